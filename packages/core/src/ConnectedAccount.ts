@@ -1,0 +1,99 @@
+/**
+ * A connected account: one user's connection to one third-party service, as the published contract shows it.
+ *
+ * Two things may surprise. Status and auth scheme are open sets on the way in: a server newer than this library may send one we
+ * do not know, and a poller must not crash on it, so it decodes to a branded unknown instead of failing. And nothing secret is
+ * ever part of this model; `state` holds masked values only.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+
+/**
+ * Identifies a connected account: a prefix (`con_` or `ca_`), then a URL-safe nanoid, e.g. `con_1a2b3c4d5e6f` or `ca_-l3FzWqTw58L`.
+ *
+ * Anything else is refused before it reaches a network or a database.
+ */
+export const ConnectedAccountId = Schema.String.check(Schema.isPattern(/^(?:con|ca)_[A-Za-z0-9_-]{8,64}$/)).pipe(
+  Schema.brand("ConnectedAccountId"),
+  Schema.annotate({
+    identifier: "ConnectedAccountId",
+    title: "connected account id",
+    description: "Prefix con_ or ca_, then a URL-safe nanoid",
+    expected: "a connected account id such as ca_4CkFF_cKATwg"
+  })
+)
+export type ConnectedAccountId = typeof ConnectedAccountId.Type
+
+/** The seven statuses of the contract, in the order an account usually meets them. */
+export const KnownStatus = Schema.Literals([
+  "INITIALIZING",
+  "INITIATED",
+  "ACTIVE",
+  "FAILED",
+  "EXPIRED",
+  "INACTIVE",
+  "REVOKED"
+])
+export type KnownStatus = typeof KnownStatus.Type
+
+/** A status this version of the library does not know. Treat it as "not usable, not terminal": poll on or ask a human. */
+export const UnknownStatus = Schema.String.pipe(Schema.brand("UnknownStatus"))
+export type UnknownStatus = typeof UnknownStatus.Type
+
+/** A status as decoded from a server: one of the seven, or a later addition. */
+export const ConnectedAccountStatus = Schema.Union([KnownStatus, UnknownStatus])
+export type ConnectedAccountStatus = typeof ConnectedAccountStatus.Type
+
+/** Authentication schemes the engine knows how to keep alive, and those the contract names besides. */
+export const KnownAuthScheme = Schema.Literals([
+  "OAUTH2",
+  "S2S_OAUTH2",
+  "OAUTH1",
+  "API_KEY",
+  "BEARER_TOKEN",
+  "BASIC",
+  "BASIC_WITH_JWT",
+  "GOOGLE_SERVICE_ACCOUNT",
+  "NO_AUTH",
+  "BILLCOM_AUTH",
+  "CALCOM_AUTH",
+  "DCR_OAUTH",
+  "SAML"
+])
+export type KnownAuthScheme = typeof KnownAuthScheme.Type
+
+/** A scheme as decoded from a server or registered by a user: open, because users add schemes of their own. */
+export const AuthScheme = Schema.Union([KnownAuthScheme, Schema.String.pipe(Schema.brand("CustomAuthScheme"))])
+export type AuthScheme = typeof AuthScheme.Type
+
+/**
+ * A connected account as `GET /connected_accounts/{nanoid}` answers it.
+ *
+ * `state.val` shows which credential fields exist, every secret masked; it is for people to look at, not for programs to use.
+ */
+export const ConnectedAccount = Schema.Struct({
+  id: ConnectedAccountId,
+  status: ConnectedAccountStatus,
+  statusReason: Schema.NullOr(Schema.String),
+  toolkit: Schema.Struct({ slug: Schema.String }),
+  authConfig: Schema.Struct({ id: Schema.String }),
+  userId: Schema.String,
+  isDisabled: Schema.Boolean,
+  createdAt: Schema.DateTimeUtcFromString,
+  updatedAt: Schema.DateTimeUtcFromString,
+  state: Schema.Struct({
+    authScheme: AuthScheme,
+    val: Schema.Record(Schema.String, Schema.Json)
+  })
+}).pipe(
+  Schema.encodeKeys({
+    statusReason: "status_reason",
+    authConfig: "auth_config",
+    userId: "user_id",
+    isDisabled: "is_disabled",
+    createdAt: "created_at",
+    updatedAt: "updated_at"
+  })
+)
+export type ConnectedAccount = typeof ConnectedAccount.Type

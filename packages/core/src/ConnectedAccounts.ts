@@ -1,0 +1,37 @@
+/**
+ * The one interface. An HTTP client provides it, an engine provides it, a script provides it, and every resilience policy is a
+ * function from it to it; server routes require it. Compose those, and the program that uses it does not change.
+ *
+ * @module
+ */
+import { Context, type DateTime, type Effect } from "effect"
+import type { ConnectedAccount, ConnectedAccountId } from "./ConnectedAccount.ts"
+import type { ReadError, RefreshError } from "./RefreshError.ts"
+import type { RefreshOutcome, RefreshRequest } from "./RefreshOutcome.ts"
+
+/** The published request fields, and the two things that travel beside them. */
+export interface RefreshOptions extends RefreshRequest {
+  /**
+   * When the caller stops waiting. It travels to the server, which stops starting work for a caller who has left; work already sent to
+   * a provider is finished and kept either way.
+   */
+  readonly deadline?: DateTime.Utc
+  /** Makes an ambiguous attempt safe to repeat: a server that honours it answers the first attempt's result again. */
+  readonly idempotencyKey?: string
+}
+
+/**
+ * Keeps connected accounts alive.
+ *
+ * `refresh` is not idempotent: it may spend a single-use grant. Read an error's `disposition` before you call it again, or let
+ * a policy do that.
+ */
+export class ConnectedAccounts extends Context.Service<
+  ConnectedAccounts,
+  {
+    /** Makes the connection usable now, or says what a person has to do. */
+    readonly refresh: (id: ConnectedAccountId, options?: RefreshOptions) => Effect.Effect<RefreshOutcome, RefreshError>
+    /** Reads the account without touching its credential. */
+    readonly get: (id: ConnectedAccountId) => Effect.Effect<ConnectedAccount, ReadError>
+  }
+>()("@rekindle/core/ConnectedAccounts") {}

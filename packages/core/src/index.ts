@@ -1,0 +1,9 @@
+/**
+ * Schemas, outcomes, errors and the service that everything else provides, requires or decorates.
+ *
+ * @module
+ */
+export * from "./ConnectedAccount.ts"
+export * from "./ConnectedAccounts.ts"
+export * from "./RefreshError.ts"
+export * from "./RefreshOutcome.ts"
