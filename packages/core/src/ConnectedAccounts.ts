@@ -35,3 +35,11 @@ export class ConnectedAccounts extends Context.Service<
     readonly get: (id: ConnectedAccountId) => Effect.Effect<ConnectedAccount, ReadError>
   }
 >()("@rekindle/core/ConnectedAccounts") {}
+
+/**
+ * The project on whose behalf a call is made. Server routes set it from the API key; a provider that holds several projects answers
+ * `AccountNotFound` for another one's account. Undefined, the default, sees them all.
+ */
+export const CurrentProject = Context.Reference<string | undefined>("@rekindle/core/CurrentProject", {
+  defaultValue: () => undefined
+})

@@ -1,0 +1,42 @@
+/**
+ * How accounts of one toolkit connect: scheme, endpoints, the application's own secrets, and the provider's token behaviour. Many
+ * accounts share one auth config; a fault in it is never held against them.
+ *
+ * @module
+ */
+import { AuthScheme } from "@rekindle/core"
+import { Effect, Schema } from "effect"
+import { ProviderProfile, strict } from "./ProviderProfile.ts"
+
+/**
+ * An auth config.
+ *
+ * `settings` belongs to the scheme: each strategy decodes them with its own schema when the config is registered, so a mistake is
+ * found then and not at the first refresh. `secrets` holds the application's own (`client_secret`, `private_key`).
+ */
+export const AuthConfig = Schema.Struct({
+  id: Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/)),
+  projectId: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed("default"))),
+  toolkit: Schema.String,
+  scheme: AuthScheme,
+  profile: ProviderProfile.pipe(Schema.withConstructorDefault(Effect.succeed(strict))),
+  settings: Schema.Record(Schema.String, Schema.Json).pipe(Schema.withConstructorDefault(Effect.succeed({}))),
+  secrets: Schema.Record(Schema.String, Schema.RedactedFromValue(Schema.String)).pipe(
+    Schema.withConstructorDefault(Effect.succeed({}))
+  ),
+  /**
+   * The hosts (with port, if not the scheme's own) that requests for this config may go to. Every endpoint in `settings` must be on one;
+   * nothing else is ever contacted with its credentials.
+   */
+  hosts: Schema.Array(Schema.String)
+})
+export type AuthConfig = typeof AuthConfig.Type
+
+/** The form that is sealed and stored. */
+export const AuthConfigJson = Schema.fromJsonString(AuthConfig)
+
+/** The auth config is not valid, or not there. Mend it and register it again; no account was touched. */
+export class AuthConfigError extends Schema.TaggedError<AuthConfigError>("@rekindle/engine/AuthConfigError")(
+  "AuthConfigError",
+  { message: Schema.String, authConfigId: Schema.String }
+) {}

@@ -1,0 +1,84 @@
+/**
+ * The engine, put together: everything that keeps accounts alive, on one database.
+ *
+ * `layerSqlite` is the whole of it in one process. `layer` is the same on any `SqlClient`, for Postgres and many processes. Users who
+ * want other parts (a scheme, a store, a vault of their own) compose the layers themselves; this file shows how.
+ *
+ * @module
+ */
+import type { ConnectedAccounts } from "@rekindle/core"
+import { type Effect, Layer } from "effect"
+import type { Migrator, SqlClient, SqlError } from "effect/sql"
+import type { AccountStore } from "./AccountStore.ts"
+import { AuthConfigs } from "./AuthConfigs.ts"
+import { AuthStrategies, type AuthStrategy } from "./AuthStrategy.ts"
+import * as Connections from "./Connections.ts"
+import { Consent, type ConsentOptions } from "./Consent.ts"
+import type { CredentialVault } from "./CredentialVault.ts"
+import { Egress, type EgressOptions } from "./Egress.ts"
+import { Escrow, type EscrowError } from "./Escrow.ts"
+import { type CoordinatorOptions, RefreshCoordinator } from "./RefreshCoordinator.ts"
+import * as SqlAccountStore from "./sql/SqlAccountStore.ts"
+import * as SqliteClient from "./sql/SqliteClient.ts"
+import * as OAuth2 from "./strategies/OAuth2.ts"
+import * as StaticCredential from "./strategies/StaticCredential.ts"
+import { TokenCommit, type TokenCommitOptions } from "./TokenCommit.ts"
+
+/** What an engine may be told. */
+export interface EngineOptions {
+  readonly consent: ConsentOptions
+  readonly coordinator?: CoordinatorOptions | undefined
+  readonly commit?: TokenCommitOptions | undefined
+  readonly egress?: EgressOptions | undefined
+  /** Strategies for schemes of your own; one for a scheme the engine knows replaces the engine's. */
+  readonly strategies?: ReadonlyArray<Effect.Effect<AuthStrategy, never, Egress>> | undefined
+}
+
+/** The strategies that ship with the engine. */
+export const builtInStrategies: ReadonlyArray<Effect.Effect<AuthStrategy, never, Egress>> = [
+  OAuth2.make,
+  StaticCredential.apiKey,
+  StaticCredential.bearerToken,
+  StaticCredential.basic
+]
+
+/** What an engine provides: the service, its management, and the parts that applications build on. */
+export type Provided =
+  | ConnectedAccounts
+  | Connections.Connections
+  | Consent
+  | AuthConfigs
+  | AuthStrategies
+  | RefreshCoordinator
+  | TokenCommit
+  | AccountStore
+
+/** The engine on any account store, vault, escrow and egress: the part that does not care where things are kept. */
+export const layerNoDeps = (
+  options: EngineOptions
+): Layer.Layer<Exclude<Provided, AccountStore>, never, AccountStore | CredentialVault | Egress | Escrow> =>
+  Connections.layer.pipe(
+    Layer.provideMerge(Layer.mergeAll(Consent.layer(options.consent), RefreshCoordinator.layer(options.coordinator))),
+    Layer.provideMerge(TokenCommit.layer(options.commit)),
+    Layer.provideMerge(AuthConfigs.layer),
+    Layer.provideMerge(AuthStrategies.layer([...builtInStrategies, ...(options.strategies ?? [])]))
+  )
+
+/** The engine on whatever database is there, over Node's HTTP client. Give it a vault whose keys outlive the process, and an escrow on disk. */
+export const layer = (
+  options: EngineOptions
+): Layer.Layer<Provided, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient | CredentialVault | Escrow> =>
+  layerNoDeps(options).pipe(
+    Layer.provideMerge(SqlAccountStore.layer),
+    Layer.provide(Egress.layerNode(options.egress))
+  )
+
+/** The engine on SQLite. A file keeps its escrow in a directory beside it; `:memory:` keeps everything in memory. */
+export const layerSqlite = (
+  filename: string,
+  options: EngineOptions
+): Layer.Layer<Provided, Migrator.MigrationError | SqlError.SqlError | EscrowError, CredentialVault> =>
+  layer(options).pipe(
+    Layer.provide(SqliteClient.layer(filename)),
+    Layer.provide(filename === ":memory:" ? Escrow.layerMemory : Escrow.layerDirectory(`${filename}.escrow`))
+  )

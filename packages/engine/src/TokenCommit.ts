@@ -1,0 +1,235 @@
+/**
+ * Keeps issued tokens, whatever it takes.
+ *
+ * The commit is a compare-and-set that rebases onto whatever happened to the row meanwhile: a status change is merged, a newer token of
+ * the same grant wins by the time it was issued, and another grant always wins. While the store does not take it, the sealed answer
+ * is in escrow, and the commit is tried again.
+ *
+ * @module
+ */
+import { Clock, Context, Duration, Effect, Layer, Option, Result, Schedule, Schema } from "effect"
+import { type Account, transition } from "./Account.ts"
+import { AccountStore, type StoreError } from "./AccountStore.ts"
+import type { AuthConfig } from "./AuthConfig.ts"
+import { AuthConfigs } from "./AuthConfigs.ts"
+import { AuthStrategies, type AuthStrategy, type Connection } from "./AuthStrategy.ts"
+import * as Credential from "./Credential.ts"
+import { CredentialVault, type VaultError } from "./CredentialVault.ts"
+import { Escrow, type EscrowEntry } from "./Escrow.ts"
+import type { IssuedTokens } from "./TokenResponse.ts"
+import * as Tokens from "./Tokens.ts"
+import { decide, type Observation, type Verdict } from "./Verdict.ts"
+
+/** Tokens as issued, and everything needed to keep them. */
+export interface Issued {
+  /** The row as it was when the request was sent. */
+  readonly account: Account
+  readonly config: AuthConfig
+  /** The credential that the tokens are merged into. */
+  readonly held: Credential.Credential
+  readonly tokens: IssuedTokens
+  readonly answer: Extract<Observation, { readonly _tag: "Answer" }>
+  readonly event: "Renewed" | "ConsentCompleted"
+  /** The grant that the tokens belong to: the account's own for a renewal, a new one after consent. */
+  readonly grantId: string
+  /** Secrets that go with the tokens and are not in the answer, such as a DPoP key. */
+  readonly secrets?: Readonly<Record<string, string>> | undefined
+  /** The lease that ends with the commit. */
+  readonly epoch?: number | undefined
+}
+
+/** What a commit led to: the account as committed, or the newer one that was there first. */
+export type Committed = { readonly _tag: "Committed" | "Overtaken"; readonly account: Account }
+
+/** The answer is safe, in escrow or in this process, and not yet in the store. */
+export class CommitPending extends Schema.TaggedError<CommitPending>("@rekindle/engine/CommitPending")("CommitPending", {
+  message: Schema.String
+}) {}
+
+/** How patient it is. */
+export interface TokenCommitOptions {
+  /** After how long a commit counts as slow and its answer goes to escrow as well. Default 1 second. */
+  readonly slow?: Duration.Input | undefined
+  /** For how long the commit is tried before only the escrow has it. Default 45 seconds, below the lease. */
+  readonly giveUp?: Duration.Input | undefined
+}
+
+/** Commits issued tokens. */
+export class TokenCommit extends Context.Service<TokenCommit, {
+  readonly keep: (issued: Issued) => Effect.Effect<Committed, CommitPending>
+  /** Opens the credential of an account; an account without one has the empty credential. */
+  readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
+  /** Commits what waits in escrow for one account, or all that waits. Returns how many entries are still waiting. */
+  readonly settle: (account?: Account) => Effect.Effect<number>
+}>()("@rekindle/engine/TokenCommit") {
+  static readonly layer = (options: TokenCommitOptions = {}): Layer.Layer<
+    TokenCommit,
+    never,
+    AccountStore | AuthConfigs | AuthStrategies | CredentialVault | Escrow
+  > => Layer.effect(TokenCommit, make(options))
+}
+
+/** The verdict on a renewal's answer: the strategy's own reading if it has one. */
+export const decideRenewal = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>
+  strategy.renewal?.decide?.(observation, connection) ??
+    decide(observation, connection.config.profile, connection.credential.secrets["access_token"])
+
+/** The verdict on the answer to a consent's code: nothing was held, so whatever came is new. */
+export const decideConsent = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>
+  strategy.consent?.decide?.(observation, connection) ?? decide(observation, connection.config.profile)
+
+/** What an escrow entry seals: enough to judge the answer again from the beginning. */
+const EscrowedAnswer = Schema.fromJsonString(Schema.Struct({
+  status: Schema.Int,
+  contentType: Schema.optionalKey(Schema.String),
+  body: Schema.String,
+  secrets: Schema.Record(Schema.String, Schema.String)
+}))
+
+const make = Effect.fnUntraced(function*(options: TokenCommitOptions) {
+  const store = yield* AccountStore
+  const configs = yield* AuthConfigs
+  const strategies = yield* AuthStrategies
+  const vault = yield* CredentialVault
+  const escrow = yield* Escrow
+  const slow = Duration.fromInputUnsafe(options.slow ?? "1 second")
+  const giveUp = Duration.fromInputUnsafe(options.giveUp ?? "45 seconds")
+
+  const open = (account: Account) =>
+    account.credential === null
+      ? Effect.succeed(Credential.empty)
+      : Effect.flatMap(vault.open(account.id, account.credential), (text) =>
+        Effect.orDie(Schema.decodeEffect(Credential.CredentialJson)(text)))
+
+  /** Whether what is stored now is newer than what was issued. */
+  const overtaken = (current: Account, { account, event, grantId, answer }: Issued): boolean =>
+    event === "ConsentCompleted"
+      ? current.grantId !== account.grantId && current.obtainedAt >= answer.receivedAt
+      : current.grantId !== grantId || (current.generation !== account.generation && current.obtainedAt >= answer.receivedAt)
+
+  const commit = Effect.fnUntraced(function*(issued: Issued): Effect.fn.Return<Committed, StoreError> {
+    const { account, answer: { receivedAt }, config, event, tokens } = issued
+    const credential = Tokens.merge(event === "Renewed" ? issued.held : Credential.empty, tokens, issued.secrets)
+    const sealed = yield* vault.seal(account.id, yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential)))
+    const expiresAt = Tokens.expiryOf(tokens, config.profile, receivedAt)
+    const renewAt = yield* Tokens.renewalTime(config.profile, receivedAt, expiresAt)
+    let from = account
+    while (true) {
+      const next = transition(from, { _tag: event })
+      const to: Account = {
+        ...from,
+        status: next.status,
+        statusReason: next.statusReason,
+        generation: from.generation + 1,
+        grantId: issued.grantId,
+        credential: sealed,
+        previousCredential: from.credential,
+        obtainedAt: receivedAt,
+        expiresAt,
+        renewAt: next.status === "ACTIVE" ? renewAt : null,
+        consentUntil: event === "ConsentCompleted" ? null : from.consentUntil,
+        updatedAt: yield* Clock.currentTimeMillis
+      }
+      if (yield* store.write({ from, to, announce: next.announce, endLease: issued.epoch })) {
+        return { _tag: "Committed", account: { ...to, revision: from.revision + 1, lease: null, intent: null } }
+      }
+      const current = yield* store.find(account.id)
+      // Accounts are never deleted; one that cannot be read back has nothing to keep tokens for.
+      if (Option.isNone(current)) return { _tag: "Overtaken", account }
+      if (overtaken(current.value, issued)) return { _tag: "Overtaken", account: current.value }
+      from = current.value
+    }
+  })
+
+  const escrowed = Effect.fnUntraced(function*({ account, answer, event, grantId, secrets = {} }: Issued) {
+    const text = yield* Effect.orDie(Schema.encodeEffect(EscrowedAnswer)({
+      status: answer.status,
+      ...(answer.contentType === undefined ? {} : { contentType: answer.contentType }),
+      body: answer.body,
+      secrets
+    }))
+    const entry: EscrowEntry = {
+      accountId: account.id,
+      grantId,
+      event,
+      generation: account.generation,
+      receivedAt: answer.receivedAt,
+      sealed: yield* vault.seal(account.id, text)
+    }
+    return entry
+  })
+
+  const keep = Effect.fnUntraced(function*(issued: Issued) {
+    const attempt = commit(issued)
+    const quick = yield* Effect.result(Effect.timeoutOption(attempt, slow))
+    if (Result.isSuccess(quick) && Option.isSome(quick.success)) return quick.success.value
+
+    const entry = yield* escrowed(issued)
+    yield* escrow.put(entry).pipe(
+      Effect.catchTag("EscrowError", ({ message }) =>
+        Effect.logError("an answer could not be escrowed; this process holds it until the store takes it", { message }))
+    )
+    const late = yield* attempt.pipe(
+      Effect.retry(Schedule.spaced("250 millis")),
+      Effect.timeoutOption(giveUp),
+      Effect.orDie
+    )
+    if (Option.isNone(late)) {
+      return yield* new CommitPending({ message: "the new credential is safe in escrow and not yet committed" })
+    }
+    yield* Effect.ignore(escrow.remove(entry))
+    return late.value
+  }, Effect.uninterruptible)
+
+  const settleEntry = Effect.fnUntraced(function*(entry: EscrowEntry) {
+    const account = Option.getOrUndefined(yield* store.find(entry.accountId))
+    const strategy = account === undefined ? undefined : strategies.get(account.scheme)
+    if (account !== undefined && strategy !== undefined) {
+      const config = yield* configs.load(account.authConfigId)
+      const { contentType, secrets, ...answer } = yield* Effect.flatMap(
+        vault.open(account.id, entry.sealed),
+        Schema.decodeEffect(EscrowedAnswer)
+      )
+      const observation = { _tag: "Answer" as const, ...answer, contentType, retryAfter: undefined, receivedAt: entry.receivedAt }
+      const held = yield* open(account)
+      const connection: Connection = { accountId: account.id, config, credential: held }
+      const verdict = entry.event === "Renewed"
+        ? decideRenewal(strategy, connection, observation)
+        : decideConsent(strategy, connection, observation)
+      const issued = {
+        account,
+        config,
+        held,
+        answer: observation,
+        event: entry.event,
+        grantId: entry.grantId,
+        secrets,
+        epoch: account.generation === entry.generation ? account.epoch : undefined
+      }
+      const fresh = entry.event === "ConsentCompleted"
+        ? account.grantId !== entry.grantId && account.obtainedAt < entry.receivedAt
+        : account.grantId === entry.grantId && account.obtainedAt < entry.receivedAt
+      if (verdict._tag === "Renewed" && fresh) {
+        yield* commit({ ...issued, tokens: verdict.tokens })
+        yield* Effect.logInfo("committed an answer from escrow", { accountId: account.id })
+      }
+    }
+    yield* escrow.remove(entry)
+  })
+
+  return TokenCommit.of({
+    keep,
+    open,
+    settle: Effect.fnUntraced(function*(account?: Account) {
+      const entries = yield* (account === undefined ? escrow.all : escrow.entriesOf(account.id))
+      const done = yield* Effect.forEach(entries, (entry) =>
+        settleEntry(entry).pipe(
+          Effect.as(true),
+          Effect.catchCause((cause) =>
+            Effect.as(Effect.logWarning("an escrowed answer cannot be committed yet", { accountId: entry.accountId, cause }), false)
+          )
+        ))
+      return done.filter((settled) => !settled).length
+    })
+  })
+})

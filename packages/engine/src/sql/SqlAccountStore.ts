@@ -1,0 +1,390 @@
+/**
+ * The account store on `effect/sql`. The same statements serve SQLite and Postgres; where they differ, the difference is named.
+ *
+ * @module
+ */
+import { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
+import { Array, Effect, Layer, Option, Schedule, Schema, SchemaTransformation } from "effect"
+import { type Migrator, SqlClient, type SqlError } from "effect/sql"
+import { type Account, AttemptResult, OutboxEventType, StatusReason } from "../Account.ts"
+import { AccountStore, type ConsentAttempt, type IdempotencyRecord, type OutboxEvent, StoreError } from "../AccountStore.ts"
+import { Sealed } from "../CredentialVault.ts"
+import * as GroupCommit from "./GroupCommit.ts"
+import { migrate } from "./migrations.ts"
+
+// Postgres hands 64-bit integers over as bigint, SQLite as number. Epoch milliseconds and counters fit a double.
+const Int = Schema.Union([
+  Schema.Number,
+  Schema.BigInt.pipe(Schema.decodeTo(Schema.Number, SchemaTransformation.transform({ decode: Number, encode: BigInt })))
+])
+const MaybeInt = Schema.NullOr(Int)
+const MaybeText = Schema.NullOr(Schema.String)
+
+const AccountRow = Schema.Struct({
+  id: ConnectedAccountId,
+  project_id: Schema.String,
+  auth_config_id: Schema.String,
+  toolkit: Schema.String,
+  user_id: Schema.String,
+  scheme: AuthScheme,
+  status: KnownStatus,
+  status_reason: Schema.NullOr(StatusReason),
+  generation: Int,
+  revision: Int,
+  grant_id: Schema.String,
+  credential: Schema.NullOr(Sealed),
+  previous_credential: Schema.NullOr(Sealed),
+  obtained_at: Int,
+  expires_at: MaybeInt,
+  renew_at: MaybeInt,
+  consent_until: MaybeInt,
+  lease_owner: MaybeText,
+  lease_until: MaybeInt,
+  epoch: Int,
+  intent_generation: MaybeInt,
+  intent_hash: MaybeText,
+  intent_since: MaybeInt,
+  intent_attempts: MaybeInt,
+  last_attempt: Schema.NullOr(Schema.fromJsonString(AttemptResult)),
+  created_at: Int,
+  updated_at: Int
+})
+
+const AttemptRow = Schema.Struct({
+  state_hash: Schema.String,
+  account_id: ConnectedAccountId,
+  sealed: Sealed,
+  redirect_url: MaybeText,
+  created_at: Int,
+  expires_at: Int
+})
+
+const OutboxRow = Schema.Struct({
+  sequence: Int,
+  account_id: ConnectedAccountId,
+  type: OutboxEventType,
+  status: Schema.String,
+  status_reason: MaybeText,
+  generation: Int,
+  at: Int
+})
+
+const AuthConfigRow = Schema.Struct({ id: Schema.String, project_id: Schema.String, sealed: Sealed, updated_at: Int })
+const KeyRow = Schema.Struct({ account_id: ConnectedAccountId, request_hash: Schema.String, answer: MaybeText })
+const SealedRow = Schema.Struct({
+  id: ConnectedAccountId,
+  revision: Int,
+  credential: Schema.NullOr(Sealed),
+  previous_credential: Schema.NullOr(Sealed)
+})
+const CountRow = Schema.Struct({ status: Schema.String, count: Int })
+
+const toAccount = (row: typeof AccountRow.Type): Account => ({
+  id: row.id,
+  projectId: row.project_id,
+  authConfigId: row.auth_config_id,
+  toolkit: row.toolkit,
+  userId: row.user_id,
+  scheme: row.scheme,
+  status: row.status,
+  statusReason: row.status_reason,
+  generation: row.generation,
+  revision: row.revision,
+  grantId: row.grant_id,
+  credential: row.credential,
+  previousCredential: row.previous_credential,
+  obtainedAt: row.obtained_at,
+  expiresAt: row.expires_at,
+  renewAt: row.renew_at,
+  consentUntil: row.consent_until,
+  lease: row.lease_owner === null || row.lease_until === null
+    ? null
+    : { owner: row.lease_owner, epoch: row.epoch, until: row.lease_until },
+  epoch: row.epoch,
+  intent: row.intent_generation === null || row.intent_hash === null || row.intent_since === null
+    ? null
+    : {
+      generation: row.intent_generation,
+      hash: row.intent_hash,
+      since: row.intent_since,
+      attempts: row.intent_attempts ?? 1
+    },
+  lastAttempt: row.last_attempt,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at
+})
+
+/** The columns that `write` may change. */
+const changeable = (account: Account) => ({
+  status: account.status,
+  status_reason: account.statusReason,
+  generation: account.generation,
+  grant_id: account.grantId,
+  credential: account.credential,
+  previous_credential: account.previousCredential,
+  obtained_at: account.obtainedAt,
+  expires_at: account.expiresAt,
+  renew_at: account.renewAt,
+  consent_until: account.consentUntil,
+  updated_at: account.updatedAt
+})
+
+const storeError = (cause: SqlError.SqlError | Schema.SchemaError) =>
+  new StoreError({ message: `the account store failed: ${cause._tag === "SqlError" ? cause.reason._tag : "a row does not decode"}`, cause })
+
+const decodeAccount = Schema.decodeUnknownEffect(AccountRow)
+const decodeAttempt = Schema.decodeUnknownEffect(AttemptRow)
+const decodeAll = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => Schema.decodeUnknownEffect(Schema.Array(schema))
+const encodeResult = Schema.encodeSync(Schema.fromJsonString(AttemptResult))
+
+const make = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const isSqlite = sql.onDialectOrElse({ sqlite: () => true, orElse: () => false })
+  const durably: GroupCommit.Durably = isSqlite ? yield* GroupCommit.make(sql) : sql.withTransaction
+  // A single statement is a transaction of its own where commits need no grouping.
+  const durablyOne: GroupCommit.Durably = isSqlite ? durably : (statement) => statement
+  const nullSafeEquals = sql.literal(isSqlite ? "IS" : "IS NOT DISTINCT FROM")
+
+  const first = <A, E>(decode: (row: unknown) => Effect.Effect<A, E>) => (rows: ReadonlyArray<unknown>) =>
+    rows.length === 0 ? Effect.succeedNone : Effect.asSome(decode(rows[0]))
+  const account = first((row) => Effect.map(decodeAccount(row), toAccount))
+
+  const insertAttempt = (attempt: ConsentAttempt) =>
+    sql`INSERT INTO rekindle_consent_attempts ${sql.insert({
+      state_hash: attempt.stateHash,
+      account_id: attempt.accountId,
+      sealed: attempt.sealed,
+      redirect_url: attempt.redirectUrl,
+      created_at: attempt.createdAt,
+      expires_at: attempt.expiresAt
+    })}`
+
+  return AccountStore.of({
+    putAuthConfig: (config) =>
+      durablyOne(sql`INSERT INTO rekindle_auth_configs ${sql.insert({
+        id: config.id,
+        project_id: config.projectId,
+        sealed: config.sealed,
+        updated_at: config.updatedAt
+      })} ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at`).pipe(
+        Effect.asVoid,
+        Effect.mapError(storeError)
+      ),
+
+    findAuthConfig: (id) =>
+      sql`SELECT * FROM rekindle_auth_configs WHERE id = ${id}`.pipe(
+        Effect.flatMap(first(Schema.decodeUnknownEffect(AuthConfigRow))),
+        Effect.map(Option.map((row) => ({ id: row.id, projectId: row.project_id, sealed: row.sealed, updatedAt: row.updated_at }))),
+        Effect.mapError(storeError)
+      ),
+
+    listAuthConfigs: () =>
+      sql`SELECT * FROM rekindle_auth_configs ORDER BY id`.pipe(
+        Effect.flatMap(decodeAll(AuthConfigRow)),
+        Effect.map((rows) => rows.map((row) => ({ id: row.id, projectId: row.project_id, sealed: row.sealed, updatedAt: row.updated_at }))),
+        Effect.mapError(storeError)
+      ),
+
+    insert: (account) =>
+      durablyOne(sql`INSERT INTO rekindle_accounts ${sql.insert({
+        id: account.id,
+        project_id: account.projectId,
+        auth_config_id: account.authConfigId,
+        toolkit: account.toolkit,
+        user_id: account.userId,
+        scheme: account.scheme,
+        ...changeable(account),
+        revision: account.revision,
+        epoch: account.epoch,
+        created_at: account.createdAt
+      })} ON CONFLICT (id) DO NOTHING RETURNING id`).pipe(
+        Effect.map((rows) => rows.length === 1),
+        Effect.mapError(storeError)
+      ),
+
+    find: (id) =>
+      sql`SELECT * FROM rekindle_accounts WHERE id = ${id}`.pipe(Effect.flatMap(account), Effect.mapError(storeError)),
+
+    begin: ({ account: { epoch, generation, id, intent, revision }, intentHash, leaseMillis, now, owner }) =>
+      durablyOne(sql`UPDATE rekindle_accounts SET
+        lease_owner = ${owner},
+        lease_until = ${now + leaseMillis},
+        epoch = epoch + 1,
+        intent_generation = ${generation},
+        intent_hash = ${intentHash},
+        intent_since = ${intent?.since ?? now},
+        intent_attempts = ${(intent?.attempts ?? 0) + 1}
+      WHERE id = ${id} AND revision = ${revision} AND epoch = ${epoch}
+        AND intent_since ${nullSafeEquals} ${intent?.since ?? null}
+        AND (lease_owner IS NULL OR lease_until <= ${now})
+      RETURNING *`).pipe(Effect.flatMap(account), Effect.mapError(storeError)),
+
+    write: ({ announce, attempt, endLease, from, to }) => {
+      const now = to.updatedAt
+      const update = sql`UPDATE rekindle_accounts SET ${sql.update(changeable(to))}, revision = revision + 1${
+        endLease === undefined ? sql`` : sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL,
+          intent_hash = NULL, intent_since = NULL, intent_attempts = NULL, last_attempt = NULL`
+      } WHERE id = ${from.id} AND revision = ${from.revision} RETURNING id`
+      if (announce.length === 0 && attempt === undefined) {
+        return durablyOne(update).pipe(Effect.map((rows) => rows.length === 1), Effect.mapError(storeError))
+      }
+      return durably(Effect.gen(function*() {
+        const rows = yield* update
+        if (rows.length === 0) return false
+        if (Array.isReadonlyArrayNonEmpty(announce)) {
+          yield* sql`INSERT INTO rekindle_outbox ${sql.insert(Array.map(announce, (type) => ({
+            account_id: to.id,
+            type,
+            status: to.status,
+            status_reason: to.statusReason,
+            generation: to.generation,
+            at: now
+          })))}`
+        }
+        if (attempt !== undefined) {
+          yield* sql`DELETE FROM rekindle_consent_attempts WHERE expires_at <= ${now}`
+          yield* insertAttempt(attempt)
+        }
+        return true
+      })).pipe(Effect.mapError(storeError))
+    },
+
+    release: ({ epoch, id, keepIntent, renewAt, result }) =>
+      durablyOne(sql`UPDATE rekindle_accounts SET lease_owner = NULL, lease_until = NULL, renew_at = ${renewAt},
+        last_attempt = ${encodeResult(result)}${
+        keepIntent
+          ? sql``
+          : sql`, intent_generation = NULL, intent_hash = NULL, intent_since = NULL, intent_attempts = NULL`
+      } WHERE id = ${id} AND epoch = ${epoch}`).pipe(Effect.asVoid, Effect.mapError(storeError)),
+
+    claimDue: ({ limit, nextLook, now }) =>
+      durablyOne(sql`UPDATE rekindle_accounts SET renew_at = ${nextLook} WHERE id IN (
+        SELECT id FROM rekindle_accounts WHERE renew_at <= ${now} ORDER BY renew_at LIMIT ${limit}${
+        isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
+      }) RETURNING id`).pipe(
+        Effect.flatMap(decodeAll(Schema.Struct({ id: ConnectedAccountId }))),
+        Effect.map((rows) => rows.map((row) => row.id)),
+        Effect.mapError(storeError)
+      ),
+
+    findAbandoned: (now, limit) =>
+      sql`SELECT id FROM rekindle_accounts WHERE intent_since IS NOT NULL
+        AND lease_owner IS NOT NULL AND lease_until <= ${now} ORDER BY intent_since LIMIT ${limit}`.pipe(
+        Effect.flatMap(decodeAll(Schema.Struct({ id: ConnectedAccountId }))),
+        Effect.map((rows) => rows.map((row) => row.id)),
+        Effect.mapError(storeError)
+      ),
+
+    takeAttempt: (stateHash) =>
+      durablyOne(sql`DELETE FROM rekindle_consent_attempts WHERE state_hash = ${stateHash} RETURNING *`).pipe(
+        Effect.flatMap(first(decodeAttempt)),
+        Effect.map(Option.map((row): ConsentAttempt => ({
+          stateHash: row.state_hash,
+          accountId: row.account_id,
+          sealed: row.sealed,
+          redirectUrl: row.redirect_url,
+          createdAt: row.created_at,
+          expiresAt: row.expires_at
+        }))),
+        Effect.mapError(storeError)
+      ),
+
+    readOutbox: (after, limit) =>
+      sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after} ORDER BY sequence LIMIT ${limit}`.pipe(
+        Effect.flatMap(decodeAll(OutboxRow)),
+        Effect.map((rows) =>
+          rows.map((row): OutboxEvent => ({
+            sequence: row.sequence,
+            accountId: row.account_id,
+            type: row.type,
+            status: row.status,
+            statusReason: row.status_reason,
+            generation: row.generation,
+            at: row.at
+          }))
+        ),
+        Effect.mapError(storeError)
+      ),
+
+    trimOutbox: (through) =>
+      durablyOne(sql`DELETE FROM rekindle_outbox WHERE sequence <= ${through}`).pipe(
+        Effect.asVoid,
+        Effect.mapError(storeError)
+      ),
+
+    reserveKey: ({ accountId, expireBefore, keyHash, now, requestHash }) =>
+      durably(Effect.gen(function*() {
+        yield* sql`DELETE FROM rekindle_idempotency_keys WHERE created_at < ${expireBefore}`
+        const inserted = yield* sql`INSERT INTO rekindle_idempotency_keys ${sql.insert({
+          key_hash: keyHash,
+          account_id: accountId,
+          request_hash: requestHash,
+          answer: null,
+          created_at: now
+        })} ON CONFLICT (key_hash) DO NOTHING RETURNING key_hash`
+        if (inserted.length === 1) return Option.none<IdempotencyRecord>()
+        const rows = yield* sql`SELECT * FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash}`
+        const row = yield* Schema.decodeUnknownEffect(KeyRow)(rows[0])
+        return Option.some<IdempotencyRecord>({ accountId: row.account_id, requestHash: row.request_hash, answer: row.answer })
+      })).pipe(Effect.mapError(storeError)),
+
+    settleKey: (keyHash, answer) =>
+      durablyOne(
+        answer === null
+          ? sql`DELETE FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash} AND answer IS NULL`
+          : sql`UPDATE rekindle_idempotency_keys SET answer = ${answer} WHERE key_hash = ${keyHash}`
+      ).pipe(Effect.asVoid, Effect.mapError(storeError)),
+
+    listSealed: (afterId, limit) =>
+      sql`SELECT id, revision, credential, previous_credential FROM rekindle_accounts
+        WHERE id > ${afterId} ORDER BY id LIMIT ${limit}`.pipe(
+        Effect.flatMap(decodeAll(SealedRow)),
+        Effect.map((rows) =>
+          rows.map((row) => ({
+            id: row.id,
+            revision: row.revision,
+            credential: row.credential,
+            previousCredential: row.previous_credential
+          }))
+        ),
+        Effect.mapError(storeError)
+      ),
+
+    reseal: ({ credential, id, previousCredential, revision }) =>
+      durablyOne(sql`UPDATE rekindle_accounts SET credential = ${credential}, previous_credential = ${previousCredential},
+        revision = revision + 1
+        WHERE id = ${id} AND revision = ${revision} RETURNING id`).pipe(
+        Effect.map((rows) => rows.length === 1),
+        Effect.mapError(storeError)
+      ),
+
+    counts: (now) =>
+      Effect.all([
+        sql`SELECT status, COUNT(*) AS count FROM rekindle_accounts GROUP BY status`,
+        sql`SELECT 'due' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE renew_at <= ${now}`
+      ]).pipe(
+        Effect.flatMap(([byStatus, due]) => decodeAll(CountRow)([...byStatus, ...due])),
+        Effect.map((rows) => ({
+          byStatus: Object.fromEntries(rows.filter((row) => row.status !== "due").map((row) => [row.status, row.count])),
+          due: rows.find((row) => row.status === "due")?.count ?? 0
+        })),
+        Effect.mapError(storeError)
+      )
+  })
+})
+
+/**
+ * The account store on whatever `SqlClient` is there, its tables migrated first. Several processes may start on one Postgres at once:
+ * those that find the migrations being run wait and look again.
+ */
+export const layer: Layer.Layer<AccountStore, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> = Layer.effect(
+  AccountStore,
+  Effect.andThen(
+    Effect.retry(migrate, {
+      while: (error) => error._tag === "MigrationError" && error.kind === "Locked",
+      schedule: Schedule.spaced("100 millis"),
+      times: 50
+    }),
+    make
+  )
+)

@@ -1,0 +1,92 @@
+/**
+ * The database schema, as migrations that run once each, in order. The same statements run on SQLite and Postgres: times are epoch
+ * milliseconds in 64-bit integers, sealed values are text.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import { Migrator, SqlClient } from "effect/sql"
+
+const initial = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const sequence = sql.onDialectOrElse({
+    pg: () => sql.literal("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+    orElse: () => sql.literal("INTEGER PRIMARY KEY AUTOINCREMENT")
+  })
+  // ids sort by bytes everywhere, whatever the database's locale: paging by id relies on it.
+  const id = sql.onDialectOrElse({ pg: () => sql.literal(`TEXT COLLATE "C"`), orElse: () => sql.literal("TEXT") })
+
+  yield* sql`CREATE TABLE rekindle_auth_configs (
+    id ${id} PRIMARY KEY,
+    project_id TEXT NOT NULL,
+    sealed TEXT NOT NULL,
+    updated_at BIGINT NOT NULL
+  )`
+
+  yield* sql`CREATE TABLE rekindle_accounts (
+    id ${id} PRIMARY KEY,
+    project_id TEXT NOT NULL,
+    auth_config_id TEXT NOT NULL REFERENCES rekindle_auth_configs (id),
+    toolkit TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    scheme TEXT NOT NULL,
+    status TEXT NOT NULL,
+    status_reason TEXT,
+    generation BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
+    grant_id TEXT NOT NULL,
+    credential TEXT,
+    previous_credential TEXT,
+    obtained_at BIGINT NOT NULL,
+    expires_at BIGINT,
+    renew_at BIGINT,
+    consent_until BIGINT,
+    lease_owner TEXT,
+    lease_until BIGINT,
+    epoch BIGINT NOT NULL,
+    intent_generation BIGINT,
+    intent_hash TEXT,
+    intent_since BIGINT,
+    intent_attempts BIGINT,
+    last_attempt TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+  )`
+  yield* sql`CREATE INDEX rekindle_accounts_due ON rekindle_accounts (renew_at) WHERE renew_at IS NOT NULL`
+  yield* sql`CREATE INDEX rekindle_accounts_open_intent ON rekindle_accounts (intent_since) WHERE intent_since IS NOT NULL`
+
+  yield* sql`CREATE TABLE rekindle_consent_attempts (
+    state_hash TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES rekindle_accounts (id),
+    sealed TEXT NOT NULL,
+    redirect_url TEXT,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+  )`
+  yield* sql`CREATE INDEX rekindle_consent_attempts_expiry ON rekindle_consent_attempts (expires_at)`
+
+  yield* sql`CREATE TABLE rekindle_outbox (
+    sequence ${sequence},
+    account_id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    status TEXT NOT NULL,
+    status_reason TEXT,
+    generation BIGINT NOT NULL,
+    at BIGINT NOT NULL
+  )`
+
+  yield* sql`CREATE TABLE rekindle_idempotency_keys (
+    key_hash TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL,
+    request_hash TEXT NOT NULL,
+    answer TEXT,
+    created_at BIGINT NOT NULL
+  )`
+  yield* sql`CREATE INDEX rekindle_idempotency_keys_age ON rekindle_idempotency_keys (created_at)`
+})
+
+/** Brings the database to the present schema. Safe to run from several processes at once. */
+export const migrate = Migrator.make({})({
+  loader: Migrator.fromRecord({ "0001_initial": initial }),
+  table: "rekindle_migrations"
+})

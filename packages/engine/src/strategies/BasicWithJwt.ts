@@ -1,0 +1,129 @@
+/**
+ * BASIC_WITH_JWT: username and password are exchanged at a login endpoint for a JWT, which is then the access token. Nothing is
+ * standardised here, so the auth config says where the credentials go and where the token stands in the answer.
+ *
+ * The answer is rewritten into a token endpoint's and judged by the decision table; only a refused login is judged here, because the
+ * table takes a 401 for a fault of the application, and here it is the person's password.
+ *
+ * @module
+ */
+import { decodeJwt } from "jose"
+import { Effect, Predicate, Schema } from "effect"
+import type { AuthStrategy, Connection } from "../AuthStrategy.ts"
+import type { AuthConfig } from "../AuthConfig.ts"
+import * as Credential from "../Credential.ts"
+import { Egress, type EgressRequest } from "../Egress.ts"
+import { at, parseBody } from "../TokenResponse.ts"
+import { decide, type Observation } from "../Verdict.ts"
+import { decodeSettings } from "./TokenEndpoint.ts"
+
+/** Settings of a BASIC_WITH_JWT auth config. */
+export const BasicWithJwtSettings = Schema.Struct({
+  /** Where the login is posted to. */
+  loginUrl: Schema.String.check(Schema.makeFilter((value) => URL.canParse(value) || "an absolute url")),
+  /** How the credentials travel: in a Basic header (RFC 7617), or as fields of a JSON or form body. Default `basic`. */
+  credentialsIn: Schema.optionalKey(Schema.Literals(["basic", "json", "form"])),
+  /** Names of those fields; `username` and `password` if absent. */
+  usernameField: Schema.optionalKey(Schema.String),
+  passwordField: Schema.optionalKey(Schema.String),
+  /** Further fields of the body, and further headers. */
+  loginFields: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  loginHeaders: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** Where the token stands in the answer, as a dotted path; `access_token`, else `token`, if absent. */
+  tokenField: Schema.optionalKey(Schema.String),
+  /** Statuses besides 401 that mean wrong credentials. */
+  rejectedStatuses: Schema.optionalKey(Schema.Array(Schema.Int))
+})
+export type BasicWithJwtSettings = typeof BasicWithJwtSettings.Type
+
+const settingsOf = decodeSettings(BasicWithJwtSettings)
+
+const loginRequest = (settings: BasicWithJwtSettings, { credential }: Connection): EgressRequest => {
+  const username = Credential.secret(credential, "username") ?? ""
+  const password = Credential.secret(credential, "password") ?? ""
+  const asBasic = (settings.credentialsIn ?? "basic") === "basic"
+  const fields: Record<string, string> = {
+    ...settings.loginFields,
+    ...(asBasic
+      ? {}
+      : { [settings.usernameField ?? "username"]: username, [settings.passwordField ?? "password"]: password })
+  }
+  const asForm = settings.credentialsIn === "form"
+  const empty = Object.keys(fields).length === 0
+  return {
+    url: settings.loginUrl,
+    method: "POST",
+    headers: {
+      accept: "application/json",
+      ...settings.loginHeaders,
+      ...(asBasic ? { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}` } : {}),
+      ...(empty ? {} : { "content-type": asForm ? "application/x-www-form-urlencoded" : "application/json" })
+    },
+    body: empty ? undefined : asForm ? new URLSearchParams(fields).toString() : JSON.stringify(fields)
+  }
+}
+
+/** Seconds until the token's own `exp` (RFC 7519 §4.1.4). Its signature is the provider's business: it is read, not trusted. */
+const secondsLeft = (token: string, now: number): number | undefined => {
+  try {
+    const { exp } = decodeJwt(token)
+    return exp === undefined ? undefined : Math.max(0, exp - Math.floor(now / 1000))
+  } catch {
+    return undefined
+  }
+}
+
+/** The login's answer in the form of a token endpoint's (RFC 6749 §5.1); as it is when there is no token in it. */
+const asTokenAnswer = (observation: Observation, tokenField: string | undefined): Observation => {
+  if (observation._tag !== "Answer") return observation
+  const body = parseBody(observation.body, observation.contentType)
+  const token = (tokenField === undefined ? ["access_token", "token"] : [tokenField])
+    .map((path) => at(body, path))
+    .find((value) => Predicate.isString(value))
+  if (body === undefined || token === undefined) return observation
+  const expiresIn = body["expires_in"] ?? secondsLeft(token, observation.receivedAt)
+  return {
+    ...observation,
+    contentType: "application/json",
+    body: JSON.stringify({ token_type: "bearer", ...body, access_token: token, expires_in: expiresIn })
+  }
+}
+
+const isRejection = (observation: Observation, config: AuthConfig): boolean => {
+  if (observation._tag !== "Answer") return false
+  const also = config.settings["rejectedStatuses"]
+  return observation.status === 401 || (Array.isArray(also) && also.includes(observation.status))
+}
+
+/** Makes the strategy. */
+export const make = Effect.gen(function* () {
+  const egress = yield* Egress
+
+  const strategy: AuthStrategy = {
+    scheme: "BASIC_WITH_JWT",
+    check: (config) => Effect.asVoid(settingsOf(config)),
+    renewal: {
+      rotation: "none",
+      spends: ({ credential }) => credential.secrets["password"],
+      send: (connection) =>
+        settingsOf(connection.config).pipe(
+          Effect.flatMap((settings) => egress.send(connection.config.hosts, loginRequest(settings, connection))),
+          Effect.catchTag("AuthConfigError", (error) =>
+            Effect.succeed<Observation>({ _tag: "NotSent", reason: error.message })
+          )
+        ),
+      decide: (observation, { config, credential }) => {
+        if (observation._tag === "Answer" && isRejection(observation, config)) {
+          return { _tag: "Dead", code: `http_${observation.status}` }
+        }
+        const tokenField = config.settings["tokenField"]
+        return decide(
+          asTokenAnswer(observation, Predicate.isString(tokenField) ? tokenField : undefined),
+          config.profile,
+          credential.secrets["access_token"]
+        )
+      }
+    }
+  }
+  return strategy
+})

@@ -1,0 +1,107 @@
+/**
+ * GOOGLE_SERVICE_ACCOUNT: a signed assertion is exchanged for an access token (RFC 7523 §2.1, as in Google's "Using OAuth 2.0 for server
+ * to server applications"). The credential is the key file as Google hands it out, in the secret `service_account_json`; it is not
+ * consumed by use.
+ *
+ * The address of the token endpoint comes out of that file. The auth config still decides whether it may be contacted: its host must be
+ * one the config declares, so that a forged file cannot send an assertion elsewhere.
+ *
+ * @module
+ */
+import { importPKCS8, SignJWT } from "jose"
+import { Clock, Effect, Option, Redacted, Schema } from "effect"
+import { SecureRandom } from "effect/crypto"
+import type { AuthStrategy, Connection } from "../AuthStrategy.ts"
+import { Egress } from "../Egress.ts"
+import { decide, type Observation } from "../Verdict.ts"
+import { decodeSettings } from "./TokenEndpoint.ts"
+
+/** Settings of a GOOGLE_SERVICE_ACCOUNT auth config. */
+export const GoogleServiceAccountSettings = Schema.Struct({
+  scopes: Schema.Array(Schema.String).check(Schema.isNonEmpty()),
+  /** The person to act for, where domain-wide delegation is granted. */
+  subject: Schema.optionalKey(Schema.String)
+})
+export type GoogleServiceAccountSettings = typeof GoogleServiceAccountSettings.Type
+
+/** What is used of a key file. */
+const KeyFile = Schema.fromJsonString(
+  Schema.Struct({
+    client_email: Schema.String,
+    private_key: Schema.RedactedFromValue(Schema.String),
+    private_key_id: Schema.optionalKey(Schema.String),
+    token_uri: Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed("https://oauth2.googleapis.com/token")))
+  })
+)
+
+const settingsOf = decodeSettings(GoogleServiceAccountSettings)
+const algorithm = "RS256"
+const grantType = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+/** How long an assertion is good for, in seconds: the longest that Google takes. */
+const assertionLife = 3600
+
+const keyFileOf = ({ credential }: Connection) => credential.secrets["service_account_json"]
+
+const decodeKeyFile = (file: Redacted.Redacted<string> | undefined) =>
+  Schema.decodeUnknownOption(KeyFile)(file === undefined ? undefined : Redacted.value(file))
+
+const malformed: Observation = { _tag: "NotSent", reason: "service_account_json is not a service account key" }
+
+/** Makes the strategy. */
+export const make = Effect.gen(function* () {
+  const egress = yield* Egress
+  const random = yield* SecureRandom.SecureRandom
+
+  const send = Effect.fnUntraced(
+    function* (connection: Connection) {
+      const { scopes, subject } = yield* settingsOf(connection.config)
+      const file = decodeKeyFile(keyFileOf(connection))
+      if (Option.isNone(file)) return malformed
+      const { client_email, private_key, private_key_id, token_uri } = file.value
+      const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+      const jwt = new SignJWT({ scope: scopes.join(" ") })
+        .setProtectedHeader({
+          alg: algorithm,
+          typ: "JWT",
+          ...(private_key_id === undefined ? {} : { kid: private_key_id })
+        })
+        .setIssuer(client_email)
+        .setAudience(token_uri)
+        .setIssuedAt(issuedAt)
+        .setExpirationTime(issuedAt + assertionLife)
+        .setJti(yield* random.uuidV4())
+      if (subject !== undefined) jwt.setSubject(subject)
+      const assertion = yield* Effect.option(
+        Effect.tryPromise(async () => jwt.sign(await importPKCS8(Redacted.value(private_key), algorithm)))
+      )
+      if (Option.isNone(assertion)) return malformed
+      return yield* egress.send(connection.config.hosts, {
+        url: token_uri,
+        method: "POST",
+        headers: { accept: "application/json", "content-type": "application/x-www-form-urlencoded" },
+        body: new URLSearchParams({ grant_type: grantType, assertion: assertion.value }).toString()
+      })
+    },
+    Effect.catchTag("AuthConfigError", (error) =>
+      Effect.succeed<Observation>({ _tag: "NotSent", reason: error.message })
+    )
+  )
+
+  const strategy: AuthStrategy = {
+    scheme: "GOOGLE_SERVICE_ACCOUNT",
+    check: (config) => Effect.asVoid(settingsOf(config)),
+    renewal: {
+      rotation: "none",
+      spends: keyFileOf,
+      send,
+      // A file that is no key will not become one by waiting, so it is not "not sent, try again". Google's own `invalid_grant` (wrong
+      // signature, deleted key) makes the credential dead by the table.
+      decide: (observation, { config, credential }) =>
+        observation === malformed
+          ? { _tag: "Misconfigured", code: "invalid_service_account_key" }
+          : decide(observation, config.profile, credential.secrets["access_token"])
+    }
+  }
+  return strategy
+}).pipe(Effect.provide(SecureRandom.layerWebCrypto))

@@ -1,0 +1,290 @@
+/**
+ * OAUTH1: three-legged authorization (RFC 5849). Its tokens are not renewed: they live until they are withdrawn, and then a person has to
+ * consent again.
+ *
+ * The provider makes the request token after the engine has made its state. So the state travels as a query parameter of the callback
+ * url, which providers echo, and the request token that comes back is compared with the one that was asked for. Every attempt signs with
+ * a nonce and a timestamp of its own.
+ *
+ * @module
+ */
+import { Clock, Effect, Predicate, Redacted, Schema } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { createHmac } from "node:crypto"
+import { type AuthConfig, AuthConfigError } from "../AuthConfig.ts"
+import { type AuthStrategy, type Connection, ConsentError, type Validity } from "../AuthStrategy.ts"
+import * as Credential from "../Credential.ts"
+import { Egress } from "../Egress.ts"
+import { parseBody } from "../TokenResponse.ts"
+import { decide, type Observation } from "../Verdict.ts"
+import { decodeSettings } from "./TokenEndpoint.ts"
+
+const Url = Schema.String.check(Schema.makeFilter((value) => URL.canParse(value) || "an absolute url"))
+
+/** How requests are signed (RFC 5849 §3.4; HMAC-SHA256 is what later providers added). */
+export const SignatureMethod = Schema.Literals(["HMAC-SHA1", "HMAC-SHA256", "PLAINTEXT"])
+export type SignatureMethod = typeof SignatureMethod.Type
+
+/** Settings of an OAUTH1 auth config. The secret is `consumer_secret`. */
+export const OAuth1Settings = Schema.Struct({
+  consumerKey: Schema.String,
+  requestTokenUrl: Url,
+  authorizeUrl: Url,
+  accessTokenUrl: Url,
+  /** `HMAC-SHA1` if absent. */
+  signatureMethod: Schema.optionalKey(SignatureMethod),
+  realm: Schema.optionalKey(Schema.String),
+  /** Further parameters of the request for a request token, such as `scope`. */
+  requestParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** Further parameters of the page a person is sent to, such as `name` or `expiration`. */
+  authorizationParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** Where a harmless signed GET shows whether the token works. Absent: it cannot be validated. */
+  probeUrl: Schema.optionalKey(Url)
+})
+export type OAuth1Settings = typeof OAuth1Settings.Type
+
+const settingsOf = decodeSettings(OAuth1Settings)
+
+/** Percent-encoding of RFC 5849 §3.6: everything but the unreserved characters of RFC 3986, in upper case. */
+export const percentEncode = (value: string): string =>
+  encodeURIComponent(value).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+
+/**
+ * The signature base string (RFC 5849 §3.4.1). `parameters` are those of the header and of a form body, without `realm`; those of the
+ * url's query are added here.
+ */
+export const signatureBaseString = (
+  method: string,
+  url: string,
+  parameters: Iterable<readonly [name: string, value: string]>
+): string => {
+  const { origin, pathname, searchParams } = new URL(url)
+  const normalized = [...searchParams, ...parameters]
+    .map(([name, value]) => [percentEncode(name), percentEncode(value)] as const)
+    .toSorted(([name, value], [otherName, otherValue]) => compare(name, otherName) || compare(value, otherValue))
+    .map((pair) => pair.join("="))
+    .join("&")
+  return [method.toUpperCase(), `${origin}${pathname}`, normalized].map(percentEncode).join("&")
+}
+
+// By code unit, which for percent-encoded text is the byte order that §3.4.1.3.2 asks for; a locale's order is not.
+const compare = (left: string, right: string): number => (left < right ? -1 : left > right ? 1 : 0)
+
+/** The secrets a signature is made with. */
+export interface SigningSecrets {
+  readonly consumerSecret: string
+  /** Of the request or access token; empty before there is one. */
+  readonly tokenSecret: string
+}
+
+/** The signature (RFC 5849 §3.4.2, §3.4.4). */
+export const signature = (method: SignatureMethod, baseString: string, secrets: SigningSecrets): string => {
+  const key = `${percentEncode(secrets.consumerSecret)}&${percentEncode(secrets.tokenSecret)}`
+  switch (method) {
+    case "PLAINTEXT":
+      return key
+    case "HMAC-SHA1":
+      return createHmac("sha1", key).update(baseString).digest("base64")
+    case "HMAC-SHA256":
+      return createHmac("sha256", key).update(baseString).digest("base64")
+  }
+}
+
+/** One request to be signed. */
+interface SignedRequest {
+  readonly method: "GET" | "POST"
+  readonly url: string
+  readonly token?: { readonly token: string; readonly secret: string }
+  /** Protocol parameters besides the usual (`oauth_callback`, `oauth_verifier`). */
+  readonly protocol?: Readonly<Record<string, string>>
+  /** Parameters of a form body. */
+  readonly form?: Readonly<Record<string, string>> | undefined
+}
+
+/** Makes the strategy. */
+export const make = Effect.gen(function* () {
+  const egress = yield* Egress
+  const random = yield* SecureRandom.SecureRandom
+
+  /** Signs and sends once. */
+  const send = Effect.fnUntraced(function* (config: AuthConfig, settings: OAuth1Settings, request: SignedRequest) {
+    const secret = config.secrets["consumer_secret"]
+    if (secret === undefined) {
+      return yield* new AuthConfigError({
+        authConfigId: config.id,
+        message: `auth config ${config.id}: the secret consumer_secret is missing`
+      })
+    }
+    const method = settings.signatureMethod ?? "HMAC-SHA1"
+    const protocol: Record<string, string> = {
+      oauth_consumer_key: settings.consumerKey,
+      oauth_nonce: Buffer.from(yield* random.randomBytes(16)).toString("hex"),
+      oauth_signature_method: method,
+      oauth_timestamp: String(Math.floor((yield* Clock.currentTimeMillis) / 1000)),
+      oauth_version: "1.0",
+      ...(request.token === undefined ? {} : { oauth_token: request.token.token }),
+      ...request.protocol
+    }
+    const form = Object.entries(request.form ?? {})
+    protocol["oauth_signature"] = signature(
+      method,
+      signatureBaseString(request.method, request.url, [...Object.entries(protocol), ...form]),
+      { consumerSecret: Redacted.value(secret), tokenSecret: request.token?.secret ?? "" }
+    )
+    const header = Object.entries({ ...(settings.realm === undefined ? {} : { realm: settings.realm }), ...protocol })
+      .map(([name, value]) => `${name}="${name === "realm" ? value : percentEncode(value)}"`)
+      .join(", ")
+    return yield* egress.send(config.hosts, {
+      url: request.url,
+      method: request.method,
+      headers: {
+        authorization: `OAuth ${header}`,
+        ...(form.length === 0 ? {} : { "content-type": "application/x-www-form-urlencoded" })
+      },
+      body: form.length === 0 ? undefined : new URLSearchParams(form).toString()
+    })
+  })
+
+  const misconfigured = Effect.mapError(
+    (error: AuthConfigError) => new ConsentError({ reason: "misconfigured", message: error.message, code: null })
+  )
+
+  const probe = Effect.fnUntraced(
+    function* ({ config, credential }: Connection): Effect.fn.Return<Validity, AuthConfigError> {
+      const settings = yield* settingsOf(config)
+      const seen = yield* send(config, settings, {
+        method: "GET",
+        url: settings.probeUrl ?? "",
+        token: {
+          token: Credential.secret(credential, "access_token") ?? "",
+          secret: Credential.secret(credential, "oauth_token_secret") ?? ""
+        }
+      })
+      if (seen._tag !== "Answer") return { _tag: "Unverified", reason: seen.reason }
+      if (seen.status >= 200 && seen.status < 300) return { _tag: "Valid" }
+      return seen.status === 401
+        ? { _tag: "Rejected", code: `http_${seen.status}` }
+        : { _tag: "Unverified", reason: `http_${seen.status}` }
+    },
+    Effect.catchTag("AuthConfigError", (error) =>
+      Effect.succeed<Validity>({ _tag: "Unverified", reason: error.message })
+    )
+  )
+
+  const strategy: AuthStrategy = {
+    scheme: "OAUTH1",
+    check: (config) => Effect.asVoid(settingsOf(config)),
+
+    consent: {
+      authorize: Effect.fnUntraced(function* ({ config }, { callbackUrl, state }) {
+        const settings = yield* misconfigured(settingsOf(config))
+        const callback = new URL(callbackUrl)
+        callback.searchParams.set("state", state)
+        const seen = yield* misconfigured(
+          send(config, settings, {
+            method: "POST",
+            url: settings.requestTokenUrl,
+            protocol: { oauth_callback: callback.href },
+            form: settings.requestParameters
+          })
+        )
+        const temporary = issued(seen)
+        if (temporary === undefined) return yield* noRequestToken(seen)
+        // RFC 5849 §2.1: a server that does not confirm the callback is one that can be led astray by a planted request token
+        if (temporary.confirmed !== "true") {
+          return yield* new ConsentError({
+            reason: "misconfigured",
+            message: "the provider did not confirm the callback",
+            code: null
+          })
+        }
+        const url = new URL(settings.authorizeUrl)
+        for (const [name, value] of Object.entries(settings.authorizationParameters ?? {})) {
+          url.searchParams.set(name, value)
+        }
+        url.searchParams.set("oauth_token", temporary.token)
+        return { url: url.href, memo: { oauth_token: temporary.token, oauth_token_secret: temporary.secret } }
+      }),
+
+      complete: Effect.fnUntraced(function* ({ config }, { memo, parameters }) {
+        const settings = yield* misconfigured(settingsOf(config))
+        const problem = parameters.get("oauth_problem")
+        if (parameters.has("denied") || problem === "user_refused" || problem === "permission_denied") {
+          return yield* new ConsentError({
+            reason: "denied",
+            message: "the provider reports a refusal",
+            code: "denied"
+          })
+        }
+        const token = memo["oauth_token"] ?? ""
+        const verifier = parameters.get("oauth_verifier")
+        if (verifier === null || parameters.get("oauth_token") !== token) {
+          return yield* new ConsentError({
+            reason: "refused",
+            message: "the callback does not belong to this consent",
+            code: null
+          })
+        }
+        const observation = yield* misconfigured(
+          send(config, settings, {
+            method: "POST",
+            url: settings.accessTokenUrl,
+            token: { token, secret: memo["oauth_token_secret"] ?? "" },
+            protocol: { oauth_verifier: verifier }
+          })
+        )
+        const tokens = issued(observation)
+        return { observation, secrets: tokens === undefined ? {} : { oauth_token_secret: tokens.secret } }
+      }),
+
+      decide: (observation, { config }) => {
+        const tokens = issued(observation)
+        if (tokens !== undefined) {
+          return {
+            _tag: "Renewed",
+            tokens: {
+              accessToken: Redacted.make(tokens.token, { label: "access_token" }),
+              refreshToken: undefined,
+              idToken: undefined,
+              tokenType: "oauth1",
+              expiresIn: undefined,
+              scope: undefined,
+              irregularities: []
+            }
+          }
+        }
+        // The request token was just obtained with the same consumer key, so a refusal (RFC 5849 §3.2) is about the verifier.
+        return observation._tag === "Answer" && (observation.status === 400 || observation.status === 401)
+          ? { _tag: "Dead", code: `http_${observation.status}` }
+          : decide(observation, config.profile)
+      }
+    },
+
+    validate: (connection) =>
+      Predicate.isString(connection.config.settings["probeUrl"]) ? probe(connection) : undefined
+  }
+  return strategy
+}).pipe(Effect.provide(SecureRandom.layerWebCrypto))
+
+/** The token of an answer (RFC 5849 §2.1, §2.3), whatever the provider calls its content type. */
+const issued = (seen: Observation) => {
+  if (seen._tag !== "Answer" || seen.status < 200 || seen.status >= 300) return undefined
+  const body = parseBody(seen.body, "application/x-www-form-urlencoded")
+  const token = body?.["oauth_token"]
+  const secret = body?.["oauth_token_secret"]
+  return Predicate.isString(token) && token !== "" && Predicate.isString(secret)
+    ? { token, secret, confirmed: body?.["oauth_callback_confirmed"] }
+    : undefined
+}
+
+const noRequestToken = (seen: Observation): ConsentError => {
+  if (seen._tag === "NotSent" || seen._tag === "NoAnswer") {
+    return new ConsentError({ reason: "unavailable", message: "the provider could not be reached", code: null })
+  }
+  const refused = seen.status >= 400 && seen.status < 500 && seen.status !== 408 && seen.status !== 429
+  return new ConsentError({
+    reason: refused ? "misconfigured" : "unavailable",
+    message: "the provider gave no request token",
+    code: `http_${seen.status}`
+  })
+}

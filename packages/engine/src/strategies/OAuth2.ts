@@ -1,0 +1,190 @@
+/**
+ * OAUTH2: silent renewal with the refresh-token grant (RFC 6749 §6), consent with the authorization-code grant, PKCE (RFC 7636), one-use
+ * state, issuer check (RFC 9207), and where the provider asks for them pushed requests (RFC 9126) and DPoP (RFC 9449).
+ *
+ * @module
+ */
+import { exportJWK, importJWK } from "jose"
+import { Effect, Schema } from "effect"
+import * as oauth from "oauth4webapi"
+import type { AuthConfig } from "../AuthConfig.ts"
+import { type AuthStrategy, type Connection, ConsentError } from "../AuthStrategy.ts"
+import * as Credential from "../Credential.ts"
+import * as TokenEndpoint from "./TokenEndpoint.ts"
+
+/** Settings of an OAUTH2 auth config. */
+export const OAuth2Settings = Schema.Struct({
+  ...TokenEndpoint.TokenEndpointSettings.fields,
+  clientId: Schema.String,
+  authorizationEndpoint: Schema.optionalKey(Schema.String),
+  /** Further parameters of the authorization request, such as `access_type: "offline"` or `prompt: "consent"`. */
+  authorizationParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** How scopes are joined; a space by the RFC, a comma at some providers. */
+  scopeSeparator: Schema.optionalKey(Schema.String),
+  /** Pushes the authorization request (RFC 9126). */
+  pushedRequests: Schema.optionalKey(Schema.Boolean),
+  pushedRequestEndpoint: Schema.optionalKey(Schema.String)
+})
+export type OAuth2Settings = typeof OAuth2Settings.Type
+
+/** The secret that holds an account's DPoP key. */
+const dpopSecret = "dpop_key"
+const dpopAlgorithm = "ES256"
+
+const settingsOf = TokenEndpoint.decodeSettings(OAuth2Settings)
+
+const endpoints = (settings: OAuth2Settings): Partial<oauth.AuthorizationServer> => ({
+  ...(settings.authorizationEndpoint === undefined ? {} : { authorization_endpoint: settings.authorizationEndpoint }),
+  ...(settings.pushedRequestEndpoint === undefined
+    ? {}
+    : { pushed_authorization_request_endpoint: settings.pushedRequestEndpoint })
+})
+
+/** The DPoP key of an account, from its stored JWK. */
+const dpopHandle = (jwk: string) =>
+  Effect.promise(async () => {
+    const publicJwk = JSON.parse(jwk)
+    delete publicJwk.d
+    const [privateKey, publicKey] = await Promise.all([
+      importJWK(JSON.parse(jwk), dpopAlgorithm),
+      importJWK(publicJwk, dpopAlgorithm, { extractable: true })
+    ])
+    if (privateKey instanceof Uint8Array || publicKey instanceof Uint8Array) throw new Error("a symmetric DPoP key")
+    return oauth.DPoP({}, { privateKey, publicKey })
+  })
+
+/** Makes the strategy. */
+export const make = Effect.gen(function*() {
+  const endpoint = yield* TokenEndpoint.make
+
+  const misconfigured = Effect.mapError((error: { readonly message: string }) =>
+    new ConsentError({ reason: "misconfigured", message: error.message, code: null })
+  )
+
+  const revokeToken = (config: AuthConfig, settings: OAuth2Settings, token: string) =>
+    endpoint.exchange(config, settings, ({ authenticate, client, options, server }) =>
+      server.revocation_endpoint === undefined
+        ? Promise.resolve()
+        : oauth.revocationRequest(server, client, authenticate, token, options))
+
+  const strategy: AuthStrategy = {
+    scheme: "OAUTH2",
+    check: (config) => Effect.asVoid(settingsOf(config)),
+
+    renewal: {
+      spends: ({ credential }) => credential.secrets["refresh_token"],
+      send: Effect.fnUntraced(function*({ config, credential }: Connection) {
+        const settings = yield* settingsOf(config)
+        const key = Credential.secret(credential, dpopSecret)
+        return yield* endpoint.exchange(
+          config,
+          settings,
+          ({ authenticate, client, options, server }) =>
+            oauth.refreshTokenGrantRequest(
+              server,
+              client,
+              authenticate,
+              Credential.secret(credential, "refresh_token") ?? "",
+              options
+            ),
+          key === undefined ? undefined : yield* dpopHandle(key)
+        )
+      }, Effect.catchTag("AuthConfigError", (error) => Effect.succeed({ _tag: "NotSent" as const, reason: error.message })))
+    },
+
+    consent: {
+      authorize: Effect.fnUntraced(function*({ config }, { callbackUrl, state }) {
+        const settings = yield* misconfigured(settingsOf(config))
+        const parts = yield* misconfigured(endpoint.context(config, settings, () => {}, endpoints(settings)))
+        const page = parts.server.authorization_endpoint
+        if (page === undefined) {
+          return yield* misconfigured(Effect.fail({ message: `auth config ${config.id} has no authorization endpoint` }))
+        }
+        const verifier = oauth.generateRandomCodeVerifier()
+        const memo: Record<string, string> = { code_verifier: verifier }
+        const parameters = new URLSearchParams({
+          ...settings.authorizationParameters,
+          client_id: settings.clientId,
+          redirect_uri: callbackUrl,
+          response_type: "code",
+          state,
+          code_challenge: yield* Effect.promise(() => oauth.calculatePKCECodeChallenge(verifier)),
+          code_challenge_method: "S256"
+        })
+        if (settings.scopes !== undefined) parameters.set("scope", settings.scopes.join(settings.scopeSeparator ?? " "))
+        if (settings.dpop === true) {
+          const jwk = yield* Effect.promise(async () => {
+            const pair = await oauth.generateKeyPair(dpopAlgorithm, { extractable: true })
+            return JSON.stringify(await exportJWK(pair.privateKey))
+          })
+          memo[dpopSecret] = jwk
+          const handle = yield* dpopHandle(jwk)
+          parameters.set("dpop_jkt", yield* Effect.promise(() => handle.calculateThumbprint()))
+        }
+        const url = new URL(page)
+        if (settings.pushedRequests === true) {
+          const pushed = yield* Effect.tryPromise({
+            try: async () =>
+              oauth.processPushedAuthorizationResponse(
+                parts.server,
+                parts.client,
+                await oauth.pushedAuthorizationRequest(parts.server, parts.client, parts.authenticate, parameters, parts.options)
+              ),
+            catch: () =>
+              new ConsentError({ reason: "unavailable", message: "the provider did not take the pushed request", code: null })
+          })
+          url.searchParams.set("client_id", settings.clientId)
+          url.searchParams.set("request_uri", pushed.request_uri)
+        } else {
+          for (const [name, value] of parameters) url.searchParams.set(name, value)
+        }
+        return { url: url.href, memo }
+      }),
+
+      complete: Effect.fnUntraced(function*({ config }, { callbackUrl, memo, parameters, state }) {
+        const settings = yield* misconfigured(settingsOf(config))
+        const server = yield* misconfigured(endpoint.server(config, settings, endpoints(settings)))
+        const answer = new URLSearchParams(parameters)
+        // Without a configured issuer there is nothing to compare with: this service's callback state already binds the config.
+        if (settings.issuer === undefined) answer.delete("iss")
+        const validated = yield* Effect.try({
+          try: () => oauth.validateAuthResponse(server, { client_id: settings.clientId }, answer, state),
+          catch: (error) =>
+            error instanceof oauth.AuthorizationResponseError
+              ? new ConsentError({
+                reason: error.error === "access_denied" ? "denied" : "refused",
+                message: `the provider answered ${error.error.slice(0, 64)}`,
+                code: error.error.slice(0, 64)
+              })
+              : new ConsentError({ reason: "refused", message: "the callback is not a valid answer of this provider", code: null })
+        })
+        const key = memo[dpopSecret]
+        const observation = yield* endpoint.exchange(
+          config,
+          settings,
+          ({ authenticate, client, options }) =>
+            oauth.authorizationCodeGrantRequest(
+              server,
+              client,
+              authenticate,
+              validated,
+              callbackUrl,
+              memo["code_verifier"] ?? "",
+              options
+            ),
+          key === undefined ? undefined : yield* dpopHandle(key)
+        )
+        return { observation, secrets: key === undefined ? {} : { [dpopSecret]: key } }
+      })
+    },
+
+    revoke: ({ config, credential }) => {
+      const token = Credential.secret(credential, "refresh_token") ?? Credential.secret(credential, "access_token")
+      return token === undefined
+        ? Effect.void
+        : Effect.ignore(Effect.flatMap(settingsOf(config), (settings) => revokeToken(config, settings, token)))
+    }
+  }
+
+  return strategy
+})

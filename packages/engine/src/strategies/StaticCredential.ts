@@ -1,0 +1,91 @@
+/**
+ * API_KEY, BEARER_TOKEN and BASIC: credentials that are typed in once and never renewed. What can be done for them is to see whether
+ * they work, with a real request to an address the auth config names.
+ *
+ * A probe that gets no clear answer says "unverified". That is not "valid", and it is not "rejected" either: an outage of the provider
+ * must not expire a good key.
+ *
+ * @module
+ */
+import type { KnownAuthScheme } from "@rekindle/core"
+import { Effect, Schema } from "effect"
+import type { AuthStrategy, Connection, Validity } from "../AuthStrategy.ts"
+import * as Credential from "../Credential.ts"
+import { Egress } from "../Egress.ts"
+import { decodeSettings } from "./TokenEndpoint.ts"
+
+/** Settings of an auth config with a static credential. */
+export const StaticSettings = Schema.Struct({
+  /** Where a harmless request shows whether the credential works. Absent: it cannot be validated. */
+  probeUrl: Schema.optionalKey(Schema.String),
+  /** The header that carries an API key; `authorization` if absent. */
+  keyHeader: Schema.optionalKey(Schema.String),
+  /** What stands before the key in that header, such as `Token `. */
+  keyPrefix: Schema.optionalKey(Schema.String),
+  /** The query parameter that carries the key instead of a header. */
+  keyParameter: Schema.optionalKey(Schema.String),
+  /** Further headers of the probe, such as a version. */
+  probeHeaders: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** Statuses besides 401 that mean a wrong credential, such as 403 where the provider answers so for an unknown key. */
+  rejectedStatuses: Schema.optionalKey(Schema.Array(Schema.Int))
+})
+export type StaticSettings = typeof StaticSettings.Type
+
+const settingsOf = decodeSettings(StaticSettings)
+
+/** How a scheme presents its credential on a request. */
+type Present = (credential: Credential.Credential, settings: StaticSettings) => {
+  readonly headers: Record<string, string>
+  readonly parameters?: Record<string, string>
+}
+
+const presentKey: Present = (credential, { keyHeader = "authorization", keyParameter, keyPrefix = "" }) => {
+  const key = Credential.secret(credential, "api_key") ?? ""
+  return keyParameter === undefined
+    ? { headers: { [keyHeader]: `${keyPrefix}${key}` } }
+    : { headers: {}, parameters: { [keyParameter]: key } }
+}
+
+const presentBearer: Present = (credential) => ({
+  headers: { authorization: `Bearer ${Credential.secret(credential, "token") ?? ""}` }
+})
+
+const presentBasic: Present = (credential) => {
+  const username = Credential.secret(credential, "username") ?? ""
+  const password = Credential.secret(credential, "password") ?? ""
+  return { headers: { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}` } }
+}
+
+const make = (scheme: KnownAuthScheme, present: Present) =>
+  Effect.gen(function*() {
+    const egress = yield* Egress
+
+    const probe = Effect.fnUntraced(function*({ config, credential }: Connection): Effect.fn.Return<Validity> {
+      const settings = yield* Effect.orDie(settingsOf(config))
+      const { headers, parameters = {} } = present(credential, settings)
+      const url = new URL(settings.probeUrl ?? "")
+      for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+      const seen = yield* egress.send(config.hosts, { url: url.href, headers: { ...settings.probeHeaders, ...headers } })
+      if (seen._tag !== "Answer") return { _tag: "Unverified", reason: seen.reason }
+      if (seen.status >= 200 && seen.status < 300) return { _tag: "Valid" }
+      return seen.status === 401 || settings.rejectedStatuses?.includes(seen.status) === true
+        ? { _tag: "Rejected", code: `http_${seen.status}` }
+        : { _tag: "Unverified", reason: `http_${seen.status}` }
+    })
+
+    const strategy: AuthStrategy = {
+      scheme,
+      check: (config) => Effect.asVoid(settingsOf(config)),
+      validate: (connection) => typeof connection.config.settings["probeUrl"] === "string" ? probe(connection) : undefined
+    }
+    return strategy
+  })
+
+/** API_KEY: the secret `api_key`, in a header or query parameter of the provider's choice. */
+export const apiKey = make("API_KEY", presentKey)
+
+/** BEARER_TOKEN: the secret `token` (RFC 6750 §2.1). */
+export const bearerToken = make("BEARER_TOKEN", presentBearer)
+
+/** BASIC: the secrets `username` and `password` (RFC 7617). */
+export const basic = make("BASIC", presentBasic)

@@ -1,0 +1,246 @@
+/**
+ * Requests to a token endpoint, shared by every scheme that has one: server metadata, client authentication, DPoP, and the form or JSON
+ * body. `oauth4webapi` builds the requests; {@link Egress} sends them; nothing here reads the answer.
+ *
+ * @module
+ */
+import { importJWK, importPKCS8 } from "jose"
+import { Clock, Duration, Effect, Redacted, Schema } from "effect"
+import * as oauth from "oauth4webapi"
+import { type AuthConfig, AuthConfigError } from "../AuthConfig.ts"
+import { Egress } from "../Egress.ts"
+import type { Observation } from "../Verdict.ts"
+
+const Url = Schema.String.check(Schema.makeFilter((value) => URL.canParse(value) || "an absolute url"))
+
+/** Settings of an auth config whose scheme has a token endpoint. */
+export const TokenEndpointSettings = Schema.Struct({
+  /** Discovers the endpoints (RFC 8414, OpenID Connect Discovery). Explicit endpoints win over discovered ones. */
+  issuer: Schema.optionalKey(Url),
+  tokenEndpoint: Schema.optionalKey(Url),
+  revocationEndpoint: Schema.optionalKey(Url),
+  clientId: Schema.optionalKey(Schema.String),
+  /** How the application authenticates (RFC 6749 §2.3, RFC 7523 §2.2). The secret is `client_secret`, the key `private_key`. */
+  clientAuth: Schema.optionalKey(Schema.Literals(["basic", "post", "none", "private_key_jwt"])),
+  /** For `private_key_jwt`: the JWS algorithm, `RS256` if absent, and the key's id if the provider wants it named. */
+  signingAlgorithm: Schema.optionalKey(Schema.String),
+  signingKeyId: Schema.optionalKey(Schema.String),
+  scopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** The encoding of token requests: `form` by the RFC, `json` where a provider wants it. */
+  tokenBody: Schema.optionalKey(Schema.Literals(["form", "json"])),
+  /** Further parameters of every token request, such as `audience` or `resource`. */
+  tokenParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** Further headers of every token request, such as a version. */
+  tokenHeaders: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** Sender-constrained tokens (RFC 9449). Each account has a key of its own. */
+  dpop: Schema.optionalKey(Schema.Boolean)
+})
+export type TokenEndpointSettings = typeof TokenEndpointSettings.Type
+
+/** Decodes a scheme's settings out of an auth config, naming what is wrong. */
+export const decodeSettings = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {
+  const decode = Schema.decodeUnknownEffect(schema)
+  return (config: AuthConfig): Effect.Effect<S["Type"], AuthConfigError> =>
+    Effect.mapError(decode(config.settings), (error) =>
+      new AuthConfigError({ authConfigId: config.id, message: `settings of auth config ${config.id}: ${error.message}` }))
+}
+
+/** What a grant request is built from. */
+export interface GrantContext {
+  readonly server: oauth.AuthorizationServer
+  readonly client: oauth.Client
+  readonly authenticate: oauth.ClientAuth
+  readonly options: oauth.TokenEndpointRequestOptions
+}
+
+/** One token request: a promise of `oauth4webapi`, whose answer is observed on the way and not read from it. */
+export type GrantRequest = (context: GrantContext) => Promise<unknown>
+
+/** The metadata of an authorization server is asked for again after this long. */
+const metadataTtl = Duration.hours(1)
+
+// RFC 6749 §2.3.1: form-encoded before base64. `oauth4webapi` escapes `-` and `.` too, which is allowed and which some providers
+// fail to decode; the unreserved characters need no escape.
+const formEncode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1)
+
+const basic = (clientId: string, secret: string): oauth.ClientAuth => (_server, _client, _body, headers) => {
+  headers.set("authorization", `Basic ${Buffer.from(`${formEncode(clientId)}:${formEncode(secret)}`).toString("base64")}`)
+}
+
+const misconfigured = (config: AuthConfig, message: string) =>
+  new AuthConfigError({ authConfigId: config.id, message: `auth config ${config.id}: ${message}` })
+
+/** Reads a private key given as PKCS #8 PEM or as a JWK. */
+export const importKey = (config: AuthConfig, pem: Redacted.Redacted<string>, algorithm: string): Effect.Effect<CryptoKey, AuthConfigError> =>
+  Effect.tryPromise({
+    try: async () => {
+      const text = Redacted.value(pem).trim()
+      const key = text.startsWith("{") ? await importJWK(JSON.parse(text), algorithm) : await importPKCS8(text, algorithm)
+      if (key instanceof Uint8Array) throw new Error("a symmetric key")
+      return key
+    },
+    catch: () => misconfigured(config, `private_key is not a PKCS #8 or JWK private key for ${algorithm}`)
+  })
+
+const clientAuthentication = Effect.fnUntraced(function*(config: AuthConfig, settings: TokenEndpointSettings) {
+  const secret = config.secrets["client_secret"]
+  const method = settings.clientAuth ?? (secret === undefined ? "none" : "basic")
+  switch (method) {
+    case "none":
+      return oauth.None()
+    case "basic":
+    case "post": {
+      if (secret === undefined) return yield* misconfigured(config, "the secret client_secret is missing")
+      return method === "post"
+        ? oauth.ClientSecretPost(Redacted.value(secret))
+        : basic(settings.clientId ?? "", Redacted.value(secret))
+    }
+    case "private_key_jwt": {
+      const key = config.secrets["private_key"]
+      if (key === undefined) return yield* misconfigured(config, "the secret private_key is missing")
+      const imported = yield* importKey(config, key, settings.signingAlgorithm ?? "RS256")
+      return oauth.PrivateKeyJwt(
+        settings.signingKeyId === undefined ? imported : { key: imported, kid: settings.signingKeyId }
+      )
+    }
+  }
+})
+
+/** Makes the shared parts of strategies with a token endpoint. */
+export const make = Effect.gen(function*() {
+  const egress = yield* Egress
+  const metadata = new Map<string, { readonly server: oauth.AuthorizationServer; readonly until: number }>()
+  const authentication = new WeakMap<AuthConfig, oauth.ClientAuth>()
+
+  /** A `fetch` for `oauth4webapi` that goes through the egress and notes what it saw. */
+  const fetcher = Effect.fnUntraced(function*(config: AuthConfig, settings: TokenEndpointSettings, note: (seen: Observation) => void) {
+    const run = Effect.runPromiseWith(yield* Effect.context())
+    return async (
+      url: string,
+      init: { readonly method: string; readonly headers: Record<string, string>; readonly body?: unknown }
+    ): Promise<Response> => {
+      const asJson = settings.tokenBody === "json" && init.body instanceof URLSearchParams
+      const body = init.body instanceof URLSearchParams
+        ? asJson ? JSON.stringify(Object.fromEntries(init.body)) : init.body.toString()
+        : undefined
+      const seen = await run(egress.send(config.hosts, {
+        url,
+        method: init.method,
+        headers: {
+          ...init.headers,
+          ...settings.tokenHeaders,
+          ...(body === undefined
+            ? {}
+            : { "content-type": asJson ? "application/json" : "application/x-www-form-urlencoded" })
+        },
+        body
+      }))
+      note(seen)
+      if (seen._tag !== "Answer") throw new TypeError(seen.reason)
+      const empty = seen.status === 204 || seen.status === 304 || seen.status < 200
+      return new Response(empty ? null : seen.body, { status: seen.status < 200 ? 502 : seen.status, headers: { ...seen.headers } })
+    }
+  })
+
+  const isInsecure = (url: string | undefined): boolean => {
+    const parsed = url === undefined ? null : URL.parse(url)
+    return parsed !== null && parsed.protocol === "http:" && egress.isPrivateAllowed(parsed.host)
+  }
+
+  const discover = Effect.fnUntraced(function*(config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
+    const now = yield* Clock.currentTimeMillis
+    const known = metadata.get(issuer)
+    if (known !== undefined && known.until > now) return known.server
+    const fetch = yield* fetcher(config, settings, () => {})
+    const options = { [oauth.customFetch]: fetch, [oauth.allowInsecureRequests]: isInsecure(issuer) }
+    const server = yield* Effect.tryPromise({
+      try: async () => {
+        const url = new URL(issuer)
+        return await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, options))
+      },
+      catch: () => misconfigured(config, `the metadata of ${issuer} cannot be read`)
+    })
+    metadata.set(issuer, { server, until: now + Duration.toMillis(metadataTtl) })
+    return server
+  })
+
+  /**
+   * The authorization server: discovered, explicit, or both. With an explicit token endpoint a renewal does not wait for discovery; consent
+   * does, because the issuer check (RFC 9207) depends on it.
+   */
+  const server = Effect.fnUntraced(function*(
+    config: AuthConfig,
+    settings: TokenEndpointSettings,
+    consent?: Partial<oauth.AuthorizationServer>
+  ) {
+    const given: Partial<oauth.AuthorizationServer> = {
+      ...consent,
+      ...(settings.tokenEndpoint === undefined ? {} : { token_endpoint: settings.tokenEndpoint }),
+      ...(settings.revocationEndpoint === undefined ? {} : { revocation_endpoint: settings.revocationEndpoint })
+    }
+    const needed = consent !== undefined || given.token_endpoint === undefined
+    const discovered: Partial<oauth.AuthorizationServer> = settings.issuer === undefined || !needed
+      ? {}
+      : yield* discover(config, settings, settings.issuer)
+    const { issuer = settings.issuer ?? given.token_endpoint } = discovered
+    if (issuer === undefined) return yield* misconfigured(config, "settings need an issuer or a tokenEndpoint")
+    const merged: oauth.AuthorizationServer = { ...discovered, ...given, issuer }
+    return merged
+  })
+
+  const authenticate = Effect.fnUntraced(function*(config: AuthConfig, settings: TokenEndpointSettings) {
+    const known = authentication.get(config)
+    if (known !== undefined) return known
+    const made = yield* clientAuthentication(config, settings)
+    authentication.set(config, made)
+    return made
+  })
+
+  /** The client, its authentication and the request options for one exchange. */
+  const context = Effect.fnUntraced(function*(
+    config: AuthConfig,
+    settings: TokenEndpointSettings,
+    note: (seen: Observation) => void,
+    consent?: Partial<oauth.AuthorizationServer>
+  ) {
+    const resolved = yield* server(config, settings, consent)
+    return {
+      server: resolved,
+      client: { client_id: settings.clientId ?? "" },
+      authenticate: yield* authenticate(config, settings),
+      options: {
+        [oauth.customFetch]: yield* fetcher(config, settings, note),
+        [oauth.allowInsecureRequests]: isInsecure(resolved.token_endpoint),
+        ...(settings.tokenParameters === undefined ? {} : { additionalParameters: settings.tokenParameters })
+      }
+    } satisfies GrantContext
+  })
+
+  /**
+   * Sends one grant request and reports what was seen. A DPoP nonce the server asks for (RFC 9449 §8) is the one case of sending again: such
+   * an answer says that nothing was done.
+   */
+  const exchange = Effect.fnUntraced(function*(
+    config: AuthConfig,
+    settings: TokenEndpointSettings,
+    grant: GrantRequest,
+    dpop?: oauth.DPoPHandle
+  ) {
+    let seen: Observation = { _tag: "NotSent", reason: "the request could not be built" }
+    const parts = yield* context(config, settings, (observation) => {
+      seen = observation
+    })
+    const send = Effect.promise(() =>
+      // A rejection is an answer that was noted, or a request that never was: both are in `seen`.
+      grant(dpop === undefined ? parts : { ...parts, options: { ...parts.options, DPoP: dpop } }).catch(() => undefined)
+    )
+    yield* send
+    if (dpop !== undefined && asksForNonce(seen)) yield* send
+    return seen
+  }, Effect.catchTag("AuthConfigError", (error) => Effect.succeed<Observation>({ _tag: "NotSent", reason: error.message })))
+
+  return { server, context, exchange, isInsecure }
+})
+
+const asksForNonce = (seen: Observation): boolean =>
+  seen._tag === "Answer" && (seen.status === 400 || seen.status === 401) && seen.body.includes("use_dpop_nonce")

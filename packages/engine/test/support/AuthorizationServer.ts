@@ -1,0 +1,387 @@
+/**
+ * A real authorization server, `oidc-provider`, on a loopback port of its own: the hostile oracle for "exactly one grant per renewal".
+ * With rotation on, a refresh token that is presented twice takes the whole grant with it, the winner's tokens too. It has no reuse window.
+ *
+ * It runs in the process of the test, on the real clock and in whole seconds, and counts what was spent and what was revoked. Consent
+ * needs no browser: {@link AuthorizationServer.consent} plays the person. Faults of the token endpoint can be switched on while it runs.
+ *
+ * Everything lives in one unbounded map; the adapter that ships with `oidc-provider` forgets all but the last thousand entries.
+ *
+ * @module
+ */
+import { AuthConfig } from "@rekindle/engine/AuthConfig"
+import { ProviderProfile } from "@rekindle/engine/ProviderProfile"
+import { Context, Duration, Effect, Layer, Redacted, type Scope } from "effect"
+import { generateKeyPairSync, randomBytes } from "node:crypto"
+import { once } from "node:events"
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import { setTimeout as sleep } from "node:timers/promises"
+import OidcProvider, { type Adapter, type AdapterPayload, type ClientMetadata, type Configuration } from "oidc-provider"
+
+/** A misbehaviour of the token endpoint. */
+export type Fault =
+  /** The request is thrown away unread: nothing was spent, and the caller cannot know. */
+  | { readonly _tag: "LoseRequest" }
+  /** The request is carried out and its answer thrown away: the refresh token is spent, and the caller cannot know. */
+  | { readonly _tag: "LoseAnswer" }
+  /** Answered without being carried out. */
+  | {
+      readonly _tag: "Answer"
+      readonly status: number
+      readonly body?: string
+      readonly headers?: Readonly<Record<string, string>>
+    }
+
+/** What the server saw at its token endpoint. Grants are told apart by id, so a grant that is revoked twice counts once. */
+export interface Tally {
+  /** Token requests that arrived, carried out or not. */
+  readonly requests: number
+  /** Refresh tokens spent: renewals that were carried out. */
+  readonly spent: number
+  /** Codes exchanged for tokens. */
+  readonly exchanged: number
+  /** Refused token requests, by error code. */
+  readonly refused: Readonly<Record<string, number>>
+  /** Refresh tokens presented again after they were spent. */
+  readonly replays: number
+  /** Ids of the grants that the server revoked: after a replay, or because revocation was asked for. */
+  readonly revoked: ReadonlyArray<string>
+}
+
+/** How the server is set up. */
+export interface AuthorizationServerOptions {
+  /** Whether every use of a refresh token replaces it. Default true. */
+  readonly rotateRefreshToken?: boolean
+  /** Lifetimes, in whole seconds. Default one hour and 14 days. */
+  readonly ttl?: { readonly accessToken?: Duration.Input; readonly refreshToken?: Duration.Input }
+  /** Further clients beside {@link clientId}. */
+  readonly clients?: ReadonlyArray<ClientMetadata>
+  /** Takes this long over every token request, to make overlaps likely. Default not at all. */
+  readonly latency?: Duration.Input
+  /** Asks for a nonce in every DPoP proof (RFC 9449 §8). Default false. */
+  readonly dpopNonce?: boolean
+}
+
+/** The client that is always there: confidential, authenticates with Basic, and may use every grant. */
+export const clientId = "rekindle"
+export const clientSecret = "s+cret/with:odd=characters%20"
+
+/** Where the person is sent after consent, unless a client says otherwise. */
+export const callbackUrl = "https://app.example.com/callback"
+
+/** A refresh token that was made without consent, and the grant it belongs to. */
+export interface MintedGrant {
+  readonly grantId: string
+  readonly refreshToken: string
+}
+
+/** A running authorization server. */
+export class AuthorizationServer extends Context.Service<
+  AuthorizationServer,
+  {
+    readonly issuer: string
+    /** Host and port: what an auth config declares, and what the egress must be allowed. */
+    readonly host: string
+    readonly endpoints: {
+      readonly authorization: string
+      readonly token: string
+      readonly revocation: string
+      readonly pushedAuthorizationRequest: string
+    }
+    /** An OAUTH2 auth config for this server, with explicit endpoints and single-use rotation unless `overrides` say otherwise. */
+    readonly authConfig: (overrides?: Partial<AuthConfig>) => AuthConfig
+    /** What was seen until now. */
+    readonly tally: () => Tally
+    /** Logs in, agrees to everything, and gives the callback url the person's browser would be sent to. */
+    readonly consent: (authorizationUrl: string, accountId?: string) => Effect.Effect<URL>
+    /** Says no, and gives the callback url. */
+    readonly deny: (authorizationUrl: string) => Effect.Effect<URL>
+    /** Makes a grant and its refresh token without any consent, for tests that need many accounts. */
+    readonly mintRefreshToken: (accountId: string, client?: string) => Effect.Effect<MintedGrant>
+    /** Withdraws a grant, or all of them, as a person does in the provider's settings. Not in the tally. */
+    readonly revokeGrant: (grantId: string | "all") => Effect.Effect<void>
+    /** Whether an API would accept this access token now. */
+    readonly isAccessTokenAlive: (accessToken: string) => Effect.Effect<boolean>
+    /** Whether this refresh token could be used now. Asking does not spend it. */
+    readonly isRefreshTokenAlive: (refreshToken: string) => Effect.Effect<boolean>
+    /** Makes the next `times` token requests go wrong; all of them, until {@link calm}, if absent. */
+    readonly disturb: (fault: Fault, times?: number) => Effect.Effect<void>
+    /** Ends every fault. */
+    readonly calm: Effect.Effect<void>
+  }
+>()("@rekindle/engine/test/AuthorizationServer") {
+  static readonly layer = (options: AuthorizationServerOptions = {}): Layer.Layer<AuthorizationServer> =>
+    Layer.effect(AuthorizationServer, make(options))
+}
+
+const seconds = (input: Duration.Input): number => Math.max(1, Math.round(Duration.toSeconds(input)))
+
+/** The headers by which the person of {@link AuthorizationServer.consent} tells the login page who they are and what they want. */
+const personHeader = "x-person"
+const denyHeader = "x-deny"
+
+/** Starts a server; it stops with the scope. */
+export const make = Effect.fnUntraced(function* (
+  options: AuthorizationServerOptions = {}
+): Effect.fn.Return<AuthorizationServer["Service"], never, Scope.Scope> {
+  const http = yield* Effect.acquireRelease(
+    Effect.promise(async () => {
+      const http = createServer()
+      await once(http.listen(0, "127.0.0.1"), "listening")
+      return http
+    }),
+    (http) =>
+      Effect.promise(async () => {
+        http.closeAllConnections()
+        await once(http.close(), "close")
+      })
+  )
+  const address = http.address()
+  if (address === null || typeof address === "string") return yield* Effect.die(new Error("no port"))
+  const host = `127.0.0.1:${address.port}`
+  const issuer = `http://${host}`
+
+  const storage = makeStorage()
+  const provider = new OidcProvider(issuer, configuration(options, storage.adapter))
+
+  const tally = { requests: 0, spent: 0, exchanged: 0, replays: 0 }
+  const refused: Record<string, number> = {}
+  const revoked = new Set<string>()
+  provider.on("grant.success", ({ oidc }) => {
+    if (oidc.params?.["grant_type"] === "refresh_token") tally.spent++
+    if (oidc.params?.["grant_type"] === "authorization_code") tally.exchanged++
+  })
+  provider.on("grant.error", (_ctx, error) => {
+    refused[error.error] = (refused[error.error] ?? 0) + 1
+    if (error.error_detail === "refresh token already used") tally.replays++
+  })
+  provider.on("grant.revoked", (_ctx, grantId) => void revoked.add(grantId))
+  provider.on("server_error", (_ctx, error) => console.error("authorization server", error))
+
+  let faults: Array<{ readonly fault: Fault; times: number }> = []
+  const nextFault = (): Fault | undefined => {
+    const next = faults[0]
+    if (next === undefined) return undefined
+    if (--next.times <= 0) faults.shift()
+    return next.fault
+  }
+  const serve = provider.callback()
+  const latency = Duration.toMillis(options.latency ?? 0)
+
+  const token = async (request: IncomingMessage, response: ServerResponse) => {
+    tally.requests++
+    const fault = nextFault()
+    if (latency > 0) await sleep(latency)
+    switch (fault?._tag) {
+      case "LoseRequest":
+        return void request.socket.destroy()
+      case "LoseAnswer":
+        response.end = () => response.destroy()
+        return void serve(request, response)
+      case "Answer":
+        // the body is read first: a server that answers earlier makes some clients see a broken pipe instead of the answer
+        await once(request.resume(), "end")
+        response.writeHead(fault.status, { "content-type": "application/json", ...fault.headers })
+        return void response.end(fault.body ?? "")
+      case undefined:
+        return void serve(request, response)
+    }
+  }
+
+  const interaction = async (request: IncomingMessage, response: ServerResponse) => {
+    const { grantId, params, prompt, session } = await provider.interactionDetails(request, response)
+    const person = request.headers[personHeader]
+    if (request.headers[denyHeader] !== undefined) {
+      return provider.interactionFinished(request, response, { error: "access_denied" })
+    }
+    if (prompt.name === "login") {
+      return provider.interactionFinished(request, response, { login: { accountId: String(person) } })
+    }
+    const known = grantId === undefined ? undefined : await provider.Grant.find(grantId)
+    const grant = known ?? new provider.Grant({ accountId: session?.accountId, clientId: String(params["client_id"]) })
+    grant.addOIDCScope(String(params["scope"] ?? "openid"))
+    return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } })
+  }
+
+  http.on("request", (request, response) => {
+    const path = request.url?.split("?")[0] ?? "/"
+    const handled =
+      path === "/token"
+        ? token(request, response)
+        : path.startsWith("/interaction/")
+          ? interaction(request, response)
+          : Promise.resolve(serve(request, response))
+    handled.catch((error: unknown) => {
+      console.error("authorization server", error)
+      response.destroy()
+    })
+  })
+
+  /** Follows redirects with cookies, as a browser does, until they leave this server. */
+  const browse = (start: string, headers: Record<string, string>) =>
+    Effect.promise(async () => {
+      const cookies = new Map<string, string>()
+      for (let url = new URL(start), hops = 0; hops < 20; hops++) {
+        if (url.origin !== issuer) return url
+        const response = await fetch(url, {
+          redirect: "manual",
+          headers: { ...headers, cookie: Array.from(cookies, ([name, value]) => `${name}=${value}`).join("; ") }
+        })
+        for (const cookie of response.headers.getSetCookie()) {
+          const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(cookie) ?? []
+          cookies.set(name, value)
+        }
+        const location = response.headers.get("location")
+        if (location === null) throw new Error(`${url.pathname} answered ${response.status}: ${await response.text()}`)
+        url = new URL(location, url)
+      }
+      throw new Error("too many redirects")
+    })
+
+  const revokeGrant = async (grantId: string) => {
+    await provider.AccessToken.revokeByGrantId(grantId)
+    await provider.RefreshToken.revokeByGrantId(grantId)
+    await provider.Grant.adapter.destroy(grantId)
+  }
+  const hasGrant = async (grantId: string | undefined) =>
+    grantId !== undefined && (await provider.Grant.find(grantId)) !== undefined
+
+  const endpoints = {
+    authorization: `${issuer}/auth`,
+    token: `${issuer}/token`,
+    revocation: `${issuer}/token/revocation`,
+    pushedAuthorizationRequest: `${issuer}/request`
+  }
+
+  return AuthorizationServer.of({
+    issuer,
+    host,
+    endpoints,
+    authConfig: (overrides) =>
+      AuthConfig.make({
+        id: "oidc",
+        toolkit: "oidc",
+        scheme: "OAUTH2",
+        profile: ProviderProfile.make({
+          name: host,
+          rotation: options.rotateRefreshToken === false ? "none" : "single-use",
+          accessTokenTtl: Duration.hours(1)
+        }),
+        settings: {
+          clientId,
+          authorizationEndpoint: endpoints.authorization,
+          tokenEndpoint: endpoints.token,
+          revocationEndpoint: endpoints.revocation,
+          scopes: ["openid", "offline_access"]
+        },
+        secrets: { client_secret: Redacted.make(clientSecret) },
+        hosts: [host],
+        ...overrides
+      }),
+    tally: () => ({ ...tally, refused: { ...refused }, revoked: [...revoked] }),
+    consent: (authorizationUrl, accountId = "person") => browse(authorizationUrl, { [personHeader]: accountId }),
+    deny: (authorizationUrl) => browse(authorizationUrl, { [denyHeader]: "yes" }),
+    mintRefreshToken: (accountId, of = clientId) =>
+      Effect.promise(async () => {
+        const client = await provider.Client.find(of)
+        if (client === undefined) throw new Error(`no client ${of}`)
+        const scope = "openid offline_access"
+        const grant = new provider.Grant({ accountId, clientId: of })
+        grant.addOIDCScope(scope)
+        const grantId = await grant.save()
+        const token = new provider.RefreshToken({ accountId, client, grantId, gty: "authorization_code", scope })
+        return { grantId, refreshToken: await token.save() }
+      }),
+    revokeGrant: (grantId) =>
+      Effect.promise(async () => {
+        await Promise.all((grantId === "all" ? storage.ids("Grant") : [grantId]).map(revokeGrant))
+      }),
+    isAccessTokenAlive: (accessToken) =>
+      Effect.promise(async () => hasGrant((await provider.AccessToken.find(accessToken))?.grantId)),
+    isRefreshTokenAlive: (refreshToken) =>
+      Effect.promise(async () => {
+        const found = await provider.RefreshToken.find(refreshToken)
+        return found !== undefined && found.isValid && hasGrant(found.grantId)
+      }),
+    disturb: (fault, times = Number.POSITIVE_INFINITY) => Effect.sync(() => void faults.push({ fault, times })),
+    calm: Effect.sync(() => {
+      faults = []
+    })
+  })
+})
+
+const configuration = (options: AuthorizationServerOptions, adapter: (model: string) => Adapter): Configuration => ({
+  adapter,
+  clients: [
+    {
+      client_id: clientId,
+      client_secret: clientSecret,
+      redirect_uris: [callbackUrl],
+      grant_types: ["authorization_code", "refresh_token", "client_credentials"]
+    },
+    ...(options.clients ?? [])
+  ],
+  // elliptic keys are made in a millisecond
+  clientDefaults: { id_token_signed_response_alg: "ES256" },
+  jwks: {
+    keys: [generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" })]
+  },
+  clientAuthMethods: ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
+  cookies: { keys: [randomBytes(16).toString("hex")] },
+  features: {
+    clientCredentials: { enabled: true },
+    devInteractions: { enabled: false },
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => options.dpopNonce === true },
+    pushedAuthorizationRequests: { enabled: true },
+    revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId }
+  },
+  findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+  interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+  issueRefreshToken: () => true,
+  rotateRefreshToken: options.rotateRefreshToken ?? true,
+  scopes: ["openid", "offline_access", "api"],
+  ttl: {
+    AccessToken: seconds(options.ttl?.accessToken ?? "1 hour"),
+    ClientCredentials: seconds(options.ttl?.accessToken ?? "1 hour"),
+    Grant: seconds("30 days"),
+    IdToken: seconds("1 hour"),
+    Interaction: seconds("10 minutes"),
+    RefreshToken: seconds(options.ttl?.refreshToken ?? "14 days"),
+    Session: seconds("1 hour")
+  }
+})
+
+/** What `oidc-provider` stores, by model and id. Expiry is checked by the provider itself. */
+const makeStorage = () => {
+  const models = new Map<string, Map<string, AdapterPayload>>()
+  const grants = new Map<string, Array<() => void>>()
+
+  const adapter = (model: string): Adapter => {
+    const entries = new Map<string, AdapterPayload>()
+    models.set(model, entries)
+    const findBy = async (field: "uid" | "userCode", value: string) =>
+      [...entries.values()].find((payload) => payload[field] === value)
+    return {
+      upsert: async (id, payload) => {
+        entries.set(id, payload)
+        if (payload.grantId === undefined || model === "Interaction") return
+        const members = grants.get(payload.grantId) ?? []
+        grants.set(payload.grantId, members)
+        members.push(() => void entries.delete(id))
+      },
+      find: async (id) => entries.get(id),
+      findByUid: (uid) => findBy("uid", uid),
+      findByUserCode: (userCode) => findBy("userCode", userCode),
+      consume: async (id) => {
+        const payload = entries.get(id)
+        if (payload !== undefined) entries.set(id, { ...payload, consumed: Math.floor(Date.now() / 1000) })
+      },
+      destroy: async (id) => void entries.delete(id),
+      revokeByGrantId: async (grantId) => {
+        for (const remove of grants.get(grantId) ?? []) remove()
+        grants.delete(grantId)
+      }
+    }
+  }
+  return { adapter, ids: (model: string): ReadonlyArray<string> => [...(models.get(model)?.keys() ?? [])] }
+}
