@@ -1,0 +1,197 @@
+import { assert, describe, it } from "@effect/vitest"
+import {
+  AccountNotFound,
+  ClientError,
+  DeadlineExceeded,
+  type Disposition,
+  ErrorEnvelope,
+  Forbidden,
+  InvalidRequest,
+  RateLimited,
+  ReadError,
+  RefreshError,
+  RefreshFailed,
+  RefreshUnsupported,
+  retryAfterOf,
+  StatusError,
+  TransportError,
+  Unauthorized,
+  Unavailable,
+  UnexpectedResponse
+} from "@rekindle/core"
+import { Arbitraries } from "@rekindle/testing"
+import { Cause, Duration, Effect, Schema } from "effect"
+
+const message = "no"
+const statuses: ReadonlyArray<readonly [StatusError, number, Disposition]> = [
+  [new InvalidRequest({ message }), 400, "rejected"],
+  [new Unauthorized({ message }), 401, "rejected"],
+  [new Forbidden({ message }), 403, "rejected"],
+  [new AccountNotFound({ message }), 404, "rejected"],
+  [new RateLimited({ message }), 429, "rejected"],
+  [new RefreshFailed({ message }), 500, "ambiguous"],
+  [new RefreshUnsupported({ message }), 501, "rejected"],
+  [new Unavailable({ message }), 503, "rejected"]
+]
+const transport = new TransportError({ message, reason: "reset", disposition: "ambiguous" })
+const deadline = new DeadlineExceeded({ message, timeout: Duration.seconds(1), disposition: "not-sent" })
+const unexpected = new UnexpectedResponse({ message, status: 502, excerpt: "<html>" })
+const every: ReadonlyArray<RefreshError> = [...statuses.map(([error]) => error), transport, deadline, unexpected]
+
+describe("the errors of the contract", () => {
+  it.each(statuses.map(([error, status, disposition]) => [error._tag, status, disposition, error] as const))(
+    "%s is status %i and %s, with the status times a hundred as its code",
+    (_, status, disposition, error) => {
+      assert.strictEqual(error.status, status)
+      assert.strictEqual(error.disposition, disposition)
+      assert.strictEqual(error.code, status * 100)
+      assert.strictEqual(error.message, message)
+      assert.instanceOf(error, Error)
+    }
+  )
+
+  it("are told apart by status: no two share one", () => {
+    assert.strictEqual(new Set(statuses.map(([error]) => error.status)).size, StatusError.members.length)
+  })
+
+  it("keep a server's own code and details", () => {
+    const error = new InvalidRequest({ message, code: 4711, slug: "bad_id", errors: ["id"], requestId: "r" })
+    assert.deepInclude(error, { code: 4711, slug: "bad_id", errors: ["id"], requestId: "r" })
+  })
+
+  it.effect("fail an effect that yields them", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        Effect.gen(function* () {
+          return yield* new AccountNotFound({ message })
+        })
+      )
+      assert.instanceOf(error, AccountNotFound)
+    })
+  )
+})
+
+describe("UnexpectedResponse", () => {
+  it.each([
+    [402, "rejected"],
+    [405, "rejected"],
+    [408, "ambiguous"],
+    [409, "ambiguous"],
+    [410, "rejected"],
+    [422, "rejected"],
+    [499, "rejected"],
+    [399, "ambiguous"],
+    [500, "ambiguous"],
+    [502, "ambiguous"],
+    [504, "ambiguous"],
+    [200, "ambiguous"],
+    [302, "ambiguous"]
+  ] as const)("with status %i is %s", (status, disposition) => {
+    assert.strictEqual(new UnexpectedResponse({ message, status, excerpt: "" }).disposition, disposition)
+  })
+})
+
+describe("RefreshError", () => {
+  it("folds every case", () => {
+    const fold = RefreshError.match({
+      InvalidRequest: ({ status }) => status,
+      Unauthorized: ({ status }) => status,
+      Forbidden: ({ status }) => status,
+      AccountNotFound: ({ status }) => status,
+      RefreshFailed: ({ status }) => status,
+      RefreshUnsupported: ({ status }) => status,
+      RateLimited: ({ status }) => status,
+      Unavailable: ({ status }) => status,
+      TransportError: ({ reason }) => reason,
+      DeadlineExceeded: ({ timeout }) => Duration.toMillis(timeout),
+      UnexpectedResponse: ({ excerpt }) => excerpt
+    })
+    assert.deepStrictEqual(every.map(fold), [400, 401, 403, 404, 429, 500, 501, 503, "reset", 1000, "<html>"])
+  })
+
+  it("does not compile with a case missing", () => {
+    // @ts-expect-error UnexpectedResponse is missing
+    const incomplete = RefreshError.match({
+      InvalidRequest: () => 0,
+      Unauthorized: () => 0,
+      Forbidden: () => 0,
+      AccountNotFound: () => 0,
+      RefreshFailed: () => 0,
+      RefreshUnsupported: () => 0,
+      RateLimited: () => 0,
+      Unavailable: () => 0,
+      TransportError: () => 0,
+      DeadlineExceeded: () => 0
+    })
+    // What the compiler prevents: the uncovered case blows up.
+    assert.throws(() => incomplete(unexpected))
+  })
+
+  it("has as its members the statuses and what only a client meets", () => {
+    assert.strictEqual(RefreshError.members.length, StatusError.members.length + ClientError.members.length)
+    for (const error of every) assert.isTrue(Schema.is(RefreshError)(error))
+  })
+
+  it("without what only a renewal can produce is what a read can fail with", () => {
+    assert.deepStrictEqual(
+      every.filter((error) => !Schema.is(ReadError)(error)).map((error) => error._tag),
+      ["RefreshFailed", "RefreshUnsupported"]
+    )
+  })
+
+  it.effect.prop("comes through JSON as an instance of its class", [Arbitraries.refreshError], ([error]) =>
+    Effect.gen(function* () {
+      const json = JSON.stringify(yield* Schema.encodeEffect(RefreshError)(error))
+      const again = yield* Schema.decodeUnknownEffect(RefreshError)(JSON.parse(json))
+      assert.strictEqual(again.constructor, error.constructor)
+      assert.strictEqual(again.disposition, error.disposition)
+      assert.strictEqual(JSON.stringify(yield* Schema.encodeEffect(RefreshError)(again)), json)
+    })
+  )
+
+  it.prop("always answers whether it may be sent again", [Arbitraries.refreshError], ([error]) => {
+    assert.include(["not-sent", "rejected", "ambiguous"], error.disposition)
+  })
+
+  it("prints its name and message", () => {
+    for (const error of every) assert.include(Cause.pretty(Cause.fail(error)), message)
+  })
+})
+
+describe("retryAfterOf", () => {
+  it("is the wait that was asked for, if one was", () => {
+    const wait = Duration.seconds(3)
+    assert.strictEqual(retryAfterOf(new RateLimited({ message, retryAfter: wait })), wait)
+    assert.strictEqual(
+      retryAfterOf(new TransportError({ message, reason: "circuit-open", disposition: "not-sent", retryAfter: wait })),
+      wait
+    )
+    assert.isUndefined(retryAfterOf(new Unavailable({ message })))
+    assert.isUndefined(retryAfterOf(new RefreshFailed({ message })))
+  })
+})
+
+describe("ErrorEnvelope", () => {
+  const decode = Schema.decodeUnknownEffect(ErrorEnvelope)
+  const error = { message, code: 40400, status: 404 }
+
+  it.effect.each(["message", "code", "status"] as const)("needs %s", (field) =>
+    Effect.gen(function* () {
+      yield* decode({ error })
+      yield* Effect.flip(decode({ error: { ...error, [field]: undefined } }))
+    })
+  )
+
+  it.effect("ignores what a later server adds", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* decode({ error: { ...error, docs: "…" }, trace: 1 }), { error })
+    })
+  )
+
+  it.effect.prop("comes through JSON unharmed", [Arbitraries.errorEnvelope], ([envelope]) =>
+    Effect.gen(function* () {
+      const json = JSON.stringify(yield* Schema.encodeEffect(ErrorEnvelope)(envelope))
+      assert.strictEqual(JSON.stringify(yield* decode(JSON.parse(json))), json)
+    })
+  )
+})

@@ -1,0 +1,165 @@
+/**
+ * Arbitraries for every schema of core, and for schedules of faults, ready for `it.effect.prop` of `@effect/vitest` and for
+ * `Arbitrary.checkEffect`.
+ *
+ * They are derived from the schemas, so they follow them. Only what no server could say is narrowed: a wait is whole milliseconds up
+ * to a day, an account is created between 1970 and 2100 and not updated before that, and `NotReady` is never ACTIVE (on the wire that
+ * is `Ready`). Text stays wild: empty, `toString`, lone surrogates.
+ *
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { Arbitraries } from "@rekindle/testing"
+ * import { Arbitrary, Effect } from "effect"
+ *
+ * const result = await Effect.runPromise(
+ *   Arbitrary.checkEffect(Arbitraries.refreshError, (error) => error._tag !== "Unavailable" || error.disposition === "rejected")
+ * )
+ * assert.equal(result._tag, "Passed")
+ * ```
+ *
+ * @module
+ */
+import {
+  AuthScheme,
+  ClientError,
+  ConnectedAccount,
+  ConnectedAccountId,
+  ConnectedAccountStatus,
+  Disposition,
+  ErrorEnvelope,
+  KnownAuthScheme,
+  KnownStatus,
+  ReadError,
+  RefreshError,
+  type RefreshOptions,
+  RefreshOutcome,
+  RefreshRequest,
+  RefreshResponse,
+  StatusError
+} from "@rekindle/core"
+import { Arbitrary, DateTime, Duration, Schema } from "effect"
+import type { Fault } from "./Faults.ts"
+
+const int = (minimum: number, maximum: number) =>
+  Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))
+
+const day = 86_400_000
+const year2100 = Date.UTC(2100)
+
+export const connectedAccountId: Arbitrary.Arbitrary<ConnectedAccountId> = Arbitrary.schema(ConnectedAccountId)
+
+/** One of the seven. */
+export const knownStatus: Arbitrary.Arbitrary<KnownStatus> = Arbitrary.schema(KnownStatus)
+
+/** One of the seven, or one this version does not know. */
+export const status: Arbitrary.Arbitrary<ConnectedAccountStatus> = Arbitrary.schema(ConnectedAccountStatus)
+
+export const knownAuthScheme: Arbitrary.Arbitrary<KnownAuthScheme> = Arbitrary.schema(KnownAuthScheme)
+
+/** A scheme of the contract, or one of a user's own. */
+export const authScheme: Arbitrary.Arbitrary<AuthScheme> = Arbitrary.schema(AuthScheme)
+
+export const disposition: Arbitrary.Arbitrary<Disposition> = Arbitrary.schema(Disposition)
+
+export const connectedAccount: Arbitrary.Arbitrary<ConnectedAccount> = Arbitrary.all([
+  Arbitrary.schema(ConnectedAccount),
+  int(0, year2100),
+  int(0, 1000 * day)
+]).pipe(
+  Arbitrary.map(([account, created, age]) => ({
+    ...account,
+    createdAt: DateTime.makeUnsafe(created),
+    updatedAt: DateTime.makeUnsafe(created + age)
+  }))
+)
+
+export const refreshOutcome: Arbitrary.Arbitrary<RefreshOutcome> = Arbitrary.schema(RefreshOutcome).pipe(
+  Arbitrary.filter((outcome) => outcome._tag !== "NotReady" || outcome.status !== "ACTIVE")
+)
+
+/** The published body. */
+export const refreshRequest: Arbitrary.Arbitrary<RefreshRequest> = Arbitrary.schema(RefreshRequest)
+
+/** The published 200 body as a server of this version writes it. */
+export const refreshResponse: Arbitrary.Arbitrary<RefreshResponse> = Arbitrary.schema(RefreshResponse)
+
+/** The published body and what travels beside it. */
+export const refreshOptions: Arbitrary.Arbitrary<RefreshOptions> = Arbitrary.all([
+  refreshRequest,
+  Arbitrary.schema(Schema.Struct({ idempotencyKey: Schema.optionalKey(Schema.NonEmptyString) })),
+  Arbitrary.schema(
+    Schema.Struct({
+      deadline: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: year2100 })))
+    })
+  )
+]).pipe(
+  Arbitrary.map(([request, key, { deadline }]) => ({
+    ...request,
+    ...key,
+    ...(deadline === undefined ? {} : { deadline: DateTime.makeUnsafe(deadline) })
+  }))
+)
+
+export const errorEnvelope: Arbitrary.Arbitrary<ErrorEnvelope> = Arbitrary.schema(ErrorEnvelope)
+
+/** Derives errors, and sets their wait to one a server could ask for. */
+const errors = <A, I extends object>(codec: Schema.Codec<A, I>): Arbitrary.Arbitrary<A> => {
+  const encode = Schema.encodeSync(codec)
+  const decode = Schema.decodeUnknownSync(codec)
+  return Arbitrary.all([Arbitrary.schema(codec), int(0, day)]).pipe(
+    Arbitrary.map(([error, wait]) => {
+      const fields = encode(error)
+      return decode({
+        ...fields,
+        ...("retryAfter" in fields ? { retryAfter: wait } : {}),
+        ...("timeout" in fields ? { timeout: wait } : {})
+      })
+    })
+  )
+}
+
+/** Every failure of `refresh`. */
+export const refreshError: Arbitrary.Arbitrary<RefreshError> = errors(RefreshError)
+
+/** Every failure of `get`. */
+export const readError: Arbitrary.Arbitrary<ReadError> = errors(ReadError)
+
+/** The failures that are a status of the contract. */
+export const statusError: Arbitrary.Arbitrary<StatusError> = errors(StatusError)
+
+/** The failures that only a client meets. */
+export const clientError: Arbitrary.Arbitrary<ClientError> = errors(ClientError)
+
+const faultShape = Schema.TaggedUnion({
+  None: {},
+  Latency: {
+    delay: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 60_000 })),
+    side: Schema.Literals(["request", "response"])
+  },
+  DropBeforeSend: {},
+  DropAfterCommit: {},
+  Garbage: { excerpt: Schema.String },
+  Status: {
+    status: Schema.Literals([400, 401, 403, 404, 408, 409, 429, 500, 501, 502, 503, 504]),
+    retryAfter: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: day })))
+  }
+})
+
+/** What may happen to one call: delays up to a minute, the statuses a refresh meets in the wild, waits up to a day. */
+export const fault: Arbitrary.Arbitrary<Fault> = Arbitrary.schema(faultShape).pipe(
+  Arbitrary.map((shape): Fault => {
+    switch (shape._tag) {
+      case "Latency":
+        return { ...shape, delay: Duration.millis(shape.delay) }
+      case "Status": {
+        const { retryAfter, ...rest } = shape
+        return retryAfter === undefined ? rest : { ...rest, retryAfter: Duration.millis(retryAfter) }
+      }
+      default:
+        return shape
+    }
+  })
+)
+
+/** A schedule for `Faults.schedule`; it shrinks towards few and simple faults. */
+export const faultSchedule: Arbitrary.Arbitrary<ReadonlyArray<Fault>> = Arbitrary.array(fault, { maxLength: 20 })

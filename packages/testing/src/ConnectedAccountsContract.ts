@@ -1,0 +1,324 @@
+/**
+ * One contract for every provider of `ConnectedAccounts`: a script, an engine, an HTTP client in front of a server.
+ *
+ * The suite cannot make accounts, because every provider makes them in its own way; so the layer under test also provides
+ * {@link Fixtures}, which yields an account for each named situation. A situation that a provider cannot produce is left out *and*
+ * named in `gaps`: its clauses are then listed as skipped. Left out silently, it fails.
+ *
+ * This module imports vitest. It is therefore not part of the package's index.
+ *
+ * @module
+ */
+import { assert, layer } from "@effect/vitest"
+import {
+  ConnectedAccount,
+  ConnectedAccountId,
+  ConnectedAccounts,
+  type ConnectedAccountStatus,
+  type ReadError,
+  type RefreshError,
+  type RefreshOutcome
+} from "@rekindle/core"
+import { Context, type Duration, Effect, Fiber, type Layer, Schema } from "effect"
+
+/**
+ * The situations an account can be in, as far as the contract tells them apart.
+ *
+ * - `renewable`: refresh succeeds without a person.
+ * - `dead`: its credential is dead, so refresh starts consent; the account is not ACTIVE meanwhile.
+ * - `consentOnActive`: ACTIVE, and refresh starts consent all the same; the old credential stays in service.
+ * - `inactive`: INACTIVE or REVOKED, cannot be refreshed.
+ * - `unsupported`: its scheme has nothing to refresh.
+ * - `unknown`: a well-formed id of no account.
+ * - `busy`: another holder is renewing it, and will not be done in time.
+ */
+export type Situation = "renewable" | "dead" | "consentOnActive" | "inactive" | "unsupported" | "unknown" | "busy"
+
+/** What a provider may be excused from. */
+export type Gap = Situation | "secrets"
+
+/** How the suite comes by accounts. Each effect runs once for each clause that needs it, and best makes a fresh account each time. */
+export class Fixtures extends Context.Service<
+  Fixtures,
+  { readonly [S in Situation]?: Effect.Effect<ConnectedAccountId> } & {
+    /** Every secret value made so far: what must never show. Read after the calls, so that rotated tokens are in it. */
+    readonly secrets?: Effect.Effect<ReadonlyArray<string>>
+    /** A place to land after consent that the provider accepts. Default `https://app.example.com/connected`. */
+    readonly redirectUrl?: string
+  }
+>()("@rekindle/testing/ConnectedAccountsContract/Fixtures") {}
+
+/** One sentence of the contract. It holds if the effect succeeds; it may fail with anything. */
+export interface Clause {
+  readonly name: string
+  readonly needs: ReadonlyArray<Gap>
+  readonly holds: Effect.Effect<void, unknown, ConnectedAccounts | Fixtures>
+}
+
+/**
+ * Registers a vitest suite that holds the provider to every clause.
+ *
+ * `clock: "live"` is for providers with real sockets or files under them; the default runs on `TestClock`. `timeout` bounds the building
+ * and the closing of the layer.
+ */
+export const suite = <E>(
+  name: string,
+  provider: Layer.Layer<ConnectedAccounts | Fixtures, E>,
+  options?: {
+    readonly gaps?: ReadonlyArray<Gap>
+    readonly clock?: "test" | "live"
+    readonly timeout?: Duration.Input
+  }
+): void => {
+  const gaps = options?.gaps ?? []
+  const settings = {
+    excludeTestServices: options?.clock === "live",
+    ...(options?.timeout === undefined ? {} : { timeout: options.timeout })
+  }
+  layer(provider, settings)(`${name} keeps the contract of ConnectedAccounts`, (it) => {
+    for (const clause of clauses) {
+      const missing = clause.needs.filter((need) => gaps.includes(need))
+      const title = missing.length === 0 ? clause.name : `${clause.name} (gap: ${missing.join(", ")})`
+      it.effect.skipIf(missing.length > 0)(title, () => clause.holds)
+    }
+    it.effect.skipIf(gaps.length === 0)("a gap that is named is really one", () =>
+      Effect.map(Fixtures, (fixtures) => {
+        assert.deepStrictEqual(
+          gaps.filter((gap) => fixtures[gap] !== undefined),
+          []
+        )
+      })
+    )
+  })
+}
+
+/** A malformed id is one that the type forbids: somebody cast a string. */
+const malformed = [
+  "",
+  "ca_",
+  "ca_short",
+  "xx_1a2b3c4d5e6f",
+  "1a2b3c4d5e6f",
+  "CA_4CkFF_cKATwg",
+  "ca_4CkFF cKATwg",
+  "ca_4CkFF/cKATwg",
+  "ca_4CkFF_cKATwg\n",
+  "ca_4CkFF_cKATwg?x=1",
+  "../connected_accounts",
+  `ca_${"a".repeat(65)}`
+].map((id) => ConnectedAccountId.make(id, { disableChecks: true }))
+
+const given = (situation: Situation) =>
+  Effect.flatMap(
+    Fixtures,
+    (fixtures) =>
+      fixtures[situation] ??
+      Effect.die(new Error(`The fixtures have no account that is "${situation}", and it is not named as a gap`))
+  )
+
+const refresh = (id: ConnectedAccountId, options?: { readonly redirectUrl?: string }) =>
+  Effect.flatMap(ConnectedAccounts, (accounts) => accounts.refresh(id, options))
+
+const get = (id: ConnectedAccountId) => Effect.flatMap(ConnectedAccounts, (accounts) => accounts.get(id))
+
+/** Reads the account, and that the answer is about the account that was asked for. */
+const statusOf = (id: ConnectedAccountId): Effect.Effect<ConnectedAccountStatus, ReadError, ConnectedAccounts> =>
+  Effect.map(get(id), (account) => {
+    assert.strictEqual(account.id, id)
+    return account.status
+  })
+
+const encode = Schema.encodeSync(ConnectedAccount)
+
+const assertReady = (id: ConnectedAccountId, outcome: RefreshOutcome) =>
+  assert.deepStrictEqual({ ...outcome }, { _tag: "Ready", id })
+
+const assertLink = (id: ConnectedAccountId, outcome: RefreshOutcome, status: ConnectedAccountStatus) => {
+  if (outcome._tag !== "RedirectRequired") return assert.fail(`Expected RedirectRequired, got ${outcome._tag}`)
+  assert.strictEqual(outcome.id, id)
+  assert.strictEqual(outcome.status, status)
+  assert.match(new URL(outcome.redirectUrl).protocol, /^https?:$/)
+}
+
+const assertRejected = (
+  error: RefreshError,
+  tag: "InvalidRequest" | "AccountNotFound" | "RefreshUnsupported" | "Unavailable"
+) => {
+  if (error._tag !== tag) return assert.fail(`Expected ${tag}, got ${error._tag}: ${error.message}`)
+  assert.strictEqual(error.disposition, "rejected")
+  assert.isNotEmpty(error.message)
+  assert.isTrue(Number.isFinite(error.code), "an error carries a code")
+}
+
+/** The account is refused with that error, and reads exactly as before. */
+const refused = (situation: Situation, tag: "InvalidRequest" | "RefreshUnsupported" | "Unavailable") =>
+  Effect.gen(function* () {
+    const id = yield* given(situation)
+    const before = yield* get(id)
+    assertRejected(yield* Effect.flip(refresh(id)), tag)
+    assert.deepStrictEqual(encode(yield* get(id)), encode(before))
+  })
+
+/** The contract itself, for runners other than vitest and for tests of the suite. */
+export const clauses: ReadonlyArray<Clause> = [
+  {
+    name: "a renewable account is Ready under its own id, and then reads ACTIVE",
+    needs: ["renewable"],
+    holds: Effect.gen(function* () {
+      const id = yield* given("renewable")
+      assertReady(id, yield* refresh(id))
+      assert.strictEqual(yield* statusOf(id), "ACTIVE")
+    })
+  },
+  {
+    name: "a dead credential answers an http link, and the account reads INITIATED until consent",
+    needs: ["dead"],
+    holds: Effect.gen(function* () {
+      const id = yield* given("dead")
+      assertLink(id, yield* refresh(id), "INITIATED")
+      assert.strictEqual(yield* statusOf(id), "INITIATED")
+    })
+  },
+  {
+    name: "asked again while consent is pending, it answers a link again",
+    needs: ["dead"],
+    holds: Effect.gen(function* () {
+      const id = yield* given("dead")
+      yield* refresh(id)
+      assertLink(id, yield* refresh(id), "INITIATED")
+      assert.strictEqual(yield* statusOf(id), "INITIATED")
+    })
+  },
+  {
+    name: "an ACTIVE account stays ACTIVE while its consent is pending",
+    needs: ["consentOnActive"],
+    holds: Effect.gen(function* () {
+      const id = yield* given("consentOnActive")
+      assert.strictEqual(yield* statusOf(id), "ACTIVE")
+      assertLink(id, yield* refresh(id), "ACTIVE")
+      assert.strictEqual(yield* statusOf(id), "ACTIVE")
+    })
+  },
+  {
+    name: "an inactive account is refused as InvalidRequest, and nothing changes",
+    needs: ["inactive"],
+    holds: refused("inactive", "InvalidRequest")
+  },
+  {
+    name: "a scheme with nothing to refresh is RefreshUnsupported, and nothing changes",
+    needs: ["unsupported"],
+    holds: refused("unsupported", "RefreshUnsupported")
+  },
+  {
+    name: "a busy account is Unavailable, and nothing changes",
+    needs: ["busy"],
+    holds: refused("busy", "Unavailable")
+  },
+  {
+    name: "an unknown account is AccountNotFound, to refresh and to get",
+    needs: ["unknown"],
+    holds: Effect.gen(function* () {
+      const id = yield* given("unknown")
+      assertRejected(yield* Effect.flip(refresh(id)), "AccountNotFound")
+      assertRejected(yield* Effect.flip(get(id)), "AccountNotFound")
+    })
+  },
+  {
+    name: "a malformed id is refused as InvalidRequest, to refresh and to get, and nothing changes",
+    needs: ["renewable"],
+    holds: Effect.gen(function* () {
+      const bystander = yield* given("renewable")
+      const before = yield* get(bystander)
+      for (const id of malformed) {
+        assertRejected(yield* Effect.flip(refresh(id)), "InvalidRequest")
+        assertRejected(yield* Effect.flip(get(id)), "InvalidRequest")
+      }
+      assert.deepStrictEqual(encode(yield* get(bystander)), encode(before))
+    })
+  },
+  {
+    name: "a malformed id and an account in the wrong state are told apart by slug",
+    needs: ["inactive"],
+    holds: Effect.gen(function* () {
+      const slugOf = (error: RefreshError) => (error._tag === "InvalidRequest" ? error.slug : assert.fail(error._tag))
+      const state = slugOf(yield* Effect.flip(refresh(yield* given("inactive"))))
+      const [id] = malformed
+      if (id === undefined || state === undefined) return assert.fail("the wrong state has a slug")
+      assert.notStrictEqual(slugOf(yield* Effect.flip(refresh(id))), state)
+    })
+  },
+  {
+    name: "twenty callers at once all get the same answer",
+    needs: ["renewable"],
+    holds: Effect.gen(function* () {
+      const id = yield* given("renewable")
+      const outcomes = yield* Effect.all(
+        Array.from({ length: 20 }, () => refresh(id)),
+        { concurrency: "unbounded" }
+      )
+      for (const outcome of outcomes) assertReady(id, outcome)
+      assert.strictEqual(yield* statusOf(id), "ACTIVE")
+    })
+  },
+  {
+    name: "interrupting one caller does not disturb another, nor the account",
+    needs: ["renewable"],
+    holds: Effect.gen(function* () {
+      const id = yield* given("renewable")
+      const leaves = yield* Effect.forkChild(refresh(id), { startImmediately: true })
+      const stays = yield* Effect.forkChild(refresh(id), { startImmediately: true })
+      yield* Fiber.interrupt(leaves)
+      assertReady(id, yield* Fiber.join(stays))
+      assertReady(id, yield* refresh(id))
+      assert.strictEqual(yield* statusOf(id), "ACTIVE")
+    })
+  },
+  {
+    name: "a redirect_url is accepted, whether consent is needed or not",
+    needs: ["renewable", "dead"],
+    holds: Effect.gen(function* () {
+      const { redirectUrl = "https://app.example.com/connected" } = yield* Fixtures
+      const [renewable, dead] = [yield* given("renewable"), yield* given("dead")]
+      assertReady(renewable, yield* refresh(renewable, { redirectUrl }))
+      assertLink(dead, yield* refresh(dead, { redirectUrl }), "INITIATED")
+    })
+  },
+  {
+    name: "no secret shows in any account, outcome or error",
+    needs: ["secrets"],
+    holds: Effect.gen(function* () {
+      const fixtures = yield* Fixtures
+      const shown: Array<string> = []
+      const show = <A, E, R>(call: Effect.Effect<A, E, R>) =>
+        Effect.map(Effect.result(call), (result) => {
+          const said = result._tag === "Success" ? result.success : result.failure
+          shown.push(JSON.stringify(said), String(said))
+        })
+      for (const situation of situations) {
+        const id = yield* fixtures[situation] ?? Effect.succeed(undefined)
+        if (id !== undefined) yield* Effect.andThen(show(refresh(id)), show(Effect.map(get(id), encode)))
+      }
+      for (const id of malformed) yield* Effect.andThen(show(refresh(id)), show(get(id)))
+      const secrets = yield* (
+        fixtures.secrets ?? Effect.die(new Error(`The fixtures have no "secrets", and it is not named as a gap`))
+      )
+      assert.isNotEmpty(secrets, "without a secret this clause proves nothing")
+      for (const secret of secrets) {
+        assert.isFalse(
+          shown.some((text) => text.includes(secret)),
+          "a secret shows"
+        )
+      }
+    })
+  }
+]
+
+const situations: ReadonlyArray<Situation> = [
+  "renewable",
+  "dead",
+  "consentOnActive",
+  "inactive",
+  "unsupported",
+  "unknown",
+  "busy"
+]

@@ -1,0 +1,297 @@
+/**
+ * `ConnectedAccounts` from a script, for unit tests: you say which accounts exist and what each call answers, and read back what was
+ * asked. Nothing is sent anywhere.
+ *
+ * What may surprise
+ * - Answers are taken one per call, in order, and **the last one repeats**. End a list with {@link exhausted} to make any further call
+ *   a defect instead.
+ * - An account without answers follows the contract: `NO_AUTH` answers 501, `INACTIVE` and `REVOKED` answer 400, `ACTIVE` is `Ready`, and
+ *   anything else asks for consent. {@link byContract} is that answer, to be used inside a list too.
+ * - The record that `get` reads follows the outcomes: `Ready` makes it ACTIVE, the other two give it their status. An error changes
+ *   nothing.
+ * - Dates default to the day before `TestClock`'s zero, so that the first renewal moves `updatedAt` even at time zero.
+ *
+ * @module
+ */
+import {
+  AccountNotFound,
+  type ConnectedAccount,
+  ConnectedAccountId,
+  ConnectedAccounts,
+  type ConnectedAccountStatus,
+  InvalidRequest,
+  NotReady,
+  type ReadError,
+  Ready,
+  RedirectRequired,
+  type RefreshError,
+  type RefreshOptions,
+  RefreshUnsupported,
+  type RefreshOutcome
+} from "@rekindle/core"
+import { Context, DateTime, Effect, type Exit, Layer, Schema } from "effect"
+
+/** What an answer may look at: the call, and the account as it stands. */
+export interface Asked {
+  readonly id: ConnectedAccountId
+  readonly options: RefreshOptions | undefined
+  readonly account: ConnectedAccount
+  /** How many calls of this kind this account has had, this one included. */
+  readonly count: number
+}
+
+/** One answer of `refresh`: an outcome, an error, or an effect (an error is one), or a function of what was asked to any of these. */
+export type Answer = Said<RefreshOutcome, RefreshError> | ((asked: Asked) => Said<RefreshOutcome, RefreshError>)
+
+/** One answer of `get`, in the same forms. */
+export type Reading = Said<ConnectedAccount, ReadError> | ((asked: Asked) => Said<ConnectedAccount, ReadError>)
+
+type Said<A, E> = A | Effect.Effect<A, E>
+
+/** An account of the script: the record it starts from, and what its calls answer. */
+export interface ScriptedAccount {
+  readonly record: ConnectedAccount
+  readonly answers: ReadonlyArray<Answer>
+  readonly reads: ReadonlyArray<Reading>
+}
+
+/** A call as it was asked; `exit` is undefined while it is in flight, `options` always is for `get`. */
+export interface Call {
+  readonly operation: "refresh" | "get"
+  readonly id: ConnectedAccountId
+  readonly options: RefreshOptions | undefined
+  readonly at: DateTime.Utc
+  readonly exit: Exit.Exit<RefreshOutcome | ConnectedAccount, RefreshError> | undefined
+}
+
+/** The script's other side: what was asked, and ways to change the story half-way. */
+export class ScriptedAccounts extends Context.Service<
+  ScriptedAccounts,
+  {
+    /** Every call so far, in the order they arrived. */
+    readonly calls: Effect.Effect<ReadonlyArray<Call>>
+    /** The calls for one account, in the order they arrived. */
+    readonly callsFor: (id: string) => Effect.Effect<ReadonlyArray<Call>>
+    /** Adds answers behind those still waiting. An unknown id is a mistake in the test, hence a defect. */
+    readonly push: (id: string, ...answers: ReadonlyArray<Answer>) => Effect.Effect<void>
+    /** Adds an account, or replaces one with its whole script. */
+    readonly put: (account: ScriptedAccount) => Effect.Effect<void>
+    /** Moves an account by hand, as when its user finishes consent in a browser. An unknown id is a defect. */
+    readonly setStatus: (id: string, status: ConnectedAccountStatus, reason?: string) => Effect.Effect<void>
+    /** Forgets every call and every change: the script as first given. */
+    readonly reset: Effect.Effect<void>
+  }
+>()("@rekindle/testing/ScriptedAccounts") {}
+
+/** The usable outcome. */
+export const ready = ({ id }: Asked): RefreshOutcome => Ready.make({ id })
+
+/**
+ * Consent is needed. The link defaults to one of our own making; `status` to what the contract says: an ACTIVE account stays ACTIVE,
+ * any other reads INITIATED.
+ */
+export const redirectRequired =
+  (redirectUrl?: string, status?: ConnectedAccountStatus) =>
+  ({ account, id }: Asked): RefreshOutcome =>
+    RedirectRequired.make({
+      id,
+      redirectUrl: redirectUrl ?? `https://consent.test/${id}`,
+      status: status ?? (account.status === "ACTIVE" ? "ACTIVE" : "INITIATED")
+    })
+
+/** Neither usable nor waiting for a person. */
+export const notReady =
+  (status: ConnectedAccountStatus) =>
+  ({ id }: Asked): RefreshOutcome =>
+    NotReady.make({ id, status })
+
+/** What the contract says for the account as it stands; the answer of an account that was given none. */
+export const byContract = (asked: Asked): RefreshOutcome | InvalidRequest | RefreshUnsupported => {
+  const { status, state } = asked.account
+  if (state.authScheme === "NO_AUTH") {
+    return new RefreshUnsupported({ message: "NO_AUTH has nothing to refresh", slug: "refresh_unsupported" })
+  }
+  if (status === "INACTIVE" || status === "REVOKED") {
+    return new InvalidRequest({ message: `An account that is ${status} cannot be refreshed`, slug: "not_refreshable" })
+  }
+  return status === "ACTIVE" ? Ready.make({ id: asked.id }) : needsConsent(asked)
+}
+const needsConsent = redirectRequired()
+
+/** Ends a list of answers: a call that comes this far is a defect that names the account and the number of the call. */
+export const exhausted = ({ count, id }: Asked): Effect.Effect<never> =>
+  Effect.die(new Error(`The script of ${id} has no answer for call ${count}`))
+
+/** Reads the record under another status, for polls: `reads: [reading("INITIATED"), reading("ACTIVE")]`. The record stays as it is. */
+export const reading =
+  (status: ConnectedAccountStatus) =>
+  ({ account }: Asked): ConnectedAccount => ({ ...account, status })
+
+const recorded: Reading = ({ account }) => account
+const dayBefore = DateTime.makeUnsafe("1969-12-31T00:00:00Z")
+
+/**
+ * An account for the script. Only the id is needed; the rest is an ACTIVE OAUTH2 account.
+ *
+ * Throws when the id is malformed.
+ */
+export const account = (
+  options: Partial<Omit<ConnectedAccount, "id" | "state">> & {
+    readonly id: string
+    readonly authScheme?: ConnectedAccount["state"]["authScheme"]
+    /** Masked credential fields, as `get` shows them. */
+    readonly val?: ConnectedAccount["state"]["val"]
+    readonly answers?: ReadonlyArray<Answer>
+    readonly reads?: ReadonlyArray<Reading>
+  }
+): ScriptedAccount => {
+  const { answers = [], authScheme = "OAUTH2", id, reads = [], val = {}, ...fields } = options
+  return {
+    answers,
+    reads,
+    record: {
+      status: "ACTIVE",
+      statusReason: null,
+      toolkit: { slug: "scripted" },
+      authConfig: { id: "ac_scripted" },
+      userId: "user_scripted",
+      isDisabled: false,
+      createdAt: dayBefore,
+      updatedAt: dayBefore,
+      ...fields,
+      id: ConnectedAccountId.make(id),
+      state: { authScheme, val }
+    }
+  }
+}
+
+/**
+ * Provides `ConnectedAccounts` and {@link ScriptedAccounts} from a list of accounts.
+ *
+ * An id that is not listed is `AccountNotFound`, a malformed one (somebody cast it) is `InvalidRequest`.
+ *
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { ConnectedAccountId, ConnectedAccounts, Unavailable } from "@rekindle/core"
+ * import { account, layer, ready, ScriptedAccounts } from "@rekindle/testing/ScriptedAccounts"
+ * import { Effect } from "effect"
+ *
+ * const gmail = ConnectedAccountId.make("ca_4CkFF_cKATwg")
+ *
+ * const program = Effect.gen(function* () {
+ *   const accounts = yield* ConnectedAccounts
+ *   const outcome = yield* Effect.retry(accounts.refresh(gmail), { times: 1 })
+ *   assert.equal(outcome._tag, "Ready")
+ *   assert.equal((yield* (yield* ScriptedAccounts).callsFor(gmail)).length, 2)
+ * })
+ *
+ * const busyOnce = layer([account({ id: gmail, answers: [new Unavailable({ message: "busy" }), ready] })])
+ * await Effect.runPromise(Effect.provide(program, busyOnce))
+ * ```
+ */
+export const layer = (script: ReadonlyArray<ScriptedAccount> = []): Layer.Layer<ConnectedAccounts | ScriptedAccounts> =>
+  Layer.effectContext(Effect.sync(() => make(script)))
+
+/** Hands out the given items one by one, then the last one for ever; the fallback if there are none. */
+const reel = <A>(given: ReadonlyArray<A>, fallback: A) => {
+  const items = [...given]
+  let taken = 0
+  let count = 0
+  return {
+    push: (more: ReadonlyArray<A>): void => void items.push(...more),
+    next: (): { readonly item: A; readonly count: number } => {
+      if (taken < items.length) taken++
+      return { item: items[taken - 1] ?? fallback, count: ++count }
+    }
+  }
+}
+
+const open = (script: ScriptedAccount) => ({
+  record: script.record,
+  answers: reel(script.answers, byContract),
+  reads: reel(script.reads, recorded)
+})
+type Entry = ReturnType<typeof open>
+
+const isId = Schema.is(ConnectedAccountId)
+
+const find = Effect.fnUntraced(function* (entries: ReadonlyMap<string, Entry>, id: ConnectedAccountId) {
+  if (!isId(id)) {
+    return yield* new InvalidRequest({ message: "Malformed connected account id", slug: "invalid_id" })
+  }
+  const entry = entries.get(id)
+  return entry ?? (yield* new AccountNotFound({ message: `No connected account ${id}`, slug: "not_found" }))
+})
+
+const settle = (entry: Entry, outcome: RefreshOutcome, now: DateTime.Utc): void => {
+  const status = outcome._tag === "Ready" ? "ACTIVE" : outcome.status
+  if (outcome._tag === "Ready" || status !== entry.record.status) {
+    entry.record = { ...entry.record, status, statusReason: null, updatedAt: now }
+  }
+}
+
+const make = (script: ReadonlyArray<ScriptedAccount>): Context.Context<ConnectedAccounts | ScriptedAccounts> => {
+  const entries = new Map<string, Entry>()
+  const calls: Array<Call> = []
+  const put = (account: ScriptedAccount): void => void entries.set(account.record.id, open(account))
+  script.forEach(put)
+
+  const known = (id: string): Effect.Effect<Entry> =>
+    Effect.suspend(() => {
+      const entry = entries.get(id)
+      return entry === undefined ? Effect.die(new Error(`The script has no account ${id}`)) : Effect.succeed(entry)
+    })
+
+  const record = Effect.fnUntraced(function* <A extends RefreshOutcome | ConnectedAccount, E extends RefreshError>(
+    asked: Pick<Call, "operation" | "id" | "options">,
+    answer: Effect.Effect<A, E>
+  ) {
+    const call: { -readonly [K in keyof Call]: Call[K] } = { ...asked, at: yield* DateTime.now, exit: undefined }
+    calls.push(call)
+    return yield* Effect.onExit(answer, (exit) => Effect.sync(() => void (call.exit = exit)))
+  })
+
+  const accounts = ConnectedAccounts.of({
+    refresh: (id, options) =>
+      record(
+        { operation: "refresh", id, options },
+        Effect.gen(function* () {
+          const entry = yield* find(entries, id)
+          const { count, item } = entry.answers.next()
+          const said = typeof item === "function" ? item({ id, options, account: entry.record, count }) : item
+          const outcome = Effect.isEffect(said) ? yield* said : said
+          settle(entry, outcome, yield* DateTime.now)
+          return outcome
+        })
+      ),
+    get: (id) =>
+      record(
+        { operation: "get", id, options: undefined },
+        Effect.gen(function* () {
+          const entry = yield* find(entries, id)
+          const { count, item } = entry.reads.next()
+          const said =
+            typeof item === "function" ? item({ id, options: undefined, account: entry.record, count }) : item
+          return Effect.isEffect(said) ? yield* said : said
+        })
+      )
+  })
+
+  const control = ScriptedAccounts.of({
+    calls: Effect.sync(() => calls.map((call) => ({ ...call }))),
+    callsFor: (id) => Effect.sync(() => calls.filter((call) => call.id === id).map((call) => ({ ...call }))),
+    push: (id, ...answers) => Effect.map(known(id), (entry) => entry.answers.push(answers)),
+    put: (account) => Effect.sync(() => put(account)),
+    setStatus: Effect.fnUntraced(function* (id, status, reason) {
+      const entry = yield* known(id)
+      entry.record = { ...entry.record, status, statusReason: reason ?? null, updatedAt: yield* DateTime.now }
+    }),
+    reset: Effect.sync(() => {
+      entries.clear()
+      calls.length = 0
+      script.forEach(put)
+    })
+  })
+
+  return Context.make(ConnectedAccounts, accounts).pipe(Context.add(ScriptedAccounts, control))
+}

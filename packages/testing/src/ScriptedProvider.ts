@@ -1,0 +1,354 @@
+/**
+ * A scripted OAuth 2 provider: a token endpoint with grants, rotation, reuse windows, replay detection and outages, all in memory. It
+ * *is* an `HttpClient`, so an engine under test talks to it without a socket and on `TestClock`.
+ *
+ * It keeps what a client can lose: a {@link Mishap} says whether the request was applied before the answer went missing, and
+ * {@link Provider.counts} and {@link Provider.isLive} tell afterwards what that cost.
+ *
+ * It checks the client's secret if told the clients, and believes everything else: PKCE verifiers, redirect URIs and assertions are
+ * accepted unseen. For those, test against a real authorization server.
+ *
+ * @module
+ */
+import { Clock, Context, Duration, Effect, Layer, Option, Random, Result, Schema } from "effect"
+import { Base64 } from "effect/encoding"
+import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
+import * as Ledger from "./internal/grantLedger.ts"
+import { type Dialect, type Refused, rfc6749, type Worded } from "./ProviderDialect.ts"
+
+/** How the provider behaves. The default is the strictest there is: single use, no reuse window, a replay revokes the grant. */
+export interface ProviderOptions {
+  /** Default `https://provider.test/token`. */
+  readonly tokenUrl?: string
+  /** Answers 200 to a bearer token that is live, 401 to any other. Default: `/userinfo` beside the token endpoint. */
+  readonly userinfoUrl?: string
+  /** Default `single-use`. */
+  readonly rotation?: Ledger.Rules["rotation"]
+  /** For how long a spent token is still honoured; it then yields the grant's current refresh token. Default none. */
+  readonly reuseWindow?: Duration.Input
+  /** What a spent token outside its window does. Default `revoke-grant`. */
+  readonly onReplay?: Ledger.Rules["onReplay"]
+  /** Default one hour. */
+  readonly accessTokenTtl?: Duration.Input
+  /** Whether a renewal kills the access token before it. Default `old-access-token-lives`. */
+  readonly onRenewal?: Ledger.Rules["onRenewal"]
+  /** A refresh token unused for this long dies. Default never. */
+  readonly refreshTokenIdle?: Duration.Input
+  /** A grant dies this long after consent. Default never. */
+  readonly refreshTokenLife?: Duration.Input
+  /** Default RFC 6749. */
+  readonly dialect?: Dialect
+  /** How answers are encoded. Default `json`. */
+  readonly encoding?: "json" | "form" | "form-unless-json-is-accepted"
+  /** Client secrets by client id. Without it every client is welcome. */
+  readonly clients?: Readonly<Record<string, string>>
+  /** Fixes the tokens' text. */
+  readonly seed?: string | number
+}
+
+/** What befalls one token request. `applied` says whether the provider did its work before things went wrong. */
+export type Mishap =
+  /** The connection is never made. */
+  | { readonly _tag: "ConnectionRefused" }
+  /** The connection breaks before an answer. */
+  | { readonly _tag: "ConnectionReset"; readonly applied: boolean }
+  /** No answer, ever: the client's timeout decides. */
+  | { readonly _tag: "NoAnswer"; readonly applied: boolean }
+  /** The work is done at once, and the answer takes its time. */
+  | { readonly _tag: "LateAnswer"; readonly delay: Duration.Input }
+  /** The work is done, and half of the body arrives. */
+  | { readonly _tag: "TruncatedAnswer" }
+  /** Another answer instead. */
+  | {
+      readonly _tag: "OtherAnswer"
+      readonly applied: boolean
+      readonly status: number
+      readonly headers?: Readonly<Record<string, string>>
+      readonly body?: string
+    }
+  /** The work is done, and the answer has fields replaced or dropped, or another status. */
+  | {
+      readonly _tag: "AmendedAnswer"
+      readonly status?: number
+      readonly set?: Readonly<Record<string, Schema.Json>>
+      readonly drop?: ReadonlyArray<string>
+    }
+  /** Nothing is spent: a 200 with the tokens that the grant holds already. */
+  | { readonly _tag: "UnchangedTokens" }
+
+/** 503, nothing done; `retryAfter` goes into the header as it stands: seconds or a date. */
+export const unavailable = (retryAfter?: string): Mishap => ({
+  _tag: "OtherAnswer",
+  applied: false,
+  status: 503,
+  ...(retryAfter === undefined ? {} : { headers: { "retry-after": retryAfter } })
+})
+
+/** The grant is spent and the answer lost with the connection. */
+export const lostResponse: Mishap = { _tag: "ConnectionReset", applied: true }
+
+/** What was asked of the provider so far. */
+export interface Counts extends Ledger.Counts {
+  /** Token requests that reached it; a refused connection is none. */
+  readonly requests: number
+}
+
+/** The provider's other side: consents, mishaps and accounts. */
+export interface Provider {
+  readonly tokenUrl: string
+  readonly userinfoUrl: string
+  /** A user consents: the tokens of a new grant. */
+  readonly connect: Effect.Effect<{
+    readonly accessToken: string
+    readonly refreshToken: string
+    readonly expiresAt: number
+  }>
+  /** A user consents in a browser: a one-use code for the `authorization_code` grant. */
+  readonly authorize: Effect.Effect<string>
+  /** The next token requests meet these, one each, before any outage. */
+  readonly next: (...mishaps: ReadonlyArray<Mishap>) => Effect.Effect<void>
+  /** From now on and for that long, every token request meets this. */
+  readonly outage: (mishap: Mishap, lasting: Duration.Input) => Effect.Effect<void>
+  /** The user removes the application: the grant of this access or refresh token is dead. */
+  readonly revoke: (token: string) => Effect.Effect<void>
+  /** Whether an access token works now. */
+  readonly isLive: (accessToken: string) => Effect.Effect<boolean>
+  readonly counts: Effect.Effect<Counts>
+  /** Every token and code made so far: what must never show in a log. */
+  readonly secrets: Effect.Effect<ReadonlyArray<string>>
+  /** Answers a request to one of the two addresses; {@link httpClient} leads there. */
+  readonly handle: (
+    request: HttpClientRequest.HttpClientRequest,
+    url: URL
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
+}
+
+/** See {@link Provider}. */
+export class ScriptedProvider extends Context.Service<ScriptedProvider, Provider>()(
+  "@rekindle/testing/ScriptedProvider"
+) {}
+
+/**
+ * Provides the scripted provider, and the `HttpClient` that leads to it and nowhere else.
+ *
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { ScriptedProvider } from "@rekindle/testing"
+ * import { Effect } from "effect"
+ * import { HttpBody, HttpClient } from "effect/http"
+ *
+ * const program = Effect.gen(function* () {
+ *   const provider = yield* ScriptedProvider.ScriptedProvider
+ *   const { refreshToken } = yield* provider.connect
+ *   const spend = HttpClient.post(provider.tokenUrl, {
+ *     body: HttpBody.urlParams({ grant_type: "refresh_token", refresh_token: refreshToken })
+ *   })
+ *   yield* provider.next(ScriptedProvider.lostResponse)
+ *   yield* Effect.flip(spend) // the grant is spent, and nobody knows
+ *   assert.equal((yield* spend).status, 400) // so this is a replay
+ *   assert.equal((yield* provider.counts).revokedGrants, 1)
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, ScriptedProvider.layer()))
+ * ```
+ */
+export const layer = (options?: ProviderOptions): Layer.Layer<ScriptedProvider | HttpClient.HttpClient> =>
+  Layer.effectContext(
+    Effect.map(make(options), (provider) =>
+      Context.make(ScriptedProvider, provider).pipe(Context.add(HttpClient.HttpClient, httpClient([provider])))
+    )
+  )
+
+/** One `HttpClient` for several providers, each under its own addresses. Every other address refuses the connection. */
+export const httpClient = (providers: ReadonlyArray<Provider>): HttpClient.HttpClient => {
+  const routes = new Map(
+    providers.flatMap((each) => [[each.tokenUrl, each] as const, [each.userinfoUrl, each] as const])
+  )
+  return HttpClient.make(
+    (request, url) =>
+      routes.get(`${url.origin}${url.pathname}`)?.handle(request, url) ?? broken(request, "ECONNREFUSED")
+  )
+}
+
+const millis = (duration: Duration.Input | undefined, otherwise: number): number =>
+  duration === undefined ? otherwise : Duration.toMillis(Duration.fromInputUnsafe(duration))
+
+/** Makes a provider; use it with {@link httpClient} where one `HttpClient` leads to several. */
+export const make = Effect.fnUntraced(function* (options: ProviderOptions = {}): Effect.fn.Return<Provider> {
+  const { clients, dialect = rfc6749, encoding = "json", tokenUrl = "https://provider.test/token" } = options
+  const userinfoUrl = options.userinfoUrl ?? new URL("userinfo", tokenUrl).href
+  const random = yield* Random.withSeed(Effect.service(Random.Random), options.seed ?? "scripted provider")
+
+  const secrets: Array<string> = []
+  const ledger = Ledger.make(
+    {
+      rotation: options.rotation ?? "single-use",
+      reuseWindow: millis(options.reuseWindow, -1),
+      onReplay: options.onReplay ?? "revoke-grant",
+      accessTokenTtl: millis(options.accessTokenTtl, 3_600_000),
+      onRenewal: options.onRenewal ?? "old-access-token-lives",
+      refreshTokenIdle: millis(options.refreshTokenIdle, Infinity),
+      refreshTokenLife: millis(options.refreshTokenLife, Infinity)
+    },
+    (kind) => {
+      const token = `${kind}_${secrets.length}_${random.nextDoubleUnsafe().toString(36).slice(2)}`
+      secrets.push(token)
+      return token
+    }
+  )
+
+  let requests = 0
+  const mishaps: Array<Mishap> = []
+  let outage: { readonly mishap: Mishap; readonly until: number } | undefined
+
+  const mishapNow = (now: number): Mishap | undefined =>
+    mishaps.shift() ?? (outage !== undefined && now < outage.until ? outage.mishap : undefined)
+
+  const word = (answer: Ledger.Issued | Refused, now: number): Worded =>
+    "code" in answer
+      ? dialect.refused(answer)
+      : dialect.granted({ ...answer, expiresIn: Math.max(0, Math.floor((answer.expiresAt - now) / 1000)) })
+
+  /** Does what the request asks for. This is the step that spends. */
+  const apply = (asked: TokenRequest, now: number): Ledger.Issued | Refused => {
+    if (clients !== undefined && (asked.secret === undefined || clients[asked.client ?? ""] !== asked.secret)) {
+      return { code: "invalid_client", why: "unknown client or wrong secret" }
+    }
+    const token = (result: Ledger.Issued | Ledger.Refusal): Ledger.Issued | Refused =>
+      typeof result === "string" ? { code: "invalid_grant", why: result } : result
+    switch (asked.fields["grant_type"]) {
+      case "refresh_token":
+        return token(ledger.refresh(asked.fields["refresh_token"] ?? "", now))
+      case "authorization_code":
+        return token(ledger.exchange(asked.fields["code"] ?? "", now))
+      case "client_credentials":
+      case "urn:ietf:params:oauth:grant-type:jwt-bearer":
+        return ledger.connect(now, false)
+      case undefined:
+        return { code: "invalid_request", why: "no grant_type" }
+      default:
+        return { code: "unsupported_grant_type", why: "not one of the four" }
+    }
+  }
+
+  const respond = (
+    request: HttpClientRequest.HttpClientRequest,
+    { fields, status }: Worded,
+    shorten: (body: string) => string = (body) => body
+  ) => {
+    const json =
+      encoding === "json" ||
+      (encoding === "form-unless-json-is-accepted" && request.headers["accept"]?.includes("json") === true)
+    const body = fields === undefined ? "" : json ? JSON.stringify(fields) : form(fields)
+    return answerWith(request, status, shorten(body), {
+      "cache-control": "no-store",
+      "content-type": json ? "application/json" : "application/x-www-form-urlencoded"
+    })
+  }
+
+  const token = Effect.fnUntraced(function* (request: HttpClientRequest.HttpClientRequest) {
+    const now = yield* Clock.currentTimeMillis
+    const mishap = mishapNow(now)
+    if (mishap?._tag === "ConnectionRefused") return yield* broken(request, "ECONNREFUSED")
+    requests++
+    const asked = readRequest(request)
+    const does = () => word(apply(asked, now), now)
+    switch (mishap?._tag) {
+      case undefined:
+        return respond(request, does())
+      case "ConnectionReset":
+        if (mishap.applied) does()
+        return yield* broken(request, "ECONNRESET")
+      case "NoAnswer":
+        if (mishap.applied) does()
+        return yield* Effect.never
+      case "LateAnswer": {
+        const worded = does()
+        yield* Effect.sleep(mishap.delay)
+        return respond(request, worded)
+      }
+      case "TruncatedAnswer":
+        return respond(request, does(), (body) => body.slice(0, Math.floor(body.length / 2)))
+      case "OtherAnswer":
+        if (mishap.applied) does()
+        return answerWith(request, mishap.status, mishap.body ?? "", mishap.headers ?? {})
+      case "AmendedAnswer": {
+        const { fields, status } = does()
+        const kept = Object.entries({ ...fields, ...mishap.set }).filter(([name]) => !mishap.drop?.includes(name))
+        return respond(request, { status: mishap.status ?? status, fields: Object.fromEntries(kept) })
+      }
+      case "UnchangedTokens": {
+        const held = ledger.held(asked.fields["refresh_token"] ?? "", now)
+        return respond(request, word(typeof held === "string" ? { code: "invalid_grant", why: held } : held, now))
+      }
+    }
+  })
+
+  const userinfo = (request: HttpClientRequest.HttpClientRequest) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const live = ledger.isLive(request.headers["authorization"]?.replace(/^bearer /i, "") ?? "", now)
+      return live
+        ? answerWith(request, 200, JSON.stringify({ sub: "user" }), { "content-type": "application/json" })
+        : answerWith(request, 401, "", { "www-authenticate": 'Bearer error="invalid_token"' })
+    })
+
+  return {
+    tokenUrl,
+    userinfoUrl,
+    connect: Effect.map(Clock.currentTimeMillis, (now) => {
+      const { refreshToken = "", ...tokens } = ledger.connect(now)
+      return { ...tokens, refreshToken }
+    }),
+    authorize: Effect.sync(ledger.authorize),
+    next: (...more) => Effect.sync(() => void mishaps.push(...more)),
+    outage: (mishap, lasting) =>
+      Effect.map(Clock.currentTimeMillis, (now) => void (outage = { mishap, until: now + millis(lasting, 0) })),
+    revoke: (token) => Effect.sync(() => ledger.revoke(token)),
+    isLive: (accessToken) => Effect.map(Clock.currentTimeMillis, (now) => ledger.isLive(accessToken, now)),
+    counts: Effect.sync(() => ({ requests, ...ledger.counts() })),
+    secrets: Effect.sync(() => [...secrets]),
+    handle: (request, url) => (`${url.origin}${url.pathname}` === tokenUrl ? token(request) : userinfo(request))
+  }
+})
+
+interface TokenRequest {
+  readonly fields: Readonly<Record<string, string>>
+  readonly client: string | undefined
+  readonly secret: string | undefined
+}
+
+/** Reads the fields from a form or JSON body, and the client from Basic authentication or the body (RFC 6749 §2.3.1). */
+const readRequest = (request: HttpClientRequest.HttpClientRequest): TokenRequest => {
+  const { body } = request
+  const text =
+    body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : body._tag === "Raw" ? String(body.body) : ""
+  const fields = text.startsWith("{") ? readJson(text) : Object.fromEntries(new URLSearchParams(text))
+  const basic = request.headers["authorization"]?.match(/^basic (.*)$/i)?.[1]
+  const pair = basic === undefined ? undefined : Result.getOrUndefined(Base64.decodeString(basic))
+  const [client, secret] =
+    pair === undefined
+      ? [fields["client_id"], fields["client_secret"]]
+      : new URLSearchParams(`c=${pair.replace(":", "&s=")}`).values()
+  return { fields, client, secret }
+}
+
+const readJson = (text: string): Readonly<Record<string, string>> =>
+  Option.getOrElse(Schema.decodeUnknownOption(jsonFields)(text), () => ({}))
+const jsonFields = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
+
+const form = (fields: Readonly<Record<string, Schema.Json>>): string =>
+  new URLSearchParams(Object.entries(fields).map(([name, value]) => [name, String(value)])).toString()
+
+const answerWith = (
+  request: HttpClientRequest.HttpClientRequest,
+  status: number,
+  body: string,
+  headers: Readonly<Record<string, string>>
+) => HttpClientResponse.fromWeb(request, new Response(body === "" ? null : body, { status, headers }))
+
+const broken = (request: HttpClientRequest.HttpClientRequest, code: "ECONNREFUSED" | "ECONNRESET") =>
+  Effect.fail(
+    new HttpClientError.HttpClientError({
+      reason: new HttpClientError.TransportError({ request, cause: Object.assign(new Error(code), { code }) })
+    })
+  )
