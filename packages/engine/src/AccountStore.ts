@@ -106,7 +106,7 @@ export class AccountStore extends Context.Service<AccountStore, {
     readonly now: number
     readonly nextLook: number
     readonly limit: number
-  }) => Effect.Effect<ReadonlyArray<ConnectedAccountId>, StoreError>
+  }) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "authConfigId">>, StoreError>
 
   /** Accounts whose intent is open while no lease holds: a process died there. */
   readonly findAbandoned: (now: number, limit: number) => Effect.Effect<ReadonlyArray<ConnectedAccountId>, StoreError>

@@ -105,7 +105,9 @@ const make = Effect.fnUntraced(function*(options: ConsentOptions) {
     while (true) {
       const now = yield* Clock.currentTimeMillis
       const next = transition(from, { _tag: "ConsentStarted" })
-      const to: Account = { ...from, status: next.status, statusReason: next.statusReason, consentUntil: now + lifetime, updatedAt: now }
+      const to: Account = { ...from, status: next.status, statusReason: next.statusReason, consentUntil: now + lifetime, updatedAt: now,
+        // The renewer looks at a never-connected account when its link runs out, to say so.
+        renewAt: next.status === "INITIATED" ? now + lifetime : from.renewAt }
       const attempt = {
         stateHash: hashOf(state),
         accountId: account.id,

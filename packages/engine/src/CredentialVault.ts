@@ -59,6 +59,8 @@ export class CredentialVault extends Context.Service<CredentialVault, {
   )
 }
 
+const sealedForm = /^v1\.([\w-]+)\.([\w-]+)\.([\w-]+)$/
+
 // Node's own AES runs on the calling thread in a few microseconds; a round trip through `crypto.subtle` costs ten times that.
 const tagLength = 16
 const aead = Aead.layerWebCryptoWith({
@@ -115,8 +117,9 @@ const make = Effect.fnUntraced(function*(ring: ReadonlyArray<VaultKey>) {
 
   const open = Effect.fnUntraced(function*(owner: string, sealed: string) {
     const damaged = () => new VaultError({ message: "a sealed value is damaged or not this owner's", reason: "damaged" })
-    const [version, id = "", nonce = "", ciphertext = ""] = sealed.split(".")
-    if (version !== "v1") return yield* damaged()
+    const parts = sealedForm.exec(sealed)
+    if (parts === null) return yield* damaged()
+    const [, id = "", nonce = "", ciphertext = ""] = parts
     const key = keys.get(id)
     if (key === undefined) {
       return yield* new VaultError({ message: `no vault key with id ${id}`, reason: "unknown-key" })

@@ -165,6 +165,32 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
     }
   }
 
+  /** Marks the credential dead, unless a newer one is there. */
+  const bury = Effect.fnUntraced(function*(leased: Account, hasConsent: boolean, lost: boolean): Effect.fn.Return<Renewal, RefreshError> {
+    let from = leased
+    while (true) {
+      const next = transition(from, {
+        _tag: "CredentialDead",
+        reason: !hasConsent ? "credential_rejected" : lost ? "rotation_response_lost" : "grant_dead"
+      })
+      const to: Account = {
+        ...from,
+        status: next.status,
+        statusReason: next.statusReason,
+        renewAt: null,
+        updatedAt: yield* Clock.currentTimeMillis
+      }
+      const written = yield* store.write({ from, to, announce: next.announce, endLease: leased.epoch }).pipe(Effect.mapError(storeDown))
+      if (written) {
+        const account = { ...to, revision: from.revision + 1, lease: null, intent: null }
+        return { _tag: hasConsent ? "ConsentNeeded" : "Rejected", account }
+      }
+      const current = yield* find(leased.id)
+      if (current.generation !== leased.generation) return { _tag: "Renewed", account: current }
+      from = current
+    }
+  })
+
   // --- before sending -----------------------------------------------------------------------------------------------------------
 
   /** Waits while somebody else holds the lease, and says what came of it. None: look at the account anew. */
@@ -236,7 +262,11 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
       )
       const connection: Connection = { accountId: id, config, credential }
       const spent = renewal.spends(connection)
-      if (spent === undefined) return { _tag: strategy.consent === undefined ? "Rejected" : "ConsentNeeded", account }
+      if (spent === undefined) {
+        // Nothing to renew with and nothing left to serve: the clock confirms that this credential is dead.
+        if (account.status === "ACTIVE" && !isUsable(account, now)) return yield* bury(account, strategy.consent !== undefined, false)
+        return { _tag: strategy.consent === undefined ? "Rejected" : "ConsentNeeded", account }
+      }
       if (isUsable(account, now) && now - account.obtainedAt < Duration.toMillis(config.profile.minimumAge)) {
         return { _tag: "Served", account, why: "fresh" }
       }
@@ -273,32 +303,6 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
       Effect.catchTag("StoreError", ({ message }) => Effect.logWarning("a lease could not be given back; it will run out", { message }))
     )
     return result
-  })
-
-  /** Marks the credential dead, unless a newer one is there. */
-  const bury = Effect.fnUntraced(function*(leased: Account, hasConsent: boolean, lost: boolean): Effect.fn.Return<Renewal, RefreshError> {
-    let from = leased
-    while (true) {
-      const next = transition(from, {
-        _tag: "CredentialDead",
-        reason: !hasConsent ? "credential_rejected" : lost ? "rotation_response_lost" : "grant_dead"
-      })
-      const to: Account = {
-        ...from,
-        status: next.status,
-        statusReason: next.statusReason,
-        renewAt: null,
-        updatedAt: yield* Clock.currentTimeMillis
-      }
-      const written = yield* store.write({ from, to, announce: next.announce, endLease: leased.epoch }).pipe(Effect.mapError(storeDown))
-      if (written) {
-        const account = { ...to, revision: from.revision + 1, lease: null, intent: null }
-        return { _tag: hasConsent ? "ConsentNeeded" : "Rejected", account }
-      }
-      const current = yield* find(leased.id)
-      if (current.generation !== leased.generation) return { _tag: "Renewed", account: current }
-      from = current
-    }
   })
 
   /** Sends, as often as is safe and useful, under the lease. */

@@ -16,8 +16,8 @@ export interface IssuedTokens {
   readonly refreshToken: Redacted.Redacted<string> | undefined
   readonly idToken: Redacted.Redacted<string> | undefined
   readonly tokenType: string
-  /** Whole seconds, as the provider said; absent when it did not, or said nonsense. */
-  readonly expiresIn: number | undefined
+  /** Whole seconds, as the provider said; absent when it did not, or said nonsense; null when the scheme's tokens never expire. */
+  readonly expiresIn: number | null | undefined
   /** Absent means unchanged. */
   readonly scope: string | undefined
   readonly irregularities: ReadonlyArray<string>

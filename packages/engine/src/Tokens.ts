@@ -29,7 +29,9 @@ export const merge = (
 
 /** When the access token expires, in epoch milliseconds; null when it does not. */
 export const expiryOf = (tokens: IssuedTokens, profile: ProviderProfile, receivedAt: number): number | null =>
-  tokens.expiresIn !== undefined
+  tokens.expiresIn === null
+    ? null
+    : tokens.expiresIn !== undefined
     ? receivedAt + Math.round(tokens.expiresIn * 1000)
     : profile.accessTokenTtl !== undefined
     ? receivedAt + Duration.toMillis(profile.accessTokenTtl)

@@ -261,9 +261,9 @@ const make = Effect.gen(function*() {
       durablyOne(sql`UPDATE rekindle_accounts SET renew_at = ${nextLook} WHERE id IN (
         SELECT id FROM rekindle_accounts WHERE renew_at <= ${now} ORDER BY renew_at LIMIT ${limit}${
         isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
-      }) RETURNING id`).pipe(
-        Effect.flatMap(decodeAll(Schema.Struct({ id: ConnectedAccountId }))),
-        Effect.map((rows) => rows.map((row) => row.id)),
+      }) RETURNING id, auth_config_id`).pipe(
+        Effect.flatMap(decodeAll(Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String }))),
+        Effect.map((rows) => rows.map((row) => ({ id: row.id, authConfigId: row.auth_config_id }))),
         Effect.mapError(storeError)
       ),
 

@@ -8,9 +8,8 @@
  * @module
  */
 import { decodeJwt } from "jose"
-import { Effect, Predicate, Schema } from "effect"
+import { Effect, Option, Predicate, Schema } from "effect"
 import type { AuthStrategy, Connection } from "../AuthStrategy.ts"
-import type { AuthConfig } from "../AuthConfig.ts"
 import * as Credential from "../Credential.ts"
 import { Egress, type EgressRequest } from "../Egress.ts"
 import { at, parseBody } from "../TokenResponse.ts"
@@ -37,6 +36,8 @@ export const BasicWithJwtSettings = Schema.Struct({
 export type BasicWithJwtSettings = typeof BasicWithJwtSettings.Type
 
 const settingsOf = decodeSettings(BasicWithJwtSettings)
+const readSettings = Schema.decodeUnknownOption(BasicWithJwtSettings)
+const none: Partial<BasicWithJwtSettings> = {}
 
 const loginRequest = (settings: BasicWithJwtSettings, { credential }: Connection): EgressRequest => {
   const username = Credential.secret(credential, "username") ?? ""
@@ -89,12 +90,6 @@ const asTokenAnswer = (observation: Observation, tokenField: string | undefined)
   }
 }
 
-const isRejection = (observation: Observation, config: AuthConfig): boolean => {
-  if (observation._tag !== "Answer") return false
-  const also = config.settings["rejectedStatuses"]
-  return observation.status === 401 || (Array.isArray(also) && also.includes(observation.status))
-}
-
 /** Makes the strategy. */
 export const make = Effect.gen(function* () {
   const egress = yield* Egress
@@ -113,15 +108,10 @@ export const make = Effect.gen(function* () {
           )
         ),
       decide: (observation, { config, credential }) => {
-        if (observation._tag === "Answer" && isRejection(observation, config)) {
-          return { _tag: "Dead", code: `http_${observation.status}` }
-        }
-        const tokenField = config.settings["tokenField"]
-        return decide(
-          asTokenAnswer(observation, Predicate.isString(tokenField) ? tokenField : undefined),
-          config.profile,
-          credential.secrets["access_token"]
-        )
+        const { rejectedStatuses = [], tokenField } = Option.getOrElse(readSettings(config.settings), () => none)
+        return observation._tag === "Answer" && [401, ...rejectedStatuses].includes(observation.status)
+          ? { _tag: "Dead", code: `http_${observation.status}` }
+          : decide(asTokenAnswer(observation, tokenField), config.profile, credential.secrets["access_token"])
       }
     }
   }

@@ -46,7 +46,8 @@ const keyFileOf = ({ credential }: Connection) => credential.secrets["service_ac
 const decodeKeyFile = (file: Redacted.Redacted<string> | undefined) =>
   Schema.decodeUnknownOption(KeyFile)(file === undefined ? undefined : Redacted.value(file))
 
-const malformed: Observation = { _tag: "NotSent", reason: "service_account_json is not a service account key" }
+const malformed = "service_account_json is not a service account key"
+const notSent = (reason: string): Observation => ({ _tag: "NotSent", reason })
 
 /** Makes the strategy. */
 export const make = Effect.gen(function* () {
@@ -57,7 +58,7 @@ export const make = Effect.gen(function* () {
     function* (connection: Connection) {
       const { scopes, subject } = yield* settingsOf(connection.config)
       const file = decodeKeyFile(keyFileOf(connection))
-      if (Option.isNone(file)) return malformed
+      if (Option.isNone(file)) return notSent(malformed)
       const { client_email, private_key, private_key_id, token_uri } = file.value
       const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
       const jwt = new SignJWT({ scope: scopes.join(" ") })
@@ -75,7 +76,7 @@ export const make = Effect.gen(function* () {
       const assertion = yield* Effect.option(
         Effect.tryPromise(async () => jwt.sign(await importPKCS8(Redacted.value(private_key), algorithm)))
       )
-      if (Option.isNone(assertion)) return malformed
+      if (Option.isNone(assertion)) return notSent(malformed)
       return yield* egress.send(connection.config.hosts, {
         url: token_uri,
         method: "POST",
@@ -83,9 +84,7 @@ export const make = Effect.gen(function* () {
         body: new URLSearchParams({ grant_type: grantType, assertion: assertion.value }).toString()
       })
     },
-    Effect.catchTag("AuthConfigError", (error) =>
-      Effect.succeed<Observation>({ _tag: "NotSent", reason: error.message })
-    )
+    Effect.catchTag("AuthConfigError", (error) => Effect.succeed(notSent(error.message)))
   )
 
   const strategy: AuthStrategy = {
@@ -98,7 +97,7 @@ export const make = Effect.gen(function* () {
       // A file that is no key will not become one by waiting, so it is not "not sent, try again". Google's own `invalid_grant` (wrong
       // signature, deleted key) makes the credential dead by the table.
       decide: (observation, { config, credential }) =>
-        observation === malformed
+        observation._tag === "NotSent" && observation.reason === malformed
           ? { _tag: "Misconfigured", code: "invalid_service_account_key" }
           : decide(observation, config.profile, credential.secrets["access_token"])
     }

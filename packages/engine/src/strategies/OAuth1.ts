@@ -247,7 +247,7 @@ export const make = Effect.gen(function* () {
               refreshToken: undefined,
               idToken: undefined,
               tokenType: "oauth1",
-              expiresIn: undefined,
+              expiresIn: null,
               scope: undefined,
               irregularities: []
             }

@@ -158,6 +158,9 @@ export const make = Effect.gen(function*() {
               })
               : new ConsentError({ reason: "refused", message: "the callback is not a valid answer of this provider", code: null })
         })
+        if (!validated.has("code")) {
+          return yield* new ConsentError({ reason: "refused", message: "the callback has no code", code: null })
+        }
         const key = memo[dpopSecret]
         const observation = yield* endpoint.exchange(
           config,
