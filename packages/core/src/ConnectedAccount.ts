@@ -14,7 +14,7 @@ import { Schema } from "effect"
  *
  * Anything else is refused before it reaches a network or a database.
  */
-export const ConnectedAccountId = Schema.String.check(Schema.isPattern(/^(?:con|ca)_[A-Za-z0-9_-]{8,64}$/)).pipe(
+export const ConnectedAccountId = Schema.String.check(Schema.isPattern(/^(?:con|ca)_[A-Za-z0-9_-]{8,64}$/u)).pipe(
   Schema.brand("ConnectedAccountId"),
   Schema.annotate({
     identifier: "ConnectedAccountId",

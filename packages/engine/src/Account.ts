@@ -91,7 +91,16 @@ export interface Account {
 /** The shared result of a renewal attempt that did not renew: what waiters in other processes answer. */
 export const AttemptResult = Schema.Struct({
   epoch: Schema.Int,
-  verdict: Schema.Literals(["Renewed", "NotRenewed", "NotApplied", "Ambiguous", "Transient", "Dead", "AppFault", "Misconfigured"]),
+  verdict: Schema.Literals([
+    "Renewed",
+    "NotRenewed",
+    "NotApplied",
+    "Ambiguous",
+    "Transient",
+    "Dead",
+    "AppFault",
+    "Misconfigured"
+  ]),
   code: Schema.NullOr(Schema.String),
   retryAt: Schema.NullOr(Schema.Int)
 })
@@ -100,7 +109,10 @@ export type AttemptResult = typeof AttemptResult.Type
 /** What can happen to an account's status. */
 export type StatusEvent =
   | { readonly _tag: "Renewed" }
-  | { readonly _tag: "CredentialDead"; readonly reason: "grant_dead" | "rotation_response_lost" | "credential_rejected" }
+  | {
+      readonly _tag: "CredentialDead"
+      readonly reason: "grant_dead" | "rotation_response_lost" | "credential_rejected"
+    }
   | { readonly _tag: "ConsentStarted" }
   | { readonly _tag: "ConsentCompleted" }
   | { readonly _tag: "ConsentRefused"; readonly reason: "consent_denied" | "consent_failed" }
@@ -110,7 +122,13 @@ export type StatusEvent =
   | { readonly _tag: "Revoked" }
 
 /** What others are told about a committed transition. */
-export const OutboxEventType = Schema.Literals(["expired", "recovered", "renewed", "consent_started", "consent_completed"])
+export const OutboxEventType = Schema.Literals([
+  "expired",
+  "recovered",
+  "renewed",
+  "consent_started",
+  "consent_completed"
+])
 export type OutboxEventType = typeof OutboxEventType.Type
 
 /** Where a status event leads, and what to announce. */
@@ -128,7 +146,11 @@ type StatusState = Pick<Account, "status" | "statusReason">
  */
 export const transition = (from: StatusState, event: StatusEvent): Transition => {
   const stay: Transition = { status: from.status, statusReason: from.statusReason, announce: [] }
-  const to = (status: KnownStatus, statusReason: StatusReason | null, ...announce: ReadonlyArray<OutboxEventType>): Transition => ({
+  const to = (
+    status: KnownStatus,
+    statusReason: StatusReason | null,
+    ...announce: ReadonlyArray<OutboxEventType>
+  ): Transition => ({
     status,
     statusReason,
     announce
@@ -176,5 +198,9 @@ export const visibleStatus = (account: StatusState & Pick<Account, "consentUntil
 export const inService = (account: Pick<Account, "status">): boolean => account.status === "ACTIVE"
 
 /** Whether the access token can still be used for at least `atLeast` milliseconds. */
-export const isUsable = (account: Pick<Account, "status" | "expiresAt" | "credential">, now: number, atLeast = 0): boolean =>
+export const isUsable = (
+  account: Pick<Account, "status" | "expiresAt" | "credential">,
+  now: number,
+  atLeast = 0
+): boolean =>
   inService(account) && account.credential !== null && (account.expiresAt === null || account.expiresAt > now + atLeast)

@@ -57,93 +57,98 @@ export interface IdempotencyRecord {
 }
 
 /** Storage of accounts, auth configs, consent attempts and events. */
-export class AccountStore extends Context.Service<AccountStore, {
-  readonly putAuthConfig: (config: StoredAuthConfig) => Effect.Effect<void, StoreError>
-  readonly findAuthConfig: (id: string) => Effect.Effect<Option.Option<StoredAuthConfig>, StoreError>
+export class AccountStore extends Context.Service<
+  AccountStore,
+  {
+    readonly putAuthConfig: (config: StoredAuthConfig) => Effect.Effect<void, StoreError>
+    readonly findAuthConfig: (id: string) => Effect.Effect<Option.Option<StoredAuthConfig>, StoreError>
 
-  /** Adds a new account; false if the id is taken. */
-  readonly insert: (account: Account) => Effect.Effect<boolean, StoreError>
-  readonly find: (id: ConnectedAccountId) => Effect.Effect<Option.Option<Account>, StoreError>
+    /** Adds a new account; false if the id is taken. */
+    readonly insert: (account: Account) => Effect.Effect<boolean, StoreError>
+    readonly find: (id: ConnectedAccountId) => Effect.Effect<Option.Option<Account>, StoreError>
 
-  /**
-   * Takes the lease and writes the intent in one statement, if the account is still at `revision`, and no lease holds at `now`. None: someone
-   * else was faster.
-   */
-  readonly begin: (request: {
-    readonly account: Account
-    readonly owner: string
-    readonly leaseMillis: number
-    readonly intentHash: string
-    readonly now: number
-  }) => Effect.Effect<Option.Option<Account>, StoreError>
+    /**
+     * Takes the lease and writes the intent in one statement, if the account is still at `revision`, and no lease holds at `now`. None: someone
+     * else was faster.
+     */
+    readonly begin: (request: {
+      readonly account: Account
+      readonly owner: string
+      readonly leaseMillis: number
+      readonly intentHash: string
+      readonly now: number
+    }) => Effect.Effect<Option.Option<Account>, StoreError>
 
-  /**
-   * Writes what changed between `from` and `to` if the stored revision is still `from`'s, and appends the announcements, in one
-   * transaction. The lease and intent of `endLease` end with it. False: the row moved on; read it again and decide anew.
-   */
-  readonly write: (change: {
-    readonly from: Account
-    readonly to: Account
-    readonly announce: ReadonlyArray<OutboxEventType>
-    readonly endLease?: number | undefined
-    readonly attempt?: ConsentAttempt | undefined
-  }) => Effect.Effect<boolean, StoreError>
+    /**
+     * Writes what changed between `from` and `to` if the stored revision is still `from`'s, and appends the announcements, in one
+     * transaction. The lease and intent of `endLease` end with it. False: the row moved on; read it again and decide anew.
+     */
+    readonly write: (change: {
+      readonly from: Account
+      readonly to: Account
+      readonly announce: ReadonlyArray<OutboxEventType>
+      readonly endLease?: number | undefined
+      readonly attempt?: ConsentAttempt | undefined
+    }) => Effect.Effect<boolean, StoreError>
 
-  /** Gives the lease back without a new credential and leaves word for those who wait. The intent stays if the token may be spent. */
-  readonly release: (request: {
-    readonly id: ConnectedAccountId
-    readonly epoch: number
-    readonly keepIntent: boolean
-    readonly renewAt: number | null
-    readonly result: AttemptResult
-  }) => Effect.Effect<void, StoreError>
+    /** Gives the lease back without a new credential and leaves word for those who wait. The intent stays if the token may be spent. */
+    readonly release: (request: {
+      readonly id: ConnectedAccountId
+      readonly epoch: number
+      readonly keepIntent: boolean
+      readonly renewAt: number | null
+      readonly result: AttemptResult
+    }) => Effect.Effect<void, StoreError>
 
-  /**
-   * Hands out accounts due at `now`, soonest first, and moves each one's due time to `nextLook`: another process asking at the same
-   * time gets others.
-   */
-  readonly claimDue: (request: {
-    readonly now: number
-    readonly nextLook: number
-    readonly limit: number
-  }) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "authConfigId">>, StoreError>
+    /**
+     * Hands out accounts due at `now`, soonest first, and moves each one's due time to `nextLook`: another process asking at the same
+     * time gets others.
+     */
+    readonly claimDue: (request: {
+      readonly now: number
+      readonly nextLook: number
+      readonly limit: number
+    }) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "authConfigId">>, StoreError>
 
-  /** Accounts whose intent is open while no lease holds: a process died there. */
-  readonly findAbandoned: (now: number, limit: number) => Effect.Effect<ReadonlyArray<ConnectedAccountId>, StoreError>
+    /** Accounts whose intent is open while no lease holds: a process died there. */
+    readonly findAbandoned: (now: number, limit: number) => Effect.Effect<ReadonlyArray<ConnectedAccountId>, StoreError>
 
-  /** Takes a consent attempt away by its state: the second taker gets none. */
-  readonly takeAttempt: (stateHash: string) => Effect.Effect<Option.Option<ConsentAttempt>, StoreError>
+    /** Takes a consent attempt away by its state: the second taker gets none. */
+    readonly takeAttempt: (stateHash: string) => Effect.Effect<Option.Option<ConsentAttempt>, StoreError>
 
-  /** Events after `after`, oldest first. */
-  readonly readOutbox: (after: number, limit: number) => Effect.Effect<ReadonlyArray<OutboxEvent>, StoreError>
-  /** Forgets events up to and including `through`. */
-  readonly trimOutbox: (through: number) => Effect.Effect<void, StoreError>
+    /** Events after `after`, oldest first. */
+    readonly readOutbox: (after: number, limit: number) => Effect.Effect<ReadonlyArray<OutboxEvent>, StoreError>
+    /** Forgets events up to and including `through`. */
+    readonly trimOutbox: (through: number) => Effect.Effect<void, StoreError>
 
-  /** Reserves an idempotency key, or returns what is remembered under it. Records older than `expireBefore` are forgotten. */
-  readonly reserveKey: (request: {
-    readonly keyHash: string
-    readonly accountId: ConnectedAccountId
-    readonly requestHash: string
-    readonly now: number
-    readonly expireBefore: number
-  }) => Effect.Effect<Option.Option<IdempotencyRecord>, StoreError>
-  /** Remembers the answer, or with null forgets the key so that it can be used again. */
-  readonly settleKey: (keyHash: string, answer: string | null) => Effect.Effect<void, StoreError>
+    /** Reserves an idempotency key, or returns what is remembered under it. Records older than `expireBefore` are forgotten. */
+    readonly reserveKey: (request: {
+      readonly keyHash: string
+      readonly accountId: ConnectedAccountId
+      readonly requestHash: string
+      readonly now: number
+      readonly expireBefore: number
+    }) => Effect.Effect<Option.Option<IdempotencyRecord>, StoreError>
+    /** Remembers the answer, or with null forgets the key so that it can be used again. */
+    readonly settleKey: (keyHash: string, answer: string | null) => Effect.Effect<void, StoreError>
 
-  /** Sealed values of accounts after `afterId`, for sealing them again under a new key. */
-  readonly listSealed: (afterId: string, limit: number) => Effect.Effect<
-    ReadonlyArray<Pick<Account, "id" | "revision" | "credential" | "previousCredential">>,
-    StoreError
-  >
-  /** Replaces sealed values in place if the account is still at `revision`. The generation stays. */
-  readonly reseal: (
-    account: Pick<Account, "id" | "revision" | "credential" | "previousCredential">
-  ) => Effect.Effect<boolean, StoreError>
-  readonly listAuthConfigs: () => Effect.Effect<ReadonlyArray<StoredAuthConfig>, StoreError>
+    /** Sealed values of accounts after `afterId`, for sealing them again under a new key. */
+    readonly listSealed: (
+      afterId: string,
+      limit: number
+    ) => Effect.Effect<
+      ReadonlyArray<Pick<Account, "id" | "revision" | "credential" | "previousCredential">>,
+      StoreError
+    >
+    /** Replaces sealed values in place if the account is still at `revision`. The generation stays. */
+    readonly reseal: (
+      account: Pick<Account, "id" | "revision" | "credential" | "previousCredential">
+    ) => Effect.Effect<boolean, StoreError>
+    readonly listAuthConfigs: () => Effect.Effect<ReadonlyArray<StoredAuthConfig>, StoreError>
 
-  /** How many accounts stand in each status, and how many are due at `now`. */
-  readonly counts: (now: number) => Effect.Effect<
-    { readonly byStatus: Readonly<Record<string, number>>; readonly due: number },
-    StoreError
-  >
-}>()("@rekindle/engine/AccountStore") {}
+    /** How many accounts stand in each status, and how many are due at `now`. */
+    readonly counts: (
+      now: number
+    ) => Effect.Effect<{ readonly byStatus: Readonly<Record<string, number>>; readonly due: number }, StoreError>
+  }
+>()("@rekindle/engine/AccountStore") {}

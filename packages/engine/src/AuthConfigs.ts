@@ -17,56 +17,65 @@ const isKnownScheme = Schema.is(KnownAuthScheme)
 const cacheFor = Duration.seconds(10)
 
 /** Registers and loads auth configs. */
-export class AuthConfigs extends Context.Service<AuthConfigs, {
-  /** Adds a config or replaces the one with the same id. On a mistake nothing is changed. */
-  readonly register: (config: AuthConfig) => Effect.Effect<void, AuthConfigError | StoreError>
-  readonly load: (id: string) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
-}>()("@rekindle/engine/AuthConfigs") {
-  static readonly layer: Layer.Layer<AuthConfigs, never, AccountStore | AuthStrategies | CredentialVault> = Layer.effect(
-    AuthConfigs,
-    Effect.gen(function*() {
-      const store = yield* AccountStore
-      const strategies = yield* AuthStrategies
-      const vault = yield* CredentialVault
-      const cache = new Map<string, { readonly config: AuthConfig; readonly until: number }>()
+export class AuthConfigs extends Context.Service<
+  AuthConfigs,
+  {
+    /** Adds a config or replaces the one with the same id. On a mistake nothing is changed. */
+    readonly register: (config: AuthConfig) => Effect.Effect<void, AuthConfigError | StoreError>
+    readonly load: (id: string) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
+  }
+>()("@rekindle/engine/AuthConfigs") {
+  static readonly layer: Layer.Layer<AuthConfigs, never, AccountStore | AuthStrategies | CredentialVault> =
+    Layer.effect(
+      AuthConfigs,
+      Effect.gen(function* () {
+        const store = yield* AccountStore
+        const strategies = yield* AuthStrategies
+        const vault = yield* CredentialVault
+        const cache = new Map<string, { readonly config: AuthConfig; readonly until: number }>()
 
-      const fault = (id: string, message: string) => new AuthConfigError({ authConfigId: id, message: `auth config ${id}: ${message}` })
+        const fault = (id: string, message: string) =>
+          new AuthConfigError({ authConfigId: id, message: `auth config ${id}: ${message}` })
 
-      const register = Effect.fnUntraced(function*(config: AuthConfig) {
-        const strategy = strategies.get(config.scheme)
-        if (strategy !== undefined) yield* strategy.check(config)
-        // A scheme of the contract without a strategy (NO_AUTH) has nothing to check and nothing to refresh; any other is a mistake.
-        else if (!isKnownScheme(config.scheme)) return yield* fault(config.id, `no strategy for the scheme ${config.scheme}`)
-        const stray = addresses(config.settings).find((url) => !config.hosts.includes(url.host))
-        if (stray !== undefined) return yield* fault(config.id, `${stray.host} is not among its hosts`)
-        const text = yield* Effect.orDie(Schema.encodeEffect(AuthConfigJson)(config))
-        yield* store.putAuthConfig({
-          id: config.id,
-          projectId: config.projectId,
-          sealed: yield* vault.seal(config.id, text),
-          updatedAt: yield* Clock.currentTimeMillis
+        const register = Effect.fnUntraced(function* (config: AuthConfig) {
+          const strategy = strategies.get(config.scheme)
+          if (strategy !== undefined) yield* strategy.check(config)
+          // A scheme of the contract without a strategy (NO_AUTH) has nothing to check and nothing to refresh; any other is a mistake.
+          else if (!isKnownScheme(config.scheme))
+            return yield* fault(config.id, `no strategy for the scheme ${config.scheme}`)
+          const stray = addresses(config.settings).find((url) => !config.hosts.includes(url.host))
+          if (stray !== undefined) return yield* fault(config.id, `${stray.host} is not among its hosts`)
+          const text = yield* Effect.orDie(Schema.encodeEffect(AuthConfigJson)(config))
+          yield* store.putAuthConfig({
+            id: config.id,
+            projectId: config.projectId,
+            sealed: yield* vault.seal(config.id, text),
+            updatedAt: yield* Clock.currentTimeMillis
+          })
+          cache.delete(config.id)
         })
-        cache.delete(config.id)
-      })
 
-      const load = Effect.fnUntraced(function*(id: string) {
-        const now = yield* Clock.currentTimeMillis
-        const cached = cache.get(id)
-        if (cached !== undefined && cached.until > now) return cached.config
-        const stored = yield* store.findAuthConfig(id)
-        if (Option.isNone(stored)) return yield* fault(id, "it is not registered")
-        const config = yield* vault.open(id, stored.value.sealed).pipe(
-          Effect.flatMap(Schema.decodeEffect(AuthConfigJson)),
-          Effect.mapError((error) => fault(id, error._tag === "VaultError" ? error.message : "it does not decode"))
-        )
-        cache.set(id, { config, until: now + Duration.toMillis(cacheFor) })
-        return config
-      })
+        const load = Effect.fnUntraced(function* (id: string) {
+          const now = yield* Clock.currentTimeMillis
+          const cached = cache.get(id)
+          if (cached !== undefined && cached.until > now) return cached.config
+          const stored = yield* store.findAuthConfig(id)
+          if (Option.isNone(stored)) return yield* fault(id, "it is not registered")
+          const config = yield* vault.open(id, stored.value.sealed).pipe(
+            Effect.flatMap(Schema.decodeEffect(AuthConfigJson)),
+            Effect.mapError((error) => fault(id, error._tag === "VaultError" ? error.message : "it does not decode"))
+          )
+          cache.set(id, { config, until: now + Duration.toMillis(cacheFor) })
+          return config
+        })
 
-      return AuthConfigs.of({ register, load })
-    })
-  )
+        return AuthConfigs.of({ register, load })
+      })
+    )
 }
+
+/** Settings whose urls are names and not addresses: nothing is sent there. */
+const namesOnly = new Set(["scopes", "tokenParameters", "authorizationParameters"])
 
 /** Every http(s) address anywhere in the settings. */
 const addresses = (value: Schema.Json): ReadonlyArray<URL> => {
@@ -74,5 +83,7 @@ const addresses = (value: Schema.Json): ReadonlyArray<URL> => {
     const url = /^https?:\/\//i.test(value) ? URL.parse(value) : null
     return url === null ? [] : [url]
   }
-  return value !== null && typeof value === "object" ? Object.values(value).flatMap(addresses) : []
+  return value !== null && typeof value === "object"
+    ? Object.entries(value).flatMap(([name, inner]) => (namesOnly.has(name) ? [] : addresses(inner)))
+    : []
 }

@@ -71,17 +71,26 @@ export interface AuthStrategy {
   }
   /** Consent by a person. */
   readonly consent?: {
-    readonly authorize: (connection: Connection, request: {
-      readonly callbackUrl: string
-      readonly state: string
-    }) => Effect.Effect<Authorization, ConsentError>
+    readonly authorize: (
+      connection: Connection,
+      request: {
+        readonly callbackUrl: string
+        readonly state: string
+      }
+    ) => Effect.Effect<Authorization, ConsentError>
     /** Exchanges what came back for tokens: sends once, and reports what was seen and which extra secrets belong to the credential. */
-    readonly complete: (connection: Connection, request: {
-      readonly callbackUrl: string
-      readonly state: string
-      readonly parameters: URLSearchParams
-      readonly memo: Readonly<Record<string, string>>
-    }) => Effect.Effect<{ readonly observation: Observation; readonly secrets?: Readonly<Record<string, string>> }, ConsentError>
+    readonly complete: (
+      connection: Connection,
+      request: {
+        readonly callbackUrl: string
+        readonly state: string
+        readonly parameters: URLSearchParams
+        readonly memo: Readonly<Record<string, string>>
+      }
+    ) => Effect.Effect<
+      { readonly observation: Observation; readonly secrets?: Readonly<Record<string, string>> },
+      ConsentError
+    >
     /** The parameter of the callback that carries the state; `state` unless the protocol has its own. */
     readonly stateParameter?: string
     /** Reads the answer where it is not a token endpoint's; absent: the decision table. */
@@ -94,10 +103,13 @@ export interface AuthStrategy {
 }
 
 /** The strategies in use, by scheme. */
-export class AuthStrategies extends Context.Service<AuthStrategies, {
-  readonly get: (scheme: AuthScheme) => AuthStrategy | undefined
-  readonly all: ReadonlyArray<AuthStrategy>
-}>()("@rekindle/engine/AuthStrategies") {
+export class AuthStrategies extends Context.Service<
+  AuthStrategies,
+  {
+    readonly get: (scheme: AuthScheme) => AuthStrategy | undefined
+    readonly all: ReadonlyArray<AuthStrategy>
+  }
+>()("@rekindle/engine/AuthStrategies") {
   /** Builds the registry. A later strategy for the same scheme replaces an earlier one. */
   static readonly layer = <E, R>(
     strategies: ReadonlyArray<Effect.Effect<AuthStrategy, E, R>>

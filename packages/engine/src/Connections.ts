@@ -46,31 +46,46 @@ export interface NewAccount {
 }
 
 /** Manages the accounts that the engine keeps. Every failure leaves the account as it was. */
-export class Connections extends Context.Service<Connections, {
-  /** Registers an auth config, or replaces the one with the same id. */
-  readonly register: (config: AuthConfig) => Effect.Effect<void, AuthConfigError | StoreError>
-  /** Adds an account. With a credential it is ACTIVE; without one, `refresh` gives the link to its first consent. */
-  readonly create: (account: NewAccount) => Effect.Effect<ConnectedAccount, AuthConfigError | StoreError | InvalidRequest>
-  /** The access token, renewed first if it would not last for another `atLeast` (default one minute). */
-  readonly accessToken: (id: ConnectedAccountId, atLeast?: Duration.Input) => Effect.Effect<Redacted.Redacted<string>, RefreshError>
-  /** Replaces a static credential (API key, password) and puts the account into service. */
-  readonly replaceSecrets: (
-    id: ConnectedAccountId,
-    secrets: Readonly<Record<string, Redacted.Redacted<string>>>
-  ) => Effect.Effect<void, AccountNotFound | Unavailable>
-  /** ACTIVE → INACTIVE. The credential is kept and not renewed. */
-  readonly disable: (id: ConnectedAccountId) => Effect.Effect<void, AccountNotFound | Unavailable>
-  /** INACTIVE → ACTIVE. */
-  readonly enable: (id: ConnectedAccountId) => Effect.Effect<void, AccountNotFound | Unavailable>
-  /** → REVOKED for good; withdrawn at the provider too where there is a way (RFC 7009). */
-  readonly revoke: (id: ConnectedAccountId) => Effect.Effect<void, AccountNotFound | Unavailable>
-}>()("@rekindle/engine/Connections") {}
+export class Connections extends Context.Service<
+  Connections,
+  {
+    /** Registers an auth config, or replaces the one with the same id. */
+    readonly register: (config: AuthConfig) => Effect.Effect<void, AuthConfigError | StoreError>
+    /** Adds an account. With a credential it is ACTIVE; without one, `refresh` gives the link to its first consent. */
+    readonly create: (
+      account: NewAccount
+    ) => Effect.Effect<ConnectedAccount, AuthConfigError | StoreError | InvalidRequest>
+    /** The access token, renewed first if it would not last for another `atLeast` (default one minute). */
+    readonly accessToken: (
+      id: ConnectedAccountId,
+      atLeast?: Duration.Input
+    ) => Effect.Effect<Redacted.Redacted<string>, RefreshError>
+    /** Replaces a static credential (API key, password) and puts the account into service. */
+    readonly replaceSecrets: (
+      id: ConnectedAccountId,
+      secrets: Readonly<Record<string, Redacted.Redacted<string>>>
+    ) => Effect.Effect<void, AccountNotFound | Unavailable>
+    /** ACTIVE → INACTIVE. The credential is kept and not renewed. */
+    readonly disable: (id: ConnectedAccountId) => Effect.Effect<void, AccountNotFound | Unavailable>
+    /** INACTIVE → ACTIVE. */
+    readonly enable: (id: ConnectedAccountId) => Effect.Effect<void, AccountNotFound | Unavailable>
+    /** → REVOKED for good; withdrawn at the provider too where there is a way (RFC 7009). */
+    readonly revoke: (id: ConnectedAccountId) => Effect.Effect<void, AccountNotFound | Unavailable>
+  }
+>()("@rekindle/engine/Connections") {}
 
-type Requirements = AccountStore | AuthConfigs | AuthStrategies | Consent | CredentialVault | RefreshCoordinator | TokenCommit
+type Requirements =
+  | AccountStore
+  | AuthConfigs
+  | AuthStrategies
+  | Consent
+  | CredentialVault
+  | RefreshCoordinator
+  | TokenCommit
 
 /** Both faces of the engine, on the services that do its work. */
 export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirements> = Layer.effectContext(
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const store = yield* AccountStore
     const configs = yield* AuthConfigs
     const strategies = yield* AuthStrategies
@@ -85,21 +100,27 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         slug: "store_unavailable",
         retryAfter: Duration.seconds(1)
       })
-    const notFound = (id: string) => new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" })
+    const notFound = (id: string) =>
+      new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" })
 
     /** The account, if it is one of the caller's project. A malformed id is refused here too: not every caller comes through HTTP. */
-    const find = Effect.fnUntraced(function*(id: ConnectedAccountId) {
+    const find = Effect.fnUntraced(function* (id: ConnectedAccountId) {
       if (!Schema.is(ConnectedAccountId)(id)) {
         return yield* new InvalidRequest({ message: "malformed connected account id", slug: "invalid_id" })
       }
       const project = yield* CurrentProject
       const found = yield* Effect.mapError(store.find(id), storeDown)
-      if (Option.isNone(found) || (project !== undefined && found.value.projectId !== project)) return yield* notFound(id)
+      if (Option.isNone(found) || (project !== undefined && found.value.projectId !== project))
+        return yield* notFound(id)
       return found.value
     })
 
     /** Applies a status event with further changes, whatever else happens to the row meanwhile. */
-    const apply = Effect.fnUntraced(function*(id: ConnectedAccountId, event: StatusEvent, changes: (from: Account) => Partial<Account>) {
+    const apply = Effect.fnUntraced(function* (
+      id: ConnectedAccountId,
+      event: StatusEvent,
+      changes: (from: Account) => Partial<Account>
+    ) {
       while (true) {
         const found = yield* Effect.mapError(store.find(id), storeDown)
         if (Option.isNone(found)) return yield* notFound(id)
@@ -117,9 +138,11 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     })
 
     const seal = (id: ConnectedAccountId, credential: Credential.Credential) =>
-      Effect.flatMap(Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential)), (text) => vault.seal(id, text))
+      Effect.flatMap(Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential)), (text) =>
+        vault.seal(id, text)
+      )
 
-    const view = Effect.fnUntraced(function*(account: Account) {
+    const view = Effect.fnUntraced(function* (account: Account) {
       const now = yield* Clock.currentTimeMillis
       const { status, statusReason } = visibleStatus(account, now)
       // Not being able to open the credential is no reason not to show the account.
@@ -143,7 +166,8 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
 
     const startConsent = (account: Account, { redirectUrl }: RefreshOptions) =>
       Effect.map(consent.start(account, redirectUrl), ({ status, url }) =>
-        RefreshOutcome.cases.RedirectRequired.make({ id: account.id, redirectUrl: url, status }))
+        RefreshOutcome.cases.RedirectRequired.make({ id: account.id, redirectUrl: url, status })
+      )
 
     const asItIs = (account: Account): Effect.Effect<RefreshOutcome> =>
       Effect.map(Clock.currentTimeMillis, (now) => {
@@ -154,12 +178,24 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       })
 
     /** A static credential cannot be renewed; it can be tried. */
-    const validate = Effect.fnUntraced(function*(account: Account) {
-      const config = yield* configs.load(account.authConfigId).pipe(Effect.mapError((error) =>
-        error._tag === "StoreError" ? storeDown() : new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
-      ))
-      const credential = yield* Effect.mapError(tokens.open(account), () =>
-        new RefreshFailed({ message: "the stored credential cannot be opened with the keys at hand", slug: "credential_unreadable" }))
+    const validate = Effect.fnUntraced(function* (account: Account) {
+      const config = yield* configs
+        .load(account.authConfigId)
+        .pipe(
+          Effect.mapError((error) =>
+            error._tag === "StoreError"
+              ? storeDown()
+              : new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
+          )
+        )
+      const credential = yield* Effect.mapError(
+        tokens.open(account),
+        () =>
+          new RefreshFailed({
+            message: "the stored credential cannot be opened with the keys at hand",
+            slug: "credential_unreadable"
+          })
+      )
       const connection: Connection = { accountId: account.id, config, credential }
       const probe = strategies.get(account.scheme)?.validate?.(connection)
       if (probe === undefined) {
@@ -171,9 +207,13 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       const validity = yield* probe
       switch (validity._tag) {
         case "Valid":
-          return yield* asItIs(account.status === "ACTIVE" ? account : yield* apply(account.id, { _tag: "Renewed" }, () => ({})))
+          return yield* asItIs(
+            account.status === "ACTIVE" ? account : yield* apply(account.id, { _tag: "Renewed" }, () => ({}))
+          )
         case "Rejected":
-          return yield* asItIs(yield* apply(account.id, { _tag: "CredentialDead", reason: "credential_rejected" }, () => ({})))
+          return yield* asItIs(
+            yield* apply(account.id, { _tag: "CredentialDead", reason: "credential_rejected" }, () => ({}))
+          )
         case "Unverified":
           return yield* new Unavailable({
             message: "the credential could not be tried; it is neither confirmed nor refuted",
@@ -184,7 +224,10 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       }
     })
 
-    const renew = Effect.fnUntraced(function*(id: ConnectedAccountId, options: RefreshOptions): Effect.fn.Return<RefreshOutcome, RefreshError> {
+    const renew = Effect.fnUntraced(function* (
+      id: ConnectedAccountId,
+      options: RefreshOptions
+    ): Effect.fn.Return<RefreshOutcome, RefreshError> {
       const renewal = yield* coordinator.renew(id, options.deadline)
       switch (renewal._tag) {
         case "Renewed":
@@ -201,14 +244,24 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       }
     })
 
-    const refresh = Effect.fnUntraced(function*(id: ConnectedAccountId, options: RefreshOptions = {}): Effect.fn.Return<RefreshOutcome, RefreshError> {
+    const refresh = Effect.fnUntraced(function* (
+      id: ConnectedAccountId,
+      options: RefreshOptions = {}
+    ): Effect.fn.Return<RefreshOutcome, RefreshError> {
       yield* find(id)
       return yield* renew(id, options)
     })
 
     // --- management ---------------------------------------------------------------------------------------------------------------
 
-    const create = Effect.fnUntraced(function*({ attributes, authConfigId, expiresAt, id, secrets, userId }: NewAccount) {
+    const create = Effect.fnUntraced(function* ({
+      attributes,
+      authConfigId,
+      expiresAt,
+      id,
+      secrets,
+      userId
+    }: NewAccount) {
       const config = yield* configs.load(authConfigId)
       const now = yield* Clock.currentTimeMillis
       const accountId = id ?? ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`)
@@ -245,25 +298,30 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       return yield* view(account)
     })
 
-    const accessToken = Effect.fnUntraced(function*(id: ConnectedAccountId, atLeast: Duration.Input = "1 minute") {
+    const accessToken = Effect.fnUntraced(function* (id: ConnectedAccountId, atLeast: Duration.Input = "1 minute") {
       const needed = Duration.toMillis(Duration.fromInputUnsafe(atLeast))
-      const usable = (account: Account) =>
-        Effect.map(Clock.currentTimeMillis, (now) => isUsable(account, now, needed))
+      const usable = (account: Account) => Effect.map(Clock.currentTimeMillis, (now) => isUsable(account, now, needed))
       let account = yield* find(id)
       if (!(yield* usable(account))) {
         yield* refresh(id)
         account = yield* find(id)
       }
-      const token = (yield* Effect.mapError(tokens.open(account), () =>
-        new RefreshFailed({ message: "the stored credential cannot be opened", slug: "credential_unreadable" }))).secrets["access_token"]
+      const token = (yield* Effect.mapError(
+        tokens.open(account),
+        () => new RefreshFailed({ message: "the stored credential cannot be opened", slug: "credential_unreadable" })
+      )).secrets["access_token"]
       // An expired token is never handed out as if it were good.
       if (token === undefined || !isUsable(account, yield* Clock.currentTimeMillis)) {
-        return yield* new RefreshFailed({ message: `the account is ${account.status} and has no usable access token`, slug: "no_access_token" })
+        return yield* new RefreshFailed({
+          message: `the account is ${account.status} and has no usable access token`,
+          slug: "no_access_token"
+        })
       }
       return token
     })
 
-    const management = (id: ConnectedAccountId) => Effect.catchTag(find(id), "InvalidRequest", () => Effect.fail(notFound(id)))
+    const management = (id: ConnectedAccountId) =>
+      Effect.catchTag(find(id), "InvalidRequest", () => Effect.fail(notFound(id)))
 
     return Context.make(
       ConnectedAccounts,
@@ -271,41 +329,47 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         refresh,
         get: (id): Effect.Effect<ConnectedAccount, ReadError> => Effect.flatMap(find(id), view)
       })
-    ).pipe(Context.add(
-      Connections,
-      Connections.of({
-        register: configs.register,
-        create,
-        accessToken,
-        replaceSecrets: Effect.fnUntraced(function*(id, secrets) {
-          yield* management(id)
-          const sealed = yield* seal(id, Credential.make(secrets))
-          const now = yield* Clock.currentTimeMillis
-          yield* apply(id, { _tag: "ConsentCompleted" }, (from) => ({
-            credential: sealed,
-            previousCredential: from.credential,
-            generation: from.generation + 1,
-            grantId: randomUUID(),
-            obtainedAt: now,
-            consentUntil: null
-          }))
-        }),
-        disable: (id) => Effect.andThen(management(id), Effect.asVoid(apply(id, { _tag: "Disabled" }, () => ({ renewAt: null })))),
-        enable: (id) =>
-          Effect.andThen(
-            management(id),
-            Effect.flatMap(Clock.currentTimeMillis, (now) =>
-              Effect.asVoid(apply(id, { _tag: "Enabled" }, (from) => ({ renewAt: from.expiresAt === null ? null : now }))))
-          ),
-        revoke: Effect.fnUntraced(function*(id) {
-          const account = yield* management(id)
-          yield* apply(id, { _tag: "Revoked" }, () => ({ renewAt: null, consentUntil: null }))
-          const config = yield* Effect.orElseSucceed(configs.load(account.authConfigId), () => undefined)
-          const credential = yield* Effect.orElseSucceed(tokens.open(account), () => Credential.empty)
-          if (config === undefined) return
-          yield* strategies.get(account.scheme)?.revoke?.({ accountId: id, config, credential }) ?? Effect.void
+    ).pipe(
+      Context.add(
+        Connections,
+        Connections.of({
+          register: configs.register,
+          create,
+          accessToken,
+          replaceSecrets: Effect.fnUntraced(function* (id, secrets) {
+            yield* management(id)
+            const sealed = yield* seal(id, Credential.make(secrets))
+            const now = yield* Clock.currentTimeMillis
+            yield* apply(id, { _tag: "ConsentCompleted" }, (from) => ({
+              credential: sealed,
+              previousCredential: from.credential,
+              generation: from.generation + 1,
+              grantId: randomUUID(),
+              obtainedAt: now,
+              consentUntil: null
+            }))
+          }),
+          disable: (id) =>
+            Effect.andThen(management(id), Effect.asVoid(apply(id, { _tag: "Disabled" }, () => ({ renewAt: null })))),
+          enable: (id) =>
+            Effect.andThen(
+              management(id),
+              Effect.flatMap(Clock.currentTimeMillis, (now) =>
+                Effect.asVoid(
+                  apply(id, { _tag: "Enabled" }, (from) => ({ renewAt: from.expiresAt === null ? null : now }))
+                )
+              )
+            ),
+          revoke: Effect.fnUntraced(function* (id) {
+            const account = yield* management(id)
+            yield* apply(id, { _tag: "Revoked" }, () => ({ renewAt: null, consentUntil: null }))
+            const config = yield* Effect.orElseSucceed(configs.load(account.authConfigId), () => undefined)
+            const credential = yield* Effect.orElseSucceed(tokens.open(account), () => Credential.empty)
+            if (config === undefined) return
+            yield* strategies.get(account.scheme)?.revoke?.({ accountId: id, config, credential }) ?? Effect.void
+          })
         })
-      })
-    ))
+      )
+    )
   })
 )

@@ -36,30 +36,35 @@ export interface ConsentResult {
 }
 
 /** Starts and completes consent. */
-export class Consent extends Context.Service<Consent, {
-  /** Starts an attempt and gives the link, and the account as others see it now. */
-  readonly start: (account: Account, redirectUrl?: string) => Effect.Effect<
-    { readonly url: string; readonly account: Account; readonly status: KnownStatus },
-    InvalidRequest | RefreshFailed | Unavailable
-  >
-  /**
-   * Completes the attempt that a callback belongs to. Fails with `unknown-state` when there is none, it was used, or it is too old; everything
-   * else that can go wrong is part of the result, because the person has to be sent back either way.
-   */
-  readonly complete: (parameters: URLSearchParams) => Effect.Effect<ConsentResult, ConsentError | StoreError>
-}>()("@rekindle/engine/Consent") {
-  static readonly layer = (options: ConsentOptions): Layer.Layer<
-    Consent,
-    never,
-    AccountStore | AuthConfigs | AuthStrategies | CredentialVault | TokenCommit
-  > => Layer.effect(Consent, make(options)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
+export class Consent extends Context.Service<
+  Consent,
+  {
+    /** Starts an attempt and gives the link, and the account as others see it now. */
+    readonly start: (
+      account: Account,
+      redirectUrl?: string
+    ) => Effect.Effect<
+      { readonly url: string; readonly account: Account; readonly status: KnownStatus },
+      InvalidRequest | RefreshFailed | Unavailable
+    >
+    /**
+     * Completes the attempt that a callback belongs to. Fails with `unknown-state` when there is none, it was used, or it is too old; everything
+     * else that can go wrong is part of the result, because the person has to be sent back either way.
+     */
+    readonly complete: (parameters: URLSearchParams) => Effect.Effect<ConsentResult, ConsentError | StoreError>
+  }
+>()("@rekindle/engine/Consent") {
+  static readonly layer = (
+    options: ConsentOptions
+  ): Layer.Layer<Consent, never, AccountStore | AuthConfigs | AuthStrategies | CredentialVault | TokenCommit> =>
+    Layer.effect(Consent, make(options)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 }
 
 const MemoJson = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
 
 const hashOf = (state: string): string => createHash("sha256").update(state).digest("base64url")
 
-const make = Effect.fnUntraced(function*(options: ConsentOptions) {
+const make = Effect.fnUntraced(function* (options: ConsentOptions) {
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
   const strategies = yield* AuthStrategies
@@ -70,44 +75,73 @@ const make = Effect.fnUntraced(function*(options: ConsentOptions) {
   const { callbackUrl } = options
 
   /** Applies a status event, whatever else happens to the row meanwhile. */
-  const apply = Effect.fnUntraced(function*(id: ConnectedAccountId, event: StatusEvent, changes: Partial<Account>) {
+  const apply = Effect.fnUntraced(function* (id: ConnectedAccountId, event: StatusEvent, changes: Partial<Account>) {
     while (true) {
       const found = yield* store.find(id)
       if (Option.isNone(found)) return undefined
       const from = found.value
       const next = transition(from, event)
-      const to = { ...from, ...changes, status: next.status, statusReason: next.statusReason, updatedAt: yield* Clock.currentTimeMillis }
+      const to = {
+        ...from,
+        ...changes,
+        status: next.status,
+        statusReason: next.statusReason,
+        updatedAt: yield* Clock.currentTimeMillis
+      }
       if (yield* store.write({ from, to, announce: next.announce })) return to
     }
   })
 
-  const start = Effect.fnUntraced(function*(account: Account, redirectUrl?: string) {
+  const start = Effect.fnUntraced(function* (account: Account, redirectUrl?: string) {
     if (redirectUrl !== undefined && !/^https?:$/.test(URL.parse(redirectUrl)?.protocol ?? "")) {
-      return yield* new InvalidRequest({ message: "redirect_url must be an absolute http(s) url", slug: "invalid_redirect_url" })
+      return yield* new InvalidRequest({
+        message: "redirect_url must be an absolute http(s) url",
+        slug: "invalid_redirect_url"
+      })
     }
     const unavailable = () =>
-      new Unavailable({ message: "consent cannot be started now; nothing was changed", slug: "consent_unavailable", retryAfter: Duration.seconds(5) })
-    const config = yield* configs.load(account.authConfigId).pipe(Effect.mapError((error) =>
-      error._tag === "StoreError" ? unavailable() : new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
-    ))
+      new Unavailable({
+        message: "consent cannot be started now; nothing was changed",
+        slug: "consent_unavailable",
+        retryAfter: Duration.seconds(5)
+      })
+    const config = yield* configs
+      .load(account.authConfigId)
+      .pipe(
+        Effect.mapError((error) =>
+          error._tag === "StoreError"
+            ? unavailable()
+            : new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
+        )
+      )
     const consent = strategies.get(account.scheme)?.consent
     if (consent === undefined) return yield* Effect.die(`the scheme ${account.scheme} has no consent`)
 
     const state = Base64Url.encode(yield* Effect.orDie(random.randomBytes(32)))
     const connection: Connection = { accountId: account.id, config, credential: Credential.empty }
-    const { memo, url } = yield* consent.authorize(connection, { callbackUrl, state }).pipe(Effect.mapError((error) =>
-      error.reason === "misconfigured"
-        ? new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
-        : unavailable()
-    ))
+    const { memo, url } = yield* consent
+      .authorize(connection, { callbackUrl, state })
+      .pipe(
+        Effect.mapError((error) =>
+          error.reason === "misconfigured"
+            ? new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
+            : unavailable()
+        )
+      )
     const sealed = yield* vault.seal(account.id, yield* Effect.orDie(Schema.encodeEffect(MemoJson)(memo)))
     let from = account
     while (true) {
       const now = yield* Clock.currentTimeMillis
       const next = transition(from, { _tag: "ConsentStarted" })
-      const to: Account = { ...from, status: next.status, statusReason: next.statusReason, consentUntil: now + lifetime, updatedAt: now,
+      const to: Account = {
+        ...from,
+        status: next.status,
+        statusReason: next.statusReason,
+        consentUntil: now + lifetime,
+        updatedAt: now,
         // The renewer looks at a never-connected account when its link runs out, to say so.
-        renewAt: next.status === "INITIATED" ? now + lifetime : from.renewAt }
+        renewAt: next.status === "INITIATED" ? now + lifetime : from.renewAt
+      }
       const attempt = {
         stateHash: hashOf(state),
         accountId: account.id,
@@ -116,7 +150,9 @@ const make = Effect.fnUntraced(function*(options: ConsentOptions) {
         createdAt: now,
         expiresAt: now + lifetime
       }
-      const written = yield* store.write({ from, to, announce: next.announce, attempt }).pipe(Effect.mapError(unavailable))
+      const written = yield* store
+        .write({ from, to, announce: next.announce, attempt })
+        .pipe(Effect.mapError(unavailable))
       if (written) return { url, account: to, status: visibleStatus(to, now).status }
       const current = yield* store.find(account.id).pipe(Effect.mapError(unavailable))
       if (Option.isNone(current)) return yield* unavailable()
@@ -125,20 +161,33 @@ const make = Effect.fnUntraced(function*(options: ConsentOptions) {
   })
 
   /** Exchanges the code, and once more where the request provably never left. */
-  const exchange = Effect.fnUntraced(function*(account: Account, parameters: URLSearchParams, state: string, sealed: string) {
-    const fault = (reason: ConsentError["reason"], message: string, code: string | null = null) => new ConsentError({ reason, message, code })
-    const config = yield* configs.load(account.authConfigId).pipe(Effect.mapError((error) =>
-      error._tag === "StoreError" ? fault("unavailable", "the account store is unavailable") : fault("misconfigured", error.message)
-    ))
+  const exchange = Effect.fnUntraced(function* (
+    account: Account,
+    parameters: URLSearchParams,
+    state: string,
+    sealed: string
+  ) {
+    const fault = (reason: ConsentError["reason"], message: string, code: string | null = null) =>
+      new ConsentError({ reason, message, code })
+    const config = yield* configs
+      .load(account.authConfigId)
+      .pipe(
+        Effect.mapError((error) =>
+          error._tag === "StoreError"
+            ? fault("unavailable", "the account store is unavailable")
+            : fault("misconfigured", error.message)
+        )
+      )
     const strategy = strategies.get(account.scheme)
     const consent = strategy?.consent
-    if (strategy === undefined || consent === undefined) return yield* fault("misconfigured", "the scheme has no consent")
+    if (strategy === undefined || consent === undefined)
+      return yield* fault("misconfigured", "the scheme has no consent")
     const memo = yield* vault.open(account.id, sealed).pipe(
       Effect.flatMap(Schema.decodeEffect(MemoJson)),
       Effect.mapError(() => fault("misconfigured", "the attempt cannot be opened with the keys at hand"))
     )
     const connection: Connection = { accountId: account.id, config, credential: Credential.empty }
-    for (let tries = 1;; tries++) {
+    for (let tries = 1; ; tries++) {
       const { observation, secrets } = yield* consent.complete(connection, { callbackUrl, state, parameters, memo })
       const verdict = decideConsent(strategy, connection, observation)
       switch (verdict._tag) {
@@ -164,8 +213,12 @@ const make = Effect.fnUntraced(function*(options: ConsentOptions) {
     }
   })
 
-  const complete = Effect.fnUntraced(function*(parameters: URLSearchParams) {
-    const unknown = new ConsentError({ reason: "unknown-state", message: "this link was used already, or is too old", code: null })
+  const complete = Effect.fnUntraced(function* (parameters: URLSearchParams) {
+    const unknown = new ConsentError({
+      reason: "unknown-state",
+      message: "this link was used already, or is too old",
+      code: null
+    })
     const state = parameters.get("state")
     if (state === null || state === "") return yield* unknown
     const taken = yield* store.takeAttempt(hashOf(state))
@@ -203,7 +256,8 @@ const make = Effect.fnUntraced(function*(options: ConsentOptions) {
           if (error._tag === "CommitPending") {
             return result(account, new ConsentError({ reason: "unavailable", message: error.message, code: null }))
           }
-          const refused = error.reason === "denied" ? "consent_denied" : error.reason === "refused" ? "consent_failed" : undefined
+          const refused =
+            error.reason === "denied" ? "consent_denied" : error.reason === "refused" ? "consent_failed" : undefined
           if (refused === undefined) return result(account, error)
           return Effect.flatMap(
             apply(accountId, { _tag: "ConsentRefused", reason: refused }, { consentUntil: null }),

@@ -28,34 +28,42 @@ export interface VaultKey {
 }
 
 /** Seals and opens secrets. */
-export class CredentialVault extends Context.Service<CredentialVault, {
-  /** Seals with the newest key, bound to `owner` (an account or auth config id). */
-  readonly seal: (owner: string, plaintext: string) => Effect.Effect<Sealed>
-  /** Opens what was sealed for the same `owner` with any key of the ring. */
-  readonly open: (owner: string, sealed: string) => Effect.Effect<string, VaultError>
-  /** Whether it was sealed with a key that is no longer the newest, so that it should be sealed again. */
-  readonly isStale: (sealed: string) => boolean
-}>()("@rekindle/engine/CredentialVault") {
+export class CredentialVault extends Context.Service<
+  CredentialVault,
+  {
+    /** Seals with the newest key, bound to `owner` (an account or auth config id). */
+    readonly seal: (owner: string, plaintext: string) => Effect.Effect<Sealed>
+    /** Opens what was sealed for the same `owner` with any key of the ring. */
+    readonly open: (owner: string, sealed: string) => Effect.Effect<string, VaultError>
+    /** Whether it was sealed with a key that is no longer the newest, so that it should be sealed again. */
+    readonly isStale: (sealed: string) => boolean
+  }
+>()("@rekindle/engine/CredentialVault") {
   /** A vault over a key ring, newest key first. Fails on an empty ring, a repeated id, or a key that is not 32 bytes. */
   static readonly layer = (ring: ReadonlyArray<VaultKey>): Layer.Layer<CredentialVault, VaultError> =>
     Layer.effect(CredentialVault, make(ring)).pipe(Layer.provide(aead))
 
   /** A vault with one key made on the spot. What it sealed is lost with the process: for tests and the in-memory store. */
-  static readonly layerEphemeral: Layer.Layer<CredentialVault> = Layer.unwrap(Effect.gen(function*() {
-    const random = yield* SecureRandom.SecureRandom
-    const bytes = yield* random.randomBytes(32)
-    return CredentialVault.layer([{ id: "ephemeral", key: Redacted.make(Base64.encode(bytes)) }])
-  })).pipe(Layer.orDie, Layer.provide(SecureRandom.layerWebCrypto))
+  static readonly layerEphemeral: Layer.Layer<CredentialVault> = Layer.unwrap(
+    Effect.gen(function* () {
+      const random = yield* SecureRandom.SecureRandom
+      const bytes = yield* random.randomBytes(32)
+      return CredentialVault.layer([{ id: "ephemeral", key: Redacted.make(Base64.encode(bytes)) }])
+    })
+  ).pipe(Layer.orDie, Layer.provide(SecureRandom.layerWebCrypto))
 
   /** Reads `REKINDLE_KEYS`: comma-separated `id:base64key`, newest first. */
   static readonly layerConfig: Layer.Layer<CredentialVault, VaultError | Config.ConfigError> = Layer.unwrap(
     Effect.map(Config.Redacted("REKINDLE_KEYS"), (keys) =>
       CredentialVault.layer(
-        Redacted.value(keys).split(",").map((entry) => {
-          const [id = "", key = ""] = entry.trim().split(":")
-          return { id, key: Redacted.make(key) }
-        })
-      ))
+        Redacted.value(keys)
+          .split(",")
+          .map((entry) => {
+            const [id = "", key = ""] = entry.trim().split(":")
+            return { id, key: Redacted.make(key) }
+          })
+      )
+    )
   )
 }
 
@@ -85,20 +93,22 @@ const aead = Aead.layerWebCryptoWith({
   }
 }).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))
 
-const make = Effect.fnUntraced(function*(ring: ReadonlyArray<VaultKey>) {
+const make = Effect.fnUntraced(function* (ring: ReadonlyArray<VaultKey>) {
   const cipher = yield* Aead.Aead
   const random = yield* SecureRandom.SecureRandom
   const invalid = (message: string) => new VaultError({ message, reason: "invalid-key" })
 
   const keys = new Map<string, Aead.Key>()
   for (const { id, key } of ring) {
-    if (!/^[\w-]+$/.test(id) || keys.has(id)) return yield* invalid("every vault key needs an id of its own, without dots")
+    if (!/^[\w-]+$/.test(id) || keys.has(id))
+      return yield* invalid("every vault key needs an id of its own, without dots")
     const bytes = yield* Effect.fromResult(Base64.decode(Redacted.value(key))).pipe(
       Effect.mapError(() => invalid(`vault key ${id} is not base64`))
     )
-    keys.set(id, yield* Aead.key(Aead.aes256Gcm, bytes).pipe(
-      Effect.mapError(() => invalid(`vault key ${id} must be 32 bytes`))
-    ))
+    keys.set(
+      id,
+      yield* Aead.key(Aead.aes256Gcm, bytes).pipe(Effect.mapError(() => invalid(`vault key ${id} must be 32 bytes`)))
+    )
   }
   const newest = ring[0]
   const sealingKey = newest === undefined ? undefined : keys.get(newest.id)
@@ -107,30 +117,36 @@ const make = Effect.fnUntraced(function*(ring: ReadonlyArray<VaultKey>) {
   const encoder = new TextEncoder()
   const decoder = new TextDecoder()
 
-  const seal = Effect.fnUntraced(function*(owner: string, plaintext: string) {
+  const seal = Effect.fnUntraced(function* (owner: string, plaintext: string) {
     const nonce = yield* random.randomBytes(Aead.aes256Gcm.nonceLength)
-    const ciphertext = yield* cipher.encrypt(sealingKey, encoder.encode(plaintext), { nonce, aad: encoder.encode(owner) })
-    return Sealed.make(
-      `v1.${newest.id}.${Base64Url.encode(nonce)}.${Base64Url.encode(ciphertext)}`
-    )
+    const ciphertext = yield* cipher.encrypt(sealingKey, encoder.encode(plaintext), {
+      nonce,
+      aad: encoder.encode(owner)
+    })
+    return Sealed.make(`v1.${newest.id}.${Base64Url.encode(nonce)}.${Base64Url.encode(ciphertext)}`)
   }, Effect.orDie)
 
-  const open = Effect.fnUntraced(function*(owner: string, sealed: string) {
-    const damaged = () => new VaultError({ message: "a sealed value is damaged or not this owner's", reason: "damaged" })
-    const parts = sealedForm.exec(sealed)
-    if (parts === null) return yield* damaged()
-    const [, id = "", nonce = "", ciphertext = ""] = parts
-    const key = keys.get(id)
-    if (key === undefined) {
-      return yield* new VaultError({ message: `no vault key with id ${id}`, reason: "unknown-key" })
-    }
-    const plaintext = yield* cipher.decrypt(key, yield* Effect.fromResult(Base64Url.decode(ciphertext)), {
-      nonce: yield* Effect.fromResult(Base64Url.decode(nonce)),
-      aad: encoder.encode(owner)
-    }).pipe(Effect.mapError(damaged))
-    return decoder.decode(plaintext)
-  }, Effect.catchTag("EncodingError", () =>
-    new VaultError({ message: "a sealed value is damaged", reason: "damaged" })))
+  const open = Effect.fnUntraced(
+    function* (owner: string, sealed: string) {
+      const damaged = () =>
+        new VaultError({ message: "a sealed value is damaged or not this owner's", reason: "damaged" })
+      const parts = sealedForm.exec(sealed)
+      if (parts === null) return yield* damaged()
+      const [, id = "", nonce = "", ciphertext = ""] = parts
+      const key = keys.get(id)
+      if (key === undefined) {
+        return yield* new VaultError({ message: `no vault key with id ${id}`, reason: "unknown-key" })
+      }
+      const plaintext = yield* cipher
+        .decrypt(key, yield* Effect.fromResult(Base64Url.decode(ciphertext)), {
+          nonce: yield* Effect.fromResult(Base64Url.decode(nonce)),
+          aad: encoder.encode(owner)
+        })
+        .pipe(Effect.mapError(damaged))
+      return decoder.decode(plaintext)
+    },
+    Effect.catchTag("EncodingError", () => new VaultError({ message: "a sealed value is damaged", reason: "damaged" }))
+  )
 
   return CredentialVault.of({ seal, open, isStale: (sealed) => !sealed.startsWith(`v1.${newest.id}.`) })
 })

@@ -41,14 +41,17 @@ export interface EgressOptions {
 }
 
 /** Sends requests on behalf of auth configs. */
-export class Egress extends Context.Service<Egress, {
-  /** Sends once. Never fails: whatever happened is an observation. */
-  readonly send: (hosts: ReadonlyArray<string>, request: EgressRequest) => Effect.Effect<Observation>
-  /** Whether plain http to this host is allowed. */
-  readonly isPrivateAllowed: (host: string) => boolean
-  /** The longest that one request takes. */
-  readonly timeout: Duration.Duration
-}>()("@rekindle/engine/Egress") {
+export class Egress extends Context.Service<
+  Egress,
+  {
+    /** Sends once. Never fails: whatever happened is an observation. */
+    readonly send: (hosts: ReadonlyArray<string>, request: EgressRequest) => Effect.Effect<Observation>
+    /** Whether plain http to this host is allowed. */
+    readonly isPrivateAllowed: (host: string) => boolean
+    /** The longest that one request takes. */
+    readonly timeout: Duration.Duration
+  }
+>()("@rekindle/engine/Egress") {
   /** Over any client. Names are resolved and checked before each request. */
   static readonly layer = (options: EgressOptions = {}): Layer.Layer<Egress, never, HttpClient.HttpClient> =>
     Layer.effect(Egress, make(options, true))
@@ -59,37 +62,60 @@ export class Egress extends Context.Service<Egress, {
    */
   static readonly layerNode = (options: EgressOptions = {}): Layer.Layer<Egress> =>
     Layer.effect(Egress, make(options, false)).pipe(
-      Layer.provide(NodeHttpClient.layerUndiciOptions({
-        maxResponseSize: maxBodyBytes(options),
-        connect: {
-          lookup: (hostname, lookupOptions, callback) =>
-            lookupCallback(hostname, { ...lookupOptions, all: true }, (error, addresses) => {
-              const refused = error === null && !allowsHostname(options, hostname) &&
-                addresses.some(({ address }) => isInternalAddress(address))
-              const failure = refused ? new RefusedAddress(`${hostname} resolves to an internal address`) : error
-              if (lookupOptions.all === true) callback(failure, addresses)
-              else callback(failure, addresses[0]?.address ?? "", addresses[0]?.family)
-            })
-        }
-      }))
+      Layer.provide(
+        NodeHttpClient.layerUndiciOptions({
+          maxResponseSize: maxBodyBytes(options),
+          connect: {
+            lookup: (hostname, lookupOptions, callback) =>
+              lookupCallback(hostname, { ...lookupOptions, all: true }, (error, addresses) => {
+                const refused =
+                  error === null &&
+                  !allowsHostname(options, hostname) &&
+                  addresses.some(({ address }) => isInternalAddress(address))
+                const failure = refused ? new RefusedAddress(`${hostname} resolves to an internal address`) : error
+                if (lookupOptions.all === true) callback(failure, addresses)
+                else callback(failure, addresses[0]?.address ?? "", addresses[0]?.family)
+              })
+          }
+        })
+      )
     )
 }
 
 // RFC 6890 and its registry: addresses that are not the public internet.
 const internal = new BlockList()
-for (
-  const [network, prefix] of [
-    ["0.0.0.0", 8], ["10.0.0.0", 8], ["100.64.0.0", 10], ["127.0.0.0", 8], ["169.254.0.0", 16], ["172.16.0.0", 12],
-    ["192.0.0.0", 24], ["192.0.2.0", 24], ["192.168.0.0", 16], ["198.18.0.0", 15], ["198.51.100.0", 24],
-    ["203.0.113.0", 24], ["224.0.0.0", 4], ["240.0.0.0", 4]
-  ] as const
-) internal.addSubnet(network, prefix, "ipv4")
-for (
-  const [network, prefix] of [
-    ["::", 128], ["::1", 128], ["64:ff9b::", 96], ["64:ff9b:1::", 48], ["100::", 64], ["2001::", 32], ["2001:db8::", 32],
-    ["2002::", 16], ["fc00::", 7], ["fe80::", 10], ["fec0::", 10], ["ff00::", 8]
-  ] as const
-) internal.addSubnet(network, prefix, "ipv6")
+for (const [network, prefix] of [
+  ["0.0.0.0", 8],
+  ["10.0.0.0", 8],
+  ["100.64.0.0", 10],
+  ["127.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["172.16.0.0", 12],
+  ["192.0.0.0", 24],
+  ["192.0.2.0", 24],
+  ["192.168.0.0", 16],
+  ["198.18.0.0", 15],
+  ["198.51.100.0", 24],
+  ["203.0.113.0", 24],
+  ["224.0.0.0", 4],
+  ["240.0.0.0", 4]
+] as const)
+  internal.addSubnet(network, prefix, "ipv4")
+for (const [network, prefix] of [
+  ["::", 128],
+  ["::1", 128],
+  ["64:ff9b::", 96],
+  ["64:ff9b:1::", 48],
+  ["100::", 64],
+  ["2001::", 32],
+  ["2001:db8::", 32],
+  ["2002::", 16],
+  ["fc00::", 7],
+  ["fe80::", 10],
+  ["fec0::", 10],
+  ["ff00::", 8]
+] as const)
+  internal.addSubnet(network, prefix, "ipv6")
 
 /** Whether an address (not a name) belongs to a private, loopback, link-local or otherwise special network. */
 export const isInternalAddress = (address: string): boolean => {
@@ -155,7 +181,7 @@ const fromFailure = ({ reason }: HttpClientError.HttpClientError): Observation =
 const literal = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, "$1")
 
 /** @param anyClient whether nothing is known of the client: then names are resolved and bodies counted here, not by undici. */
-const make = Effect.fnUntraced(function*(options: EgressOptions, anyClient: boolean) {
+const make = Effect.fnUntraced(function* (options: EgressOptions, anyClient: boolean) {
   const client = yield* HttpClient.HttpClient
   const timeout = Duration.fromInputUnsafe(options.timeout ?? "10 seconds")
   const limit = maxBodyBytes(options)
@@ -171,11 +197,16 @@ const make = Effect.fnUntraced(function*(options: EgressOptions, anyClient: bool
   }
 
   const resolvesInternally = (url: URL) =>
-    Effect.match(Effect.tryPromise(() => lookup(url.hostname, { all: true })), {
-      onFailure: () => "the name does not resolve",
-      onSuccess: (addresses) =>
-        addresses.some(({ address }) => isInternalAddress(address)) ? `${url.hostname} resolves to an internal address` : undefined
-    })
+    Effect.match(
+      Effect.tryPromise(() => lookup(url.hostname, { all: true })),
+      {
+        onFailure: () => "the name does not resolve",
+        onSuccess: (addresses) =>
+          addresses.some(({ address }) => isInternalAddress(address))
+            ? `${url.hostname} resolves to an internal address`
+            : undefined
+      }
+    )
 
   const oversized: Observation = { _tag: "NoAnswer", reason: "the body is too large" }
 
@@ -184,14 +215,20 @@ const make = Effect.fnUntraced(function*(options: EgressOptions, anyClient: bool
     let size = 0
     return response.stream.pipe(
       Stream.takeWhile((chunk) => (size += chunk.length) <= limit),
-      Stream.runFold(() => "", (text, chunk) => text + decoder.decode(chunk, { stream: true })),
+      Stream.runFold(
+        () => "",
+        (text, chunk) => text + decoder.decode(chunk, { stream: true })
+      ),
       Effect.map((text) => (size > limit ? undefined : text + decoder.decode())),
-      Effect.catchIf(({ reason }) => reason._tag === "EmptyBodyError", () => Effect.succeed(""))
+      Effect.catchIf(
+        ({ reason }) => reason._tag === "EmptyBodyError",
+        () => Effect.succeed("")
+      )
     )
   }
 
   const exchange = (request: HttpClientRequest.HttpClientRequest) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const response = yield* client.execute(request)
       const body = yield* anyClient ? boundedText(response) : response.text
       if (body === undefined) return oversized
@@ -219,9 +256,10 @@ const make = Effect.fnUntraced(function*(options: EgressOptions, anyClient: bool
   return Egress.of({
     timeout,
     isPrivateAllowed: (host) => allows(options, host),
-    send: Effect.fnUntraced(function*(hosts, { body, headers = {}, method = "GET", url }) {
+    send: Effect.fnUntraced(function* (hosts, { body, headers = {}, method = "GET", url }) {
       const target = URL.parse(url) ?? undefined
-      const refused = refusal(hosts, target) ??
+      const refused =
+        refusal(hosts, target) ??
         (anyClient && target !== undefined && !allows(options, target.host) && isIP(literal(target)) === 0
           ? yield* resolvesInternally(target)
           : undefined)

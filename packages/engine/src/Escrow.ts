@@ -35,43 +35,54 @@ export class EscrowError extends Schema.TaggedError<EscrowError>("@rekindle/engi
 }) {}
 
 /** Keeps answers until they are committed. At most one per account and generation. */
-export class Escrow extends Context.Service<Escrow, {
-  /** Returns when the entry is on disk. */
-  readonly put: (entry: EscrowEntry) => Effect.Effect<void, EscrowError>
-  readonly remove: (entry: EscrowEntry) => Effect.Effect<void, EscrowError>
-  /** The entries of one account, oldest first. Answers from memory: asking before each renewal costs nothing. */
-  readonly entriesOf: (id: ConnectedAccountId) => Effect.Effect<ReadonlyArray<EscrowEntry>>
-  readonly all: Effect.Effect<ReadonlyArray<EscrowEntry>>
-}>()("@rekindle/engine/Escrow") {
+export class Escrow extends Context.Service<
+  Escrow,
+  {
+    /** Returns when the entry is on disk. */
+    readonly put: (entry: EscrowEntry) => Effect.Effect<void, EscrowError>
+    readonly remove: (entry: EscrowEntry) => Effect.Effect<void, EscrowError>
+    /** The entries of one account, oldest first. Answers from memory: asking before each renewal costs nothing. */
+    readonly entriesOf: (id: ConnectedAccountId) => Effect.Effect<ReadonlyArray<EscrowEntry>>
+    readonly all: Effect.Effect<ReadonlyArray<EscrowEntry>>
+  }
+>()("@rekindle/engine/Escrow") {
   /** Keeps entries in memory only: for an in-memory store, which would not survive the process either. */
   static readonly layerMemory: Layer.Layer<Escrow> = Layer.sync(Escrow, () =>
-    make([], { put: () => Effect.void, remove: () => Effect.void }))
+    make([], { put: () => Effect.void, remove: () => Effect.void })
+  )
 
   /** Keeps entries as files in a directory, which is made if it is not there. Files that do not decode are left alone and logged. */
   static readonly layerDirectory = (directory: string): Layer.Layer<Escrow, EscrowError> =>
-    Layer.effect(Escrow, Effect.gen(function*() {
-      const attempt = <A>(run: () => Promise<A>) =>
-        Effect.tryPromise({ try: run, catch: (cause) => new EscrowError({ message: "the escrow directory failed", cause }) })
-      yield* attempt(() => mkdir(directory, { recursive: true, mode: 0o700 }))
-      const names = yield* attempt(() => readdir(directory))
-      const found: Array<EscrowEntry> = []
-      for (const name of names.filter((name) => name.endsWith(suffix))) {
-        const text = yield* attempt(() => readFile(join(directory, name), "utf8"))
-        yield* Schema.decodeEffect(EntryJson)(text).pipe(
-          Effect.matchEffect({
-            onSuccess: (entry) => Effect.sync(() => found.push(entry)),
-            onFailure: () => Effect.logError("an escrow file does not decode; it is left in place", { name })
+    Layer.effect(
+      Escrow,
+      Effect.gen(function* () {
+        const attempt = <A>(run: () => Promise<A>) =>
+          Effect.tryPromise({
+            try: run,
+            catch: (cause) => new EscrowError({ message: "the escrow directory failed", cause })
           })
-        )
-      }
-      const pathOf = (entry: EscrowEntry) => join(directory, nameOf(entry) + suffix)
-      return make(found, {
-        put: (entry) =>
-          Effect.flatMap(Effect.orDie(Schema.encodeEffect(EntryJson)(entry)), (text) =>
-            attempt(() => writeDurably(directory, pathOf(entry), text))),
-        remove: (entry) => attempt(() => rm(pathOf(entry), { force: true }))
+        yield* attempt(() => mkdir(directory, { recursive: true, mode: 0o700 }))
+        const names = yield* attempt(() => readdir(directory))
+        const found: Array<EscrowEntry> = []
+        for (const name of names.filter((name) => name.endsWith(suffix))) {
+          const text = yield* attempt(() => readFile(join(directory, name), "utf8"))
+          yield* Schema.decodeEffect(EntryJson)(text).pipe(
+            Effect.matchEffect({
+              onSuccess: (entry) => Effect.sync(() => found.push(entry)),
+              onFailure: () => Effect.logError("an escrow file does not decode; it is left in place", { name })
+            })
+          )
+        }
+        const pathOf = (entry: EscrowEntry) => join(directory, nameOf(entry) + suffix)
+        return make(found, {
+          put: (entry) =>
+            Effect.flatMap(Effect.orDie(Schema.encodeEffect(EntryJson)(entry)), (text) =>
+              attempt(() => writeDurably(directory, pathOf(entry), text))
+            ),
+          remove: (entry) => attempt(() => rm(pathOf(entry), { force: true }))
+        })
       })
-    }))
+    )
 }
 
 const suffix = ".escrow.json"
@@ -95,14 +106,17 @@ const writeDurably = async (directory: string, path: string, text: string): Prom
   }
 }
 
-const make = (initial: ReadonlyArray<EscrowEntry>, disk: Pick<Escrow["Service"], "put" | "remove">): Escrow["Service"] => {
+const make = (
+  initial: ReadonlyArray<EscrowEntry>,
+  disk: Pick<Escrow["Service"], "put" | "remove">
+): Escrow["Service"] => {
   const entries = new Map(initial.map((entry) => [nameOf(entry), entry]))
   const sorted = () => [...entries.values()].sort((a, b) => a.receivedAt - b.receivedAt)
   return {
     put: (entry) => Effect.tap(disk.put(entry), () => Effect.sync(() => entries.set(nameOf(entry), entry))),
     remove: (entry) => Effect.tap(disk.remove(entry), () => Effect.sync(() => entries.delete(nameOf(entry)))),
     entriesOf: (id) =>
-      Effect.sync(() => entries.size === 0 ? [] : sorted().filter((entry) => entry.accountId === id)),
+      Effect.sync(() => (entries.size === 0 ? [] : sorted().filter((entry) => entry.accountId === id))),
     all: Effect.sync(sorted)
   }
 }

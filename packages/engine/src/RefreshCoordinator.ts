@@ -19,7 +19,21 @@ import {
   RefreshUnsupported,
   Unavailable
 } from "@rekindle/core"
-import { Clock, Context, type DateTime, Deferred, Duration, Effect, Exit, Layer, Option, Random, Redacted, Schedule, type Scope } from "effect"
+import {
+  Clock,
+  Context,
+  type DateTime,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Layer,
+  Option,
+  Random,
+  Redacted,
+  Schedule,
+  type Scope
+} from "effect"
 import { CircuitBreaker } from "effect/persistence"
 import { createHash, randomUUID } from "node:crypto"
 import { type Account, type AttemptResult, isUsable, transition } from "./Account.ts"
@@ -67,17 +81,19 @@ export interface CoordinatorOptions {
 }
 
 /** Renews credentials, safely. */
-export class RefreshCoordinator extends Context.Service<RefreshCoordinator, {
-  /** Joins the account's flight, or starts one. `deadline` bounds this caller's wait, never the flight. */
-  readonly renew: (id: ConnectedAccountId, deadline?: DateTime.Utc) => Effect.Effect<Renewal, RefreshError>
-  /** Flights of this process under way. */
-  readonly inFlight: Effect.Effect<number>
-}>()("@rekindle/engine/RefreshCoordinator") {
-  static readonly layer = (options: CoordinatorOptions = {}): Layer.Layer<
-    RefreshCoordinator,
-    never,
-    AccountStore | AuthConfigs | AuthStrategies | TokenCommit
-  > => Layer.effect(RefreshCoordinator, make(options)).pipe(Layer.provide(CircuitBreaker.layerStoreMemory()))
+export class RefreshCoordinator extends Context.Service<
+  RefreshCoordinator,
+  {
+    /** Joins the account's flight, or starts one. `deadline` bounds this caller's wait, never the flight. */
+    readonly renew: (id: ConnectedAccountId, deadline?: DateTime.Utc) => Effect.Effect<Renewal, RefreshError>
+    /** Flights of this process under way. */
+    readonly inFlight: Effect.Effect<number>
+  }
+>()("@rekindle/engine/RefreshCoordinator") {
+  static readonly layer = (
+    options: CoordinatorOptions = {}
+  ): Layer.Layer<RefreshCoordinator, never, AccountStore | AuthConfigs | AuthStrategies | TokenCommit> =>
+    Layer.effect(RefreshCoordinator, make(options)).pipe(Layer.provide(CircuitBreaker.layerStoreMemory()))
 }
 
 /** What the callers of one flight share. */
@@ -108,7 +124,7 @@ const settleGrace = Duration.seconds(2)
 /** After a failure that may pass, the renewer looks again after this long, and up to twice that. */
 const retryLater = Duration.seconds(30)
 
-const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
+const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
   const strategies = yield* AuthStrategies
@@ -139,10 +155,13 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
   const find = (id: ConnectedAccountId) =>
     store.find(id).pipe(
       Effect.mapError(storeDown),
-      Effect.flatMap(Option.match({
-        onNone: () => new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" }),
-        onSome: Effect.succeed
-      }))
+      Effect.flatMap(
+        Option.match({
+          onNone: () =>
+            new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" }),
+          onSome: Effect.succeed
+        })
+      )
     )
 
   /** What other callers, and other processes, are told about an attempt that did not renew. */
@@ -151,13 +170,19 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
     const errors = result.code === null ? undefined : [result.code]
     switch (result.verdict) {
       case "NotApplied":
-        return Effect.fail(unavailable("provider_unreachable", "the provider could not be reached; nothing was sent", retryAfter))
+        return Effect.fail(
+          unavailable("provider_unreachable", "the provider could not be reached; nothing was sent", retryAfter)
+        )
       case "Transient":
         return Effect.fail(unavailable("provider_busy", "the provider asked to come back later", retryAfter))
       case "Ambiguous":
-        return Effect.fail(unavailable("provider_silent", "the provider gave no clear answer; the credential is kept", retryAfter))
+        return Effect.fail(
+          unavailable("provider_silent", "the provider gave no clear answer; the credential is kept", retryAfter)
+        )
       case "AppFault":
-        return Effect.fail(failed("auth_config_rejected", "the provider refused the application; its auth config needs mending", errors))
+        return Effect.fail(
+          failed("auth_config_rejected", "the provider refused the application; its auth config needs mending", errors)
+        )
       case "Misconfigured":
         return Effect.fail(failed("refresh_refused", "the provider refused the request", errors))
       default:
@@ -166,7 +191,11 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
   }
 
   /** Marks the credential dead, unless a newer one is there. */
-  const bury = Effect.fnUntraced(function*(leased: Account, hasConsent: boolean, lost: boolean): Effect.fn.Return<Renewal, RefreshError> {
+  const bury = Effect.fnUntraced(function* (
+    leased: Account,
+    hasConsent: boolean,
+    lost: boolean
+  ): Effect.fn.Return<Renewal, RefreshError> {
     let from = leased
     while (true) {
       const next = transition(from, {
@@ -180,7 +209,9 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
         renewAt: null,
         updatedAt: yield* Clock.currentTimeMillis
       }
-      const written = yield* store.write({ from, to, announce: next.announce, endLease: leased.epoch }).pipe(Effect.mapError(storeDown))
+      const written = yield* store
+        .write({ from, to, announce: next.announce, endLease: leased.epoch })
+        .pipe(Effect.mapError(storeDown))
       if (written) {
         const account = { ...to, revision: from.revision + 1, lease: null, intent: null }
         return { _tag: hasConsent ? "ConsentNeeded" : "Rejected", account }
@@ -194,7 +225,7 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
   // --- before sending -----------------------------------------------------------------------------------------------------------
 
   /** Waits while somebody else holds the lease, and says what came of it. None: look at the account anew. */
-  const awaitHolder = Effect.fnUntraced(function*(held: Account, until: number) {
+  const awaitHolder = Effect.fnUntraced(function* (held: Account, until: number) {
     let look = firstLook
     while (true) {
       yield* Effect.sleep(look)
@@ -209,19 +240,33 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
           ? Option.some<Renewal>({ _tag: "Served", account, why: "ambiguous" })
           : yield* shared(account.lastAttempt, now)
       }
-      if (account.lease === null || account.lease.until <= now || account.epoch !== held.epoch) return Option.none<Renewal>()
+      if (account.lease === null || account.lease.until <= now || account.epoch !== held.epoch)
+        return Option.none<Renewal>()
       if (now >= until) return yield* unavailable("busy", "another process is renewing this account")
     }
   })
 
   /** Whether a token that may have been spent can be sent again: it is not consumed, or the provider's reuse window is still open. */
-  const mayResend = ({ account, connection: { config: { profile } }, renewal }: Ready, now: number): boolean =>
+  const mayResend = (
+    {
+      account,
+      connection: {
+        config: { profile }
+      },
+      renewal
+    }: Ready,
+    now: number
+  ): boolean =>
     (renewal.rotation ?? profile.rotation) !== "single-use" ||
-    (profile.reuseWindow !== undefined && account.intent !== null &&
+    (profile.reuseWindow !== undefined &&
+      account.intent !== null &&
       now + Duration.toMillis(requestTimeout) < account.intent.since + Duration.toMillis(profile.reuseWindow))
 
   /** Looks at the account until there is an end to report or a reason to send. */
-  const prepare = Effect.fnUntraced(function*(id: ConnectedAccountId, until: number): Effect.fn.Return<Renewal | Ready, RefreshError> {
+  const prepare = Effect.fnUntraced(function* (
+    id: ConnectedAccountId,
+    until: number
+  ): Effect.fn.Return<Renewal | Ready, RefreshError> {
     let graceGiven = false
     while (true) {
       const account = yield* find(id)
@@ -235,7 +280,10 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
       }
       const strategy = strategies.get(account.scheme)
       if (strategy === undefined) {
-        return yield* new RefreshUnsupported({ message: `nothing to refresh for the scheme ${account.scheme}`, slug: "scheme_unsupported" })
+        return yield* new RefreshUnsupported({
+          message: `nothing to refresh for the scheme ${account.scheme}`,
+          slug: "scheme_unsupported"
+        })
       }
       const { renewal } = strategy
       if (renewal === undefined) return { _tag: "Static", account }
@@ -254,17 +302,26 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
         if ((yield* find(id)).revision !== revision) continue
       }
 
-      const config = yield* configs.load(account.authConfigId).pipe(
-        Effect.mapError((error) => error._tag === "StoreError" ? storeDown() : failed("auth_config_invalid", error.message))
-      )
-      const credential = yield* tokens.open(account).pipe(
-        Effect.mapError(() => failed("credential_unreadable", "the stored credential cannot be opened with the keys at hand"))
-      )
+      const config = yield* configs
+        .load(account.authConfigId)
+        .pipe(
+          Effect.mapError((error) =>
+            error._tag === "StoreError" ? storeDown() : failed("auth_config_invalid", error.message)
+          )
+        )
+      const credential = yield* tokens
+        .open(account)
+        .pipe(
+          Effect.mapError(() =>
+            failed("credential_unreadable", "the stored credential cannot be opened with the keys at hand")
+          )
+        )
       const connection: Connection = { accountId: id, config, credential }
       const spent = renewal.spends(connection)
       if (spent === undefined) {
         // Nothing to renew with and nothing left to serve: the clock confirms that this credential is dead.
-        if (account.status === "ACTIVE" && !isUsable(account, now)) return yield* bury(account, strategy.consent !== undefined, false)
+        if (account.status === "ACTIVE" && !isUsable(account, now))
+          return yield* bury(account, strategy.consent !== undefined, false)
         return { _tag: strategy.consent === undefined ? "Rejected" : "ConsentNeeded", account }
       }
       if (isUsable(account, now) && now - account.obtainedAt < Duration.toMillis(config.profile.minimumAge)) {
@@ -288,9 +345,10 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
   // --- sending ------------------------------------------------------------------------------------------------------------------
 
   /** Gives the lease back and leaves word. Not being able to is no reason to fail: the lease runs out by itself. */
-  const release = Effect.fnUntraced(function*(leased: Account, verdict: Verdict, keepIntent: boolean) {
+  const release = Effect.fnUntraced(function* (leased: Account, verdict: Verdict, keepIntent: boolean) {
     const now = yield* Clock.currentTimeMillis
-    const asked = verdict._tag === "Transient" && verdict.retryAfter !== undefined ? Duration.toMillis(verdict.retryAfter) : 0
+    const asked =
+      verdict._tag === "Transient" && verdict.retryAfter !== undefined ? Duration.toMillis(verdict.retryAfter) : 0
     const pause = Math.max(asked, Duration.toMillis(retryLater)) * (1 + (yield* Random.next))
     const retryAt = Math.round(now + pause)
     const result: AttemptResult = {
@@ -299,31 +357,49 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
       code: "code" in verdict ? verdict.code : null,
       retryAt: verdict._tag === "Transient" && asked > 0 ? Math.round(now + asked) : null
     }
-    yield* store.release({ id: leased.id, epoch: leased.epoch, keepIntent, renewAt: leased.renewAt === null ? null : retryAt, result }).pipe(
-      Effect.catchTag("StoreError", ({ message }) => Effect.logWarning("a lease could not be given back; it will run out", { message }))
-    )
+    yield* store
+      .release({
+        id: leased.id,
+        epoch: leased.epoch,
+        keepIntent,
+        renewAt: leased.renewAt === null ? null : retryAt,
+        result
+      })
+      .pipe(
+        Effect.catchTag("StoreError", ({ message }) =>
+          Effect.logWarning("a lease could not be given back; it will run out", { message })
+        )
+      )
     return result
   })
 
   /** Sends, as often as is safe and useful, under the lease. */
-  const send = Effect.fnUntraced(function*(ready: Ready, leased: Account, flight: Flight) {
+  const send = Effect.fnUntraced(function* (ready: Ready, leased: Account, flight: Flight) {
     const { connection, renewal, strategy } = ready
     let pause = firstPause
     let doubtful = (leased.intent?.attempts ?? 1) > 1
-    for (let count = 1;; count++) {
+    for (let count = 1; ; count++) {
       flight.sent = true
-      const observation: Observation = yield* renewal.send(connection).pipe(
-        Effect.timeoutOrElse({ duration: requestTimeout, orElse: () => Effect.succeed<Observation>({ _tag: "NoAnswer", reason: "timeout" }) })
-      )
+      const observation: Observation = yield* renewal
+        .send(connection)
+        .pipe(
+          Effect.timeoutOrElse({
+            duration: requestTimeout,
+            orElse: () => Effect.succeed<Observation>({ _tag: "NoAnswer", reason: "timeout" })
+          })
+        )
       const verdict = decideRenewal(strategy, connection, observation)
       if (verdict._tag === "NotApplied" && !doubtful) flight.sent = false
       if (verdict._tag === "Ambiguous") doubtful = true
       const now = yield* Clock.currentTimeMillis
       // Strict single-use tokens get one more try, and only when there is no access token left to lose by it.
-      const again = verdict._tag === "NotApplied" ||
-        (verdict._tag === "Ambiguous" && (mayResend({ ...ready, account: leased }, now) || (count === 1 && !isUsable(leased, now))))
+      const again =
+        verdict._tag === "NotApplied" ||
+        (verdict._tag === "Ambiguous" &&
+          (mayResend({ ...ready, account: leased }, now) || (count === 1 && !isUsable(leased, now))))
       const wait = Duration.times(pause, 0.5 + (yield* Random.next))
-      const timeLeft = (leased.lease?.until ?? 0) - now - Duration.toMillis(wait) - 2 * Duration.toMillis(requestTimeout)
+      const timeLeft =
+        (leased.lease?.until ?? 0) - now - Duration.toMillis(wait) - 2 * Duration.toMillis(requestTimeout)
       if (!again || count >= sendsPerFlight || timeLeft < 0) return { observation, verdict, doubtful }
       yield* Effect.sleep(wait)
       pause = Duration.times(pause, 2)
@@ -331,16 +407,19 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
   })
 
   /** One attempt under a lease. None: somebody else took it first. */
-  const attempt = Effect.fnUntraced(function*(ready: Ready, flight: Flight): Effect.fn.Return<
+  const attempt = Effect.fnUntraced(function* (
+    ready: Ready,
+    flight: Flight
+  ): Effect.fn.Return<
     { readonly verdict: Verdict; readonly renewal: Effect.Effect<Renewal, RefreshError> } | undefined,
     RefreshError
   > {
     const { account, connection, intentHash, strategy } = ready
     const checkpoint = yield* AtCheckpoint
     yield* checkpoint("before-lease", account.id)
-    const begun = yield* store.begin({ account, owner, leaseMillis: lease, intentHash, now: yield* Clock.currentTimeMillis }).pipe(
-      Effect.mapError(storeDown)
-    )
+    const begun = yield* store
+      .begin({ account, owner, leaseMillis: lease, intentHash, now: yield* Clock.currentTimeMillis })
+      .pipe(Effect.mapError(storeDown))
     if (Option.isNone(begun)) return undefined
     const leased = begun.value
     yield* checkpoint("after-intent", account.id)
@@ -352,18 +431,23 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
       case "Renewed": {
         if (observation._tag !== "Answer") return yield* Effect.die("tokens without an answer")
         if (verdict.tokens.irregularities.length > 0) {
-          yield* Effect.logWarning("tokens kept from an irregular answer", { accountId: account.id, irregularities: verdict.tokens.irregularities })
+          yield* Effect.logWarning("tokens kept from an irregular answer", {
+            accountId: account.id,
+            irregularities: verdict.tokens.irregularities
+          })
         }
-        const kept = yield* tokens.keep({
-          account: leased,
-          config: connection.config,
-          held: connection.credential,
-          tokens: verdict.tokens,
-          answer: observation,
-          event: "Renewed",
-          grantId: leased.grantId,
-          epoch: leased.epoch
-        }).pipe(Effect.mapError(({ message }) => failed("commit_pending", message)))
+        const kept = yield* tokens
+          .keep({
+            account: leased,
+            config: connection.config,
+            held: connection.credential,
+            tokens: verdict.tokens,
+            answer: observation,
+            event: "Renewed",
+            grantId: leased.grantId,
+            epoch: leased.epoch
+          })
+          .pipe(Effect.mapError(({ message }) => failed("commit_pending", message)))
         yield* checkpoint("after-commit", account.id)
         return { verdict, renewal: Effect.succeed({ _tag: "Renewed", account: kept.account }) }
       }
@@ -379,7 +463,11 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
         return {
           verdict,
           renewal: servable
-            ? Effect.succeed({ _tag: "Served", account: leased, why: verdict._tag === "Ambiguous" ? "ambiguous" : "not-renewed" })
+            ? Effect.succeed({
+                _tag: "Served",
+                account: leased,
+                why: verdict._tag === "Ambiguous" ? "ambiguous" : "not-renewed"
+              })
             : shared(result, now)
         }
       }
@@ -397,20 +485,28 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
       key: id,
       classify: (exit) => {
         const verdict = Exit.isSuccess(exit) ? exit.value?.verdict : undefined
-        return verdict?._tag === "AppFault" ? CircuitBreaker.failure() : verdict === undefined ? CircuitBreaker.ignored : CircuitBreaker.success
+        return verdict?._tag === "AppFault"
+          ? CircuitBreaker.failure()
+          : verdict === undefined
+            ? CircuitBreaker.ignored
+            : CircuitBreaker.success
       }
     })
     return Effect.mapError(throughApp, (error) =>
       error instanceof CircuitBreaker.CircuitBreakerError
         ? unavailable(
-          "circuit_open",
-          "the provider or this auth config is failing; nothing was sent",
-          error.reason._tag === "CircuitOpen" ? error.reason.retryAfter : Duration.seconds(1)
-        )
-        : error)
+            "circuit_open",
+            "the provider or this auth config is failing; nothing was sent",
+            error.reason._tag === "CircuitOpen" ? error.reason.retryAfter : Duration.seconds(1)
+          )
+        : error
+    )
   }
 
-  const fly = Effect.fnUntraced(function*(id: ConnectedAccountId, flight: Flight): Effect.fn.Return<Renewal, RefreshError> {
+  const fly = Effect.fnUntraced(function* (
+    id: ConnectedAccountId,
+    flight: Flight
+  ): Effect.fn.Return<Renewal, RefreshError> {
     const until = (yield* Clock.currentTimeMillis) + lease
     while (true) {
       const ready = yield* prepare(id, until)
@@ -423,42 +519,57 @@ const make = Effect.fnUntraced(function*(options: CoordinatorOptions) {
   // --- joining ------------------------------------------------------------------------------------------------------------------
 
   const join = (id: ConnectedAccountId) =>
-    Effect.uninterruptible(Effect.suspend(() => {
-      const existing = flights.get(id)
-      if (existing !== undefined) return Effect.succeed(existing)
-      const flight: Flight = { result: Deferred.makeUnsafe(), sent: false }
-      flights.set(id, flight)
-      return Effect.interruptible(fly(id, flight)).pipe(
-        Effect.onExit((exit) => {
-          flights.delete(id)
-          return Exit.hasInterrupts(exit)
-            ? Deferred.fail(flight.result, unavailable("shutting_down", "this process is shutting down; nothing was sent"))
-            : Deferred.done(flight.result, exit)
-        }),
-        Effect.exit,
-        Effect.forkIn(scope),
-        Effect.as(flight)
-      )
-    }))
+    Effect.uninterruptible(
+      Effect.suspend(() => {
+        const existing = flights.get(id)
+        if (existing !== undefined) return Effect.succeed(existing)
+        const flight: Flight = { result: Deferred.makeUnsafe(), sent: false }
+        flights.set(id, flight)
+        return Effect.interruptible(fly(id, flight)).pipe(
+          Effect.onExit((exit) => {
+            flights.delete(id)
+            return Exit.hasInterrupts(exit)
+              ? Deferred.fail(
+                  flight.result,
+                  unavailable("shutting_down", "this process is shutting down; nothing was sent")
+                )
+              : Deferred.done(flight.result, exit)
+          }),
+          Effect.exit,
+          Effect.forkIn(scope),
+          Effect.as(flight)
+        )
+      })
+    )
 
   return RefreshCoordinator.of({
     inFlight: Effect.sync(() => flights.size),
-    renew: Effect.fnUntraced(function*(id, deadline) {
+    renew: Effect.fnUntraced(function* (id, deadline) {
       const now = yield* Clock.currentTimeMillis
       const wait = deadline === undefined ? patience : Duration.millis(Math.max(0, deadline.epochMilliseconds - now))
       if (Duration.isZero(wait)) {
-        return yield* new DeadlineExceeded({ message: "the deadline had passed before anything was sent", timeout: wait, disposition: "not-sent" })
+        return yield* new DeadlineExceeded({
+          message: "the deadline had passed before anything was sent",
+          timeout: wait,
+          disposition: "not-sent"
+        })
       }
       const flight = yield* join(id)
-      return yield* Deferred.await(flight.result).pipe(Effect.timeoutOrElse({
-        duration: wait,
-        orElse: () =>
-          Effect.fail(
-            flight.sent
-              ? new DeadlineExceeded({ message: "the renewal goes on without this caller", timeout: wait, disposition: "ambiguous" })
-              : unavailable("busy", "the account is busy; nothing was done")
-          )
-      }))
+      return yield* Deferred.await(flight.result).pipe(
+        Effect.timeoutOrElse({
+          duration: wait,
+          orElse: () =>
+            Effect.fail(
+              flight.sent
+                ? new DeadlineExceeded({
+                    message: "the renewal goes on without this caller",
+                    timeout: wait,
+                    disposition: "ambiguous"
+                  })
+                : unavailable("busy", "the account is busy; nothing was done")
+            )
+        })
+      )
     })
   })
 })

@@ -49,20 +49,27 @@ export const renewals = Metric.counter("rekindle_renewer_renewals", {
 })
 
 /** Accounts that are claimed and not done with. */
-export const outstanding = Metric.gauge("rekindle_renewer_outstanding", { description: "Accounts claimed and not done with" })
+export const outstanding = Metric.gauge("rekindle_renewer_outstanding", {
+  description: "Accounts claimed and not done with"
+})
 
 /** Renews due accounts in the background, as long as its layer is open. */
-export class Renewer extends Context.Service<Renewer, {
-  readonly progress: Effect.Effect<RenewerProgress>
-}>()("@rekindle/engine/Renewer") {
-  static readonly layer = (options: RenewerOptions = {}): Layer.Layer<
-    Renewer,
-    never,
-    AccountStore | AuthConfigs | RefreshCoordinator | TokenCommit
-  > => Layer.effect(Renewer, make(options)).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
+export class Renewer extends Context.Service<
+  Renewer,
+  {
+    readonly progress: Effect.Effect<RenewerProgress>
+  }
+>()("@rekindle/engine/Renewer") {
+  static readonly layer = (
+    options: RenewerOptions = {}
+  ): Layer.Layer<Renewer, never, AccountStore | AuthConfigs | RefreshCoordinator | TokenCommit> =>
+    Layer.effect(Renewer, make(options)).pipe(
+      Layer.provide(RateLimiter.layer),
+      Layer.provide(RateLimiter.layerStoreMemory)
+    )
 }
 
-const make = Effect.fnUntraced(function*(options: RenewerOptions) {
+const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
   const coordinator = yield* RefreshCoordinator
@@ -83,26 +90,29 @@ const make = Effect.fnUntraced(function*(options: RenewerOptions) {
   }
 
   /** Takes an account off the list: nothing can be done for it until a person or an operator does something. */
-  const retire = Effect.fnUntraced(function*(id: ConnectedAccountId) {
-    const found = yield* store.find(id)
-    if (Option.isNone(found)) return
-    const from = found.value
-    const now = yield* Clock.currentTimeMillis
-    const lapsed = from.status === "INITIATED" && visibleStatus(from, now).status === "EXPIRED"
-    const next = lapsed ? transition(from, { _tag: "ConsentLapsed" }) : { ...from, announce: [] }
-    const waiting = from.consentUntil !== null && from.consentUntil > now
-    const to: Account = {
-      ...from,
-      status: next.status,
-      statusReason: next.statusReason,
-      renewAt: waiting ? from.consentUntil : null,
-      updatedAt: now
-    }
-    // Lost races are no matter: whoever changed the account set its time.
-    yield* store.write({ from, to, announce: next.announce })
-  }, (write) => Effect.ignore(write))
+  const retire = Effect.fnUntraced(
+    function* (id: ConnectedAccountId) {
+      const found = yield* store.find(id)
+      if (Option.isNone(found)) return
+      const from = found.value
+      const now = yield* Clock.currentTimeMillis
+      const lapsed = from.status === "INITIATED" && visibleStatus(from, now).status === "EXPIRED"
+      const next = lapsed ? transition(from, { _tag: "ConsentLapsed" }) : { ...from, announce: [] }
+      const waiting = from.consentUntil !== null && from.consentUntil > now
+      const to: Account = {
+        ...from,
+        status: next.status,
+        statusReason: next.statusReason,
+        renewAt: waiting ? from.consentUntil : null,
+        updatedAt: now
+      }
+      // Lost races are no matter: whoever changed the account set its time.
+      yield* store.write({ from, to, announce: next.announce })
+    },
+    (write) => Effect.ignore(write)
+  )
 
-  const renew = Effect.fnUntraced(function*({ authConfigId, id }: Pick<Account, "id" | "authConfigId">) {
+  const renew = Effect.fnUntraced(function* ({ authConfigId, id }: Pick<Account, "id" | "authConfigId">) {
     const config = yield* Effect.option(configs.load(authConfigId))
     if (Option.isSome(config)) {
       const { name, requestsPerSecond } = config.value.profile
@@ -117,7 +127,10 @@ const make = Effect.fnUntraced(function*(options: RenewerOptions) {
       permits.withPermit,
       Effect.matchEffect({
         onFailure: (error) =>
-          Effect.andThen(count(error._tag), error._tag === "InvalidRequest" || error._tag === "RefreshUnsupported" ? retire(id) : Effect.void),
+          Effect.andThen(
+            count(error._tag),
+            error._tag === "InvalidRequest" || error._tag === "RefreshUnsupported" ? retire(id) : Effect.void
+          ),
         onSuccess: (renewal) =>
           Effect.andThen(
             count(renewal._tag),
@@ -130,13 +143,15 @@ const make = Effect.fnUntraced(function*(options: RenewerOptions) {
   const one = (due: Pick<Account, "id" | "authConfigId">) =>
     renew(due).pipe(
       Effect.catchCause((cause) => Effect.logError("a background renewal broke", { accountId: due.id, cause })),
-      Effect.ensuring(Effect.suspend(() => {
-        state.outstanding--
-        return Metric.update(outstanding, state.outstanding)
-      }))
+      Effect.ensuring(
+        Effect.suspend(() => {
+          state.outstanding--
+          return Metric.update(outstanding, state.outstanding)
+        })
+      )
     )
 
-  const look = Effect.gen(function*() {
+  const look = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const limit = maxClaimed - state.outstanding
     state.lastLookAt = now
@@ -146,19 +161,24 @@ const make = Effect.fnUntraced(function*(options: RenewerOptions) {
     yield* Metric.update(outstanding, state.outstanding)
     yield* Effect.forEach(due, (account) => FiberSet.run(fibers, one(account)), { discard: true })
     // A full catch means that there is more; otherwise wait, not in step with other processes.
-    const pause = due.length === limit && limit > 0
-      ? Duration.millis(10)
-      : Duration.times(pollInterval, 0.75 + 0.5 * (yield* Random.next))
+    const pause =
+      due.length === limit && limit > 0
+        ? Duration.millis(10)
+        : Duration.times(pollInterval, 0.75 + 0.5 * (yield* Random.next))
     yield* Effect.sleep(pause)
   }).pipe(
     Effect.catchTag("StoreError", ({ message }) =>
-      Effect.andThen(Effect.logWarning("cannot look for due accounts", { message }), Effect.sleep(pollInterval)))
+      Effect.andThen(Effect.logWarning("cannot look for due accounts", { message }), Effect.sleep(pollInterval))
+    )
   )
 
-  const recover = Effect.gen(function*() {
+  const recover = Effect.gen(function* () {
     yield* tokens.settle()
     const abandoned = yield* store.findAbandoned(yield* Clock.currentTimeMillis, maxClaimed)
-    yield* Effect.forEach(abandoned, (id) => Effect.exit(permits.withPermit(coordinator.renew(id))), { discard: true, concurrency: "unbounded" })
+    yield* Effect.forEach(abandoned, (id) => Effect.exit(permits.withPermit(coordinator.renew(id))), {
+      discard: true,
+      concurrency: "unbounded"
+    })
   }).pipe(
     Effect.catchTag("StoreError", ({ message }) => Effect.logWarning("cannot look for abandoned renewals", { message }))
   )

@@ -42,9 +42,12 @@ export interface Issued {
 export type Committed = { readonly _tag: "Committed" | "Overtaken"; readonly account: Account }
 
 /** The answer is safe, in escrow or in this process, and not yet in the store. */
-export class CommitPending extends Schema.TaggedError<CommitPending>("@rekindle/engine/CommitPending")("CommitPending", {
-  message: Schema.String
-}) {}
+export class CommitPending extends Schema.TaggedError<CommitPending>("@rekindle/engine/CommitPending")(
+  "CommitPending",
+  {
+    message: Schema.String
+  }
+) {}
 
 /** How patient it is. */
 export interface TokenCommitOptions {
@@ -55,38 +58,42 @@ export interface TokenCommitOptions {
 }
 
 /** Commits issued tokens. */
-export class TokenCommit extends Context.Service<TokenCommit, {
-  readonly keep: (issued: Issued) => Effect.Effect<Committed, CommitPending>
-  /** Opens the credential of an account; an account without one has the empty credential. */
-  readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
-  /** Commits what waits in escrow for one account, or all that waits. Returns how many entries are still waiting. */
-  readonly settle: (account?: Account) => Effect.Effect<number>
-}>()("@rekindle/engine/TokenCommit") {
-  static readonly layer = (options: TokenCommitOptions = {}): Layer.Layer<
-    TokenCommit,
-    never,
-    AccountStore | AuthConfigs | AuthStrategies | CredentialVault | Escrow
-  > => Layer.effect(TokenCommit, make(options))
+export class TokenCommit extends Context.Service<
+  TokenCommit,
+  {
+    readonly keep: (issued: Issued) => Effect.Effect<Committed, CommitPending>
+    /** Opens the credential of an account; an account without one has the empty credential. */
+    readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
+    /** Commits what waits in escrow for one account, or all that waits. Returns how many entries are still waiting. */
+    readonly settle: (account?: Account) => Effect.Effect<number>
+  }
+>()("@rekindle/engine/TokenCommit") {
+  static readonly layer = (
+    options: TokenCommitOptions = {}
+  ): Layer.Layer<TokenCommit, never, AccountStore | AuthConfigs | AuthStrategies | CredentialVault | Escrow> =>
+    Layer.effect(TokenCommit, make(options))
 }
 
 /** The verdict on a renewal's answer: the strategy's own reading if it has one. */
 export const decideRenewal = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>
   strategy.renewal?.decide?.(observation, connection) ??
-    decide(observation, connection.config.profile, connection.credential.secrets["access_token"])
+  decide(observation, connection.config.profile, connection.credential.secrets["access_token"])
 
 /** The verdict on the answer to a consent's code: nothing was held, so whatever came is new. */
 export const decideConsent = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>
   strategy.consent?.decide?.(observation, connection) ?? decide(observation, connection.config.profile)
 
 /** What an escrow entry seals: enough to judge the answer again from the beginning. */
-const EscrowedAnswer = Schema.fromJsonString(Schema.Struct({
-  status: Schema.Int,
-  contentType: Schema.optionalKey(Schema.String),
-  body: Schema.String,
-  secrets: Schema.Record(Schema.String, Schema.String)
-}))
+const EscrowedAnswer = Schema.fromJsonString(
+  Schema.Struct({
+    status: Schema.Int,
+    contentType: Schema.optionalKey(Schema.String),
+    body: Schema.String,
+    secrets: Schema.Record(Schema.String, Schema.String)
+  })
+)
 
-const make = Effect.fnUntraced(function*(options: TokenCommitOptions) {
+const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
   const strategies = yield* AuthStrategies
@@ -99,18 +106,29 @@ const make = Effect.fnUntraced(function*(options: TokenCommitOptions) {
     account.credential === null
       ? Effect.succeed(Credential.empty)
       : Effect.flatMap(vault.open(account.id, account.credential), (text) =>
-        Effect.orDie(Schema.decodeEffect(Credential.CredentialJson)(text)))
+          Effect.orDie(Schema.decodeEffect(Credential.CredentialJson)(text))
+        )
 
   /** Whether what is stored now is newer than what was issued. */
   const overtaken = (current: Account, { account, event, grantId, answer }: Issued): boolean =>
     event === "ConsentCompleted"
       ? current.grantId !== account.grantId && current.obtainedAt >= answer.receivedAt
-      : current.grantId !== grantId || (current.generation !== account.generation && current.obtainedAt >= answer.receivedAt)
+      : current.grantId !== grantId ||
+        (current.generation !== account.generation && current.obtainedAt >= answer.receivedAt)
 
-  const commit = Effect.fnUntraced(function*(issued: Issued): Effect.fn.Return<Committed, StoreError> {
-    const { account, answer: { receivedAt }, config, event, tokens } = issued
+  const commit = Effect.fnUntraced(function* (issued: Issued): Effect.fn.Return<Committed, StoreError> {
+    const {
+      account,
+      answer: { receivedAt },
+      config,
+      event,
+      tokens
+    } = issued
     const credential = Tokens.merge(event === "Renewed" ? issued.held : Credential.empty, tokens, issued.secrets)
-    const sealed = yield* vault.seal(account.id, yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential)))
+    const sealed = yield* vault.seal(
+      account.id,
+      yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential))
+    )
     const expiresAt = Tokens.expiryOf(tokens, config.profile, receivedAt)
     const renewAt = yield* Tokens.renewalTime(config.profile, receivedAt, expiresAt)
     let from = account
@@ -141,13 +159,15 @@ const make = Effect.fnUntraced(function*(options: TokenCommitOptions) {
     }
   })
 
-  const escrowed = Effect.fnUntraced(function*({ account, answer, event, grantId, secrets = {} }: Issued) {
-    const text = yield* Effect.orDie(Schema.encodeEffect(EscrowedAnswer)({
-      status: answer.status,
-      ...(answer.contentType === undefined ? {} : { contentType: answer.contentType }),
-      body: answer.body,
-      secrets
-    }))
+  const escrowed = Effect.fnUntraced(function* ({ account, answer, event, grantId, secrets = {} }: Issued) {
+    const text = yield* Effect.orDie(
+      Schema.encodeEffect(EscrowedAnswer)({
+        status: answer.status,
+        ...(answer.contentType === undefined ? {} : { contentType: answer.contentType }),
+        body: answer.body,
+        secrets
+      })
+    )
     const entry: EscrowEntry = {
       accountId: account.id,
       grantId,
@@ -159,16 +179,21 @@ const make = Effect.fnUntraced(function*(options: TokenCommitOptions) {
     return entry
   })
 
-  const keep = Effect.fnUntraced(function*(issued: Issued) {
+  const keep = Effect.fnUntraced(function* (issued: Issued) {
     const attempt = commit(issued)
     const quick = yield* Effect.result(Effect.timeoutOption(attempt, slow))
     if (Result.isSuccess(quick) && Option.isSome(quick.success)) return quick.success.value
 
     const entry = yield* escrowed(issued)
-    yield* escrow.put(entry).pipe(
-      Effect.catchTag("EscrowError", ({ message }) =>
-        Effect.logError("an answer could not be escrowed; this process holds it until the store takes it", { message }))
-    )
+    yield* escrow
+      .put(entry)
+      .pipe(
+        Effect.catchTag("EscrowError", ({ message }) =>
+          Effect.logError("an answer could not be escrowed; this process holds it until the store takes it", {
+            message
+          })
+        )
+      )
     const late = yield* attempt.pipe(
       Effect.retry(Schedule.spaced("250 millis")),
       Effect.timeoutOption(giveUp),
@@ -181,7 +206,7 @@ const make = Effect.fnUntraced(function*(options: TokenCommitOptions) {
     return late.value
   }, Effect.uninterruptible)
 
-  const settleEntry = Effect.fnUntraced(function*(entry: EscrowEntry) {
+  const settleEntry = Effect.fnUntraced(function* (entry: EscrowEntry) {
     const account = Option.getOrUndefined(yield* store.find(entry.accountId))
     const strategy = account === undefined ? undefined : strategies.get(account.scheme)
     if (account !== undefined && strategy !== undefined) {
@@ -190,12 +215,19 @@ const make = Effect.fnUntraced(function*(options: TokenCommitOptions) {
         vault.open(account.id, entry.sealed),
         Schema.decodeEffect(EscrowedAnswer)
       )
-      const observation = { _tag: "Answer" as const, ...answer, contentType, retryAfter: undefined, receivedAt: entry.receivedAt }
+      const observation = {
+        _tag: "Answer" as const,
+        ...answer,
+        contentType,
+        retryAfter: undefined,
+        receivedAt: entry.receivedAt
+      }
       const held = yield* open(account)
       const connection: Connection = { accountId: account.id, config, credential: held }
-      const verdict = entry.event === "Renewed"
-        ? decideRenewal(strategy, connection, observation)
-        : decideConsent(strategy, connection, observation)
+      const verdict =
+        entry.event === "Renewed"
+          ? decideRenewal(strategy, connection, observation)
+          : decideConsent(strategy, connection, observation)
       const issued = {
         account,
         config,
@@ -206,9 +238,10 @@ const make = Effect.fnUntraced(function*(options: TokenCommitOptions) {
         secrets,
         epoch: account.generation === entry.generation ? account.epoch : undefined
       }
-      const fresh = entry.event === "ConsentCompleted"
-        ? account.grantId !== entry.grantId && account.obtainedAt < entry.receivedAt
-        : account.grantId === entry.grantId && account.obtainedAt < entry.receivedAt
+      const fresh =
+        entry.event === "ConsentCompleted"
+          ? account.grantId !== entry.grantId && account.obtainedAt < entry.receivedAt
+          : account.grantId === entry.grantId && account.obtainedAt < entry.receivedAt
       if (verdict._tag === "Renewed" && fresh) {
         yield* commit({ ...issued, tokens: verdict.tokens })
         yield* Effect.logInfo("committed an answer from escrow", { accountId: account.id })
@@ -220,15 +253,19 @@ const make = Effect.fnUntraced(function*(options: TokenCommitOptions) {
   return TokenCommit.of({
     keep,
     open,
-    settle: Effect.fnUntraced(function*(account?: Account) {
-      const entries = yield* (account === undefined ? escrow.all : escrow.entriesOf(account.id))
+    settle: Effect.fnUntraced(function* (account?: Account) {
+      const entries = yield* account === undefined ? escrow.all : escrow.entriesOf(account.id)
       const done = yield* Effect.forEach(entries, (entry) =>
         settleEntry(entry).pipe(
           Effect.as(true),
           Effect.catchCause((cause) =>
-            Effect.as(Effect.logWarning("an escrowed answer cannot be committed yet", { accountId: entry.accountId, cause }), false)
+            Effect.as(
+              Effect.logWarning("an escrowed answer cannot be committed yet", { accountId: entry.accountId, cause }),
+              false
+            )
           )
-        ))
+        )
+      )
       return done.filter((settled) => !settled).length
     })
   })

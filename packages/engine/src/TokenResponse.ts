@@ -24,10 +24,16 @@ export interface IssuedTokens {
 }
 
 /** Parses a token endpoint's body: JSON, or the form encoding some providers answer with. Undefined when it is neither. */
-export const parseBody = (body: string, contentType: string | undefined): Readonly<Record<string, unknown>> | undefined => {
+export const parseBody = (
+  body: string,
+  contentType: string | undefined
+): Readonly<Record<string, unknown>> | undefined => {
   const json = parseJson(body)
   if (Predicate.isObject(json) && !Array.isArray(json)) return json as Readonly<Record<string, unknown>>
-  if (json === undefined && (contentType?.includes("x-www-form-urlencoded") === true || /^[\w.~-]+=[^<>\s]*$/.test(body))) {
+  if (
+    json === undefined &&
+    (contentType?.includes("x-www-form-urlencoded") === true || /^[\w.~-]+=[^<>\s]*$/.test(body))
+  ) {
     return Object.fromEntries(new URLSearchParams(body))
   }
   return undefined
@@ -72,7 +78,8 @@ export const issuedTokens = (
 
   const tokenType = read("token_type")
   if (!Predicate.isString(tokenType)) irregularities.push("token_type is missing")
-  else if (!profile.tokenTypes.includes(tokenType.toLowerCase())) irregularities.push("token_type is not one of the accepted")
+  else if (!profile.tokenTypes.includes(tokenType.toLowerCase()))
+    irregularities.push("token_type is not one of the accepted")
 
   const refreshToken = optionalString(read("refresh_token"), "refresh_token", irregularities)
   const idToken = optionalString(read("id_token"), "id_token", irregularities)

@@ -15,12 +15,15 @@ export const merge = (
   tokens: IssuedTokens,
   secrets: Readonly<Record<string, string | Redacted.Redacted<string>>> = {}
 ): Credential.Credential => {
-  const issued = Credential.make({
-    access_token: tokens.accessToken,
-    refresh_token: tokens.refreshToken,
-    id_token: tokens.idToken,
-    ...secrets
-  }, { token_type: tokens.tokenType, scope: tokens.scope })
+  const issued = Credential.make(
+    {
+      access_token: tokens.accessToken,
+      refresh_token: tokens.refreshToken,
+      id_token: tokens.idToken,
+      ...secrets
+    },
+    { token_type: tokens.tokenType, scope: tokens.scope }
+  )
   return {
     secrets: { ...held.secrets, ...issued.secrets },
     attributes: { ...held.attributes, ...issued.attributes }
@@ -32,10 +35,10 @@ export const expiryOf = (tokens: IssuedTokens, profile: ProviderProfile, receive
   tokens.expiresIn === null
     ? null
     : tokens.expiresIn !== undefined
-    ? receivedAt + Math.round(tokens.expiresIn * 1000)
-    : profile.accessTokenTtl !== undefined
-    ? receivedAt + Duration.toMillis(profile.accessTokenTtl)
-    : null
+      ? receivedAt + Math.round(tokens.expiresIn * 1000)
+      : profile.accessTokenTtl !== undefined
+        ? receivedAt + Duration.toMillis(profile.accessTokenTtl)
+        : null
 
 /** The share of a refresh token's idle life after which it is used to keep it from dying. */
 const idleShare = 0.7
@@ -60,5 +63,7 @@ export const renewalTime = (
     if (profile.refreshTokenIdle !== undefined) {
       times.push(receivedAt + Duration.toMillis(profile.refreshTokenIdle) * (idleShare - 0.1 * jitter))
     }
-    return times.length === 0 ? null : Math.round(Math.max(receivedAt + Duration.toMillis(profile.minimumAge), Math.min(...times)))
+    return times.length === 0
+      ? null
+      : Math.round(Math.max(receivedAt + Duration.toMillis(profile.minimumAge), Math.min(...times)))
   })

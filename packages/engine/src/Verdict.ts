@@ -110,7 +110,9 @@ const decideAnswer = (
   if (body !== undefined && succeeded) {
     const tokens = issuedTokens(body, profile)
     if (tokens !== undefined) {
-      const moved = held === undefined || Redacted.value(tokens.accessToken) !== Redacted.value(held) ||
+      const moved =
+        held === undefined ||
+        Redacted.value(tokens.accessToken) !== Redacted.value(held) ||
         tokens.refreshToken !== undefined
       return moved ? { _tag: "Renewed", tokens } : { _tag: "NotRenewed", tokens }
     }
@@ -177,8 +179,11 @@ const matches = (
   const value = body === undefined ? undefined : at(body, matcher.field)
   if (!Predicate.isString(value)) return false
   const { contains, values } = matcher
-  return (values === undefined && contains === undefined) || values?.includes(value) === true ||
+  return (
+    (values === undefined && contains === undefined) ||
+    values?.includes(value) === true ||
     contains?.some((part) => value.includes(part)) === true
+  )
 }
 
 /** Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date; capped, and never negative. */
@@ -188,7 +193,7 @@ const retryAfter = (value: string | undefined, receivedAt: number): Duration.Dur
   const seconds = /^\s*\d+\s*$/.test(value)
     ? Number(value)
     : /^\s*[A-Za-z]{3}/.test(value)
-    ? (Date.parse(value) - receivedAt) / 1000
-    : Number.NaN
+      ? (Date.parse(value) - receivedAt) / 1000
+      : Number.NaN
   return Number.isNaN(seconds) ? undefined : Duration.min(Duration.seconds(Math.max(0, seconds)), retryAfterCap)
 }

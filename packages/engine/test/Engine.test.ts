@@ -1,5 +1,5 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { ConnectedAccounts } from "@rekindle/core"
+import { ConnectedAccounts, CurrentProject } from "@rekindle/core"
 import { Connections } from "@rekindle/engine"
 import { Effect, Redacted } from "effect"
 import { AuthorizationServer } from "./support/AuthorizationServer.ts"
@@ -37,6 +37,22 @@ describe("the engine", () => {
         })
         assert.isTrue(outcomes.every((outcome) => outcome._tag === "Ready"))
         assert.strictEqual(server.tally().spent - before, 1)
+      })
+    )
+
+    it.effect("another project's account is not found", () =>
+      Effect.gen(function* () {
+        const server = yield* AuthorizationServer
+        const connections = yield* Connections
+        const accounts = yield* ConnectedAccounts
+        yield* connections.register(server.authConfig({ projectId: "mine" }))
+        const { id } = yield* connected("oidc")
+        const read = (project: string) =>
+          Effect.result(Effect.provideService(accounts.get(id), CurrentProject, project))
+        assert.strictEqual((yield* read("mine"))._tag, "Success")
+        const theirs = yield* Effect.flip(Effect.provideService(accounts.refresh(id), CurrentProject, "theirs"))
+        assert.strictEqual(theirs._tag, "AccountNotFound")
+        assert.strictEqual((yield* read("theirs"))._tag, "Failure")
       })
     )
 

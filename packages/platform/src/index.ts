@@ -1,1 +1,10 @@
-export {}
+/**
+ * The refresh endpoint over HTTP: the contract, a client layer that provides `ConnectedAccounts`, and server routes that expose it.
+ *
+ * @module
+ */
+export * from "./ApiKeys.ts"
+export * from "./ConsentCallback.ts"
+export * as RekindleApi from "./RekindleApi.ts"
+export * as RekindleServer from "./RekindleServer.ts"
+export * as RekindleClient from "./RekindleClient.ts"

@@ -61,12 +61,12 @@ export const make = ({ profile: facts, scopeParameter, settings }: Definition): 
     scopeParameter === undefined
       ? { ...merged, scopes }
       : {
-        ...merged,
-        authorizationParameters: {
-          ...merged.authorizationParameters,
-          [scopeParameter]: scopes.join(merged.scopeSeparator ?? " ")
+          ...merged,
+          authorizationParameters: {
+            ...merged.authorizationParameters,
+            [scopeParameter]: scopes.join(merged.scopeSeparator ?? " ")
+          }
         }
-      }
 
   return {
     profile,

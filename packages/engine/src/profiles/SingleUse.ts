@@ -78,6 +78,8 @@ export const slackUser = Provider.make({
   scopeParameter: "user_scope"
 })
 
+const DomainLabels = Schema.String.check(Schema.isPattern(/^[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})?$/))
+
 /**
  * Salesforce. Sources: Salesforce Help, "OAuth 2.0 Refresh Token Flow for Renewed Sessions", "Manage OAuth Access Policies for a Connected
  * App", "Modify Session Security Settings".
@@ -104,8 +106,6 @@ export const salesforce = (domain?: string): Provider.Provider => {
     }
   })
 }
-
-const DomainLabels = Schema.String.check(Schema.isPattern(/^[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})?$/))
 
 /**
  * HubSpot. Sources: HubSpot, "Manage OAuth access tokens with the 2026-03 API", "Migrate from the OAuth v1 API", changelog "Expiration of

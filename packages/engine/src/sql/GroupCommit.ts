@@ -21,7 +21,7 @@ interface Pending {
 
 /** Makes the runner for a client with one connection. */
 export const make = (sql: SqlClient.SqlClient): Effect.Effect<Durably, never, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const queue = yield* Queue.unbounded<Pending>()
     const commitGroup = Effect.flatMap(Queue.takeAll(queue), (group) =>
       sql.withTransaction(Effect.forEach(group, (pending) => pending.run)).pipe(
@@ -30,11 +30,12 @@ export const make = (sql: SqlClient.SqlClient): Effect.Effect<Durably, never, Sc
           onFailure: (error) => Effect.forEach(group, (pending) => pending.fail(error), { discard: true })
         }),
         Effect.uninterruptible
-      ))
+      )
+    )
     yield* Effect.forkScoped(Effect.forever(commitGroup))
 
     return <A, E>(write: Effect.Effect<A, E>) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const answer = yield* Deferred.make<A, E | SqlError.SqlError>()
         yield* Queue.offer(queue, {
           run: Effect.map(Effect.exit(sql.withTransaction(write)), (exit) => Deferred.done(answer, exit)),

@@ -7,7 +7,13 @@ import { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
 import { Array, Effect, Layer, Option, Schedule, Schema, SchemaTransformation } from "effect"
 import { type Migrator, SqlClient, type SqlError } from "effect/sql"
 import { type Account, AttemptResult, OutboxEventType, StatusReason } from "../Account.ts"
-import { AccountStore, type ConsentAttempt, type IdempotencyRecord, type OutboxEvent, StoreError } from "../AccountStore.ts"
+import {
+  AccountStore,
+  type ConsentAttempt,
+  type IdempotencyRecord,
+  type OutboxEvent,
+  StoreError
+} from "../AccountStore.ts"
 import { Sealed } from "../CredentialVault.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import { migrate } from "./migrations.ts"
@@ -97,18 +103,20 @@ const toAccount = (row: typeof AccountRow.Type): Account => ({
   expiresAt: row.expires_at,
   renewAt: row.renew_at,
   consentUntil: row.consent_until,
-  lease: row.lease_owner === null || row.lease_until === null
-    ? null
-    : { owner: row.lease_owner, epoch: row.epoch, until: row.lease_until },
+  lease:
+    row.lease_owner === null || row.lease_until === null
+      ? null
+      : { owner: row.lease_owner, epoch: row.epoch, until: row.lease_until },
   epoch: row.epoch,
-  intent: row.intent_generation === null || row.intent_hash === null || row.intent_since === null
-    ? null
-    : {
-      generation: row.intent_generation,
-      hash: row.intent_hash,
-      since: row.intent_since,
-      attempts: row.intent_attempts ?? 1
-    },
+  intent:
+    row.intent_generation === null || row.intent_hash === null || row.intent_since === null
+      ? null
+      : {
+          generation: row.intent_generation,
+          hash: row.intent_hash,
+          since: row.intent_since,
+          attempts: row.intent_attempts ?? 1
+        },
   lastAttempt: row.last_attempt,
   createdAt: row.created_at,
   updatedAt: row.updated_at
@@ -130,14 +138,18 @@ const changeable = (account: Account) => ({
 })
 
 const storeError = (cause: SqlError.SqlError | Schema.SchemaError) =>
-  new StoreError({ message: `the account store failed: ${cause._tag === "SqlError" ? cause.reason._tag : "a row does not decode"}`, cause })
+  new StoreError({
+    message: `the account store failed: ${cause._tag === "SqlError" ? cause.reason._tag : "a row does not decode"}`,
+    cause
+  })
 
 const decodeAccount = Schema.decodeUnknownEffect(AccountRow)
 const decodeAttempt = Schema.decodeUnknownEffect(AttemptRow)
-const decodeAll = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => Schema.decodeUnknownEffect(Schema.Array(schema))
+const decodeAll = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) =>
+  Schema.decodeUnknownEffect(Schema.Array(schema))
 const encodeResult = Schema.encodeSync(Schema.fromJsonString(AttemptResult))
 
-const make = Effect.gen(function*() {
+const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const isSqlite = sql.onDialectOrElse({ sqlite: () => true, orElse: () => false })
   const durably: GroupCommit.Durably = isSqlite ? yield* GroupCommit.make(sql) : sql.withTransaction
@@ -145,8 +157,10 @@ const make = Effect.gen(function*() {
   const durablyOne: GroupCommit.Durably = isSqlite ? durably : (statement) => statement
   const nullSafeEquals = sql.literal(isSqlite ? "IS" : "IS NOT DISTINCT FROM")
 
-  const first = <A, E>(decode: (row: unknown) => Effect.Effect<A, E>) => (rows: ReadonlyArray<unknown>) =>
-    rows.length === 0 ? Effect.succeedNone : Effect.asSome(decode(rows[0]))
+  const first =
+    <A, E>(decode: (row: unknown) => Effect.Effect<A, E>) =>
+    (rows: ReadonlyArray<unknown>) =>
+      rows.length === 0 ? Effect.succeedNone : Effect.asSome(decode(rows[0]))
   const account = first((row) => Effect.map(decodeAccount(row), toAccount))
 
   const insertAttempt = (attempt: ConsentAttempt) =>
@@ -161,43 +175,53 @@ const make = Effect.gen(function*() {
 
   return AccountStore.of({
     putAuthConfig: (config) =>
-      durablyOne(sql`INSERT INTO rekindle_auth_configs ${sql.insert({
-        id: config.id,
-        project_id: config.projectId,
-        sealed: config.sealed,
-        updated_at: config.updatedAt
-      })} ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at`).pipe(
-        Effect.asVoid,
-        Effect.mapError(storeError)
-      ),
+      durablyOne(
+        sql`INSERT INTO rekindle_auth_configs ${sql.insert({
+          id: config.id,
+          project_id: config.projectId,
+          sealed: config.sealed,
+          updated_at: config.updatedAt
+        })} ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at`
+      ).pipe(Effect.asVoid, Effect.mapError(storeError)),
 
     findAuthConfig: (id) =>
       sql`SELECT * FROM rekindle_auth_configs WHERE id = ${id}`.pipe(
         Effect.flatMap(first(Schema.decodeUnknownEffect(AuthConfigRow))),
-        Effect.map(Option.map((row) => ({ id: row.id, projectId: row.project_id, sealed: row.sealed, updatedAt: row.updated_at }))),
+        Effect.map(
+          Option.map((row) => ({
+            id: row.id,
+            projectId: row.project_id,
+            sealed: row.sealed,
+            updatedAt: row.updated_at
+          }))
+        ),
         Effect.mapError(storeError)
       ),
 
     listAuthConfigs: () =>
       sql`SELECT * FROM rekindle_auth_configs ORDER BY id`.pipe(
         Effect.flatMap(decodeAll(AuthConfigRow)),
-        Effect.map((rows) => rows.map((row) => ({ id: row.id, projectId: row.project_id, sealed: row.sealed, updatedAt: row.updated_at }))),
+        Effect.map((rows) =>
+          rows.map((row) => ({ id: row.id, projectId: row.project_id, sealed: row.sealed, updatedAt: row.updated_at }))
+        ),
         Effect.mapError(storeError)
       ),
 
     insert: (account) =>
-      durablyOne(sql`INSERT INTO rekindle_accounts ${sql.insert({
-        id: account.id,
-        project_id: account.projectId,
-        auth_config_id: account.authConfigId,
-        toolkit: account.toolkit,
-        user_id: account.userId,
-        scheme: account.scheme,
-        ...changeable(account),
-        revision: account.revision,
-        epoch: account.epoch,
-        created_at: account.createdAt
-      })} ON CONFLICT (id) DO NOTHING RETURNING id`).pipe(
+      durablyOne(
+        sql`INSERT INTO rekindle_accounts ${sql.insert({
+          id: account.id,
+          project_id: account.projectId,
+          auth_config_id: account.authConfigId,
+          toolkit: account.toolkit,
+          user_id: account.userId,
+          scheme: account.scheme,
+          ...changeable(account),
+          revision: account.revision,
+          epoch: account.epoch,
+          created_at: account.createdAt
+        })} ON CONFLICT (id) DO NOTHING RETURNING id`
+      ).pipe(
         Effect.map((rows) => rows.length === 1),
         Effect.mapError(storeError)
       ),
@@ -222,46 +246,55 @@ const make = Effect.gen(function*() {
     write: ({ announce, attempt, endLease, from, to }) => {
       const now = to.updatedAt
       const update = sql`UPDATE rekindle_accounts SET ${sql.update(changeable(to))}, revision = revision + 1${
-        endLease === undefined ? sql`` : sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL,
+        endLease === undefined
+          ? sql``
+          : sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL,
           intent_hash = NULL, intent_since = NULL, intent_attempts = NULL, last_attempt = NULL`
       } WHERE id = ${from.id} AND revision = ${from.revision} RETURNING id`
       if (announce.length === 0 && attempt === undefined) {
-        return durablyOne(update).pipe(Effect.map((rows) => rows.length === 1), Effect.mapError(storeError))
+        return durablyOne(update).pipe(
+          Effect.map((rows) => rows.length === 1),
+          Effect.mapError(storeError)
+        )
       }
-      return durably(Effect.gen(function*() {
-        const rows = yield* update
-        if (rows.length === 0) return false
-        if (Array.isReadonlyArrayNonEmpty(announce)) {
-          yield* sql`INSERT INTO rekindle_outbox ${sql.insert(Array.map(announce, (type) => ({
-            account_id: to.id,
-            type,
-            status: to.status,
-            status_reason: to.statusReason,
-            generation: to.generation,
-            at: now
-          })))}`
-        }
-        if (attempt !== undefined) {
-          yield* sql`DELETE FROM rekindle_consent_attempts WHERE expires_at <= ${now}`
-          yield* insertAttempt(attempt)
-        }
-        return true
-      })).pipe(Effect.mapError(storeError))
+      return durably(
+        Effect.gen(function* () {
+          const rows = yield* update
+          if (rows.length === 0) return false
+          if (Array.isReadonlyArrayNonEmpty(announce)) {
+            yield* sql`INSERT INTO rekindle_outbox ${sql.insert(
+              Array.map(announce, (type) => ({
+                account_id: to.id,
+                type,
+                status: to.status,
+                status_reason: to.statusReason,
+                generation: to.generation,
+                at: now
+              }))
+            )}`
+          }
+          if (attempt !== undefined) {
+            yield* sql`DELETE FROM rekindle_consent_attempts WHERE expires_at <= ${now}`
+            yield* insertAttempt(attempt)
+          }
+          return true
+        })
+      ).pipe(Effect.mapError(storeError))
     },
 
     release: ({ epoch, id, keepIntent, renewAt, result }) =>
       durablyOne(sql`UPDATE rekindle_accounts SET lease_owner = NULL, lease_until = NULL, renew_at = ${renewAt},
         last_attempt = ${encodeResult(result)}${
-        keepIntent
-          ? sql``
-          : sql`, intent_generation = NULL, intent_hash = NULL, intent_since = NULL, intent_attempts = NULL`
-      } WHERE id = ${id} AND epoch = ${epoch}`).pipe(Effect.asVoid, Effect.mapError(storeError)),
+          keepIntent
+            ? sql``
+            : sql`, intent_generation = NULL, intent_hash = NULL, intent_since = NULL, intent_attempts = NULL`
+        } WHERE id = ${id} AND epoch = ${epoch}`).pipe(Effect.asVoid, Effect.mapError(storeError)),
 
     claimDue: ({ limit, nextLook, now }) =>
       durablyOne(sql`UPDATE rekindle_accounts SET renew_at = ${nextLook} WHERE id IN (
         SELECT id FROM rekindle_accounts WHERE renew_at <= ${now} ORDER BY renew_at LIMIT ${limit}${
-        isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
-      }) RETURNING id, auth_config_id`).pipe(
+          isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
+        }) RETURNING id, auth_config_id`).pipe(
         Effect.flatMap(decodeAll(Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String }))),
         Effect.map((rows) => rows.map((row) => ({ id: row.id, authConfigId: row.auth_config_id }))),
         Effect.mapError(storeError)
@@ -278,14 +311,16 @@ const make = Effect.gen(function*() {
     takeAttempt: (stateHash) =>
       durablyOne(sql`DELETE FROM rekindle_consent_attempts WHERE state_hash = ${stateHash} RETURNING *`).pipe(
         Effect.flatMap(first(decodeAttempt)),
-        Effect.map(Option.map((row): ConsentAttempt => ({
-          stateHash: row.state_hash,
-          accountId: row.account_id,
-          sealed: row.sealed,
-          redirectUrl: row.redirect_url,
-          createdAt: row.created_at,
-          expiresAt: row.expires_at
-        }))),
+        Effect.map(
+          Option.map((row): ConsentAttempt => ({
+            stateHash: row.state_hash,
+            accountId: row.account_id,
+            sealed: row.sealed,
+            redirectUrl: row.redirect_url,
+            createdAt: row.created_at,
+            expiresAt: row.expires_at
+          }))
+        ),
         Effect.mapError(storeError)
       ),
 
@@ -313,20 +348,26 @@ const make = Effect.gen(function*() {
       ),
 
     reserveKey: ({ accountId, expireBefore, keyHash, now, requestHash }) =>
-      durably(Effect.gen(function*() {
-        yield* sql`DELETE FROM rekindle_idempotency_keys WHERE created_at < ${expireBefore}`
-        const inserted = yield* sql`INSERT INTO rekindle_idempotency_keys ${sql.insert({
-          key_hash: keyHash,
-          account_id: accountId,
-          request_hash: requestHash,
-          answer: null,
-          created_at: now
-        })} ON CONFLICT (key_hash) DO NOTHING RETURNING key_hash`
-        if (inserted.length === 1) return Option.none<IdempotencyRecord>()
-        const rows = yield* sql`SELECT * FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash}`
-        const row = yield* Schema.decodeUnknownEffect(KeyRow)(rows[0])
-        return Option.some<IdempotencyRecord>({ accountId: row.account_id, requestHash: row.request_hash, answer: row.answer })
-      })).pipe(Effect.mapError(storeError)),
+      durably(
+        Effect.gen(function* () {
+          yield* sql`DELETE FROM rekindle_idempotency_keys WHERE created_at < ${expireBefore}`
+          const inserted = yield* sql`INSERT INTO rekindle_idempotency_keys ${sql.insert({
+            key_hash: keyHash,
+            account_id: accountId,
+            request_hash: requestHash,
+            answer: null,
+            created_at: now
+          })} ON CONFLICT (key_hash) DO NOTHING RETURNING key_hash`
+          if (inserted.length === 1) return Option.none<IdempotencyRecord>()
+          const rows = yield* sql`SELECT * FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash}`
+          const row = yield* Schema.decodeUnknownEffect(KeyRow)(rows[0])
+          return Option.some<IdempotencyRecord>({
+            accountId: row.account_id,
+            requestHash: row.request_hash,
+            answer: row.answer
+          })
+        })
+      ).pipe(Effect.mapError(storeError)),
 
     settleKey: (keyHash, answer) =>
       durablyOne(
@@ -365,7 +406,9 @@ const make = Effect.gen(function*() {
       ]).pipe(
         Effect.flatMap(([byStatus, due]) => decodeAll(CountRow)([...byStatus, ...due])),
         Effect.map((rows) => ({
-          byStatus: Object.fromEntries(rows.filter((row) => row.status !== "due").map((row) => [row.status, row.count])),
+          byStatus: Object.fromEntries(
+            rows.filter((row) => row.status !== "due").map((row) => [row.status, row.count])
+          ),
           due: rows.find((row) => row.status === "due")?.count ?? 0
         })),
         Effect.mapError(storeError)
@@ -377,14 +420,15 @@ const make = Effect.gen(function*() {
  * The account store on whatever `SqlClient` is there, its tables migrated first. Several processes may start on one Postgres at once:
  * those that find the migrations being run wait and look again.
  */
-export const layer: Layer.Layer<AccountStore, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> = Layer.effect(
-  AccountStore,
-  Effect.andThen(
-    Effect.retry(migrate, {
-      while: (error) => error._tag === "MigrationError" && error.kind === "Locked",
-      schedule: Schedule.spaced("100 millis"),
-      times: 50
-    }),
-    make
+export const layer: Layer.Layer<AccountStore, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =
+  Layer.effect(
+    AccountStore,
+    Effect.andThen(
+      Effect.retry(migrate, {
+        while: (error) => error._tag === "MigrationError" && error.kind === "Locked",
+        schedule: Schedule.spaced("100 millis"),
+        times: 50
+      }),
+      make
+    )
   )
-)

@@ -15,15 +15,18 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlit
 const statementCacheSize = 200
 
 const inputValue = (value: unknown): SQLInputValue =>
-  value === null || typeof value === "string" || typeof value === "number" || typeof value === "bigint" ||
-    value instanceof Uint8Array
+  value === null ||
+  typeof value === "string" ||
+  typeof value === "number" ||
+  typeof value === "bigint" ||
+  value instanceof Uint8Array
     ? value
     : typeof value === "boolean"
-    ? Number(value)
-    : String(value)
+      ? Number(value)
+      : String(value)
 
 const make = (filename: string) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const database = yield* Effect.acquireRelease(
       Effect.try({
         try: () => {
@@ -31,9 +34,10 @@ const make = (filename: string) =>
           database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
           return database
         },
-        catch: (cause) => new SqlError.SqlError({
-          reason: SqlError.classifySqliteError(cause, { message: "cannot open the database", operation: "open" })
-        })
+        catch: (cause) =>
+          new SqlError.SqlError({
+            reason: SqlError.classifySqliteError(cause, { message: "cannot open the database", operation: "open" })
+          })
       }),
       (database) => Effect.sync(() => database.close())
     )
@@ -50,9 +54,10 @@ const make = (filename: string) =>
     const attempt = <A>(operation: string, run: () => A) =>
       Effect.try({
         try: run,
-        catch: (cause) => new SqlError.SqlError({
-          reason: SqlError.classifySqliteError(cause, { message: "the statement failed", operation })
-        })
+        catch: (cause) =>
+          new SqlError.SqlError({
+            reason: SqlError.classifySqliteError(cause, { message: "the statement failed", operation })
+          })
       })
     const all = (statement: StatementSync, params: ReadonlyArray<unknown>) => statement.all(...params.map(inputValue))
     const values = (statement: StatementSync, params: ReadonlyArray<unknown>) =>
@@ -98,6 +103,6 @@ const make = (filename: string) =>
 
 /** A database in a file, made if it is not there; `:memory:` for one that goes with the process. */
 export const layer = (filename: string): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
-  Layer.effectContext(
-    Effect.map(make(filename), (client) => Context.make(SqlClient.SqlClient, client))
-  ).pipe(Layer.provide(Reactivity.layer))
+  Layer.effectContext(Effect.map(make(filename), (client) => Context.make(SqlClient.SqlClient, client))).pipe(
+    Layer.provide(Reactivity.layer)
+  )

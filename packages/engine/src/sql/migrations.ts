@@ -7,7 +7,7 @@
 import { Effect } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 
-const initial = Effect.gen(function*() {
+const initial = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const sequence = sql.onDialectOrElse({
     pg: () => sql.literal("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),

@@ -54,18 +54,20 @@ const dpopHandle = (jwk: string) =>
   })
 
 /** Makes the strategy. */
-export const make = Effect.gen(function*() {
+export const make = Effect.gen(function* () {
   const endpoint = yield* TokenEndpoint.make
 
-  const misconfigured = Effect.mapError((error: { readonly message: string }) =>
-    new ConsentError({ reason: "misconfigured", message: error.message, code: null })
+  const misconfigured = Effect.mapError(
+    (error: { readonly message: string }) =>
+      new ConsentError({ reason: "misconfigured", message: error.message, code: null })
   )
 
   const revokeToken = (config: AuthConfig, settings: OAuth2Settings, token: string) =>
     endpoint.exchange(config, settings, ({ authenticate, client, options, server }) =>
       server.revocation_endpoint === undefined
         ? Promise.resolve()
-        : oauth.revocationRequest(server, client, authenticate, token, options))
+        : oauth.revocationRequest(server, client, authenticate, token, options)
+    )
 
   const strategy: AuthStrategy = {
     scheme: "OAUTH2",
@@ -73,32 +75,39 @@ export const make = Effect.gen(function*() {
 
     renewal: {
       spends: ({ credential }) => credential.secrets["refresh_token"],
-      send: Effect.fnUntraced(function*({ config, credential }: Connection) {
-        const settings = yield* settingsOf(config)
-        const key = Credential.secret(credential, dpopSecret)
-        return yield* endpoint.exchange(
-          config,
-          settings,
-          ({ authenticate, client, options, server }) =>
-            oauth.refreshTokenGrantRequest(
-              server,
-              client,
-              authenticate,
-              Credential.secret(credential, "refresh_token") ?? "",
-              options
-            ),
-          key === undefined ? undefined : yield* dpopHandle(key)
+      send: Effect.fnUntraced(
+        function* ({ config, credential }: Connection) {
+          const settings = yield* settingsOf(config)
+          const key = Credential.secret(credential, dpopSecret)
+          return yield* endpoint.exchange(
+            config,
+            settings,
+            ({ authenticate, client, options, server }) =>
+              oauth.refreshTokenGrantRequest(
+                server,
+                client,
+                authenticate,
+                Credential.secret(credential, "refresh_token") ?? "",
+                options
+              ),
+            key === undefined ? undefined : yield* dpopHandle(key)
+          )
+        },
+        Effect.catchTag("AuthConfigError", (error) =>
+          Effect.succeed({ _tag: "NotSent" as const, reason: error.message })
         )
-      }, Effect.catchTag("AuthConfigError", (error) => Effect.succeed({ _tag: "NotSent" as const, reason: error.message })))
+      )
     },
 
     consent: {
-      authorize: Effect.fnUntraced(function*({ config }, { callbackUrl, state }) {
+      authorize: Effect.fnUntraced(function* ({ config }, { callbackUrl, state }) {
         const settings = yield* misconfigured(settingsOf(config))
         const parts = yield* misconfigured(endpoint.context(config, settings, () => {}, endpoints(settings)))
         const page = parts.server.authorization_endpoint
         if (page === undefined) {
-          return yield* misconfigured(Effect.fail({ message: `auth config ${config.id} has no authorization endpoint` }))
+          return yield* misconfigured(
+            Effect.fail({ message: `auth config ${config.id} has no authorization endpoint` })
+          )
         }
         const verifier = oauth.generateRandomCodeVerifier()
         const memo: Record<string, string> = { code_verifier: verifier }
@@ -128,10 +137,20 @@ export const make = Effect.gen(function*() {
               oauth.processPushedAuthorizationResponse(
                 parts.server,
                 parts.client,
-                await oauth.pushedAuthorizationRequest(parts.server, parts.client, parts.authenticate, parameters, parts.options)
+                await oauth.pushedAuthorizationRequest(
+                  parts.server,
+                  parts.client,
+                  parts.authenticate,
+                  parameters,
+                  parts.options
+                )
               ),
             catch: () =>
-              new ConsentError({ reason: "unavailable", message: "the provider did not take the pushed request", code: null })
+              new ConsentError({
+                reason: "unavailable",
+                message: "the provider did not take the pushed request",
+                code: null
+              })
           })
           url.searchParams.set("client_id", settings.clientId)
           url.searchParams.set("request_uri", pushed.request_uri)
@@ -141,7 +160,7 @@ export const make = Effect.gen(function*() {
         return { url: url.href, memo }
       }),
 
-      complete: Effect.fnUntraced(function*({ config }, { callbackUrl, memo, parameters, state }) {
+      complete: Effect.fnUntraced(function* ({ config }, { callbackUrl, memo, parameters, state }) {
         const settings = yield* misconfigured(settingsOf(config))
         const server = yield* misconfigured(endpoint.server(config, settings, endpoints(settings)))
         const answer = new URLSearchParams(parameters)
@@ -152,11 +171,15 @@ export const make = Effect.gen(function*() {
           catch: (error) =>
             error instanceof oauth.AuthorizationResponseError
               ? new ConsentError({
-                reason: error.error === "access_denied" ? "denied" : "refused",
-                message: `the provider answered ${error.error.slice(0, 64)}`,
-                code: error.error.slice(0, 64)
-              })
-              : new ConsentError({ reason: "refused", message: "the callback is not a valid answer of this provider", code: null })
+                  reason: error.error === "access_denied" ? "denied" : "refused",
+                  message: `the provider answered ${error.error.slice(0, 64)}`,
+                  code: error.error.slice(0, 64)
+                })
+              : new ConsentError({
+                  reason: "refused",
+                  message: "the callback is not a valid answer of this provider",
+                  code: null
+                })
         })
         if (!validated.has("code")) {
           return yield* new ConsentError({ reason: "refused", message: "the callback has no code", code: null })

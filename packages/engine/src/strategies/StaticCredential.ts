@@ -34,7 +34,10 @@ export type StaticSettings = typeof StaticSettings.Type
 const settingsOf = decodeSettings(StaticSettings)
 
 /** How a scheme presents its credential on a request. */
-type Present = (credential: Credential.Credential, settings: StaticSettings) => {
+type Present = (
+  credential: Credential.Credential,
+  settings: StaticSettings
+) => {
   readonly headers: Record<string, string>
   readonly parameters?: Record<string, string>
 }
@@ -57,15 +60,18 @@ const presentBasic: Present = (credential) => {
 }
 
 const make = (scheme: KnownAuthScheme, present: Present) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const egress = yield* Egress
 
-    const probe = Effect.fnUntraced(function*({ config, credential }: Connection): Effect.fn.Return<Validity> {
+    const probe = Effect.fnUntraced(function* ({ config, credential }: Connection): Effect.fn.Return<Validity> {
       const settings = yield* Effect.orDie(settingsOf(config))
       const { headers, parameters = {} } = present(credential, settings)
       const url = new URL(settings.probeUrl ?? "")
       for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
-      const seen = yield* egress.send(config.hosts, { url: url.href, headers: { ...settings.probeHeaders, ...headers } })
+      const seen = yield* egress.send(config.hosts, {
+        url: url.href,
+        headers: { ...settings.probeHeaders, ...headers }
+      })
       if (seen._tag !== "Answer") return { _tag: "Unverified", reason: seen.reason }
       if (seen.status >= 200 && seen.status < 300) return { _tag: "Valid" }
       return seen.status === 401 || settings.rejectedStatuses?.includes(seen.status) === true
@@ -76,7 +82,8 @@ const make = (scheme: KnownAuthScheme, present: Present) =>
     const strategy: AuthStrategy = {
       scheme,
       check: (config) => Effect.asVoid(settingsOf(config)),
-      validate: (connection) => typeof connection.config.settings["probeUrl"] === "string" ? probe(connection) : undefined
+      validate: (connection) =>
+        typeof connection.config.settings["probeUrl"] === "string" ? probe(connection) : undefined
     }
     return strategy
   })

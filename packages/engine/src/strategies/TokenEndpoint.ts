@@ -41,8 +41,14 @@ export type TokenEndpointSettings = typeof TokenEndpointSettings.Type
 export const decodeSettings = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {
   const decode = Schema.decodeUnknownEffect(schema)
   return (config: AuthConfig): Effect.Effect<S["Type"], AuthConfigError> =>
-    Effect.mapError(decode(config.settings), (error) =>
-      new AuthConfigError({ authConfigId: config.id, message: `settings of auth config ${config.id}: ${error.message}` }))
+    Effect.mapError(
+      decode(config.settings),
+      (error) =>
+        new AuthConfigError({
+          authConfigId: config.id,
+          message: `settings of auth config ${config.id}: ${error.message}`
+        })
+    )
 }
 
 /** What a grant request is built from. */
@@ -63,26 +69,37 @@ const metadataTtl = Duration.hours(1)
 // fail to decode; the unreserved characters need no escape.
 const formEncode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1)
 
-const basic = (clientId: string, secret: string): oauth.ClientAuth => (_server, _client, _body, headers) => {
-  headers.set("authorization", `Basic ${Buffer.from(`${formEncode(clientId)}:${formEncode(secret)}`).toString("base64")}`)
-}
+const basic =
+  (clientId: string, secret: string): oauth.ClientAuth =>
+  (_server, _client, _body, headers) => {
+    headers.set(
+      "authorization",
+      `Basic ${Buffer.from(`${formEncode(clientId)}:${formEncode(secret)}`).toString("base64")}`
+    )
+  }
 
 const misconfigured = (config: AuthConfig, message: string) =>
   new AuthConfigError({ authConfigId: config.id, message: `auth config ${config.id}: ${message}` })
 
 /** Reads a private key given as PKCS #8 PEM or as a JWK. */
-export const importKey = (config: AuthConfig, pem: Redacted.Redacted<string>, algorithm: string): Effect.Effect<CryptoKey, AuthConfigError> =>
+export const importKey = (
+  config: AuthConfig,
+  pem: Redacted.Redacted<string>,
+  algorithm: string
+): Effect.Effect<CryptoKey, AuthConfigError> =>
   Effect.tryPromise({
     try: async () => {
       const text = Redacted.value(pem).trim()
-      const key = text.startsWith("{") ? await importJWK(JSON.parse(text), algorithm) : await importPKCS8(text, algorithm)
+      const key = text.startsWith("{")
+        ? await importJWK(JSON.parse(text), algorithm)
+        : await importPKCS8(text, algorithm)
       if (key instanceof Uint8Array) throw new Error("a symmetric key")
       return key
     },
     catch: () => misconfigured(config, `private_key is not a PKCS #8 or JWK private key for ${algorithm}`)
   })
 
-const clientAuthentication = Effect.fnUntraced(function*(config: AuthConfig, settings: TokenEndpointSettings) {
+const clientAuthentication = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings) {
   const secret = config.secrets["client_secret"]
   const method = settings.clientAuth ?? (secret === undefined ? "none" : "basic")
   switch (method) {
@@ -107,38 +124,50 @@ const clientAuthentication = Effect.fnUntraced(function*(config: AuthConfig, set
 })
 
 /** Makes the shared parts of strategies with a token endpoint. */
-export const make = Effect.gen(function*() {
+export const make = Effect.gen(function* () {
   const egress = yield* Egress
   const metadata = new Map<string, { readonly server: oauth.AuthorizationServer; readonly until: number }>()
   const authentication = new WeakMap<AuthConfig, oauth.ClientAuth>()
 
   /** A `fetch` for `oauth4webapi` that goes through the egress and notes what it saw. */
-  const fetcher = Effect.fnUntraced(function*(config: AuthConfig, settings: TokenEndpointSettings, note: (seen: Observation) => void) {
+  const fetcher = Effect.fnUntraced(function* (
+    config: AuthConfig,
+    settings: TokenEndpointSettings,
+    note: (seen: Observation) => void
+  ) {
     const run = Effect.runPromiseWith(yield* Effect.context())
     return async (
       url: string,
       init: { readonly method: string; readonly headers: Record<string, string>; readonly body?: unknown }
     ): Promise<Response> => {
       const asJson = settings.tokenBody === "json" && init.body instanceof URLSearchParams
-      const body = init.body instanceof URLSearchParams
-        ? asJson ? JSON.stringify(Object.fromEntries(init.body)) : init.body.toString()
-        : undefined
-      const seen = await run(egress.send(config.hosts, {
-        url,
-        method: init.method,
-        headers: {
-          ...init.headers,
-          ...settings.tokenHeaders,
-          ...(body === undefined
-            ? {}
-            : { "content-type": asJson ? "application/json" : "application/x-www-form-urlencoded" })
-        },
-        body
-      }))
+      const body =
+        init.body instanceof URLSearchParams
+          ? asJson
+            ? JSON.stringify(Object.fromEntries(init.body))
+            : init.body.toString()
+          : undefined
+      const seen = await run(
+        egress.send(config.hosts, {
+          url,
+          method: init.method,
+          headers: {
+            ...init.headers,
+            ...settings.tokenHeaders,
+            ...(body === undefined
+              ? {}
+              : { "content-type": asJson ? "application/json" : "application/x-www-form-urlencoded" })
+          },
+          body
+        })
+      )
       note(seen)
       if (seen._tag !== "Answer") throw new TypeError(seen.reason)
       const empty = seen.status === 204 || seen.status === 304 || seen.status < 200
-      return new Response(empty ? null : seen.body, { status: seen.status < 200 ? 502 : seen.status, headers: { ...seen.headers } })
+      return new Response(empty ? null : seen.body, {
+        status: seen.status < 200 ? 502 : seen.status,
+        headers: { ...seen.headers }
+      })
     }
   })
 
@@ -147,7 +176,7 @@ export const make = Effect.gen(function*() {
     return parsed !== null && parsed.protocol === "http:" && egress.isPrivateAllowed(parsed.host)
   }
 
-  const discover = Effect.fnUntraced(function*(config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
+  const discover = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
     const now = yield* Clock.currentTimeMillis
     const known = metadata.get(issuer)
     if (known !== undefined && known.until > now) return known.server
@@ -168,7 +197,7 @@ export const make = Effect.gen(function*() {
    * The authorization server: discovered, explicit, or both. With an explicit token endpoint a renewal does not wait for discovery; consent
    * does, because the issuer check (RFC 9207) depends on it.
    */
-  const server = Effect.fnUntraced(function*(
+  const server = Effect.fnUntraced(function* (
     config: AuthConfig,
     settings: TokenEndpointSettings,
     consent?: Partial<oauth.AuthorizationServer>
@@ -179,16 +208,15 @@ export const make = Effect.gen(function*() {
       ...(settings.revocationEndpoint === undefined ? {} : { revocation_endpoint: settings.revocationEndpoint })
     }
     const needed = consent !== undefined || given.token_endpoint === undefined
-    const discovered: Partial<oauth.AuthorizationServer> = settings.issuer === undefined || !needed
-      ? {}
-      : yield* discover(config, settings, settings.issuer)
+    const discovered: Partial<oauth.AuthorizationServer> =
+      settings.issuer === undefined || !needed ? {} : yield* discover(config, settings, settings.issuer)
     const { issuer = settings.issuer ?? given.token_endpoint } = discovered
     if (issuer === undefined) return yield* misconfigured(config, "settings need an issuer or a tokenEndpoint")
     const merged: oauth.AuthorizationServer = { ...discovered, ...given, issuer }
     return merged
   })
 
-  const authenticate = Effect.fnUntraced(function*(config: AuthConfig, settings: TokenEndpointSettings) {
+  const authenticate = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings) {
     const known = authentication.get(config)
     if (known !== undefined) return known
     const made = yield* clientAuthentication(config, settings)
@@ -197,7 +225,7 @@ export const make = Effect.gen(function*() {
   })
 
   /** The client, its authentication and the request options for one exchange. */
-  const context = Effect.fnUntraced(function*(
+  const context = Effect.fnUntraced(function* (
     config: AuthConfig,
     settings: TokenEndpointSettings,
     note: (seen: Observation) => void,
@@ -220,24 +248,26 @@ export const make = Effect.gen(function*() {
    * Sends one grant request and reports what was seen. A DPoP nonce the server asks for (RFC 9449 §8) is the one case of sending again: such
    * an answer says that nothing was done.
    */
-  const exchange = Effect.fnUntraced(function*(
-    config: AuthConfig,
-    settings: TokenEndpointSettings,
-    grant: GrantRequest,
-    dpop?: oauth.DPoPHandle
-  ) {
-    let seen: Observation = { _tag: "NotSent", reason: "the request could not be built" }
-    const parts = yield* context(config, settings, (observation) => {
-      seen = observation
-    })
-    const send = Effect.promise(() =>
-      // A rejection is an answer that was noted, or a request that never was: both are in `seen`.
-      grant(dpop === undefined ? parts : { ...parts, options: { ...parts.options, DPoP: dpop } }).catch(() => undefined)
+  const exchange = Effect.fnUntraced(
+    function* (config: AuthConfig, settings: TokenEndpointSettings, grant: GrantRequest, dpop?: oauth.DPoPHandle) {
+      let seen: Observation = { _tag: "NotSent", reason: "the request could not be built" }
+      const parts = yield* context(config, settings, (observation) => {
+        seen = observation
+      })
+      const send = Effect.promise(() =>
+        // A rejection is an answer that was noted, or a request that never was: both are in `seen`.
+        grant(dpop === undefined ? parts : { ...parts, options: { ...parts.options, DPoP: dpop } }).catch(
+          () => undefined
+        )
+      )
+      yield* send
+      if (dpop !== undefined && asksForNonce(seen)) yield* send
+      return seen
+    },
+    Effect.catchTag("AuthConfigError", (error) =>
+      Effect.succeed<Observation>({ _tag: "NotSent", reason: error.message })
     )
-    yield* send
-    if (dpop !== undefined && asksForNonce(seen)) yield* send
-    return seen
-  }, Effect.catchTag("AuthConfigError", (error) => Effect.succeed<Observation>({ _tag: "NotSent", reason: error.message })))
+  )
 
   return { server, context, exchange, isInsecure }
 })

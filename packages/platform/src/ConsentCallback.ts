@@ -1,0 +1,115 @@
+/**
+ * Where a provider sends the user's browser back after consent: the one address of the server that people visit.
+ *
+ * It is a layer of its own. What completes a consent is the engine's affair, which knows nothing of HTTP servers, so an application
+ * wires the two together by providing {@link ConsentCallback}.
+ *
+ * The query carries an authorization code. No answer may be cached or leak it as a referrer, and a `HEAD` (link previews, virus
+ * scanners) must not spend it.
+ *
+ * @module
+ */
+import type { ConnectedAccountId, ConnectedAccountStatus } from "@rekindle/core"
+import { Context, Effect, Layer, Schema } from "effect"
+import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { envelopeOf } from "./internal/envelope.ts"
+import { allowOnly } from "./internal/methods.ts"
+
+/** Why a consent could not be completed, in words for the person in front of the browser. Never holds a secret. */
+export class ConsentCallbackError extends Schema.TaggedError<ConsentCallbackError>(
+  "@rekindle/platform/ConsentCallbackError"
+)("ConsentCallbackError", {
+  /** `invalid`: unknown, used or lapsed state; start over. `unavailable`: try the same link again. */
+  reason: Schema.Literals(["invalid", "unavailable"]),
+  message: Schema.String
+}) {}
+
+/** How a consent ended. */
+export interface ConsentResult {
+  readonly accountId: ConnectedAccountId
+  /** What the account is now. */
+  readonly status: ConnectedAccountStatus
+  /** Where the application asked for the user to land; undefined for a plain page here. */
+  readonly redirectUrl: string | undefined
+}
+
+/** Completes a consent from the query the provider sent back (`code`, `state`, `error`, …). */
+export class ConsentCallback extends Context.Service<
+  ConsentCallback,
+  { readonly complete: (query: URLSearchParams) => Effect.Effect<ConsentResult, ConsentCallbackError> }
+>()("@rekindle/platform/ConsentCallback") {}
+
+/** The path to register with providers as the redirect URI. */
+export const consentCallbackPath = "/api/v3/callback"
+
+const privately = {
+  "cache-control": "no-store",
+  "referrer-policy": "no-referrer",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'"
+}
+
+const entities: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;"
+}
+
+const escape = (text: string): string => text.replace(/[&<>"']/g, (character) => entities[character] ?? character)
+
+const page = (status: number, title: string, text: string) =>
+  HttpServerResponse.text(
+    `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escape(title)}</title><h1>${escape(title)}</h1><p>${escape(text)}</p></html>`,
+    { status, contentType: "text/html; charset=utf-8", headers: privately }
+  )
+
+const answer = ({ accountId, redirectUrl, status }: ConsentResult) => {
+  const connected = status === "ACTIVE"
+  const landing = redirectUrl === undefined ? null : URL.parse(redirectUrl)
+  if (landing === null) {
+    return connected
+      ? page(200, "Connected", "The account is connected. You can close this window.")
+      : page(200, "Not connected", `The account is not connected (${status}). You can close this window and try again.`)
+  }
+  landing.searchParams.set("status", connected ? "success" : "failed")
+  landing.searchParams.set("connected_account_id", accountId)
+  return HttpServerResponse.redirect(landing, { headers: privately })
+}
+
+/** A page for a browser, the envelope for anything else. */
+const refuse = (request: HttpServerRequest.HttpServerRequest, { message, reason }: ConsentCallbackError) => {
+  const status = reason === "invalid" ? 400 : 503
+  return request.headers["accept"]?.includes("text/html")
+    ? page(status, "Not connected", message)
+    : HttpServerResponse.jsonUnsafe(envelopeOf(status, { message, code: status * 100, slug: `consent_${reason}` }), {
+        status,
+        headers: privately
+      })
+}
+
+/** `GET /api/v3/callback`, without an API key: it is the one-use `state` in the query that authorizes it. */
+export const ConsentCallbackRoutes: Layer.Layer<never, never, ConsentCallback | HttpRouter.HttpRouter> = Layer.merge(
+  HttpRouter.use(
+    Effect.fnUntraced(function* (router) {
+      const consent = yield* ConsentCallback
+      yield* router.add(
+        "GET",
+        consentCallbackPath,
+        (request) => {
+          if (request.method !== "GET") {
+            return Effect.succeed(HttpServerResponse.empty({ status: 405, headers: { allow: "GET" } }))
+          }
+          const { searchParams } = new URL(request.url, "http://server")
+          return Effect.match(consent.complete(searchParams), {
+            onSuccess: answer,
+            onFailure: (error) => refuse(request, error)
+          })
+        },
+        // A browser that is closed early must not leave a code spent and its tokens lost.
+        { uninterruptible: true }
+      )
+    })
+  ),
+  allowOnly(consentCallbackPath, ["GET"])
+)

@@ -1,0 +1,204 @@
+/**
+ * The HTTP contract, once: server routes implement it, the OpenAPI document is generated from it, and the client layer is tested
+ * against it.
+ *
+ * Two things may surprise. Both published prefixes, `/api/v3` and `/api/v3.1`, are groups of one API, because they are one contract.
+ * And `429` and `503`, which the published endpoint does not name, are part of it: "busy, try again" is never dressed up as a dead
+ * credential.
+ *
+ * @module
+ */
+import {
+  AccountNotFound,
+  ConnectedAccount,
+  ConnectedAccountId,
+  ErrorEnvelope,
+  Forbidden,
+  InvalidRequest,
+  RateLimited,
+  RefreshFailed,
+  RefreshResponse,
+  RefreshUnsupported,
+  type StatusError,
+  Unauthorized,
+  Unavailable
+} from "@rekindle/core"
+import { Duration, Schema, SchemaTransformation } from "effect"
+import {
+  HttpApi,
+  HttpApiEndpoint,
+  HttpApiGroup,
+  HttpApiMiddleware,
+  HttpApiSchema,
+  HttpApiSecurity,
+  OpenApi
+} from "effect/http-api"
+import type { ApiPrincipal } from "./ApiKeys.ts"
+import { type EnvelopeFields, envelopeOf, fieldsOf } from "./internal/envelope.ts"
+
+/** The versions of the contract that are served, each under `/api/<version>`. */
+export type ApiVersion = "v3" | "v3.1"
+
+/** Request header: how many milliseconds the caller still waits. Relative, so that the two clocks need not agree. */
+export const timeoutHeader = "x-rekindle-timeout-ms"
+
+/** Request header: repeats of a request under one key get the first one's answer. */
+export const idempotencyKeyHeader = "idempotency-key"
+
+/** An error as its envelope. `tag` and `status` are those of the error's class; `description` is for the docs page. */
+const onWire = <T, const Tag extends string>(
+  error: Schema.Codec<T, EnvelopeFields & { readonly _tag: Tag }>,
+  tag: Tag,
+  status: StatusError["status"],
+  description: string
+) =>
+  error.pipe(
+    Schema.encodeTo(
+      ErrorEnvelope,
+      SchemaTransformation.transform({
+        decode: (envelope: ErrorEnvelope) => ({ _tag: tag, ...fieldsOf(envelope) }),
+        encode: (fields: EnvelopeFields) => envelopeOf(status, fields)
+      })
+    ),
+    Schema.annotate({ description })
+  )
+
+const retryAfterHeader = { "retry-after": Schema.optionalKey(Schema.Int) }
+
+/** Rounded up: to come back a moment late is polite, to come back a moment early is not. The cap keeps the header an integer. */
+const retryAfterOf = (error: RateLimited | Unavailable): { readonly "retry-after"?: number } =>
+  error.retryAfter === undefined
+    ? {}
+    : { "retry-after": Math.min(Math.ceil(Duration.toSeconds(error.retryAfter)), Number.MAX_SAFE_INTEGER) }
+
+const withRetryAfter = (envelope: ErrorEnvelope, headers: { readonly "retry-after"?: number | undefined }) => {
+  const seconds = headers["retry-after"]
+  return { ...fieldsOf(envelope), ...(seconds !== undefined && { retryAfter: Duration.seconds(Math.max(0, seconds)) }) }
+}
+
+const invalidRequest = onWire(
+  InvalidRequest,
+  "InvalidRequest",
+  400,
+  "Malformed id or body, or the account cannot be refreshed in its state; the slug tells which"
+)
+const unauthorized = onWire(Unauthorized, "Unauthorized", 401, "The API key is missing or unknown")
+const forbidden = onWire(Forbidden, "Forbidden", 403, "The API key may not do this")
+const accountNotFound = onWire(
+  AccountNotFound,
+  "AccountNotFound",
+  404,
+  "Unknown, deleted, or another project's account"
+)
+const refreshFailed = onWire(
+  RefreshFailed,
+  "RefreshFailed",
+  500,
+  "Failed here; look at the account before trying again"
+)
+const refreshUnsupported = onWire(
+  RefreshUnsupported,
+  "RefreshUnsupported",
+  501,
+  "This account's scheme has nothing to refresh"
+)
+
+const rateLimited = RateLimited.pipe(
+  HttpApiSchema.encodeToWithHeaders(
+    { body: ErrorEnvelope.pipe(HttpApiSchema.status(429)), headers: retryAfterHeader },
+    {
+      decode: ({ body, headers }) => new RateLimited(withRetryAfter(body, headers)),
+      encode: (error) => ({ body: envelopeOf(429, error), headers: retryAfterOf(error) })
+    }
+  ),
+  Schema.annotate({ description: "Too many requests; nothing was done" })
+)
+
+const unavailable = Unavailable.pipe(
+  HttpApiSchema.encodeToWithHeaders(
+    { body: ErrorEnvelope.pipe(HttpApiSchema.status(503)), headers: retryAfterHeader },
+    {
+      decode: ({ body, headers }) => new Unavailable(withRetryAfter(body, headers)),
+      encode: (error) => ({ body: envelopeOf(503, error), headers: retryAfterOf(error) })
+    }
+  ),
+  Schema.annotate({ description: "Busy or down; nothing was done, and it says nothing about the credential" })
+)
+
+/** The key check: header `x-api-key`. */
+export class ApiKeyAuth extends HttpApiMiddleware.Service<ApiKeyAuth, { provides: ApiPrincipal }>()(
+  "@rekindle/platform/ApiKeyAuth",
+  { security: { apiKey: HttpApiSecurity.apiKey({ key: "x-api-key" }) }, error: [unauthorized, forbidden] }
+) {}
+
+/** Makes a request that does not decode an `InvalidRequest` whose slug names the part that is wrong. */
+export class RequestValidation extends HttpApiMiddleware.Service<RequestValidation>()(
+  "@rekindle/platform/RequestValidation",
+  { error: invalidRequest }
+) {}
+
+const isHttpUrl = (text: string): boolean => {
+  const url = URL.parse(text)
+  return url !== null && (url.protocol === "http:" || url.protocol === "https:")
+}
+
+/** Where the user lands after consent. Anything but http(s) would let a caller send the user's browser into a script or an app. */
+const RedirectUrl = Schema.String.check(
+  Schema.makeFilter(isHttpUrl, {
+    expected: "an absolute http or https URL",
+    toJsonSchema: () => ({ format: "uri" })
+  })
+)
+
+const RefreshPayload = Schema.Struct({
+  redirect_url: Schema.optionalKey(RedirectUrl),
+  validate_credentials: Schema.optionalKey(Schema.Boolean)
+}).pipe(Schema.annotate({ identifier: "RefreshRequest" }))
+
+const refresh = HttpApiEndpoint.post("refresh", "/connected_accounts/:nanoid/refresh", {
+  params: { nanoid: ConnectedAccountId },
+  query: { redirect_url: Schema.optionalKey(RedirectUrl) },
+  headers: {
+    [idempotencyKeyHeader]: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[\x21-\x7e]{1,255}$/u))),
+    [timeoutHeader]: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))
+  },
+  payload: [RefreshPayload, HttpApiSchema.NoContent],
+  success: RefreshResponse,
+  error: [invalidRequest, accountNotFound, rateLimited, refreshFailed, refreshUnsupported, unavailable]
+}).annotateMerge(
+  OpenApi.annotations({
+    summary: "Refresh a connected account",
+    description: "Makes the connection usable now, or answers the link where a person has to consent.",
+    // The generator calls every declared body required; this one may be absent.
+    transform: (operation) => ({ ...operation, requestBody: { ...operation["requestBody"], required: false } })
+  })
+)
+
+const get = HttpApiEndpoint.get("get", "/connected_accounts/:nanoid", {
+  params: { nanoid: ConnectedAccountId },
+  success: ConnectedAccount.pipe(Schema.annotate({ identifier: "ConnectedAccount" })),
+  error: [invalidRequest, accountNotFound, rateLimited, refreshFailed, unavailable]
+}).annotateMerge(OpenApi.annotations({ summary: "Read a connected account, its secrets masked" }))
+
+const connectedAccounts = <const V extends ApiVersion>(version: V) =>
+  HttpApiGroup.make(version)
+    .add(refresh, get)
+    .prefix(`/api/${version}`)
+    .middleware(RequestValidation)
+    .middleware(ApiKeyAuth)
+    .annotateMerge(OpenApi.annotations({ title: `Connected accounts ${version}` }))
+
+/** The contract, served under both prefixes. */
+export class Api extends HttpApi.make("rekindle")
+  .add(connectedAccounts("v3"), connectedAccounts("v3.1"))
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Rekindle",
+      version: "3.1",
+      // Both sides accept fields they do not know, so the document must not forbid them.
+      transform: (spec) =>
+        JSON.parse(
+          JSON.stringify(spec, (key, value) => (key === "additionalProperties" && value === false ? undefined : value))
+        )
+    })
+  ) {}

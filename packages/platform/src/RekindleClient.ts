@@ -1,0 +1,232 @@
+/**
+ * `ConnectedAccounts` over HTTP: the same interface, provided by a server elsewhere, on any `HttpClient`.
+ *
+ * It sends each request once. Retrying is a policy (core's), and a policy can only be right if what it reads here is exact: each error
+ * says by its `disposition` whether the request may have taken effect.
+ *
+ * It does not go through the generated `HttpApiClient`, which costs about three times as much per call; that the two agree is a test.
+ *
+ * ```ts
+ * import { ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
+ * import { RekindleClient } from "@rekindle/platform"
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ * import assert from "node:assert/strict"
+ *
+ * const Accounts = RekindleClient.layer({ baseUrl: "http://127.0.0.1:1", apiKey: Redacted.make("secret") }).pipe(
+ *   Layer.provide(FetchHttpClient.layer)
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const accounts = yield* ConnectedAccounts
+ *   return yield* accounts.refresh(ConnectedAccountId.make("con_1a2b3c4d5e6f"))
+ * })
+ *
+ * const error = await Effect.runPromise(program.pipe(Effect.provide(Accounts), Effect.flip))
+ * assert.equal(error._tag, "TransportError") // nobody listens there
+ * ```
+ *
+ * @module
+ */
+import {
+  ConnectedAccountId,
+  ConnectedAccounts,
+  DeadlineExceeded,
+  InvalidRequest,
+  type RefreshOptions,
+  TransportError
+} from "@rekindle/core"
+import { Clock, Config, Context, Duration, Effect, Layer, Option, Redacted, Schema, SchemaIssue, Tracer } from "effect"
+import {
+  FetchHttpClient,
+  Headers,
+  HttpBody,
+  HttpClient,
+  HttpClientRequest,
+  HttpTraceContext,
+  UrlParams
+} from "effect/http"
+import { accountIn, type Answer, outcomeIn, read, refused, unread } from "./internal/answer.ts"
+import { transportErrorOf } from "./internal/transport.ts"
+import { type ApiVersion, idempotencyKeyHeader, timeoutHeader } from "./RekindleApi.ts"
+
+/** Where the server is and how to be let in. */
+export interface Options {
+  /** Absolute http(s) URL; it may have a path. Credentials in it are refused: the key has its own field. */
+  readonly baseUrl: string | URL
+  readonly apiKey: Redacted.Redacted
+  /** Which of the two prefixes to call. They are the same contract; `v3` unless told otherwise. */
+  readonly apiVersion?: ApiVersion
+}
+
+/** Makes the client. Fails with `ConfigError` when the URL or the key cannot be right. */
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<ConnectedAccounts["Service"], Config.ConfigError, HttpClient.HttpClient> {
+  const httpClient = yield* HttpClient.HttpClient
+  const prefix = yield* prefixOf(options)
+  const apiKey = yield* keyOf(options)
+  const requestInit = yield* Effect.serviceOption(FetchHttpClient.RequestInit)
+
+  const headers = Headers.fromInput({ accept: "application/json", "x-api-key": apiKey })
+  const jsonHeaders = Headers.set(headers, "content-type", "application/json")
+  const perRequest = Context.make(FetchHttpClient.RequestInit, {
+    ...Option.getOrUndefined(requestInit),
+    // fetch follows redirects by itself, and would take the key along.
+    redirect: "manual" as const
+  }).pipe(
+    // One span per call is made below; the client's own would double the cost.
+    Context.add(HttpClient.TracerDisabledWhen, () => true)
+  )
+
+  const send = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<Answer, TransportError> =>
+    httpClient
+      .execute(request)
+      .pipe(Effect.flatMap(read), Effect.mapError(transportErrorOf), Effect.provideContext(perRequest))
+
+  /** Sends within a span of its own, and tells the server which one. Costs nothing where nobody traces. */
+  const traced = (
+    name: string,
+    id: ConnectedAccountId,
+    request: HttpClientRequest.HttpClientRequest
+  ): Effect.Effect<Answer, TransportError> =>
+    Effect.withFiber((fiber) => {
+      if (fiber.getRef(Tracer.Tracer) === Tracer.nativeTracer) return send(request)
+      const propagate = fiber.getRef(HttpClient.TracerPropagationEnabled)
+      return Effect.useSpan(name, { kind: "client", attributes: { "rekindle.account.id": id } }, (span) =>
+        Effect.tap(
+          send(propagate ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span)) : request),
+          ({ status }) => Effect.sync(() => span.attribute("http.response.status_code", status))
+        )
+      )
+    })
+
+  const request = (method: "GET" | "POST", path: string, headers: Headers.Headers, body: HttpBody.HttpBody) =>
+    HttpClientRequest.makeWith(method, prefix + path, UrlParams.empty, Option.none(), headers, body)
+
+  /** No server has any business telling us our key back; if one does, it goes no further. */
+  const scrubbed = (answer: Answer): Answer => ({ ...answer, text: answer.text.replaceAll(apiKey, "<redacted>") })
+
+  const refreshRequest = (
+    id: ConnectedAccountId,
+    options: RefreshOptions | undefined,
+    remaining: number | undefined
+  ): HttpClientRequest.HttpClientRequest => {
+    const path = `${id}/refresh`
+    if (options === undefined) return request("POST", path, headers, HttpBody.empty)
+    const { idempotencyKey, redirectUrl, validateCredentials } = options
+    const hasBody = redirectUrl !== undefined || validateCredentials !== undefined
+    let all = hasBody ? jsonHeaders : headers
+    if (idempotencyKey !== undefined) all = Headers.set(all, idempotencyKeyHeader, idempotencyKey)
+    if (remaining !== undefined) all = Headers.set(all, timeoutHeader, String(Math.ceil(remaining)))
+    const body = hasBody
+      ? HttpBody.jsonUnsafe({ redirect_url: redirectUrl, validate_credentials: validateCredentials })
+      : HttpBody.empty
+    return request("POST", path, all, body)
+  }
+
+  const attempt = (id: ConnectedAccountId, options?: RefreshOptions, remaining?: number) =>
+    Effect.flatMap(traced("ConnectedAccounts.refresh", id, refreshRequest(id, options, remaining)), (answer) => {
+      const outcome = outcomeIn(answer)
+      return outcome === undefined ? refused(scrubbed(answer)) : Effect.succeed(outcome)
+    })
+
+  const refresh: ConnectedAccounts["Service"]["refresh"] = (id, options) => {
+    if (!isId(id)) return malformedId
+    if (options?.idempotencyKey !== undefined && !visibleAscii.test(options.idempotencyKey)) {
+      return Effect.fail(
+        new TransportError({
+          message: "The idempotency key has to be 1 to 255 visible ASCII characters",
+          reason: "encode",
+          disposition: "not-sent"
+        })
+      )
+    }
+    const deadline = options?.deadline
+    if (deadline === undefined) return attempt(id, options)
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const remaining = deadline.epochMilliseconds - now
+      const timeout = Duration.millis(Math.max(0, remaining))
+      return remaining <= 0
+        ? Effect.fail(
+            new DeadlineExceeded({
+              message: "The deadline had passed before sending",
+              timeout,
+              disposition: "not-sent"
+            })
+          )
+        : Effect.timeoutOrElse(attempt(id, options, remaining), {
+            duration: timeout,
+            orElse: () =>
+              Effect.fail(
+                new DeadlineExceeded({
+                  message: "The deadline passed before an answer arrived",
+                  timeout,
+                  disposition: "ambiguous"
+                })
+              )
+          })
+    })
+  }
+
+  const get: ConnectedAccounts["Service"]["get"] = (id) => {
+    if (!isId(id)) return malformedId
+    return Effect.flatMap(
+      traced("ConnectedAccounts.get", id, request("GET", id, headers, HttpBody.empty)),
+      (answer) => {
+        const account = accountIn(answer)
+        return account === undefined ? unread(scrubbed(answer)) : Effect.succeed(account)
+      }
+    )
+  }
+
+  return ConnectedAccounts.of({ get, refresh })
+})
+
+/** Provides `ConnectedAccounts` from the server at `baseUrl`. */
+export const layer = (options: Options): Layer.Layer<ConnectedAccounts, Config.ConfigError, HttpClient.HttpClient> =>
+  Layer.effect(ConnectedAccounts, make(options))
+
+/** Like {@link layer}, from `REKINDLE_BASE_URL` and `REKINDLE_API_KEY`. */
+export const layerConfig: Layer.Layer<ConnectedAccounts, Config.ConfigError, HttpClient.HttpClient> = Layer.effect(
+  ConnectedAccounts,
+  Effect.flatMap(
+    Config.all({ baseUrl: Config.String("REKINDLE_BASE_URL"), apiKey: Config.Redacted("REKINDLE_API_KEY") }),
+    make
+  )
+)
+
+const isId = Schema.is(ConnectedAccountId)
+
+/** An id that got past its brand goes nowhere: in a path it could name another address of the server. */
+const malformedId = Effect.suspend(() =>
+  Effect.fail(new InvalidRequest({ message: "The connected account id is malformed", slug: "invalid_id" }))
+)
+
+const misconfigured = (message: string) =>
+  Effect.fail(new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message }))))
+
+/** None of the messages quotes the URL, which may be where somebody put a password. */
+const prefixOf = ({ apiVersion = "v3", baseUrl }: Options): Effect.Effect<string, Config.ConfigError> => {
+  const url = URL.parse(String(baseUrl))
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    return misconfigured("The base URL has to be an absolute http or https URL")
+  }
+  if (url.username !== "" || url.password !== "") {
+    return misconfigured("The base URL must not carry credentials; the API key has its own setting")
+  }
+  if (url.search !== "" || url.hash !== "") {
+    return misconfigured("The base URL must have no query and no fragment")
+  }
+  return Effect.succeed(`${url.origin}${url.pathname.replace(/\/+$/, "")}/api/${apiVersion}/connected_accounts/`)
+}
+
+const visibleAscii = /^[\x21-\x7e]{1,255}$/
+
+const keyOf = ({ apiKey }: Options): Effect.Effect<string, Config.ConfigError> => {
+  const key = Redacted.value(apiKey)
+  // Otherwise the HTTP client would complain, and quote the key as it does.
+  return /^[\x21-\x7e]+$/.test(key)
+    ? Effect.succeed(key)
+    : misconfigured("The API key has to be one or more visible ASCII characters")
+}

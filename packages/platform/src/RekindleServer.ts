@@ -1,0 +1,118 @@
+/**
+ * The contract as server routes: whatever provides `ConnectedAccounts` (an engine, a script, a client of another server) is exposed
+ * over HTTP.
+ *
+ * ```ts
+ * import { ConnectedAccountId, ConnectedAccounts, Ready } from "@rekindle/core"
+ * import { ApiKeys, RekindleServer } from "@rekindle/platform"
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { HttpRouter, HttpServer } from "effect/http"
+ * import assert from "node:assert/strict"
+ *
+ * const Accounts = Layer.succeed(ConnectedAccounts, {
+ *   refresh: (id) => Effect.succeed(Ready.make({ id })),
+ *   get: () => Effect.die("not in this example")
+ * })
+ *
+ * const routes = RekindleServer.routes.pipe(
+ *   Layer.provide([Accounts, ApiKeys.layerStatic([Redacted.make("secret")]), HttpServer.layerServices])
+ * )
+ *
+ * // On Node: HttpRouter.serve(routes).pipe(Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 })))
+ * const server = HttpRouter.toWebHandler(routes, { disableLogger: true })
+ * const response = await server.handler(
+ *   new Request("http://localhost/api/v3/connected_accounts/con_1a2b3c4d5e6f/refresh", {
+ *     method: "POST",
+ *     headers: { "x-api-key": "secret" }
+ *   })
+ * )
+ * assert.deepEqual(await response.json(), { id: "con_1a2b3c4d5e6f", status: "ACTIVE", redirect_url: null })
+ * await server.dispose()
+ * ```
+ *
+ * @module
+ */
+import { CurrentProject, InvalidRequest, Unauthorized } from "@rekindle/core"
+import { Effect, Layer, Redacted, SchemaIssue } from "effect"
+import { HttpApi, HttpApiBuilder, type HttpApiError, HttpApiMiddleware, HttpApiScalar } from "effect/http-api"
+import { ApiKeys, ApiPrincipal } from "./ApiKeys.ts"
+import * as Failures from "./internal/failures.ts"
+import { handlers } from "./internal/handlers.ts"
+import { allowOnly } from "./internal/methods.ts"
+import { Api, ApiKeyAuth, RequestValidation } from "./RekindleApi.ts"
+
+const openapiPath = "/openapi.json"
+const docsPath = "/docs"
+
+const apiKeyAuth = Layer.effect(
+  ApiKeyAuth,
+  Effect.gen(function* () {
+    const keys = yield* ApiKeys
+    return ApiKeyAuth.of({
+      apiKey: (handler, { credential }) =>
+        Redacted.value(credential) === ""
+          ? Effect.fail(new Unauthorized({ message: "The x-api-key header is missing", slug: "missing_api_key" }))
+          : Effect.flatMap(keys.check(credential), (principal) =>
+              handler.pipe(
+                Effect.provideService(ApiPrincipal, principal),
+                Effect.provideService(CurrentProject, principal.projectId)
+              )
+            )
+    })
+  })
+)
+
+const slugs = {
+  Params: "invalid_id",
+  Query: "invalid_query",
+  Headers: "invalid_headers",
+  Payload: "invalid_body"
+} as const
+
+const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** Names the fields that are wrong and what was expected; never what was sent. */
+const toInvalidRequest = (slug: string, error: HttpApiError.HttpApiSchemaError) =>
+  new InvalidRequest({
+    message: "The request is malformed",
+    slug,
+    errors: formatIssues(error.cause.issue).issues.map(({ message, path = [] }) =>
+      [...path.map((key) => String(typeof key === "object" ? key.key : key)), message].join(": ")
+    )
+  })
+
+const requestValidation = HttpApiMiddleware.layerSchemaErrorTransform(RequestValidation, (error) =>
+  error.kind === "Body" || error.kind === "ResponseHeaders"
+    ? Effect.die(error.cause)
+    : Effect.fail(toInvalidRequest(slugs[error.kind], error))
+)
+
+const groups = Layer.mergeAll(
+  HttpApiBuilder.group(Api, "v3", (group) => Effect.map(handlers, (all) => group.handleAll(all))),
+  HttpApiBuilder.group(Api, "v3.1", (group) => Effect.map(handlers, (all) => group.handleAll(all)))
+).pipe(Layer.provideMerge([apiKeyAuth, requestValidation]))
+
+const methodsByPath = new Map<string, ReadonlyArray<string>>()
+HttpApi.reflect(Api, {
+  onGroup: () => {},
+  onEndpoint: ({ endpoint: { method, path } }) => {
+    methodsByPath.set(path, [...(methodsByPath.get(path) ?? []), ...(method === "GET" ? ["GET", "HEAD"] : [method])])
+  }
+})
+
+/**
+ * The endpoints under both prefixes, and the OpenAPI document at `/openapi.json`. Every failure, those of the router included, answers
+ * the envelope with a request id.
+ */
+export const routes = Layer.mergeAll(
+  HttpApiBuilder.layer(Api, { openapiPath }).pipe(Layer.provide(groups)),
+  allowOnly(openapiPath, ["GET", "HEAD"]),
+  ...Array.from(methodsByPath, ([path, methods]) => allowOnly(path, methods)),
+  Failures.layer
+)
+
+/** A page at `/docs` to read and try the contract, served from here and not from a CDN. */
+export const docs = Layer.mergeAll(HttpApiScalar.layer(Api, { path: docsPath }), allowOnly(docsPath, ["GET", "HEAD"]))
+
+/** Everything: {@link routes} and {@link docs}. Serve it with `HttpRouter.serve`. */
+export const layer = Layer.mergeAll(routes, docs)

@@ -1,0 +1,152 @@
+/**
+ * What an answer means: read it, within bounds, and tell an outcome, a failure of the contract, and everything else apart.
+ *
+ * Nothing in here trusts the other side. It may be a proxy with an error page, a newer server with fields we do not know, or no server
+ * of ours at all.
+ *
+ * @module
+ */
+import {
+  AccountNotFound,
+  ConnectedAccount,
+  ErrorEnvelope,
+  excerptLimit,
+  Forbidden,
+  InvalidRequest,
+  RateLimited,
+  type ReadError,
+  RefreshFailed,
+  type RefreshOutcome,
+  RefreshOutcomeFromWire,
+  RefreshUnsupported,
+  type StatusError,
+  Unauthorized,
+  Unavailable,
+  UnexpectedResponse
+} from "@rekindle/core"
+import { Clock, Effect, Exit, Schema, Stream } from "effect"
+import type { Headers, HttpClientError, HttpClientResponse } from "effect/http"
+import { fieldsOf } from "./envelope.ts"
+import { parseRetryAfter } from "./retryAfter.ts"
+
+/** Answers larger than this are not read to the end; no answer of the contract comes near it. */
+const maxResponseSize = 1024 * 1024
+
+/** An answer, its body read. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers.Headers
+  readonly text: string
+}
+
+/** The body as text, of which at most {@link maxResponseSize} is read. What is cut off there does not decode. */
+export const read = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<Answer, HttpClientError.HttpClientError> => {
+  const { headers, status } = response
+  // Quicker than the stream, and safe where the size is known: a compressed body is larger than it says.
+  const known = Number(headers["content-length"]) <= maxResponseSize && headers["content-encoding"] === undefined
+  return Effect.map(known ? response.text : readBounded(response), (text) => ({ headers, status, text }))
+}
+
+const readBounded = (response: HttpClientResponse.HttpClientResponse) =>
+  Effect.suspend(() => {
+    const decoder = new TextDecoder()
+    let size = 0
+    let text = ""
+    return response.stream.pipe(
+      Stream.runForEachWhile((chunk) =>
+        Effect.sync(() => {
+          size += chunk.length
+          text += decoder.decode(chunk, { stream: true })
+          return size < maxResponseSize
+        })
+      ),
+      Effect.catch((error) => (error.reason._tag === "EmptyBodyError" ? Effect.void : Effect.fail(error))),
+      Effect.map(() => text)
+    )
+  })
+
+const decodeOutcome = Schema.decodeUnknownExit(RefreshOutcomeFromWire)
+const decodeAccount = Schema.decodeUnknownExit(ConnectedAccount)
+const decodeEnvelope = Schema.decodeUnknownExit(ErrorEnvelope)
+
+const decodeWith = <A>(decode: (input: unknown) => Exit.Exit<A, Schema.SchemaError>, text: string): A | undefined => {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  const exit = decode(json)
+  return Exit.isSuccess(exit) ? exit.value : undefined
+}
+
+const unexpected = ({ status, text }: Answer): UnexpectedResponse =>
+  new UnexpectedResponse({
+    message:
+      status === 200
+        ? "The server's answer is not of the contract"
+        : `The server answered ${status} outside the contract`,
+    status,
+    excerpt: text.slice(0, excerptLimit)
+  })
+
+/** The outcome an answer to a refresh states, if it states one. */
+export const outcomeIn = (answer: Answer): RefreshOutcome | undefined =>
+  answer.status === 200 ? decodeWith(decodeOutcome, answer.text) : undefined
+
+/** The account an answer to a read shows, if it shows one. */
+export const accountIn = (answer: Answer): ConnectedAccount | undefined =>
+  answer.status === 200 ? decodeWith(decodeAccount, answer.text) : undefined
+
+/** The failure any other answer to a refresh stands for. */
+export const refused = (answer: Answer): Effect.Effect<never, StatusError | UnexpectedResponse> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(statusErrorOf(answer, now) ?? unexpected(answer)))
+
+/**
+ * The failure any other answer to a read stands for. An account that does not decode leaves no excerpt: fields we could not read are
+ * fields we cannot know to be masked.
+ */
+export const unread = (answer: Answer): Effect.Effect<never, ReadError> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const error = statusErrorOf(answer, now)
+    return Effect.fail(
+      error === undefined || error._tag === "RefreshFailed" || error._tag === "RefreshUnsupported"
+        ? unexpected(answer.status === 200 ? { ...answer, text: "" } : answer)
+        : error
+    )
+  })
+
+/**
+ * Reads a failure of the contract: a status of it, and the envelope. Without the envelope even a 429 or a 503 is not one: a proxy that
+ * answers a bare 503 may have passed the request on before it gave up.
+ */
+const statusErrorOf = ({ headers, status, text }: Answer, now: number): StatusError | undefined => {
+  const envelope = decodeWith(decodeEnvelope, text)
+  if (envelope === undefined) return undefined
+  const requestId = envelope.error.request_id ?? headers["x-request-id"]
+  const fields = { ...fieldsOf(envelope), ...(requestId !== undefined && { requestId }) }
+  const retryAfter = parseRetryAfter(headers["retry-after"], now)
+  const retryFields = { ...fields, ...(retryAfter !== undefined && { retryAfter }) }
+  switch (status) {
+    case 400:
+      return new InvalidRequest(fields)
+    case 401:
+      return new Unauthorized(fields)
+    case 403:
+      return new Forbidden(fields)
+    case 404:
+      return new AccountNotFound(fields)
+    case 429:
+      return new RateLimited(retryFields)
+    case 500:
+      return new RefreshFailed(fields)
+    case 501:
+      return new RefreshUnsupported(fields)
+    case 503:
+      return new Unavailable(retryFields)
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Between core's errors and the envelope every failure body carries. Client, contract and server share it, so that none of them has
+ * its own idea of which field is called what.
+ *
+ * @module
+ */
+import type { ErrorEnvelope, StatusError } from "@rekindle/core"
+
+/** The envelope's fields under the names core's errors give them. */
+export interface EnvelopeFields {
+  readonly message: string
+  readonly code: number
+  readonly slug?: string
+  readonly requestId?: string
+  readonly suggestedFix?: string
+  readonly errors?: ReadonlyArray<string>
+}
+
+/** Reads an envelope into the fields an error is made of. */
+export const fieldsOf = ({ error }: ErrorEnvelope): EnvelopeFields => ({
+  message: error.message,
+  code: error.code,
+  ...(error.slug !== undefined && { slug: error.slug }),
+  ...(error.request_id !== undefined && { requestId: error.request_id }),
+  ...(error.suggested_fix !== undefined && { suggestedFix: error.suggested_fix }),
+  ...(error.errors !== undefined && { errors: error.errors })
+})
+
+/** Writes an error's fields as the envelope of `status`. */
+export const envelopeOf = (status: StatusError["status"], fields: EnvelopeFields): ErrorEnvelope => ({
+  error: {
+    message: fields.message,
+    code: fields.code,
+    ...(fields.slug !== undefined && { slug: fields.slug }),
+    status,
+    ...(fields.requestId !== undefined && { request_id: fields.requestId }),
+    ...(fields.suggestedFix !== undefined && { suggested_fix: fields.suggestedFix }),
+    ...(fields.errors !== undefined && { errors: fields.errors })
+  }
+})

@@ -1,0 +1,305 @@
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { assert, describe, layer } from "@effect/vitest"
+import {
+  AccountNotFound,
+  type Disposition,
+  excerptLimit,
+  Forbidden,
+  InvalidRequest,
+  NotReady,
+  RateLimited,
+  type ReadError,
+  Ready,
+  RedirectRequired,
+  type RefreshError,
+  RefreshFailed,
+  type RefreshOptions,
+  type RefreshOutcome,
+  RefreshUnsupported,
+  Unauthorized,
+  Unavailable
+} from "@rekindle/core"
+import { RekindleClient } from "@rekindle/platform"
+import { Cause, DateTime, Deferred, Duration, Effect, Inspectable, Logger, Redacted } from "effect"
+import { FetchHttpClient } from "effect/http"
+import type { IncomingHttpHeaders, RequestListener } from "node:http"
+import { account, apiKey, id, impostor, serve } from "./support.ts"
+
+const connect = (baseUrl: string, options: Partial<RekindleClient.Options> = {}) =>
+  RekindleClient.make({ baseUrl, apiKey: Redacted.make(apiKey), ...options })
+
+/** A client of a server that answers one thing. */
+const against = (status: number, body: string, headers: Record<string, string> = {}) =>
+  Effect.flatMap(
+    impostor((_, response) => response.writeHead(status, headers).end(body)),
+    (url) => connect(url)
+  )
+
+const wire = JSON.stringify({ id, status: "ACTIVE", redirect_url: null })
+const enveloped = (status: number) => JSON.stringify({ error: { message: "no", code: status * 100, status } })
+
+const clients = [
+  ["fetch", FetchHttpClient.layer],
+  ["undici", NodeHttpClient.layerUndici],
+  ["node:http", NodeHttpClient.layerNodeHttp]
+] as const
+
+describe.each(clients)("the client over %s", (_, httpClient) => {
+  layer(httpClient, { excludeTestServices: true })((it) => {
+    describe("against our own server", () => {
+      const outcomes: ReadonlyArray<RefreshOutcome> = [
+        Ready.make({ id }),
+        RedirectRequired.make({ id, redirectUrl: "https://idp.example/consent?a=1", status: "ACTIVE" }),
+        NotReady.make({ id, status: "REVOKED" })
+      ]
+
+      it.effect.each(outcomes)("brings back the outcome $_tag", (outcome) =>
+        Effect.gen(function* () {
+          const url = yield* serve({ refresh: () => Effect.succeed(outcome) })
+          for (const apiVersion of ["v3", "v3.1"] as const) {
+            const client = yield* connect(url, { apiVersion })
+            assert.deepStrictEqual(yield* client.refresh(id), outcome)
+          }
+        })
+      )
+
+      it.effect("brings back the account", () =>
+        Effect.gen(function* () {
+          const client = yield* connect(yield* serve())
+          assert.deepStrictEqual(yield* client.get(id), account)
+        })
+      )
+
+      const fields = {
+        message: "as it was said",
+        code: 4711,
+        slug: "told_apart",
+        suggestedFix: "do this",
+        errors: ["one", "two"]
+      }
+      const errors = [
+        new InvalidRequest(fields),
+        new Unauthorized(fields),
+        new Forbidden(fields),
+        new AccountNotFound(fields),
+        new RefreshFailed(fields),
+        new RefreshUnsupported(fields),
+        new RateLimited({ ...fields, retryAfter: Duration.seconds(3) }),
+        new Unavailable({ ...fields, retryAfter: Duration.seconds(4) })
+      ]
+
+      it.effect.each(errors)("brings back $_tag with every field of the envelope, and the request id", (error) =>
+        Effect.gen(function* () {
+          const client = yield* connect(yield* serve({ refresh: () => Effect.fail(error) }))
+          const { requestId, ...received } = { ...(yield* Effect.flip(client.refresh(id))) } as Record<string, unknown>
+          assert.match(String(requestId), /^req_/)
+          assert.deepStrictEqual(received, { ...error })
+        })
+      )
+
+      it.effect("brings back the same from a read, a failed refresh excepted", () =>
+        Effect.gen(function* () {
+          const received = yield* Effect.forEach(errors, (error) =>
+            Effect.gen(function* () {
+              const client = yield* connect(yield* serve({ get: () => Effect.fail(error as ReadError) }))
+              return (yield* Effect.flip(client.get(id)))._tag
+            })
+          )
+          const expected = errors.map(({ _tag }) =>
+            _tag === "RefreshFailed" || _tag === "RefreshUnsupported" ? "UnexpectedResponse" : _tag
+          )
+          assert.deepStrictEqual(received, expected)
+        }).pipe(Effect.provide(Logger.layer([])))
+      )
+
+      it.effect("sends every option, and the server reads it", () =>
+        Effect.gen(function* () {
+          const seen: Array<RefreshOptions | undefined> = []
+          const url = yield* serve({
+            refresh: (id, options) => Effect.sync(() => (seen.push(options), Ready.make({ id })))
+          })
+          const client = yield* connect(url)
+          const deadline = DateTime.add(yield* DateTime.now, { seconds: 60 })
+          const options = { redirectUrl: "https://app.example/", validateCredentials: false, idempotencyKey: "k" }
+          yield* client.refresh(id, { ...options, deadline })
+          yield* client.refresh(id, {})
+          const [first, second] = seen
+          assert.deepInclude(first, options)
+          const apart = (first?.deadline?.epochMilliseconds ?? 0) - deadline.epochMilliseconds
+          assert.isBelow(Math.abs(apart), 5_000)
+          assert.deepStrictEqual(second, {})
+        })
+      )
+    })
+
+    describe("against a server that is something else", () => {
+      const tooLong = "<html>".padEnd(excerptLimit * 3, "x")
+      const cases: ReadonlyArray<readonly [name: string, status: number, body: string, disposition: Disposition]> = [
+        ["a 502 with a page of HTML", 502, tooLong, "ambiguous"],
+        ["a bare 503 of a proxy", 503, "", "ambiguous"],
+        ["a bare 429 of a proxy", 429, "slow down", "rejected"],
+        ["a 404 that is not of the contract", 404, "<h1>Not Found</h1>", "rejected"],
+        ["a 500 whose envelope lacks the code", 500, '{"error":{"message":"x","status":500}}', "ambiguous"],
+        ["a 418 with an envelope", 418, enveloped(418), "rejected"],
+        ["a 409", 409, enveloped(409), "ambiguous"],
+        ["a 201", 201, wire, "ambiguous"],
+        ["a 204", 204, "", "ambiguous"],
+        ["a 200 with a page of HTML", 200, tooLong, "ambiguous"],
+        ["a 200 cut short", 200, wire.slice(0, 20), "ambiguous"],
+        ["a 200 without redirect_url", 200, JSON.stringify({ id, status: "ACTIVE" }), "ambiguous"],
+        ["a 200 with an id that is none", 200, wire.replace(id, "x"), "ambiguous"]
+      ]
+
+      it.effect.each(cases.map(([name, status, body, disposition]) => ({ name, status, body, disposition })))(
+        "$name is an unexpected response, and $disposition",
+        ({ body, disposition, status }) =>
+          Effect.gen(function* () {
+            const client = yield* against(status, body)
+            const error = yield* Effect.flip(client.refresh(id))
+            if (error._tag !== "UnexpectedResponse") return assert.fail(error._tag)
+            assert.strictEqual(error.status, status)
+            assert.strictEqual(error.disposition, disposition)
+            assert.strictEqual(error.excerpt, body.slice(0, excerptLimit))
+          })
+      )
+
+      it.effect("accepts a status and fields it does not know", () =>
+        Effect.gen(function* () {
+          const client = yield* against(200, JSON.stringify({ id, status: "PAUSED", redirect_url: null, later: {} }))
+          const outcome = yield* client.refresh(id)
+          assert.deepEqual(outcome, { _tag: "NotReady", id, status: "PAUSED" } as never)
+        })
+      )
+
+      it.effect("leaves no excerpt of an account it cannot read", () =>
+        Effect.gen(function* () {
+          const client = yield* against(200, JSON.stringify({ id, state: { val: { access_token: "ya29.secret" } } }))
+          const error = yield* Effect.flip(client.get(id))
+          assert.strictEqual(error._tag, "UnexpectedResponse")
+          assert.notInclude(Inspectable.toStringUnknown(error) + String(Cause.fail(error)), "ya29")
+        })
+      )
+
+      it.effect.each([301, 302, 303, 307, 308])("does not take the key along on a %i", (status) =>
+        Effect.gen(function* () {
+          const elsewhere: Array<IncomingHttpHeaders> = []
+          const other = yield* impostor((request, response) => {
+            elsewhere.push(request.headers)
+            response.end(wire)
+          })
+          const client = yield* against(status, "", { location: `${other}/` })
+          const error = yield* Effect.flip(client.refresh(id))
+          assert.strictEqual(error._tag, "UnexpectedResponse")
+          assert.deepStrictEqual(elsewhere, [])
+        })
+      )
+
+      it.effect("reads no more of an endless answer than it can use", () =>
+        Effect.gen(function* () {
+          let sent = 0
+          const url = yield* impostor((_, response) => {
+            response.writeHead(200)
+            const pump = () => {
+              while (!response.destroyed && response.write("x".repeat(64 * 1024))) sent += 64 * 1024
+              response.once("drain", pump)
+            }
+            pump()
+          })
+          const client = yield* connect(url)
+          const error = yield* Effect.flip(client.refresh(id))
+          if (error._tag !== "UnexpectedResponse") return assert.fail(error._tag)
+          assert.strictEqual(error.excerpt.length, excerptLimit)
+          assert.isBelow(sent, 32 * 1024 * 1024)
+        })
+      )
+
+      it.effect("does not trust the size of a compressed answer", () =>
+        Effect.gen(function* () {
+          const { gzipSync } = yield* Effect.promise(() => import("node:zlib"))
+          const bomb = gzipSync(" ".repeat(8 * 1024 * 1024) + wire)
+          const url = yield* impostor((_, response) =>
+            response.writeHead(200, { "content-encoding": "gzip", "content-length": bomb.length }).end(bomb)
+          )
+          const client = yield* connect(url)
+          assert.strictEqual((yield* Effect.flip(client.refresh(id)))._tag, "UnexpectedResponse")
+        })
+      )
+    })
+
+    describe("against a connection that fails", () => {
+      it.effect("says not-sent when nobody listens", () =>
+        Effect.gen(function* () {
+          const url = yield* Effect.scoped(impostor(() => {}))
+          const error = yield* Effect.flip(Effect.flatMap(connect(url), (client) => client.refresh(id)))
+          if (error._tag !== "TransportError") return assert.fail(error._tag)
+          assert.deepStrictEqual([error.reason, error.disposition], ["connect", "not-sent"])
+        })
+      )
+
+      const dropped: ReadonlyArray<readonly [string, RequestListener]> = [
+        ["before an answer", (request) => void request.socket.destroy()],
+        [
+          "in the middle of an answer",
+          (request, response) => {
+            response.writeHead(200, { "content-length": 1000 })
+            response.write("{", () => request.socket.destroy())
+          }
+        ]
+      ]
+
+      it.effect.each(dropped)("says ambiguous when the connection breaks %s", ([, listener]) =>
+        Effect.gen(function* () {
+          const client = yield* connect(yield* impostor(listener))
+          const error = yield* Effect.flip(client.refresh(id))
+          if (error._tag !== "TransportError") return assert.fail(error._tag)
+          assert.deepStrictEqual([error.reason, error.disposition], ["reset", "ambiguous"])
+        })
+      )
+
+      it.effect("says ambiguous when the deadline passes, and lets go of the connection", () =>
+        Effect.gen(function* () {
+          const closed = yield* Deferred.make<void>()
+          const url = yield* impostor((request) => {
+            request.socket.on("close", () => Deferred.doneUnsafe(closed, Effect.void))
+          })
+          const client = yield* connect(url)
+          const deadline = DateTime.add(yield* DateTime.now, { milliseconds: 80 })
+          const error = yield* Effect.flip(client.refresh(id, { deadline }))
+          if (error._tag !== "DeadlineExceeded") return assert.fail(error._tag)
+          assert.strictEqual(error.disposition, "ambiguous")
+          assert.isAtMost(Duration.toMillis(error.timeout), 80)
+          yield* Deferred.await(closed)
+        })
+      )
+    })
+
+    it.effect("never shows the key, not even when the server does", () =>
+      Effect.gen(function* () {
+        const lines: Array<unknown> = []
+        const logger = Logger.make((entry) =>
+          lines.push(Inspectable.toStringUnknown(entry.message), String(entry.cause))
+        )
+        const echo: RequestListener = (request, response) =>
+          response.writeHead(502).end(`You sent ${JSON.stringify(request.headers)}`)
+        const inEnvelope: RequestListener = (request, response) =>
+          response
+            .writeHead(401)
+            .end(JSON.stringify({ error: { message: `bad ${request.headers["x-api-key"]}`, code: 1, status: 401 } }))
+        for (const listener of [
+          echo,
+          inEnvelope,
+          (request) => void request.socket.destroy()
+        ] satisfies Array<RequestListener>) {
+          const client = yield* connect(yield* impostor(listener))
+          for (const attempt of [client.refresh(id), client.get(id)]) {
+            const error = yield* Effect.flip(attempt as Effect.Effect<never, RefreshError>)
+            yield* Effect.logError("failed", Cause.fail(error)).pipe(Effect.provide(Logger.layer([logger])))
+            lines.push(JSON.stringify(error), Inspectable.toStringUnknown(error), error.stack, String(error.cause))
+          }
+        }
+        assert.isAbove(lines.length, 10)
+        assert.notInclude(lines.join("\n"), apiKey)
+      })
+    )
+  })
+})

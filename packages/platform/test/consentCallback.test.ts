@@ -1,0 +1,81 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ConsentCallback, ConsentCallbackError, consentCallbackPath, ConsentCallbackRoutes } from "@rekindle/platform"
+import { type ConsentResult } from "@rekindle/platform"
+import { Effect, Layer } from "effect"
+import { call, id, serve } from "./support.ts"
+
+const result: ConsentResult = { accountId: id, status: "ACTIVE", redirectUrl: undefined }
+
+/** A server whose consents end as told, and what they were completed from. */
+const consenting = (outcome: Effect.Effect<ConsentResult, ConsentCallbackError>) =>
+  Effect.gen(function* () {
+    const queries: Array<string> = []
+    const complete = (query: URLSearchParams) =>
+      Effect.andThen(
+        Effect.sync(() => queries.push(String(query))),
+        outcome
+      )
+    const url = yield* serve(
+      {},
+      ConsentCallbackRoutes.pipe(Layer.provide(Layer.succeed(ConsentCallback, { complete })))
+    )
+    return { queries, url: url + consentCallbackPath }
+  })
+
+const browser = { headers: { accept: "text/html,*/*", "x-api-key": "" } }
+
+describe("the consent callback", () => {
+  it.live("needs no key and completes from the query the provider sent", () =>
+    Effect.gen(function* () {
+      const { queries, url } = yield* consenting(Effect.succeed(result))
+      const response = yield* call(`${url}?code=c%2F1&state=s`, browser)
+      assert.strictEqual(response.status, 200)
+      assert.match(response.headers.get("content-type") ?? "", /^text\/html/)
+      assert.include(response.text, "Connected")
+      assert.deepStrictEqual(queries, ["code=c%2F1&state=s"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each([
+    ["ACTIVE", "success"],
+    ["FAILED", "failed"]
+  ] as const)("sends the user on, %s as %s, and keeps the code to itself", ([status, said]) =>
+    Effect.gen(function* () {
+      const redirectUrl = "https://app.example/done?tab=2"
+      const { url } = yield* consenting(Effect.succeed({ ...result, status, redirectUrl }))
+      const response = yield* call(`${url}?code=c&state=s`, browser)
+      assert.strictEqual(response.status, 302)
+      assert.strictEqual(response.headers.get("location"), `${redirectUrl}&status=${said}&connected_account_id=${id}`)
+      assert.strictEqual(response.headers.get("cache-control"), "no-store")
+      assert.strictEqual(response.headers.get("referrer-policy"), "no-referrer")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each([
+    ["invalid", 400],
+    ["unavailable", 503]
+  ] as const)("that is %s answers %i: a page to a browser, the envelope to a program", ([reason, status]) =>
+    Effect.gen(function* () {
+      const message = 'This link <b>"was"</b> used'
+      const { url } = yield* consenting(Effect.fail(new ConsentCallbackError({ reason, message })))
+      const page = yield* call(url, browser)
+      assert.strictEqual(page.status, status)
+      assert.include(page.text, "This link &lt;b&gt;&quot;was&quot;&lt;/b&gt; used")
+      const program = yield* call(url)
+      assert.strictEqual(program.status, status)
+      const { error } = JSON.parse(program.text)
+      assert.include(error, { message, status, slug: `consent_${reason}` })
+      assert.strictEqual(error.request_id, program.headers.get("x-request-id"))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each(["HEAD", "POST", "DELETE"])("is not spent by %s", (method) =>
+    Effect.gen(function* () {
+      const { queries, url } = yield* consenting(Effect.succeed(result))
+      const response = yield* call(`${url}?code=c&state=s`, { method })
+      assert.strictEqual(response.status, 405)
+      assert.strictEqual(response.headers.get("allow"), "GET")
+      assert.deepStrictEqual(queries, [])
+    }).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,114 @@
+import { assert, describe, it } from "@effect/vitest"
+import { RekindleApi } from "@rekindle/platform"
+import { OpenApi } from "effect/http-api"
+
+/** The published contract, written down by hand: what the generated document has to say. */
+const contract = {
+  method: "post",
+  parameters: [
+    { in: "path", name: "nanoid", required: true },
+    { in: "query", name: "redirect_url", required: false },
+    { in: "header", name: "idempotency-key", required: false },
+    { in: "header", name: "x-rekindle-timeout-ms", required: false }
+  ],
+  body: { required: false, properties: { redirect_url: "string", validate_credentials: "boolean" }, mandatory: [] },
+  success: {
+    status: "200",
+    mandatory: ["id", "redirect_url", "status"],
+    statuses: ["INITIALIZING", "INITIATED", "ACTIVE", "FAILED", "EXPIRED", "INACTIVE", "REVOKED"]
+  },
+  published: ["400", "401", "403", "404", "500", "501"],
+  beyond: ["429", "503"],
+  envelope: {
+    message: "string",
+    code: "number",
+    slug: "string",
+    status: "number",
+    request_id: "string",
+    suggested_fix: "string",
+    errors: "array"
+  },
+  envelopeMandatory: ["code", "message", "status"]
+}
+
+interface Json {
+  readonly [key: string]: Json
+}
+
+const spec: Json = JSON.parse(JSON.stringify(OpenApi.fromApi(RekindleApi.Api)))
+
+const at = (json: Json | undefined, ...path: ReadonlyArray<string>): Json => {
+  const next = path.reduce<Json | undefined>((node, key) => resolve(node)?.[key], json)
+  const found = resolve(next)
+  if (found === undefined) throw new Error(`nothing at ${path.join(".")}`)
+  return found
+}
+
+/** Follows a `$ref` into the components. */
+const resolve = (node: Json | undefined): Json | undefined => {
+  const ref: unknown = node?.["$ref"]
+  return typeof ref === "string" ? at(spec, ...ref.slice(2).split("/")) : node
+}
+
+const sorted = (json: unknown): ReadonlyArray<string> => (Array.isArray(json) ? json.map(String).toSorted() : [])
+
+const types = (properties: Json) =>
+  Object.fromEntries(Object.keys(properties).map((name): [string, unknown] => [name, at(properties, name)["type"]]))
+
+describe.each(["/api/v3", "/api/v3.1"])("the OpenAPI document under %s", (prefix) => {
+  const path = at(spec, "paths", `${prefix}/connected_accounts/{nanoid}/refresh`)
+  const operation = at(path, contract.method)
+
+  it("serves refresh as POST and nothing else", () => {
+    assert.deepStrictEqual(Object.keys(path), [contract.method])
+  })
+
+  it("takes the key in the x-api-key header", () => {
+    assert.deepEqual(at(operation, "security"), [{ apiKey: [] }] as never)
+    assert.deepEqual(at(spec, "components", "securitySchemes", "apiKey"), {
+      type: "apiKey",
+      name: "x-api-key",
+      in: "header"
+    } as never)
+  })
+
+  it("takes exactly the parameters of the contract", () => {
+    const parameters: ReadonlyArray<Json> = Object.values(at(operation, "parameters"))
+    const shape = parameters.map((parameter) => ({
+      in: parameter["in"],
+      name: parameter["name"],
+      required: parameter["required"]
+    }))
+    assert.sameDeepMembers<unknown>(shape, contract.parameters)
+  })
+
+  it("takes a body that may be absent, with two optional fields", () => {
+    const body = at(operation, "requestBody")
+    const schema = at(body, "content", "application/json", "schema")
+    assert.strictEqual<unknown>(body["required"], contract.body.required)
+    assert.deepStrictEqual(types(at(schema, "properties")), contract.body.properties)
+    assert.deepStrictEqual(sorted(schema["required"]), contract.body.mandatory)
+    assert.notProperty(schema, "additionalProperties")
+  })
+
+  it("answers 200 with three fields that are always there, redirect_url a string or null", () => {
+    const schema = at(operation, "responses", contract.success.status, "content", "application/json", "schema")
+    assert.deepStrictEqual(sorted(schema["required"]), contract.success.mandatory)
+    assert.deepStrictEqual(Object.keys(at(schema, "properties")).toSorted(), contract.success.mandatory)
+    assert.deepEqual(at(schema, "properties", "status", "enum"), contract.success.statuses as never)
+    assert.deepEqual(at(schema, "properties", "redirect_url", "anyOf"), [{ type: "string" }, { type: "null" }] as never)
+  })
+
+  it("answers the failures of the contract and those two of ours, and no other", () => {
+    const statuses = Object.keys(at(operation, "responses"))
+    assert.sameMembers(statuses, [contract.success.status, ...contract.published, ...contract.beyond])
+  })
+
+  it.each([...contract.published, ...contract.beyond])("answers %s with the envelope", (status) => {
+    const response = at(operation, "responses", status)
+    const error = at(response, "content", "application/json", "schema", "properties", "error")
+    assert.deepStrictEqual(types(at(error, "properties")), contract.envelope)
+    assert.deepStrictEqual(sorted(error["required"]), contract.envelopeMandatory)
+    assert.strictEqual("retry-after" in (response["headers"] ?? {}), contract.beyond.includes(status))
+  })
+})

@@ -1,0 +1,492 @@
+import {
+  AccountNotFound,
+  DeadlineExceeded,
+  Forbidden,
+  InvalidRequest,
+  NotReady,
+  RateLimited,
+  Ready,
+  RedirectRequired,
+  type RefreshError,
+  RefreshFailed,
+  type RefreshOptions,
+  RefreshUnsupported,
+  TransportError,
+  Unauthorized,
+  Unavailable,
+  UnexpectedResponse,
+  UnknownStatus
+} from "@rekindle/core"
+import { assert, describe, it } from "@effect/vitest"
+import { RekindleServer } from "@rekindle/platform"
+import { DateTime, Deferred, Duration, Effect, Exit, Fiber, Logger, Scope } from "effect"
+import { HttpRouter, HttpServerResponse } from "effect/http"
+import { request } from "node:http"
+import { account, apiKey, call, id, serve } from "./support.ts"
+
+const refreshPath = `/api/v3/connected_accounts/${id}/refresh`
+const json = { "content-type": "application/json" }
+
+/** Asserts the envelope and the request id of a failure, and gives the envelope's inside. */
+const envelope = ({ headers, status, text }: { status: number; headers: Headers; text: string }) => {
+  const { error, ...rest } = JSON.parse(text)
+  assert.deepStrictEqual(rest, {})
+  assert.strictEqual(headers.get("content-type"), "application/json")
+  assert.strictEqual(error.status, status)
+  assert.isString(error.message)
+  assert.isNumber(error.code)
+  assert.match(error.request_id, /^req_[0-9a-f]{24}$/)
+  assert.strictEqual(headers.get("x-request-id"), error.request_id)
+  return error
+}
+
+interface Case {
+  readonly name: string
+  readonly path?: string
+  readonly init?: RequestInit
+  readonly status: number
+  readonly slug: string
+  readonly headers?: Record<string, string>
+}
+
+const failures: ReadonlyArray<Case> = [
+  { name: "an unknown route", path: "/nowhere", status: 404, slug: "route_not_found" },
+  { name: "an unknown route of the API", path: "/api/v3/nowhere", status: 404, slug: "route_not_found" },
+  { name: "an unknown version", path: `/api/v4/connected_accounts/${id}`, status: 404, slug: "route_not_found" },
+  {
+    name: "a wrong method",
+    init: { method: "DELETE" },
+    status: 405,
+    slug: "method_not_allowed",
+    headers: { allow: "POST" }
+  },
+  {
+    name: "a wrong method on an account",
+    path: `/api/v3.1/connected_accounts/${id}`,
+    init: { method: "PUT" },
+    status: 405,
+    slug: "method_not_allowed",
+    headers: { allow: "GET, HEAD" }
+  },
+  {
+    name: "a wrong method on the OpenAPI document",
+    path: "/openapi.json",
+    status: 405,
+    slug: "method_not_allowed",
+    headers: { allow: "GET, HEAD" }
+  },
+  { name: "a malformed id", path: "/api/v3/connected_accounts/nope/refresh", status: 400, slug: "invalid_id" },
+  {
+    name: "a malformed escape in the id",
+    path: "/api/v3/connected_accounts/%zz/refresh",
+    status: 400,
+    slug: "invalid_id"
+  },
+  {
+    name: "an id that climbs",
+    path: "/api/v3/connected_accounts/..%2f..%2fetc/refresh",
+    status: 400,
+    slug: "invalid_id"
+  },
+  {
+    name: "an id longer than the router reads",
+    path: `/api/v3/connected_accounts/con_${"a".repeat(400)}/refresh`,
+    status: 400,
+    slug: "invalid_id"
+  },
+  { name: "malformed JSON", init: { headers: json, body: "{" }, status: 400, slug: "invalid_body" },
+  { name: "a body that is an array", init: { headers: json, body: "[]" }, status: 400, slug: "invalid_body" },
+  {
+    name: "a body field of the wrong type",
+    init: { headers: json, body: JSON.stringify({ validate_credentials: "yes" }) },
+    status: 400,
+    slug: "invalid_body"
+  },
+  {
+    name: "a redirect to a script",
+    init: { headers: json, body: JSON.stringify({ redirect_url: "javascript:alert(1)" }) },
+    status: 400,
+    slug: "invalid_body"
+  },
+  { name: "a relative redirect", path: `${refreshPath}?redirect_url=/here`, status: 400, slug: "invalid_query" },
+  {
+    name: "two values for a query field",
+    path: `${refreshPath}?redirect_url=https://a.example&redirect_url=https://b.example`,
+    status: 400,
+    slug: "invalid_query"
+  },
+  {
+    name: "query and body that disagree",
+    path: `${refreshPath}?redirect_url=https://a.example`,
+    init: { headers: json, body: JSON.stringify({ redirect_url: "https://b.example" }) },
+    status: 400,
+    slug: "conflicting_fields"
+  },
+  {
+    name: "a negative timeout",
+    init: { headers: { "x-rekindle-timeout-ms": "-1" } },
+    status: 400,
+    slug: "invalid_headers"
+  },
+  {
+    name: "a timeout in words",
+    init: { headers: { "x-rekindle-timeout-ms": "soon" } },
+    status: 400,
+    slug: "invalid_headers"
+  },
+  {
+    name: "an idempotency key with a space",
+    init: { headers: { "idempotency-key": "a b" } },
+    status: 400,
+    slug: "invalid_headers"
+  },
+  {
+    name: "another content type",
+    init: { headers: { "content-type": "text/plain" }, body: "{}" },
+    status: 415,
+    slug: "unsupported_media_type"
+  },
+  {
+    name: "a body that is too large",
+    init: { headers: json, body: JSON.stringify({ junk: "x".repeat(65 * 1024) }) },
+    status: 413,
+    slug: "body_too_large"
+  },
+  { name: "a missing key", init: { headers: { "x-api-key": "" } }, status: 401, slug: "missing_api_key" },
+  { name: "an unknown key", init: { headers: { "x-api-key": "guess" } }, status: 401, slug: "unknown_api_key" }
+]
+
+describe("every failure answers the envelope with a request id", () => {
+  it.live.each(failures)("$name", ({ headers = {}, init, path = refreshPath, slug, status }) =>
+    Effect.gen(function* () {
+      const url = yield* serve()
+      const response = yield* call(url + path, { method: "POST", ...init })
+      assert.strictEqual(response.status, status, response.text)
+      assert.strictEqual(envelope(response).slug, slug)
+      for (const [name, value] of Object.entries(headers)) assert.strictEqual(response.headers.get(name), value)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a body that is too large, sent in chunks of unknown number", () =>
+    Effect.gen(function* () {
+      const url = yield* serve()
+      const response = yield* Effect.promise(
+        () =>
+          new Promise<{ status: number; headers: Headers; text: string }>((resolve, reject) => {
+            const upload = request(url + refreshPath, { method: "POST", headers: { "x-api-key": apiKey, ...json } })
+            upload.on("error", reject)
+            upload.on("response", (response) => {
+              let text = ""
+              response.on("data", (chunk) => (text += chunk))
+              response.on("end", () =>
+                resolve({
+                  status: response.statusCode ?? 0,
+                  headers: new Headers(response.headers as Record<string, string>),
+                  text
+                })
+              )
+            })
+            for (let i = 0; i < 10; i++) upload.write("x".repeat(10 * 1024))
+            upload.end()
+          })
+      )
+      assert.strictEqual(response.status, 413)
+      assert.strictEqual(envelope(response).slug, "body_too_large")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a defect, whose cause stays in our log", () =>
+    Effect.gen(function* () {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ cause, message }) => logged.push(message, String(cause)))
+      const url = yield* serve({ refresh: () => Effect.die(new Error("password=hunter2")) }).pipe(
+        Effect.provide(Logger.layer([logger]))
+      )
+      const response = yield* call(url + refreshPath, { method: "POST" })
+      assert.strictEqual(response.status, 500)
+      assert.strictEqual(envelope(response).slug, "internal_error")
+      assert.notInclude(response.text, "hunter2")
+      assert.include(logged.join(), "hunter2")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("an encoding failure of our own is a defect and not the caller's fault", () =>
+    Effect.gen(function* () {
+      const url = yield* serve({ get: () => Effect.succeed({ ...account, userId: 1 as never }) })
+      const response = yield* call(`${url}/api/v3/connected_accounts/${id}`)
+      assert.strictEqual(response.status, 500)
+      assert.strictEqual(envelope(response).slug, "internal_error")
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
+  )
+
+  it.live("takes over the caller's request id if it is well formed", () =>
+    Effect.gen(function* () {
+      const url = yield* serve()
+      const own = yield* call(url + refreshPath, { method: "GET", headers: { "x-request-id": "trace-1.2:3" } })
+      assert.strictEqual(JSON.parse(own.text).error.request_id, "trace-1.2:3")
+      assert.strictEqual(own.headers.get("x-request-id"), "trace-1.2:3")
+      const forged = yield* call(url + refreshPath, { method: "GET", headers: { "x-request-id": "a b" } })
+      envelope(forged)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("leaves the pages of other routes alone", () =>
+    Effect.gen(function* () {
+      const page = HttpServerResponse.text("<h1>gone</h1>", { status: 410, contentType: "text/html" })
+      const url = yield* serve({}, HttpRouter.add("GET", "/old", page))
+      const response = yield* call(`${url}/old`)
+      assert.strictEqual(response.status, 410)
+      assert.strictEqual(response.text, "<h1>gone</h1>")
+      assert.isNotNull(response.headers.get("x-request-id"))
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a success", () => {
+  const cases = [
+    [Ready.make({ id }), { id, status: "ACTIVE", redirect_url: null }],
+    [
+      RedirectRequired.make({ id, redirectUrl: "https://idp.example/consent", status: "ACTIVE" }),
+      { id, status: "ACTIVE", redirect_url: "https://idp.example/consent" }
+    ],
+    [NotReady.make({ id, status: "EXPIRED" }), { id, status: "EXPIRED", redirect_url: null }],
+    [NotReady.make({ id, status: UnknownStatus.make("PAUSED") }), { id, status: "PAUSED", redirect_url: null }]
+  ] as const
+
+  it.live.each(cases)("writes the three fields of %o", ([outcome, wire]) =>
+    Effect.gen(function* () {
+      const url = yield* serve({ refresh: () => Effect.succeed(outcome) })
+      for (const prefix of ["v3", "v3.1"]) {
+        const response = yield* call(`${url}/api/${prefix}/connected_accounts/${id}/refresh`, { method: "POST" })
+        assert.strictEqual(response.status, 200)
+        assert.deepStrictEqual(JSON.parse(response.text), wire)
+        assert.isNotNull(response.headers.get("x-request-id"))
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("shows an account in the names of the contract", () =>
+    Effect.gen(function* () {
+      const url = yield* serve()
+      const response = yield* call(`${url}/api/v3/connected_accounts/${id}`)
+      assert.strictEqual(response.status, 200)
+      assert.hasAllKeys(JSON.parse(response.text), [
+        "id",
+        "status",
+        "status_reason",
+        "toolkit",
+        "auth_config",
+        "user_id",
+        "is_disabled",
+        "created_at",
+        "updated_at",
+        "state"
+      ])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("serves the OpenAPI document", () =>
+    Effect.gen(function* () {
+      const url = yield* serve()
+      const response = yield* call(`${url}/openapi.json`, { headers: { "x-api-key": "" } })
+      assert.strictEqual(response.status, 200)
+      assert.hasAnyKeys(JSON.parse(response.text).paths, ["/api/v3.1/connected_accounts/{nanoid}/refresh"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("serves the docs page with nothing to fetch from elsewhere", () =>
+    Effect.gen(function* () {
+      const url = yield* serve({}, RekindleServer.docs)
+      const response = yield* call(`${url}/docs`, { headers: { "x-api-key": "" } })
+      assert.strictEqual(response.status, 200)
+      assert.match(response.headers.get("content-type") ?? "", /^text\/html/)
+      assert.include(response.text, "Rekindle")
+      assert.notMatch(response.text, /<(?:script|link)[^>]+(?:src|href)=["']?(?:https?:)?\/\//)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("the request's fields", () => {
+  /** What `refresh` is asked for by a request. */
+  const asked = (init: RequestInit, query = "") =>
+    Effect.gen(function* () {
+      const seen: Array<RefreshOptions | undefined> = []
+      const url = yield* serve({
+        refresh: (id, options) => Effect.sync(() => (seen.push(options), Ready.make({ id })))
+      })
+      const response = yield* call(url + refreshPath + query, { method: "POST", ...init })
+      assert.strictEqual(response.status, 200, response.text)
+      return seen[0]
+    }).pipe(Effect.scoped)
+
+  it.live.each([
+    {},
+    { headers: json },
+    { headers: json, body: "{}" },
+    { headers: json, body: "null" },
+    { headers: json, body: '{"later":1}' }
+  ])("may all be absent: %o", (init) => Effect.map(asked(init), (options) => assert.deepStrictEqual(options, {})))
+
+  it.live("come from body, query and headers", () =>
+    Effect.gen(function* () {
+      const redirectUrl = "https://app.example/done"
+      const body = JSON.stringify({ redirect_url: redirectUrl, validate_credentials: true })
+      const query = `?redirect_url=${encodeURIComponent(redirectUrl)}`
+      assert.deepStrictEqual(yield* asked({ headers: { ...json, "idempotency-key": "k1" }, body }, query), {
+        redirectUrl,
+        validateCredentials: true,
+        idempotencyKey: "k1"
+      })
+      assert.deepStrictEqual(yield* asked({}, query), { redirectUrl })
+    })
+  )
+
+  it.live("give a deadline relative to the server's clock", () =>
+    Effect.gen(function* () {
+      const before = yield* DateTime.now
+      const options = yield* asked({ headers: { "x-rekindle-timeout-ms": "60000" } })
+      const after = yield* DateTime.now
+      const deadline = options?.deadline
+      if (deadline === undefined) return assert.fail("no deadline")
+      assert.isTrue(
+        DateTime.between(deadline, {
+          minimum: DateTime.add(before, { minutes: 1 }),
+          maximum: DateTime.add(after, { minutes: 1 })
+        })
+      )
+    })
+  )
+})
+
+describe("a caller that leaves", () => {
+  /** A refresh that goes on until it is told to stop, and says whether it was let finish. */
+  const slow = Effect.gen(function* () {
+    const started = yield* Deferred.make<void>()
+    const proceed = yield* Deferred.make<void>()
+    const ended = yield* Deferred.make<"finished" | "interrupted">()
+    const url = yield* serve({
+      refresh: (id) =>
+        Deferred.succeed(started, undefined).pipe(
+          Effect.andThen(Deferred.await(proceed)),
+          Effect.andThen(Deferred.succeed(ended, "finished")),
+          Effect.onInterrupt(() => Deferred.succeed(ended, "interrupted")),
+          Effect.as(Ready.make({ id }))
+        )
+    })
+    return { ended, proceed, started, url }
+  })
+
+  it.live("by hanging up does not interrupt the refresh", () =>
+    Effect.gen(function* () {
+      const { ended, proceed, started, url } = yield* slow
+      const controller = new AbortController()
+      const init = { method: "POST", headers: { "x-api-key": apiKey }, signal: controller.signal }
+      const gone = yield* Effect.forkChild(Effect.exit(Effect.tryPromise(() => fetch(url + refreshPath, init))))
+      yield* Deferred.await(started)
+      controller.abort()
+      yield* Fiber.join(gone)
+      // The server learns of it on its own connection; a whole request behind it on another gives it the time.
+      yield* call(url + refreshPath, { method: "GET" })
+      yield* Deferred.succeed(proceed, undefined)
+      assert.strictEqual(yield* Deferred.await(ended), "finished")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("by its deadline is told 500, never that nothing was done, and the refresh goes on", () =>
+    Effect.gen(function* () {
+      const { ended, proceed, url } = yield* slow
+      const response = yield* call(url + refreshPath, { method: "POST", headers: { "x-rekindle-timeout-ms": "30" } })
+      assert.strictEqual(response.status, 500)
+      assert.strictEqual(envelope(response).slug, "deadline_exceeded")
+      yield* Deferred.succeed(proceed, undefined)
+      assert.strictEqual(yield* Deferred.await(ended), "finished")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("before it arrived is told that nothing was done", () =>
+    Effect.gen(function* () {
+      const url = yield* serve({ refresh: () => Effect.die("must not be asked") })
+      const response = yield* call(url + refreshPath, { method: "POST", headers: { "x-rekindle-timeout-ms": "0" } })
+      assert.strictEqual(response.status, 503)
+      assert.strictEqual(envelope(response).slug, "deadline_exceeded")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a server that shuts down", () => {
+  it.live("tells the caller of a refresh in flight that its end is unknown", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const started = yield* Deferred.make<void>()
+      const url = yield* serve({
+        refresh: () => Effect.andThen(Deferred.succeed(started, undefined), Effect.never)
+      }).pipe(Scope.provide(scope))
+      const waiting = yield* Effect.forkChild(call(url + refreshPath, { method: "POST" }))
+      yield* Deferred.await(started)
+      yield* Scope.close(scope, Exit.void)
+      const response = yield* Fiber.join(waiting)
+      assert.strictEqual(response.status, 500)
+      assert.strictEqual(envelope(response).slug, "interrupted")
+    })
+  )
+})
+
+describe("a failure of the provider", () => {
+  const transport = (disposition: "not-sent" | "ambiguous", wait: { readonly retryAfter?: Duration.Duration } = {}) =>
+    new TransportError({ message: "connect 10.0.0.3", reason: "connect", disposition, ...wait })
+  const deadline = (disposition: "not-sent" | "ambiguous") =>
+    new DeadlineExceeded({ message: "late", timeout: Duration.seconds(1), disposition })
+  const unexpected = (status: number) => new UnexpectedResponse({ message: "odd", status, excerpt: "<html>10.0.0.3" })
+
+  const message = "as it was said"
+  const cases: ReadonlyArray<readonly [RefreshError, status: number, slug: string | undefined, retryAfter?: string]> = [
+    [new InvalidRequest({ message, slug: "account_inactive" }), 400, "account_inactive"],
+    [new Unauthorized({ message }), 401, undefined],
+    [new Forbidden({ message }), 403, undefined],
+    [new AccountNotFound({ message }), 404, undefined],
+    [new RateLimited({ message, retryAfter: Duration.millis(1_001) }), 429, undefined, "2"],
+    [new RefreshFailed({ message, errors: ["invalid_client"] }), 500, undefined],
+    [new RefreshUnsupported({ message }), 501, undefined],
+    [new Unavailable({ message, retryAfter: Duration.infinity }), 503, undefined, String(Number.MAX_SAFE_INTEGER)],
+    [new Unavailable({ message }), 503, undefined],
+    [transport("not-sent"), 503, "upstream_unavailable"],
+    [transport("not-sent", { retryAfter: Duration.seconds(7) }), 503, "upstream_unavailable", "7"],
+    [transport("ambiguous"), 500, "upstream_ambiguous"],
+    [deadline("not-sent"), 503, "upstream_unavailable"],
+    [deadline("ambiguous"), 500, "upstream_ambiguous"],
+    [unexpected(418), 503, "upstream_unavailable"],
+    [unexpected(502), 500, "upstream_ambiguous"]
+  ]
+
+  it.live.each(
+    cases.map(([error, status, slug, retryAfter]) => ({
+      error,
+      status,
+      slug,
+      retryAfter,
+      name: `${error._tag} (${error.disposition})`
+    }))
+  )("$name is answered with $status", ({ error, retryAfter, slug, status }) =>
+    Effect.gen(function* () {
+      const url = yield* serve({ refresh: () => Effect.fail(error) })
+      const response = yield* call(url + refreshPath, { method: "POST" })
+      assert.strictEqual(response.status, status)
+      assert.strictEqual(envelope(response).slug, slug)
+      assert.strictEqual(response.headers.get("retry-after"), retryAfter ?? null)
+      assert.notInclude(response.text, "10.0.0.3")
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
+  )
+
+  it.live("of a read is 503, save for an answer nobody understands", () =>
+    Effect.gen(function* () {
+      const answers: Array<number> = []
+      for (const error of [transport("ambiguous"), deadline("ambiguous"), unexpected(418), unexpected(502)]) {
+        const url = yield* serve({ get: () => Effect.fail(error) })
+        const response = yield* call(`${url}/api/v3/connected_accounts/${id}`)
+        envelope(response)
+        answers.push(response.status)
+      }
+      assert.deepStrictEqual(answers, [503, 503, 500, 500])
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
+  )
+})

@@ -1,0 +1,88 @@
+/**
+ * A real server on a free loopback port, over whatever `ConnectedAccounts` a test has in mind.
+ *
+ * @module
+ */
+import { ConnectedAccount, ConnectedAccountId, ConnectedAccounts, Ready } from "@rekindle/core"
+import { ApiKeys, RekindleServer } from "@rekindle/platform"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { Effect, Layer, Redacted, Schema } from "effect"
+import { HttpRouter, HttpServer } from "effect/http"
+import { createServer, type RequestListener } from "node:http"
+import type { AddressInfo } from "node:net"
+
+export type Accounts = ConnectedAccounts["Service"]
+
+export const apiKey = "rk_test_0123456789"
+
+export const id = ConnectedAccountId.make("con_1a2b3c4d5e6f")
+
+export const account = Schema.decodeUnknownSync(ConnectedAccount)({
+  id,
+  status: "ACTIVE",
+  status_reason: null,
+  toolkit: { slug: "gmail" },
+  auth_config: { id: "ac_1" },
+  user_id: "user_1",
+  is_disabled: false,
+  created_at: "2026-10-01T00:00:00.000Z",
+  updated_at: "2026-10-02T00:00:00.000Z",
+  state: { authScheme: "OAUTH2", val: { access_token: "ya29…" } }
+})
+
+/** Accounts that are always fine, save for what a test says. */
+export const accountsWith = (accounts: Partial<Accounts> = {}): Accounts => ({
+  refresh: (id) => Effect.succeed(Ready.make({ id })),
+  get: () => Effect.succeed(account),
+  ...accounts
+})
+
+/** Serves `accounts` within the scope and gives the base URL. */
+export const serve = (
+  accounts: Partial<Accounts> = {},
+  extra: Layer.Layer<never, never, HttpRouter.HttpRouter> = Layer.empty
+) =>
+  Effect.gen(function* () {
+    const routes = Layer.merge(RekindleServer.routes, extra).pipe(
+      Layer.provide([
+        Layer.succeed(ConnectedAccounts, accountsWith(accounts)),
+        ApiKeys.layerStatic([Redacted.make("rk_other"), Redacted.make(apiKey)], { projectId: "project_1" })
+      ])
+    )
+    const context = yield* Layer.build(
+      HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
+        Layer.provideMerge(
+          NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0, gracefulShutdownTimeout: "100 millis" })
+        )
+      )
+    )
+    return HttpServer.formatAddress((yield* HttpServer.HttpServer.pipe(Effect.provideContext(context))).address)
+  })
+
+/** A server that is none of ours: answers whatever a test wants a client to meet. */
+export const impostor = (listener: RequestListener) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.callback<ReturnType<typeof createServer>>((resume) => {
+        const server = createServer(listener)
+        server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+      }),
+      (server) =>
+        Effect.callback<void>((resume) => {
+          server.closeAllConnections()
+          server.close(() => resume(Effect.void))
+        })
+    ),
+    (server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  )
+
+/** One raw request, as any HTTP client would send it. */
+export const call = (url: string, init: RequestInit = {}) =>
+  Effect.promise(async () => {
+    const response = await fetch(url, {
+      redirect: "manual",
+      ...init,
+      headers: { "x-api-key": apiKey, ...init.headers }
+    })
+    return { status: response.status, headers: response.headers, text: await response.text() }
+  })
