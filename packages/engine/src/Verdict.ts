@@ -104,7 +104,7 @@ const decideAnswer = (
   const body = parseBody(answer.body, answer.contentType)
   const succeeded = status >= 200 && status < 300
   const stated = errorCode(body, succeeded)
-  const code = stated ?? `http_${status}`
+  const code = stated?.replace(/[^\w.:-]+/g, "_") ?? `http_${status}`
 
   // Tokens first: an answer that carries usable ones has rotated the grant, whatever else is wrong with it.
   if (body !== undefined && succeeded) {
@@ -133,7 +133,7 @@ const decideAnswer = (
     // A 2xx without tokens and without an error, or a redirect: a truncated or foreign answer. The grant may be spent.
     return { _tag: "Ambiguous", reason: succeeded ? "answer without tokens" : code }
   }
-  const known = code.toLowerCase()
+  const known = stated?.toLowerCase() ?? ""
   if (appFaults.has(known)) return { _tag: "AppFault", code }
   if (transientCodes.has(known)) return later
   if (breakdownCodes.has(known)) return { _tag: "Ambiguous", reason: code }
@@ -151,8 +151,9 @@ const codePathsOfFailure = [...codePaths, "code", "status"]
  * What a code looks like and a token does not: a few words such as `invalid_grant`, `BAD_REFRESH_TOKEN` or `OAuthException`, perhaps with
  * a number at the end. Digits among letters, long runs and random case are what secrets are made of.
  */
-const codeShape =
-  /^(?:[a-z]{1,20}|[A-Z]{1,20}|[a-z]{0,20}(?:[A-Z]{1,2}[a-z]{2,20}){1,5})(?:[ _.:/-]{1,2}(?:[a-z]{1,20}|[A-Z]{1,20}|[a-z]{0,20}(?:[A-Z]{1,2}[a-z]{2,20}){1,5})){0,7}(?:[ _.:-]?\d{1,8})?$/
+const codeShape = ((word: string) => new RegExp(`^${word}(?:[ _.:/-]{1,2}${word}){0,7}(?:[ _.:-]?\\d{1,8})?$`))(
+  "(?:[a-z]{1,20}|[A-Z]{1,20}|[a-z]{0,20}(?:[A-Z]{1,2}[a-z]{2,20}){1,5})"
+)
 
 /**
  * The provider's own code for a failure, if the body states one. It is shown to people and stored, and a body is nobody's to trust:
@@ -164,7 +165,7 @@ const errorCode = (body: Readonly<Record<string, unknown>> | undefined, succeede
     .map((path) => at(body, path))
     .filter((value): value is string => Predicate.isString(value) && value !== "")
   const code = stated.find((value) => value.length <= 64 && codeShape.test(value))
-  if (code !== undefined) return code.replace(/[^\w.:-]+/g, "_")
+  if (code !== undefined) return code
   if (stated.length > 0) return "unrecognized_error"
   return body["ok"] === false || body["success"] === false ? "refused" : undefined
 }

@@ -1,0 +1,248 @@
+import { assert, describe, it } from "@effect/vitest"
+import {
+  inService,
+  isUsable,
+  type StatusEvent,
+  StatusReason,
+  transition,
+  visibleStatus
+} from "@rekindle/engine/Account"
+import { KnownStatus } from "@rekindle/core"
+import { Sealed } from "@rekindle/engine/CredentialVault"
+import { Schema } from "effect"
+
+type State = Parameters<typeof transition>[0]
+type Status = State["status"]
+
+const statuses = KnownStatus.literals
+const reasons = [null, ...StatusReason.literals]
+
+const events = [
+  { _tag: "Renewed" },
+  { _tag: "CredentialDead", reason: "grant_dead" },
+  { _tag: "CredentialDead", reason: "rotation_response_lost" },
+  { _tag: "CredentialDead", reason: "credential_rejected" },
+  { _tag: "ConsentStarted" },
+  { _tag: "ConsentCompleted" },
+  { _tag: "ConsentRefused", reason: "consent_denied" },
+  { _tag: "ConsentRefused", reason: "consent_failed" },
+  { _tag: "ConsentLapsed" },
+  { _tag: "Disabled" },
+  { _tag: "Enabled" },
+  { _tag: "Revoked" }
+] as const satisfies ReadonlyArray<StatusEvent>
+
+describe("the status machine", () => {
+  // Rows: events; columns: the status before. "." stays. After the slash: what is announced.
+  const order = ["INITIALIZING", "INITIATED", "ACTIVE", "FAILED", "EXPIRED", "INACTIVE", "REVOKED"] as const
+  const on = "ACTIVE/renewed"
+  const consented = "ACTIVE/consent_completed"
+  const table: Record<StatusEvent["_tag"], readonly [string, string, string, string, string, string, string]> = {
+    Renewed: [on, on, on, on, "ACTIVE/renewed recovered", "./renewed", "./renewed"],
+    CredentialDead: [".", ".", "EXPIRED/expired", ".", ".", ".", "."],
+    ConsentStarted: [
+      "INITIATED/consent_started",
+      "./consent_started",
+      "./consent_started",
+      "INITIATED/consent_started",
+      "./consent_started",
+      ".",
+      "."
+    ],
+    ConsentCompleted: [consented, consented, consented, consented, "ACTIVE/consent_completed recovered", ".", "."],
+    ConsentRefused: ["FAILED", "FAILED", ".", ".", ".", ".", "."],
+    ConsentLapsed: [".", "EXPIRED/expired", ".", ".", ".", ".", "."],
+    Disabled: [".", ".", "INACTIVE", ".", ".", ".", "."],
+    Enabled: [".", ".", ".", ".", ".", "ACTIVE", "."],
+    Revoked: ["REVOKED", "REVOKED", "REVOKED", "REVOKED", "REVOKED", "REVOKED", "."]
+  }
+  const expectedReason = (to: Status, event: StatusEvent): StatusReason | null => {
+    if ("reason" in event) return event.reason
+    return to === "EXPIRED" ? "consent_lapsed" : to === "INACTIVE" ? "disabled" : to === "REVOKED" ? "revoked" : null
+  }
+
+  const cells = events.flatMap((event) =>
+    order.map(
+      (status, column) =>
+        [
+          status,
+          "reason" in event ? `${event._tag} ${event.reason}` : event._tag,
+          event,
+          table[event._tag][column] ?? ""
+        ] as const
+    )
+  )
+
+  it.each(cells)("%s on %s", (status, _, event, cell) => {
+    const [to = "", announced = ""] = cell.split("/")
+    const from: State = { status, statusReason: "consent_denied" }
+    const next = transition(from, event)
+    assert.strictEqual(next.status, to === "." ? status : to)
+    assert.strictEqual(next.announce.join(" "), announced)
+    assert.strictEqual(next.statusReason, to === "." ? "consent_denied" : expectedReason(next.status, event))
+  })
+
+  it("covers every status there is", () => {
+    assert.sameMembers([...order], [...statuses])
+  })
+})
+
+const state = { reason: Schema.Literals(StatusReason.literals), status: KnownStatus }
+const history = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: events.length - 1 })))
+
+const replay = (
+  from: State,
+  indices: ReadonlyArray<number>,
+  check: (before: State, event: StatusEvent, after: ReturnType<typeof transition>) => void
+) => {
+  let current = from
+  for (const index of indices) {
+    const event = events[index]
+    if (event === undefined) continue
+    const after = transition(current, event)
+    check(current, event, after)
+    current = after
+  }
+}
+
+describe("over any history, the status machine", () => {
+  it.prop(
+    "never demotes an active account but for a dead credential or by hand",
+    { ...state, history },
+    ({ history, reason, status }) => {
+      replay({ status, statusReason: reason }, history, (before, event, after) => {
+        if (before.status !== "ACTIVE" || after.status === "ACTIVE") return
+        assert.include(["CredentialDead", "Disabled", "Revoked"], event._tag)
+      })
+    }
+  )
+
+  it.prop(
+    "lets nothing but a hand move an account out of INACTIVE, and nothing out of REVOKED",
+    { ...state, history },
+    ({ history, reason, status }) => {
+      replay({ status, statusReason: reason }, history, (before, event, after) => {
+        if (before.status === "REVOKED") assert.strictEqual(after.status, "REVOKED")
+        if (before.status === "INACTIVE" && after.status !== "INACTIVE")
+          assert.include(["Enabled", "Revoked"], event._tag)
+      })
+    }
+  )
+
+  it.prop("reaches ACTIVE only with a credential or by hand", { ...state, history }, ({ history, reason, status }) => {
+    replay({ status, statusReason: reason }, history, (before, event, after) => {
+      if (before.status === "ACTIVE" || after.status !== "ACTIVE") return
+      assert.include(["Renewed", "ConsentCompleted", "Enabled"], event._tag)
+    })
+  })
+
+  it.prop(
+    "announces nothing when nothing happened, and recoveries and expiries exactly where they are",
+    { ...state, history },
+    ({ history, reason, status }) => {
+      replay({ status, statusReason: reason }, history, (before, event, after) => {
+        const moved = before.status !== after.status
+        const happening =
+          event._tag === "Renewed" || event._tag === "ConsentStarted" || event._tag === "ConsentCompleted"
+        if (!moved && !happening) assert.deepStrictEqual(after.announce, [])
+        assert.strictEqual(after.announce.includes("expired"), moved && after.status === "EXPIRED")
+        assert.strictEqual(
+          after.announce.includes("recovered"),
+          moved && before.status === "EXPIRED" && after.status === "ACTIVE"
+        )
+        assert.strictEqual(after.announce.includes("renewed"), event._tag === "Renewed")
+      })
+    }
+  )
+
+  it.prop(
+    "keeps an active account free of reasons, and gives one to every status that needs explaining",
+    { history },
+    ({ history }) => {
+      replay({ status: "INITIALIZING", statusReason: null }, history, (_, __, after) => {
+        const explained = ["FAILED", "EXPIRED", "INACTIVE", "REVOKED"].includes(after.status)
+        assert.strictEqual(after.statusReason !== null, explained)
+      })
+    }
+  )
+
+  it.prop(
+    "makes nothing of an event that comes twice",
+    { ...state, index: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: events.length - 1 })) },
+    ({ index, reason, status }) => {
+      const event = events[index] ?? { _tag: "Renewed" as const }
+      const once = transition({ status, statusReason: reason }, event)
+      const twice = transition(once, event)
+      assert.deepStrictEqual([twice.status, twice.statusReason], [once.status, once.statusReason])
+    }
+  )
+})
+
+describe("the visible status", () => {
+  const now = 1_000
+  const seen = (status: Status, consentUntil: number | null, statusReason: StatusReason | null = null) => {
+    const visible = visibleStatus({ status, statusReason, consentUntil }, now)
+    return `${visible.status} ${visible.statusReason}`
+  }
+
+  it("of an account that is not active is INITIATED while a consent is pending", () => {
+    assert.strictEqual(seen("INITIALIZING", now + 1), "INITIATED null")
+    assert.strictEqual(seen("INITIATED", now + 1), "INITIATED null")
+    assert.strictEqual(seen("FAILED", now + 1, "consent_denied"), "INITIATED null")
+    assert.strictEqual(seen("EXPIRED", now + 1, "grant_dead"), "INITIATED null")
+  })
+
+  it("of an active account, or one switched off or revoked, is its own", () => {
+    for (const consentUntil of [null, now - 1, now, now + 1]) {
+      assert.strictEqual(seen("ACTIVE", consentUntil), "ACTIVE null")
+      assert.strictEqual(seen("INACTIVE", consentUntil, "disabled"), "INACTIVE disabled")
+      assert.strictEqual(seen("REVOKED", consentUntil, "revoked"), "REVOKED revoked")
+    }
+  })
+
+  it("of a link that ran out is what was true before it, or EXPIRED if nothing was", () => {
+    for (const consentUntil of [null, now - 1, now]) {
+      assert.strictEqual(seen("INITIATED", consentUntil), "EXPIRED consent_lapsed")
+      assert.strictEqual(seen("EXPIRED", consentUntil, "grant_dead"), "EXPIRED grant_dead")
+      assert.strictEqual(seen("FAILED", consentUntil, "consent_denied"), "FAILED consent_denied")
+      assert.strictEqual(seen("INITIALIZING", consentUntil), "INITIALIZING null")
+    }
+  })
+
+  it("agrees with the status machine about a lapsed link", () => {
+    for (const status of statuses) {
+      for (const statusReason of reasons) {
+        const lapsed = transition({ status, statusReason }, { _tag: "ConsentLapsed" })
+        assert.deepStrictEqual(visibleStatus({ status, statusReason, consentUntil: now }, now), {
+          status: lapsed.status,
+          statusReason: lapsed.statusReason
+        })
+      }
+    }
+  })
+})
+
+describe("a credential", () => {
+  const credential = Sealed.make("sealed")
+
+  it("is in service only while the account is active", () => {
+    assert.deepStrictEqual(
+      statuses.filter((status) => inService({ status })),
+      ["ACTIVE"]
+    )
+  })
+
+  it("is usable until it expires", () => {
+    const account = { status: "ACTIVE", credential } as const
+    assert.isTrue(isUsable({ ...account, expiresAt: null }, 10))
+    assert.isTrue(isUsable({ ...account, expiresAt: 11 }, 10))
+    assert.isFalse(isUsable({ ...account, expiresAt: 10 }, 10))
+    assert.isTrue(isUsable({ ...account, expiresAt: 16 }, 10, 5))
+    assert.isFalse(isUsable({ ...account, expiresAt: 15 }, 10, 5))
+  })
+
+  it("is not usable when there is none, or the account is not active", () => {
+    assert.isFalse(isUsable({ status: "ACTIVE", credential: null, expiresAt: null }, 0))
+    assert.isFalse(isUsable({ status: "EXPIRED", credential, expiresAt: null }, 0))
+  })
+})
