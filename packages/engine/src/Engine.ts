@@ -20,7 +20,11 @@ import { Escrow, type EscrowError } from "./Escrow.ts"
 import { type CoordinatorOptions, RefreshCoordinator } from "./RefreshCoordinator.ts"
 import * as SqlAccountStore from "./sql/SqlAccountStore.ts"
 import * as SqliteClient from "./sql/SqliteClient.ts"
+import * as BasicWithJwt from "./strategies/BasicWithJwt.ts"
+import * as GoogleServiceAccount from "./strategies/GoogleServiceAccount.ts"
+import * as OAuth1 from "./strategies/OAuth1.ts"
 import * as OAuth2 from "./strategies/OAuth2.ts"
+import * as S2SOAuth2 from "./strategies/S2SOAuth2.ts"
 import * as StaticCredential from "./strategies/StaticCredential.ts"
 import { TokenCommit, type TokenCommitOptions } from "./TokenCommit.ts"
 
@@ -37,6 +41,10 @@ export interface EngineOptions {
 /** The strategies that ship with the engine. */
 export const builtInStrategies: ReadonlyArray<Effect.Effect<AuthStrategy, never, Egress>> = [
   OAuth2.make,
+  S2SOAuth2.make,
+  OAuth1.make,
+  GoogleServiceAccount.make,
+  BasicWithJwt.make,
   StaticCredential.apiKey,
   StaticCredential.bearerToken,
   StaticCredential.basic

@@ -14,12 +14,12 @@ import * as Credential from "../Credential.ts"
 import { Egress, type EgressRequest } from "../Egress.ts"
 import { at, parseBody } from "../TokenResponse.ts"
 import { decide, type Observation } from "../Verdict.ts"
-import { decodeSettings } from "./TokenEndpoint.ts"
+import { decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** Settings of a BASIC_WITH_JWT auth config. */
 export const BasicWithJwtSettings = Schema.Struct({
   /** Where the login is posted to. */
-  loginUrl: Schema.String.check(Schema.makeFilter((value) => URL.canParse(value) || "an absolute url")),
+  loginUrl: Url,
   /** How the credentials travel: in a Basic header (RFC 7617), or as fields of a JSON or form body. Default `basic`. */
   credentialsIn: Schema.optionalKey(Schema.Literals(["basic", "json", "form"])),
   /** Names of those fields; `username` and `password` if absent. */

@@ -17,9 +17,7 @@ import * as Credential from "../Credential.ts"
 import { Egress } from "../Egress.ts"
 import { parseBody } from "../TokenResponse.ts"
 import { decide, type Observation } from "../Verdict.ts"
-import { decodeSettings } from "./TokenEndpoint.ts"
-
-const Url = Schema.String.check(Schema.makeFilter((value) => URL.canParse(value) || "an absolute url"))
+import { decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** How requests are signed (RFC 5849 §3.4; HMAC-SHA256 is what later providers added). */
 export const SignatureMethod = Schema.Literals(["HMAC-SHA1", "HMAC-SHA256", "PLAINTEXT"])

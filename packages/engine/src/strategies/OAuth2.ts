@@ -16,14 +16,14 @@ import * as TokenEndpoint from "./TokenEndpoint.ts"
 export const OAuth2Settings = Schema.Struct({
   ...TokenEndpoint.TokenEndpointSettings.fields,
   clientId: Schema.String,
-  authorizationEndpoint: Schema.optionalKey(Schema.String),
+  authorizationEndpoint: Schema.optionalKey(TokenEndpoint.Url),
   /** Further parameters of the authorization request, such as `access_type: "offline"` or `prompt: "consent"`. */
   authorizationParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   /** How scopes are joined; a space by the RFC, a comma at some providers. */
   scopeSeparator: Schema.optionalKey(Schema.String),
   /** Pushes the authorization request (RFC 9126). */
   pushedRequests: Schema.optionalKey(Schema.Boolean),
-  pushedRequestEndpoint: Schema.optionalKey(Schema.String)
+  pushedRequestEndpoint: Schema.optionalKey(TokenEndpoint.Url)
 })
 export type OAuth2Settings = typeof OAuth2Settings.Type
 

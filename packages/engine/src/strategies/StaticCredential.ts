@@ -12,12 +12,12 @@ import { Effect, Schema } from "effect"
 import type { AuthStrategy, Connection, Validity } from "../AuthStrategy.ts"
 import * as Credential from "../Credential.ts"
 import { Egress } from "../Egress.ts"
-import { decodeSettings } from "./TokenEndpoint.ts"
+import { decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** Settings of an auth config with a static credential. */
 export const StaticSettings = Schema.Struct({
   /** Where a harmless request shows whether the credential works. Absent: it cannot be validated. */
-  probeUrl: Schema.optionalKey(Schema.String),
+  probeUrl: Schema.optionalKey(Url),
   /** The header that carries an API key; `authorization` if absent. */
   keyHeader: Schema.optionalKey(Schema.String),
   /** What stands before the key in that header, such as `Token `. */

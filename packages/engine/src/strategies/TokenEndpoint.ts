@@ -11,7 +11,8 @@ import { type AuthConfig, AuthConfigError } from "../AuthConfig.ts"
 import { Egress } from "../Egress.ts"
 import type { Observation } from "../Verdict.ts"
 
-const Url = Schema.String.check(Schema.makeFilter((value) => URL.canParse(value) || "an absolute url"))
+/** An absolute url. */
+export const Url = Schema.String.check(Schema.makeFilter((value) => URL.canParse(value) || "an absolute url"))
 
 /** Settings of an auth config whose scheme has a token endpoint. */
 export const TokenEndpointSettings = Schema.Struct({

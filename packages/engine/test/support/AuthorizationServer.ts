@@ -190,12 +190,12 @@ export const make = Effect.fnUntraced(function* (
 
   const interaction = async (request: IncomingMessage, response: ServerResponse) => {
     const { grantId, params, prompt, session } = await provider.interactionDetails(request, response)
-    const person = request.headers[personHeader]
+    const person = String(request.headers[personHeader] ?? "person")
     if (request.headers[denyHeader] !== undefined) {
       return provider.interactionFinished(request, response, { error: "access_denied" })
     }
     if (prompt.name === "login") {
-      return provider.interactionFinished(request, response, { login: { accountId: String(person) } })
+      return provider.interactionFinished(request, response, { login: { accountId: person } })
     }
     const known = grantId === undefined ? undefined : await provider.Grant.find(grantId)
     const grant = known ?? new provider.Grant({ accountId: session?.accountId, clientId: String(params["client_id"]) })

@@ -5,7 +5,7 @@
  */
 import { Effect, type Scope } from "effect"
 import { once } from "node:events"
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http"
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http"
 import { text } from "node:stream/consumers"
 
 /** A request as it arrived. */
@@ -30,14 +30,16 @@ export const make = Effect.fnUntraced(function* (
   answer: (request: RecordedRequest, response: ServerResponse) => void
 ): Effect.fn.Return<HttpFixture, never, Scope.Scope> {
   const requests: Array<RecordedRequest> = []
+  const record = async (incoming: IncomingMessage, response: ServerResponse) => {
+    const { headers, method = "", url: path = "" } = incoming
+    const request = { method, path, headers, body: await text(incoming) }
+    requests.push(request)
+    answer(request, response)
+  }
   const http = yield* Effect.acquireRelease(
     Effect.promise(async () => {
       const http = createServer((incoming, response) => {
-        void text(incoming).then((body) => {
-          const request = { method: incoming.method ?? "", path: incoming.url ?? "", headers: incoming.headers, body }
-          requests.push(request)
-          answer(request, response)
-        })
+        void record(incoming, response)
       })
       await once(http.listen(0, "127.0.0.1"), "listening")
       return http

@@ -1,0 +1,175 @@
+import { assert, describe, it } from "@effect/vitest"
+import { CredentialVault, type VaultKey } from "@rekindle/engine/CredentialVault"
+import { ConfigProvider, Effect, Layer, Redacted } from "effect"
+
+const key = (id: string, fill: number, length = 32): VaultKey => ({
+  id,
+  key: Redacted.make(Buffer.alloc(length, fill).toString("base64"))
+})
+const first = key("k1", 1)
+const second = key("k2", 2)
+const owner = "ca_4CkFF_cKATwg"
+const plaintext = JSON.stringify({ secrets: { refresh_token: "rt-ümläut" } })
+
+const withRing = (...ring: ReadonlyArray<VaultKey>) => Effect.provide(CredentialVault.layer(ring))
+const seal = Effect.flatMap(CredentialVault, (vault) => vault.seal(owner, plaintext))
+const open = (sealed: string, of = owner) => Effect.flatMap(CredentialVault, (vault) => vault.open(of, sealed))
+
+describe("sealing", () => {
+  it.effect("hides the plaintext and gives it back to its owner", () =>
+    Effect.gen(function* () {
+      const sealed = yield* seal
+      assert.match(sealed, /^v1\.k1\.[\w-]{16}\.[\w-]+$/)
+      assert.notInclude(Buffer.from(sealed.split(".")[3] ?? "", "base64url").toString("latin1"), "refresh_token")
+      assert.strictEqual(yield* open(sealed), plaintext)
+    }).pipe(withRing(first))
+  )
+
+  it.effect("uses a new nonce every time", () =>
+    Effect.gen(function* () {
+      const nonces = yield* Effect.forEach(Array.from({ length: 100 }), () =>
+        Effect.map(seal, (text) => text.split(".")[2])
+      )
+      assert.strictEqual(new Set(nonces).size, 100)
+    }).pipe(withRing(first))
+  )
+
+  it.effect("survives an empty plaintext", () =>
+    Effect.gen(function* () {
+      const vault = yield* CredentialVault
+      assert.strictEqual(yield* vault.open(owner, yield* vault.seal(owner, "")), "")
+    }).pipe(withRing(first))
+  )
+})
+
+describe("opening", () => {
+  it.effect("refuses another owner", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(open(yield* seal, "ca_somebodyElse"))
+      assert.strictEqual(error.reason, "damaged")
+    }).pipe(withRing(first))
+  )
+
+  it.effect("refuses a value with any bit of nonce, ciphertext or tag flipped", () =>
+    Effect.gen(function* () {
+      const [version, id, ...parts] = (yield* seal).split(".")
+      for (const [index, part] of parts.entries()) {
+        const bytes = Buffer.from(part, "base64url")
+        for (let bit = 0; bit < bytes.length * 8; bit++) {
+          const damaged = Buffer.from(bytes)
+          damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+          const text = [version, id, ...parts.with(index, damaged.toString("base64url"))].join(".")
+          assert.strictEqual((yield* Effect.flip(open(text))).reason, "damaged", `bit ${bit} of part ${index}`)
+        }
+      }
+    }).pipe(withRing(first))
+  )
+
+  it.effect("refuses a value with any character changed", () =>
+    Effect.gen(function* () {
+      const sealed = yield* seal
+      for (let index = 0; index < sealed.length; index++) {
+        for (const other of ["A", "z", ".", "=", "\n", " "]) {
+          if (sealed[index] === other) continue
+          const text = sealed.slice(0, index) + other + sealed.slice(index + 1)
+          const exit = yield* Effect.exit(open(text))
+          assert.strictEqual(exit._tag, "Failure", `${JSON.stringify(other)} at ${index}`)
+        }
+      }
+    }).pipe(withRing(first))
+  )
+
+  it.effect("refuses a value cut short, and one with something added", () =>
+    Effect.gen(function* () {
+      const sealed = yield* seal
+      for (let length = 0; length < sealed.length; length++) {
+        yield* Effect.flip(open(sealed.slice(0, length)))
+      }
+      for (const more of [".", ".AAAA", "AAAA", "\n"]) yield* Effect.flip(open(sealed + more))
+    }).pipe(withRing(first))
+  )
+
+  it.effect("names a key it does not have, and nothing else", () =>
+    Effect.gen(function* () {
+      const sealed = yield* seal.pipe(withRing(first))
+      const error = yield* Effect.flip(open(sealed).pipe(withRing(second)))
+      assert.deepStrictEqual([error.reason, error.message], ["unknown-key", "no vault key with id k1"])
+    })
+  )
+
+  it.effect("refuses a value that claims another key of the ring", () =>
+    Effect.gen(function* () {
+      const sealed = yield* seal
+      const error = yield* Effect.flip(open(sealed.replace("v1.k1.", "v1.k2.")))
+      assert.strictEqual(error.reason, "damaged")
+    }).pipe(withRing(first, second))
+  )
+})
+
+describe("key rotation", () => {
+  it.effect("old keys open, the new key seals, and what is old is known to be stale", () =>
+    Effect.gen(function* () {
+      const old = yield* seal.pipe(withRing(first))
+      yield* Effect.gen(function* () {
+        const vault = yield* CredentialVault
+        assert.strictEqual(yield* open(old), plaintext)
+        assert.isTrue(vault.isStale(old))
+        const renewed = yield* seal
+        assert.match(renewed, /^v1\.k2\./)
+        assert.isFalse(vault.isStale(renewed))
+      }).pipe(withRing(second, first))
+    })
+  )
+
+  it.effect("a key whose id begins like another's is told apart from it", () =>
+    Effect.gen(function* () {
+      const vault = yield* CredentialVault
+      assert.isTrue(vault.isStale(yield* seal.pipe(withRing(key("k11", 3)))))
+    }).pipe(withRing(first))
+  )
+})
+
+describe("the key ring", () => {
+  it.effect.each([
+    { name: "is not empty", ring: [] },
+    { name: "has no two keys with one id", ring: [first, key("k1", 2)] },
+    { name: "has no key without an id", ring: [key("", 1)] },
+    { name: "has no dots in an id", ring: [key("k.1", 1)] },
+    { name: "has no key of 16 bytes", ring: [key("k1", 1, 16)] },
+    { name: "has no key of 33 bytes, not even in second place", ring: [first, key("k2", 1, 33)] },
+    { name: "has no key that is not base64", ring: [{ id: "k1", key: Redacted.make("not base64!") }] }
+  ])("$name", ({ ring }) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Layer.build(CredentialVault.layer(ring)))
+      assert.strictEqual(error.reason, "invalid-key")
+      assert.notInclude(error.message, "not base64!")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("is read from the configuration, newest first", () =>
+    Effect.gen(function* () {
+      const old = yield* seal.pipe(withRing(first))
+      const keys = [second, first].map(({ id, key }) => `${id}:${Redacted.value(key)}`).join(", ")
+      const sealed = yield* Effect.gen(function* () {
+        assert.strictEqual(yield* open(old), plaintext)
+        return yield* seal
+      }).pipe(
+        Effect.provide(
+          Layer.provide(
+            CredentialVault.layerConfig,
+            ConfigProvider.layer(ConfigProvider.fromUnknown({ REKINDLE_KEYS: keys }))
+          )
+        )
+      )
+      assert.strictEqual(yield* open(sealed).pipe(withRing(second)), plaintext)
+    })
+  )
+
+  it.effect("made on the spot seals for this vault alone", () =>
+    Effect.gen(function* () {
+      const sealed = yield* seal.pipe(Effect.provide(CredentialVault.layerEphemeral))
+      const error = yield* Effect.flip(open(sealed).pipe(Effect.provide(CredentialVault.layerEphemeral)))
+      assert.strictEqual(error.reason, "damaged")
+    })
+  )
+})

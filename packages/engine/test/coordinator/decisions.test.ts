@@ -1,0 +1,152 @@
+/** The decision table, end to end: each answer, for each kind of refresh token, with an access token that still works and without. */
+import { assert, describe, it } from "@effect/vitest"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Effect } from "effect"
+import { connected, events, refresh, scenario, settle, stored, summary, Wire } from "../support/ScriptedEngine.ts"
+import { ConnectedAccounts } from "@rekindle/core"
+
+type Mishap = ScriptedProvider.Mishap
+
+const kinds = {
+  none: { rotation: "none" },
+  rolling: { rotation: "rolling" },
+  "single-use": { rotation: "single-use" },
+  "single-use with a reuse window": { rotation: "single-use", reuseWindow: "10 minutes" }
+} as const
+type Kind = keyof typeof kinds
+
+/** What came of it, in words: the outcome or error, then the account, then how many requests it took. */
+interface Expected {
+  readonly answer: string
+  readonly account?: string
+  readonly sends: number
+}
+
+const answer = (status: number, body: unknown = {}, headers = {}): Mishap => ({
+  _tag: "OtherAnswer",
+  applied: false,
+  status,
+  headers: { "content-type": "application/json", ...headers },
+  body: JSON.stringify(body)
+})
+
+const run = (kind: Kind, expired: boolean, mishap: Mishap, lasting: boolean) =>
+  Effect.gen(function* () {
+    const provider = yield* ScriptedProvider.ScriptedProvider
+    const accounts = yield* ConnectedAccounts
+    const { id } = yield* connected({ expired, profile: profileOf(kind) })
+    yield* lasting ? provider.outage(mishap, "1 day") : provider.next(mishap)
+    const seen = yield* settle(Effect.result(accounts.refresh(id)), "1 second")
+    const account = summary(yield* stored(id))
+    return {
+      id,
+      answer:
+        seen._tag === "Success"
+          ? seen.success._tag
+          : `${seen.failure._tag} ${"slug" in seen.failure ? seen.failure.slug : ""}`,
+      failure: seen._tag === "Failure" ? seen.failure : undefined,
+      account: `${account.status} ${account.reason ?? "-"} ${account.generation} ${account.intent}`,
+      leased: account.leased,
+      sends: (yield* Wire).sent.length,
+      events: yield* events
+    }
+  }).pipe(scenario({ provider: kinds[kind] }))
+
+const profileOf = (kind: Kind) =>
+  kind === "single-use with a reuse window"
+    ? { rotation: "single-use" as const, reuseWindow: minutes(10) }
+    : { rotation: kind }
+
+import { Duration } from "effect"
+const minutes = Duration.minutes
+
+const unchanged = "ACTIVE - 1 closed"
+const renewed: Expected = { answer: "Ready", account: "ACTIVE - 2 closed", sends: 1 }
+const renewedAgain: Expected = { ...renewed, sends: 2 }
+const lost: Expected = { answer: "RedirectRequired", account: "EXPIRED rotation_response_lost 1 closed", sends: 2 }
+const served: Expected = { answer: "Ready", account: "ACTIVE - 1 open", sends: 1 }
+const dead: Expected = { answer: "RedirectRequired", account: "EXPIRED grant_dead 1 closed", sends: 1 }
+const busy: Expected = { answer: "Unavailable provider_busy", account: unchanged, sends: 1 }
+const silent = (sends: number): Expected => ({ answer: "Unavailable provider_silent", account: "ACTIVE - 1 open", sends })
+
+/** A row: the same for all kinds and both states of the access token, or told apart. */
+type Row = readonly [
+  name: string,
+  mishap: Mishap,
+  lasting: boolean,
+  expected: Expected | ((kind: Kind, expired: boolean) => Expected)
+]
+
+const mayRepeat = (kind: Kind) => kind !== "single-use"
+
+/** The answer is lost once, and the grant was spent. */
+const spentAndLost = (kind: Kind, expired: boolean): Expected =>
+  mayRepeat(kind) ? renewedAgain : expired ? lost : served
+/** The answer is lost once, and nothing was done. */
+const unspentAndLost = (kind: Kind, expired: boolean): Expected => (mayRepeat(kind) || expired ? renewedAgain : served)
+/** No answer to any request. */
+const neverAnswered = (kind: Kind, expired: boolean): Expected =>
+  expired ? silent(mayRepeat(kind) ? 3 : 2) : { ...served, sends: mayRepeat(kind) ? 3 : 1 }
+
+const refusedWith = (slug: string): Expected => ({ answer: `RefreshFailed ${slug}`, account: unchanged, sends: 1 })
+
+const rows: ReadonlyArray<Row> = [
+  ["a connection refused once", { _tag: "ConnectionRefused" }, false, renewedAgain],
+  [
+    "every connection refused",
+    { _tag: "ConnectionRefused" },
+    true,
+    { answer: "Unavailable provider_unreachable", account: unchanged, sends: 3 }
+  ],
+  ["a reset after the grant was spent", ScriptedProvider.lostResponse, false, spentAndLost],
+  ["a reset before the grant was spent", { _tag: "ConnectionReset", applied: false }, false, unspentAndLost],
+  ["a timeout after the grant was spent", { _tag: "NoAnswer", applied: true }, false, spentAndLost],
+  ["a truncated 200", { _tag: "TruncatedAnswer" }, false, spentAndLost],
+  ["an empty 200", { ...answer(200), applied: true, body: "" } as Mishap, false, spentAndLost],
+  ["a 500 after the grant was spent", { ...answer(500), applied: true } as Mishap, false, spentAndLost],
+  ["a 502 page", { ...answer(502), body: "<html>Bad Gateway</html>" } as Mishap, false, unspentAndLost],
+  ["an empty 409", { ...answer(409), applied: true, body: "" } as Mishap, false, spentAndLost],
+  ["a redirect", answer(302, {}, { location: "https://elsewhere.test/" }), false, unspentAndLost],
+  ["a 200 that says server_error", answer(200, { ok: false, error: "server_error" }), false, unspentAndLost],
+  ["timeouts without end", { _tag: "NoAnswer", applied: false }, true, neverAnswered],
+  ["500 without end", answer(500), true, neverAnswered],
+  ["a 503", answer(503), false, busy],
+  ["a 503 that says invalid_grant", answer(503, { error: "invalid_grant" }), false, busy],
+  ["a 429", answer(429), false, busy],
+  ["a 400 that says temporarily_unavailable", answer(400, { error: "temporarily_unavailable" }), false, busy],
+  ["a 400 invalid_grant", answer(400, { error: "invalid_grant" }), false, dead],
+  ["a 200 that says invalid_grant", answer(200, { error: "invalid_grant" }), false, dead],
+  ["a 500 that says invalid_grant", answer(500, { error: "invalid_grant" }), false, unspentAndLost],
+  ["a 401 invalid_client", answer(401, { error: "invalid_client" }), false, refusedWith("auth_config_rejected")],
+  ["a 200 with bad_client_secret", answer(200, { ok: false, error: "bad_client_secret" }), false, refusedWith("auth_config_rejected")],
+  ["a 400 invalid_scope", answer(400, { error: "invalid_scope" }), false, refusedWith("refresh_refused")],
+  ["a 404 page", { ...answer(404), body: "<html>" } as Mishap, false, refusedWith("refresh_refused")],
+  ["a 200 that says ok:false", answer(200, { ok: false }), false, refusedWith("refresh_refused")],
+  ["tokens with status 201", { _tag: "AmendedAnswer", status: 201 }, false, renewed]
+]
+
+for (const kind of Object.keys(kinds) as ReadonlyArray<Kind>) {
+  describe(`a refresh token of the kind ${kind}`, () => {
+    for (const expired of [false, true]) {
+      describe(expired ? "and an access token that is over" : "and an access token that still works", () => {
+        for (const [name, mishap, lasting, given] of rows) {
+          const expected = typeof given === "function" ? given(kind, expired) : given
+          it.effect(`${name}: ${expected.answer} after ${expected.sends}`, () =>
+            Effect.gen(function* () {
+              const seen = yield* run(kind, expired, mishap, lasting)
+              assert.deepStrictEqual({ answer: seen.answer, account: seen.account, sends: seen.sends }, expected)
+              assert.isFalse(seen.leased)
+              const announced =
+                expected.account?.startsWith("EXPIRED") === true
+                  ? ["expired", "consent_started"]
+                  : expected.account === renewed.account
+                    ? ["renewed"]
+                    : []
+              assert.deepStrictEqual(seen.events, announced)
+            })
+          )
+        }
+      })
+    }
+  })
+}

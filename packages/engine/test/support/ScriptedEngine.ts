@@ -1,0 +1,249 @@
+/**
+ * A whole engine against a scripted provider, on virtual time: SQLite in memory, no socket, no sleep.
+ *
+ * Not everything inside is an Effect (`oauth4webapi` and the escrow return promises), so moving the clock is not enough to get to the end
+ * of a call. {@link settle} lets what is under way come to rest before each step of time.
+ *
+ * @module
+ */
+import { ConnectedAccounts, type ConnectedAccountId, type RefreshOptions } from "@rekindle/core"
+import {
+  type Account,
+  AccountStore,
+  type AuthConfig,
+  AuthConfig as AuthConfigSchema,
+  Connections,
+  CredentialVault,
+  Egress,
+  Engine,
+  Escrow,
+  type EscrowError,
+  ProviderProfile,
+  SqlAccountStore,
+  SqliteClient,
+  TokenCommit,
+  type VaultError
+} from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Redacted, Clock } from "effect"
+import { HttpClient, HttpClientResponse } from "effect/http"
+import type { Migrator, SqlError } from "effect/sql"
+import { TestClock } from "effect/testing"
+
+/** Where consent comes back to. */
+export const callbackUrl = "https://engine.test/callback"
+/** The provider's consent page. */
+export const consentPage = "https://provider.test/authorize"
+/** Where static credentials are tried. */
+export const probeUrl = "https://provider.test/probe"
+/** When every scenario begins, in epoch milliseconds. */
+export const beginning = Date.UTC(2026, 10, 1)
+
+/** What a scenario is made of; everything has a default. */
+export interface Options {
+  readonly provider?: ScriptedProvider.ProviderOptions
+  readonly engine?: Partial<Engine.EngineOptions>
+  /** Puts something between the engine and its store. */
+  readonly store?: (store: AccountStore["Service"]) => AccountStore["Service"]
+  /** A database that outlives the engine; default in memory. */
+  readonly filename?: string
+  /** An escrow that outlives the engine; default in memory. */
+  readonly escrow?: Layer.Layer<Escrow, EscrowError>
+  /** A provider that outlives the engine, as {@link ScriptedProvider.make} makes it. */
+  readonly sharedProvider?: ScriptedProvider.Provider
+}
+
+/** What went over the wire, and what the probe address answers. */
+export class Wire extends Context.Service<
+  Wire,
+  {
+    /** The refresh token (or the grant type) of each token request that was tried, refused connections included. */
+    readonly sent: Array<string>
+    /** Statuses of the next probes; 200 when there are none left. */
+    readonly probes: Array<number>
+    /** The `x-key` header of each probe. */
+    readonly probed: Array<string>
+  }
+>()("test/Wire") {}
+
+/** The same key in every engine, so that one can open what another sealed. */
+export const vault = CredentialVault.layer([
+  { id: "test", key: Redacted.make(Buffer.alloc(32, 7).toString("base64")) }
+])
+
+const wired = (options: Options) =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const provider = options.sharedProvider ?? (yield* ScriptedProvider.make(options.provider))
+      const inner = ScriptedProvider.httpClient([provider])
+      const wire: Wire["Service"] = { sent: [], probes: [], probed: [] }
+      const client = HttpClient.make((request, url) => {
+        if (url.href === probeUrl) {
+          wire.probed.push(request.headers["x-key"] ?? "")
+          const status = wire.probes.shift() ?? 200
+          return Effect.succeed(HttpClientResponse.fromWeb(request, new Response("", { status })))
+        }
+        const text = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
+        const fields = new URLSearchParams(text)
+        wire.sent.push(fields.get("refresh_token") ?? fields.get("grant_type") ?? "")
+        return inner.execute(request)
+      })
+      return Context.make(Wire, wire).pipe(
+        Context.add(ScriptedProvider.ScriptedProvider, provider),
+        Context.add(HttpClient.HttpClient, client)
+      )
+    })
+  )
+
+/** What a scenario can ask for. */
+export type Services =
+  | Engine.Provided
+  | ScriptedProvider.ScriptedProvider
+  | Wire
+  | CredentialVault
+  | Escrow
+  | HttpClient.HttpClient
+
+/** The engine and its provider. */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<Services, VaultError | EscrowError | Migrator.MigrationError | SqlError.SqlError> => {
+  const store = Layer.effect(
+    AccountStore,
+    Effect.map(AccountStore, (store) => options.store?.(store) ?? store)
+  ).pipe(Layer.provide(SqlAccountStore.layer), Layer.provide(SqliteClient.layer(options.filename ?? ":memory:")))
+  return Engine.layerNoDeps({ consent: { callbackUrl }, ...options.engine }).pipe(
+    Layer.provideMerge(Egress.layer({ privateHosts: ["*"] })),
+    Layer.provideMerge(Layer.mergeAll(store, vault, options.escrow ?? Escrow.layerMemory)),
+    Layer.provideMerge(wired(options))
+  )
+}
+
+/** Runs a scenario on an engine of its own, from {@link beginning} on. */
+export const scenario =
+  (options: Options = {}) =>
+  <A, E>(body: Effect.Effect<A, E, Services>) =>
+    Effect.andThen(TestClock.setTime(beginning), Effect.provide(body, layer(options)))
+
+/** Lets everything that needs no time come to rest. */
+export const rest = Effect.promise(async () => {
+  for (let turn = 0; turn < 25; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
+})
+
+/** Moves the clock until the fiber has ended. */
+export const join = Effect.fnUntraced(function* <A, E>(fiber: Fiber.Fiber<A, E>, step: Duration.Input = "100 millis") {
+  for (let steps = 0; steps < 5000; steps++) {
+    yield* rest
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return yield* exit
+    yield* TestClock.adjust(step)
+  }
+  return yield* Effect.die(new Error("it does not come to an end"))
+})
+
+/** Runs an effect to its end, moving the clock as far as it takes. */
+export const settle = <A, E, R>(effect: Effect.Effect<A, E, R>, step?: Duration.Input) =>
+  Effect.flatMap(Effect.forkChild(effect), (fiber) => join(fiber, step))
+
+/** Moves the clock, in steps that what is under way can follow. */
+export const elapse = Effect.fnUntraced(function* (duration: Duration.Input, step: Duration.Input = "1 second") {
+  const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.fromInputUnsafe(duration))
+  const stride = Duration.toMillis(Duration.fromInputUnsafe(step))
+  while (true) {
+    yield* rest
+    const left = end - (yield* Clock.currentTimeMillis)
+    if (left <= 0) return
+    yield* TestClock.adjust(Math.min(left, stride))
+  }
+})
+
+/** A refresh, run to its end. */
+export const refresh = (id: ConnectedAccountId, options?: RefreshOptions) =>
+  Effect.flatMap(ConnectedAccounts, (accounts) => settle(accounts.refresh(id, options)))
+
+/** A refresh that has to fail, and how it did. */
+export const refused = (id: ConnectedAccountId, options?: RefreshOptions) => Effect.flip(refresh(id, options))
+
+/** An auth config of the scripted provider. */
+export const authConfig = (
+  id: string,
+  profile: Partial<Parameters<typeof ProviderProfile.make>[0]> = {},
+  overrides: Partial<Parameters<typeof AuthConfigSchema.make>[0]> = {}
+): AuthConfig =>
+  AuthConfigSchema.make({
+    id,
+    toolkit: "scripted",
+    scheme: "OAUTH2",
+    profile: ProviderProfile.make({ name: "scripted", rotation: "single-use", ...profile }),
+    settings: {
+      clientId: "client",
+      tokenEndpoint: "https://provider.test/token",
+      authorizationEndpoint: consentPage
+    },
+    secrets: { client_secret: Redacted.make("secret") },
+    hosts: ["provider.test"],
+    ...overrides
+  })
+
+/** Registers a config and connects an account with it. */
+export const connected = Effect.fnUntraced(function* (options: {
+  readonly profile?: Parameters<typeof authConfig>[1]
+  readonly configId?: string
+  /** Whether the access token is over already. */
+  readonly expired?: boolean
+} = {}) {
+  const provider = yield* ScriptedProvider.ScriptedProvider
+  const connections = yield* Connections
+  const authConfigId = options.configId ?? "scripted"
+  yield* connections.register(authConfig(authConfigId, options.profile))
+  const { accessToken, expiresAt, refreshToken } = yield* provider.connect
+  const now = yield* Clock.currentTimeMillis
+  const { id } = yield* connections.create({
+    authConfigId,
+    userId: "person",
+    secrets: { access_token: Redacted.make(accessToken), refresh_token: Redacted.make(refreshToken) },
+    expiresAt: DateTime.makeUnsafe(options.expired === true ? now - 1 : expiresAt)
+  })
+  return { id, accessToken, refreshToken, expiresAt }
+})
+
+/** The account as stored. */
+export const stored = (id: ConnectedAccountId) =>
+  Effect.flatMap(AccountStore, (store) => Effect.map(store.find(id), Option.getOrThrow))
+
+/** The secrets of a stored account. */
+export const secretsOf = (id: ConnectedAccountId) =>
+  Effect.gen(function* () {
+    const credential = yield* (yield* TokenCommit).open(yield* stored(id))
+    return Object.fromEntries(Object.entries(credential.secrets).map(([name, value]) => [name, Redacted.value(value)]))
+  })
+
+/** What was announced, oldest first. */
+export const events = Effect.flatMap(AccountStore, (store) =>
+  Effect.map(store.readOutbox(0, 10_000), (found) => found.map(({ type }) => type))
+)
+
+/** Takes the lease as another process would. */
+export const leaseAs = Effect.fnUntraced(function* (id: ConnectedAccountId, owner: string, leaseMillis = 60_000) {
+  const store = yield* AccountStore
+  const account = yield* stored(id)
+  const leased = yield* store.begin({
+    account,
+    owner,
+    leaseMillis,
+    intentHash: "of the token",
+    now: yield* Clock.currentTimeMillis
+  })
+  return Option.getOrThrow(leased)
+})
+
+/** What matters of an account after an attempt. */
+export const summary = (account: Account) => ({
+  status: account.status,
+  reason: account.statusReason,
+  generation: account.generation,
+  intent: account.intent === null ? "closed" : "open",
+  leased: account.lease !== null
+})
+
+export { Exit }
