@@ -28,6 +28,7 @@ import { AuthConfigs } from "./AuthConfigs.ts"
 import { AuthStrategies, type Connection } from "./AuthStrategy.ts"
 import { Consent } from "./Consent.ts"
 import * as Credential from "./Credential.ts"
+import * as Idempotency from "./Idempotency.ts"
 import { CredentialVault } from "./CredentialVault.ts"
 import { RefreshCoordinator } from "./RefreshCoordinator.ts"
 import { TokenCommit } from "./TokenCommit.ts"
@@ -74,6 +75,13 @@ export class Connections extends Context.Service<
   }
 >()("@rekindle/engine/Connections") {}
 
+const isId = Schema.is(ConnectedAccountId)
+
+/** Not every caller comes through HTTP, where a malformed id is refused already. */
+const malformed = Effect.suspend(() =>
+  Effect.fail(new InvalidRequest({ message: "malformed connected account id", slug: "invalid_id" }))
+)
+
 type Requirements =
   | AccountStore
   | AuthConfigs
@@ -93,6 +101,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     const coordinator = yield* RefreshCoordinator
     const consent = yield* Consent
     const tokens = yield* TokenCommit
+    const once = yield* Idempotency.make
 
     const storeDown = () =>
       new Unavailable({
@@ -103,11 +112,9 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     const notFound = (id: string) =>
       new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" })
 
-    /** The account, if it is one of the caller's project. A malformed id is refused here too: not every caller comes through HTTP. */
+    /** The account, if it is one of the caller's project. */
     const find = Effect.fnUntraced(function* (id: ConnectedAccountId) {
-      if (!Schema.is(ConnectedAccountId)(id)) {
-        return yield* new InvalidRequest({ message: "malformed connected account id", slug: "invalid_id" })
-      }
+      if (!isId(id)) return yield* malformed
       const project = yield* CurrentProject
       const found = yield* Effect.mapError(store.find(id), storeDown)
       if (Option.isNone(found) || (project !== undefined && found.value.projectId !== project))
@@ -244,13 +251,17 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       }
     })
 
-    const refresh = Effect.fnUntraced(function* (
-      id: ConnectedAccountId,
-      options: RefreshOptions = {}
-    ): Effect.fn.Return<RefreshOutcome, RefreshError> {
-      yield* find(id)
-      return yield* renew(id, options)
-    })
+    const refresh = (id: ConnectedAccountId, options: RefreshOptions = {}): Effect.Effect<RefreshOutcome, RefreshError> =>
+      Effect.flatMap(CurrentProject, (project) => {
+        if (!isId(id)) return malformed
+        // The coordinator finds the account by itself; only the project has to be asked about before.
+        const admitted = project === undefined ? Effect.void : find(id)
+        const { idempotencyKey, deadline, ...rest } = options
+        return Effect.andThen(
+          admitted,
+          idempotencyKey === undefined ? renew(id, options) : once(idempotencyKey, id, options, renew(id, rest))
+        )
+      })
 
     // --- management ---------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@
 import { Config, Context, Effect, Layer, Redacted, Schema } from "effect"
 import { Aead, SecureRandom } from "effect/crypto"
 import { Base64, Base64Url } from "effect/encoding"
-import { createCipheriv, createDecipheriv } from "node:crypto"
+import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from "node:crypto"
 
 /** A sealed value could not be opened: unknown key, another account's data, or damage. Nothing secret is in it. */
 export class VaultError extends Schema.TaggedError<VaultError>("@rekindle/engine/VaultError")("VaultError", {
@@ -71,15 +71,24 @@ const sealedForm = /^v1\.([\w-]+)\.([\w-]+)\.([\w-]+)$/
 
 // Node's own AES runs on the calling thread in a few microseconds; a round trip through `crypto.subtle` costs ten times that.
 const tagLength = 16
+// Node checks and converts raw key bytes anew for every cipher; a key object is made once.
+const keyObjects = new WeakMap<Uint8Array, KeyObject>()
+const keyObject = (bytes: Uint8Array): KeyObject => {
+  const known = keyObjects.get(bytes)
+  if (known !== undefined) return known
+  const made = createSecretKey(bytes)
+  keyObjects.set(bytes, made)
+  return made
+}
 const aead = Aead.layerWebCryptoWith({
   implementations: {
     aes256Gcm: {
       encrypt: (key, nonce, plaintext, aad) => {
-        const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(aad)
+        const cipher = createCipheriv("aes-256-gcm", keyObject(key), nonce).setAAD(aad)
         return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
       },
       decrypt: (key, nonce, ciphertext, aad) => {
-        const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: tagLength })
+        const decipher = createDecipheriv("aes-256-gcm", keyObject(key), nonce, { authTagLength: tagLength })
           .setAAD(aad)
           .setAuthTag(ciphertext.subarray(-tagLength))
         const plaintext = decipher.update(ciphertext.subarray(0, -tagLength))

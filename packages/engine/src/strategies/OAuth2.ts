@@ -102,7 +102,7 @@ export const make = Effect.gen(function* () {
     consent: {
       authorize: Effect.fnUntraced(function* ({ config }, { callbackUrl, state }) {
         const settings = yield* misconfigured(settingsOf(config))
-        const parts = yield* misconfigured(endpoint.context(config, settings, () => {}, endpoints(settings)))
+        const parts = yield* misconfigured(endpoint.context(config, settings, endpoints(settings)))
         const page = parts.server.authorization_endpoint
         if (page === undefined) {
           return yield* misconfigured(

@@ -8,7 +8,7 @@ import { importJWK, importPKCS8 } from "jose"
 import { Clock, Duration, Effect, Redacted, Schema } from "effect"
 import * as oauth from "oauth4webapi"
 import { type AuthConfig, AuthConfigError } from "../AuthConfig.ts"
-import { Egress } from "../Egress.ts"
+import { Egress, type EgressRequest } from "../Egress.ts"
 import type { Observation } from "../Verdict.ts"
 
 /** An absolute url. */
@@ -38,18 +38,24 @@ export const TokenEndpointSettings = Schema.Struct({
 })
 export type TokenEndpointSettings = typeof TokenEndpointSettings.Type
 
-/** Decodes a scheme's settings out of an auth config, naming what is wrong. */
+/** Decodes a scheme's settings out of an auth config, naming what is wrong. A config in use is decoded once. */
 export const decodeSettings = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {
   const decode = Schema.decodeUnknownEffect(schema)
-  return (config: AuthConfig): Effect.Effect<S["Type"], AuthConfigError> =>
-    Effect.mapError(
-      decode(config.settings),
-      (error) =>
-        new AuthConfigError({
-          authConfigId: config.id,
-          message: `settings of auth config ${config.id}: ${error.message}`
-        })
+  const known = new WeakMap<AuthConfig, S["Type"]>()
+  return (config: AuthConfig): Effect.Effect<S["Type"], AuthConfigError> => {
+    const settings = known.get(config)
+    if (settings !== undefined) return Effect.succeed(settings)
+    return decode(config.settings).pipe(
+      Effect.mapError(
+        (error) =>
+          new AuthConfigError({
+            authConfigId: config.id,
+            message: `settings of auth config ${config.id}: ${error.message}`
+          })
+      ),
+      Effect.tap((settings) => Effect.sync(() => known.set(config, settings)))
     )
+  }
 }
 
 /** What a grant request is built from. */
@@ -130,45 +136,13 @@ export const make = Effect.gen(function* () {
   const metadata = new Map<string, { readonly server: oauth.AuthorizationServer; readonly until: number }>()
   const authentication = new WeakMap<AuthConfig, oauth.ClientAuth>()
 
-  /** A `fetch` for `oauth4webapi` that goes through the egress and notes what it saw. */
-  const fetcher = Effect.fnUntraced(function* (
-    config: AuthConfig,
-    settings: TokenEndpointSettings,
-    note: (seen: Observation) => void
-  ) {
+  /** A `fetch` for `oauth4webapi` that goes through the egress. */
+  const fetcher = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings) {
     const run = Effect.runPromiseWith(yield* Effect.context())
-    return async (
-      url: string,
-      init: { readonly method: string; readonly headers: Record<string, string>; readonly body?: unknown }
-    ): Promise<Response> => {
-      const asJson = settings.tokenBody === "json" && init.body instanceof URLSearchParams
-      const body =
-        init.body instanceof URLSearchParams
-          ? asJson
-            ? JSON.stringify(Object.fromEntries(init.body))
-            : init.body.toString()
-          : undefined
-      const seen = await run(
-        egress.send(config.hosts, {
-          url,
-          method: init.method,
-          headers: {
-            ...init.headers,
-            ...settings.tokenHeaders,
-            ...(body === undefined
-              ? {}
-              : { "content-type": asJson ? "application/json" : "application/x-www-form-urlencoded" })
-          },
-          body
-        })
-      )
-      note(seen)
+    return async (url: string, init: RequestInit): Promise<Response> => {
+      const seen = await run(egress.send(config.hosts, requestOf(settings, url, init)))
       if (seen._tag !== "Answer") throw new TypeError(seen.reason)
-      const empty = seen.status === 204 || seen.status === 304 || seen.status < 200
-      return new Response(empty ? null : seen.body, {
-        status: seen.status < 200 ? 502 : seen.status,
-        headers: { ...seen.headers }
-      })
+      return responseOf(seen)
     }
   })
 
@@ -181,7 +155,7 @@ export const make = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const known = metadata.get(issuer)
     if (known !== undefined && known.until > now) return known.server
-    const fetch = yield* fetcher(config, settings, () => {})
+    const fetch = yield* fetcher(config, settings)
     const options = { [oauth.customFetch]: fetch, [oauth.allowInsecureRequests]: isInsecure(issuer) }
     const server = yield* Effect.tryPromise({
       try: async () => {
@@ -229,7 +203,6 @@ export const make = Effect.gen(function* () {
   const context = Effect.fnUntraced(function* (
     config: AuthConfig,
     settings: TokenEndpointSettings,
-    note: (seen: Observation) => void,
     consent?: Partial<oauth.AuthorizationServer>
   ) {
     const resolved = yield* server(config, settings, consent)
@@ -238,7 +211,7 @@ export const make = Effect.gen(function* () {
       client: { client_id: settings.clientId ?? "" },
       authenticate: yield* authenticate(config, settings),
       options: {
-        [oauth.customFetch]: yield* fetcher(config, settings, note),
+        [oauth.customFetch]: yield* fetcher(config, settings),
         [oauth.allowInsecureRequests]: isInsecure(resolved.token_endpoint),
         ...(settings.tokenParameters === undefined ? {} : { additionalParameters: settings.tokenParameters })
       }
@@ -246,24 +219,36 @@ export const make = Effect.gen(function* () {
   })
 
   /**
-   * Sends one grant request and reports what was seen. A DPoP nonce the server asks for (RFC 9449 §8) is the one case of sending again: such
-   * an answer says that nothing was done.
+   * Sends one grant request and reports what was seen. `oauth4webapi` builds the request and is stopped there; the answer never passes
+   * through it. A DPoP nonce the server asks for (RFC 9449 §8) is the one case of sending again: such an answer says that nothing was done.
    */
   const exchange = Effect.fnUntraced(
     function* (config: AuthConfig, settings: TokenEndpointSettings, grant: GrantRequest, dpop?: oauth.DPoPHandle) {
-      let seen: Observation = { _tag: "NotSent", reason: "the request could not be built" }
-      const parts = yield* context(config, settings, (observation) => {
-        seen = observation
-      })
-      const send = Effect.promise(() =>
-        // A rejection is an answer that was noted, or a request that never was: both are in `seen`.
-        grant(dpop === undefined ? parts : { ...parts, options: { ...parts.options, DPoP: dpop } }).catch(
-          () => undefined
-        )
+      const parts = yield* context(config, settings)
+      let built: EgressRequest | undefined
+      let reply: Response | undefined
+      const options: oauth.TokenEndpointRequestOptions = {
+        ...parts.options,
+        ...(dpop === undefined ? {} : { DPoP: dpop }),
+        [oauth.customFetch]: (url, init) => {
+          if (reply !== undefined) return Promise.resolve(reply)
+          built = requestOf(settings, url, init)
+          return Promise.reject(stopped)
+        }
+      }
+      const build = Effect.promise(() => grant({ ...parts, options }).catch(() => undefined))
+      const send = Effect.suspend(() =>
+        built === undefined
+          ? Effect.succeed<Observation>({ _tag: "NotSent", reason: "the request could not be built" })
+          : egress.send(config.hosts, built)
       )
-      yield* send
-      if (dpop !== undefined && asksForNonce(seen)) yield* send
-      return seen
+      const seen = yield* Effect.andThen(build, send)
+      if (dpop === undefined || seen._tag !== "Answer" || !asksForNonce(seen)) return seen
+      // The handle learns the nonce from the answer, and the next proof carries it.
+      reply = responseOf(seen)
+      yield* build
+      reply = undefined
+      return yield* Effect.andThen(build, send)
     },
     Effect.catchTag("AuthConfigError", (error) =>
       Effect.succeed<Observation>({ _tag: "NotSent", reason: error.message })
@@ -273,5 +258,39 @@ export const make = Effect.gen(function* () {
   return { server, context, exchange, isInsecure }
 })
 
-const asksForNonce = (seen: Observation): boolean =>
-  seen._tag === "Answer" && (seen.status === 400 || seen.status === 401) && seen.body.includes("use_dpop_nonce")
+/** A request as `oauth4webapi` builds it. */
+interface RequestInit {
+  readonly method: string
+  readonly headers: Record<string, string>
+  readonly body?: unknown
+}
+
+type AnswerSeen = Extract<Observation, { readonly _tag: "Answer" }>
+
+/** What stops `oauth4webapi` once the request is built; nobody reads it. */
+const stopped = new Error("the request is built")
+
+/** The request for the egress, its body in the encoding the provider wants. */
+const requestOf = (settings: TokenEndpointSettings, url: string, { body, headers, method }: RequestInit): EgressRequest => {
+  if (!(body instanceof URLSearchParams)) return { url, method, headers: { ...headers, ...settings.tokenHeaders } }
+  const asJson = settings.tokenBody === "json"
+  return {
+    url,
+    method,
+    headers: {
+      ...headers,
+      ...settings.tokenHeaders,
+      "content-type": asJson ? "application/json" : "application/x-www-form-urlencoded"
+    },
+    body: asJson ? JSON.stringify(Object.fromEntries(body)) : body.toString()
+  }
+}
+
+const responseOf = ({ body, headers, status }: AnswerSeen): Response =>
+  new Response(status === 204 || status === 304 || status < 200 ? null : body, {
+    status: status < 200 ? 502 : status,
+    headers: { ...headers }
+  })
+
+const asksForNonce = ({ body, status }: AnswerSeen): boolean =>
+  (status === 400 || status === 401) && body.includes("use_dpop_nonce")
