@@ -7,19 +7,11 @@
  *
  * @module
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Clock, Context, Duration, Effect, Layer, Predicate, Stream } from "effect"
-import {
-  FetchHttpClient,
-  HttpClient,
-  type HttpClientError,
-  HttpClientRequest,
-  type HttpClientResponse,
-  HttpMethod
-} from "effect/http"
-import { lookup as lookupCallback } from "node:dns"
+import { Context, Duration, Effect, Layer } from "effect"
+import { HttpClient } from "effect/http"
 import { lookup } from "node:dns/promises"
 import { BlockList, isIP } from "node:net"
+import { overHttpClient, overUndici, type Transport } from "./internal/transport.ts"
 import type { Observation } from "./Verdict.ts"
 
 /** One outbound request, as strategies build it. */
@@ -54,30 +46,26 @@ export class Egress extends Context.Service<
 >()("@rekindle/engine/Egress") {
   /** Over any client. Names are resolved and checked before each request. */
   static readonly layer = (options: EgressOptions = {}): Layer.Layer<Egress, never, HttpClient.HttpClient> =>
-    Layer.effect(Egress, make(options, true))
+    Layer.effect(
+      Egress,
+      Effect.map(HttpClient.HttpClient, (client) =>
+        make(options, overHttpClient(client, maxBodyBytes(options)), resolvesInternally)
+      )
+    )
 
   /**
    * Over Node's undici with kept-alive connections. Names are checked while connecting, so that a name which resolves differently the
    * second time (DNS rebinding) gains nothing.
    */
   static readonly layerNode = (options: EgressOptions = {}): Layer.Layer<Egress> =>
-    Layer.effect(Egress, make(options, false)).pipe(
-      Layer.provide(
-        NodeHttpClient.layerUndiciOptions({
-          maxResponseSize: maxBodyBytes(options),
-          connect: {
-            lookup: (hostname, lookupOptions, callback) =>
-              lookupCallback(hostname, { ...lookupOptions, all: true }, (error, addresses) => {
-                const refused =
-                  error === null &&
-                  !allowsHostname(options, hostname) &&
-                  addresses.some(({ address }) => isInternalAddress(address))
-                const failure = refused ? new RefusedAddress(`${hostname} resolves to an internal address`) : error
-                if (lookupOptions.all === true) callback(failure, addresses)
-                else callback(failure, addresses[0]?.address ?? "", addresses[0]?.family)
-              })
-          }
-        })
+    Layer.effect(
+      Egress,
+      Effect.map(
+        overUndici({
+          maxBodyBytes: maxBodyBytes(options),
+          admits: (hostname, address) => allowsHostname(options, hostname) || !isInternalAddress(address)
+        }),
+        (transport) => make(options, transport)
       )
     )
 }
@@ -132,63 +120,31 @@ const allows = (options: EgressOptions, host: string): boolean =>
 const allowsHostname = (options: EgressOptions, hostname: string): boolean =>
   options.privateHosts?.some((allowed) => allowed === "*" || allowed.replace(/:\d+$/, "") === hostname) === true
 
-class RefusedAddress extends Error {
-  readonly code = "REFUSED_ADDRESS"
-}
-
-// Failures of connecting, before a byte of the request left. Anything not listed may have been sent.
-const neverConnected = new Set([
-  "REFUSED_ADDRESS",
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "UND_ERR_CONNECT_TIMEOUT",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "CERT_HAS_EXPIRED",
-  "CERT_NOT_YET_VALID",
-  "ERR_TLS_CERT_ALTNAME_INVALID",
-  "ERR_SSL_WRONG_VERSION_NUMBER"
-])
-
-/** The first code on the chain of causes; fetch wraps its cause, undici does not. */
-const codeOf = (error: unknown): string | undefined => {
-  for (let cause = error, depth = 0; depth < 5 && Predicate.isObject(cause); depth++) {
-    if (Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code)) return cause.code
-    // a name with several addresses fails with all of their errors together
-    if (cause instanceof AggregateError) return codeOf(cause.errors[0])
-    cause = Predicate.hasProperty(cause, "cause") ? cause.cause : undefined
-  }
-  return undefined
-}
-
-const fromFailure = ({ reason }: HttpClientError.HttpClientError): Observation => {
-  if (reason._tag === "EncodeError" || reason._tag === "InvalidUrlError") {
-    return { _tag: "NotSent", reason: "the request could not be built" }
-  }
-  const code = codeOf(reason.cause)
-  return code !== undefined && neverConnected.has(code)
-    ? { _tag: "NotSent", reason: code }
-    : { _tag: "NoAnswer", reason: code ?? reason._tag }
-}
-
 // The address literal without the brackets of IPv6.
 const literal = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, "$1")
 
-/** @param anyClient whether nothing is known of the client: then names are resolved and bodies counted here, not by undici. */
-const make = Effect.fnUntraced(function* (options: EgressOptions, anyClient: boolean) {
-  const client = yield* HttpClient.HttpClient
-  const timeout = Duration.fromInputUnsafe(options.timeout ?? "10 seconds")
-  const limit = maxBodyBytes(options)
-  const notSent = (reason: string): Observation => ({ _tag: "NotSent", reason })
+const resolvesInternally = (url: URL): Effect.Effect<string | undefined> =>
+  Effect.match(
+    Effect.tryPromise(() => lookup(url.hostname, { all: true })),
+    {
+      onFailure: () => "the name does not resolve",
+      onSuccess: (addresses) =>
+        addresses.some(({ address }) => isInternalAddress(address))
+          ? `${url.hostname} resolves to an internal address`
+          : undefined
+    }
+  )
 
-  const refusal = (hosts: ReadonlyArray<string>, url: URL | undefined): string | undefined => {
-    if (url === undefined) return "the url is malformed"
+/** @param resolve checks what a name resolves to, where the transport does not do so by itself. */
+const make = (
+  options: EgressOptions,
+  transport: Transport,
+  resolve?: (url: URL) => Effect.Effect<string | undefined>
+): Egress["Service"] => {
+  const timeout = Duration.fromInputUnsafe(options.timeout ?? "10 seconds")
+  const notSent = (reason: string) => Effect.succeed<Observation>({ _tag: "NotSent", reason })
+
+  const refusal = (hosts: ReadonlyArray<string>, url: URL): string | undefined => {
     if (!hosts.includes(url.host)) return `${url.host} is not a host of this auth config`
     if (allows(options, url.host)) return undefined
     if (url.protocol !== "https:") return "plain http is refused"
@@ -196,80 +152,24 @@ const make = Effect.fnUntraced(function* (options: EgressOptions, anyClient: boo
     return isIP(address) !== 0 && isInternalAddress(address) ? `${address} is an internal address` : undefined
   }
 
-  const resolvesInternally = (url: URL) =>
-    Effect.match(
-      Effect.tryPromise(() => lookup(url.hostname, { all: true })),
-      {
-        onFailure: () => "the name does not resolve",
-        onSuccess: (addresses) =>
-          addresses.some(({ address }) => isInternalAddress(address))
-            ? `${url.hostname} resolves to an internal address`
-            : undefined
-      }
-    )
-
-  const oversized: Observation = { _tag: "NoAnswer", reason: "the body is too large" }
-
-  const boundedText = (response: HttpClientResponse.HttpClientResponse) => {
-    const decoder = new TextDecoder()
-    let size = 0
-    return response.stream.pipe(
-      Stream.takeWhile((chunk) => (size += chunk.length) <= limit),
-      Stream.runFold(
-        () => "",
-        (text, chunk) => text + decoder.decode(chunk, { stream: true })
-      ),
-      Effect.map((text) => (size > limit ? undefined : text + decoder.decode())),
-      Effect.catchIf(
-        ({ reason }) => reason._tag === "EmptyBodyError",
-        () => Effect.succeed("")
-      )
-    )
-  }
-
-  const exchange = (request: HttpClientRequest.HttpClientRequest) =>
-    Effect.gen(function* () {
-      const response = yield* client.execute(request)
-      const body = yield* anyClient ? boundedText(response) : response.text
-      if (body === undefined) return oversized
-      return {
-        _tag: "Answer",
-        status: response.status,
-        contentType: response.headers["content-type"],
-        retryAfter: response.headers["retry-after"],
-        body,
-        receivedAt: yield* Clock.currentTimeMillis,
-        headers: response.headers
-      } satisfies Observation
-    }).pipe(
-      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
-      // Requests carry credentials in bodies and headers: no span is made of them, and the provider gets no trace ids.
-      Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
-      Effect.provideService(HttpClient.TracerPropagationEnabled, false),
-      Effect.catchTag("HttpClientError", (error) => Effect.succeed(fromFailure(error))),
-      Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () => Effect.succeed<Observation>({ _tag: "NoAnswer", reason: "timeout" })
-      })
-    )
-
   return Egress.of({
     timeout,
     isPrivateAllowed: (host) => allows(options, host),
-    send: Effect.fnUntraced(function* (hosts, { body, headers = {}, method = "GET", url }) {
-      const target = URL.parse(url) ?? undefined
-      const refused =
-        refusal(hosts, target) ??
-        (anyClient && target !== undefined && !allows(options, target.host) && isIP(literal(target)) === 0
-          ? yield* resolvesInternally(target)
-          : undefined)
+    send: (hosts, { body, headers = {}, method = "GET", url: address }) => {
+      const url = URL.parse(address)
+      if (url === null) return notSent("the url is malformed")
+      const refused = refusal(hosts, url)
       if (refused !== undefined) return notSent(refused)
-      if (!HttpMethod.isHttpMethod(method)) return notSent("the method is not one of HTTP")
-      const request = HttpClientRequest.make(method)(url, { headers })
-      const contentType = Object.entries(headers).find(([name]) => name.toLowerCase() === "content-type")?.[1]
-      return yield* exchange(
-        body === undefined ? request : HttpClientRequest.bodyText(request, body, contentType ?? "text/plain")
-      )
-    })
+      const sent = Effect.timeoutOrElse(transport({ url, method, headers: lowerCased(headers), body }), {
+        duration: timeout,
+        orElse: () => Effect.succeed<Observation>({ _tag: "NoAnswer", reason: "timeout" })
+      })
+      return resolve === undefined || allows(options, url.host) || isIP(literal(url)) !== 0
+        ? sent
+        : Effect.flatMap(resolve(url), (refused) => (refused === undefined ? sent : notSent(refused)))
+    }
   })
-})
+}
+
+const lowerCased = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))

@@ -218,6 +218,8 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       }
       const current = yield* find(leased.id)
       if (current.generation !== leased.generation) return { _tag: "Renewed", account: current }
+      // Somebody newer holds the lease: it is theirs to say, and theirs to find the token alive.
+      if (current.epoch !== leased.epoch) return yield* unavailable("busy", "another process is renewing this account")
       from = current
     }
   })
@@ -444,8 +446,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
             tokens: verdict.tokens,
             answer: observation,
             event: "Renewed",
-            grantId: leased.grantId,
-            epoch: leased.epoch
+            grantId: leased.grantId
           })
           .pipe(Effect.mapError(({ message }) => failed("commit_pending", message)))
         yield* checkpoint("after-commit", account.id)

@@ -34,8 +34,6 @@ export interface Issued {
   readonly grantId: string
   /** Secrets that go with the tokens and are not in the answer, such as a DPoP key. */
   readonly secrets?: Readonly<Record<string, string>> | undefined
-  /** The lease that ends with the commit. */
-  readonly epoch?: number | undefined
 }
 
 /** What a commit led to: the account as committed, or the newer one that was there first. */
@@ -148,7 +146,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         consentUntil: event === "ConsentCompleted" ? null : from.consentUntil,
         updatedAt: yield* Clock.currentTimeMillis
       }
-      if (yield* store.write({ from, to, announce: next.announce, endLease: issued.epoch })) {
+      if (yield* store.write({ from, to, announce: next.announce })) {
         return { _tag: "Committed", account: { ...to, revision: from.revision + 1, lease: null, intent: null } }
       }
       const current = yield* store.find(account.id)
@@ -235,8 +233,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         answer: observation,
         event: entry.event,
         grantId: entry.grantId,
-        secrets,
-        epoch: account.generation === entry.generation ? account.epoch : undefined
+        secrets
       }
       const fresh =
         entry.event === "ConsentCompleted"

@@ -7,8 +7,8 @@
  *
  * @module
  */
-import { Deferred, Effect, Queue, type Scope } from "effect"
-import type { SqlClient, SqlError } from "effect/sql"
+import { Cause, Deferred, Effect, Exit, Option, Queue, type Scope } from "effect"
+import { type SqlClient, SqlError } from "effect/sql"
 
 /** Runs a write, all of it or nothing, and returns when it is on disk. */
 export type Durably = <A, E>(write: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
@@ -19,28 +19,61 @@ interface Pending {
   readonly fail: (error: SqlError.SqlError) => Effect.Effect<unknown>
 }
 
-/** Makes the runner for a client with one connection. */
+const closed = () =>
+  new SqlError.SqlError({
+    reason: new SqlError.ConnectionError({ message: "the database is closed", operation: "commit", cause: undefined })
+  })
+
+/** A commit that could not even be undone is a defect to the client; to those who wait for it, it is a commit that failed. */
+const commitError = (cause: Cause.Cause<SqlError.SqlError>) =>
+  Option.getOrElse(
+    Cause.findErrorOption(cause),
+    () =>
+      new SqlError.SqlError({
+        reason: new SqlError.UnknownError({
+          message: "the commit failed",
+          operation: "commit",
+          cause: Cause.squash(cause)
+        })
+      })
+  )
+
+/** Makes the runner for a client with one connection. Writes still waiting when the scope closes fail. */
 export const make = (sql: SqlClient.SqlClient): Effect.Effect<Durably, never, Scope.Scope> =>
   Effect.gen(function* () {
     const queue = yield* Queue.unbounded<Pending>()
-    const commitGroup = Effect.flatMap(Queue.takeAll(queue), (group) =>
-      sql.withTransaction(Effect.forEach(group, (pending) => pending.run)).pipe(
-        Effect.matchEffect({
-          onSuccess: (answers) => Effect.forEach(answers, (answer) => answer, { discard: true }),
-          onFailure: (error) => Effect.forEach(group, (pending) => pending.fail(error), { discard: true })
+    let open = true
+    const failAll = (group: ReadonlyArray<Pending>, error: SqlError.SqlError) =>
+      Effect.forEach(group, (pending) => pending.fail(error), { discard: true })
+
+    yield* Effect.addFinalizer(() =>
+      Effect.andThen(
+        Effect.sync(() => {
+          open = false
         }),
-        Effect.uninterruptible
+        Effect.flatMap(Queue.clear(queue), (group) => failAll(group, closed()))
       )
+    )
+
+    const commitGroup = Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const group = yield* restore(Queue.takeAll(queue))
+        const exit = yield* Effect.exit(sql.withTransaction(Effect.forEach(group, (pending) => pending.run)))
+        yield* Exit.isSuccess(exit)
+          ? Effect.forEach(exit.value, (answer) => answer, { discard: true })
+          : failAll(group, commitError(exit.cause))
+      })
     )
     yield* Effect.forkScoped(Effect.forever(commitGroup))
 
     return <A, E>(write: Effect.Effect<A, E>) =>
-      Effect.gen(function* () {
-        const answer = yield* Deferred.make<A, E | SqlError.SqlError>()
-        yield* Queue.offer(queue, {
+      Effect.suspend(() => {
+        if (!open) return Effect.fail(closed())
+        const answer = Deferred.makeUnsafe<A, E | SqlError.SqlError>()
+        Queue.offerUnsafe(queue, {
           run: Effect.map(Effect.exit(sql.withTransaction(write)), (exit) => Deferred.done(answer, exit)),
           fail: (error) => Deferred.fail(answer, error)
         })
-        return yield* Deferred.await(answer)
+        return Deferred.await(answer)
       })
   })

@@ -1,10 +1,13 @@
 /**
  * The account store on `effect/sql`. The same statements serve SQLite and Postgres; where they differ, the difference is named.
  *
+ * Machines' clocks differ, and one that runs ahead must not take a lease that still holds. So on Postgres leases and intents run on the
+ * database's clock, and whoever reads an account gets their times in terms of its own. On SQLite everybody shares one machine's clock.
+ *
  * @module
  */
 import { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
-import { Array, Effect, Layer, Option, Schedule, Schema, SchemaTransformation } from "effect"
+import { Array, Clock, Effect, Layer, Option, Schedule, Schema, SchemaTransformation } from "effect"
 import { type Migrator, SqlClient, type SqlError } from "effect/sql"
 import { type Account, AttemptResult, OutboxEventType, StatusReason } from "../Account.ts"
 import {
@@ -53,7 +56,8 @@ const AccountRow = Schema.Struct({
   intent_attempts: MaybeInt,
   last_attempt: Schema.NullOr(Schema.fromJsonString(AttemptResult)),
   created_at: Int,
-  updated_at: Int
+  updated_at: Int,
+  clock: Int
 })
 
 const AttemptRow = Schema.Struct({
@@ -83,9 +87,11 @@ const SealedRow = Schema.Struct({
   credential: Schema.NullOr(Sealed),
   previous_credential: Schema.NullOr(Sealed)
 })
+const DueRow = Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String })
 const CountRow = Schema.Struct({ status: Schema.String, count: Int })
 
-const toAccount = (row: typeof AccountRow.Type): Account => ({
+/** `now` is the reader's clock, `row.clock` the one that the row's lease and intent run on. */
+const toAccount = (row: typeof AccountRow.Type, now: number): Account => ({
   id: row.id,
   projectId: row.project_id,
   authConfigId: row.auth_config_id,
@@ -106,7 +112,7 @@ const toAccount = (row: typeof AccountRow.Type): Account => ({
   lease:
     row.lease_owner === null || row.lease_until === null
       ? null
-      : { owner: row.lease_owner, epoch: row.epoch, until: row.lease_until },
+      : { owner: row.lease_owner, epoch: row.epoch, until: row.lease_until + now - row.clock },
   epoch: row.epoch,
   intent:
     row.intent_generation === null || row.intent_hash === null || row.intent_since === null
@@ -114,7 +120,7 @@ const toAccount = (row: typeof AccountRow.Type): Account => ({
       : {
           generation: row.intent_generation,
           hash: row.intent_hash,
-          since: row.intent_since,
+          since: row.intent_since + now - row.clock,
           attempts: row.intent_attempts ?? 1
         },
   lastAttempt: row.last_attempt,
@@ -155,13 +161,14 @@ const make = Effect.gen(function* () {
   const durably: GroupCommit.Durably = isSqlite ? yield* GroupCommit.make(sql) : sql.withTransaction
   // A single statement is a transaction of its own where commits need no grouping.
   const durablyOne: GroupCommit.Durably = isSqlite ? durably : (statement) => statement
-  const nullSafeEquals = sql.literal(isSqlite ? "IS" : "IS NOT DISTINCT FROM")
+  /** The clock of leases and intents, in epoch milliseconds. */
+  const clock = (now: number) => (isSqlite ? sql`${now}` : sql`(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint`)
 
   const first =
     <A, E>(decode: (row: unknown) => Effect.Effect<A, E>) =>
     (rows: ReadonlyArray<unknown>) =>
       rows.length === 0 ? Effect.succeedNone : Effect.asSome(decode(rows[0]))
-  const account = first((row) => Effect.map(decodeAccount(row), toAccount))
+  const account = (now: number) => first((row) => Effect.map(decodeAccount(row), (row) => toAccount(row, now)))
 
   const insertAttempt = (attempt: ConsentAttempt) =>
     sql`INSERT INTO rekindle_consent_attempts ${sql.insert({
@@ -227,40 +234,54 @@ const make = Effect.gen(function* () {
       ),
 
     find: (id) =>
-      sql`SELECT * FROM rekindle_accounts WHERE id = ${id}`.pipe(Effect.flatMap(account), Effect.mapError(storeError)),
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        sql`SELECT *, ${clock(now)} AS clock FROM rekindle_accounts WHERE id = ${id}`.pipe(
+          Effect.flatMap(account(now)),
+          Effect.mapError(storeError)
+        )
+      ),
 
     begin: ({ account: { epoch, generation, id, intent, revision }, intentHash, leaseMillis, now, owner }) =>
       durablyOne(sql`UPDATE rekindle_accounts SET
         lease_owner = ${owner},
-        lease_until = ${now + leaseMillis},
+        lease_until = ${clock(now)} + ${leaseMillis},
         epoch = epoch + 1,
         intent_generation = ${generation},
         intent_hash = ${intentHash},
-        intent_since = ${intent?.since ?? now},
+        intent_since = COALESCE(intent_since, ${clock(now)}),
         intent_attempts = ${(intent?.attempts ?? 0) + 1}
       WHERE id = ${id} AND revision = ${revision} AND epoch = ${epoch}
-        AND intent_since ${nullSafeEquals} ${intent?.since ?? null}
-        AND (lease_owner IS NULL OR lease_until <= ${now})
-      RETURNING *`).pipe(Effect.flatMap(account), Effect.mapError(storeError)),
+        AND intent_attempts IS NOT DISTINCT FROM ${intent?.attempts ?? null}
+        AND (lease_owner IS NULL OR lease_until <= ${clock(now)})
+      RETURNING *, ${clock(now)} AS clock`).pipe(Effect.flatMap(account(now)), Effect.mapError(storeError)),
 
     write: ({ announce, attempt, endLease, from, to }) => {
-      const now = to.updatedAt
+      const renewed = to.generation !== from.generation
       const update = sql`UPDATE rekindle_accounts SET ${sql.update(changeable(to))}, revision = revision + 1${
-        endLease === undefined
-          ? sql``
-          : sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL,
-          intent_hash = NULL, intent_since = NULL, intent_attempts = NULL, last_attempt = NULL`
-      } WHERE id = ${from.id} AND revision = ${from.revision} RETURNING id`
-      if (announce.length === 0 && attempt === undefined) {
-        return durablyOne(update).pipe(
-          Effect.map((rows) => rows.length === 1),
-          Effect.mapError(storeError)
-        )
+        renewed || endLease !== undefined
+          ? sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_hash = NULL, intent_since = NULL,
+            intent_attempts = NULL, last_attempt = NULL`
+          : sql``
+      } WHERE id = ${from.id} AND revision = ${from.revision}${
+        renewed || endLease === undefined ? sql`` : sql` AND epoch = ${endLease}`
+      } RETURNING id, status, status_reason, generation, updated_at`
+      const written = (rows: ReadonlyArray<unknown>) => rows.length > 0
+
+      if (attempt === undefined && (announce.length === 0 || !isSqlite)) {
+        // On Postgres one statement writes both, in one round trip. SQLite knows no INSERT around an UPDATE.
+        return durablyOne(
+          announce.length === 0
+            ? update
+            : sql`WITH written AS (${update})
+            INSERT INTO rekindle_outbox (account_id, type, status, status_reason, generation, at)
+            SELECT written.id, announced.type, written.status, written.status_reason, written.generation, written.updated_at
+            FROM written, unnest(string_to_array(${announce.join(",")}, ',')) WITH ORDINALITY AS announced (type, place)
+            ORDER BY announced.place RETURNING sequence`
+        ).pipe(Effect.map(written), Effect.mapError(storeError))
       }
       return durably(
         Effect.gen(function* () {
-          const rows = yield* update
-          if (rows.length === 0) return false
+          if (!written(yield* update)) return false
           if (Array.isReadonlyArrayNonEmpty(announce)) {
             yield* sql`INSERT INTO rekindle_outbox ${sql.insert(
               Array.map(announce, (type) => ({
@@ -269,12 +290,12 @@ const make = Effect.gen(function* () {
                 status: to.status,
                 status_reason: to.statusReason,
                 generation: to.generation,
-                at: now
+                at: to.updatedAt
               }))
             )}`
           }
           if (attempt !== undefined) {
-            yield* sql`DELETE FROM rekindle_consent_attempts WHERE expires_at <= ${now}`
+            yield* sql`DELETE FROM rekindle_consent_attempts WHERE expires_at <= ${to.updatedAt}`
             yield* insertAttempt(attempt)
           }
           return true
@@ -283,7 +304,8 @@ const make = Effect.gen(function* () {
     },
 
     release: ({ epoch, id, keepIntent, renewAt, result }) =>
-      durablyOne(sql`UPDATE rekindle_accounts SET lease_owner = NULL, lease_until = NULL, renew_at = ${renewAt},
+      durablyOne(sql`UPDATE rekindle_accounts SET lease_owner = NULL, lease_until = NULL,
+        renew_at = CASE WHEN renew_at IS NULL THEN NULL ELSE CAST(${renewAt} AS BIGINT) END,
         last_attempt = ${encodeResult(result)}${
           keepIntent
             ? sql``
@@ -291,18 +313,27 @@ const make = Effect.gen(function* () {
         } WHERE id = ${id} AND epoch = ${epoch}`).pipe(Effect.asVoid, Effect.mapError(storeError)),
 
     claimDue: ({ limit, nextLook, now }) =>
-      durablyOne(sql`UPDATE rekindle_accounts SET renew_at = ${nextLook} WHERE id IN (
-        SELECT id FROM rekindle_accounts WHERE renew_at <= ${now} ORDER BY renew_at LIMIT ${limit}${
-          isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
-        }) RETURNING id, auth_config_id`).pipe(
-        Effect.flatMap(decodeAll(Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String }))),
-        Effect.map((rows) => rows.map((row) => ({ id: row.id, authConfigId: row.auth_config_id }))),
-        Effect.mapError(storeError)
-      ),
+      durably(
+        Effect.gen(function* () {
+          const due = yield* Effect.flatMap(
+            sql`SELECT id, auth_config_id FROM rekindle_accounts WHERE renew_at <= ${now} ORDER BY renew_at LIMIT ${limit}${
+              isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
+            }`,
+            decodeAll(DueRow)
+          )
+          if (due.length > 0) {
+            yield* sql`UPDATE rekindle_accounts SET renew_at = ${nextLook} WHERE ${sql.in(
+              "id",
+              due.map(({ id }) => id)
+            )}`
+          }
+          return due.map((row) => ({ id: row.id, authConfigId: row.auth_config_id }))
+        })
+      ).pipe(Effect.mapError(storeError)),
 
     findAbandoned: (now, limit) =>
       sql`SELECT id FROM rekindle_accounts WHERE intent_since IS NOT NULL
-        AND lease_owner IS NOT NULL AND lease_until <= ${now} ORDER BY intent_since LIMIT ${limit}`.pipe(
+        AND lease_owner IS NOT NULL AND lease_until <= ${clock(now)} ORDER BY intent_since LIMIT ${limit}`.pipe(
         Effect.flatMap(decodeAll(Schema.Struct({ id: ConnectedAccountId }))),
         Effect.map((rows) => rows.map((row) => row.id)),
         Effect.mapError(storeError)
@@ -324,8 +355,17 @@ const make = Effect.gen(function* () {
         Effect.mapError(storeError)
       ),
 
-    readOutbox: (after, limit) =>
-      sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after} ORDER BY sequence LIMIT ${limit}`.pipe(
+    readOutbox: (after, limit) => {
+      const read = sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after} ORDER BY sequence LIMIT ${limit}`
+      // Postgres gives sequence numbers before the commit. Waiting for the writers under way makes sure that no smaller one appears later.
+      const settled = isSqlite
+        ? read
+        : Effect.flatMap(read, (rows) =>
+            rows.length === 0
+              ? Effect.succeed(rows)
+              : sql.withTransaction(Effect.andThen(sql`LOCK TABLE rekindle_outbox IN SHARE MODE`, read))
+          )
+      return settled.pipe(
         Effect.flatMap(decodeAll(OutboxRow)),
         Effect.map((rows) =>
           rows.map((row): OutboxEvent => ({
@@ -339,7 +379,8 @@ const make = Effect.gen(function* () {
           }))
         ),
         Effect.mapError(storeError)
-      ),
+      )
+    },
 
     trimOutbox: (through) =>
       durablyOne(sql`DELETE FROM rekindle_outbox WHERE sequence <= ${through}`).pipe(
@@ -347,27 +388,28 @@ const make = Effect.gen(function* () {
         Effect.mapError(storeError)
       ),
 
-    reserveKey: ({ accountId, expireBefore, keyHash, now, requestHash }) =>
-      durably(
-        Effect.gen(function* () {
-          yield* sql`DELETE FROM rekindle_idempotency_keys WHERE created_at < ${expireBefore}`
-          const inserted = yield* sql`INSERT INTO rekindle_idempotency_keys ${sql.insert({
-            key_hash: keyHash,
-            account_id: accountId,
-            request_hash: requestHash,
-            answer: null,
-            created_at: now
-          })} ON CONFLICT (key_hash) DO NOTHING RETURNING key_hash`
-          if (inserted.length === 1) return Option.none<IdempotencyRecord>()
-          const rows = yield* sql`SELECT * FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash}`
-          const row = yield* Schema.decodeUnknownEffect(KeyRow)(rows[0])
-          return Option.some<IdempotencyRecord>({
-            accountId: row.account_id,
-            requestHash: row.request_hash,
-            answer: row.answer
-          })
-        })
-      ).pipe(Effect.mapError(storeError)),
+    reserveKey: ({ accountId, expireBefore, keyHash, now, requestHash }) => {
+      const reserve: Effect.Effect<
+        Option.Option<IdempotencyRecord>,
+        SqlError.SqlError | Schema.SchemaError
+      > = Effect.gen(function* () {
+        yield* sql`DELETE FROM rekindle_idempotency_keys WHERE created_at < ${expireBefore}`
+        const inserted = yield* sql`INSERT INTO rekindle_idempotency_keys ${sql.insert({
+          key_hash: keyHash,
+          account_id: accountId,
+          request_hash: requestHash,
+          answer: null,
+          created_at: now
+        })} ON CONFLICT (key_hash) DO NOTHING RETURNING key_hash`
+        if (inserted.length === 1) return Option.none()
+        const rows = yield* sql`SELECT * FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash}`
+        // Given up between the two statements: the key is free again.
+        if (rows.length === 0) return yield* reserve
+        const row = yield* Schema.decodeUnknownEffect(KeyRow)(rows[0])
+        return Option.some({ accountId: row.account_id, requestHash: row.request_hash, answer: row.answer })
+      })
+      return Effect.mapError(durably(reserve), storeError)
+    },
 
     settleKey: (keyHash, answer) =>
       durablyOne(

@@ -1,0 +1,195 @@
+/**
+ * The two ways a permitted request can leave: over any `HttpClient`, and over Node's undici directly, which costs a third of it. Both tell
+ * what they saw as an observation; the rules about where a request may go are the egress's.
+ *
+ * @module
+ */
+import * as Undici from "@effect/platform-node/Undici"
+import { Clock, Effect, Predicate, type Scope, Stream } from "effect"
+import {
+  FetchHttpClient,
+  HttpClient,
+  type HttpClientError,
+  HttpClientRequest,
+  type HttpClientResponse,
+  HttpMethod
+} from "effect/http"
+import { lookup } from "node:dns"
+import type { Observation } from "../Verdict.ts"
+
+/** A request that the rules let pass. */
+export interface Permitted {
+  readonly url: URL
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | undefined
+}
+
+/** Sends once. Never fails: whatever happened is an observation. */
+export type Transport = (request: Permitted) => Effect.Effect<Observation>
+
+const notSent = (reason: string): Observation => ({ _tag: "NotSent", reason })
+const oversized: Observation = { _tag: "NoAnswer", reason: "the body is too large" }
+
+const answer = (
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: string,
+  receivedAt: number
+): Observation => ({
+  _tag: "Answer",
+  status,
+  contentType: headers["content-type"],
+  retryAfter: headers["retry-after"],
+  body,
+  receivedAt,
+  headers
+})
+
+// Failures of connecting, before a byte of the request left. Anything not listed may have been sent.
+const neverConnected = new Set([
+  "REFUSED_ADDRESS",
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "UND_ERR_INVALID_ARG",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "ERR_SSL_WRONG_VERSION_NUMBER"
+])
+
+/** The first code on the chain of causes; fetch wraps its cause, undici does not. */
+const codeOf = (error: unknown): string | undefined => {
+  for (let cause = error, depth = 0; depth < 5 && Predicate.isObject(cause); depth++) {
+    if (Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code)) return cause.code
+    // a name with several addresses fails with all of their errors together
+    if (cause instanceof AggregateError) return codeOf(cause.errors[0])
+    cause = Predicate.hasProperty(cause, "cause") ? cause.cause : undefined
+  }
+  return undefined
+}
+
+const fromCause = (cause: unknown, otherwise: string): Observation => {
+  const code = codeOf(cause)
+  return code !== undefined && neverConnected.has(code) ? notSent(code) : { _tag: "NoAnswer", reason: code ?? otherwise }
+}
+
+// --- any client -----------------------------------------------------------------------------------------------------------------
+
+const fromFailure = ({ reason }: HttpClientError.HttpClientError): Observation =>
+  reason._tag === "EncodeError" || reason._tag === "InvalidUrlError"
+    ? notSent("the request could not be built")
+    : fromCause(reason.cause, reason._tag)
+
+/** Over any client, its bodies counted while they are read. */
+export const overHttpClient = (client: HttpClient.HttpClient, maxBodyBytes: number): Transport => {
+  const text = (response: HttpClientResponse.HttpClientResponse) => {
+    const decoder = new TextDecoder()
+    let size = 0
+    return response.stream.pipe(
+      Stream.takeWhile((chunk) => (size += chunk.length) <= maxBodyBytes),
+      Stream.runFold(
+        () => "",
+        (text, chunk) => text + decoder.decode(chunk, { stream: true })
+      ),
+      Effect.map((text) => (size > maxBodyBytes ? undefined : text + decoder.decode())),
+      Effect.catchIf(
+        ({ reason }) => reason._tag === "EmptyBodyError",
+        () => Effect.succeed("")
+      )
+    )
+  }
+  return ({ body, headers, method, url }) => {
+    if (!HttpMethod.isHttpMethod(method)) return Effect.succeed(notSent("the method is not one of HTTP"))
+    const request = HttpClientRequest.make(method)(url, { headers })
+    const contentType = headers["content-type"] ?? "text/plain"
+    return Effect.gen(function* () {
+      const response = yield* client.execute(
+        body === undefined ? request : HttpClientRequest.bodyText(request, body, contentType)
+      )
+      const received = yield* text(response)
+      return received === undefined
+        ? oversized
+        : answer(response.status, response.headers, received, yield* Clock.currentTimeMillis)
+    }).pipe(
+      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
+      // Requests carry credentials in bodies and headers: no span is made of them, and the provider gets no trace ids.
+      Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
+      Effect.provideService(HttpClient.TracerPropagationEnabled, false),
+      Effect.catchTag("HttpClientError", (error) => Effect.succeed(fromFailure(error)))
+    )
+  }
+}
+
+// --- undici ---------------------------------------------------------------------------------------------------------------------
+
+class RefusedAddress extends Error {
+  readonly code = "REFUSED_ADDRESS"
+}
+
+/**
+ * Over an undici agent of its own. It follows no redirects, stops at the size limit by itself, and asks `admits` about every address a
+ * name resolves to at the moment of connecting, so that a second, different answer of the name server gains nothing (DNS rebinding).
+ */
+export const overUndici = (options: {
+  readonly maxBodyBytes: number
+  readonly admits: (hostname: string, address: string) => boolean
+}): Effect.Effect<Transport, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(
+        () =>
+          new Undici.Agent({
+            maxResponseSize: options.maxBodyBytes,
+            connect: {
+              lookup: (hostname, lookupOptions, callback) =>
+                lookup(hostname, { ...lookupOptions, all: true }, (error, addresses) => {
+                  const refused = error === null && addresses.some(({ address }) => !options.admits(hostname, address))
+                  const failure = refused ? new RefusedAddress(`${hostname} resolves to an internal address`) : error
+                  if (lookupOptions.all === true) callback(failure, addresses)
+                  else callback(failure, addresses[0]?.address ?? "", addresses[0]?.family)
+                })
+            }
+          })
+      ),
+      (agent) => Effect.promise(() => agent.destroy())
+    ),
+    (agent): Transport =>
+      ({ body, headers, method, url }) =>
+        Effect.withFiber((fiber) => {
+          const clock = fiber.getRef(Clock.Clock)
+          return Effect.callback<Observation>((resume, signal) => {
+            agent
+              .request({ origin: url.origin, path: url.pathname + url.search, method, headers, body: body ?? null, signal })
+              .then(async (response) =>
+                answer(
+                  response.statusCode,
+                  flat(response.headers),
+                  await response.body.text(),
+                  clock.currentTimeMillisUnsafe()
+                )
+              )
+              .catch((cause: unknown) => fromCause(cause, "the connection failed"))
+              .then((observation) => resume(Effect.succeed(observation)))
+          })
+        })
+  )
+
+/** Header values as one string each; those given twice are joined, as RFC 9110 §5.3 allows. */
+const flat = (headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>): Record<string, string> => {
+  const flattened: Record<string, string> = {}
+  for (const name in headers) {
+    const value = headers[name]
+    if (value !== undefined) flattened[name] = typeof value === "string" ? value : value.join(", ")
+  }
+  return flattened
+}
