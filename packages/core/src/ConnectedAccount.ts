@@ -63,8 +63,12 @@ export const KnownAuthScheme = Schema.Literals([
 ])
 export type KnownAuthScheme = typeof KnownAuthScheme.Type
 
+/** A scheme the contract does not name: a user's own, or a server's that is newer than this library. */
+export const CustomAuthScheme = Schema.String.pipe(Schema.brand("CustomAuthScheme"))
+export type CustomAuthScheme = typeof CustomAuthScheme.Type
+
 /** A scheme as decoded from a server or registered by a user: open, because users add schemes of their own. */
-export const AuthScheme = Schema.Union([KnownAuthScheme, Schema.String.pipe(Schema.brand("CustomAuthScheme"))])
+export const AuthScheme = Schema.Union([KnownAuthScheme, CustomAuthScheme])
 export type AuthScheme = typeof AuthScheme.Type
 
 /**

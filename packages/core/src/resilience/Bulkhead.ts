@@ -1,0 +1,96 @@
+/**
+ * The bulkhead: so many calls at once, so many waiting, and the next is refused at once.
+ *
+ * The bounded queue is the point. An unbounded one turns a slow server into a slow client that holds every caller until its deadline,
+ * and then sends what nobody waits for any more. Reads and refreshes share the places, as they share the connection.
+ *
+ * @module
+ */
+import { Effect, Semaphore } from "effect"
+import type { ConnectedAccountId } from "../ConnectedAccount.ts"
+import { TransportError } from "../RefreshError.ts"
+import { Events } from "./Events.ts"
+import { withCall } from "./internal/Call.ts"
+import * as Metrics from "./Metrics.ts"
+import { type Policy, policy } from "./Policy.ts"
+
+export interface BulkheadOptions {
+  /** Calls on their way at once. */
+  readonly concurrency: number
+  /** Calls that may wait for a place. Default 0. */
+  readonly queue?: number
+}
+
+/**
+ * Bounds concurrency. Refuses with `TransportError` reason `queue-full`, `not-sent`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { ConnectedAccountId, ConnectedAccounts, Ready, Resilience } from "@rekindle/core"
+ * import { Effect, Layer } from "effect"
+ *
+ * const slow = Layer.succeed(ConnectedAccounts, {
+ *   refresh: (id) => Effect.delay(Effect.succeed(Ready.make({ id })), "5 millis"),
+ *   get: () => Effect.die("not used here")
+ * })
+ * const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
+ *
+ * const results = await ConnectedAccounts.use((accounts) =>
+ *   Effect.all([1, 2, 3].map(() => Effect.result(accounts.refresh(id))), { concurrency: "unbounded" })
+ * ).pipe(
+ *   Effect.provide(Resilience.layer(Resilience.bulkhead({ concurrency: 1, queue: 1 })).pipe(Layer.provide(slow))),
+ *   Effect.runPromise
+ * )
+ * assert.deepEqual(results.map((result) => result._tag), ["Success", "Success", "Failure"])
+ * ```
+ */
+export const bulkhead = (options: BulkheadOptions): Policy => {
+  const { concurrency, queue = 0 } = options
+  return policy("bulkhead", { concurrency, queue }, (next) =>
+    Effect.gen(function* () {
+      const events = yield* Events
+      const places = yield* Semaphore.make(concurrency)
+      let admitted = 0
+      let waiting = 0
+      const admit = <A, E>(self: Effect.Effect<A, E>, id: ConnectedAccountId): Effect.Effect<A, E | TransportError> =>
+        withCall((call, fiber) => {
+          if (admitted >= concurrency + queue) {
+            events?.publish({ _tag: "Refused", accountId: id, reason: "queue-full" })
+            return new TransportError({
+              message: `${concurrency} calls on their way and ${queue} waiting`,
+              reason: "queue-full",
+              disposition: "not-sent"
+            })
+          }
+          const leave = () => {
+            admitted--
+            return undefined
+          }
+          if (admitted++ < concurrency) return Effect.onExitPrimitive(places.withPermit(self), leave)
+
+          const report = () => Metrics.queueDepth.updateUnsafe(waiting, fiber.context)
+          const arrive = Effect.suspend(() => {
+            call.held = false
+            waiting--
+            report()
+            return self
+          })
+          call.held = true
+          waiting++
+          report()
+          return Effect.onExitPrimitive(places.withPermit(arrive), () => {
+            if (call.held) {
+              waiting--
+              report()
+            }
+            return leave()
+          })
+        })
+      return {
+        refresh: (id, options) => admit(next.refresh(id, options), id),
+        get: (id) => admit(next.get(id), id)
+      }
+    })
+  )
+}

@@ -1,0 +1,189 @@
+/**
+ * The circuit breaker: when the other side keeps failing, stop asking for a while.
+ *
+ * The circuits are those of Effect's `CircuitBreakerStore`: its states, its generations, its probe lease. This module tells them what a
+ * failure is, and drives them with less ceremony per call than `CircuitBreaker.execute`. What counts against a circuit: an ambiguous failure (timeout, reset,
+ * 500, garbage), a 503, a connection that could not be made. What does not: an answer about the account or the key (400, 401, 403,
+ * 404, 501) shows that the other side works and closes a half-open circuit; a 429 and a local refusal say nothing either way.
+ *
+ * What may surprise: one circuit guards the whole provider unless `key` says otherwise. A client does not know an account's auth
+ * config before it asks, so a circuit for each needs a `key` function of yours. The store is in memory unless one is provided where
+ * the pipeline is made, such as `CircuitBreaker.layerStoreRedis()`. Breakers that share a store and a key share a circuit; `name`
+ * keeps them apart. If the store is out of reach, calls pass: losing the breaker must not stop refreshes.
+ *
+ * @module
+ */
+import { Duration, Effect, Exit, type Fiber, Scope } from "effect"
+import * as Breaker from "effect/persistence/CircuitBreaker"
+import type { ConnectedAccountId } from "../ConnectedAccount.ts"
+import type { RefreshOptions } from "../ConnectedAccounts.ts"
+import { type RefreshError, retryAfterOf, TransportError } from "../RefreshError.ts"
+import { Events } from "./Events.ts"
+import { storeOr } from "./internal/storeOr.ts"
+import * as Metrics from "./Metrics.ts"
+import { type Policy, policy } from "./Policy.ts"
+
+export interface CircuitBreakerOptions {
+  /** Keeps the circuits of several breakers apart in one store. Default `"rekindle"`. */
+  readonly name?: string
+  /** Whose circuit a call belongs to: `"provider"` (default) for one circuit, `"account"`, or a function. */
+  readonly key?: "provider" | "account" | ((id: ConnectedAccountId, options?: RefreshOptions) => string)
+  /** When to open. Default: at least half of the last 50 calls failed, once there were 20. */
+  readonly tripPolicy?: Breaker.TripPolicy
+  /** How long to stay open before one probe is let through. Doubles each time in a row that the circuit opens. Default 15 seconds. */
+  readonly openDuration?: Duration.Input
+  /** The longest to stay open, after doubling or by a 503's Retry-After. Default 1 minute. */
+  readonly maxOpenDuration?: Duration.Input
+}
+
+/** What an error says about the health of the other side. */
+export const health = (error: RefreshError): Breaker.Outcome => {
+  switch (error._tag) {
+    case "InvalidRequest":
+    case "Unauthorized":
+    case "Forbidden":
+    case "AccountNotFound":
+    case "RefreshUnsupported":
+      return Breaker.success
+    case "RateLimited":
+      return Breaker.ignored
+    case "RefreshFailed":
+      return Breaker.failure()
+    case "Unavailable":
+      return Breaker.failure({ retryAfter: retryAfterOf(error) })
+    case "TransportError":
+      return error.disposition === "ambiguous" || error.reason === "connect" ? Breaker.failure() : Breaker.ignored
+    case "DeadlineExceeded":
+    case "UnexpectedResponse":
+      return error.disposition === "ambiguous" ? Breaker.failure() : Breaker.ignored
+  }
+}
+
+const classify = (exit: Exit.Exit<unknown, RefreshError>): Breaker.Outcome => {
+  if (Exit.isSuccess(exit)) return Breaker.success
+  if (Exit.hasInterrupts(exit)) return Breaker.ignored
+  const error = Exit.findErrorOption(exit)
+  return error._tag === "Some" ? health(error.value) : Breaker.failure()
+}
+
+/**
+ * Refuses calls while the circuit is open, with `TransportError` reason `circuit-open`, `not-sent`, and `retryAfter` if known.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { ConnectedAccountId, ConnectedAccounts, RefreshFailed, Resilience } from "@rekindle/core"
+ * import { Effect, Layer } from "effect"
+ * import { CircuitBreaker } from "effect/persistence"
+ *
+ * let sends = 0
+ * const broken = Layer.succeed(ConnectedAccounts, {
+ *   refresh: () =>
+ *     Effect.suspend(() => {
+ *       sends++
+ *       return new RefreshFailed({ message: "boom" })
+ *     }),
+ *   get: () => Effect.die("not used here")
+ * })
+ * const breaker = Resilience.circuitBreaker({ tripPolicy: CircuitBreaker.consecutive(1) })
+ *
+ * const program = Effect.gen(function* () {
+ *   const accounts = yield* ConnectedAccounts
+ *   const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
+ *   assert.equal((yield* Effect.flip(accounts.refresh(id)))._tag, "RefreshFailed")
+ *   const refused = yield* Effect.flip(accounts.refresh(id))
+ *   assert.equal(refused._tag, "TransportError")
+ *   assert.equal(refused.disposition, "not-sent")
+ *   assert.equal(sends, 1)
+ * })
+ *
+ * await program.pipe(Effect.provide(Resilience.layer(breaker).pipe(Layer.provide(broken))), Effect.runPromise)
+ * ```
+ */
+export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
+  const name = options.name ?? "rekindle"
+  const key = options.key ?? "provider"
+  const tripPolicy = options.tripPolicy ?? Breaker.rate({ threshold: 0.5, size: 50, minimumCalls: 20 })
+  const openDuration = Duration.toMillis(options.openDuration ?? "15 seconds")
+  const maxOpenDuration = Duration.toMillis(options.maxOpenDuration ?? "1 minute")
+  const keyOf =
+    key === "provider"
+      ? () => name
+      : key === "account"
+        ? (id: ConnectedAccountId) => `${name}:${id}`
+        : (id: ConnectedAccountId, options?: RefreshOptions) => `${name}:${key(id, options)}`
+  const openFor = (outcome: Breaker.Outcome, admission: Breaker.Admission): Duration.Duration => {
+    const asked = outcome._tag === "Failure" && outcome.retryAfter !== undefined ? outcome.retryAfter : Duration.zero
+    const doubled = openDuration * 2 ** admission.consecutiveOpenings
+    return Duration.millis(Math.min(maxOpenDuration, Math.max(doubled, Duration.toMillis(asked))))
+  }
+  const description = {
+    name,
+    key: typeof key === "string" ? key : "function",
+    tripPolicy,
+    openDuration,
+    maxOpenDuration
+  }
+  return policy("circuit-breaker", description, (next) =>
+    Effect.gen(function* () {
+      const events = yield* Events
+      const store = yield* storeOr(Breaker.CircuitBreakerStore, Breaker.layerStoreMemory())
+
+      const changed = (transition: Breaker.Transition | undefined, fiber: Fiber.Fiber<unknown, unknown>) => {
+        if (transition === undefined) return
+        const { from, key, to } = transition
+        Metrics.circuitTransitions[to].updateUnsafe(1, fiber.context)
+        events?.publish({ _tag: "CircuitChanged", key, from, to })
+      }
+      const refused = (error: Breaker.CircuitBreakerError, id: ConnectedAccountId) => {
+        events?.publish({ _tag: "Refused", accountId: id, reason: "circuit-open" })
+        return new TransportError({
+          message: `${error.reason.message} for ${id}`,
+          reason: "circuit-open",
+          disposition: "not-sent",
+          ...(error.reason._tag === "CircuitOpen" ? { retryAfter: error.reason.retryAfter } : undefined)
+        })
+      }
+      const guard = <A, E extends RefreshError>(
+        self: Effect.Effect<A, E>,
+        id: ConnectedAccountId,
+        key: string
+      ): Effect.Effect<A, E | TransportError> =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.withFiber((fiber) => {
+            // A store may tie a probe's lease to this scope.
+            const scope = Scope.makeUnsafe()
+            const record = (outcome: Breaker.Outcome, admission: Breaker.Admission) =>
+              store
+                .record({
+                  key,
+                  generation: admission.generation,
+                  outcome: outcome._tag,
+                  tripPolicy,
+                  openFor: openFor(outcome, admission)
+                })
+                .pipe(
+                  Effect.match({
+                    onSuccess: (transition) => changed(transition, fiber),
+                    onFailure: () => undefined
+                  })
+                )
+            const closed = (exit: Exit.Exit<unknown, unknown>) => Scope.closeUnsafe(scope, exit)
+            const run = Effect.matchEffect(Scope.provide(store.admit(key), scope), {
+              onFailure: (error): Effect.Effect<A, E | TransportError> =>
+                error.reason._tag === "CircuitBreakerStoreError" ? restore(self) : refused(error, id),
+              onSuccess: (admission): Effect.Effect<A, E | TransportError> => {
+                changed(admission.transition, fiber)
+                return Effect.onExitPrimitive(restore(self), (exit) => record(classify(exit), admission))
+              }
+            })
+            return Effect.onExitPrimitive(run, closed)
+          })
+        )
+      return {
+        refresh: (id, options) => guard(next.refresh(id, options), id, keyOf(id, options)),
+        get: (id) => guard(next.get(id), id, keyOf(id))
+      }
+    })
+  )
+}

@@ -1,0 +1,124 @@
+/**
+ * Coalescing: any number of callers who want the same account refreshed share one flight.
+ *
+ * The flight belongs to the layer, not to the caller who happened to start it: no caller's departure can interrupt it, so none spends a
+ * grant and then loses the answer. Each caller waits under its own deadline. A failure is shared by those who waited for it and
+ * forgotten; the next call starts afresh.
+ *
+ * What may surprise: the flight does not inherit its first caller's deadline (the others would suffer for it) but gets `maxFlight` of
+ * its own. A flight older than that is not joined any more: whatever it hangs on, later callers are not chained to it. Only closing the
+ * layer interrupts flights; a provider that must not be interrupted in the middle says so itself, and is then waited for.
+ *
+ * @module
+ */
+import { Clock, Context, DateTime, Duration, Effect, Fiber } from "effect"
+import type { ConnectedAccountId } from "../ConnectedAccount.ts"
+import type { RefreshOptions } from "../ConnectedAccounts.ts"
+import type { RefreshError } from "../RefreshError.ts"
+import type { RefreshOutcome } from "../RefreshOutcome.ts"
+import { Events } from "./Events.ts"
+import { Call, CurrentCall, withCall } from "./internal/Call.ts"
+import { type Policy, policy } from "./Policy.ts"
+import { Settings } from "./Settings.ts"
+
+export interface CoalesceOptions {
+  /** The deadline a flight is given, and how long it may be joined. Default 30 seconds. */
+  readonly maxFlight?: Duration.Input
+}
+
+interface Flight {
+  readonly fiber: Fiber.Fiber<RefreshOutcome, RefreshError>
+  readonly call: Call
+  readonly startedAt: number
+}
+
+// Calls that ask for different things do not share an answer.
+const flightKey = (id: ConnectedAccountId, options: RefreshOptions | undefined): string =>
+  `${id}\n${options?.validateCredentials === true}\n${options?.redirectUrl ?? ""}\n${options?.idempotencyKey ?? ""}`
+
+/**
+ * Shares flights by account and options (`validateCredentials`, `redirectUrl`, `idempotencyKey`). Reads are not shared.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { ConnectedAccountId, ConnectedAccounts, Ready, Resilience } from "@rekindle/core"
+ * import { Effect, Layer } from "effect"
+ *
+ * let sends = 0
+ * const provider = Layer.succeed(ConnectedAccounts, {
+ *   refresh: (id) =>
+ *     Effect.suspend(() => {
+ *       sends++
+ *       return Effect.delay(Effect.succeed(Ready.make({ id })), "5 millis")
+ *     }),
+ *   get: () => Effect.die("not used here")
+ * })
+ * const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
+ *
+ * const outcomes = await ConnectedAccounts.use((accounts) =>
+ *   Effect.all(Array.from({ length: 1_000 }, () => accounts.refresh(id)), { concurrency: "unbounded" })
+ * ).pipe(Effect.provide(Resilience.layer(Resilience.coalesce()).pipe(Layer.provide(provider))), Effect.runPromise)
+ *
+ * assert.equal(outcomes.length, 1_000)
+ * assert.equal(sends, 1)
+ * ```
+ */
+export const coalesce = (options: CoalesceOptions = {}): Policy => {
+  const maxFlight = Duration.toMillis(options.maxFlight ?? "30 seconds")
+  return policy("coalesce", { maxFlight }, (next) =>
+    Effect.gen(function* () {
+      const events = yield* Events
+      const flights = new Map<string, Flight>()
+      const aloft = new Set<Fiber.Fiber<unknown, unknown>>()
+      yield* Effect.addFinalizer(() => Fiber.interruptAll(aloft))
+
+      const start = (id: ConnectedAccountId, options: RefreshOptions | undefined, at: Start): Flight => {
+        const call = new Call()
+        const until = at.now + maxFlight
+        const fiber = Effect.runForkWith(Context.add(at.context, CurrentCall, call))(
+          next.refresh(
+            id,
+            options?.deadline?.epochMilliseconds === until
+              ? options
+              : { ...options, deadline: DateTime.makeUnsafe(until) }
+          )
+        )
+        const flight: Flight = { fiber, call, startedAt: at.now }
+        if (fiber.pollUnsafe() !== undefined) return flight
+        flights.set(at.key, flight)
+        aloft.add(fiber)
+        fiber.addObserver(() => {
+          aloft.delete(fiber)
+          if (flights.get(at.key) === flight) flights.delete(at.key)
+        })
+        return flight
+      }
+
+      return {
+        get: next.get,
+        refresh: (id, options) =>
+          withCall((caller, fiber) => {
+            if (fiber.getRef(Settings).coalesce === false) return next.refresh(id, options)
+            const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+            const key = flightKey(id, options)
+            let flight = flights.get(key)
+            if (flight !== undefined && now - flight.startedAt < maxFlight) {
+              events?.publish({ _tag: "FlightJoined", accountId: id })
+            } else {
+              flight = start(id, options, { key, now, context: fiber.context })
+            }
+            caller.flight = flight.call
+            return Fiber.join(flight.fiber)
+          })
+      }
+    })
+  )
+}
+
+interface Start {
+  readonly key: string
+  readonly now: number
+  /** The starter's context: its settings, its span. */
+  readonly context: Context.Context<never>
+}

@@ -1,0 +1,114 @@
+/**
+ * A pipeline that can be exchanged while it runs: a new timeout from a config service, retries off during an incident.
+ *
+ * Calls that begin after a swap take the new pipeline; calls already under way finish on the old one, whose state is released when the
+ * last of them has left. What may surprise: the new pipeline starts with fresh state (closed circuits, a full bucket) except for what
+ * lives in a store or a shared retry budget.
+ *
+ * @module
+ */
+import { Effect, Exit, Scope, Semaphore } from "effect"
+import type { Accounts, Policy } from "./Policy.ts"
+
+/** The handle: place `policy` in a layer, call `swap` when the configuration changes. */
+export interface Reconfigurable<R = Scope.Scope> {
+  /** The policy that stands for whatever is configured now; `describe` tells what that is. */
+  readonly policy: Policy<R | Scope.Scope>
+  /** Exchanges the pipeline in every layer made from `policy`. */
+  readonly swap: (next: Policy<R>) => Effect.Effect<void>
+}
+
+interface Generation {
+  readonly accounts: Accounts
+  readonly scope: Scope.Closeable
+  calls: number
+  retired: boolean
+}
+
+/**
+ * Makes a pipeline exchangeable. Feed `swap` from whatever holds the configuration, e.g. `Stream.runForEach(SubscriptionRef.changes(ref), …)`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { ConnectedAccountId, ConnectedAccounts, Resilience, TransportError } from "@rekindle/core"
+ * import { Effect, Layer } from "effect"
+ *
+ * let sends = 0
+ * const down = Layer.succeed(ConnectedAccounts, {
+ *   refresh: () =>
+ *     Effect.suspend(() => {
+ *       sends++
+ *       return new TransportError({ message: "refused", reason: "connect", disposition: "not-sent" })
+ *     }),
+ *   get: () => Effect.die("not used here")
+ * })
+ * const handle = Resilience.reconfigurable(Resilience.retry({ maxAttempts: 2, baseDelay: "1 millis" }))
+ *
+ * const program = Effect.gen(function* () {
+ *   const accounts = yield* ConnectedAccounts
+ *   const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
+ *   yield* Effect.flip(accounts.refresh(id))
+ *   assert.equal(sends, 2)
+ *   yield* handle.swap(Resilience.retry({ maxAttempts: 1 }))
+ *   yield* Effect.flip(accounts.refresh(id))
+ *   assert.equal(sends, 3)
+ * })
+ *
+ * await program.pipe(Effect.provide(Resilience.layer(handle.policy).pipe(Layer.provide(down))), Effect.runPromise)
+ * ```
+ */
+export const reconfigurable = <R = Scope.Scope>(initial: Policy<R>): Reconfigurable<R> => {
+  let current = initial
+  const installs = new Set<(next: Policy<R>) => Effect.Effect<void>>()
+  const swaps = Semaphore.makeUnsafe(1)
+
+  const make = (next: Accounts): Effect.Effect<Accounts, never, R | Scope.Scope> =>
+    Effect.gen(function* () {
+      const context = yield* Effect.context<R>()
+      const outer = yield* Effect.scope
+      const build = (policy: Policy<R>): Effect.Effect<Generation> =>
+        Effect.gen(function* () {
+          const scope = yield* Scope.fork(outer)
+          const accounts = yield* policy.make(next).pipe(Scope.provide(scope), Effect.provide(context))
+          return { accounts, scope, calls: 0, retired: false }
+        })
+      const release = (generation: Generation) =>
+        generation.retired && generation.calls === 0 ? Scope.close(generation.scope, Exit.void) : undefined
+      const enter = <A, E>(use: (accounts: Accounts) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
+        Effect.suspend(() => {
+          const generation = now
+          generation.calls++
+          return Effect.onExitPrimitive(use(generation.accounts), () => {
+            generation.calls--
+            return release(generation)
+          })
+        })
+
+      let now = yield* build(current)
+      const install = (policy: Policy<R>) =>
+        Effect.flatMap(build(policy), (generation) => {
+          const old = now
+          now = generation
+          old.retired = true
+          return release(old) ?? Effect.void
+        })
+      yield* Effect.acquireRelease(
+        Effect.sync(() => installs.add(install)),
+        () => Effect.sync(() => installs.delete(install))
+      )
+      return {
+        refresh: (id, options) => enter((accounts) => accounts.refresh(id, options)),
+        get: (id) => enter((accounts) => accounts.get(id))
+      }
+    })
+
+  return {
+    policy: { name: "reconfigurable", describe: () => current.describe(), make },
+    swap: (next) =>
+      Effect.suspend(() => {
+        current = next
+        return Effect.forEach([...installs], (install) => install(next), { discard: true })
+      }).pipe(swaps.withPermit, Effect.uninterruptible)
+  }
+}

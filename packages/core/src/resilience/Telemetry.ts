@@ -1,0 +1,98 @@
+/**
+ * Telemetry: one span and a few metrics for each refresh, as its caller saw it. It goes outermost.
+ *
+ * The span `rekindle.refresh` carries `rekindle.account.id`, `rekindle.attempts`, `rekindle.outcome` and `rekindle.disposition`, the
+ * error's tag as `error.type`, and never a token or a consent link. What may surprise: without a tracer installed no span is made at
+ * all, so a program that does not trace does not pay for tracing.
+ *
+ * @module
+ */
+import { Clock, Effect, Exit, type Fiber } from "effect"
+import type { ConnectedAccountId } from "../ConnectedAccount.ts"
+import type { RefreshError } from "../RefreshError.ts"
+import type { RefreshOutcome } from "../RefreshOutcome.ts"
+import { Call, CurrentCall } from "./internal/Call.ts"
+import * as Metrics from "./Metrics.ts"
+import { type Policy, policy } from "./Policy.ts"
+
+interface Ending {
+  readonly tag: RefreshOutcome["_tag"] | RefreshError["_tag"] | "Interrupted" | "Defect"
+  readonly disposition: RefreshError["disposition"] | "answered"
+}
+
+const endingOf = (exit: Exit.Exit<RefreshOutcome, RefreshError>): Ending => {
+  if (Exit.isSuccess(exit)) return { tag: exit.value._tag, disposition: "answered" }
+  const error = Exit.findErrorOption(exit)
+  if (error._tag === "Some") return { tag: error.value._tag, disposition: error.value.disposition }
+  return { tag: Exit.hasInterrupts(exit) ? "Interrupted" : "Defect", disposition: "ambiguous" }
+}
+
+const traces = (fiber: Fiber.Fiber<unknown, unknown>): boolean =>
+  fiber.cache.tracerEnabled && fiber.cache.tracer !== undefined
+
+/**
+ * Records each refresh.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { ConnectedAccountId, ConnectedAccounts, Ready, Resilience } from "@rekindle/core"
+ * import { Effect, Layer, Metric } from "effect"
+ *
+ * const provider = Layer.succeed(ConnectedAccounts, {
+ *   refresh: (id) => Effect.succeed(Ready.make({ id })),
+ *   get: () => Effect.die("not used here")
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   const accounts = yield* ConnectedAccounts
+ *   yield* accounts.refresh(ConnectedAccountId.make("ca_4CkFF_cKATwg"))
+ *   const ready = yield* Metric.value(Resilience.Metrics.outcome("Ready", "answered"))
+ *   assert.equal(ready.count, 1)
+ * })
+ *
+ * await program.pipe(
+ *   Effect.provide(Resilience.layer(Resilience.telemetry()).pipe(Layer.provide(provider))),
+ *   Effect.provideService(Metric.MetricRegistry, new Map()),
+ *   Effect.runPromise
+ * )
+ * ```
+ */
+export const telemetry = (): Policy =>
+  policy("telemetry", {}, (next) =>
+    Effect.succeed({
+      get: next.get,
+      refresh: (id, options) =>
+        Effect.withFiber((fiber) => {
+          const clock = fiber.getRef(Clock.Clock)
+          const call = new Call()
+          const startedAt = clock.currentTimeMillisUnsafe()
+          const measured = Effect.onExitPrimitive(
+            Effect.provideService(next.refresh(id, options), CurrentCall, call),
+            (exit) => {
+              const { disposition, tag } = endingOf(exit)
+              Metrics.outcome(tag, disposition).updateUnsafe(1, fiber.context)
+              Metrics.latency.updateUnsafe(clock.currentTimeMillisUnsafe() - startedAt, fiber.context)
+              return undefined
+            }
+          )
+          return traces(fiber) ? spanned(measured, id, call) : measured
+        })
+    })
+  )
+
+const spanned = (
+  self: Effect.Effect<RefreshOutcome, RefreshError>,
+  id: ConnectedAccountId,
+  call: Call
+): Effect.Effect<RefreshOutcome, RefreshError> =>
+  Effect.useSpan("rekindle.refresh", { attributes: { "rekindle.account.id": id }, kind: "client" }, (span) =>
+    Effect.onExitPrimitive(Effect.withParentSpan(self, span, { captureStackTrace: false }), (exit) => {
+      const { disposition, tag } = endingOf(exit)
+      span.attribute("rekindle.attempts", (call.flight ?? call).attempts)
+      span.attribute("rekindle.outcome", tag)
+      span.attribute("rekindle.disposition", disposition)
+      if (Exit.isFailure(exit)) span.attribute("error.type", tag)
+      return undefined
+    })
+  )

@@ -1,0 +1,146 @@
+/**
+ * Run, and if the credential turns out to be dead, refresh once and run again: what every application writes by hand, usually without
+ * the part that matters under load.
+ *
+ * A hundred calls that fail with the same stale credential need one refresh, not a hundred in a row. Calls that fail while a refresh
+ * is on its way wait for it. A call that *began* before a refresh completed and fails after it used the older credential, so it does
+ * not refresh again; it runs again with what the others fetched. That is decided by counting completed refreshes, not by clocks.
+ *
+ * What may surprise: it remembers an account only while a call on it is running, and the sharing is per `ConnectedAccounts` instance,
+ * within this process. The refresh itself is detached: a caller who leaves does not spoil it for the rest.
+ *
+ * @module
+ */
+import { type Context, Effect, Exit, Fiber } from "effect"
+import type { ConnectedAccountId } from "../ConnectedAccount.ts"
+import { ConnectedAccounts, type RefreshOptions } from "../ConnectedAccounts.ts"
+import type { RefreshError } from "../RefreshError.ts"
+import type { RefreshOutcome } from "../RefreshOutcome.ts"
+import { ConnectionNotReady, ConsentRequired } from "./Consent.ts"
+import type { Accounts } from "./Policy.ts"
+
+export interface WithRefreshOptions<E> {
+  /** Whether a failure means that the credential was refused (a 401 of the third party, say). */
+  readonly isAuthFailure: (error: E) => boolean
+  /** Options of the refresh. Its `deadline` bounds the shared refresh, so leave it out unless every caller has the same. */
+  readonly refresh?: RefreshOptions
+}
+
+interface Entry {
+  callers: number
+  /** Refreshes completed since the entry was made. */
+  generation: number
+  flight: Fiber.Fiber<RefreshOutcome, RefreshError> | undefined
+}
+
+const entriesOf = new WeakMap<Accounts, Map<ConnectedAccountId, Entry>>()
+
+/**
+ * Runs `effect`; on an auth failure refreshes `accountId` once, sharing the refresh with everybody else, and runs it again. The second
+ * auth failure is returned as it is.
+ *
+ * Fails with `ConsentRequired` if a person has to act, `ConnectionNotReady` if the account cannot be used, the refresh's own error, or
+ * whatever `effect` fails with.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { ConnectedAccountId, ConnectedAccounts, Ready, Resilience } from "@rekindle/core"
+ * import { Effect, Layer } from "effect"
+ *
+ * let token = "stale"
+ * const provider = Layer.succeed(ConnectedAccounts, {
+ *   refresh: (id) =>
+ *     Effect.sync(() => {
+ *       token = "fresh"
+ *       return Ready.make({ id })
+ *     }),
+ *   get: () => Effect.die("not used here")
+ * })
+ * const listMessages = Effect.suspend(() =>
+ *   token === "fresh" ? Effect.succeed(["hello"]) : Effect.fail({ status: 401 })
+ * )
+ *
+ * const messages = await Resilience.withRefresh(ConnectedAccountId.make("ca_4CkFF_cKATwg"), listMessages, {
+ *   isAuthFailure: (error) => error.status === 401
+ * }).pipe(Effect.provide(provider), Effect.runPromise)
+ * assert.deepEqual(messages, ["hello"])
+ * ```
+ */
+export const withRefresh = <A, E, R>(
+  accountId: ConnectedAccountId,
+  effect: Effect.Effect<A, E, R>,
+  options: WithRefreshOptions<E>
+): Effect.Effect<A, E | RefreshError | ConsentRequired | ConnectionNotReady, R | ConnectedAccounts> =>
+  Effect.flatMap(ConnectedAccounts, (accounts) =>
+    Effect.suspend(() => {
+      const entries = entriesFor(accounts)
+      const entry = entries.get(accountId) ?? { callers: 0, generation: 0, flight: undefined }
+      entries.set(accountId, entry)
+      entry.callers++
+      const renew = renewal(entry, accounts, accountId, options.refresh, () => forget(entries, accountId, entry))
+      const run = effect.pipe(
+        Effect.catch((error): Effect.Effect<A, E | RefreshError | ConsentRequired | ConnectionNotReady, R> =>
+          options.isAuthFailure(error) ? Effect.flatMap(renew, () => effect) : Effect.fail(error)
+        )
+      )
+      return Effect.onExitPrimitive(run, () => {
+        entry.callers--
+        forget(entries, accountId, entry)
+        return undefined
+      })
+    })
+  )
+
+const entriesFor = (accounts: Accounts): Map<ConnectedAccountId, Entry> => {
+  let entries = entriesOf.get(accounts)
+  if (entries === undefined) {
+    entries = new Map()
+    entriesOf.set(accounts, entries)
+  }
+  return entries
+}
+
+const forget = (entries: Map<ConnectedAccountId, Entry>, accountId: ConnectedAccountId, entry: Entry): void => {
+  if (entry.callers === 0 && entry.flight === undefined) entries.delete(accountId)
+}
+
+/** One caller's share in a renewal: skipped if one completed since the caller began, joined if one is on its way, else started. */
+const renewal = (
+  entry: Entry,
+  accounts: Accounts,
+  accountId: ConnectedAccountId,
+  options: RefreshOptions | undefined,
+  onEnd: () => void
+): Effect.Effect<void, RefreshError | ConsentRequired | ConnectionNotReady> => {
+  const began = entry.generation
+  const depart = (context: Context.Context<never>): Fiber.Fiber<RefreshOutcome, RefreshError> => {
+    const flight = Effect.runForkWith(context)(accounts.refresh(accountId, options))
+    entry.flight = flight
+    flight.addObserver((exit) => {
+      entry.flight = undefined
+      if (Exit.isSuccess(exit) && exit.value._tag === "Ready") entry.generation++
+      onEnd()
+    })
+    return flight
+  }
+  return Effect.withFiber((fiber) =>
+    entry.generation > began
+      ? Effect.void
+      : Effect.flatMap(Fiber.join(entry.flight ?? depart(fiber.context)), (outcome) => usable(accountId, outcome))
+  )
+}
+
+const usable = (
+  accountId: ConnectedAccountId,
+  outcome: RefreshOutcome
+): Effect.Effect<void, ConsentRequired | ConnectionNotReady> => {
+  switch (outcome._tag) {
+    case "Ready":
+      return Effect.void
+    case "RedirectRequired":
+      return new ConsentRequired({ accountId, redirectUrl: outcome.redirectUrl, status: outcome.status })
+    case "NotReady":
+      return new ConnectionNotReady({ accountId, status: outcome.status })
+  }
+}

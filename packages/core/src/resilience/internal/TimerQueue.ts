@@ -1,0 +1,99 @@
+/**
+ * Many timeouts, one sleeping fiber.
+ *
+ * A pipeline gives every call a timeout and nearly every call ends long before it. A fiber and a system timer for each would cost more
+ * than the rest of the pipeline. Calls of one policy mostly have the same timeout, so their instants come in order: a linked list
+ * sorted by instant takes each at its tail, and a single fiber sleeps until its head. An empty queue sleeps nowhere, so it keeps no
+ * process alive.
+ *
+ * @module
+ */
+import { type Clock, type Context, Effect, type Fiber } from "effect"
+
+export class Timer {
+  readonly at: number
+  readonly fire: () => void
+  before: Timer | undefined = undefined
+  after: Timer | undefined = undefined
+
+  constructor(at: number, fire: () => void) {
+    this.at = at
+    this.fire = fire
+  }
+}
+
+export class TimerQueue {
+  readonly #clock: Clock.Clock
+  readonly #run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  #head: Timer | undefined = undefined
+  #tail: Timer | undefined = undefined
+  #sleeper: Fiber.Fiber<void> | undefined = undefined
+  #wakesAt = Infinity
+
+  /** `context` is where the sleeping fiber runs; its clock is the queue's clock. */
+  constructor(clock: Clock.Clock, context: Context.Context<never>) {
+    this.#clock = clock
+    this.#run = Effect.runForkWith(context)
+  }
+
+  get clock(): Clock.Clock {
+    return this.#clock
+  }
+
+  /** Calls `fire` once at `at` (epoch milliseconds) unless removed before. */
+  add(at: number, fire: () => void): Timer {
+    const timer = new Timer(at, fire)
+    let earlier = this.#tail
+    while (earlier !== undefined && earlier.at > at) earlier = earlier.before
+    const later = earlier === undefined ? this.#head : earlier.after
+    timer.before = earlier
+    timer.after = later
+    if (earlier === undefined) this.#head = timer
+    else earlier.after = timer
+    if (later === undefined) this.#tail = timer
+    else later.before = timer
+    if (at < this.#wakesAt) this.#sleepUntil(at)
+    return timer
+  }
+
+  /** Removing a timer that has fired, or was removed, does nothing. */
+  remove(timer: Timer): void {
+    const { after, before } = timer
+    if (before === undefined && this.#head !== timer) return
+    timer.before = timer.after = undefined
+    if (before === undefined) this.#head = after
+    else before.after = after
+    if (after === undefined) this.#tail = before
+    else after.before = before
+    if (this.#head === undefined) this.#stop()
+  }
+
+  #stop(): void {
+    const sleeper = this.#sleeper
+    this.#sleeper = undefined
+    this.#wakesAt = Infinity
+    sleeper?.interruptUnsafe()
+  }
+
+  #sleepUntil(at: number): void {
+    this.#stop()
+    this.#wakesAt = at
+    this.#sleeper = this.#run(
+      Effect.map(Effect.sleep(Math.max(0, at - this.#clock.currentTimeMillisUnsafe())), () => this.#wake())
+    )
+  }
+
+  #wake(): void {
+    this.#sleeper = undefined
+    this.#wakesAt = Infinity
+    const now = this.#clock.currentTimeMillisUnsafe()
+    let head = this.#head
+    while (head !== undefined && head.at <= now) {
+      const { fire } = head
+      this.remove(head)
+      fire()
+      head = this.#head
+    }
+    if (head !== undefined && head.at < this.#wakesAt) this.#sleepUntil(head.at)
+  }
+}

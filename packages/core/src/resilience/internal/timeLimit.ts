@@ -1,0 +1,63 @@
+/**
+ * What the overall deadline and the attempt timeout have in common, which is all but their place in the pipeline.
+ *
+ * @module
+ */
+import { Clock, DateTime, Duration, Effect, type Fiber } from "effect"
+import type { ConnectedAccountId } from "../../ConnectedAccount.ts"
+import { DeadlineExceeded, type RefreshError } from "../../RefreshError.ts"
+import { Events } from "../Events.ts"
+import { type Policy, policy } from "../Policy.ts"
+import { Settings } from "../Settings.ts"
+import { dispositionNow, withCall } from "./Call.ts"
+import { makeLimiter } from "./within.ts"
+
+export const timeLimit = (
+  name: "deadline" | "attempt-timeout",
+  setting: "timeout" | "attemptTimeout",
+  timeout: Duration.Input
+): Policy => {
+  const standard = Duration.toMillis(timeout)
+  const millisFor = (fiber: Fiber.Fiber<unknown, unknown>): number => {
+    const own = fiber.getRef(Settings)[setting]
+    return own === undefined ? standard : Duration.toMillis(own)
+  }
+  return policy(name, { timeout: standard }, (next) =>
+    Effect.map(Events, (events) => {
+      const exceeded = (id: ConnectedAccountId, millis: number, disposition: RefreshError["disposition"]) => {
+        events?.publish({ _tag: "DeadlinePassed", accountId: id, policy: name, timeout: millis })
+        return new DeadlineExceeded({
+          message: `No answer within ${millis} ms (${name})`,
+          timeout: Duration.millis(millis),
+          disposition
+        })
+      }
+      const limiter = makeLimiter()
+      return {
+        refresh: (id, options) =>
+          withCall((call, fiber) => {
+            const clock = fiber.getRef(Clock.Clock)
+            const now = clock.currentTimeMillisUnsafe()
+            const left = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds - now
+            const millis = Math.min(millisFor(fiber), left)
+            if (millis <= 0) return exceeded(id, 0, "not-sent")
+            if (millis === Infinity) return next.refresh(id, options)
+            const at = now + millis
+            const limited = millis === left ? options : { ...options, deadline: DateTime.makeUnsafe(at) }
+            return limiter.within(next.refresh(id, limited), fiber, clock, at, () =>
+              exceeded(id, millis, dispositionNow(call))
+            )
+          }),
+        get: (id) =>
+          Effect.withFiber((fiber) => {
+            const millis = millisFor(fiber)
+            if (millis === Infinity) return next.get(id)
+            const clock = fiber.getRef(Clock.Clock)
+            return limiter.within(next.get(id), fiber, clock, clock.currentTimeMillisUnsafe() + millis, () =>
+              exceeded(id, millis, "ambiguous")
+            )
+          })
+      }
+    })
+  )
+}

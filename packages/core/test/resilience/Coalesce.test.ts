@@ -1,0 +1,242 @@
+import { Resilience } from "@rekindle/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, DateTime, Effect, Exit, Fiber, PubSub, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { boom, id, otherId, ready, scripted, timed } from "./script.ts"
+
+const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
+
+describe("coalesce", () => {
+  it.effect("sends once for everybody who asks while the flight is on its way", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      const early = yield* Effect.forEach([1, 2], () => start(accounts.refresh(id)))
+      yield* TestClock.adjust(50)
+      const late = yield* start(accounts.refresh(id))
+      yield* TestClock.adjust(50)
+      for (const fiber of [...early, late]) {
+        assert.deepStrictEqual(yield* Fiber.join(fiber), { exit: Exit.succeed(ready), at: 100 })
+      }
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("shares a failure with those who waited and forgets it", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: boom }, { answer: ready }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      const fibers = yield* Effect.forEach([1, 2], () => start(accounts.refresh(id)))
+      yield* TestClock.adjust(100)
+      for (const fiber of fibers) assert.deepStrictEqual((yield* Fiber.join(fiber)).exit, Exit.fail(boom))
+      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+      assert.strictEqual(script.sends.length, 2)
+    })
+  )
+
+  it.effect("shares a defect too", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: "defect" }, { answer: ready }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      const fibers = yield* Effect.forEach([1, 2], () => start(accounts.refresh(id)))
+      yield* TestClock.adjust(100)
+      for (const fiber of fibers) assert.isTrue(Exit.hasDies((yield* Fiber.join(fiber)).exit))
+      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+    })
+  )
+
+  it.effect("remembers no answer, not even one that came at once", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      yield* accounts.refresh(id)
+      yield* accounts.refresh(id)
+      assert.strictEqual(script.sends.length, 2)
+    })
+  )
+
+  it.effect("keeps accounts and different options apart", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      for (const call of [
+        accounts.refresh(id),
+        accounts.refresh(otherId),
+        accounts.refresh(id, { validateCredentials: true }),
+        accounts.refresh(id, { redirectUrl: "https://a.example" }),
+        accounts.refresh(id, { redirectUrl: "https://b.example" }),
+        accounts.refresh(id, { idempotencyKey: "a" }),
+        accounts.refresh(id, { idempotencyKey: "b" })
+      ]) {
+        yield* start(call)
+        yield* start(call)
+      }
+      assert.strictEqual(script.sends.length, 7)
+    })
+  )
+
+  it.effect("does not keep apart what only looks different", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      yield* start(accounts.refresh(id))
+      yield* start(accounts.refresh(id, {}))
+      yield* start(accounts.refresh(id, { validateCredentials: false }))
+      yield* start(accounts.refresh(id, { deadline: DateTime.makeUnsafe(5) }))
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("goes on for the others, and to the end, when a caller is interrupted", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      const first = yield* start(accounts.refresh(id))
+      const second = yield* start(accounts.refresh(id))
+      yield* Fiber.interrupt(first)
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual((yield* Fiber.join(second)).exit, Exit.succeed(ready))
+      assert.strictEqual(script.sends[0]?.ended, "answered")
+    })
+  )
+
+  it.effect("goes on even when nobody waits any more", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      yield* Fiber.interrupt(yield* start(accounts.refresh(id)))
+      yield* TestClock.adjust(100)
+      assert.strictEqual(script.sends[0]?.ended, "answered")
+    })
+  )
+
+  it.effect("gives the flight a deadline of its own, not its first caller's", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.coalesce({ maxFlight: "20 seconds" }).make(script.accounts)
+      yield* TestClock.adjust(1_000)
+      yield* accounts.refresh(id, { deadline: DateTime.makeUnsafe(2_000), validateCredentials: true })
+      const same = { deadline: DateTime.makeUnsafe(21_000) }
+      yield* accounts.refresh(id, same)
+      assert.deepStrictEqual(script.sends[0]?.options, {
+        deadline: DateTime.makeUnsafe(21_000),
+        validateCredentials: true
+      })
+      assert.strictEqual(script.sends[1]?.options, same)
+    })
+  )
+
+  it.effect("lets each caller keep a deadline of its own", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 3_000, answer: ready }])
+      const pipeline = Resilience.compose(Resilience.deadline("10 seconds"), Resilience.coalesce())
+      const accounts = yield* pipeline.make(script.accounts)
+      const hasty = yield* start(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
+      const patient = yield* start(accounts.refresh(id))
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* Fiber.join(hasty)).at, 1_000)
+      assert.deepStrictEqual(yield* Fiber.join(patient), { exit: Exit.succeed(ready), at: 3_000 })
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("does not chain new callers to a flight that hangs, nor lets its end disturb the next one", () =>
+    Effect.gen(function* () {
+      const script = scripted([
+        { takes: 31_000, answer: boom },
+        { takes: 5_000, answer: ready }
+      ])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      yield* start(accounts.refresh(id))
+      yield* TestClock.adjust(29_999)
+      yield* start(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 1)
+      yield* TestClock.adjust(1)
+      const next = yield* start(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 2)
+      yield* TestClock.adjust(2_000)
+      const joined = yield* start(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 2)
+      yield* TestClock.adjust(3_000)
+      assert.deepStrictEqual((yield* Fiber.join(next)).exit, Exit.succeed(ready))
+      assert.deepStrictEqual((yield* Fiber.join(joined)).exit, Exit.succeed(ready))
+    })
+  )
+
+  it.effect("makes no flight for a caller who does not want to share", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      yield* start(accounts.refresh(id))
+      const alone = Effect.provideService(accounts.refresh(id), Resilience.Settings, { coalesce: false })
+      yield* start(alone)
+      yield* start(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 2)
+      assert.isUndefined(script.sends[1]?.options)
+    })
+  )
+
+  it.effect("does not coalesce reads", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }], { reads: ["hang"] })
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      yield* start(accounts.get(id))
+      yield* start(accounts.get(id))
+      assert.strictEqual(script.reads.length, 2)
+    })
+  )
+
+  it.effect("ends flights with the layer, waiting for a provider that does not listen", () =>
+    Effect.gen(function* () {
+      const script = scripted([
+        { takes: 100, answer: ready },
+        { takes: 100, answer: ready, stubborn: true }
+      ])
+      const scope = yield* Scope.make()
+      const accounts = yield* Scope.provide(Resilience.coalesce().make(script.accounts), scope)
+      yield* start(accounts.refresh(id))
+      yield* start(accounts.refresh(otherId))
+      const closing = yield* start(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* Fiber.join(closing)).at, 100)
+      assert.deepStrictEqual(
+        script.sends.map(({ ended }) => ended),
+        ["interrupted", "answered"]
+      )
+    })
+  )
+
+  it.effect("answers ten thousand callers with one send", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const accounts = yield* Resilience.standard().make(script.accounts)
+      const fiber = yield* Effect.forkChild(
+        Effect.all(
+          Array.from({ length: 10_000 }, () => accounts.refresh(id)),
+          { concurrency: "unbounded" }
+        ),
+        { startImmediately: true }
+      )
+      yield* TestClock.adjust(100)
+      assert.strictEqual((yield* Fiber.join(fiber)).length, 10_000)
+      assert.strictEqual(script.sends.length, 1)
+      assert.strictEqual(yield* Clock.currentTimeMillis, 100)
+    })
+  )
+
+  it.effect("says who joined", () =>
+    Effect.gen(function* () {
+      const bus = yield* Resilience.Events
+      assert.isDefined(bus)
+      const events = yield* bus.subscribe
+      const accounts = yield* Resilience.coalesce().make(scripted([{ answer: "hang" }]).accounts)
+      yield* start(accounts.refresh(id))
+      yield* start(accounts.refresh(id))
+      assert.deepStrictEqual(yield* PubSub.takeAll(events), [{ _tag: "FlightJoined", accountId: id }])
+    }).pipe(Effect.provide(Resilience.layerEvents))
+  )
+
+  it("describes itself", () => {
+    assert.deepStrictEqual(Resilience.coalesce().describe(), [{ policy: "coalesce", options: { maxFlight: 30_000 } }])
+  })
+})

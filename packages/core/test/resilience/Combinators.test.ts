@@ -1,0 +1,398 @@
+import {
+  AccountNotFound,
+  ConnectedAccounts,
+  NotReady,
+  RateLimited,
+  RedirectRequired,
+  Resilience,
+  Unauthorized,
+  Unavailable
+} from "@rekindle/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { accountWith, boom, id, otherId, ready, reset, scripted, settle, timed, withDraw } from "./script.ts"
+
+const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
+const link = "https://example.com/consent"
+const redirect = (status: "ACTIVE" | "INITIATED" | "EXPIRED") =>
+  RedirectRequired.make({ id, redirectUrl: link, status })
+
+describe("withRefresh", () => {
+  const unauthorized = { status: 401 } as const
+  const isAuthFailure = (error: { readonly status: number }) => error.status === 401
+
+  /** A third party that takes `takes` ms and refuses credentials older than `least`; a refresh of the script makes a newer one. */
+  const thirdParty = (script: ReturnType<typeof scripted>, takes = 0) => {
+    const state = { least: 1, calls: 0 }
+    const call = Effect.gen(function* () {
+      state.calls++
+      const generation = script.sends.filter(({ ended }) => ended === "answered").length
+      if (takes > 0) yield* Effect.sleep(takes)
+      return generation >= state.least ? generation : yield* Effect.fail(unauthorized)
+    })
+    return { state, call }
+  }
+  const run = <A, E extends { readonly status: number }, R>(
+    effect: Effect.Effect<A, E, R>,
+    script: ReturnType<typeof scripted>,
+    account = id
+  ) =>
+    Effect.provideService(
+      Resilience.withRefresh(account, effect, { isAuthFailure, refresh: { validateCredentials: true } }),
+      ConnectedAccounts,
+      script.accounts
+    )
+
+  it.effect("runs once and refreshes nothing while the credential works", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      assert.strictEqual(yield* run(Effect.succeed(1), script), 1)
+      assert.strictEqual(script.sends.length, 0)
+    })
+  )
+
+  it.effect("refreshes once on an auth failure and runs again", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 10, answer: ready }])
+      const { call, state } = thirdParty(script)
+      assert.deepStrictEqual(yield* settle(run(call, script)), { exit: Exit.succeed(1), at: 10 })
+      assert.strictEqual(state.calls, 2)
+      assert.strictEqual(script.sends.length, 1)
+      assert.deepStrictEqual(script.sends[0]?.options, { validateCredentials: true })
+    })
+  )
+
+  it.effect("returns the second auth failure as it is", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const { call, state } = thirdParty(script)
+      state.least = 9
+      assert.deepStrictEqual(yield* Effect.flip(run(call, script)), unauthorized)
+      assert.strictEqual(state.calls, 2)
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("leaves other failures alone", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      assert.deepStrictEqual(yield* Effect.flip(run(Effect.fail({ status: 500 }), script)), { status: 500 })
+      assert.strictEqual(script.sends.length, 0)
+    })
+  )
+
+  it.effect("fails with the refresh's own error", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: boom }])
+      assert.deepStrictEqual(yield* Effect.flip(run(thirdParty(script).call, script)), boom)
+    })
+  )
+
+  it.effect("turns a redirect into a failure that carries the link", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: redirect("ACTIVE") }])
+      const { call, state } = thirdParty(script)
+      const error = yield* Effect.flip(run(call, script))
+      assert.deepStrictEqual(
+        error,
+        new Resilience.ConsentRequired({ accountId: id, redirectUrl: link, status: "ACTIVE" })
+      )
+      assert.strictEqual("message" in error && error.message, `Account ${id} needs a person's consent`)
+      assert.strictEqual(state.calls, 1)
+    })
+  )
+
+  it.effect("turns an account that is not ready into a failure that says so", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: NotReady.make({ id, status: "REVOKED" }) }])
+      const error = yield* Effect.flip(run(thirdParty(script).call, script))
+      assert.deepStrictEqual(error, new Resilience.ConnectionNotReady({ accountId: id, status: "REVOKED" }))
+      assert.strictEqual("message" in error && error.message, `Account ${id} is REVOKED`)
+    })
+  )
+
+  it.effect("shares one refresh between all who fail meanwhile", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const { call } = thirdParty(script)
+      const early = yield* Effect.forEach([1, 2, 3], () => start(run(call, script)))
+      yield* TestClock.adjust(50)
+      const late = yield* start(run(call, script))
+      yield* TestClock.adjust(50)
+      for (const fiber of [...early, late]) {
+        assert.deepStrictEqual(yield* Fiber.join(fiber), { exit: Exit.succeed(1), at: 100 })
+      }
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("does not refresh again for a caller whose credential is older than a refresh that just completed", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 10, answer: ready }])
+      const quick = thirdParty(script)
+      const slow = thirdParty(script, 1_000)
+      const slowCaller = yield* start(run(slow.call, script))
+      yield* start(run(quick.call, script))
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* Fiber.join(slowCaller), { exit: Exit.succeed(1), at: 2_000 })
+      assert.strictEqual(slow.state.calls, 2)
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("refreshes again for a caller who began after the last refresh", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 10, answer: ready }])
+      const { call, state } = thirdParty(script)
+      const anchor = yield* start(run(Effect.delay(Effect.succeed(0), "1 minute"), script))
+      yield* start(run(call, script))
+      yield* TestClock.adjust(10)
+      state.least = 2
+      const second = yield* start(run(call, script))
+      yield* TestClock.adjust(10)
+      assert.deepStrictEqual((yield* Fiber.join(second)).exit, Exit.succeed(2))
+      assert.strictEqual(script.sends.length, 2)
+      yield* Fiber.interrupt(anchor)
+    })
+  )
+
+  it.effect("does not count a refresh that failed or needs consent as a new credential", () =>
+    Effect.gen(function* () {
+      const script = scripted([
+        { takes: 10, answer: boom },
+        { takes: 10, answer: redirect("EXPIRED") },
+        { answer: ready }
+      ])
+      const slow = thirdParty(script, 1_000)
+      slow.state.least = 3
+      const caller = yield* start(run(slow.call, script))
+      yield* start(run(Effect.fail(unauthorized), script))
+      yield* TestClock.adjust(100)
+      yield* start(run(Effect.fail(unauthorized), script))
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual((yield* Fiber.join(caller)).exit, Exit.succeed(3))
+      assert.strictEqual(script.sends.length, 3)
+    })
+  )
+
+  it.effect("shares a failed refresh with those who waited and forgets it", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 10, answer: boom }, { answer: ready }])
+      const { call, state } = thirdParty(script)
+      state.least = 2
+      const fibers = yield* Effect.forEach([1, 2], () => start(run(call, script)))
+      yield* TestClock.adjust(10)
+      for (const fiber of fibers) assert.deepStrictEqual((yield* Fiber.join(fiber)).exit, Exit.fail(boom))
+      assert.strictEqual(script.sends.length, 1)
+      assert.strictEqual(yield* run(call, script), 2)
+    })
+  )
+
+  it.effect("keeps a refresh going for the others when the caller who began it leaves", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const { call } = thirdParty(script)
+      const first = yield* start(run(call, script))
+      const second = yield* start(run(call, script))
+      yield* Fiber.interrupt(first)
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual((yield* Fiber.join(second)).exit, Exit.succeed(1))
+    })
+  )
+
+  it.effect("remembers a refresh on its way even when every caller has left", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const { call } = thirdParty(script)
+      yield* Fiber.interrupt(yield* start(run(call, script)))
+      const next = yield* start(run(call, script))
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual((yield* Fiber.join(next)).exit, Exit.succeed(1))
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("keeps accounts and providers apart", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const elsewhere = scripted([{ answer: "hang" }])
+      yield* start(run(Effect.fail(unauthorized), script))
+      yield* start(run(Effect.fail(unauthorized), script, otherId))
+      yield* start(run(Effect.fail(unauthorized), elsewhere))
+      assert.strictEqual(script.sends.length, 2)
+      assert.strictEqual(elsewhere.sends.length, 1)
+    })
+  )
+})
+
+describe("awaitActive", () => {
+  const run = <E = never, R = never>(
+    script: ReturnType<typeof scripted>,
+    options?: Partial<Resilience.AwaitActiveOptions<E, R>>,
+    draw = 0
+  ) => {
+    const shown: Array<string> = []
+    const effect = Effect.provideService(
+      Resilience.awaitActive(id, {
+        onRedirect: (url) => Effect.sync(() => void shown.push(url)),
+        ...options
+      }),
+      ConnectedAccounts,
+      script.accounts
+    ).pipe(withDraw(draw))
+    return { effect, shown }
+  }
+
+  it.effect("shows nothing and polls once for an account that is ready", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const { effect, shown } = run(script, { refresh: { redirectUrl: "https://app.example" } })
+      assert.deepStrictEqual(yield* settle(effect), { exit: Exit.succeed(script.state.account), at: 0 })
+      assert.deepStrictEqual(shown, [])
+      assert.deepStrictEqual(script.reads, [0])
+      assert.deepStrictEqual(script.sends[0]?.options, { redirectUrl: "https://app.example" })
+    })
+  )
+
+  it.effect("shows the link once and polls until the account is ACTIVE", () =>
+    Effect.gen(function* () {
+      const active = accountWith("ACTIVE", 1)
+      const waiting = accountWith("INITIATED", 0)
+      const script = scripted([{ answer: redirect("INITIATED") }], { reads: [waiting, waiting, waiting, active] })
+      const { effect, shown } = run(script)
+      assert.deepStrictEqual(yield* settle(effect), { exit: Exit.succeed(active), at: 3_000 })
+      assert.deepStrictEqual(shown, [link])
+      assert.deepStrictEqual(script.reads, [0, 1_000, 2_000, 3_000])
+    })
+  )
+
+  it.effect("polls less and less often, up to a limit", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: redirect("INITIATED") }], { account: accountWith("INITIATED", 0) })
+      const options = { linkLifetime: "40 seconds", pollEvery: "2 seconds", pollAtMost: "12 seconds" } as const
+      const { at } = yield* settle(run(script, options, 1).effect)
+      assert.strictEqual(at, 40_000)
+      assert.deepStrictEqual(script.reads, [0, 2_000, 8_000, 20_000, 32_000, 40_000])
+    })
+  )
+
+  it.effect("does not take an account that stayed ACTIVE for a finished consent", () =>
+    Effect.gen(function* () {
+      const old = accountWith("ACTIVE", 5)
+      const renewed = accountWith("ACTIVE", 6)
+      const script = scripted([{ answer: redirect("ACTIVE") }], { reads: [old, old, old, renewed] })
+      const { effect, shown } = run(script)
+      assert.deepStrictEqual(yield* settle(effect), { exit: Exit.succeed(renewed), at: 2_000 })
+      assert.deepStrictEqual(shown, [link])
+      assert.deepStrictEqual(script.reads, [0, 0, 1_000, 2_000])
+    })
+  )
+
+  it.effect("keeps waiting through reads that fail in passing", () =>
+    Effect.gen(function* () {
+      const active = accountWith("ACTIVE", 1)
+      const script = scripted([{ answer: redirect("INITIATED") }], {
+        reads: [reset, new Unavailable({ message: "" }), new RateLimited({ message: "" }), active]
+      })
+      assert.deepStrictEqual(yield* settle(run(script).effect), { exit: Exit.succeed(active), at: 3_000 })
+    })
+  )
+
+  it.effect("obeys a Retry-After between polls, within its limit", () =>
+    Effect.gen(function* () {
+      const asks = (seconds: number) => new RateLimited({ message: "", retryAfter: Duration.seconds(seconds) })
+      const script = scripted([{ answer: redirect("INITIATED") }], {
+        reads: [asks(4), asks(0), asks(86_400), accountWith("ACTIVE", 1)]
+      })
+      yield* settle(run(script).effect)
+      assert.deepStrictEqual(script.reads, [0, 4_000, 5_000, 15_000])
+    })
+  )
+
+  it.effect.each([new AccountNotFound({ message: "gone" }), new Unauthorized({ message: "key" })])(
+    "ends with %s, which the next read would meet again",
+    (error) =>
+      Effect.gen(function* () {
+        const script = scripted([{ answer: redirect("INITIATED") }], { reads: [reset, error] })
+        assert.deepStrictEqual(yield* settle(run(script).effect), { exit: Exit.fail(error), at: 1_000 })
+      })
+  )
+
+  it.effect.each(["FAILED", "REVOKED", "INACTIVE"] as const)("ends when the account turns %s", (status) =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: redirect("INITIATED") }], {
+        reads: [accountWith("INITIATED", 0), accountWith(status, 1)]
+      })
+      const { at, exit } = yield* settle(run(script).effect)
+      assert.deepStrictEqual(exit, Exit.fail(new Resilience.ConnectionNotReady({ accountId: id, status })))
+      assert.strictEqual(at, 1_000)
+    })
+  )
+
+  it.effect.each(["FAILED", "REVOKED", "INACTIVE", "EXPIRED"] as const)(
+    "ends before any poll when the refresh says %s and gives no link",
+    (status) =>
+      Effect.gen(function* () {
+        const script = scripted([{ answer: NotReady.make({ id, status }) }])
+        assert.deepStrictEqual(
+          yield* Effect.flip(run(script).effect),
+          new Resilience.ConnectionNotReady({ accountId: id, status })
+        )
+        assert.strictEqual(script.reads.length, 0)
+      })
+  )
+
+  it.effect("ends when an account without a link expires", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: NotReady.make({ id, status: "INITIALIZING" }) }], {
+        reads: [accountWith("INITIALIZING", 0), accountWith("EXPIRED", 1)]
+      })
+      assert.strictEqual((yield* settle(run(script).effect)).at, 1_000)
+    })
+  )
+
+  it.effect("waits for an account that is still on its way, without a link", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: NotReady.make({ id, status: "INITIALIZING" }) }], {
+        reads: [accountWith("INITIALIZING", 0), accountWith("ACTIVE", 0)]
+      })
+      const { effect, shown } = run(script)
+      assert.deepStrictEqual(yield* settle(effect), { exit: Exit.succeed(accountWith("ACTIVE", 0)), at: 1_000 })
+      assert.deepStrictEqual(shown, [])
+    })
+  )
+
+  it.effect(
+    "lets an EXPIRED account have its link's whole life, ten minutes unless told, and reads at the very end",
+    () =>
+      Effect.gen(function* () {
+        const script = scripted([{ answer: redirect("EXPIRED") }], { account: accountWith("EXPIRED", 0) })
+        const { at, exit } = yield* settle(run(script, { pollEvery: "7 minutes", pollAtMost: "7 minutes" }).effect)
+        const error = new Resilience.ConsentExpired({ accountId: id, status: "EXPIRED" })
+        assert.deepStrictEqual(exit, Exit.fail(error))
+        assert.strictEqual(error.message, `Nobody consented for account ${id} in time`)
+        assert.strictEqual(at, 600_000)
+        assert.deepStrictEqual(script.reads, [0, 420_000, 600_000])
+      })
+  )
+
+  it.effect("names no status at the link's end if it never read one", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: redirect("INITIATED") }], { reads: [reset] })
+      const { exit } = yield* settle(run(script, { linkLifetime: "3 seconds" }).effect)
+      assert.deepStrictEqual(exit, Exit.fail(new Resilience.ConsentExpired({ accountId: id })))
+      assert.deepStrictEqual(script.reads, [0, 1_000, 2_000, 3_000])
+    })
+  )
+
+  it.effect("fails with the refresh's own error, or with that of showing the link", () =>
+    Effect.gen(function* () {
+      const failing = scripted([{ answer: boom }])
+      assert.deepStrictEqual(yield* Effect.flip(run(failing).effect), boom)
+      const script = scripted([{ answer: redirect("INITIATED") }])
+      const { effect } = run(script, { onRedirect: () => Effect.fail("no browser") })
+      assert.strictEqual(yield* Effect.flip(effect), "no browser")
+    })
+  )
+})

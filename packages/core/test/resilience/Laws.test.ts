@@ -1,0 +1,264 @@
+/**
+ * What holds under every schedule of faults. Each law runs over `runs` random schedules of a provider that refuses, loses requests,
+ * loses answers after committing, hangs and does not listen; time is virtual.
+ */
+import { ConnectedAccountId, NotReady, RateLimited, Resilience, Unavailable } from "@rekindle/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Duration, Effect, Exit, Fiber, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { boom, id, otherId, ready, refused, reset, scripted, type Step, timed } from "./script.ts"
+
+const runs = 300
+const law = { arbitrary: { runs } }
+
+const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+const Fault = Schema.Struct({
+  takes: between(0, 15_000),
+  commits: Schema.Boolean,
+  stubborn: Schema.Boolean,
+  answer: Schema.Literals(["ready", "ready", "not-ready", "refused", "reset", "boom", "busy", "limited", "hang"])
+})
+type Fault = typeof Fault.Type
+
+const answers = {
+  ready,
+  refused,
+  reset,
+  boom,
+  hang: "hang",
+  "not-ready": NotReady.make({ id, status: "INITIATED" }),
+  busy: new Unavailable({ message: "busy", retryAfter: Duration.seconds(2) }),
+  limited: new RateLimited({ message: "limited", retryAfter: Duration.days(1) })
+} as const
+
+const stepOf = ({ answer, commits, stubborn, takes }: Fault): Step => ({
+  takes,
+  stubborn,
+  answer: answers[answer],
+  ...(commits ? { commits: "ACTIVE" } : undefined)
+})
+
+const Schedule = Schema.Array(Fault).check(Schema.isMinLength(1), Schema.isMaxLength(8))
+
+/** Starts each call at its time, lets an hour pass, and gives what became of each. */
+const play = <A, E>(calls: ReadonlyArray<{ readonly at: number; readonly effect: Effect.Effect<A, E> }>) =>
+  Effect.gen(function* () {
+    const fibers = yield* Effect.forEach(calls, ({ at, effect }) =>
+      Effect.forkChild(Effect.andThen(Effect.sleep(at), timed(effect)), { startImmediately: true })
+    )
+    yield* TestClock.adjust("1 hour")
+    return yield* Effect.forEach(fibers, Fiber.join)
+  })
+
+describe(`over ${runs} random fault schedules each`, () => {
+  it.effect.prop(
+    "sends never exceed the budget: at most the calls, the reserve and the ratio's share",
+    {
+      schedule: Schedule,
+      starts: Schema.Array(between(0, 60_000)).check(Schema.isMinLength(1), Schema.isMaxLength(12)),
+      ratio: Schema.Literals([0, 0.1, 0.5, 1]),
+      reserve: between(0, 5),
+      maxAttempts: between(1, 6)
+    },
+    ({ maxAttempts, ratio, reserve, schedule, starts }) =>
+      Effect.gen(function* () {
+        const script = scripted(schedule.map(stepOf))
+        const pipeline = Resilience.compose(
+          Resilience.idempotencyKey(),
+          Resilience.retry({ maxAttempts, budget: { ratio, reserve } }),
+          Resilience.attemptTimeout("10 seconds")
+        )
+        const accounts = yield* pipeline.make(script.accounts)
+        yield* play(starts.map((at) => ({ at, effect: accounts.refresh(id) })))
+        assert.isAtMost(script.sends.length, starts.length + reserve + Math.floor(ratio * starts.length))
+        assert.isAtMost(script.sends.length, starts.length * maxAttempts)
+      }).pipe(Effect.scoped),
+    law
+  )
+
+  it.effect.prop(
+    "nothing ambiguous is sent again without a look in between that found nothing, or a key",
+    {
+      schedule: Schedule,
+      reads: Schema.Array(Schema.Boolean),
+      keyed: Schema.Boolean,
+      baseline: Schema.Literals(["clock", "read"])
+    },
+    ({ baseline, keyed, reads, schedule }) =>
+      Effect.gen(function* () {
+        const script = scripted(schedule.map(stepOf))
+        const log: Array<"send" | "ambiguous" | "other" | "looked"> = []
+        let read = 0
+        const observe = Resilience.policy("observe", {}, (next) =>
+          Effect.succeed({
+            refresh: (id, options) =>
+              Effect.suspend(() => {
+                log.push("send")
+                return Effect.tapError(next.refresh(id, options), (error) =>
+                  Effect.sync(() => void log.push(error.disposition === "ambiguous" ? "ambiguous" : "other"))
+                )
+              }),
+            get: (id) =>
+              Effect.suspend(() =>
+                reads[read++] === false
+                  ? Effect.fail(reset)
+                  : Effect.tap(next.get(id), () => Effect.sync(() => void log.push("looked")))
+              )
+          })
+        )
+        const pipeline = Resilience.compose(
+          Resilience.deadline("2 minutes"),
+          Resilience.retry({ maxAttempts: 6, budget: false, reconcile: { baseline } }),
+          observe,
+          Resilience.attemptTimeout("10 seconds")
+        )
+        const accounts = yield* pipeline.make(script.accounts)
+        yield* play([{ at: 0, effect: accounts.refresh(id, keyed ? { idempotencyKey: "key" } : undefined) }])
+        for (const [index, entry] of log.entries()) {
+          if (!keyed && entry === "ambiguous") assert.notStrictEqual(log[index + 1], "send")
+        }
+      }).pipe(Effect.scoped),
+    law
+  )
+
+  it.effect.prop(
+    "an ambiguous attempt that committed in time is never followed by another send",
+    { schedule: Schedule },
+    ({ schedule }) =>
+      Effect.gen(function* () {
+        const script = scripted(schedule.map(stepOf))
+        const committed: Array<number> = []
+        const observe = Resilience.policy("observe", {}, (next) =>
+          Effect.succeed({
+            get: next.get,
+            refresh: (id, options) =>
+              Effect.gen(function* () {
+                const before = script.state.account
+                return yield* Effect.tapError(next.refresh(id, options), (error) =>
+                  Effect.sync(() => {
+                    if (error.disposition === "ambiguous" && script.state.account !== before) {
+                      committed.push(script.sends.length)
+                    }
+                  })
+                )
+              })
+          })
+        )
+        const pipeline = Resilience.compose(
+          Resilience.retry({ maxAttempts: 6, budget: false }),
+          observe,
+          Resilience.attemptTimeout("10 seconds")
+        )
+        const accounts = yield* pipeline.make(script.accounts)
+        yield* TestClock.adjust("1 hour")
+        yield* play([{ at: 0, effect: accounts.refresh(id) }])
+        for (const sends of committed) assert.strictEqual(script.sends.length, sends)
+      }).pipe(Effect.scoped),
+    law
+  )
+
+  it.effect.prop(
+    "no call takes longer than its deadline",
+    {
+      schedule: Schedule,
+      calls: Schema.Array(
+        Schema.Struct({ at: between(0, 30_000), other: Schema.Boolean, redirect: Schema.Boolean })
+      ).check(Schema.isMinLength(1), Schema.isMaxLength(10)),
+      timeout: between(1, 40_000),
+      concurrency: between(1, 3)
+    },
+    ({ calls, concurrency, schedule, timeout }) =>
+      Effect.gen(function* () {
+        const script = scripted(schedule.map(stepOf))
+        const pipeline = Resilience.standard({
+          timeout,
+          bulkhead: { concurrency, queue: 2 },
+          rateLimit: { limit: 2, window: "3 seconds" }
+        })
+        const accounts = yield* pipeline.make(script.accounts)
+        const began = yield* Clock.currentTimeMillis
+        const ends = yield* play(
+          calls.map(({ at, other, redirect }) => ({
+            at,
+            effect: accounts.refresh(
+              other ? otherId : id,
+              redirect ? { redirectUrl: "https://app.example" } : undefined
+            )
+          }))
+        )
+        for (const [index, { at }] of ends.entries()) {
+          assert.isAtMost(at - began, (calls[index]?.at ?? 0) + timeout)
+        }
+      }).pipe(Effect.scoped),
+    law
+  )
+
+  const Crowd = Schema.Array(
+    Schema.Struct({
+      at: between(0, 20_000),
+      who: between(0, 2),
+      leavesAfter: between(0, 20_000),
+      leaves: Schema.Boolean
+    })
+  ).check(Schema.isMinLength(1), Schema.isMaxLength(20))
+  const who = [id, otherId, ConnectedAccountId.make("ca_-l3FzWqTw58L")]
+
+  it.effect.prop(
+    "a flight answers each of its waiters once, and no caller's leaving ends another's flight",
+    { crowd: Crowd, takes: between(1, 10_000), fails: Schema.Boolean },
+    ({ crowd, fails, takes }) =>
+      Effect.gen(function* () {
+        const script = scripted([{ takes, answer: fails ? boom : ready }])
+        const accounts = yield* Resilience.coalesce({ maxFlight: "1 minute" }).make(script.accounts)
+        const began = yield* Clock.currentTimeMillis
+        const answered = crowd.map(() => 0)
+        const fibers = yield* Effect.forEach(crowd, ({ at, leaves, leavesAfter, who: index }, caller) =>
+          Effect.forkChild(
+            Effect.sleep(at).pipe(
+              Effect.andThen(
+                Effect.suspend(() =>
+                  timed(
+                    Effect.onExit(accounts.refresh(who[index] ?? id), () =>
+                      Effect.sync(() => void (answered[caller] = (answered[caller] ?? 0) + 1))
+                    )
+                  )
+                )
+              ),
+              leaves ? Effect.timeoutOption(at + leavesAfter + 1) : Effect.asSome
+            ),
+            { startImmediately: true }
+          )
+        )
+        yield* TestClock.adjust("1 hour")
+        const ends = yield* Effect.forEach(fibers, Fiber.join)
+
+        // The model: a flight begins with the first call that finds none, and ends `takes` later. A call at that very moment still joins:
+        // it has slept for longer than the flight.
+        const landing = new Map<number, number>()
+        let flights = 0
+        const expected = new Map<number, number>()
+        for (const [caller, call] of [...crowd.entries()].toSorted(([, a], [, b]) => a.at - b.at)) {
+          if ((landing.get(call.who) ?? -1) < call.at) {
+            landing.set(call.who, call.at + takes)
+            flights++
+          }
+          expected.set(caller, landing.get(call.who) ?? 0)
+        }
+        assert.strictEqual(script.sends.length, flights)
+        assert.isTrue(script.sends.every(({ ended }) => ended === "answered"))
+        for (const [caller, end] of ends.entries()) {
+          const call = crowd[caller]
+          assert.strictEqual(answered[caller], 1)
+          if (call === undefined || end._tag === "None") continue
+          assert.deepStrictEqual(end.value, {
+            exit: fails ? Exit.fail(boom) : Exit.succeed(ready),
+            at: began + (expected.get(caller) ?? 0)
+          })
+        }
+        const stayed = crowd.filter(({ leaves }) => !leaves).length
+        assert.isAtLeast(ends.filter(({ _tag }) => _tag === "Some").length, stayed)
+      }).pipe(Effect.scoped),
+    law
+  )
+})

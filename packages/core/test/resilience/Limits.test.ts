@@ -1,0 +1,309 @@
+import { Resilience, TransportError } from "@rekindle/core"
+import { assert, describe, it } from "@effect/vitest"
+import { DateTime, Duration, Effect, Exit, Fiber, Layer, Metric, PubSub } from "effect"
+import * as Limiter from "effect/persistence/RateLimiter"
+import { TestClock } from "effect/testing"
+import { boom, id, otherId, ready, scripted, settle, timed } from "./script.ts"
+
+const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
+
+describe("bulkhead", () => {
+  const full = new TransportError({
+    message: "2 calls on their way and 1 waiting",
+    reason: "queue-full",
+    disposition: "not-sent"
+  })
+
+  it.effect("lets so many through at once, so many wait in order, and refuses the next at once", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const accounts = yield* Resilience.bulkhead({ concurrency: 2, queue: 1 }).make(script.accounts)
+      const fibers = yield* Effect.forEach([1, 2, 3, 4], () => start(accounts.refresh(id)))
+      yield* TestClock.adjust("1 hour")
+      const ends = yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepStrictEqual(ends, [
+        { exit: Exit.succeed(ready), at: 100 },
+        { exit: Exit.succeed(ready), at: 100 },
+        { exit: Exit.succeed(ready), at: 200 },
+        { exit: Exit.fail(full), at: 0 }
+      ])
+      assert.deepStrictEqual(
+        script.sends.map(({ at }) => at),
+        [0, 0, 100]
+      )
+    })
+  )
+
+  it.effect("has no queue unless given one", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const accounts = yield* Resilience.bulkhead({ concurrency: 1 }).make(script.accounts)
+      yield* start(accounts.refresh(id))
+      assert.strictEqual((yield* Effect.flip(accounts.refresh(id)))._tag, "TransportError")
+    })
+  )
+
+  it.effect("gives a place back whatever way a call ends", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: boom }, { answer: "defect" }, { answer: "hang" }, { answer: ready }])
+      const accounts = yield* Resilience.bulkhead({ concurrency: 1 }).make(script.accounts)
+      yield* Effect.exit(accounts.refresh(id))
+      yield* Effect.exit(accounts.refresh(id))
+      yield* Fiber.interrupt(yield* start(accounts.refresh(id)))
+      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+    })
+  )
+
+  it.effect("gives a place in the queue back when its holder leaves", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const accounts = yield* Resilience.bulkhead({ concurrency: 1, queue: 1 }).make(script.accounts)
+      yield* start(accounts.refresh(id))
+      const waiting = yield* start(accounts.refresh(id))
+      yield* Fiber.interrupt(waiting)
+      const next = yield* start(accounts.refresh(otherId))
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* Fiber.join(next)).at, 200)
+      assert.deepStrictEqual(
+        script.sends.map((send) => send.id),
+        [id, otherId]
+      )
+    })
+  )
+
+  it.effect("counts reads as well", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }], { reads: ["hang"] })
+      const accounts = yield* Resilience.bulkhead({ concurrency: 1 }).make(script.accounts)
+      yield* start(accounts.get(id))
+      assert.strictEqual((yield* Effect.flip(accounts.refresh(id)))._tag, "TransportError")
+      assert.strictEqual((yield* Effect.flip(accounts.get(id)))._tag, "TransportError")
+    })
+  )
+
+  it.effect("shows how many wait", () =>
+    Effect.gen(function* () {
+      const depth = Effect.map(Metric.value(Resilience.Metrics.queueDepth), ({ value }) => value)
+      const script = scripted([{ takes: 100, answer: ready }])
+      const accounts = yield* Resilience.bulkhead({ concurrency: 1, queue: 3 }).make(script.accounts)
+      yield* start(accounts.refresh(id))
+      assert.strictEqual(yield* depth, 0)
+      yield* start(accounts.refresh(id))
+      const leaving = yield* start(accounts.refresh(id))
+      yield* start(accounts.refresh(id))
+      assert.strictEqual(yield* depth, 3)
+      yield* Fiber.interrupt(leaving)
+      assert.strictEqual(yield* depth, 2)
+      yield* TestClock.adjust(100)
+      assert.strictEqual(yield* depth, 1)
+      yield* TestClock.adjust(100)
+      assert.strictEqual(yield* depth, 0)
+      yield* TestClock.adjust(100)
+      assert.strictEqual(yield* depth, 0)
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+
+  it.effect("says whom it refuses", () =>
+    Effect.gen(function* () {
+      const bus = yield* Resilience.Events
+      assert.isDefined(bus)
+      const events = yield* bus.subscribe
+      const accounts = yield* Resilience.bulkhead({ concurrency: 0 }).make(scripted([{ answer: ready }]).accounts)
+      yield* Effect.flip(accounts.refresh(id))
+      assert.deepStrictEqual(yield* PubSub.takeAll(events), [{ _tag: "Refused", accountId: id, reason: "queue-full" }])
+    }).pipe(Effect.provide(Resilience.layerEvents))
+  )
+
+  it("describes itself", () => {
+    assert.deepStrictEqual(Resilience.bulkhead({ concurrency: 3 }).describe(), [
+      { policy: "bulkhead", options: { concurrency: 3, queue: 0 } }
+    ])
+  })
+})
+
+describe("rateLimit", () => {
+  const sends = (script: ReturnType<typeof scripted>) => script.sends.map(({ at }) => at)
+  const burst = (accounts: Resilience.Accounts, calls: number) =>
+    settle(
+      Effect.all(
+        Array.from({ length: calls }, () => accounts.refresh(id)),
+        { concurrency: "unbounded" }
+      )
+    )
+
+  it.effect("lets a burst through and then spaces calls out", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.rateLimit({ limit: 2, window: "1 second" }).make(script.accounts)
+      yield* burst(accounts, 5)
+      assert.deepStrictEqual(sends(script), [0, 0, 500, 1_000, 1_500])
+    })
+  )
+
+  it.effect("counts by the clock if told to", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const policy = Resilience.rateLimit({ limit: 2, window: "1 second", algorithm: "fixed-window" })
+      yield* burst(yield* policy.make(script.accounts), 5)
+      assert.deepStrictEqual(sends(script), [0, 0, 1_000, 1_000, 2_000])
+    })
+  )
+
+  it.effect("refuses at once a call that would wait past its deadline", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
+      yield* accounts.refresh(id)
+      const late = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
+      assert.deepStrictEqual(late, {
+        exit: Exit.fail(
+          new TransportError({
+            message: "More than 1 calls in 1000 ms",
+            reason: "rate-limited",
+            disposition: "not-sent",
+            retryAfter: Duration.millis(1_000)
+          })
+        ),
+        at: 0
+      })
+    })
+  )
+
+  it.effect("waits if the turn comes before the deadline", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
+      yield* accounts.refresh(id)
+      const { at } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_001) }))
+      assert.strictEqual(at, 1_000)
+    })
+  )
+
+  it.effect("refuses a wait longer than it is told to bear", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const policy = Resilience.rateLimit({ limit: 1, window: "1 second", maxDelay: "1 second" })
+      const accounts = yield* policy.make(script.accounts)
+      yield* accounts.refresh(id)
+      const [second, third] = yield* Effect.all([start(accounts.refresh(id)), start(accounts.refresh(id))])
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* Fiber.join(second), { exit: Exit.succeed(ready), at: 1_000 })
+      assert.isTrue(Exit.isFailure((yield* Fiber.join(third)).exit))
+    })
+  )
+
+  it.effect("counts reads, and all accounts together", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
+      yield* accounts.refresh(otherId)
+      yield* settle(accounts.get(id))
+      assert.deepStrictEqual(script.reads, [1_000])
+    })
+  )
+
+  it.effect("counts each account for itself if told to", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const policy = Resilience.rateLimit({ limit: 1, window: "1 second", key: "account" })
+      const accounts = yield* policy.make(script.accounts)
+      yield* accounts.refresh(otherId)
+      yield* accounts.refresh(id)
+      assert.strictEqual((yield* settle(accounts.refresh(id))).at, 1_000)
+    })
+  )
+
+  it.effect("uses the store it is given, by name", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const limit = { limit: 1, window: "1 second" } as const
+      const one = yield* Resilience.rateLimit(limit).make(script.accounts)
+      const same = yield* Resilience.rateLimit(limit).make(script.accounts)
+      const other = yield* Resilience.rateLimit({ ...limit, name: "other" }).make(script.accounts)
+      yield* one.refresh(id)
+      yield* other.refresh(id)
+      assert.strictEqual((yield* settle(same.refresh(id))).at, 1_000)
+    }).pipe(Effect.provide(Limiter.layerStoreMemory))
+  )
+
+  it.effect("lets calls pass when the store is out of reach", () => {
+    const lost = Effect.fail(
+      new Limiter.RateLimiterError({ reason: new Limiter.RateLimitStoreError({ message: "lost" }) })
+    )
+    const store = Layer.succeed(Limiter.RateLimiterStore, {
+      fixedWindow: () => lost,
+      tokenBucket: () => lost,
+      adaptiveConsume: () => lost,
+      adaptiveFeedback: () => lost
+    })
+    return Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 hour" }).make(script.accounts)
+      yield* accounts.refresh(id)
+      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+    }).pipe(Effect.provide(store))
+  })
+
+  it.effect("tells the deadline that the request has not left", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }], {})
+      const pipeline = Resilience.compose(
+        Resilience.deadline("10 seconds"),
+        Resilience.policy("no deadline", {}, (next) => Effect.succeed({ ...next, refresh: (id) => next.refresh(id) })),
+        Resilience.rateLimit({ limit: 1, window: "9 seconds" })
+      )
+      const accounts = yield* pipeline.make(script.accounts)
+      const fibers = yield* Effect.forEach([1, 2, 3], () =>
+        Effect.forkChild(Effect.flip(accounts.refresh(id)), { startImmediately: true })
+      )
+      yield* TestClock.adjust("1 hour")
+      const errors = yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepStrictEqual(
+        errors.map(({ disposition }) => disposition),
+        ["ambiguous", "ambiguous", "not-sent"]
+      )
+    })
+  )
+
+  it.effect("says whom it refuses", () =>
+    Effect.gen(function* () {
+      const bus = yield* Resilience.Events
+      assert.isDefined(bus)
+      const events = yield* bus.subscribe
+      const policy = Resilience.rateLimit({ limit: 1, window: "1 second", maxDelay: 0 })
+      const accounts = yield* policy.make(scripted([{ answer: ready }]).accounts)
+      yield* accounts.refresh(id)
+      yield* Effect.flip(accounts.refresh(id))
+      assert.deepStrictEqual(yield* PubSub.takeAll(events), [
+        { _tag: "Refused", accountId: id, reason: "rate-limited" }
+      ])
+    }).pipe(Effect.provide(Resilience.layerEvents))
+  )
+
+  it("describes itself", () => {
+    assert.deepStrictEqual(Resilience.rateLimit({ limit: 5, window: "1 second" }).describe(), [
+      {
+        policy: "rate-limit",
+        options: {
+          limit: 5,
+          window: 1_000,
+          algorithm: "token-bucket",
+          name: "rekindle",
+          key: "provider",
+          maxDelay: null
+        }
+      }
+    ])
+    assert.deepStrictEqual(
+      Resilience.rateLimit({
+        limit: 5,
+        window: 7,
+        algorithm: "fixed-window",
+        name: "n",
+        key: "account",
+        maxDelay: 3
+      }).describe()[0]?.options,
+      { limit: 5, window: 7, algorithm: "fixed-window", name: "n", key: "account", maxDelay: 3 }
+    )
+  })
+})

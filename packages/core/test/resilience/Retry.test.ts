@@ -1,0 +1,542 @@
+import {
+  AccountNotFound,
+  DeadlineExceeded,
+  Forbidden,
+  InvalidRequest,
+  NotReady,
+  RateLimited,
+  Ready,
+  type RefreshError,
+  RefreshUnsupported,
+  Resilience,
+  TransportError,
+  Unauthorized,
+  Unavailable,
+  UnexpectedResponse
+} from "@rekindle/core"
+import { assert, describe, it } from "@effect/vitest"
+import { DateTime, Duration, Effect, Exit, Fiber, Metric, PubSub } from "effect"
+import { TestClock } from "effect/testing"
+import { accountWith, boom, id, ready, refused, reset, scripted, settle, withDraw } from "./script.ts"
+
+const local = (reason: "circuit-open" | "queue-full" | "rate-limited" | "encode") =>
+  new TransportError({ message: reason, reason, disposition: "not-sent" })
+const unavailable = new Unavailable({ message: "busy" })
+
+describe("the verdict on a failure", () => {
+  const cases: ReadonlyArray<readonly [RefreshError, string]> = [
+    [refused, "send"],
+    [local("circuit-open"), "send"],
+    [local("queue-full"), "send"],
+    [local("rate-limited"), "send"],
+    [local("encode"), "stop"],
+    [new DeadlineExceeded({ message: "", timeout: Duration.zero, disposition: "not-sent" }), "send"],
+    [new RateLimited({ message: "" }), "send"],
+    [unavailable, "send"],
+    [new InvalidRequest({ message: "" }), "stop"],
+    [new Unauthorized({ message: "" }), "stop"],
+    [new Forbidden({ message: "" }), "stop"],
+    [new AccountNotFound({ message: "" }), "stop"],
+    [new RefreshUnsupported({ message: "" }), "stop"],
+    [new UnexpectedResponse({ message: "", status: 418, excerpt: "" }), "stop"]
+  ]
+  it.each(cases)("of %s is %s, with or without a key or a look", (error, expected) => {
+    assert.strictEqual(Resilience.verdict(error, { reconcile: true }), expected)
+    assert.strictEqual(Resilience.verdict(error, { reconcile: false, idempotencyKey: "k" }), expected)
+  })
+
+  it.each([
+    boom,
+    reset,
+    new UnexpectedResponse({ message: "", status: 502, excerpt: "" }),
+    new DeadlineExceeded({ message: "", timeout: Duration.zero, disposition: "ambiguous" })
+  ])("of the ambiguous %s depends on the key, then on whether one may look", (error) => {
+    assert.strictEqual(Resilience.verdict(error, { reconcile: true, idempotencyKey: "k" }), "send")
+    assert.strictEqual(Resilience.verdict(error, { reconcile: true }), "look")
+    assert.strictEqual(Resilience.verdict(error, { reconcile: false }), "stop")
+  })
+})
+
+const times = (script: ReturnType<typeof scripted>) => script.sends.map(({ at }) => at)
+
+describe("retry", () => {
+  it.effect("sends a not-sent call again after the shortest backoff", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }, { answer: ready }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id, { validateCredentials: true })).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.succeed(ready))
+      assert.deepStrictEqual(times(script), [0, 100])
+      assert.deepStrictEqual(script.sends[1]?.options, { validateCredentials: true })
+    })
+  )
+
+  it.effect("gives the last error after three tries", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: unavailable }, { answer: refused }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.fail(refused))
+      assert.deepStrictEqual(times(script), [0, 100, 200])
+    })
+  )
+
+  it.effect("draws each wait between the base and three times the one before, and caps it", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }])
+      const policy = Resilience.retry({ maxAttempts: 6, baseDelay: 100, maxDelay: 2_000, budget: false })
+      const accounts = yield* policy.make(script.accounts)
+      yield* settle(accounts.refresh(id)).pipe(withDraw(1))
+      assert.deepStrictEqual(times(script), [0, 300, 1_200, 3_200, 5_200, 7_200])
+    })
+  )
+
+  it.effect("waits as long as the server asks", () =>
+    Effect.gen(function* () {
+      const script = scripted([
+        { answer: new RateLimited({ message: "", retryAfter: Duration.seconds(7) }) },
+        { answer: new Unavailable({ message: "", retryAfter: Duration.millis(1) }) },
+        { answer: ready }
+      ])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.deepStrictEqual(times(script), [0, 7_000, 7_100])
+    })
+  )
+
+  it.effect("does not wait a day because a server says so", () =>
+    Effect.gen(function* () {
+      const script = scripted([
+        { answer: new Unavailable({ message: "", retryAfter: Duration.days(1) }) },
+        { answer: ready }
+      ])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.deepStrictEqual(times(script), [0, 30_000])
+    })
+  )
+
+  it.effect("obeys the cap it is given", () =>
+    Effect.gen(function* () {
+      const script = scripted([
+        { answer: new Unavailable({ message: "", retryAfter: Duration.days(1) }) },
+        { answer: ready }
+      ])
+      const accounts = yield* Resilience.retry({ maxRetryAfter: "2 seconds" }).make(script.accounts)
+      yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.deepStrictEqual(times(script), [0, 2_000])
+    })
+  )
+
+  it.effect("does not repeat a verdict", () =>
+    Effect.gen(function* () {
+      const verdict = new AccountNotFound({ message: "gone" })
+      const script = scripted([{ answer: verdict }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      assert.deepStrictEqual(yield* settle(accounts.refresh(id)), { exit: Exit.fail(verdict), at: 0 })
+      assert.strictEqual(script.sends.length, 1)
+      assert.strictEqual(script.reads.length, 0)
+    })
+  )
+
+  it.effect("fails at once with the last error rather than sleep past the deadline", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 50, answer: refused }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      const { at, exit } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(150) })).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.fail(refused))
+      assert.strictEqual(at, 50)
+    })
+  )
+
+  it.effect("still retries when the wait ends just before the deadline", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 50, answer: refused }, { answer: ready }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      const { at, exit } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(151) })).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.succeed(ready))
+      assert.strictEqual(at, 150)
+    })
+  )
+
+  it.effect("takes the number of tries from Settings where they are provided", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      yield* settle(accounts.refresh(id)).pipe(Effect.provideService(Resilience.Settings, { maxAttempts: 1 }))
+      assert.strictEqual(script.sends.length, 1)
+      yield* settle(accounts.refresh(id)).pipe(Effect.provideService(Resilience.Settings, { maxAttempts: 5 }))
+      assert.strictEqual(script.sends.length, 6)
+    })
+  )
+
+  it.effect("repeats an ambiguous attempt under the call's idempotency key without looking", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }, { answer: ready }])
+      const accounts = yield* Resilience.retry({ reconcile: false }).make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id, { idempotencyKey: "key" }))
+      assert.deepStrictEqual(exit, Exit.succeed(ready))
+      assert.deepStrictEqual(
+        script.sends.map(({ options }) => options?.idempotencyKey),
+        ["key", "key"]
+      )
+      assert.strictEqual(script.reads.length, 0)
+    })
+  )
+
+  it.effect("never repeats an ambiguous attempt with neither a key nor a look", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }])
+      const accounts = yield* Resilience.retry({ reconcile: false }).make(script.accounts)
+      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.fail(reset))
+      assert.strictEqual(script.sends.length, 1)
+      assert.strictEqual(script.reads.length, 0)
+    })
+  )
+
+  it.effect("looks before it repeats an ambiguous attempt, and answers what it sees if the account moved", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 10, commits: "ACTIVE", answer: reset }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.succeed(ready))
+      assert.strictEqual(script.sends.length, 1)
+      assert.deepStrictEqual(script.reads, [110])
+    })
+  )
+
+  it.effect("sends again if the account has not moved", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }, { answer: ready }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      assert.deepStrictEqual((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
+      assert.deepStrictEqual(times(script), [0, 100])
+      assert.deepStrictEqual(script.reads, [100])
+    })
+  )
+
+  it.effect("looks after the last try as well, at once", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }, { takes: 5, commits: "EXPIRED", answer: boom }])
+      const accounts = yield* Resilience.retry({ maxAttempts: 2 }).make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.succeed(NotReady.make({ id, status: "EXPIRED" })))
+      assert.deepStrictEqual(script.reads, [100, 105])
+    })
+  )
+
+  it.effect("gives the ambiguous error if the last look shows nothing new", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }])
+      const accounts = yield* Resilience.retry({ maxAttempts: 1 }).make(script.accounts)
+      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.fail(reset))
+      assert.strictEqual(script.sends.length, 1)
+      assert.strictEqual(script.reads.length, 1)
+    })
+  )
+
+  it.effect("does not look once the deadline has passed", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 200, answer: reset }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(200) }))
+      assert.deepStrictEqual(exit, Exit.fail(reset))
+      assert.strictEqual(script.reads.length, 0)
+    })
+  )
+
+  it.effect("looks but does not send when the deadline leaves time for that only", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 200, answer: reset }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      const { at, exit } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(201) })).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.fail(reset))
+      assert.strictEqual(at, 200)
+      assert.deepStrictEqual(script.reads, [200])
+    })
+  )
+
+  it.effect("does not send on an unreadable account, but looks again while there are tries", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }], { reads: [unavailable] })
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.fail(reset))
+      assert.strictEqual(script.sends.length, 1)
+      assert.deepStrictEqual(script.reads, [100, 200, 200])
+    })
+  )
+
+  it.effect("sends again once a later look succeeds", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }, { answer: ready }], {
+        reads: [unavailable, accountWith("ACTIVE", -1_000_000)]
+      })
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      assert.deepStrictEqual((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
+      assert.deepStrictEqual(times(script), [0, 200])
+    })
+  )
+
+  it.effect("compares the second look with the first, whatever the server's clock says", () =>
+    Effect.gen(function* () {
+      const farBehind = (status: "ACTIVE" | "EXPIRED", updatedAt: number) => accountWith(status, -1e9 + updatedAt)
+      const script = scripted([{ answer: reset }], { reads: [farBehind("ACTIVE", 0), farBehind("ACTIVE", 1)] })
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      assert.deepStrictEqual((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
+      assert.strictEqual(script.sends.length, 2)
+    })
+  )
+
+  it.effect("reads the account before the first attempt if told to, and then needs no clock", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }], {
+        reads: [accountWith("ACTIVE", -1e9), accountWith("ACTIVE", -1e9 + 1)]
+      })
+      const accounts = yield* Resilience.retry({ reconcile: { baseline: "read" } }).make(script.accounts)
+      assert.deepStrictEqual((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
+      assert.strictEqual(script.sends.length, 1)
+      assert.deepStrictEqual(script.reads, [0, 100])
+    })
+  )
+
+  it.effect("falls back on the clock if that first reading fails", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }], { reads: [unavailable, accountWith("ACTIVE", 50)] })
+      const accounts = yield* Resilience.retry({ reconcile: { baseline: "read" } }).make(script.accounts)
+      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("measures each attempt from its own start", () =>
+    Effect.gen(function* () {
+      // Updated before the first attempt by more than the skew, after a refused first send by less.
+      const script = scripted([{ takes: 10_000, answer: refused }, { answer: reset }, { answer: ready }], {
+        reads: [accountWith("ACTIVE", 5_000)]
+      })
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.strictEqual(script.sends.length, 3)
+    })
+  )
+
+  it.effect("retries reads, ambiguous failures included, but no verdict", () =>
+    Effect.gen(function* () {
+      const gone = new AccountNotFound({ message: "gone" })
+      const script = scripted([{ answer: ready }], {
+        reads: [reset, unavailable, accountWith("ACTIVE", 1), reset, reset, reset, gone]
+      })
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      const read = () => settle(accounts.get(id)).pipe(withDraw(0))
+      assert.deepStrictEqual((yield* read()).exit, Exit.succeed(accountWith("ACTIVE", 1)))
+      assert.deepStrictEqual(script.reads, [0, 100, 200])
+      assert.deepStrictEqual((yield* read()).exit, Exit.fail(reset))
+      assert.strictEqual(script.reads.length, 6)
+      assert.deepStrictEqual((yield* read()).exit, Exit.fail(gone))
+      assert.strictEqual(script.reads.length, 7)
+    })
+  )
+
+  it.effect("stops when its caller is interrupted while it waits", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      const fiber = yield* Effect.forkChild(accounts.refresh(id), { startImmediately: true })
+      yield* Fiber.interrupt(fiber)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("counts sends and retries", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }], { reads: [reset] })
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      yield* settle(accounts.refresh(id))
+      assert.strictEqual((yield* Metric.value(Resilience.Metrics.attempts)).count, 3)
+      assert.strictEqual((yield* Metric.value(Resilience.Metrics.retries)).count, 2)
+      yield* settle(accounts.get(id))
+      assert.strictEqual((yield* Metric.value(Resilience.Metrics.attempts)).count, 3)
+      assert.strictEqual((yield* Metric.value(Resilience.Metrics.retries)).count, 4)
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+
+  it.effect("says what it does", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }, { takes: 1, commits: "ACTIVE", answer: refused }], {
+        reads: [unavailable, accountWith("ACTIVE", -1_000_000)]
+      })
+      const bus = yield* Resilience.Events
+      assert.isDefined(bus)
+      const events = yield* bus.subscribe
+      const accounts = yield* Resilience.retry({ maxAttempts: 3, budget: { reserve: 2 } }).make(script.accounts)
+      yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(0) })).pipe(withDraw(0))
+      assert.deepStrictEqual(yield* PubSub.takeAll(events), [
+        {
+          _tag: "RetryScheduled",
+          accountId: id,
+          attempt: 1,
+          delay: 100,
+          error: "TransportError",
+          disposition: "ambiguous"
+        },
+        { _tag: "Reconciled", accountId: id, result: "unknown" },
+        {
+          _tag: "RetryScheduled",
+          accountId: id,
+          attempt: 2,
+          delay: 100,
+          error: "TransportError",
+          disposition: "ambiguous"
+        },
+        { _tag: "Reconciled", accountId: id, result: "unmoved", status: "ACTIVE" },
+        { _tag: "RetryRefused", accountId: id, attempt: 3, reason: "attempts" },
+        {
+          _tag: "RetryScheduled",
+          accountId: id,
+          attempt: 1,
+          delay: 100,
+          error: "TransportError",
+          disposition: "not-sent"
+        },
+        { _tag: "RetryRefused", accountId: id, attempt: 2, reason: "budget" },
+        { _tag: "RetryRefused", accountId: id, attempt: 1, reason: "deadline" }
+      ])
+    }).pipe(Effect.provide(Resilience.layerEvents))
+  )
+
+  it("describes itself, defaults included", () => {
+    assert.deepStrictEqual(Resilience.retry().describe(), [
+      {
+        policy: "retry",
+        options: {
+          maxAttempts: 3,
+          baseDelay: 100,
+          maxDelay: 5_000,
+          maxRetryAfter: 30_000,
+          budget: { ratio: 0.2, reserve: 10 },
+          reconcile: { baseline: "clock", clockSkew: 2_000 }
+        }
+      }
+    ])
+    assert.deepStrictEqual(
+      Resilience.retry({
+        maxAttempts: 2,
+        baseDelay: 1,
+        maxDelay: 2,
+        maxRetryAfter: 3,
+        budget: false,
+        reconcile: false
+      }).describe(),
+      [
+        {
+          policy: "retry",
+          options: { maxAttempts: 2, baseDelay: 1, maxDelay: 2, maxRetryAfter: 3, budget: false, reconcile: false }
+        }
+      ]
+    )
+  })
+})
+
+describe("the retry budget", () => {
+  it("starts with its reserve, earns its ratio, and never holds more than the reserve", () => {
+    const budget = new Resilience.RetryBudget({ ratio: 0.1, reserve: 2 })
+    assert.deepStrictEqual([budget.withdraw(), budget.withdraw(), budget.withdraw()], [true, true, false])
+    for (let call = 0; call < 9; call++) budget.deposit()
+    assert.isFalse(budget.withdraw())
+    budget.deposit()
+    assert.isTrue(budget.withdraw())
+    for (let call = 0; call < 1_000; call++) budget.deposit()
+    assert.deepStrictEqual([budget.withdraw(), budget.withdraw(), budget.withdraw()], [true, true, false])
+  })
+
+  it("can save up one retry even without a reserve", () => {
+    const budget = new Resilience.RetryBudget({ ratio: 0.5, reserve: 0 })
+    assert.isFalse(budget.withdraw())
+    for (let call = 0; call < 10; call++) budget.deposit()
+    assert.deepStrictEqual([budget.withdraw(), budget.withdraw()], [true, false])
+  })
+
+  it("takes back what was not used", () => {
+    const budget = new Resilience.RetryBudget({ reserve: 1 })
+    assert.isTrue(budget.withdraw())
+    budget.refund()
+    assert.deepStrictEqual([budget.withdraw(), budget.withdraw()], [true, false])
+  })
+
+  it.effect("is shared by all calls of a pipeline, reads included", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }], { reads: [reset] })
+      const accounts = yield* Resilience.retry({ budget: { ratio: 0, reserve: 3 } }).make(script.accounts)
+      yield* settle(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 3)
+      yield* settle(accounts.get(id))
+      assert.strictEqual(script.reads.length, 2)
+      yield* settle(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 4)
+    })
+  )
+
+  it.effect("is earned by calls", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }, { answer: refused }], { reads: [accountWith("ACTIVE", 0)] })
+      const accounts = yield* Resilience.retry({ budget: { ratio: 0.5, reserve: 0 } }).make(script.accounts)
+      yield* accounts.refresh(id)
+      yield* settle(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 3)
+      yield* accounts.get(id)
+      yield* settle(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 5)
+    })
+  )
+
+  it.effect("is not spent by a look that settles the matter", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 1, commits: "ACTIVE", answer: reset }])
+      const accounts = yield* Resilience.retry({ budget: { ratio: 0, reserve: 1 } }).make(script.accounts)
+      for (let call = 0; call < 3; call++) {
+        assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
+      }
+      assert.strictEqual(script.sends.length, 3)
+      assert.deepStrictEqual(
+        (yield* settle(accounts.refresh(id))).exit,
+        Exit.succeed(Ready.make({ id })),
+        "a look needs no budget"
+      )
+    })
+  )
+
+  it.effect("is not given back after a last look, which cost nothing", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 1, commits: "ACTIVE", answer: reset }, { answer: refused }])
+      const policy = Resilience.retry({ maxAttempts: 1, budget: { ratio: 0, reserve: 0 } })
+      const accounts = yield* policy.make(script.accounts)
+      yield* settle(accounts.refresh(id))
+      yield* settle(accounts.refresh(id)).pipe(Effect.provideService(Resilience.Settings, { maxAttempts: 9 }))
+      assert.strictEqual(script.sends.length, 2)
+    })
+  )
+
+  it.effect("is not spent on sends when it is switched off", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }])
+      const accounts = yield* Resilience.retry({ maxAttempts: 30, budget: false }).make(script.accounts)
+      yield* settle(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 30)
+    })
+  )
+
+  it.effect("can be shared by pipelines", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }])
+      const one = yield* Resilience.retry().make(script.accounts)
+      const two = yield* Resilience.retry({ budget: false }).make(script.accounts)
+      yield* settle(one.refresh(id))
+      yield* settle(two.refresh(id))
+      assert.strictEqual(script.sends.length, 3)
+    }).pipe(Effect.provide(Resilience.layerRetryBudget({ ratio: 0, reserve: 1 })))
+  )
+})

@@ -1,0 +1,548 @@
+import {
+  AccountNotFound,
+  ConnectedAccounts,
+  NotReady,
+  RateLimited,
+  RedirectRequired,
+  Resilience,
+  Unavailable
+} from "@rekindle/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Exit, Fiber, Layer, Metric, PubSub, Random, References, Scope, Stream, Tracer } from "effect"
+import { TestClock } from "effect/testing"
+import { accountWith, boom, id, ready, refused, reset, scripted, settle, timed } from "./script.ts"
+
+describe("fallback", () => {
+  const served = NotReady.make({ id, status: "INITIALIZING" })
+
+  it.effect.each([reset, boom, refused, new Unavailable({ message: "" }), new RateLimited({ message: "" })])(
+    "covers %s if the account reads ACTIVE",
+    (error) =>
+      Effect.gen(function* () {
+        const accounts = yield* Resilience.fallback().make(scripted([{ answer: error }]).accounts)
+        assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+      })
+  )
+
+  it.effect("lets the failure through if the account is not ACTIVE", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: boom }], { account: accountWith("EXPIRED", 0) })
+      const accounts = yield* Resilience.fallback().make(script.accounts)
+      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), boom)
+    })
+  )
+
+  it.effect("lets the failure through if the account cannot be read", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: boom }], { reads: [reset] })
+      const accounts = yield* Resilience.fallback().make(script.accounts)
+      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), boom)
+    })
+  )
+
+  it.effect("never covers a verdict, and does not even look", () =>
+    Effect.gen(function* () {
+      const verdict = new AccountNotFound({ message: "gone" })
+      const script = scripted([{ answer: verdict }])
+      const accounts = yield* Resilience.fallback().make(script.accounts)
+      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), verdict)
+      assert.strictEqual(script.reads.length, 0)
+    })
+  )
+
+  it.effect("leaves both questions to its user", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: boom }, { answer: reset }])
+      const policy = Resilience.fallback({
+        when: (error) => error._tag === "RefreshFailed",
+        serve: (account, error) => {
+          assert.strictEqual(account, script.state.account)
+          assert.strictEqual(error, boom)
+          return served
+        }
+      })
+      const accounts = yield* policy.make(script.accounts)
+      assert.deepStrictEqual(yield* accounts.refresh(id), served)
+      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), reset)
+    })
+  )
+
+  it.effect("passes answers, options and reads through, and says when it serves", () =>
+    Effect.gen(function* () {
+      const bus = yield* Resilience.Events
+      assert.isDefined(bus)
+      const events = yield* bus.subscribe
+      const script = scripted([{ answer: served }, { answer: boom }])
+      const accounts = yield* Resilience.fallback().make(script.accounts)
+      assert.deepStrictEqual(yield* accounts.refresh(id, { validateCredentials: true }), served)
+      assert.deepStrictEqual(script.sends[0]?.options, { validateCredentials: true })
+      assert.strictEqual(yield* accounts.get(id), script.state.account)
+      yield* accounts.refresh(id)
+      assert.deepStrictEqual(yield* PubSub.takeAll(events), [
+        { _tag: "FallbackServed", accountId: id, error: "RefreshFailed" }
+      ])
+    }).pipe(Effect.provide(Resilience.layerEvents))
+  )
+
+  it("describes itself", () => {
+    assert.deepStrictEqual(Resilience.fallback().describe(), [
+      { policy: "fallback", options: { when: "no verdict", serve: "ready if active" } }
+    ])
+    assert.deepStrictEqual(Resilience.fallback({ when: () => true, serve: () => undefined }).describe()[0]?.options, {
+      when: "function",
+      serve: "function"
+    })
+  })
+})
+
+describe("idempotencyKey", () => {
+  it.effect("gives each refresh a key of its own and keeps it over retries", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }, { answer: ready }])
+      const pipeline = Resilience.compose(Resilience.idempotencyKey(), Resilience.retry({ reconcile: false }))
+      const accounts = yield* pipeline.make(script.accounts)
+      yield* settle(accounts.refresh(id, { validateCredentials: true }))
+      yield* settle(accounts.refresh(id))
+      const keys = script.sends.map(({ options }) => options?.idempotencyKey)
+      assert.strictEqual(keys.length, 3)
+      assert.strictEqual(keys[0], keys[1])
+      assert.notStrictEqual(keys[0], keys[2])
+      for (const key of keys) assert.match(key ?? "", /^[0-9a-f]{32}$/)
+      assert.isTrue(script.sends[0]?.options?.validateCredentials)
+    })
+  )
+
+  it.effect("draws 128 bits from Random, zeros kept", () =>
+    Effect.gen(function* () {
+      const draws = [0, 1 / 0x1_0000_0000, 0.5, 1 - Number.EPSILON]
+      let drawn = 0
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.idempotencyKey().make(script.accounts)
+      yield* accounts.refresh(id).pipe(
+        Effect.provideService(Random.Random, {
+          nextDoubleUnsafe: () => draws[drawn++] ?? 0,
+          nextIntUnsafe: () => 0
+        })
+      )
+      assert.strictEqual(script.sends[0]?.options?.idempotencyKey, "000000000000000180000000ffffffff")
+    })
+  )
+
+  it.effect("keeps the key a call brings", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.idempotencyKey().make(script.accounts)
+      yield* accounts.refresh(id, { idempotencyKey: "mine" })
+      assert.deepStrictEqual(script.sends[0]?.options, { idempotencyKey: "mine" })
+      assert.strictEqual(yield* accounts.get(id), script.state.account)
+    })
+  )
+
+  it("describes itself", () => {
+    assert.deepStrictEqual(Resilience.idempotencyKey().describe(), [{ policy: "idempotency-key", options: {} }])
+  })
+})
+
+describe("telemetry", () => {
+  const recorder = () => {
+    const spans: Array<Tracer.NativeSpan> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    return { spans, tracer }
+  }
+  const freshMetrics = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+    Effect.provideService(self, Metric.MetricRegistry, new Map())
+  const counted = (...of: Parameters<typeof Resilience.Metrics.outcome>) =>
+    Effect.map(Metric.value(Resilience.Metrics.outcome(...of)), ({ count }) => count)
+
+  it.effect("makes one span for a refresh, with the field's names and no secrets", () =>
+    Effect.gen(function* () {
+      const { spans, tracer } = recorder()
+      const script = scripted([
+        { answer: refused },
+        { answer: RedirectRequired.make({ id, redirectUrl: "https://secret.example", status: "ACTIVE" }) }
+      ])
+      const accounts = yield* Resilience.standard().make(script.accounts)
+      yield* settle(accounts.refresh(id).pipe(Effect.withTracer(tracer)))
+      assert.deepStrictEqual(
+        spans.map(({ kind, name }) => ({ name, kind })),
+        [{ name: "rekindle.refresh", kind: "client" }]
+      )
+      assert.deepStrictEqual(Object.fromEntries(spans[0]?.attributes ?? []), {
+        "rekindle.account.id": id,
+        "rekindle.attempts": 2,
+        "rekindle.outcome": "RedirectRequired",
+        "rekindle.disposition": "answered"
+      })
+      assert.strictEqual(spans[0]?.status._tag, "Ended")
+    })
+  )
+
+  it.effect("names the error in the span", () =>
+    Effect.gen(function* () {
+      const { spans, tracer } = recorder()
+      const accounts = yield* Resilience.telemetry().make(scripted([{ answer: boom }]).accounts)
+      yield* Effect.flip(accounts.refresh(id)).pipe(Effect.withTracer(tracer))
+      assert.deepStrictEqual(Object.fromEntries(spans[0]?.attributes ?? []), {
+        "rekindle.account.id": id,
+        "rekindle.attempts": 0,
+        "rekindle.outcome": "RefreshFailed",
+        "rekindle.disposition": "ambiguous",
+        "error.type": "RefreshFailed"
+      })
+    })
+  )
+
+  it.effect("is the parent of spans made further in", () =>
+    Effect.gen(function* () {
+      const { spans, tracer } = recorder()
+      const accounts = yield* Resilience.telemetry().make({
+        get: () => Effect.die("not used"),
+        refresh: () => Effect.withSpan(Effect.succeed(ready), "inner")
+      })
+      yield* accounts.refresh(id).pipe(Effect.withTracer(tracer))
+      assert.deepStrictEqual(
+        spans.map(({ name }) => name),
+        ["rekindle.refresh", "inner"]
+      )
+      const parent = spans[1]?.parent
+      assert.strictEqual(parent?._tag === "Some" && parent.value, spans[0])
+    })
+  )
+
+  it.effect("makes no span when tracing is off", () =>
+    Effect.gen(function* () {
+      const { spans, tracer } = recorder()
+      const accounts = yield* Resilience.telemetry().make(scripted([{ answer: ready }]).accounts)
+      yield* accounts
+        .refresh(id)
+        .pipe(Effect.provideService(References.TracerEnabled, false), Effect.withTracer(tracer))
+      assert.strictEqual(spans.length, 0)
+    })
+  )
+
+  it.effect("makes no span when no tracer is installed", () =>
+    Effect.gen(function* () {
+      let inside: Tracer.AnySpan | undefined
+      const accounts = yield* Resilience.telemetry().make({
+        get: () => Effect.die("not used"),
+        refresh: () =>
+          Effect.withFiber((fiber) => {
+            inside = fiber.cache.span
+            return Effect.succeed(ready)
+          })
+      })
+      yield* accounts.refresh(id)
+      assert.isUndefined(inside)
+    })
+  )
+
+  it.effect("counts outcomes by tag and disposition, and measures how long they took", () =>
+    Effect.gen(function* () {
+      const script = scripted([
+        { takes: 40, answer: ready },
+        { answer: ready },
+        { answer: boom },
+        { answer: "defect" },
+        { answer: "hang" }
+      ])
+      const accounts = yield* Resilience.telemetry().make(script.accounts)
+      yield* settle(accounts.refresh(id))
+      yield* accounts.refresh(id)
+      yield* Effect.flip(accounts.refresh(id))
+      yield* Effect.exit(accounts.refresh(id))
+      yield* Fiber.interrupt(yield* Effect.forkChild(accounts.refresh(id), { startImmediately: true }))
+      assert.strictEqual(yield* counted("Ready", "answered"), 2)
+      assert.strictEqual(yield* counted("RefreshFailed", "ambiguous"), 1)
+      assert.strictEqual(yield* counted("Defect", "ambiguous"), 1)
+      assert.strictEqual(yield* counted("Interrupted", "ambiguous"), 1)
+      assert.strictEqual(yield* counted("RefreshFailed", "rejected"), 0)
+      const { count, max, min, sum } = yield* Metric.value(Resilience.Metrics.latency)
+      assert.deepStrictEqual({ count, max, min, sum }, { count: 5, max: 40, min: 0, sum: 40 })
+    }).pipe(freshMetrics)
+  )
+
+  it.effect("labels metrics so that they can be told apart, and never by account", () =>
+    Effect.gen(function* () {
+      const pipeline = Resilience.compose(Resilience.telemetry(), Resilience.retry())
+      const accounts = yield* pipeline.make(scripted([{ answer: refused }, { answer: ready }]).accounts)
+      yield* settle(accounts.refresh(id))
+      const snapshot = yield* Metric.snapshot
+      assert.deepStrictEqual(
+        snapshot
+          .map(({ attributes, id }) => [id, attributes ?? {}] as const)
+          .toSorted(([a], [b]) => a.localeCompare(b)),
+        [
+          ["rekindle.refresh.attempts", {}],
+          ["rekindle.refresh.duration", {}],
+          ["rekindle.refresh.outcomes", { outcome: "Ready", disposition: "answered" }],
+          ["rekindle.retries", {}]
+        ]
+      )
+    }).pipe(freshMetrics)
+  )
+
+  it.effect("passes options and reads through", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.telemetry().make(script.accounts)
+      yield* accounts.refresh(id, { idempotencyKey: "k" })
+      assert.deepStrictEqual(script.sends[0]?.options, { idempotencyKey: "k" })
+      assert.strictEqual(yield* accounts.get(id), script.state.account)
+    })
+  )
+
+  it("describes itself", () => {
+    assert.deepStrictEqual(Resilience.telemetry().describe(), [{ policy: "telemetry", options: {} }])
+  })
+})
+
+describe("composition", () => {
+  const tag = (name: string, log: Array<string>) =>
+    Resilience.policy(name, { name }, (next) =>
+      Effect.sync(() => {
+        log.push(`make ${name}`)
+        return {
+          refresh: (id, options) => Effect.suspend(() => (log.push(name), next.refresh(id, options))),
+          get: next.get
+        }
+      })
+    )
+
+  it.effect("passes a call through the policies from left to right", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const pipeline = Resilience.compose(tag("a", log), Resilience.compose(tag("b", log), tag("c", log)))
+      const accounts = yield* pipeline.make(scripted([{ answer: ready }]).accounts)
+      assert.deepStrictEqual(log, ["make c", "make b", "make a"])
+      yield* accounts.refresh(id)
+      assert.deepStrictEqual(log.slice(3), ["a", "b", "c"])
+      assert.deepStrictEqual(pipeline.describe(), [
+        { policy: "a", options: { name: "a" } },
+        { policy: "b", options: { name: "b" } },
+        { policy: "c", options: { name: "c" } }
+      ])
+      assert.strictEqual(pipeline.name, "pipeline")
+    })
+  )
+
+  it.effect("of nothing is the provider itself", () =>
+    Effect.gen(function* () {
+      const { accounts } = scripted([{ answer: ready }])
+      assert.strictEqual(yield* Resilience.compose().make(accounts), accounts)
+    })
+  )
+
+  it.effect("goes around any provider as a layer", () => {
+    const log: Array<string> = []
+    const provider = Layer.succeed(ConnectedAccounts, scripted([{ answer: ready }]).accounts)
+    return Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      yield* accounts.refresh(id)
+      assert.deepStrictEqual(log, ["make a", "a"])
+    }).pipe(Effect.provide(Resilience.layer(tag("a", log)).pipe(Layer.provide(provider))))
+  })
+
+  it.effect("says in its type what a policy needs", () => {
+    class Motto extends Context.Service<Motto, string>()("test/Motto") {}
+    const needy = Resilience.policy("needy", {}, (next) =>
+      Effect.map(Motto, (motto) => ({ ...next, get: () => Effect.die(motto) }))
+    )
+    const pipeline: Resilience.Policy<Motto | Scope.Scope> = Resilience.compose(needy, Resilience.coalesce())
+    const layer: Layer.Layer<ConnectedAccounts, never, ConnectedAccounts | Motto> = Resilience.layer(pipeline)
+    const provider = Layer.succeed(ConnectedAccounts, scripted([{ answer: ready }]).accounts)
+    return Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      assert.deepStrictEqual(yield* Effect.exit(accounts.get(id)), Exit.die("be prepared"))
+    }).pipe(Effect.provide(layer.pipe(Layer.provide([provider, Layer.succeed(Motto, "be prepared")]))))
+  })
+
+  it("has a standard order", () => {
+    const names = (options?: Resilience.StandardOptions) =>
+      Resilience.standard(options)
+        .describe()
+        .map(({ policy }) => policy)
+    assert.deepStrictEqual(names(), [
+      "telemetry",
+      "deadline",
+      "coalesce",
+      "retry",
+      "bulkhead",
+      "circuit-breaker",
+      "attempt-timeout"
+    ])
+    assert.deepStrictEqual(names({ honoursIdempotencyKeys: true, rateLimit: { limit: 1, window: 1 } }), [
+      "telemetry",
+      "deadline",
+      "coalesce",
+      "idempotency-key",
+      "retry",
+      "rate-limit",
+      "bulkhead",
+      "circuit-breaker",
+      "attempt-timeout"
+    ])
+    assert.deepStrictEqual(names({ retry: false, circuitBreaker: false, honoursIdempotencyKeys: false }), [
+      "telemetry",
+      "deadline",
+      "coalesce",
+      "bulkhead",
+      "attempt-timeout"
+    ])
+  })
+
+  it("has standard options, each of which can be set", () => {
+    const options = (given?: Resilience.StandardOptions) =>
+      Object.fromEntries(
+        Resilience.standard(given)
+          .describe()
+          .map(({ options, policy }) => [policy, options])
+      )
+    const defaults = options()
+    assert.deepStrictEqual(defaults["deadline"], { timeout: 30_000 })
+    assert.deepStrictEqual(defaults["coalesce"], { maxFlight: 30_000 })
+    assert.deepStrictEqual(defaults["bulkhead"], { concurrency: 256, queue: 1_024 })
+    assert.deepStrictEqual(defaults["attempt-timeout"], { timeout: 10_000 })
+    assert.deepStrictEqual(defaults["retry"], Resilience.retry().describe()[0]?.options)
+    assert.deepStrictEqual(defaults["circuit-breaker"], Resilience.circuitBreaker().describe()[0]?.options)
+    const given = options({
+      timeout: 7,
+      attemptTimeout: 3,
+      retry: { maxAttempts: 9 },
+      circuitBreaker: { name: "n" },
+      bulkhead: { concurrency: 1 },
+      rateLimit: { limit: 4, window: 5 }
+    })
+    assert.deepStrictEqual(given["deadline"], { timeout: 7 })
+    assert.deepStrictEqual(given["coalesce"], { maxFlight: 7 })
+    assert.deepStrictEqual(given["attempt-timeout"], { timeout: 3 })
+    assert.deepStrictEqual(given["bulkhead"], { concurrency: 1, queue: 0 })
+    assert.strictEqual(given["retry"]?.["maxAttempts"], 9)
+    assert.strictEqual(given["circuit-breaker"]?.["name"], "n")
+    assert.strictEqual(given["rate-limit"]?.["limit"], 4)
+  })
+})
+
+describe("events", () => {
+  it.effect("are off unless asked for", () =>
+    Effect.gen(function* () {
+      assert.isUndefined(yield* Resilience.Events)
+    })
+  )
+
+  it.effect("arrive as a stream, and say when a deadline passes", () =>
+    Effect.gen(function* () {
+      const bus = yield* Resilience.Events
+      assert.isDefined(bus)
+      const listener = yield* Effect.forkChild(Stream.runCollect(Stream.take(bus.stream, 2)), {
+        startImmediately: true
+      })
+      const pipeline = Resilience.compose(Resilience.deadline(20), Resilience.attemptTimeout(10))
+      const accounts = yield* pipeline.make(scripted([{ answer: "hang" }]).accounts)
+      yield* settle(accounts.refresh(id))
+      const reads = scripted([{ answer: ready }], { reads: ["hang"] })
+      yield* settle((yield* Resilience.deadline(20).make(reads.accounts)).get(id))
+      assert.deepStrictEqual(yield* Fiber.join(listener), [
+        { _tag: "DeadlinePassed", accountId: id, policy: "attempt-timeout", timeout: 10 },
+        { _tag: "DeadlinePassed", accountId: id, policy: "deadline", timeout: 20 }
+      ])
+    }).pipe(Effect.provide(Resilience.layerEvents))
+  )
+
+  it.effect("never hold up a refresh: a slow listener loses the oldest", () =>
+    Effect.gen(function* () {
+      const bus = yield* Resilience.Events
+      assert.isDefined(bus)
+      const events = yield* bus.subscribe
+      for (let key = 0; key < 300; key++) {
+        bus.publish({ _tag: "CircuitChanged", key: String(key), from: "Closed", to: "Open" })
+      }
+      const kept = yield* PubSub.takeAll(events)
+      assert.strictEqual(kept.length, 256)
+      assert.strictEqual(kept[0]?._tag === "CircuitChanged" && kept[0].key, "44")
+    }).pipe(Effect.provide(Resilience.layerEvents))
+  )
+})
+
+describe("reconfigurable", () => {
+  const stage = (name: string, log: Array<string>) =>
+    Resilience.policy(name, {}, (next) =>
+      Effect.gen(function* () {
+        yield* Effect.addFinalizer(() => Effect.sync(() => void log.push(`released ${name}`)))
+        return {
+          get: (id) => Effect.suspend(() => (log.push(`${name} get`), next.get(id))),
+          refresh: (id, options) => Effect.suspend(() => (log.push(name), next.refresh(id, options)))
+        }
+      })
+    )
+
+  it.effect("takes new calls to the new pipeline and lets the old one go at once if it is idle", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const handle = Resilience.reconfigurable(stage("old", log))
+      const accounts = yield* handle.policy.make(scripted([{ answer: ready }]).accounts)
+      yield* accounts.refresh(id)
+      yield* handle.swap(stage("new", log))
+      yield* accounts.refresh(id)
+      yield* accounts.get(id)
+      assert.deepStrictEqual(log, ["old", "released old", "new", "new get"])
+    })
+  )
+
+  it.effect("lets calls under way finish on the old pipeline before it is released", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const handle = Resilience.reconfigurable(stage("old", log))
+      const script = scripted([{ takes: 100, answer: ready }, { takes: 200, answer: boom }, { answer: ready }])
+      const accounts = yield* handle.policy.make(script.accounts)
+      const first = yield* Effect.forkChild(timed(accounts.refresh(id)), { startImmediately: true })
+      const second = yield* Effect.forkChild(timed(accounts.refresh(id)), { startImmediately: true })
+      yield* handle.swap(stage("new", log))
+      yield* accounts.refresh(id)
+      assert.deepStrictEqual(log, ["old", "old", "new"])
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(yield* Fiber.join(first), { exit: Exit.succeed(ready), at: 100 })
+      assert.deepStrictEqual(log.length, 3)
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(yield* Fiber.join(second), { exit: Exit.fail(boom), at: 200 })
+      assert.deepStrictEqual(log.slice(3), ["released old"])
+    })
+  )
+
+  it.effect("applies to every layer made from it, until that layer closes", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const handle = Resilience.reconfigurable(stage("old", log))
+      const { accounts: provider } = scripted([{ answer: ready }])
+      const one = yield* handle.policy.make(provider)
+      const scope = yield* Scope.make()
+      const two = yield* Scope.provide(handle.policy.make(provider), scope)
+      yield* handle.swap(stage("new", log))
+      yield* one.refresh(id)
+      yield* two.refresh(id)
+      assert.deepStrictEqual(log, ["released old", "released old", "new", "new"])
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(log.slice(4), ["released new"])
+      yield* handle.swap(stage("newer", log))
+      assert.deepStrictEqual(log.slice(5), ["released new"])
+      const three = yield* handle.policy.make(provider)
+      yield* three.refresh(id)
+      assert.deepStrictEqual(log.slice(6), ["newer"])
+    })
+  )
+
+  it.effect("describes what is configured now", () =>
+    Effect.gen(function* () {
+      const handle = Resilience.reconfigurable(Resilience.deadline(1))
+      assert.strictEqual(handle.policy.name, "reconfigurable")
+      assert.deepStrictEqual(handle.policy.describe(), Resilience.deadline(1).describe())
+      yield* handle.swap(Resilience.deadline(2))
+      assert.deepStrictEqual(handle.policy.describe(), Resilience.deadline(2).describe())
+    })
+  )
+})

@@ -1,0 +1,242 @@
+import { DeadlineExceeded, Resilience } from "@rekindle/core"
+import { assert, describe, it } from "@effect/vitest"
+import { DateTime, Duration, Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { accountWith, boom, id, ready, refused, scripted, settle, timed, withDraw } from "./script.ts"
+
+const exceeded = (name: string, millis: number, disposition: "ambiguous" | "not-sent") =>
+  new DeadlineExceeded({
+    message: `No answer within ${millis} ms (${name})`,
+    timeout: Duration.millis(millis),
+    disposition
+  })
+
+describe.each([
+  ["deadline", Resilience.deadline, "timeout"],
+  ["attempt-timeout", Resilience.attemptTimeout, "attemptTimeout"]
+] as const)("%s", (name, policy, setting) => {
+  it.effect("answers with DeadlineExceeded when the time is up, ambiguous because the request had left", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      const { at, exit } = yield* settle(accounts.refresh(id))
+      assert.deepStrictEqual(exit, Exit.fail(exceeded(name, 5_000, "ambiguous")))
+      assert.strictEqual(at, 5_000)
+      assert.strictEqual(script.sends[0]?.ended, "interrupted")
+    })
+  )
+
+  it.effect("lets an answer through that comes in time, success or failure", () =>
+    Effect.gen(function* () {
+      const script = scripted([
+        { takes: 4_999, answer: ready },
+        { takes: 1, answer: boom }
+      ])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      assert.deepStrictEqual(yield* settle(accounts.refresh(id)), { exit: Exit.succeed(ready), at: 4_999 })
+      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.fail(boom))
+    })
+  )
+
+  it.effect("tells inner stages the instant by which it wants an answer", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      yield* TestClock.adjust(700)
+      yield* accounts.refresh(id, { validateCredentials: true })
+      assert.deepStrictEqual(script.sends[0]?.options, {
+        validateCredentials: true,
+        deadline: DateTime.makeUnsafe(5_700)
+      })
+    })
+  )
+
+  it.effect("keeps to the caller's own deadline when that is earlier", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      const deadline = DateTime.makeUnsafe(1_200)
+      const { at, exit } = yield* settle(accounts.refresh(id, { deadline }))
+      assert.deepStrictEqual(exit, Exit.fail(exceeded(name, 1_200, "ambiguous")))
+      assert.strictEqual(at, 1_200)
+      assert.deepStrictEqual(script.sends[0]?.options, { deadline })
+    })
+  )
+
+  it.effect("replaces a caller's later deadline", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      yield* accounts.refresh(id, { deadline: DateTime.makeUnsafe(60_000) })
+      assert.deepStrictEqual(script.sends[0]?.options, { deadline: DateTime.makeUnsafe(5_000) })
+    })
+  )
+
+  it.effect("sends nothing when the deadline has passed already", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      yield* TestClock.adjust(1_000)
+      const error = yield* Effect.flip(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
+      assert.deepStrictEqual(error, exceeded(name, 0, "not-sent"))
+      assert.strictEqual(script.sends.length, 0)
+    })
+  )
+
+  it.effect("answers on time even if the provider does not listen to interruption", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 60_000, answer: ready, stubborn: true }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      const { at, exit } = yield* settle(accounts.refresh(id))
+      assert.isTrue(Exit.isFailure(exit))
+      assert.strictEqual(at, 5_000)
+      assert.strictEqual(script.sends[0]?.ended, "answered")
+    })
+  )
+
+  it.effect("interrupts the work when its caller is interrupted, and starts nothing else", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      const fiber = yield* Effect.forkChild(accounts.refresh(id), { startImmediately: true })
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(script.sends[0]?.ended, "interrupted")
+    })
+  )
+
+  it.effect("gives each of many calls its own time, in whatever order they end", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      const waits = [4_000, 1_000, 3_000, 9_000, 2_000, 1_000]
+      const fibers = yield* Effect.forEach(waits, (wait) =>
+        Effect.forkChild(timed(accounts.refresh(id, { deadline: DateTime.makeUnsafe(wait) })), {
+          startImmediately: true
+        })
+      )
+      const gone = fibers[2]
+      if (gone !== undefined) yield* Fiber.interrupt(gone)
+      yield* TestClock.adjust("1 hour")
+      const rest = yield* Effect.forEach(
+        fibers.filter((fiber) => fiber !== gone),
+        Fiber.join
+      )
+      assert.deepStrictEqual(
+        rest.map(({ at }) => at),
+        [4_000, 1_000, 5_000, 2_000, 1_000]
+      )
+    })
+  )
+
+  it.effect("bounds reads as well", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }], { reads: ["hang", accountWith("ACTIVE", 7)] })
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      yield* TestClock.adjust(100)
+      const { at, exit } = yield* settle(accounts.get(id))
+      assert.deepStrictEqual(exit, Exit.fail(exceeded(name, 5_000, "ambiguous")))
+      assert.strictEqual(at, 5_100)
+      assert.deepStrictEqual(yield* accounts.get(id), accountWith("ACTIVE", 7))
+    })
+  )
+
+  it.effect("takes its time from Settings where they are provided", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }], { reads: ["hang"] })
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      const impatient = Effect.provideService(Resilience.Settings, { [setting]: "300 millis" })
+      assert.strictEqual((yield* settle(impatient(accounts.refresh(id)))).at, 300)
+      assert.strictEqual((yield* settle(impatient(accounts.get(id)))).at, 3_600_300)
+    })
+  )
+
+  it.effect("sets no limit when given none", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 3_000_000, answer: ready }])
+      const accounts = yield* policy(Duration.infinity).make(script.accounts)
+      assert.deepStrictEqual(yield* settle(accounts.refresh(id)), { exit: Exit.succeed(ready), at: 3_000_000 })
+      assert.isUndefined(script.sends[0]?.options)
+      assert.deepStrictEqual(yield* accounts.get(id), script.state.account)
+    })
+  )
+
+  it("describes itself in milliseconds", () => {
+    assert.deepStrictEqual(policy("5 seconds").describe(), [{ policy: name, options: { timeout: 5_000 } }])
+  })
+})
+
+describe("the disposition of a passed deadline", () => {
+  it.effect("is not-sent while a retry waits and nothing is in doubt", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }])
+      const pipeline = Resilience.compose(
+        Resilience.deadline("10 seconds"),
+        Resilience.policy("no deadline", {}, (next) =>
+          // Retry would not sleep past a deadline it knows of; this one it does not know of.
+          Effect.succeed({ ...next, refresh: (id) => next.refresh(id) })
+        ),
+        Resilience.retry({ baseDelay: "1 minute", maxDelay: "1 minute" })
+      )
+      const accounts = yield* pipeline.make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.fail(exceeded("deadline", 10_000, "not-sent")))
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("is ambiguous while a retry waits after an ambiguous attempt", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: boom }])
+      const pipeline = Resilience.compose(
+        Resilience.deadline("10 seconds"),
+        Resilience.policy("no deadline", {}, (next) => Effect.succeed({ ...next, refresh: (id) => next.refresh(id) })),
+        Resilience.retry({ baseDelay: "1 minute", maxDelay: "1 minute" })
+      )
+      const accounts = yield* pipeline.make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.fail(exceeded("deadline", 10_000, "ambiguous")))
+    })
+  )
+
+  it.effect("is not-sent in a bulkhead's queue and ambiguous once the call has left it", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const pipeline = Resilience.compose(
+        Resilience.deadline("10 seconds"),
+        Resilience.bulkhead({ concurrency: 1, queue: 5 })
+      )
+      const accounts = yield* pipeline.make(script.accounts)
+      const first = yield* Effect.forkChild(Effect.flip(accounts.refresh(id)), { startImmediately: true })
+      yield* TestClock.adjust(1)
+      const second = yield* Effect.forkChild(
+        Effect.flip(accounts.refresh(id, { deadline: DateTime.makeUnsafe(9_000) })),
+        {
+          startImmediately: true
+        }
+      )
+      const third = yield* Effect.forkChild(Effect.flip(accounts.refresh(id)), { startImmediately: true })
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* Fiber.join(first)).disposition, "ambiguous")
+      assert.strictEqual((yield* Fiber.join(second)).disposition, "not-sent")
+      assert.strictEqual((yield* Fiber.join(third)).disposition, "ambiguous")
+      assert.deepStrictEqual(
+        script.sends.map(({ at }) => at),
+        [0, 10_000]
+      )
+    })
+  )
+
+  it.effect("follows the shared flight a caller waits for", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }])
+      const pipeline = Resilience.compose(
+        Resilience.deadline("10 seconds"),
+        Resilience.coalesce(),
+        Resilience.retry({ baseDelay: "20 seconds", maxDelay: "20 seconds" })
+      )
+      const accounts = yield* pipeline.make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
+      assert.deepStrictEqual(exit, Exit.fail(exceeded("deadline", 10_000, "not-sent")))
+    })
+  )
+})
