@@ -26,7 +26,7 @@ import { AccountStore, type StoreError } from "./AccountStore.ts"
 import type { AuthConfig, AuthConfigError } from "./AuthConfig.ts"
 import { AuthConfigs } from "./AuthConfigs.ts"
 import { AuthStrategies, type Connection } from "./AuthStrategy.ts"
-import { Consent } from "./Consent.ts"
+import { checkRedirect, Consent } from "./Consent.ts"
 import * as Credential from "./Credential.ts"
 import * as Idempotency from "./Idempotency.ts"
 import { CredentialVault } from "./CredentialVault.ts"
@@ -77,6 +77,12 @@ export class Connections extends Context.Service<
 
 const isId = Schema.is(ConnectedAccountId)
 
+/** A refresh under an idempotency key outlives its caller, so that its answer is there for the repeat. */
+const withoutDeadline = ({ redirectUrl, validateCredentials }: RefreshOptions): RefreshOptions => ({
+  ...(redirectUrl === undefined ? {} : { redirectUrl }),
+  ...(validateCredentials === undefined ? {} : { validateCredentials })
+})
+
 /** Not every caller comes through HTTP, where a malformed id is refused already. */
 const malformed = Effect.suspend(() =>
   Effect.fail(new InvalidRequest({ message: "malformed connected account id", slug: "invalid_id" }))
@@ -126,12 +132,14 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     const apply = Effect.fnUntraced(function* (
       id: ConnectedAccountId,
       event: StatusEvent,
-      changes: (from: Account) => Partial<Account>
+      changes: (from: Account) => Partial<Account>,
+      applies: (from: Account) => boolean = () => true
     ) {
       while (true) {
         const found = yield* Effect.mapError(store.find(id), storeDown)
         if (Option.isNone(found)) return yield* notFound(id)
         const from = found.value
+        if (!applies(from)) return from
         const next = transition(from, event)
         const to = {
           ...from,
@@ -143,6 +151,33 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         if (yield* Effect.mapError(store.write({ from, to, announce: next.announce }), storeDown)) return to
       }
     })
+
+    /** Applies what was learnt about a credential, unless the account has another one by now. */
+    const applyTo = ({ generation, id }: Account, event: StatusEvent) =>
+      apply(
+        id,
+        event,
+        () => ({}),
+        (from) => from.generation === generation
+      )
+
+    /**
+     * When the access token of a credential that was brought in is over, if nobody says: at once if there is none yet, otherwise as the
+     * provider does it. A credential that is not renewed lasts.
+     */
+    const expiryOf = (
+      scheme: Account["scheme"],
+      credential: Credential.Credential,
+      ttl: Duration.Duration | undefined,
+      now: number
+    ) =>
+      strategies.get(scheme)?.renewal === undefined
+        ? null
+        : credential.secrets["access_token"] === undefined
+          ? now
+          : ttl === undefined
+            ? null
+            : now + Duration.toMillis(ttl)
 
     const seal = (id: ConnectedAccountId, credential: Credential.Credential) =>
       Effect.flatMap(Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential)), (text) =>
@@ -214,13 +249,9 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       const validity = yield* probe
       switch (validity._tag) {
         case "Valid":
-          return yield* asItIs(
-            account.status === "ACTIVE" ? account : yield* apply(account.id, { _tag: "Renewed" }, () => ({}))
-          )
+          return yield* asItIs(account.status === "ACTIVE" ? account : yield* applyTo(account, { _tag: "Renewed" }))
         case "Rejected":
-          return yield* asItIs(
-            yield* apply(account.id, { _tag: "CredentialDead", reason: "credential_rejected" }, () => ({}))
-          )
+          return yield* asItIs(yield* applyTo(account, { _tag: "CredentialDead", reason: "credential_rejected" }))
         case "Unverified":
           return yield* new Unavailable({
             message: "the credential could not be tried; it is neither confirmed nor refuted",
@@ -251,15 +282,20 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       }
     })
 
-    const refresh = (id: ConnectedAccountId, options: RefreshOptions = {}): Effect.Effect<RefreshOutcome, RefreshError> =>
+    const refresh = (
+      id: ConnectedAccountId,
+      options: RefreshOptions = {}
+    ): Effect.Effect<RefreshOutcome, RefreshError> =>
       Effect.flatMap(CurrentProject, (project) => {
         if (!isId(id)) return malformed
         // The coordinator finds the account by itself; only the project has to be asked about before.
         const admitted = project === undefined ? Effect.void : find(id)
-        const { idempotencyKey, deadline, ...rest } = options
+        const { idempotencyKey } = options
         return Effect.andThen(
-          admitted,
-          idempotencyKey === undefined ? renew(id, options) : once(idempotencyKey, id, options, renew(id, rest))
+          Effect.andThen(checkRedirect(options.redirectUrl), admitted),
+          idempotencyKey === undefined
+            ? renew(id, options)
+            : once(idempotencyKey, id, options, renew(id, withoutDeadline(options)))
         )
       })
 
@@ -277,7 +313,12 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       const now = yield* Clock.currentTimeMillis
       const accountId = id ?? ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`)
       const credential = secrets === undefined ? undefined : Credential.make(secrets, attributes)
-      const expiry = expiresAt === undefined ? null : expiresAt.epochMilliseconds
+      const expiry =
+        expiresAt !== undefined
+          ? expiresAt.epochMilliseconds
+          : credential === undefined
+            ? null
+            : expiryOf(config.scheme, credential, config.profile.accessTokenTtl, now)
       const account: Account = {
         id: accountId,
         projectId: config.projectId,
@@ -349,10 +390,12 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           accessToken,
           replaceSecrets: Effect.fnUntraced(function* (id, secrets) {
             yield* management(id)
-            const sealed = yield* seal(id, Credential.make(secrets))
+            const credential = Credential.make(secrets)
+            const sealed = yield* seal(id, credential)
             const now = yield* Clock.currentTimeMillis
             yield* apply(id, { _tag: "ConsentCompleted" }, (from) => ({
               credential: sealed,
+              expiresAt: expiryOf(from.scheme, credential, undefined, now),
               previousCredential: from.credential,
               generation: from.generation + 1,
               grantId: randomUUID(),

@@ -60,6 +60,17 @@ export class Consent extends Context.Service<
     Layer.effect(Consent, make(options)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 }
 
+/** Refuses what a browser could not or should not be sent to. Asked before anything is done, because the refusal says that nothing was. */
+export const checkRedirect = (redirectUrl: string | undefined): Effect.Effect<void, InvalidRequest> =>
+  redirectUrl === undefined || /^https?:$/.test(URL.parse(redirectUrl)?.protocol ?? "")
+    ? Effect.void
+    : Effect.fail(
+        new InvalidRequest({
+          message: "redirect_url must be an absolute http(s) url",
+          slug: "invalid_redirect_url"
+        })
+      )
+
 const MemoJson = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
 
 const hashOf = (state: string): string => createHash("sha256").update(state).digest("base64url")
@@ -93,12 +104,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
   })
 
   const start = Effect.fnUntraced(function* (account: Account, redirectUrl?: string) {
-    if (redirectUrl !== undefined && !/^https?:$/.test(URL.parse(redirectUrl)?.protocol ?? "")) {
-      return yield* new InvalidRequest({
-        message: "redirect_url must be an absolute http(s) url",
-        slug: "invalid_redirect_url"
-      })
-    }
+    yield* checkRedirect(redirectUrl)
     const unavailable = () =>
       new Unavailable({
         message: "consent cannot be started now; nothing was changed",

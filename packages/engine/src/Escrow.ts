@@ -38,7 +38,7 @@ export class EscrowError extends Schema.TaggedError<EscrowError>("@rekindle/engi
 export class Escrow extends Context.Service<
   Escrow,
   {
-    /** Returns when the entry is on disk. */
+    /** Returns when the entry is on disk. A failure leaves it in memory only. */
     readonly put: (entry: EscrowEntry) => Effect.Effect<void, EscrowError>
     readonly remove: (entry: EscrowEntry) => Effect.Effect<void, EscrowError>
     /** The entries of one account, oldest first. Answers from memory: asking before each renewal costs nothing. */
@@ -113,7 +113,12 @@ const make = (
   const entries = new Map(initial.map((entry) => [nameOf(entry), entry]))
   const sorted = () => [...entries.values()].sort((a, b) => a.receivedAt - b.receivedAt)
   return {
-    put: (entry) => Effect.tap(disk.put(entry), () => Effect.sync(() => entries.set(nameOf(entry), entry))),
+    // In memory first: an answer that the disk does not take is settled too, as long as the process lives.
+    put: (entry) =>
+      Effect.andThen(
+        Effect.sync(() => entries.set(nameOf(entry), entry)),
+        disk.put(entry)
+      ),
     remove: (entry) => Effect.tap(disk.remove(entry), () => Effect.sync(() => entries.delete(nameOf(entry)))),
     entriesOf: (id) =>
       Effect.sync(() => (entries.size === 0 ? [] : sorted().filter((entry) => entry.accountId === id))),

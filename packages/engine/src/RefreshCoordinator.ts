@@ -152,8 +152,12 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const failed = (slug: string, message: string, errors?: ReadonlyArray<string>) =>
     new RefreshFailed({ message, slug, ...(errors === undefined ? {} : { errors }) })
 
+  /** A store that hangs is a store that is down: every flight has an end. */
+  const bounded = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E | Unavailable> =>
+    Effect.timeoutOrElse(call, { duration: requestTimeout, orElse: () => Effect.fail(storeDown()) })
+
   const find = (id: ConnectedAccountId) =>
-    store.find(id).pipe(
+    bounded(store.find(id)).pipe(
       Effect.mapError(storeDown),
       Effect.flatMap(
         Option.match({
@@ -209,9 +213,11 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         renewAt: null,
         updatedAt: yield* Clock.currentTimeMillis
       }
-      const written = yield* store
-        .write({ from, to, announce: next.announce, endLease: leased.epoch })
-        .pipe(Effect.mapError(storeDown))
+      const written = yield* bounded(store.write({ from, to, announce: next.announce, endLease: leased.epoch })).pipe(
+        Effect.mapError(() =>
+          unavailable("store_unavailable", "the provider refused the credential, and the account store is unavailable")
+        )
+      )
       if (written) {
         const account = { ...to, revision: from.revision + 1, lease: null, intent: null }
         return { _tag: hasConsent ? "ConsentNeeded" : "Rejected", account }
@@ -238,8 +244,9 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         return Option.some<Renewal>({ _tag: "Renewed", account })
       }
       if (account.lastAttempt !== null && account.lastAttempt.epoch === held.epoch && account.lease === null) {
-        return account.lastAttempt.verdict === "Ambiguous" && isUsable(account, now)
-          ? Option.some<Renewal>({ _tag: "Served", account, why: "ambiguous" })
+        const why = servedAfter(account.lastAttempt.verdict)
+        return why !== undefined && isUsable(account, now)
+          ? Option.some<Renewal>({ _tag: "Served", account, why })
           : yield* shared(account.lastAttempt, now)
       }
       if (account.lease === null || account.lease.until <= now || account.epoch !== held.epoch)
@@ -270,9 +277,21 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     until: number
   ): Effect.fn.Return<Renewal | Ready, RefreshError> {
     let graceGiven = false
+    let settled = false
     while (true) {
       const account = yield* find(id)
       const now = yield* Clock.currentTimeMillis
+      // An answer in escrow is newer than whatever stands here, even than a verdict that came after it.
+      if (!settled) {
+        settled = true
+        const settlement = yield* Effect.timeoutOption(tokens.settle(account), requestTimeout)
+        if (Option.isNone(settlement)) return yield* storeDown()
+        if (settlement.value.committed > 0) {
+          const renewed = yield* find(id)
+          if (isUsable(renewed, yield* Clock.currentTimeMillis)) return { _tag: "Renewed", account: renewed }
+          continue
+        }
+      }
       if (account.status === "INACTIVE" || account.status === "REVOKED") {
         return yield* new InvalidRequest({
           message: `the account is ${account.status} and cannot be refreshed`,
@@ -298,19 +317,11 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         if (Option.isSome(outcome)) return outcome.value
         continue
       }
-      if (account.intent !== null) {
-        const revision = account.revision
-        yield* tokens.settle(account)
-        if ((yield* find(id)).revision !== revision) continue
-      }
-
-      const config = yield* configs
-        .load(account.authConfigId)
-        .pipe(
-          Effect.mapError((error) =>
-            error._tag === "StoreError" ? storeDown() : failed("auth_config_invalid", error.message)
-          )
+      const config = yield* bounded(configs.load(account.authConfigId)).pipe(
+        Effect.mapError((error) =>
+          error._tag === "AuthConfigError" ? failed("auth_config_invalid", error.message) : storeDown()
         )
+      )
       const credential = yield* tokens
         .open(account)
         .pipe(
@@ -326,7 +337,9 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
           return yield* bury(account, strategy.consent !== undefined, false)
         return { _tag: strategy.consent === undefined ? "Rejected" : "ConsentNeeded", account }
       }
-      if (isUsable(account, now) && now - account.obtainedAt < Duration.toMillis(config.profile.minimumAge)) {
+      const age = now - account.obtainedAt
+      // An age below zero is a clock that was set back: it says nothing.
+      if (isUsable(account, now) && age >= 0 && age < Duration.toMillis(config.profile.minimumAge)) {
         return { _tag: "Served", account, why: "fresh" }
       }
       const intentHash = createHash("sha256").update(Redacted.value(spent)).digest("base64url")
@@ -359,19 +372,17 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       code: "code" in verdict ? verdict.code : null,
       retryAt: verdict._tag === "Transient" && asked > 0 ? Math.round(now + asked) : null
     }
-    yield* store
-      .release({
+    yield* bounded(
+      store.release({
         id: leased.id,
         epoch: leased.epoch,
         keepIntent,
         renewAt: leased.renewAt === null ? null : retryAt,
         result
       })
-      .pipe(
-        Effect.catchTag("StoreError", ({ message }) =>
-          Effect.logWarning("a lease could not be given back; it will run out", { message })
-        )
-      )
+    ).pipe(
+      Effect.catch(({ message }) => Effect.logWarning("a lease could not be given back; it will run out", { message }))
+    )
     return result
   })
 
@@ -382,14 +393,23 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     let doubtful = (leased.intent?.attempts ?? 1) > 1
     for (let count = 1; ; count++) {
       flight.sent = true
-      const observation: Observation = yield* renewal
-        .send(connection)
-        .pipe(
-          Effect.timeoutOrElse({
-            duration: requestTimeout,
-            orElse: () => Effect.succeed<Observation>({ _tag: "NoAnswer", reason: "timeout" })
-          })
-        )
+      const observation: Observation = yield* renewal.send(connection).pipe(
+        // A strategy that breaks may have sent.
+        Effect.catchDefect((defect) =>
+          Effect.as(
+            // Its name only: what a strategy says about itself may hold a secret.
+            Effect.logError("a strategy broke while renewing", {
+              accountId: leased.id,
+              defect: defect instanceof Error ? defect.name : typeof defect
+            }),
+            noAnswer("the strategy broke")
+          )
+        ),
+        Effect.timeoutOrElse({
+          duration: requestTimeout,
+          orElse: () => Effect.succeed(noAnswer("timeout"))
+        })
+      )
       const verdict = decideRenewal(strategy, connection, observation)
       if (verdict._tag === "NotApplied" && !doubtful) flight.sent = false
       if (verdict._tag === "Ambiguous") doubtful = true
@@ -419,9 +439,9 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     const { account, connection, intentHash, strategy } = ready
     const checkpoint = yield* AtCheckpoint
     yield* checkpoint("before-lease", account.id)
-    const begun = yield* store
-      .begin({ account, owner, leaseMillis: lease, intentHash, now: yield* Clock.currentTimeMillis })
-      .pipe(Effect.mapError(storeDown))
+    const begun = yield* bounded(
+      store.begin({ account, owner, leaseMillis: lease, intentHash, now: yield* Clock.currentTimeMillis })
+    ).pipe(Effect.mapError(storeDown))
     if (Option.isNone(begun)) return undefined
     const leased = begun.value
     yield* checkpoint("after-intent", account.id)
@@ -429,9 +449,10 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     yield* checkpoint("after-response", account.id)
     yield* Effect.logDebug("token endpoint answered", { accountId: account.id, verdict: verdict._tag })
 
-    switch (verdict._tag) {
+    switch (prolongs(verdict, observation, leased) ? "Renewed" : verdict._tag) {
       case "Renewed": {
-        if (observation._tag !== "Answer") return yield* Effect.die("tokens without an answer")
+        if (observation._tag !== "Answer" || !("tokens" in verdict))
+          return yield* Effect.die("tokens without an answer")
         if (verdict.tokens.irregularities.length > 0) {
           yield* Effect.logWarning("tokens kept from an irregular answer", {
             accountId: account.id,
@@ -460,16 +481,13 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         const keepIntent = doubtful && verdict._tag !== "NotRenewed"
         const result = yield* release(leased, verdict, keepIntent)
         const now = yield* Clock.currentTimeMillis
-        const servable = (verdict._tag === "Ambiguous" || verdict._tag === "NotRenewed") && isUsable(leased, now)
+        const why = servedAfter(verdict._tag)
         return {
           verdict,
-          renewal: servable
-            ? Effect.succeed({
-                _tag: "Served",
-                account: leased,
-                why: verdict._tag === "Ambiguous" ? "ambiguous" : "not-renewed"
-              })
-            : shared(result, now)
+          renewal:
+            why !== undefined && isUsable(leased, now)
+              ? Effect.succeed({ _tag: "Served", account: leased, why })
+              : shared(result, now)
         }
       }
     }
@@ -519,6 +537,13 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
 
   // --- joining ------------------------------------------------------------------------------------------------------------------
 
+  const shutDown = (flight: Flight) =>
+    Effect.fail(
+      flight.sent
+        ? failed("shutting_down", "this process is shutting down; the renewal was brought to its end, so look first")
+        : unavailable("shutting_down", "this process is shutting down; nothing was sent")
+    )
+
   const join = (id: ConnectedAccountId) =>
     Effect.uninterruptible(
       Effect.suspend(() => {
@@ -526,20 +551,14 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         if (existing !== undefined) return Effect.succeed(existing)
         const flight: Flight = { result: Deferred.makeUnsafe(), sent: false }
         flights.set(id, flight)
-        return Effect.interruptible(fly(id, flight)).pipe(
-          Effect.onExit((exit) => {
+        return Effect.map(Effect.forkIn(fly(id, flight), scope), (fiber) => {
+          // Observed from outside: a fiber that is stopped before its first step ends too.
+          fiber.addObserver((exit) => {
             flights.delete(id)
-            return Exit.hasInterrupts(exit)
-              ? Deferred.fail(
-                  flight.result,
-                  unavailable("shutting_down", "this process is shutting down; nothing was sent")
-                )
-              : Deferred.done(flight.result, exit)
-          }),
-          Effect.exit,
-          Effect.forkIn(scope),
-          Effect.as(flight)
-        )
+            Deferred.doneUnsafe(flight.result, Exit.hasInterrupts(exit) ? shutDown(flight) : exit)
+          })
+          return flight
+        })
       })
     )
 
@@ -574,6 +593,23 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     })
   })
 })
+
+/** By how much an expiry has to be later to have moved: what latency and rounding do is less. */
+const movedBy = Duration.toMillis("1 minute")
+
+/** Whether an answer with the access token in hand gives that token a longer life. */
+const prolongs = (verdict: Verdict, observation: Observation, { expiresAt }: Account): boolean =>
+  verdict._tag === "NotRenewed" &&
+  observation._tag === "Answer" &&
+  verdict.tokens.expiresIn !== undefined &&
+  expiresAt !== null &&
+  (verdict.tokens.expiresIn === null || observation.receivedAt + verdict.tokens.expiresIn * 1000 > expiresAt + movedBy)
+
+const noAnswer = (reason: string): Observation => ({ _tag: "NoAnswer", reason })
+
+/** Why the access token in hand is served after an attempt that did not renew it; undefined where it is not. */
+const servedAfter = (verdict: Verdict["_tag"]): "ambiguous" | "not-renewed" | undefined =>
+  verdict === "Ambiguous" ? "ambiguous" : verdict === "NotRenewed" ? "not-renewed" : undefined
 
 /** What an attempt says about the provider's health. An answer that refuses is a healthy one. */
 const providerOutcome = (verdict: Verdict | undefined): CircuitBreaker.Outcome => {

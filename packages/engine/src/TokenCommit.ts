@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { Clock, Context, Duration, Effect, Layer, Option, Result, Schedule, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, Schema, type Scope } from "effect"
 import { type Account, transition } from "./Account.ts"
 import { AccountStore, type StoreError } from "./AccountStore.ts"
 import type { AuthConfig } from "./AuthConfig.ts"
@@ -39,6 +39,12 @@ export interface Issued {
 /** What a commit led to: the account as committed, or the newer one that was there first. */
 export type Committed = { readonly _tag: "Committed" | "Overtaken"; readonly account: Account }
 
+/** How many entries of the escrow were committed, and how many still wait. Those that were overtaken are dropped and not counted. */
+export interface Settlement {
+  readonly committed: number
+  readonly waiting: number
+}
+
 /** The answer is safe, in escrow or in this process, and not yet in the store. */
 export class CommitPending extends Schema.TaggedError<CommitPending>("@rekindle/engine/CommitPending")(
   "CommitPending",
@@ -62,8 +68,8 @@ export class TokenCommit extends Context.Service<
     readonly keep: (issued: Issued) => Effect.Effect<Committed, CommitPending>
     /** Opens the credential of an account; an account without one has the empty credential. */
     readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
-    /** Commits what waits in escrow for one account, or all that waits. Returns how many entries are still waiting. */
-    readonly settle: (account?: Account) => Effect.Effect<number>
+    /** Commits what waits in escrow for one account, or all that waits. An account with nothing in escrow costs nothing. */
+    readonly settle: (account?: Account) => Effect.Effect<Settlement>
   }
 >()("@rekindle/engine/TokenCommit") {
   static readonly layer = (
@@ -91,7 +97,14 @@ const EscrowedAnswer = Schema.fromJsonString(
   })
 )
 
+/**
+ * How often an answer that only the escrow has is tried again. Once the store is back, another process that finds the intent open gives its
+ * owner two seconds before it sends the token again, so it has to be well below that.
+ */
+const tryAgainAfter = Duration.millis(500)
+
 const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
+  const scope: Scope.Scope = yield* Effect.scope
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
   const strategies = yield* AuthStrategies
@@ -122,11 +135,12 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       event,
       tokens
     } = issued
-    const credential = Tokens.merge(event === "Renewed" ? issued.held : Credential.empty, tokens, issued.secrets)
-    const sealed = yield* vault.seal(
-      account.id,
-      yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential))
-    )
+    const sealOnto = Effect.fnUntraced(function* (held: Credential.Credential) {
+      const credential = Tokens.merge(event === "Renewed" ? held : Credential.empty, tokens, issued.secrets)
+      const text = yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential))
+      return yield* vault.seal(account.id, text)
+    })
+    let sealed = yield* sealOnto(issued.held)
     const expiresAt = Tokens.expiryOf(tokens, config.profile, receivedAt)
     const renewAt = yield* Tokens.renewalTime(config.profile, receivedAt, expiresAt)
     let from = account
@@ -153,6 +167,13 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       // Accounts are never deleted; one that cannot be read back has nothing to keep tokens for.
       if (Option.isNone(current)) return { _tag: "Overtaken", account }
       if (overtaken(current.value, issued)) return { _tag: "Overtaken", account: current.value }
+      // What the answer does not mention comes from the credential it replaces, which is another one now.
+      if (current.value.generation !== from.generation) {
+        sealed = yield* Effect.matchEffect(open(current.value), {
+          onFailure: () => Effect.succeed(sealed),
+          onSuccess: sealOnto
+        })
+      }
       from = current.value
     }
   })
@@ -179,25 +200,26 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
 
   const keep = Effect.fnUntraced(function* (issued: Issued) {
     const attempt = commit(issued)
-    const quick = yield* Effect.result(Effect.timeoutOption(attempt, slow))
-    if (Result.isSuccess(quick) && Option.isSome(quick.success)) return quick.success.value
+    // Not interrupted when it is slow: a database that hangs can take its time over that too, and the answer is not on disk yet.
+    const running = yield* Effect.forkIn(attempt, scope)
+    const quick = yield* Effect.timeoutOption(Fiber.await(running), slow)
+    if (Option.isSome(quick) && Exit.isSuccess(quick.value)) return quick.value.value
 
     const entry = yield* escrowed(issued)
-    yield* escrow
-      .put(entry)
-      .pipe(
-        Effect.catchTag("EscrowError", ({ message }) =>
-          Effect.logError("an answer could not be escrowed; this process holds it until the store takes it", {
-            message
-          })
-        )
+    yield* escrow.put(entry).pipe(
+      Effect.catchTag("EscrowError", ({ message }) =>
+        Effect.logError("an answer could not be escrowed; this process holds it until the store takes it", {
+          message
+        })
       )
-    const late = yield* attempt.pipe(
-      Effect.retry(Schedule.spaced("250 millis")),
+    )
+    const late = yield* Fiber.join(running).pipe(
+      Effect.catch(() => Effect.retry(attempt, Schedule.spaced("250 millis"))),
       Effect.timeoutOption(giveUp),
       Effect.orDie
     )
     if (Option.isNone(late)) {
+      yield* Effect.forkIn(keepTrying(entry), scope)
       return yield* new CommitPending({ message: "the new credential is safe in escrow and not yet committed" })
     }
     yield* Effect.ignore(escrow.remove(entry))
@@ -206,8 +228,15 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
 
   const settleEntry = Effect.fnUntraced(function* (entry: EscrowEntry) {
     const account = Option.getOrUndefined(yield* store.find(entry.accountId))
-    const strategy = account === undefined ? undefined : strategies.get(account.scheme)
-    if (account !== undefined && strategy !== undefined) {
+    // Newer by generation, which no clock can set back; by time only where another answer came first.
+    const fresh =
+      account !== undefined &&
+      (entry.event === "ConsentCompleted" ? account.grantId !== entry.grantId : account.grantId === entry.grantId) &&
+      (account.generation === entry.generation || account.obtainedAt < entry.receivedAt)
+    let committed = false
+    if (fresh) {
+      const strategy = strategies.get(account.scheme)
+      if (strategy === undefined) return yield* new CommitPending({ message: `no strategy for ${account.scheme}` })
       const config = yield* configs.load(account.authConfigId)
       const { contentType, secrets, ...answer } = yield* Effect.flatMap(
         vault.open(account.id, entry.sealed),
@@ -235,17 +264,23 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         grantId: entry.grantId,
         secrets
       }
-      const fresh =
-        entry.event === "ConsentCompleted"
-          ? account.grantId !== entry.grantId && account.obtainedAt < entry.receivedAt
-          : account.grantId === entry.grantId && account.obtainedAt < entry.receivedAt
-      if (verdict._tag === "Renewed" && fresh) {
-        yield* commit({ ...issued, tokens: verdict.tokens })
-        yield* Effect.logInfo("committed an answer from escrow", { accountId: account.id })
-      }
+      if (!("tokens" in verdict)) return yield* new CommitPending({ message: "its tokens cannot be read any more" })
+      committed = (yield* commit({ ...issued, tokens: verdict.tokens }))._tag === "Committed"
+      yield* Effect.logInfo("settled an answer from escrow", { accountId: account.id, committed })
     }
     yield* escrow.remove(entry)
+    return committed ? "committed" : "dropped"
   })
+
+  const keepTrying = (entry: EscrowEntry) =>
+    settleEntry(entry).pipe(
+      Effect.timeout("5 seconds"),
+      Effect.retry({
+        while: ({ _tag }) => _tag === "StoreError" || _tag === "TimeoutError",
+        schedule: Schedule.spaced(tryAgainAfter)
+      }),
+      Effect.ignoreCause
+    )
 
   return TokenCommit.of({
     keep,
@@ -254,16 +289,18 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       const entries = yield* account === undefined ? escrow.all : escrow.entriesOf(account.id)
       const done = yield* Effect.forEach(entries, (entry) =>
         settleEntry(entry).pipe(
-          Effect.as(true),
           Effect.catchCause((cause) =>
             Effect.as(
               Effect.logWarning("an escrowed answer cannot be committed yet", { accountId: entry.accountId, cause }),
-              false
+              "waiting"
             )
           )
         )
       )
-      return done.filter((settled) => !settled).length
+      return {
+        committed: done.filter((end) => end === "committed").length,
+        waiting: done.filter((end) => end === "waiting").length
+      }
     })
   })
 })

@@ -11,7 +11,7 @@
  */
 import type { ConnectedAccountId, ConnectedAccountStatus } from "@rekindle/core"
 import { Context, Effect, Layer, Schema } from "effect"
-import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpRouter, type HttpServerRequest, HttpServerResponse, UrlParams } from "effect/http"
 import { envelopeOf } from "./internal/envelope.ts"
 import { allowOnly } from "./internal/methods.ts"
 
@@ -27,6 +27,8 @@ export class ConsentCallbackError extends Schema.TaggedError<ConsentCallbackErro
 /** How a consent ended. */
 export interface ConsentResult {
   readonly accountId: ConnectedAccountId
+  /** Whether it led to a new credential. Not the same as ACTIVE: who says no to a new consent leaves a working account as it was. */
+  readonly succeeded: boolean
   /** What the account is now. */
   readonly status: ConnectedAccountStatus
   /** Where the application asked for the user to land; undefined for a plain page here. */
@@ -64,15 +66,14 @@ const page = (status: number, title: string, text: string) =>
     { status, contentType: "text/html; charset=utf-8", headers: privately }
   )
 
-const answer = ({ accountId, redirectUrl, status }: ConsentResult) => {
-  const connected = status === "ACTIVE"
+const answer = ({ accountId, redirectUrl, status, succeeded }: ConsentResult) => {
   const landing = redirectUrl === undefined ? null : URL.parse(redirectUrl)
   if (landing === null) {
-    return connected
+    return succeeded
       ? page(200, "Connected", "The account is connected. You can close this window.")
-      : page(200, "Not connected", `The account is not connected (${status}). You can close this window and try again.`)
+      : page(200, "Not connected", `Nothing was connected; the account is ${status}. You can close this window.`)
   }
-  landing.searchParams.set("status", connected ? "success" : "failed")
+  landing.searchParams.set("status", succeeded ? "success" : "failed")
   landing.searchParams.set("connected_account_id", accountId)
   return HttpServerResponse.redirect(landing, { headers: privately })
 }
@@ -112,4 +113,13 @@ export const ConsentCallbackRoutes: Layer.Layer<never, never, ConsentCallback | 
     })
   ),
   allowOnly(consentCallbackPath, ["GET"])
+)
+
+/**
+ * Keeps what the provider sends back out of the spans and log lines of requests. The server makes those outside of every route, so this
+ * goes around the server: `HttpRouter.serve(routes).pipe(Layer.provide(ConsentCallbackRedaction))`.
+ */
+export const ConsentCallbackRedaction: Layer.Layer<never> = Layer.effect(
+  UrlParams.CurrentRedactedNames,
+  Effect.map(UrlParams.CurrentRedactedNames, (names) => [...names, "code", "state", "oauth_token", "oauth_verifier"])
 )

@@ -4,7 +4,7 @@ import { type ConsentResult } from "@rekindle/platform"
 import { Effect, Layer } from "effect"
 import { call, id, serve } from "./support.ts"
 
-const result: ConsentResult = { accountId: id, status: "ACTIVE", redirectUrl: undefined }
+const result: ConsentResult = { accountId: id, succeeded: true, status: "ACTIVE", redirectUrl: undefined }
 
 /** A server whose consents end as told, and what they were completed from. */
 const consenting = (outcome: Effect.Effect<ConsentResult, ConsentCallbackError>) =>
@@ -37,12 +37,14 @@ describe("the consent callback", () => {
   )
 
   it.live.each([
-    ["ACTIVE", "success"],
-    ["FAILED", "failed"]
-  ] as const)("sends the user on, %s as %s, and keeps the code to itself", ([status, said]) =>
+    ["ACTIVE", true, "success"],
+    ["FAILED", false, "failed"],
+    // said no to a new consent; the old credential works on
+    ["ACTIVE", false, "failed"]
+  ] as const)("sends the user on, %s and %s as %s, and keeps the code to itself", ([status, succeeded, said]) =>
     Effect.gen(function* () {
       const redirectUrl = "https://app.example/done?tab=2"
-      const { url } = yield* consenting(Effect.succeed({ ...result, status, redirectUrl }))
+      const { url } = yield* consenting(Effect.succeed({ ...result, status, succeeded, redirectUrl }))
       const response = yield* call(`${url}?code=c&state=s`, browser)
       assert.strictEqual(response.status, 302)
       assert.strictEqual(response.headers.get("location"), `${redirectUrl}&status=${said}&connected_account_id=${id}`)

@@ -81,7 +81,8 @@ export const suite = <E>(
       const title = missing.length === 0 ? clause.name : `${clause.name} (gap: ${missing.join(", ")})`
       it.effect.skipIf(missing.length > 0)(title, () => clause.holds)
     }
-    it.effect.skipIf(gaps.length === 0)("a gap that is named is really one", () =>
+    if (gaps.length === 0) return
+    it.effect("a gap that is named is really one", () =>
       Effect.map(Fixtures, (fixtures) => {
         assert.deepStrictEqual(
           gaps.filter((gap) => fixtures[gap] !== undefined),

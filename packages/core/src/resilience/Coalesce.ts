@@ -2,7 +2,7 @@
  * Coalescing: any number of callers who want the same account refreshed share one flight.
  *
  * The flight belongs to the layer, not to the caller who happened to start it: no caller's departure can interrupt it, so none spends a
- * grant and then loses the answer. Each caller waits under its own deadline. A failure is shared by those who waited for it and
+ * grant and then loses the answer. Each caller waits until its own `options.deadline`. A failure is shared by those who waited for it and
  * forgotten; the next call starts afresh.
  *
  * What may surprise: the flight does not inherit its first caller's deadline (the others would suffer for it) but gets `maxFlight` of
@@ -14,10 +14,12 @@
 import { Clock, Context, DateTime, Duration, Effect, Fiber } from "effect"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshOptions } from "../ConnectedAccounts.ts"
-import type { RefreshError } from "../RefreshError.ts"
+import { DeadlineExceeded, type RefreshError } from "../RefreshError.ts"
 import type { RefreshOutcome } from "../RefreshOutcome.ts"
 import { Events } from "./Events.ts"
-import { Call, CurrentCall, withCall } from "./internal/Call.ts"
+import { Call, CurrentCall, dispositionNow, withCall } from "./internal/Call.ts"
+import { keepsDeadlines } from "./internal/keepers.ts"
+import { makeLimiter } from "./internal/within.ts"
 import { type Policy, policy } from "./Policy.ts"
 import { Settings } from "./Settings.ts"
 
@@ -71,6 +73,7 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
       const events = yield* Events
       const flights = new Map<string, Flight>()
       const aloft = new Set<Fiber.Fiber<unknown, unknown>>()
+      const limiter = makeLimiter()
       yield* Effect.addFinalizer(() => Fiber.interruptAll(aloft))
 
       const start = (id: ConnectedAccountId, options: RefreshOptions | undefined, at: Start): Flight => {
@@ -95,12 +98,19 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
         return flight
       }
 
-      return {
+      return keepsDeadlines({
         get: next.get,
         refresh: (id, options) =>
           withCall((caller, fiber) => {
-            if (fiber.getRef(Settings).coalesce === false) return next.refresh(id, options)
-            const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+            const clock = fiber.getRef(Clock.Clock)
+            const now = clock.currentTimeMillisUnsafe()
+            const at = options?.deadline?.epochMilliseconds ?? Infinity
+            if (at <= now) return late(0, "not-sent")
+            const limit = { fiber, clock, at, onTimeout: () => late(at - now, dispositionNow(caller)) }
+            if (fiber.getRef(Settings).coalesce === false) {
+              const alone = next.refresh(id, options)
+              return at === Infinity ? alone : limiter.within(alone, limit)
+            }
             const key = flightKey(id, options)
             let flight = flights.get(key)
             if (flight !== undefined && now - flight.startedAt < maxFlight) {
@@ -109,12 +119,19 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
               flight = start(id, options, { key, now, context: fiber.context })
             }
             caller.flight = flight.call
-            return Fiber.join(flight.fiber)
+            return at === Infinity ? Fiber.join(flight.fiber) : limiter.joinWithin(flight.fiber, limit)
           })
-      }
+      })
     })
   )
 }
+
+const late = (millis: number, disposition: RefreshError["disposition"]) =>
+  new DeadlineExceeded({
+    message: `No answer within ${millis} ms (the caller's deadline)`,
+    timeout: Duration.millis(millis),
+    disposition
+  })
 
 interface Start {
   readonly key: string

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import * as Undici from "@effect/platform-node/Undici"
+import { Agent } from "@effect/platform-node/Undici"
 import { Clock, Effect, Predicate, type Scope, Stream } from "effect"
 import {
   FetchHttpClient,
@@ -80,7 +80,9 @@ const codeOf = (error: unknown): string | undefined => {
 
 const fromCause = (cause: unknown, otherwise: string): Observation => {
   const code = codeOf(cause)
-  return code !== undefined && neverConnected.has(code) ? notSent(code) : { _tag: "NoAnswer", reason: code ?? otherwise }
+  return code !== undefined && neverConnected.has(code)
+    ? notSent(code)
+    : { _tag: "NoAnswer", reason: code ?? otherwise }
 }
 
 // --- any client -----------------------------------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ export const overUndici = (options: {
     Effect.acquireRelease(
       Effect.sync(
         () =>
-          new Undici.Agent({
+          new Agent({
             maxResponseSize: options.maxBodyBytes,
             connect: {
               lookup: (hostname, lookupOptions, callback) =>
@@ -169,7 +171,14 @@ export const overUndici = (options: {
           const clock = fiber.getRef(Clock.Clock)
           return Effect.callback<Observation>((resume, signal) => {
             agent
-              .request({ origin: url.origin, path: url.pathname + url.search, method, headers, body: body ?? null, signal })
+              .request({
+                origin: url.origin,
+                path: url.pathname + url.search,
+                method,
+                headers,
+                body: body ?? null,
+                signal
+              })
               .then(async (response) =>
                 answer(
                   response.statusCode,
@@ -185,7 +194,9 @@ export const overUndici = (options: {
   )
 
 /** Header values as one string each; those given twice are joined, as RFC 9110 §5.3 allows. */
-const flat = (headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>): Record<string, string> => {
+const flat = (
+  headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
+): Record<string, string> => {
   const flattened: Record<string, string> = {}
   for (const name in headers) {
     const value = headers[name]

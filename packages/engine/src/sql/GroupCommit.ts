@@ -2,7 +2,7 @@
  * One durable commit for all writes that wait for one.
  *
  * With a single SQLite connection every commit is an `fsync`, and they queue. Writes that arrive while one is under way share the next
- * transaction, each in a savepoint of its own: a write that fails is undone alone, and nobody is told "done" before the commit is on
+ * transaction, each undone alone if it fails, and nobody is told "done" before the commit is on
  * disk. Postgres does the same by itself across connections, so there each write is its own transaction.
  *
  * @module
@@ -12,6 +12,12 @@ import { type SqlClient, SqlError } from "effect/sql"
 
 /** Runs a write, all of it or nothing, and returns when it is on disk. */
 export type Durably = <A, E>(write: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
+
+/** Both kinds of write. A single statement is all or nothing by itself and needs no savepoint. */
+export interface Writer {
+  readonly transaction: Durably
+  readonly statement: Durably
+}
 
 /** What a queued write becomes once it ran: how to tell its caller, after the commit or instead of it. */
 interface Pending {
@@ -39,7 +45,7 @@ const commitError = (cause: Cause.Cause<SqlError.SqlError>) =>
   )
 
 /** Makes the runner for a client with one connection. Writes still waiting when the scope closes fail. */
-export const make = (sql: SqlClient.SqlClient): Effect.Effect<Durably, never, Scope.Scope> =>
+export const make = (sql: SqlClient.SqlClient): Effect.Effect<Writer, never, Scope.Scope> =>
   Effect.gen(function* () {
     const queue = yield* Queue.unbounded<Pending>()
     let open = true
@@ -66,14 +72,16 @@ export const make = (sql: SqlClient.SqlClient): Effect.Effect<Durably, never, Sc
     )
     yield* Effect.forkScoped(Effect.forever(commitGroup))
 
-    return <A, E>(write: Effect.Effect<A, E>) =>
+    const share = <A, E>(write: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError.SqlError> =>
       Effect.suspend(() => {
         if (!open) return Effect.fail(closed())
         const answer = Deferred.makeUnsafe<A, E | SqlError.SqlError>()
         Queue.offerUnsafe(queue, {
-          run: Effect.map(Effect.exit(sql.withTransaction(write)), (exit) => Deferred.done(answer, exit)),
+          run: Effect.map(Effect.exit(write), (exit) => Deferred.done(answer, exit)),
           fail: (error) => Deferred.fail(answer, error)
         })
         return Deferred.await(answer)
       })
+
+    return { transaction: (write) => share(sql.withTransaction(write)), statement: share }
   })

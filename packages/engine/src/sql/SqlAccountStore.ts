@@ -158,9 +158,9 @@ const encodeResult = Schema.encodeSync(Schema.fromJsonString(AttemptResult))
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const isSqlite = sql.onDialectOrElse({ sqlite: () => true, orElse: () => false })
-  const durably: GroupCommit.Durably = isSqlite ? yield* GroupCommit.make(sql) : sql.withTransaction
-  // A single statement is a transaction of its own where commits need no grouping.
-  const durablyOne: GroupCommit.Durably = isSqlite ? durably : (statement) => statement
+  const { statement: durablyOne, transaction: durably }: GroupCommit.Writer = isSqlite
+    ? yield* GroupCommit.make(sql)
+    : { statement: (statement) => statement, transaction: sql.withTransaction }
   /** The clock of leases and intents, in epoch milliseconds. */
   const clock = (now: number) => (isSqlite ? sql`${now}` : sql`(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint`)
 

@@ -7,7 +7,7 @@
 import { exportJWK, importJWK } from "jose"
 import { Effect, Schema } from "effect"
 import * as oauth from "oauth4webapi"
-import type { AuthConfig } from "../AuthConfig.ts"
+import type { AuthConfig, AuthConfigError } from "../AuthConfig.ts"
 import { type AuthStrategy, type Connection, ConsentError } from "../AuthStrategy.ts"
 import * as Credential from "../Credential.ts"
 import * as TokenEndpoint from "./TokenEndpoint.ts"
@@ -33,12 +33,19 @@ const dpopAlgorithm = "ES256"
 
 const settingsOf = TokenEndpoint.decodeSettings(OAuth2Settings)
 
-const endpoints = (settings: OAuth2Settings): Partial<oauth.AuthorizationServer> => ({
-  ...(settings.authorizationEndpoint === undefined ? {} : { authorization_endpoint: settings.authorizationEndpoint }),
-  ...(settings.pushedRequestEndpoint === undefined
-    ? {}
-    : { pushed_authorization_request_endpoint: settings.pushedRequestEndpoint })
-})
+const consentEndpoints = (
+  { authorizationEndpoint, pushedRequestEndpoint, pushedRequests }: OAuth2Settings,
+  step: "authorize" | "complete"
+): TokenEndpoint.ConsentEndpoints => {
+  const named = authorizationEndpoint !== undefined && (pushedRequests !== true || pushedRequestEndpoint !== undefined)
+  return {
+    endpoints: {
+      ...(authorizationEndpoint === undefined ? {} : { authorization_endpoint: authorizationEndpoint }),
+      ...(pushedRequestEndpoint === undefined ? {} : { pushed_authorization_request_endpoint: pushedRequestEndpoint })
+    },
+    metadata: step === "complete" ? "wanted" : named ? "unneeded" : "required"
+  }
+}
 
 /** The DPoP key of an account, from its stored JWK. */
 const dpopHandle = (jwk: string) =>
@@ -57,9 +64,9 @@ const dpopHandle = (jwk: string) =>
 export const make = Effect.gen(function* () {
   const endpoint = yield* TokenEndpoint.make
 
-  const misconfigured = Effect.mapError(
-    (error: { readonly message: string }) =>
-      new ConsentError({ reason: "misconfigured", message: error.message, code: null })
+  const asConsentError = Effect.mapError(
+    ({ _tag, message }: AuthConfigError | TokenEndpoint.MetadataUnavailable) =>
+      new ConsentError({ reason: _tag === "AuthConfigError" ? "misconfigured" : "unavailable", message, code: null })
   )
 
   const revokeToken = (config: AuthConfig, settings: OAuth2Settings, token: string) =>
@@ -101,13 +108,12 @@ export const make = Effect.gen(function* () {
 
     consent: {
       authorize: Effect.fnUntraced(function* ({ config }, { callbackUrl, state }) {
-        const settings = yield* misconfigured(settingsOf(config))
-        const parts = yield* misconfigured(endpoint.context(config, settings, endpoints(settings)))
+        const settings = yield* asConsentError(settingsOf(config))
+        const parts = yield* asConsentError(endpoint.context(config, settings, consentEndpoints(settings, "authorize")))
         const page = parts.server.authorization_endpoint
         if (page === undefined) {
-          return yield* misconfigured(
-            Effect.fail({ message: `auth config ${config.id} has no authorization endpoint` })
-          )
+          const message = `auth config ${config.id} has no authorization endpoint`
+          return yield* new ConsentError({ reason: "misconfigured", message, code: null })
         }
         const verifier = oauth.generateRandomCodeVerifier()
         const memo: Record<string, string> = { code_verifier: verifier }
@@ -145,12 +151,18 @@ export const make = Effect.gen(function* () {
                   parts.options
                 )
               ),
-            catch: () =>
-              new ConsentError({
-                reason: "unavailable",
-                message: "the provider did not take the pushed request",
-                code: null
-              })
+            catch: (error) =>
+              error instanceof oauth.ResponseBodyError
+                ? new ConsentError({
+                    reason: "misconfigured",
+                    message: `the provider refused the pushed request: ${error.error.slice(0, 64)}`,
+                    code: error.error.slice(0, 64)
+                  })
+                : new ConsentError({
+                    reason: "unavailable",
+                    message: "the provider did not take the pushed request",
+                    code: null
+                  })
           })
           url.searchParams.set("client_id", settings.clientId)
           url.searchParams.set("request_uri", pushed.request_uri)
@@ -161,8 +173,8 @@ export const make = Effect.gen(function* () {
       }),
 
       complete: Effect.fnUntraced(function* ({ config }, { callbackUrl, memo, parameters, state }) {
-        const settings = yield* misconfigured(settingsOf(config))
-        const server = yield* misconfigured(endpoint.server(config, settings, endpoints(settings)))
+        const settings = yield* asConsentError(settingsOf(config))
+        const server = yield* asConsentError(endpoint.server(config, settings, consentEndpoints(settings, "complete")))
         const answer = new URLSearchParams(parameters)
         // Without a configured issuer there is nothing to compare with: this service's callback state already binds the config.
         if (settings.issuer === undefined) answer.delete("iss")

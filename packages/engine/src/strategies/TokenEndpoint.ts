@@ -66,6 +66,18 @@ export interface GrantContext {
   readonly options: oauth.TokenEndpointRequestOptions
 }
 
+/** The endpoints of consent that the settings name, and how much the provider's metadata matter beside them. */
+export interface ConsentEndpoints {
+  readonly endpoints: Partial<oauth.AuthorizationServer>
+  /** `required`: an endpoint is missing. `wanted`: they say whether to expect an issuer (RFC 9207), and nothing else is missing. */
+  readonly metadata: "required" | "wanted" | "unneeded"
+}
+
+/** The provider's metadata cannot be had at the moment: no fault of the auth config. */
+export class MetadataUnavailable extends Schema.TaggedError<MetadataUnavailable>(
+  "@rekindle/engine/MetadataUnavailable"
+)("MetadataUnavailable", { message: Schema.String }) {}
+
 /** One token request: a promise of `oauth4webapi`, whose answer is observed on the way and not read from it. */
 export type GrantRequest = (context: GrantContext) => Promise<unknown>
 
@@ -156,35 +168,50 @@ export const make = Effect.gen(function* () {
     const known = metadata.get(issuer)
     if (known !== undefined && known.until > now) return known.server
     const fetch = yield* fetcher(config, settings)
-    const options = { [oauth.customFetch]: fetch, [oauth.allowInsecureRequests]: isInsecure(issuer) }
+    let status = 0
+    const options = {
+      [oauth.customFetch]: async (url: string, init: RequestInit) => {
+        const response = await fetch(url, init)
+        status = response.status
+        return response
+      },
+      [oauth.allowInsecureRequests]: isInsecure(issuer)
+    }
     const server = yield* Effect.tryPromise({
       try: async () => {
         const url = new URL(issuer)
         return await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, options))
       },
-      catch: () => misconfigured(config, `the metadata of ${issuer} cannot be read`)
+      catch: () =>
+        status === 0 || status === 429 || status >= 500
+          ? new MetadataUnavailable({ message: `the metadata of ${issuer} cannot be had now` })
+          : misconfigured(config, `the metadata of ${issuer} cannot be read`)
     })
     metadata.set(issuer, { server, until: now + Duration.toMillis(metadataTtl) })
     return server
   })
 
-  /**
-   * The authorization server: discovered, explicit, or both. With an explicit token endpoint a renewal does not wait for discovery; consent
-   * does, because the issuer check (RFC 9207) depends on it.
-   */
+  /** The authorization server: explicit where the settings name every endpoint that is needed, discovered otherwise, or both. */
   const server = Effect.fnUntraced(function* (
     config: AuthConfig,
     settings: TokenEndpointSettings,
-    consent?: Partial<oauth.AuthorizationServer>
+    consent: ConsentEndpoints = { endpoints: {}, metadata: "unneeded" }
   ) {
     const given: Partial<oauth.AuthorizationServer> = {
-      ...consent,
+      ...consent.endpoints,
       ...(settings.tokenEndpoint === undefined ? {} : { token_endpoint: settings.tokenEndpoint }),
       ...(settings.revocationEndpoint === undefined ? {} : { revocation_endpoint: settings.revocationEndpoint })
     }
-    const needed = consent !== undefined || given.token_endpoint === undefined
+    const metadata = given.token_endpoint === undefined ? "required" : consent.metadata
     const discovered: Partial<oauth.AuthorizationServer> =
-      settings.issuer === undefined || !needed ? {} : yield* discover(config, settings, settings.issuer)
+      settings.issuer === undefined || metadata === "unneeded"
+        ? {}
+        : yield* discover(config, settings, settings.issuer).pipe(
+            Effect.catchIf(
+              ({ _tag }) => metadata === "wanted" && _tag === "MetadataUnavailable",
+              () => Effect.succeed<Partial<oauth.AuthorizationServer>>({})
+            )
+          )
     const { issuer = settings.issuer ?? given.token_endpoint } = discovered
     if (issuer === undefined) return yield* misconfigured(config, "settings need an issuer or a tokenEndpoint")
     const merged: oauth.AuthorizationServer = { ...discovered, ...given, issuer }
@@ -203,7 +230,7 @@ export const make = Effect.gen(function* () {
   const context = Effect.fnUntraced(function* (
     config: AuthConfig,
     settings: TokenEndpointSettings,
-    consent?: Partial<oauth.AuthorizationServer>
+    consent?: ConsentEndpoints
   ) {
     const resolved = yield* server(config, settings, consent)
     return {
@@ -250,9 +277,7 @@ export const make = Effect.gen(function* () {
       reply = undefined
       return yield* Effect.andThen(build, send)
     },
-    Effect.catchTag("AuthConfigError", (error) =>
-      Effect.succeed<Observation>({ _tag: "NotSent", reason: error.message })
-    )
+    Effect.catch(({ message }) => Effect.succeed<Observation>({ _tag: "NotSent", reason: message }))
   )
 
   return { server, context, exchange, isInsecure }
@@ -271,7 +296,11 @@ type AnswerSeen = Extract<Observation, { readonly _tag: "Answer" }>
 const stopped = new Error("the request is built")
 
 /** The request for the egress, its body in the encoding the provider wants. */
-const requestOf = (settings: TokenEndpointSettings, url: string, { body, headers, method }: RequestInit): EgressRequest => {
+const requestOf = (
+  settings: TokenEndpointSettings,
+  url: string,
+  { body, headers, method }: RequestInit
+): EgressRequest => {
   if (!(body instanceof URLSearchParams)) return { url, method, headers: { ...headers, ...settings.tokenHeaders } }
   const asJson = settings.tokenBody === "json"
   return {

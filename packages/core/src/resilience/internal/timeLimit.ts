@@ -10,6 +10,7 @@ import { Events } from "../Events.ts"
 import { type Policy, policy } from "../Policy.ts"
 import { Settings } from "../Settings.ts"
 import { dispositionNow, withCall } from "./Call.ts"
+import { isKeeper } from "./keepers.ts"
 import { makeLimiter } from "./within.ts"
 
 export const timeLimit = (
@@ -33,6 +34,7 @@ export const timeLimit = (
         })
       }
       const limiter = makeLimiter()
+      const kept = isKeeper(next)
       return {
         refresh: (id, options) =>
           withCall((call, fiber) => {
@@ -44,8 +46,15 @@ export const timeLimit = (
             if (millis === Infinity) return next.refresh(id, options)
             const at = now + millis
             const limited = millis === left ? options : { ...options, deadline: DateTime.makeUnsafe(at) }
-            return limiter.within(next.refresh(id, limited), fiber, clock, at, () =>
-              exceeded(id, millis, dispositionNow(call))
+            if (!kept) {
+              const onTimeout = () => exceeded(id, millis, dispositionNow(call))
+              return limiter.within(next.refresh(id, limited), { fiber, clock, at, onTimeout })
+            }
+            return Effect.mapError(next.refresh(id, limited), (error) =>
+              // Another limit's may come from further below.
+              error._tag === "DeadlineExceeded" && clock.currentTimeMillisUnsafe() >= at
+                ? exceeded(id, millis, error.disposition)
+                : error
             )
           }),
         get: (id) =>
@@ -53,9 +62,13 @@ export const timeLimit = (
             const millis = millisFor(fiber)
             if (millis === Infinity) return next.get(id)
             const clock = fiber.getRef(Clock.Clock)
-            return limiter.within(next.get(id), fiber, clock, clock.currentTimeMillisUnsafe() + millis, () =>
-              exceeded(id, millis, "ambiguous")
-            )
+            const at = clock.currentTimeMillisUnsafe() + millis
+            return limiter.within(next.get(id), {
+              fiber,
+              clock,
+              at,
+              onTimeout: () => exceeded(id, millis, "ambiguous")
+            })
           })
       }
     })

@@ -10,35 +10,37 @@
 import { type Clock, Effect, Fiber } from "effect"
 import { TimerQueue } from "./TimerQueue.ts"
 
-export interface Limiter {
-  /** Runs `self` until `at` (epoch milliseconds by `clock`), then answers with `onTimeout`. */
-  readonly within: <A, E, E2>(
-    self: Effect.Effect<A, E>,
-    fiber: Fiber.Fiber<unknown, unknown>,
-    clock: Clock.Clock,
-    at: number,
-    onTimeout: () => Effect.Effect<never, E2>
-  ) => Effect.Effect<A, E | E2>
+/** Who waits, until when (epoch milliseconds by `clock`), and what it is told then. */
+export interface Limit<E> {
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly clock: Clock.Clock
+  readonly at: number
+  readonly onTimeout: () => Effect.Effect<never, E>
 }
 
+export interface Limiter {
+  /** Runs `self` until the limit. */
+  readonly within: <A, E, E2>(self: Effect.Effect<A, E>, limit: Limit<E2>) => Effect.Effect<A, E | E2>
+  /** Waits until the limit for `work`, which is not the caller's and goes on without it. */
+  readonly joinWithin: <A, E, E2>(work: Fiber.Fiber<A, E>, limit: Limit<E2>) => Effect.Effect<A, E | E2>
+}
+
+/** Limits made by one limiter share a timer. */
 export const makeLimiter = (): Limiter => {
   let timers: TimerQueue | undefined
+  const timersOf = <E>({ clock, fiber }: Limit<E>): TimerQueue => {
+    if (timers === undefined || timers.clock !== clock) timers = new TimerQueue(clock, fiber.context)
+    return timers
+  }
   return {
-    within: <A, E, E2>(
-      self: Effect.Effect<A, E>,
-      fiber: Fiber.Fiber<unknown, unknown>,
-      clock: Clock.Clock,
-      at: number,
-      onTimeout: () => Effect.Effect<never, E2>
-    ) =>
+    within: <A, E, E2>(self: Effect.Effect<A, E>, limit: Limit<E2>) =>
       Effect.callback<A, E | E2>((resume) => {
-        const work = Effect.runForkWith(fiber.context)(self)
+        const work = Effect.runForkWith(limit.fiber.context)(self)
         const done = work.pollUnsafe()
         if (done !== undefined) return resume(done)
-        if (timers === undefined || timers.clock !== clock) timers = new TimerQueue(clock, fiber.context)
-        const queue = timers
-        const timer = queue.add(at, () => {
-          resume(onTimeout())
+        const queue = timersOf(limit)
+        const timer = queue.add(limit.at, () => {
+          resume(limit.onTimeout())
           work.interruptUnsafe()
         })
         work.addObserver((exit) => {
@@ -46,6 +48,24 @@ export const makeLimiter = (): Limiter => {
           resume(exit)
         })
         return Fiber.interrupt(work)
+      }),
+    joinWithin: <A, E, E2>(work: Fiber.Fiber<A, E>, limit: Limit<E2>) =>
+      Effect.callback<A, E | E2>((resume) => {
+        const done = work.pollUnsafe()
+        if (done !== undefined) return resume(done)
+        const queue = timersOf(limit)
+        const leave = work.addObserver((exit) => {
+          queue.remove(timer)
+          resume(exit)
+        })
+        const timer = queue.add(limit.at, () => {
+          leave()
+          resume(limit.onTimeout())
+        })
+        return Effect.sync(() => {
+          leave()
+          queue.remove(timer)
+        })
       })
   }
 }

@@ -1,0 +1,39 @@
+/**
+ * From "a person has to consent" to "usable": `awaitActive` shows the link and polls politely until the account is ACTIVE.
+ *
+ * @module
+ */
+import { Resilience } from "@rekindle/core"
+import { Connections } from "@rekindle/engine"
+import { Console, Effect } from "effect"
+import assert from "node:assert/strict"
+import { AuthorizationServer } from "./support/AuthorizationServer.ts"
+import { consent } from "./support/Person.ts"
+import { layer } from "./support/Service.ts"
+import { step } from "./support/Step.ts"
+
+export const example = Effect.gen(function* () {
+  const connections = yield* Connections
+  const provider = yield* AuthorizationServer
+  yield* connections.register(provider.authConfig())
+  const { id } = yield* connections.create({ authConfigId: "calendar", userId: "ada" })
+
+  /** Here a program shows the link. The person takes a while, as people do. */
+  const show = (link: string) =>
+    Effect.andThen(
+      Console.log("  please open the link to connect your calendar …"),
+      Effect.forkScoped(Effect.delay(consent(link, "ada"), "150 millis"))
+    )
+
+  yield* step(
+    "the link was shown, the person consented, and the wait ended with the account ACTIVE",
+    Effect.gen(function* () {
+      const account = yield* Resilience.awaitActive(id, {
+        onRedirect: show,
+        pollEvery: "50 millis",
+        linkLifetime: "5 seconds"
+      })
+      assert.equal(account.status, "ACTIVE")
+    })
+  )
+}).pipe(Effect.scoped, Effect.provide(layer()))

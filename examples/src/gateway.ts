@@ -1,0 +1,49 @@
+/**
+ * Server routes over policies over a client: a gateway in front of somebody else's backend. Its callers get the policies without knowing
+ * of them, in any language.
+ *
+ * @module
+ */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { ConnectedAccountId, ConnectedAccounts, Resilience, Unavailable } from "@rekindle/core"
+import { RekindleClient } from "@rekindle/platform"
+import { ScriptedAccounts } from "@rekindle/testing"
+import { Effect, Layer } from "effect"
+import assert from "node:assert/strict"
+import { apiKey, serve } from "./support/serve.ts"
+import { step } from "./support/Step.ts"
+
+const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
+const busy = new Unavailable({ message: "busy" })
+
+/** Somebody else's backend: busy twice, then fine. */
+const backend = ScriptedAccounts.layer([
+  ScriptedAccounts.account({ id, answers: [busy, busy, ScriptedAccounts.ready] })
+])
+
+const client = (baseUrl: string) =>
+  RekindleClient.layer({ baseUrl, apiKey }).pipe(Layer.provide(NodeHttpClient.layerUndici))
+
+const refresh = ConnectedAccounts.use((accounts) => accounts.refresh(id))
+
+export const example = Effect.gen(function* () {
+  const upstream = yield* serve(backend)
+  const hardened = Resilience.layer(Resilience.standard({ retry: { baseDelay: "5 millis" } })).pipe(
+    Layer.provide(client(upstream))
+  )
+  const gateway = yield* serve(hardened)
+
+  yield* step(
+    "straight to the backend: busy",
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(refresh)
+      assert.equal(error._tag, "Unavailable")
+    }).pipe(Effect.provide(client(upstream)))
+  )
+  yield* step(
+    "through the gateway: it waited, asked again, and the caller is Ready",
+    Effect.gen(function* () {
+      assert.equal((yield* refresh)._tag, "Ready")
+    }).pipe(Effect.provide(client(gateway)))
+  )
+}).pipe(Effect.scoped)

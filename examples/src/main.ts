@@ -1,0 +1,54 @@
+/**
+ * `start` runs the tour, `start <name>` one example alone. Exits with 1 if anything an example claims was not so.
+ *
+ * @module
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Cause, Console, Effect, References } from "effect"
+import { StepFailed } from "./support/Step.ts"
+
+interface Example {
+  readonly about: string
+  readonly load: () => Promise<{ readonly example: Effect.Effect<unknown, unknown> }>
+}
+
+const examples: Readonly<Record<string, Example>> = {
+  tour: { about: "everything for real: consent, renewal, revocation, failures", load: () => import("./tour.ts") },
+  compose: { about: "an engine, a pipeline and a caller in fifteen lines", load: () => import("./compose.ts") },
+  "self-hosted-server": { about: "server routes over the engine", load: () => import("./selfHostedServer.ts") },
+  gateway: { about: "server routes over policies over a client", load: () => import("./gateway.ts") },
+  "custom-scheme": { about: "an authentication scheme of your own", load: () => import("./customScheme.ts") },
+  "unit-test": { about: "swapping in the test layer", load: () => import("./unitTest.ts") },
+  "standard-pipeline": { about: "the policies most people want, at work", load: () => import("./standardPipeline.ts") },
+  breaker: { about: "a circuit breaker that opens and recovers", load: () => import("./breaker.ts") },
+  "ambiguous-timeout": {
+    about: "an answer lost after the grant was spent",
+    load: () => import("./ambiguousTimeout.ts")
+  },
+  "with-refresh": { about: "an API call that survives a dead token", load: () => import("./withRefresh.ts") },
+  "await-active": { about: "showing the link and waiting for consent", load: () => import("./awaitActive.ts") }
+}
+
+const list = Object.entries(examples).map(([name, { about }]) => `  ${name.padEnd(20)} ${about}`)
+
+const run = Effect.fnUntraced(function* (name: string) {
+  const found = Object.hasOwn(examples, name) ? examples[name] : undefined
+  if (found === undefined) {
+    yield* Console.error([`There is no example "${name}". There are:`, ...list].join("\n"))
+    return yield* Effect.fail("unknown example")
+  }
+  yield* Console.log(`${name}: ${found.about}`)
+  const { example } = yield* Effect.promise(found.load)
+  // What a step found has been said; anything else went wrong between the steps. Parts of the tour fail together, as a list.
+  yield* Effect.tapCause(example, (cause) =>
+    Effect.forEach(
+      [Cause.squash(cause)].flat().filter((error) => !(error instanceof StepFailed)),
+      (error) => Console.error(`  ✗ ${error}`)
+    )
+  )
+})
+
+run(process.argv[2] ?? "tour").pipe(
+  Effect.provideService(References.MinimumLogLevel, "Warn"),
+  NodeRuntime.runMain({ disableErrorReporting: true })
+)

@@ -1,0 +1,66 @@
+/**
+ * Engine and server routes make a self-hosted service: the refresh endpoint, its OpenAPI document and docs page, and the address that
+ * providers send people back to. In production the port, the keys and the public address come from your configuration, the database is
+ * a file, and `Layer.launch(Server)` is the whole of `main`.
+ *
+ * @module
+ */
+import { CredentialVault, Engine } from "@rekindle/engine"
+import {
+  ApiKeys,
+  consentCallbackPath,
+  ConsentCallbackRedaction,
+  ConsentCallbackRoutes,
+  RekindleServer
+} from "@rekindle/platform"
+import { Effect, Layer, Redacted } from "effect"
+import { HttpRouter, HttpServer } from "effect/http"
+import assert from "node:assert/strict"
+import { consentCallback } from "./support/consentCallback.ts"
+import { freePort } from "./support/serve.ts"
+import { step } from "./support/Step.ts"
+
+const Accounts = Engine.layerSqlite(":memory:", {
+  consent: { callbackUrl: `https://rekindle.example.com${consentCallbackPath}` }
+}).pipe(Layer.provide(CredentialVault.layerEphemeral))
+
+const Routes = Layer.mergeAll(RekindleServer.layer, ConsentCallbackRoutes.pipe(Layer.provide(consentCallback)))
+
+const Server = HttpRouter.serve(Routes).pipe(
+  Layer.provide([Accounts, ApiKeys.layerStatic([Redacted.make("my-api-key")]), ConsentCallbackRedaction]),
+  Layer.provideMerge(freePort)
+)
+
+/** Asks as any HTTP client would. */
+const ask = (path: string, init?: RequestInit) =>
+  HttpServer.addressFormattedWith((url) =>
+    Effect.promise(async () => {
+      const response = await fetch(url + path, init)
+      return { status: response.status, body: await response.text() }
+    })
+  )
+
+export const example = Effect.gen(function* () {
+  yield* step(
+    "the endpoint answers, here that there is no such account",
+    Effect.gen(function* () {
+      const headers = { "x-api-key": "my-api-key" }
+      const { body, status } = yield* ask("/api/v3/connected_accounts/ca_4CkFF_cKATwg/refresh", {
+        method: "POST",
+        headers
+      })
+      assert.equal(status, 404)
+      assert.equal(JSON.parse(body).error.slug, "connected_account_not_found")
+      return body
+    }),
+    (body) => body
+  )
+  yield* step(
+    "the contract is served beside it, at /openapi.json and /docs",
+    Effect.gen(function* () {
+      const { paths } = JSON.parse((yield* ask("/openapi.json")).body)
+      assert.ok("/api/v3/connected_accounts/{nanoid}/refresh" in paths)
+      assert.equal((yield* ask("/docs")).status, 200)
+    })
+  )
+}).pipe(Effect.provide(Server))

@@ -1,0 +1,73 @@
+/**
+ * A whole self-hosted service and what it talks to, on free loopback ports: the engine on SQLite in a temporary file, the server routes,
+ * a client of them, an authorization server and an API with keys.
+ *
+ * The `ConnectedAccounts` that it provides is the client's. What a program does with it goes over HTTP, as from another machine.
+ *
+ * @module
+ */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { CredentialVault, Engine, type VaultKey } from "@rekindle/engine"
+import {
+  ApiKeys,
+  consentCallbackPath,
+  ConsentCallbackRedaction,
+  ConsentCallbackRoutes,
+  RekindleClient,
+  RekindleServer
+} from "@rekindle/platform"
+import { Context, Effect, Layer, Redacted } from "effect"
+import { HttpRouter, HttpServer } from "effect/http"
+import { randomBytes } from "node:crypto"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { AuthorizationServer } from "./AuthorizationServer.ts"
+import { consentCallback } from "./consentCallback.ts"
+import { KeyedApi } from "./KeyedApi.ts"
+import { freePort } from "./serve.ts"
+
+/** Where the service is, and the keys it was given. */
+export class Service extends Context.Service<
+  Service,
+  { readonly url: string; readonly apiKey: Redacted.Redacted; readonly vaultKey: VaultKey }
+>()("examples/Service") {}
+
+/** The engine and its database; the directory and everything in it is gone afterwards. */
+const engine = (options: Engine.EngineOptions, vaultKey: VaultKey) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.promise(() => mkdtemp(join(tmpdir(), "rekindle-"))),
+        (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
+      ),
+      (directory) => Engine.layerSqlite(join(directory, "accounts.db"), options)
+    )
+  ).pipe(Layer.provide(CredentialVault.layer([vaultKey])))
+
+/** Everything. `options` are the engine's, save for the address of the consent callback, which is not known before there is a port. */
+export const layer = (options?: Omit<Engine.EngineOptions, "consent">) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const url = HttpServer.formatAddress((yield* HttpServer.HttpServer).address)
+      const callbackUrl = url + consentCallbackPath
+      const apiKey = Redacted.make(`rk_${randomBytes(24).toString("base64url")}`)
+      const vaultKey = { id: "k1", key: Redacted.make(randomBytes(32).toString("base64")) }
+
+      const routes = Layer.merge(RekindleServer.routes, Layer.provide(ConsentCallbackRoutes, consentCallback))
+      const server = HttpRouter.serve(routes, { disableListenLog: true }).pipe(
+        Layer.provide([ApiKeys.layerStatic([apiKey]), ConsentCallbackRedaction])
+      )
+      const client = RekindleClient.layer({ baseUrl: url, apiKey }).pipe(Layer.provide(NodeHttpClient.layerUndici))
+
+      // The client's `ConnectedAccounts` comes out; the engine's goes into the server.
+      return Layer.merge(client, server).pipe(
+        Layer.provideMerge(engine({ consent: { callbackUrl }, egress: { privateHosts: ["*"] }, ...options }, vaultKey)),
+        Layer.merge([
+          AuthorizationServer.layer(callbackUrl),
+          KeyedApi.layer,
+          Layer.succeed(Service, { url, apiKey, vaultKey })
+        ])
+      )
+    })
+  ).pipe(Layer.provide(freePort))

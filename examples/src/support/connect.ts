@@ -1,0 +1,22 @@
+/**
+ * An account with a working credential, got the way every account gets one: a link, and a person who agrees.
+ *
+ * @module
+ */
+import { ConnectedAccounts } from "@rekindle/core"
+import { Connections } from "@rekindle/engine"
+import { Effect } from "effect"
+import { AuthorizationServer } from "./AuthorizationServer.ts"
+import { consent } from "./Person.ts"
+
+/** Connects `person` at the authorization server, and gives the account's id. */
+export const connect = Effect.fnUntraced(function* (person: string) {
+  const connections = yield* Connections
+  const accounts = yield* ConnectedAccounts
+  const provider = yield* AuthorizationServer
+  yield* connections.register(provider.authConfig())
+  const { id } = yield* connections.create({ authConfigId: "calendar", userId: person })
+  const outcome = yield* accounts.refresh(id)
+  if (outcome._tag === "RedirectRequired") yield* consent(outcome.redirectUrl, person)
+  return id
+})

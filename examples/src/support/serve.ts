@@ -1,0 +1,33 @@
+/**
+ * Whatever provides `ConnectedAccounts`, served over HTTP on a free loopback port.
+ *
+ * @module
+ */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import type { ConnectedAccounts } from "@rekindle/core"
+import { ApiKeys, RekindleServer } from "@rekindle/platform"
+import { Effect, Layer, Redacted } from "effect"
+import { HttpRouter, HttpServer } from "effect/http"
+import { createServer } from "node:http"
+
+/** A free loopback port. */
+export const freePort = NodeHttpServer.layer(createServer, {
+  host: "127.0.0.1",
+  port: 0,
+  gracefulShutdownTimeout: "100 millis"
+})
+
+/** The one key that lets a caller in. */
+export const apiKey = Redacted.make("rk_example")
+
+/** Serves until the scope closes, and gives the address. */
+export const serve = <E>(accounts: Layer.Layer<ConnectedAccounts, E>) =>
+  HttpRouter.serve(RekindleServer.routes, { disableListenLog: true }).pipe(
+    Layer.provide([accounts, ApiKeys.layerStatic([apiKey])]),
+    Layer.provideMerge(freePort),
+    // Layers are shared by default; two servers on one port are one too few.
+    Layer.fresh,
+    Layer.build,
+    Effect.flatMap((context) => Effect.provideContext(HttpServer.HttpServer, context)),
+    Effect.map(({ address }) => HttpServer.formatAddress(address))
+  )

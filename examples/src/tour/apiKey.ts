@@ -1,0 +1,40 @@
+/**
+ * A static credential cannot be renewed. It can be tried, with a real request to the API it belongs to.
+ *
+ * @module
+ */
+import { ConnectedAccounts } from "@rekindle/core"
+import { Connections } from "@rekindle/engine"
+import { Effect, Redacted } from "effect"
+import assert from "node:assert/strict"
+import { KeyedApi } from "../support/KeyedApi.ts"
+import { step } from "../support/Step.ts"
+
+export const apiKey = Effect.gen(function* () {
+  const accounts = yield* ConnectedAccounts
+  const connections = yield* Connections
+  const api = yield* KeyedApi
+  yield* connections.register(api.authConfig("weather", "/me"))
+
+  const validate = Effect.fnUntraced(function* (key: Redacted.Redacted) {
+    const { id } = yield* connections.create({ authConfigId: "weather", userId: "ada", secrets: { api_key: key } })
+    return yield* accounts.refresh(id, { validateCredentials: true })
+  })
+
+  yield* step(
+    "a good API key is tried at its API and found good",
+    Effect.gen(function* () {
+      assert.equal((yield* validate(api.key))._tag, "Ready")
+    })
+  )
+  yield* step(
+    "a bad API key is tried and found out",
+    Effect.gen(function* () {
+      const outcome = yield* validate(Redacted.make("not-the-key"))
+      assert.ok(outcome._tag === "NotReady", `expected NotReady, got ${outcome._tag}`)
+      assert.equal(outcome.status, "EXPIRED")
+      return outcome
+    }),
+    ({ status }) => `the account is ${status}`
+  )
+})

@@ -1,0 +1,85 @@
+/**
+ * One account at an authorization server that rotates its refresh tokens: connected, renewed, crowded, revoked and connected again.
+ *
+ * @module
+ */
+import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
+import { Connections } from "@rekindle/engine"
+import { Effect, Redacted } from "effect"
+import assert from "node:assert/strict"
+import { AuthorizationServer } from "../support/AuthorizationServer.ts"
+import { consent } from "../support/Person.ts"
+import { step } from "../support/Step.ts"
+
+const person = "ada"
+
+/** Refreshes, follows the link as a person would, and gives what the account is then. */
+const refreshAndConsent = Effect.fnUntraced(function* (id: ConnectedAccountId) {
+  const accounts = yield* ConnectedAccounts
+  const outcome = yield* accounts.refresh(id)
+  assert.ok(outcome._tag === "RedirectRequired", `expected a link, got ${outcome._tag}`)
+  assert.equal((yield* accounts.get(id)).status, "INITIATED")
+  const page = yield* consent(outcome.redirectUrl, person)
+  assert.ok(page.text.includes("Connected"), `the callback answered ${page.status}: ${page.text}`)
+  const account = yield* accounts.get(id)
+  assert.equal(account.status, "ACTIVE")
+  return account
+})
+
+/** Gives the connected account. */
+export const oauth = Effect.gen(function* () {
+  const accounts = yield* ConnectedAccounts
+  const connections = yield* Connections
+  const provider = yield* AuthorizationServer
+  yield* connections.register(provider.authConfig())
+  const { id } = yield* connections.create({ authConfigId: "calendar", userId: person })
+
+  yield* step(
+    "a new account: refresh answers a link, consent completes at our callback",
+    refreshAndConsent(id),
+    ({ status }) => `${id} is ${status}`
+  )
+
+  yield* step(
+    "refresh renews silently: the access token changed, and the provider's userinfo endpoint takes it",
+    Effect.gen(function* () {
+      const before = yield* connections.accessToken(id)
+      assert.equal((yield* accounts.refresh(id))._tag, "Ready")
+      const after = yield* connections.accessToken(id)
+      assert.notEqual(Redacted.value(after), Redacted.value(before))
+      const status = yield* provider.userinfo(after)
+      assert.equal(status, 200)
+      return status
+    }),
+    (status) => `userinfo answered ${status}`
+  )
+
+  yield* step(
+    "50 refreshes at once spend one grant, and all of them are answered",
+    Effect.gen(function* () {
+      const before = provider.spent()
+      const crowd = Array.from({ length: 50 }, () => accounts.refresh(id))
+      // Slowly, so that all of them have arrived before the first is done: a refresh that comes after may renew again.
+      const outcomes = yield* provider.slowly(Effect.all(crowd, { concurrency: "unbounded" }))
+      assert.ok(outcomes.every((outcome) => outcome._tag === "Ready"))
+      const spent = provider.spent() - before
+      assert.equal(spent, 1)
+      assert.equal(yield* provider.userinfo(yield* connections.accessToken(id)), 200)
+      return spent
+    }),
+    (spent) => `the provider counted ${spent}`
+  )
+
+  yield* step(
+    "the grant is revoked at the provider: refresh answers a link, and consent brings the same account back",
+    Effect.gen(function* () {
+      yield* provider.revoke(person)
+      const account = yield* refreshAndConsent(id)
+      assert.equal(account.id, id)
+      assert.equal(yield* provider.userinfo(yield* connections.accessToken(id)), 200)
+      return account
+    }),
+    ({ status }) => `${id} is ${status}`
+  )
+  return id
+})

@@ -1,0 +1,71 @@
+/**
+ * Every ```ts fence in the documents and docstrings is a program that compiles under the strict configuration, runs, and ends well.
+ *
+ * @module
+ */
+import { assert, beforeAll, describe, it } from "@effect/vitest"
+import { globSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { extract, type Snippet, verify } from "./support/snippets.ts"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const documents = ["README.md", "packages/*/README.md", "examples/README.md", "packages/*/src/**/*.ts"]
+const snippets = globSync(documents, { cwd: root }).flatMap((file) =>
+  extract(file, readFileSync(join(root, file), "utf8"))
+)
+
+describe("every ts fence", () => {
+  let problems: ReadonlyMap<string, string>
+  beforeAll(async () => {
+    problems = await verify(snippets)
+  })
+  it.each(snippets.map(({ name }) => name))("%s compiles and runs", (name) => {
+    assert.isUndefined(problems.get(name), problems.get(name))
+  })
+  it("is accounted for", () => {
+    assert.isAbove(snippets.length, 20)
+    assert.deepStrictEqual(
+      Array.from(problems).filter(([name]) => !snippets.some((snippet) => snippet.name === name)),
+      []
+    )
+  })
+})
+
+describe("the check of a fence", () => {
+  const cases: ReadonlyArray<readonly [what: string, code: string, problem: RegExp | undefined]> = [
+    ["that is fine", 'import assert from "node:assert/strict"\nassert.equal(1, 1)', undefined],
+    ["that does not compile", "export const text: string = 1", /TS2322/],
+    ["whose assertion fails", 'import assert from "node:assert/strict"\nassert.equal(1 + 1, 3)', /AssertionError/],
+    ["that never ends", "await new Promise(() => {})", /ended with 13/],
+    ["that leaves a name unused", 'import { Effect } from "effect"', /TS6133/]
+  ]
+  const planted = cases.map(([name, code]): Snippet => ({ name, code, runs: true }))
+  let problems: ReadonlyMap<string, string>
+  beforeAll(async () => {
+    const unrun: Snippet = { name: "unrun", code: 'throw new Error("it ran")', runs: false }
+    // Each in a process of its own, so that one cannot be blamed for another.
+    const all = await Promise.all([...planted, unrun].map((snippet) => verify([snippet])))
+    problems = new Map(all.flatMap((found) => Array.from(found)))
+  })
+
+  it.each(cases)("%s", (name, _code, problem) => {
+    if (problem === undefined) assert.isUndefined(problems.get(name))
+    else assert.match(problems.get(name) ?? "", problem)
+  })
+  it("that says no-run does not run it", () => assert.isUndefined(problems.get("unrun")))
+
+  it("finds fences in markdown and in docstrings, and says where they stand", () => {
+    const markdown = "# A\n\n```ts\nconst a = 1\n```\n\n```ts no-run\nb()\n```\n\n```sh\nls\n```\n"
+    assert.deepStrictEqual(extract("a.md", markdown), [
+      { name: "a.md:3", code: "const a = 1\n", runs: true },
+      { name: "a.md:7", code: "b()\n", runs: false }
+    ])
+    const source = "/**\n * ```ts\n * if (a) {\n *   b()\n *\n * }\n * ```\n */\n"
+    assert.deepStrictEqual(extract("a.ts", source), [{ name: "a.ts:2", code: "if (a) {\n  b()\n\n}\n", runs: true }])
+  })
+  it("refuses a fence that would escape it", () => {
+    assert.throws(() => extract("a.md", "```typescript\na\n```\n"), /a\.md:1: .* would escape the tests/)
+    assert.throws(() => extract("a.md", "```ts skip\na\n```\n"), /a\.md:1/)
+  })
+})

@@ -1,0 +1,77 @@
+/**
+ * Everything a program lets out: log lines at every level, spans, and what it writes to the console and the standard streams.
+ *
+ * @module
+ */
+import { Effect, Layer, Logger, References, Tracer } from "effect"
+import { Console as NodeConsole } from "node:console"
+import { Writable } from "node:stream"
+import { inspect } from "node:util"
+
+/** A value with everything in it that printing it in any common way would show. */
+export const show = (value: unknown): string =>
+  [
+    inspect(value, { depth: 20, maxArrayLength: null, maxStringLength: null }),
+    String(value),
+    JSON.stringify(value, (_key, part: unknown) => (typeof part === "bigint" ? String(part) : part)),
+    value instanceof Error ? value.stack : ""
+  ].join("\n")
+
+/** What was let out. `lines` are the log lines, `spans` the spans as text, `output` the rest. */
+export interface Captured {
+  readonly lines: ReadonlyArray<string>
+  readonly spans: ReadonlyArray<string>
+  readonly output: ReadonlyArray<string>
+}
+
+const showSpan = ({ attributes, events, links, name, status }: Tracer.NativeSpan): string =>
+  show({ name, attributes, events, links: links.map(({ attributes }) => attributes), status })
+
+/** The console and the standard streams, kept for `output` until the scope closes. */
+const redirect = (output: Array<string>) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const { console } = globalThis
+      const keep = (chunk: unknown) => output.push(String(chunk)) > 0
+      const sink = new Writable({
+        write: (chunk, _encoding, done) => {
+          keep(chunk)
+          done()
+        }
+      })
+      const [stdout, stderr] = [process.stdout.write, process.stderr.write]
+      globalThis.console = new NodeConsole(sink)
+      process.stdout.write = keep
+      process.stderr.write = keep
+      return { console, stderr, stdout }
+    }),
+    ({ console, stderr, stdout }) =>
+      Effect.sync(() => {
+        globalThis.console = console
+        process.stdout.write = stdout
+        process.stderr.write = stderr
+      })
+  )
+
+/** Runs `effect`, and gives its result with what it let out. */
+export const capture = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<{ readonly result: A; readonly captured: Captured }, E, R> =>
+  Effect.suspend(() => {
+    const lines: Array<string> = []
+    const output: Array<string> = []
+    const spans: Array<Tracer.NativeSpan> = []
+    const logger = Logger.map(Logger.formatStructured, (line) => lines.push(show(line)))
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    return Effect.scoped(Effect.andThen(redirect(output), effect)).pipe(
+      Effect.provide(Layer.mergeAll(Logger.layer([logger]), Layer.succeed(Tracer.Tracer, tracer))),
+      Effect.provideService(References.MinimumLogLevel, "All"),
+      Effect.map((result) => ({ result, captured: { lines, spans: spans.map(showSpan), output } }))
+    )
+  })

@@ -1,0 +1,100 @@
+/**
+ * Turns the ```ts fences of documents and docstrings into programs, type checks them all at once and runs each.
+ *
+ * A fence is complete: it has its imports, asserts what it shows and ends by itself. One that needs more than it can import here says
+ * `ts no-run` and is only type checked.
+ *
+ * @module
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { basename, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { execute, node } from "./run.ts"
+
+/** One fence. `name` says where it stands: file and line. */
+export interface Snippet {
+  readonly name: string
+  readonly code: string
+  readonly runs: boolean
+}
+
+const fence = /^([ \t]*(?:\* ?)?)```(ts|typescript|tsx|js|javascript)([^\n]*)\n([\s\S]*?)^\1```/gm
+
+/** The fences of a markdown document, or of the docstrings of a source file. */
+export const extract = (file: string, text: string): ReadonlyArray<Snippet> =>
+  Array.from(text.matchAll(fence), ({ 1: margin = "", 2: language = "", 3: flags = "", 4: body = "", index }) => {
+    const name = `${file}:${text.slice(0, index).split("\n").length}`
+    if (language !== "ts" || !/^(?: no-run)?$/.test(flags)) {
+      throw new Error(`${name}: "${language}${flags}" would escape the tests; say "ts" or "ts no-run"`)
+    }
+    const code = body.replaceAll(new RegExp(`^${margin.trimEnd().replaceAll("*", "\\*")} ?`, "gm"), "")
+    return { name, code, runs: flags === "" }
+  })
+
+const root = fileURLToPath(new URL("../../..", import.meta.url))
+const within = join(root, "examples/.snippets")
+/** Programs that share a process: starting one costs more than running it. */
+const batchSize = 8
+
+const tsconfig = {
+  extends: "../../../tsconfig.base.json",
+  compilerOptions: { composite: false, incremental: false, declarationMap: false, noEmit: true, types: ["node"] }
+}
+
+const runner = `for (const file of process.argv.slice(1)) {
+  try { await import(file); console.log("ran " + file) } catch (error) { console.error(error); process.exitCode = 1 }
+}`
+
+interface File extends Snippet {
+  readonly path: string
+}
+
+type Problems = ReadonlyArray<readonly [name: string, problem: string]>
+
+/** What the compiler says of each; under the name `tsc` if it is about none of them. */
+const compile = async (directory: string, files: ReadonlyArray<File>): Promise<Problems> => {
+  const { code, stderr, stdout } = await execute(
+    join(root, "node_modules/.bin/tsc"),
+    "-p",
+    directory,
+    "--pretty",
+    "false"
+  )
+  const problems = files.flatMap(({ name, path }): Problems => {
+    const lines = stdout.split("\n").filter((line) => line.includes(`${basename(path)}(`))
+    return lines.length === 0 ? [] : [[name, lines.join("\n")]]
+  })
+  return code === 0 || problems.length > 0 ? problems : [["tsc", stdout + stderr]]
+}
+
+/** How each ended that did not end well. */
+const run = async (files: ReadonlyArray<File>): Promise<Problems> => {
+  const batch = files.slice(0, batchSize)
+  if (batch.length === 0) return []
+  const { code, stderr, stdout } = await node("--input-type=module", "--eval", runner, ...batch.map(({ path }) => path))
+  const failed = batch.filter(({ path }) => !stdout.includes(`ran ${path}\n`))
+  // All of them came to their end and the process did not end well: any of them may have left something behind.
+  const blamed = failed.length > 0 || code === 0 ? failed : batch
+  const problems = blamed.map(({ name }) => [name, `ended with ${code}: ${stderr}`] as const)
+  return [...problems, ...(await run(files.slice(batchSize)))]
+}
+
+/** What is wrong with each snippet, by name; those with nothing wrong are not in it. `tsc` is for faults outside of any snippet. */
+export const verify = async (snippets: ReadonlyArray<Snippet>): Promise<ReadonlyMap<string, string>> => {
+  // Inside the package, so that imports resolve as they do for an example.
+  mkdirSync(within, { recursive: true })
+  const directory = mkdtempSync(join(within, "run-"))
+  try {
+    const files = snippets.map((snippet) => ({
+      ...snippet,
+      path: join(directory, `${snippet.name.replaceAll(/\W/g, "_")}.ts`)
+    }))
+    for (const { code, path } of files) writeFileSync(path, `${code}\nexport {}\n`)
+    writeFileSync(join(directory, "tsconfig.json"), JSON.stringify(tsconfig))
+
+    const [compiled, ran] = await Promise.all([compile(directory, files), run(files.filter(({ runs }) => runs))])
+    return new Map([...ran, ...compiled])
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}

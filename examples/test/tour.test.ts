@@ -1,0 +1,53 @@
+import { assert, describe, it } from "@effect/vitest"
+import { fileURLToPath } from "node:url"
+import { node } from "./support/run.ts"
+
+const main = fileURLToPath(new URL("../src/main.ts", import.meta.url))
+
+/** A line that each example has to have said, and how many claims it makes. */
+const examples: Readonly<Record<string, { readonly says: RegExp; readonly claims: number }>> = {
+  tour: {
+    says: /50 refreshes at once spend one grant, and all of them are answered \(the provider counted 1\)/,
+    claims: 15
+  },
+  compose: { says: /ask the user to visit https:/, claims: 1 },
+  "self-hosted-server": { says: /"slug":"connected_account_not_found"/, claims: 2 },
+  gateway: { says: /through the gateway: .* Ready/, claims: 2 },
+  "custom-scheme": { says: /a scheme it had never heard of/, claims: 2 },
+  "unit-test": { says: /four answers, and no network/, claims: 1 },
+  "standard-pipeline": { says: /retried after TransportError and Unavailable/, claims: 1 },
+  breaker: { says: /a probe goes through, succeeds, and closes it/, claims: 3 },
+  "ambiguous-timeout": { says: /the backend saw: refresh, get/, claims: 2 },
+  "with-refresh": { says: /ten such calls succeed, on one refresh/, claims: 2 },
+  "await-active": { says: /the wait ended with the account ACTIVE/, claims: 1 }
+}
+
+describe("start", () => {
+  it.each(Object.keys(examples))("%s shows what it claims, exits 0 and says nothing else", async (name) => {
+    const begun = performance.now()
+    const { code, stderr, stdout } = await node(main, ...(name === "tour" ? [] : [name]))
+    assert.isBelow(performance.now() - begun, 15_000)
+    assert.isTrue(stdout.startsWith(`${name}: `))
+    assert.strictEqual(code, 0, stdout + stderr)
+    assert.strictEqual(stderr, "")
+    assert.match(stdout, examples[name]?.says ?? /^$/)
+    assert.notInclude(stdout, "✗")
+    assert.lengthOf(stdout.match(/^ {2}✓ /gm) ?? [], examples[name]?.claims ?? 0)
+  })
+
+  it("with an unknown name lists the names and exits 1", async () => {
+    const { code, stderr } = await node(main, "nonsense")
+    assert.strictEqual(code, 1)
+    const names = Array.from(stderr.matchAll(/^ {2}(\S+)/gm), ([, name]) => name)
+    assert.deepStrictEqual(names, Object.keys(examples))
+  })
+
+  it("exits 1 when a claim is not so, says which, and goes on with the rest", async () => {
+    // The person's browser goes through `fetch`: without it nobody can consent.
+    const noBrowser = "globalThis.fetch = () => Promise.reject(new Error('the browser is gone'))"
+    const { code, stdout } = await node("--import", `data:text/javascript,${encodeURIComponent(noBrowser)}`, main)
+    assert.strictEqual(code, 1)
+    assert.match(stdout, /✗ a new account: refresh answers a link.*/)
+    assert.match(stdout, /✓ a good API key is tried/)
+  })
+})
