@@ -11,6 +11,7 @@ export default defineConfig({
       project("platform", "packages/platform"),
       project("engine", "packages/engine"),
       project("testing", "packages/testing"),
+      project("bench", "packages/bench"),
       project("examples", "examples")
     ]
   }

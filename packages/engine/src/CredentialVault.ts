@@ -8,7 +8,7 @@
  */
 import { Config, Context, Effect, Layer, Redacted, Schema } from "effect"
 import { Aead, SecureRandom } from "effect/crypto"
-import { Base64, Base64Url } from "effect/encoding"
+import { Base64 } from "effect/encoding"
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from "node:crypto"
 
 /** A sealed value could not be opened: unknown key, another account's data, or damage. Nothing secret is in it. */
@@ -123,39 +123,32 @@ const make = Effect.fnUntraced(function* (ring: ReadonlyArray<VaultKey>) {
   const sealingKey = newest === undefined ? undefined : keys.get(newest.id)
   if (newest === undefined || sealingKey === undefined) return yield* invalid("the vault needs at least one key")
 
-  const encoder = new TextEncoder()
-  const decoder = new TextDecoder()
+  const utf8 = (text: string): Uint8Array => Buffer.from(text, "utf8")
+  const base64url = (bytes: Uint8Array): string =>
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64url")
 
   const seal = Effect.fnUntraced(function* (owner: string, plaintext: string) {
     const nonce = yield* random.randomBytes(Aead.aes256Gcm.nonceLength)
-    const ciphertext = yield* cipher.encrypt(sealingKey, encoder.encode(plaintext), {
-      nonce,
-      aad: encoder.encode(owner)
-    })
-    return Sealed.make(`v1.${newest.id}.${Base64Url.encode(nonce)}.${Base64Url.encode(ciphertext)}`)
+    const ciphertext = yield* cipher.encrypt(sealingKey, utf8(plaintext), { nonce, aad: utf8(owner) })
+    return Sealed.make(`v1.${newest.id}.${base64url(nonce)}.${base64url(ciphertext)}`)
   }, Effect.orDie)
 
-  const open = Effect.fnUntraced(
-    function* (owner: string, sealed: string) {
-      const damaged = () =>
-        new VaultError({ message: "a sealed value is damaged or not this owner's", reason: "damaged" })
-      const parts = sealedForm.exec(sealed)
-      if (parts === null) return yield* damaged()
-      const [, id = "", nonce = "", ciphertext = ""] = parts
-      const key = keys.get(id)
-      if (key === undefined) {
-        return yield* new VaultError({ message: `no vault key with id ${id}`, reason: "unknown-key" })
-      }
-      const plaintext = yield* cipher
-        .decrypt(key, yield* Effect.fromResult(Base64Url.decode(ciphertext)), {
-          nonce: yield* Effect.fromResult(Base64Url.decode(nonce)),
-          aad: encoder.encode(owner)
-        })
-        .pipe(Effect.mapError(damaged))
-      return decoder.decode(plaintext)
-    },
-    Effect.catchTag("EncodingError", () => new VaultError({ message: "a sealed value is damaged", reason: "damaged" }))
-  )
+  const open = Effect.fnUntraced(function* (owner: string, sealed: string) {
+    const damaged = () =>
+      new VaultError({ message: "a sealed value is damaged or not this owner's", reason: "damaged" })
+    const parts = sealedForm.exec(sealed)
+    if (parts === null) return yield* damaged()
+    const [, id = "", nonce = "", ciphertext = ""] = parts
+    const key = keys.get(id)
+    if (key === undefined) {
+      return yield* new VaultError({ message: `no vault key with id ${id}`, reason: "unknown-key" })
+    }
+    // the form leaves only base64url characters, and the tag catches any change of them
+    const plaintext = yield* cipher
+      .decrypt(key, Buffer.from(ciphertext, "base64url"), { nonce: Buffer.from(nonce, "base64url"), aad: utf8(owner) })
+      .pipe(Effect.mapError(damaged))
+    return Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.length).toString("utf8")
+  })
 
   return CredentialVault.of({ seal, open, isStale: (sealed) => !sealed.startsWith(`v1.${newest.id}.`) })
 })

@@ -16,7 +16,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Layer, Metric, PubSub, Scope } from "effect"
 import * as Breaker from "effect/persistence/CircuitBreaker"
 import { TestClock } from "effect/testing"
-import { accountWith, boom, id, otherId, ready, refused, reset, scripted, settle } from "./script.ts"
+import { accountWith, boom, id, otherId, ready, refused, reset, assertSame, scripted, settle } from "./script.ts"
 
 const open = (retryAfter: Duration.Duration, account = id) =>
   new TransportError({
@@ -70,13 +70,13 @@ describe("circuitBreaker", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }, { takes: 10, answer: ready }])
       const accounts = yield* Resilience.circuitBreaker(once).make(script.accounts)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), boom)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(15)))
+      assertSame(yield* Effect.flip(accounts.refresh(id)), boom)
+      assertSame(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(15)))
       yield* TestClock.adjust(14_999)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), open(Duration.millis(1)))
+      assertSame(yield* Effect.flip(accounts.refresh(id)), open(Duration.millis(1)))
       yield* TestClock.adjust(1)
       const probe = yield* Effect.forkChild(accounts.refresh(id), { startImmediately: true })
-      assert.deepStrictEqual(
+      assertSame(
         yield* Effect.flip(accounts.refresh(id)),
         new TransportError({
           message: `Circuit half-open for ${id}`,
@@ -85,8 +85,8 @@ describe("circuitBreaker", () => {
         })
       )
       yield* TestClock.adjust(10)
-      assert.deepStrictEqual(yield* Fiber.join(probe), ready)
-      assert.deepStrictEqual(
+      assertSame(yield* Fiber.join(probe), ready)
+      assertSame(
         (yield* settle(Effect.all([accounts.refresh(id), accounts.refresh(id)]))).exit,
         Exit.succeed([ready, ready])
       )
@@ -100,8 +100,8 @@ describe("circuitBreaker", () => {
       const policy = Resilience.circuitBreaker({ ...once, openDuration: "4 seconds", maxOpenDuration: "10 seconds" })
       const accounts = yield* policy.make(script.accounts)
       for (const seconds of [4, 8, 10, 10]) {
-        assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), boom)
-        assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(seconds)))
+        assertSame(yield* Effect.flip(accounts.refresh(id)), boom)
+        assertSame(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(seconds)))
         yield* TestClock.adjust(Duration.seconds(seconds))
       }
     })
@@ -113,10 +113,10 @@ describe("circuitBreaker", () => {
       const script = scripted([{ answer: busy(40) }, { answer: busy(86_400) }])
       const accounts = yield* Resilience.circuitBreaker(once).make(script.accounts)
       yield* Effect.flip(accounts.refresh(id))
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(40)))
+      assertSame(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(40)))
       yield* TestClock.adjust("40 seconds")
       yield* Effect.flip(accounts.refresh(id))
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(60)))
+      assertSame(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(60)))
     })
   )
 
@@ -142,7 +142,7 @@ describe("circuitBreaker", () => {
       yield* Effect.flip(accounts.refresh(id))
       const fiber = yield* Effect.forkChild(accounts.refresh(id), { startImmediately: true })
       yield* Fiber.interrupt(fiber)
-      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+      assertSame(yield* accounts.refresh(id), ready)
     })
   )
 
@@ -151,7 +151,7 @@ describe("circuitBreaker", () => {
       const script = scripted([{ answer: "defect" }])
       const accounts = yield* Resilience.circuitBreaker(once).make(script.accounts)
       assert.isTrue(Exit.hasDies(yield* Effect.exit(accounts.refresh(id))))
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(15)))
+      assertSame(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(15)))
     })
   )
 
@@ -163,7 +163,7 @@ describe("circuitBreaker", () => {
       yield* TestClock.adjust("15 seconds")
       const probe = yield* Effect.forkChild(accounts.refresh(id), { startImmediately: true })
       yield* Fiber.interrupt(probe)
-      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+      assertSame(yield* accounts.refresh(id), ready)
     })
   )
 
@@ -171,10 +171,10 @@ describe("circuitBreaker", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }], { reads: [reset, accountWith("ACTIVE", 1)] })
       const accounts = yield* Resilience.circuitBreaker(once).make(script.accounts)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.get(id)), reset)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(15)))
+      assertSame(yield* Effect.flip(accounts.get(id)), reset)
+      assertSame(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(15)))
       yield* TestClock.adjust("15 seconds")
-      assert.deepStrictEqual(yield* accounts.get(id), accountWith("ACTIVE", 1))
+      assertSame(yield* accounts.get(id), accountWith("ACTIVE", 1))
     })
   )
 
@@ -183,7 +183,7 @@ describe("circuitBreaker", () => {
       const script = scripted([{ answer: boom }])
       const accounts = yield* Resilience.circuitBreaker(once).make(script.accounts)
       yield* Effect.flip(accounts.refresh(id))
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(otherId)), open(Duration.seconds(15), otherId))
+      assertSame(yield* Effect.flip(accounts.refresh(otherId)), open(Duration.seconds(15), otherId))
     })
   )
 
@@ -192,8 +192,8 @@ describe("circuitBreaker", () => {
       const script = scripted([{ answer: boom }])
       const accounts = yield* Resilience.circuitBreaker({ ...once, key: "account" }).make(script.accounts)
       yield* Effect.flip(accounts.refresh(id))
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(otherId)), boom)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(15)))
+      assertSame(yield* Effect.flip(accounts.refresh(otherId)), boom)
+      assertSame(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(15)))
     })
   )
 
@@ -206,10 +206,10 @@ describe("circuitBreaker", () => {
       })
       const accounts = yield* policy.make(script.accounts)
       yield* Effect.flip(accounts.refresh(id))
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(otherId)), boom)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id, { redirectUrl: "x" })), boom)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(15)))
-      assert.deepStrictEqual(yield* Effect.flip(accounts.get(id)), open(Duration.seconds(15)))
+      assertSame(yield* Effect.flip(accounts.refresh(otherId)), boom)
+      assertSame(yield* Effect.flip(accounts.refresh(id, { redirectUrl: "x" })), boom)
+      assertSame(yield* Effect.flip(accounts.refresh(id)), open(Duration.seconds(15)))
+      assertSame(yield* Effect.flip(accounts.get(id)), open(Duration.seconds(15)))
     })
   )
 
@@ -218,11 +218,11 @@ describe("circuitBreaker", () => {
       const store = yield* Breaker.CircuitBreakerStore
       const script = scripted([{ answer: boom }])
       const one = yield* Resilience.circuitBreaker(once).make(script.accounts)
-      const same = yield* Resilience.circuitBreaker(once).make(script.accounts)
+      const twin = yield* Resilience.circuitBreaker(once).make(script.accounts)
       const other = yield* Resilience.circuitBreaker({ ...once, name: "other", key: "account" }).make(script.accounts)
       yield* Effect.flip(one.refresh(id))
-      assert.deepStrictEqual(yield* Effect.flip(same.refresh(id)), open(Duration.seconds(15)))
-      assert.deepStrictEqual(yield* Effect.flip(other.refresh(id)), boom)
+      assertSame(yield* Effect.flip(twin.refresh(id)), open(Duration.seconds(15)))
+      assertSame(yield* Effect.flip(other.refresh(id)), boom)
       assert.strictEqual((yield* store.state("rekindle"))._tag, "Open")
       assert.strictEqual((yield* store.state(`other:${id}`))._tag, "Open")
     }).pipe(Effect.provide(Breaker.layerStoreMemory()))
@@ -234,7 +234,7 @@ describe("circuitBreaker", () => {
       const one = yield* Resilience.circuitBreaker(once).make(script.accounts)
       const other = yield* Resilience.circuitBreaker(once).make(script.accounts)
       yield* Effect.flip(one.refresh(id))
-      assert.deepStrictEqual(yield* Effect.flip(other.refresh(id)), boom)
+      assertSame(yield* Effect.flip(other.refresh(id)), boom)
     })
   )
 
@@ -252,9 +252,9 @@ describe("circuitBreaker", () => {
     return Effect.gen(function* () {
       const script = scripted([{ answer: ready }, { answer: boom }])
       const accounts = yield* Resilience.circuitBreaker(once).make(script.accounts)
-      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+      assertSame(yield* accounts.refresh(id), ready)
       reachable = true
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), boom)
+      assertSame(yield* Effect.flip(accounts.refresh(id)), boom)
     }).pipe(Effect.provide(store))
   })
 
@@ -276,7 +276,7 @@ describe("circuitBreaker", () => {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.circuitBreaker(once).make(script.accounts)
       yield* accounts.refresh(id)
-      assert.deepStrictEqual(released, ["record", "lease"])
+      assertSame(released, ["record", "lease"])
     }).pipe(Effect.provide(store))
   })
 
@@ -292,7 +292,7 @@ describe("circuitBreaker", () => {
       yield* TestClock.adjust("15 seconds")
       yield* accounts.refresh(id)
       const key = `rekindle:${id}`
-      assert.deepStrictEqual(yield* PubSub.takeAll(events), [
+      assertSame(yield* PubSub.takeAll(events), [
         { _tag: "CircuitChanged", key, from: "Closed", to: "Open" },
         { _tag: "Refused", accountId: id, reason: "circuit-open" },
         { _tag: "CircuitChanged", key, from: "Open", to: "HalfOpen" },

@@ -2,7 +2,7 @@ import { Resilience } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, DateTime, Effect, Exit, Fiber, PubSub, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { boom, id, otherId, ready, scripted, timed } from "./script.ts"
+import { boom, id, otherId, ready, assertSame, scripted, timed } from "./script.ts"
 
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
 
@@ -16,7 +16,7 @@ describe("coalesce", () => {
       const late = yield* start(accounts.refresh(id))
       yield* TestClock.adjust(50)
       for (const fiber of [...early, late]) {
-        assert.deepStrictEqual(yield* Fiber.join(fiber), { exit: Exit.succeed(ready), at: 100 })
+        assertSame(yield* Fiber.join(fiber), { exit: Exit.succeed(ready), at: 100 })
       }
       assert.strictEqual(script.sends.length, 1)
     })
@@ -28,8 +28,8 @@ describe("coalesce", () => {
       const accounts = yield* Resilience.coalesce().make(script.accounts)
       const fibers = yield* Effect.forEach([1, 2], () => start(accounts.refresh(id)))
       yield* TestClock.adjust(100)
-      for (const fiber of fibers) assert.deepStrictEqual((yield* Fiber.join(fiber)).exit, Exit.fail(boom))
-      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+      for (const fiber of fibers) assertSame((yield* Fiber.join(fiber)).exit, Exit.fail(boom))
+      assertSame(yield* accounts.refresh(id), ready)
       assert.strictEqual(script.sends.length, 2)
     })
   )
@@ -41,7 +41,7 @@ describe("coalesce", () => {
       const fibers = yield* Effect.forEach([1, 2], () => start(accounts.refresh(id)))
       yield* TestClock.adjust(100)
       for (const fiber of fibers) assert.isTrue(Exit.hasDies((yield* Fiber.join(fiber)).exit))
-      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+      assertSame(yield* accounts.refresh(id), ready)
     })
   )
 
@@ -95,7 +95,7 @@ describe("coalesce", () => {
       const second = yield* start(accounts.refresh(id))
       yield* Fiber.interrupt(first)
       yield* TestClock.adjust(100)
-      assert.deepStrictEqual((yield* Fiber.join(second)).exit, Exit.succeed(ready))
+      assertSame((yield* Fiber.join(second)).exit, Exit.succeed(ready))
       assert.strictEqual(script.sends[0]?.ended, "answered")
     })
   )
@@ -116,13 +116,13 @@ describe("coalesce", () => {
       const accounts = yield* Resilience.coalesce({ maxFlight: "20 seconds" }).make(script.accounts)
       yield* TestClock.adjust(1_000)
       yield* accounts.refresh(id, { deadline: DateTime.makeUnsafe(2_000), validateCredentials: true })
-      const same = { deadline: DateTime.makeUnsafe(21_000) }
-      yield* accounts.refresh(id, same)
-      assert.deepStrictEqual(script.sends[0]?.options, {
+      const own = { deadline: DateTime.makeUnsafe(21_000) }
+      yield* accounts.refresh(id, own)
+      assertSame(script.sends[0]?.options, {
         deadline: DateTime.makeUnsafe(21_000),
         validateCredentials: true
       })
-      assert.strictEqual(script.sends[1]?.options, same)
+      assert.strictEqual(script.sends[1]?.options, own)
     })
   )
 
@@ -135,7 +135,7 @@ describe("coalesce", () => {
       const patient = yield* start(accounts.refresh(id))
       yield* TestClock.adjust("1 hour")
       assert.strictEqual((yield* Fiber.join(hasty)).at, 1_000)
-      assert.deepStrictEqual(yield* Fiber.join(patient), { exit: Exit.succeed(ready), at: 3_000 })
+      assertSame(yield* Fiber.join(patient), { exit: Exit.succeed(ready), at: 3_000 })
       assert.strictEqual(script.sends.length, 1)
     })
   )
@@ -158,8 +158,8 @@ describe("coalesce", () => {
       const joined = yield* start(accounts.refresh(id))
       assert.strictEqual(script.sends.length, 2)
       yield* TestClock.adjust(3_000)
-      assert.deepStrictEqual((yield* Fiber.join(next)).exit, Exit.succeed(ready))
-      assert.deepStrictEqual((yield* Fiber.join(joined)).exit, Exit.succeed(ready))
+      assertSame((yield* Fiber.join(next)).exit, Exit.succeed(ready))
+      assertSame((yield* Fiber.join(joined)).exit, Exit.succeed(ready))
     })
   )
 
@@ -199,7 +199,7 @@ describe("coalesce", () => {
       const closing = yield* start(Scope.close(scope, Exit.void))
       yield* TestClock.adjust("1 hour")
       assert.strictEqual((yield* Fiber.join(closing)).at, 100)
-      assert.deepStrictEqual(
+      assertSame(
         script.sends.map(({ ended }) => ended),
         ["interrupted", "answered"]
       )
@@ -232,7 +232,7 @@ describe("coalesce", () => {
       const accounts = yield* Resilience.coalesce().make(scripted([{ answer: "hang" }]).accounts)
       yield* start(accounts.refresh(id))
       yield* start(accounts.refresh(id))
-      assert.deepStrictEqual(yield* PubSub.takeAll(events), [{ _tag: "FlightJoined", accountId: id }])
+      assertSame(yield* PubSub.takeAll(events), [{ _tag: "FlightJoined", accountId: id }])
     }).pipe(Effect.provide(Resilience.layerEvents))
   )
 

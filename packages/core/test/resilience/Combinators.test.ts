@@ -11,7 +11,19 @@ import {
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { accountWith, boom, id, otherId, ready, reset, scripted, settle, timed, withDraw } from "./script.ts"
+import {
+  accountWith,
+  boom,
+  id,
+  otherId,
+  ready,
+  reset,
+  assertSame,
+  scripted,
+  settle,
+  timed,
+  withDraw
+} from "./script.ts"
 
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
 const link = "https://example.com/consent"
@@ -56,10 +68,10 @@ describe("withRefresh", () => {
     Effect.gen(function* () {
       const script = scripted([{ takes: 10, answer: ready }])
       const { call, state } = thirdParty(script)
-      assert.deepStrictEqual(yield* settle(run(call, script)), { exit: Exit.succeed(1), at: 10 })
+      assertSame(yield* settle(run(call, script)), { exit: Exit.succeed(1), at: 10 })
       assert.strictEqual(state.calls, 2)
       assert.strictEqual(script.sends.length, 1)
-      assert.deepStrictEqual(script.sends[0]?.options, { validateCredentials: true })
+      assertSame(script.sends[0]?.options, { validateCredentials: true })
     })
   )
 
@@ -68,7 +80,7 @@ describe("withRefresh", () => {
       const script = scripted([{ answer: ready }])
       const { call, state } = thirdParty(script)
       state.least = 9
-      assert.deepStrictEqual(yield* Effect.flip(run(call, script)), unauthorized)
+      assertSame(yield* Effect.flip(run(call, script)), unauthorized)
       assert.strictEqual(state.calls, 2)
       assert.strictEqual(script.sends.length, 1)
     })
@@ -77,7 +89,7 @@ describe("withRefresh", () => {
   it.effect("leaves other failures alone", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
-      assert.deepStrictEqual(yield* Effect.flip(run(Effect.fail({ status: 500 }), script)), { status: 500 })
+      assertSame(yield* Effect.flip(run(Effect.fail({ status: 500 }), script)), { status: 500 })
       assert.strictEqual(script.sends.length, 0)
     })
   )
@@ -85,7 +97,7 @@ describe("withRefresh", () => {
   it.effect("fails with the refresh's own error", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }])
-      assert.deepStrictEqual(yield* Effect.flip(run(thirdParty(script).call, script)), boom)
+      assertSame(yield* Effect.flip(run(thirdParty(script).call, script)), boom)
     })
   )
 
@@ -94,10 +106,7 @@ describe("withRefresh", () => {
       const script = scripted([{ answer: redirect("ACTIVE") }])
       const { call, state } = thirdParty(script)
       const error = yield* Effect.flip(run(call, script))
-      assert.deepStrictEqual(
-        error,
-        new Resilience.ConsentRequired({ accountId: id, redirectUrl: link, status: "ACTIVE" })
-      )
+      assertSame(error, new Resilience.ConsentRequired({ accountId: id, redirectUrl: link, status: "ACTIVE" }))
       assert.strictEqual("message" in error && error.message, `Account ${id} needs a person's consent`)
       assert.strictEqual(state.calls, 1)
     })
@@ -107,7 +116,7 @@ describe("withRefresh", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: NotReady.make({ id, status: "REVOKED" }) }])
       const error = yield* Effect.flip(run(thirdParty(script).call, script))
-      assert.deepStrictEqual(error, new Resilience.ConnectionNotReady({ accountId: id, status: "REVOKED" }))
+      assertSame(error, new Resilience.ConnectionNotReady({ accountId: id, status: "REVOKED" }))
       assert.strictEqual("message" in error && error.message, `Account ${id} is REVOKED`)
     })
   )
@@ -121,7 +130,7 @@ describe("withRefresh", () => {
       const late = yield* start(run(call, script))
       yield* TestClock.adjust(50)
       for (const fiber of [...early, late]) {
-        assert.deepStrictEqual(yield* Fiber.join(fiber), { exit: Exit.succeed(1), at: 100 })
+        assertSame(yield* Fiber.join(fiber), { exit: Exit.succeed(1), at: 100 })
       }
       assert.strictEqual(script.sends.length, 1)
     })
@@ -135,7 +144,7 @@ describe("withRefresh", () => {
       const slowCaller = yield* start(run(slow.call, script))
       yield* start(run(quick.call, script))
       yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual(yield* Fiber.join(slowCaller), { exit: Exit.succeed(1), at: 2_000 })
+      assertSame(yield* Fiber.join(slowCaller), { exit: Exit.succeed(1), at: 2_000 })
       assert.strictEqual(slow.state.calls, 2)
       assert.strictEqual(script.sends.length, 1)
     })
@@ -151,7 +160,7 @@ describe("withRefresh", () => {
       state.least = 2
       const second = yield* start(run(call, script))
       yield* TestClock.adjust(10)
-      assert.deepStrictEqual((yield* Fiber.join(second)).exit, Exit.succeed(2))
+      assertSame((yield* Fiber.join(second)).exit, Exit.succeed(2))
       assert.strictEqual(script.sends.length, 2)
       yield* Fiber.interrupt(anchor)
     })
@@ -171,7 +180,7 @@ describe("withRefresh", () => {
       yield* TestClock.adjust(100)
       yield* start(run(Effect.fail(unauthorized), script))
       yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual((yield* Fiber.join(caller)).exit, Exit.succeed(3))
+      assertSame((yield* Fiber.join(caller)).exit, Exit.succeed(3))
       assert.strictEqual(script.sends.length, 3)
     })
   )
@@ -183,7 +192,7 @@ describe("withRefresh", () => {
       state.least = 2
       const fibers = yield* Effect.forEach([1, 2], () => start(run(call, script)))
       yield* TestClock.adjust(10)
-      for (const fiber of fibers) assert.deepStrictEqual((yield* Fiber.join(fiber)).exit, Exit.fail(boom))
+      for (const fiber of fibers) assertSame((yield* Fiber.join(fiber)).exit, Exit.fail(boom))
       assert.strictEqual(script.sends.length, 1)
       assert.strictEqual(yield* run(call, script), 2)
     })
@@ -197,7 +206,7 @@ describe("withRefresh", () => {
       const second = yield* start(run(call, script))
       yield* Fiber.interrupt(first)
       yield* TestClock.adjust(100)
-      assert.deepStrictEqual((yield* Fiber.join(second)).exit, Exit.succeed(1))
+      assertSame((yield* Fiber.join(second)).exit, Exit.succeed(1))
     })
   )
 
@@ -208,7 +217,7 @@ describe("withRefresh", () => {
       yield* Fiber.interrupt(yield* start(run(call, script)))
       const next = yield* start(run(call, script))
       yield* TestClock.adjust(100)
-      assert.deepStrictEqual((yield* Fiber.join(next)).exit, Exit.succeed(1))
+      assertSame((yield* Fiber.join(next)).exit, Exit.succeed(1))
       assert.strictEqual(script.sends.length, 1)
     })
   )
@@ -248,10 +257,10 @@ describe("awaitActive", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const { effect, shown } = run(script, { refresh: { redirectUrl: "https://app.example" } })
-      assert.deepStrictEqual(yield* settle(effect), { exit: Exit.succeed(script.state.account), at: 0 })
-      assert.deepStrictEqual(shown, [])
-      assert.deepStrictEqual(script.reads, [0])
-      assert.deepStrictEqual(script.sends[0]?.options, { redirectUrl: "https://app.example" })
+      assertSame(yield* settle(effect), { exit: Exit.succeed(script.state.account), at: 0 })
+      assertSame(shown, [])
+      assertSame(script.reads, [0])
+      assertSame(script.sends[0]?.options, { redirectUrl: "https://app.example" })
     })
   )
 
@@ -261,9 +270,9 @@ describe("awaitActive", () => {
       const waiting = accountWith("INITIATED", 0)
       const script = scripted([{ answer: redirect("INITIATED") }], { reads: [waiting, waiting, waiting, active] })
       const { effect, shown } = run(script)
-      assert.deepStrictEqual(yield* settle(effect), { exit: Exit.succeed(active), at: 3_000 })
-      assert.deepStrictEqual(shown, [link])
-      assert.deepStrictEqual(script.reads, [0, 1_000, 2_000, 3_000])
+      assertSame(yield* settle(effect), { exit: Exit.succeed(active), at: 3_000 })
+      assertSame(shown, [link])
+      assertSame(script.reads, [0, 1_000, 2_000, 3_000])
     })
   )
 
@@ -273,7 +282,7 @@ describe("awaitActive", () => {
       const options = { linkLifetime: "40 seconds", pollEvery: "2 seconds", pollAtMost: "12 seconds" } as const
       const { at } = yield* settle(run(script, options, 1).effect)
       assert.strictEqual(at, 40_000)
-      assert.deepStrictEqual(script.reads, [0, 2_000, 8_000, 20_000, 32_000, 40_000])
+      assertSame(script.reads, [0, 2_000, 8_000, 20_000, 32_000, 40_000])
     })
   )
 
@@ -283,9 +292,9 @@ describe("awaitActive", () => {
       const renewed = accountWith("ACTIVE", 6)
       const script = scripted([{ answer: redirect("ACTIVE") }], { reads: [old, old, old, renewed] })
       const { effect, shown } = run(script)
-      assert.deepStrictEqual(yield* settle(effect), { exit: Exit.succeed(renewed), at: 2_000 })
-      assert.deepStrictEqual(shown, [link])
-      assert.deepStrictEqual(script.reads, [0, 0, 1_000, 2_000])
+      assertSame(yield* settle(effect), { exit: Exit.succeed(renewed), at: 2_000 })
+      assertSame(shown, [link])
+      assertSame(script.reads, [0, 0, 1_000, 2_000])
     })
   )
 
@@ -295,7 +304,7 @@ describe("awaitActive", () => {
       const script = scripted([{ answer: redirect("INITIATED") }], {
         reads: [reset, new Unavailable({ message: "" }), new RateLimited({ message: "" }), active]
       })
-      assert.deepStrictEqual(yield* settle(run(script).effect), { exit: Exit.succeed(active), at: 3_000 })
+      assertSame(yield* settle(run(script).effect), { exit: Exit.succeed(active), at: 3_000 })
     })
   )
 
@@ -306,7 +315,7 @@ describe("awaitActive", () => {
         reads: [asks(4), asks(0), asks(86_400), accountWith("ACTIVE", 1)]
       })
       yield* settle(run(script).effect)
-      assert.deepStrictEqual(script.reads, [0, 4_000, 5_000, 15_000])
+      assertSame(script.reads, [0, 4_000, 5_000, 15_000])
     })
   )
 
@@ -315,7 +324,7 @@ describe("awaitActive", () => {
     (error) =>
       Effect.gen(function* () {
         const script = scripted([{ answer: redirect("INITIATED") }], { reads: [reset, error] })
-        assert.deepStrictEqual(yield* settle(run(script).effect), { exit: Exit.fail(error), at: 1_000 })
+        assertSame(yield* settle(run(script).effect), { exit: Exit.fail(error), at: 1_000 })
       })
   )
 
@@ -325,7 +334,7 @@ describe("awaitActive", () => {
         reads: [accountWith("INITIATED", 0), accountWith(status, 1)]
       })
       const { at, exit } = yield* settle(run(script).effect)
-      assert.deepStrictEqual(exit, Exit.fail(new Resilience.ConnectionNotReady({ accountId: id, status })))
+      assertSame(exit, Exit.fail(new Resilience.ConnectionNotReady({ accountId: id, status })))
       assert.strictEqual(at, 1_000)
     })
   )
@@ -335,10 +344,7 @@ describe("awaitActive", () => {
     (status) =>
       Effect.gen(function* () {
         const script = scripted([{ answer: NotReady.make({ id, status }) }])
-        assert.deepStrictEqual(
-          yield* Effect.flip(run(script).effect),
-          new Resilience.ConnectionNotReady({ accountId: id, status })
-        )
+        assertSame(yield* Effect.flip(run(script).effect), new Resilience.ConnectionNotReady({ accountId: id, status }))
         assert.strictEqual(script.reads.length, 0)
       })
   )
@@ -358,8 +364,8 @@ describe("awaitActive", () => {
         reads: [accountWith("INITIALIZING", 0), accountWith("ACTIVE", 0)]
       })
       const { effect, shown } = run(script)
-      assert.deepStrictEqual(yield* settle(effect), { exit: Exit.succeed(accountWith("ACTIVE", 0)), at: 1_000 })
-      assert.deepStrictEqual(shown, [])
+      assertSame(yield* settle(effect), { exit: Exit.succeed(accountWith("ACTIVE", 0)), at: 1_000 })
+      assertSame(shown, [])
     })
   )
 
@@ -370,10 +376,10 @@ describe("awaitActive", () => {
         const script = scripted([{ answer: redirect("EXPIRED") }], { account: accountWith("EXPIRED", 0) })
         const { at, exit } = yield* settle(run(script, { pollEvery: "7 minutes", pollAtMost: "7 minutes" }).effect)
         const error = new Resilience.ConsentExpired({ accountId: id, status: "EXPIRED" })
-        assert.deepStrictEqual(exit, Exit.fail(error))
+        assertSame(exit, Exit.fail(error))
         assert.strictEqual(error.message, `Nobody consented for account ${id} in time`)
         assert.strictEqual(at, 600_000)
-        assert.deepStrictEqual(script.reads, [0, 420_000, 600_000])
+        assertSame(script.reads, [0, 420_000, 600_000])
       })
   )
 
@@ -381,15 +387,15 @@ describe("awaitActive", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: redirect("INITIATED") }], { reads: [reset] })
       const { exit } = yield* settle(run(script, { linkLifetime: "3 seconds" }).effect)
-      assert.deepStrictEqual(exit, Exit.fail(new Resilience.ConsentExpired({ accountId: id })))
-      assert.deepStrictEqual(script.reads, [0, 1_000, 2_000, 3_000])
+      assertSame(exit, Exit.fail(new Resilience.ConsentExpired({ accountId: id })))
+      assertSame(script.reads, [0, 1_000, 2_000, 3_000])
     })
   )
 
   it.effect("fails with the refresh's own error, or with that of showing the link", () =>
     Effect.gen(function* () {
       const failing = scripted([{ answer: boom }])
-      assert.deepStrictEqual(yield* Effect.flip(run(failing).effect), boom)
+      assertSame(yield* Effect.flip(run(failing).effect), boom)
       const script = scripted([{ answer: redirect("INITIATED") }])
       const { effect } = run(script, { onRedirect: () => Effect.fail("no browser") })
       assert.strictEqual(yield* Effect.flip(effect), "no browser")

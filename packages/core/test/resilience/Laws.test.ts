@@ -6,7 +6,7 @@ import { ConnectedAccountId, NotReady, RateLimited, Resilience, Unavailable } fr
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Exit, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { boom, id, otherId, ready, refused, reset, scripted, type Step, timed } from "./script.ts"
+import { boom, id, otherId, ready, refused, reset, assertSame, scripted, type Step, timed } from "./script.ts"
 
 const runs = 300
 const law = { arbitrary: { runs } }
@@ -251,7 +251,7 @@ describe(`over ${runs} random fault schedules each`, () => {
           const call = crowd[caller]
           assert.strictEqual(answered[caller], 1)
           if (call === undefined || end._tag === "None") continue
-          assert.deepStrictEqual(end.value, {
+          assertSame(end.value, {
             exit: fails ? Exit.fail(boom) : Exit.succeed(ready),
             at: began + (expected.get(caller) ?? 0)
           })

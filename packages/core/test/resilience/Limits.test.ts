@@ -1,9 +1,9 @@
 import { Resilience, TransportError } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Duration, Effect, Exit, Fiber, Layer, Metric, PubSub } from "effect"
+import { Clock, DateTime, Duration, Effect, Exit, Fiber, Layer, Metric, PubSub } from "effect"
 import * as Limiter from "effect/persistence/RateLimiter"
 import { TestClock } from "effect/testing"
-import { boom, id, otherId, ready, scripted, settle, timed } from "./script.ts"
+import { boom, id, otherId, ready, assertSame, scripted, settle, timed } from "./script.ts"
 
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
 
@@ -21,13 +21,13 @@ describe("bulkhead", () => {
       const fibers = yield* Effect.forEach([1, 2, 3, 4], () => start(accounts.refresh(id)))
       yield* TestClock.adjust("1 hour")
       const ends = yield* Effect.forEach(fibers, Fiber.join)
-      assert.deepStrictEqual(ends, [
+      assertSame(ends, [
         { exit: Exit.succeed(ready), at: 100 },
         { exit: Exit.succeed(ready), at: 100 },
         { exit: Exit.succeed(ready), at: 200 },
         { exit: Exit.fail(full), at: 0 }
       ])
-      assert.deepStrictEqual(
+      assertSame(
         script.sends.map(({ at }) => at),
         [0, 0, 100]
       )
@@ -50,7 +50,7 @@ describe("bulkhead", () => {
       yield* Effect.exit(accounts.refresh(id))
       yield* Effect.exit(accounts.refresh(id))
       yield* Fiber.interrupt(yield* start(accounts.refresh(id)))
-      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+      assertSame(yield* accounts.refresh(id), ready)
     })
   )
 
@@ -64,7 +64,7 @@ describe("bulkhead", () => {
       const next = yield* start(accounts.refresh(otherId))
       yield* TestClock.adjust("1 hour")
       assert.strictEqual((yield* Fiber.join(next)).at, 200)
-      assert.deepStrictEqual(
+      assertSame(
         script.sends.map((send) => send.id),
         [id, otherId]
       )
@@ -110,7 +110,7 @@ describe("bulkhead", () => {
       const events = yield* bus.subscribe
       const accounts = yield* Resilience.bulkhead({ concurrency: 0 }).make(scripted([{ answer: ready }]).accounts)
       yield* Effect.flip(accounts.refresh(id))
-      assert.deepStrictEqual(yield* PubSub.takeAll(events), [{ _tag: "Refused", accountId: id, reason: "queue-full" }])
+      assertSame(yield* PubSub.takeAll(events), [{ _tag: "Refused", accountId: id, reason: "queue-full" }])
     }).pipe(Effect.provide(Resilience.layerEvents))
   )
 
@@ -136,7 +136,7 @@ describe("rateLimit", () => {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.rateLimit({ limit: 2, window: "1 second" }).make(script.accounts)
       yield* burst(accounts, 5)
-      assert.deepStrictEqual(sends(script), [0, 0, 500, 1_000, 1_500])
+      assertSame(sends(script), [0, 0, 500, 1_000, 1_500])
     })
   )
 
@@ -145,7 +145,7 @@ describe("rateLimit", () => {
       const script = scripted([{ answer: ready }])
       const policy = Resilience.rateLimit({ limit: 2, window: "1 second", algorithm: "fixed-window" })
       yield* burst(yield* policy.make(script.accounts), 5)
-      assert.deepStrictEqual(sends(script), [0, 0, 1_000, 1_000, 2_000])
+      assertSame(sends(script), [0, 0, 1_000, 1_000, 2_000])
     })
   )
 
@@ -155,7 +155,7 @@ describe("rateLimit", () => {
       const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
       yield* accounts.refresh(id)
       const late = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
-      assert.deepStrictEqual(late, {
+      assertSame(late, {
         exit: Exit.fail(
           new TransportError({
             message: "More than 1 calls in 1000 ms",
@@ -173,9 +173,14 @@ describe("rateLimit", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
+      yield* TestClock.adjust("1 minute")
       yield* accounts.refresh(id)
-      const { at } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_001) }))
-      assert.strictEqual(at, 1_000)
+      const { at } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(61_001) }))
+      assert.strictEqual(at, 61_000)
+      yield* accounts.refresh(id)
+      const now = yield* Clock.currentTimeMillis
+      const error = yield* Effect.flip(accounts.refresh(id, { deadline: DateTime.makeUnsafe(now + 999) }))
+      assert.strictEqual(error._tag, "TransportError")
     })
   )
 
@@ -187,7 +192,7 @@ describe("rateLimit", () => {
       yield* accounts.refresh(id)
       const [second, third] = yield* Effect.all([start(accounts.refresh(id)), start(accounts.refresh(id))])
       yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual(yield* Fiber.join(second), { exit: Exit.succeed(ready), at: 1_000 })
+      assertSame(yield* Fiber.join(second), { exit: Exit.succeed(ready), at: 1_000 })
       assert.isTrue(Exit.isFailure((yield* Fiber.join(third)).exit))
     })
   )
@@ -198,7 +203,7 @@ describe("rateLimit", () => {
       const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
       yield* accounts.refresh(otherId)
       yield* settle(accounts.get(id))
-      assert.deepStrictEqual(script.reads, [1_000])
+      assertSame(script.reads, [1_000])
     })
   )
 
@@ -218,11 +223,11 @@ describe("rateLimit", () => {
       const script = scripted([{ answer: ready }])
       const limit = { limit: 1, window: "1 second" } as const
       const one = yield* Resilience.rateLimit(limit).make(script.accounts)
-      const same = yield* Resilience.rateLimit(limit).make(script.accounts)
+      const twin = yield* Resilience.rateLimit(limit).make(script.accounts)
       const other = yield* Resilience.rateLimit({ ...limit, name: "other" }).make(script.accounts)
       yield* one.refresh(id)
       yield* other.refresh(id)
-      assert.strictEqual((yield* settle(same.refresh(id))).at, 1_000)
+      assert.strictEqual((yield* settle(twin.refresh(id))).at, 1_000)
     }).pipe(Effect.provide(Limiter.layerStoreMemory))
   )
 
@@ -240,7 +245,7 @@ describe("rateLimit", () => {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 hour" }).make(script.accounts)
       yield* accounts.refresh(id)
-      assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+      assertSame(yield* accounts.refresh(id), ready)
     }).pipe(Effect.provide(store))
   })
 
@@ -258,7 +263,7 @@ describe("rateLimit", () => {
       )
       yield* TestClock.adjust("1 hour")
       const errors = yield* Effect.forEach(fibers, Fiber.join)
-      assert.deepStrictEqual(
+      assertSame(
         errors.map(({ disposition }) => disposition),
         ["ambiguous", "ambiguous", "not-sent"]
       )
@@ -274,9 +279,7 @@ describe("rateLimit", () => {
       const accounts = yield* policy.make(scripted([{ answer: ready }]).accounts)
       yield* accounts.refresh(id)
       yield* Effect.flip(accounts.refresh(id))
-      assert.deepStrictEqual(yield* PubSub.takeAll(events), [
-        { _tag: "Refused", accountId: id, reason: "rate-limited" }
-      ])
+      assertSame(yield* PubSub.takeAll(events), [{ _tag: "Refused", accountId: id, reason: "rate-limited" }])
     }).pipe(Effect.provide(Resilience.layerEvents))
   )
 

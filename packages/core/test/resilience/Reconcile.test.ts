@@ -3,7 +3,7 @@ import { judge, type Before } from "@rekindle/core/resilience/Reconcile"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, PubSub } from "effect"
 import { TestClock } from "effect/testing"
-import { accountWith, boom, id, ready, refused, reset, scripted, settle } from "./script.ts"
+import { accountWith, boom, id, ready, refused, reset, assertSame, scripted, settle } from "./script.ts"
 
 const skew = 2_000
 const began: Before = { startedAt: 100_000, seen: undefined }
@@ -40,8 +40,8 @@ describe("reconcile", () => {
     Effect.gen(function* () {
       const script = scripted([{ takes: 10, commits: "ACTIVE", answer: reset }])
       const accounts = yield* Resilience.reconcile().make(script.accounts)
-      assert.deepStrictEqual(yield* settle(accounts.refresh(id)), { exit: Exit.succeed(ready), at: 10 })
-      assert.deepStrictEqual(script.reads, [10])
+      assertSame(yield* settle(accounts.refresh(id)), { exit: Exit.succeed(ready), at: 10 })
+      assertSame(script.reads, [10])
     })
   )
 
@@ -49,7 +49,7 @@ describe("reconcile", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }])
       const accounts = yield* Resilience.reconcile().make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.fail(boom))
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.fail(boom))
       assert.strictEqual(script.sends.length, 1)
       assert.strictEqual(script.reads.length, 1)
     })
@@ -59,7 +59,7 @@ describe("reconcile", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }], { reads: [new Unavailable({ message: "busy" })] })
       const accounts = yield* Resilience.reconcile().make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.fail(boom))
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.fail(boom))
     })
   )
 
@@ -67,7 +67,7 @@ describe("reconcile", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: error }])
       const accounts = yield* Resilience.reconcile().make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.fail(error))
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.fail(error))
       assert.strictEqual(script.reads.length, 0)
     })
   )
@@ -77,7 +77,7 @@ describe("reconcile", () => {
       const script = scripted([{ takes: 60_000, answer: reset }], { reads: [accountWith("ACTIVE", 5_001)] })
       const accounts = yield* Resilience.reconcile().make(script.accounts)
       yield* TestClock.adjust(7_000)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
     })
   )
 
@@ -85,9 +85,9 @@ describe("reconcile", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }], { reads: [accountWith("ACTIVE", -59_999)] })
       const tolerant = yield* Resilience.reconcile({ clockSkew: "1 minute" }).make(script.accounts)
-      assert.deepStrictEqual((yield* settle(tolerant.refresh(id))).exit, Exit.succeed(ready))
+      assertSame((yield* settle(tolerant.refresh(id))).exit, Exit.succeed(ready))
       const strict = yield* Resilience.reconcile().make(script.accounts)
-      assert.deepStrictEqual((yield* settle(strict.refresh(id))).exit, Exit.fail(reset))
+      assertSame((yield* settle(strict.refresh(id))).exit, Exit.fail(reset))
     })
   )
 
@@ -95,7 +95,7 @@ describe("reconcile", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }], { reads: [accountWith("ACTIVE", 9e9), accountWith("ACTIVE", 9e9)] })
       const accounts = yield* Resilience.reconcile({ baseline: "read" }).make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.fail(reset))
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.fail(reset))
       assert.strictEqual(script.reads.length, 2)
     })
   )
@@ -104,8 +104,8 @@ describe("reconcile", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.reconcile().make(script.accounts)
-      assert.deepStrictEqual(yield* accounts.refresh(id, { idempotencyKey: "k" }), ready)
-      assert.deepStrictEqual(script.sends[0]?.options, { idempotencyKey: "k" })
+      assertSame(yield* accounts.refresh(id, { idempotencyKey: "k" }), ready)
+      assertSame(script.sends[0]?.options, { idempotencyKey: "k" })
       assert.strictEqual(yield* accounts.get(id), script.state.account)
     })
   )
@@ -118,7 +118,7 @@ describe("reconcile", () => {
       const events = yield* bus.subscribe
       const accounts = yield* Resilience.reconcile().make(script.accounts)
       yield* settle(accounts.refresh(id))
-      assert.deepStrictEqual(yield* PubSub.takeAll(events), [
+      assertSame(yield* PubSub.takeAll(events), [
         { _tag: "Reconciled", accountId: id, result: "moved", status: "EXPIRED" }
       ])
     }).pipe(Effect.provide(Resilience.layerEvents))

@@ -5,7 +5,6 @@ import {
   InvalidRequest,
   NotReady,
   RateLimited,
-  Ready,
   type RefreshError,
   RefreshUnsupported,
   Resilience,
@@ -17,7 +16,7 @@ import {
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Effect, Exit, Fiber, Metric, PubSub } from "effect"
 import { TestClock } from "effect/testing"
-import { accountWith, boom, id, ready, refused, reset, scripted, settle, withDraw } from "./script.ts"
+import { accountWith, boom, id, ready, refused, reset, assertSame, scripted, settle, withDraw } from "./script.ts"
 
 const local = (reason: "circuit-open" | "queue-full" | "rate-limited" | "encode") =>
   new TransportError({ message: reason, reason, disposition: "not-sent" })
@@ -65,9 +64,9 @@ describe("retry", () => {
       const script = scripted([{ answer: refused }, { answer: ready }])
       const accounts = yield* Resilience.retry().make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id, { validateCredentials: true })).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.succeed(ready))
-      assert.deepStrictEqual(times(script), [0, 100])
-      assert.deepStrictEqual(script.sends[1]?.options, { validateCredentials: true })
+      assertSame(exit, Exit.succeed(ready))
+      assertSame(times(script), [0, 100])
+      assertSame(script.sends[1]?.options, { validateCredentials: true })
     })
   )
 
@@ -76,8 +75,8 @@ describe("retry", () => {
       const script = scripted([{ answer: unavailable }, { answer: refused }])
       const accounts = yield* Resilience.retry().make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.fail(refused))
-      assert.deepStrictEqual(times(script), [0, 100, 200])
+      assertSame(exit, Exit.fail(refused))
+      assertSame(times(script), [0, 100, 200])
     })
   )
 
@@ -87,7 +86,7 @@ describe("retry", () => {
       const policy = Resilience.retry({ maxAttempts: 6, baseDelay: 100, maxDelay: 2_000, budget: false })
       const accounts = yield* policy.make(script.accounts)
       yield* settle(accounts.refresh(id)).pipe(withDraw(1))
-      assert.deepStrictEqual(times(script), [0, 300, 1_200, 3_200, 5_200, 7_200])
+      assertSame(times(script), [0, 300, 1_200, 3_200, 5_200, 7_200])
     })
   )
 
@@ -100,7 +99,7 @@ describe("retry", () => {
       ])
       const accounts = yield* Resilience.retry().make(script.accounts)
       yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assert.deepStrictEqual(times(script), [0, 7_000, 7_100])
+      assertSame(times(script), [0, 7_000, 7_100])
     })
   )
 
@@ -112,7 +111,7 @@ describe("retry", () => {
       ])
       const accounts = yield* Resilience.retry().make(script.accounts)
       yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assert.deepStrictEqual(times(script), [0, 30_000])
+      assertSame(times(script), [0, 30_000])
     })
   )
 
@@ -124,7 +123,7 @@ describe("retry", () => {
       ])
       const accounts = yield* Resilience.retry({ maxRetryAfter: "2 seconds" }).make(script.accounts)
       yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assert.deepStrictEqual(times(script), [0, 2_000])
+      assertSame(times(script), [0, 2_000])
     })
   )
 
@@ -133,7 +132,7 @@ describe("retry", () => {
       const verdict = new AccountNotFound({ message: "gone" })
       const script = scripted([{ answer: verdict }])
       const accounts = yield* Resilience.retry().make(script.accounts)
-      assert.deepStrictEqual(yield* settle(accounts.refresh(id)), { exit: Exit.fail(verdict), at: 0 })
+      assertSame(yield* settle(accounts.refresh(id)), { exit: Exit.fail(verdict), at: 0 })
       assert.strictEqual(script.sends.length, 1)
       assert.strictEqual(script.reads.length, 0)
     })
@@ -144,7 +143,7 @@ describe("retry", () => {
       const script = scripted([{ takes: 50, answer: refused }])
       const accounts = yield* Resilience.retry().make(script.accounts)
       const { at, exit } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(150) })).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.fail(refused))
+      assertSame(exit, Exit.fail(refused))
       assert.strictEqual(at, 50)
     })
   )
@@ -154,7 +153,7 @@ describe("retry", () => {
       const script = scripted([{ takes: 50, answer: refused }, { answer: ready }])
       const accounts = yield* Resilience.retry().make(script.accounts)
       const { at, exit } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(151) })).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.succeed(ready))
+      assertSame(exit, Exit.succeed(ready))
       assert.strictEqual(at, 150)
     })
   )
@@ -175,8 +174,8 @@ describe("retry", () => {
       const script = scripted([{ answer: reset }, { answer: ready }])
       const accounts = yield* Resilience.retry({ reconcile: false }).make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id, { idempotencyKey: "key" }))
-      assert.deepStrictEqual(exit, Exit.succeed(ready))
-      assert.deepStrictEqual(
+      assertSame(exit, Exit.succeed(ready))
+      assertSame(
         script.sends.map(({ options }) => options?.idempotencyKey),
         ["key", "key"]
       )
@@ -188,7 +187,7 @@ describe("retry", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }])
       const accounts = yield* Resilience.retry({ reconcile: false }).make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.fail(reset))
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.fail(reset))
       assert.strictEqual(script.sends.length, 1)
       assert.strictEqual(script.reads.length, 0)
     })
@@ -199,9 +198,9 @@ describe("retry", () => {
       const script = scripted([{ takes: 10, commits: "ACTIVE", answer: reset }])
       const accounts = yield* Resilience.retry().make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.succeed(ready))
+      assertSame(exit, Exit.succeed(ready))
       assert.strictEqual(script.sends.length, 1)
-      assert.deepStrictEqual(script.reads, [110])
+      assertSame(script.reads, [110])
     })
   )
 
@@ -209,9 +208,9 @@ describe("retry", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }, { answer: ready }])
       const accounts = yield* Resilience.retry().make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
-      assert.deepStrictEqual(times(script), [0, 100])
-      assert.deepStrictEqual(script.reads, [100])
+      assertSame((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
+      assertSame(times(script), [0, 100])
+      assertSame(script.reads, [100])
     })
   )
 
@@ -220,8 +219,8 @@ describe("retry", () => {
       const script = scripted([{ answer: reset }, { takes: 5, commits: "EXPIRED", answer: boom }])
       const accounts = yield* Resilience.retry({ maxAttempts: 2 }).make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.succeed(NotReady.make({ id, status: "EXPIRED" })))
-      assert.deepStrictEqual(script.reads, [100, 105])
+      assertSame(exit, Exit.succeed(NotReady.make({ id, status: "EXPIRED" })))
+      assertSame(script.reads, [100, 105])
     })
   )
 
@@ -229,7 +228,7 @@ describe("retry", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }])
       const accounts = yield* Resilience.retry({ maxAttempts: 1 }).make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.fail(reset))
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.fail(reset))
       assert.strictEqual(script.sends.length, 1)
       assert.strictEqual(script.reads.length, 1)
     })
@@ -240,7 +239,7 @@ describe("retry", () => {
       const script = scripted([{ takes: 200, answer: reset }])
       const accounts = yield* Resilience.retry().make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(200) }))
-      assert.deepStrictEqual(exit, Exit.fail(reset))
+      assertSame(exit, Exit.fail(reset))
       assert.strictEqual(script.reads.length, 0)
     })
   )
@@ -250,9 +249,9 @@ describe("retry", () => {
       const script = scripted([{ takes: 200, answer: reset }])
       const accounts = yield* Resilience.retry().make(script.accounts)
       const { at, exit } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(201) })).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.fail(reset))
+      assertSame(exit, Exit.fail(reset))
       assert.strictEqual(at, 200)
-      assert.deepStrictEqual(script.reads, [200])
+      assertSame(script.reads, [200])
     })
   )
 
@@ -261,9 +260,9 @@ describe("retry", () => {
       const script = scripted([{ answer: reset }], { reads: [unavailable] })
       const accounts = yield* Resilience.retry().make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.fail(reset))
+      assertSame(exit, Exit.fail(reset))
       assert.strictEqual(script.sends.length, 1)
-      assert.deepStrictEqual(script.reads, [100, 200, 200])
+      assertSame(script.reads, [100, 200, 200])
     })
   )
 
@@ -273,8 +272,8 @@ describe("retry", () => {
         reads: [unavailable, accountWith("ACTIVE", -1_000_000)]
       })
       const accounts = yield* Resilience.retry().make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
-      assert.deepStrictEqual(times(script), [0, 200])
+      assertSame((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
+      assertSame(times(script), [0, 200])
     })
   )
 
@@ -283,7 +282,7 @@ describe("retry", () => {
       const farBehind = (status: "ACTIVE" | "EXPIRED", updatedAt: number) => accountWith(status, -1e9 + updatedAt)
       const script = scripted([{ answer: reset }], { reads: [farBehind("ACTIVE", 0), farBehind("ACTIVE", 1)] })
       const accounts = yield* Resilience.retry().make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
+      assertSame((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
       assert.strictEqual(script.sends.length, 2)
     })
   )
@@ -294,9 +293,9 @@ describe("retry", () => {
         reads: [accountWith("ACTIVE", -1e9), accountWith("ACTIVE", -1e9 + 1)]
       })
       const accounts = yield* Resilience.retry({ reconcile: { baseline: "read" } }).make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
+      assertSame((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
       assert.strictEqual(script.sends.length, 1)
-      assert.deepStrictEqual(script.reads, [0, 100])
+      assertSame(script.reads, [0, 100])
     })
   )
 
@@ -304,7 +303,7 @@ describe("retry", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }], { reads: [unavailable, accountWith("ACTIVE", 50)] })
       const accounts = yield* Resilience.retry({ reconcile: { baseline: "read" } }).make(script.accounts)
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
       assert.strictEqual(script.sends.length, 1)
     })
   )
@@ -329,11 +328,11 @@ describe("retry", () => {
       })
       const accounts = yield* Resilience.retry().make(script.accounts)
       const read = () => settle(accounts.get(id)).pipe(withDraw(0))
-      assert.deepStrictEqual((yield* read()).exit, Exit.succeed(accountWith("ACTIVE", 1)))
-      assert.deepStrictEqual(script.reads, [0, 100, 200])
-      assert.deepStrictEqual((yield* read()).exit, Exit.fail(reset))
+      assertSame((yield* read()).exit, Exit.succeed(accountWith("ACTIVE", 1)))
+      assertSame(script.reads, [0, 100, 200])
+      assertSame((yield* read()).exit, Exit.fail(reset))
       assert.strictEqual(script.reads.length, 6)
-      assert.deepStrictEqual((yield* read()).exit, Exit.fail(gone))
+      assertSame((yield* read()).exit, Exit.fail(gone))
       assert.strictEqual(script.reads.length, 7)
     })
   )
@@ -374,7 +373,7 @@ describe("retry", () => {
       yield* settle(accounts.refresh(id)).pipe(withDraw(0))
       yield* settle(accounts.refresh(id)).pipe(withDraw(0))
       yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(0) })).pipe(withDraw(0))
-      assert.deepStrictEqual(yield* PubSub.takeAll(events), [
+      assertSame(yield* PubSub.takeAll(events), [
         {
           _tag: "RetryScheduled",
           accountId: id,
@@ -444,27 +443,27 @@ describe("retry", () => {
 describe("the retry budget", () => {
   it("starts with its reserve, earns its ratio, and never holds more than the reserve", () => {
     const budget = new Resilience.RetryBudget({ ratio: 0.1, reserve: 2 })
-    assert.deepStrictEqual([budget.withdraw(), budget.withdraw(), budget.withdraw()], [true, true, false])
+    assertSame([budget.withdraw(), budget.withdraw(), budget.withdraw()], [true, true, false])
     for (let call = 0; call < 9; call++) budget.deposit()
     assert.isFalse(budget.withdraw())
     budget.deposit()
     assert.isTrue(budget.withdraw())
     for (let call = 0; call < 1_000; call++) budget.deposit()
-    assert.deepStrictEqual([budget.withdraw(), budget.withdraw(), budget.withdraw()], [true, true, false])
+    assertSame([budget.withdraw(), budget.withdraw(), budget.withdraw()], [true, true, false])
   })
 
   it("can save up one retry even without a reserve", () => {
     const budget = new Resilience.RetryBudget({ ratio: 0.5, reserve: 0 })
     assert.isFalse(budget.withdraw())
     for (let call = 0; call < 10; call++) budget.deposit()
-    assert.deepStrictEqual([budget.withdraw(), budget.withdraw()], [true, false])
+    assertSame([budget.withdraw(), budget.withdraw()], [true, false])
   })
 
   it("takes back what was not used", () => {
     const budget = new Resilience.RetryBudget({ reserve: 1 })
     assert.isTrue(budget.withdraw())
     budget.refund()
-    assert.deepStrictEqual([budget.withdraw(), budget.withdraw()], [true, false])
+    assertSame([budget.withdraw(), budget.withdraw()], [true, false])
   })
 
   it.effect("is shared by all calls of a pipeline, reads included", () =>
@@ -495,17 +494,39 @@ describe("the retry budget", () => {
 
   it.effect("is not spent by a look that settles the matter", () =>
     Effect.gen(function* () {
-      const script = scripted([{ takes: 1, commits: "ACTIVE", answer: reset }])
+      const script = scripted([{ takes: 1, commits: "ACTIVE", answer: reset }, { answer: refused }, { answer: ready }])
       const accounts = yield* Resilience.retry({ budget: { ratio: 0, reserve: 1 } }).make(script.accounts)
-      for (let call = 0; call < 3; call++) {
-        assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
-      }
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
       assert.strictEqual(script.sends.length, 3)
-      assert.deepStrictEqual(
-        (yield* settle(accounts.refresh(id))).exit,
-        Exit.succeed(Ready.make({ id })),
-        "a look needs no budget"
-      )
+    })
+  )
+
+  it.effect("is spent by the send that follows a look", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }])
+      const accounts = yield* Resilience.retry({ budget: { ratio: 0, reserve: 1 } }).make(script.accounts)
+      yield* settle(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 2)
+    })
+  )
+
+  it.effect("is not spent by a look that fails", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: reset }, { answer: ready }], {
+        reads: [unavailable, accountWith("ACTIVE", -1_000_000)]
+      })
+      const accounts = yield* Resilience.retry({ budget: { ratio: 0, reserve: 1 } }).make(script.accounts)
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
+      assert.strictEqual(script.sends.length, 2)
+    })
+  )
+
+  it.effect("looks without a budget to spend or give back", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 1, commits: "ACTIVE", answer: reset }])
+      const accounts = yield* Resilience.retry({ budget: false }).make(script.accounts)
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.succeed(ready))
     })
   )
 

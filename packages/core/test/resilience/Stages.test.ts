@@ -10,7 +10,7 @@ import {
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Metric, PubSub, Random, References, Scope, Stream, Tracer } from "effect"
 import { TestClock } from "effect/testing"
-import { accountWith, boom, id, ready, refused, reset, scripted, settle, timed } from "./script.ts"
+import { accountWith, boom, id, ready, refused, reset, assertSame, scripted, settle, timed } from "./script.ts"
 
 describe("fallback", () => {
   const served = NotReady.make({ id, status: "INITIALIZING" })
@@ -20,7 +20,7 @@ describe("fallback", () => {
     (error) =>
       Effect.gen(function* () {
         const accounts = yield* Resilience.fallback().make(scripted([{ answer: error }]).accounts)
-        assert.deepStrictEqual(yield* accounts.refresh(id), ready)
+        assertSame(yield* accounts.refresh(id), ready)
       })
   )
 
@@ -28,7 +28,7 @@ describe("fallback", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }], { account: accountWith("EXPIRED", 0) })
       const accounts = yield* Resilience.fallback().make(script.accounts)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), boom)
+      assertSame(yield* Effect.flip(accounts.refresh(id)), boom)
     })
   )
 
@@ -36,7 +36,7 @@ describe("fallback", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }], { reads: [reset] })
       const accounts = yield* Resilience.fallback().make(script.accounts)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), boom)
+      assertSame(yield* Effect.flip(accounts.refresh(id)), boom)
     })
   )
 
@@ -45,7 +45,7 @@ describe("fallback", () => {
       const verdict = new AccountNotFound({ message: "gone" })
       const script = scripted([{ answer: verdict }])
       const accounts = yield* Resilience.fallback().make(script.accounts)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), verdict)
+      assertSame(yield* Effect.flip(accounts.refresh(id)), verdict)
       assert.strictEqual(script.reads.length, 0)
     })
   )
@@ -62,8 +62,8 @@ describe("fallback", () => {
         }
       })
       const accounts = yield* policy.make(script.accounts)
-      assert.deepStrictEqual(yield* accounts.refresh(id), served)
-      assert.deepStrictEqual(yield* Effect.flip(accounts.refresh(id)), reset)
+      assertSame(yield* accounts.refresh(id), served)
+      assertSame(yield* Effect.flip(accounts.refresh(id)), reset)
     })
   )
 
@@ -74,13 +74,11 @@ describe("fallback", () => {
       const events = yield* bus.subscribe
       const script = scripted([{ answer: served }, { answer: boom }])
       const accounts = yield* Resilience.fallback().make(script.accounts)
-      assert.deepStrictEqual(yield* accounts.refresh(id, { validateCredentials: true }), served)
-      assert.deepStrictEqual(script.sends[0]?.options, { validateCredentials: true })
+      assertSame(yield* accounts.refresh(id, { validateCredentials: true }), served)
+      assertSame(script.sends[0]?.options, { validateCredentials: true })
       assert.strictEqual(yield* accounts.get(id), script.state.account)
       yield* accounts.refresh(id)
-      assert.deepStrictEqual(yield* PubSub.takeAll(events), [
-        { _tag: "FallbackServed", accountId: id, error: "RefreshFailed" }
-      ])
+      assertSame(yield* PubSub.takeAll(events), [{ _tag: "FallbackServed", accountId: id, error: "RefreshFailed" }])
     }).pipe(Effect.provide(Resilience.layerEvents))
   )
 
@@ -133,7 +131,7 @@ describe("idempotencyKey", () => {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.idempotencyKey().make(script.accounts)
       yield* accounts.refresh(id, { idempotencyKey: "mine" })
-      assert.deepStrictEqual(script.sends[0]?.options, { idempotencyKey: "mine" })
+      assertSame(script.sends[0]?.options, { idempotencyKey: "mine" })
       assert.strictEqual(yield* accounts.get(id), script.state.account)
     })
   )
@@ -169,11 +167,11 @@ describe("telemetry", () => {
       ])
       const accounts = yield* Resilience.standard().make(script.accounts)
       yield* settle(accounts.refresh(id).pipe(Effect.withTracer(tracer)))
-      assert.deepStrictEqual(
+      assertSame(
         spans.map(({ kind, name }) => ({ name, kind })),
         [{ name: "rekindle.refresh", kind: "client" }]
       )
-      assert.deepStrictEqual(Object.fromEntries(spans[0]?.attributes ?? []), {
+      assertSame(Object.fromEntries(spans[0]?.attributes ?? []), {
         "rekindle.account.id": id,
         "rekindle.attempts": 2,
         "rekindle.outcome": "RedirectRequired",
@@ -188,7 +186,7 @@ describe("telemetry", () => {
       const { spans, tracer } = recorder()
       const accounts = yield* Resilience.telemetry().make(scripted([{ answer: boom }]).accounts)
       yield* Effect.flip(accounts.refresh(id)).pipe(Effect.withTracer(tracer))
-      assert.deepStrictEqual(Object.fromEntries(spans[0]?.attributes ?? []), {
+      assertSame(Object.fromEntries(spans[0]?.attributes ?? []), {
         "rekindle.account.id": id,
         "rekindle.attempts": 0,
         "rekindle.outcome": "RefreshFailed",
@@ -206,7 +204,7 @@ describe("telemetry", () => {
         refresh: () => Effect.withSpan(Effect.succeed(ready), "inner")
       })
       yield* accounts.refresh(id).pipe(Effect.withTracer(tracer))
-      assert.deepStrictEqual(
+      assertSame(
         spans.map(({ name }) => name),
         ["rekindle.refresh", "inner"]
       )
@@ -263,7 +261,7 @@ describe("telemetry", () => {
       assert.strictEqual(yield* counted("Interrupted", "ambiguous"), 1)
       assert.strictEqual(yield* counted("RefreshFailed", "rejected"), 0)
       const { count, max, min, sum } = yield* Metric.value(Resilience.Metrics.latency)
-      assert.deepStrictEqual({ count, max, min, sum }, { count: 5, max: 40, min: 0, sum: 40 })
+      assertSame({ count, max, min, sum }, { count: 5, max: 40, min: 0, sum: 40 })
     }).pipe(freshMetrics)
   )
 
@@ -273,7 +271,7 @@ describe("telemetry", () => {
       const accounts = yield* pipeline.make(scripted([{ answer: refused }, { answer: ready }]).accounts)
       yield* settle(accounts.refresh(id))
       const snapshot = yield* Metric.snapshot
-      assert.deepStrictEqual(
+      assertSame(
         snapshot
           .map(({ attributes, id }) => [id, attributes ?? {}] as const)
           .toSorted(([a], [b]) => a.localeCompare(b)),
@@ -287,12 +285,37 @@ describe("telemetry", () => {
     }).pipe(freshMetrics)
   )
 
+  it("names its metrics", () => {
+    const { attempts, circuitTransitions, latency, outcome, queueDepth, retries } = Resilience.Metrics
+    assertSame(
+      [attempts, retries, latency, queueDepth, outcome("Ready", "answered"), ...Object.values(circuitTransitions)].map(
+        ({ attributes, description, id, type }) => [type, id, description, attributes]
+      ),
+      [
+        ["Counter", "rekindle.refresh.attempts", "Sends of a refresh, first attempts and retries", undefined],
+        ["Counter", "rekindle.retries", "Retries spent from the retry budget", undefined],
+        ["Histogram", "rekindle.refresh.duration", "Milliseconds from call to answer, as the caller saw it", undefined],
+        ["Gauge", "rekindle.bulkhead.queue", "Calls waiting in a bulkhead for their turn", undefined],
+        [
+          "Counter",
+          "rekindle.refresh.outcomes",
+          "Finished refreshes by outcome and disposition",
+          { outcome: "Ready", disposition: "answered" }
+        ],
+        ["Counter", "rekindle.circuit.transitions", "Circuit breaker transitions", { to: "Open" }],
+        ["Counter", "rekindle.circuit.transitions", "Circuit breaker transitions", { to: "HalfOpen" }],
+        ["Counter", "rekindle.circuit.transitions", "Circuit breaker transitions", { to: "Closed" }]
+      ]
+    )
+    assert.strictEqual(outcome("Ready", "answered"), outcome("Ready", "answered"))
+  })
+
   it.effect("passes options and reads through", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.telemetry().make(script.accounts)
       yield* accounts.refresh(id, { idempotencyKey: "k" })
-      assert.deepStrictEqual(script.sends[0]?.options, { idempotencyKey: "k" })
+      assertSame(script.sends[0]?.options, { idempotencyKey: "k" })
       assert.strictEqual(yield* accounts.get(id), script.state.account)
     })
   )
@@ -319,10 +342,10 @@ describe("composition", () => {
       const log: Array<string> = []
       const pipeline = Resilience.compose(tag("a", log), Resilience.compose(tag("b", log), tag("c", log)))
       const accounts = yield* pipeline.make(scripted([{ answer: ready }]).accounts)
-      assert.deepStrictEqual(log, ["make c", "make b", "make a"])
+      assertSame(log, ["make c", "make b", "make a"])
       yield* accounts.refresh(id)
-      assert.deepStrictEqual(log.slice(3), ["a", "b", "c"])
-      assert.deepStrictEqual(pipeline.describe(), [
+      assertSame(log.slice(3), ["a", "b", "c"])
+      assertSame(pipeline.describe(), [
         { policy: "a", options: { name: "a" } },
         { policy: "b", options: { name: "b" } },
         { policy: "c", options: { name: "c" } }
@@ -344,7 +367,7 @@ describe("composition", () => {
     return Effect.gen(function* () {
       const accounts = yield* ConnectedAccounts
       yield* accounts.refresh(id)
-      assert.deepStrictEqual(log, ["make a", "a"])
+      assertSame(log, ["make a", "a"])
     }).pipe(Effect.provide(Resilience.layer(tag("a", log)).pipe(Layer.provide(provider))))
   })
 
@@ -358,7 +381,7 @@ describe("composition", () => {
     const provider = Layer.succeed(ConnectedAccounts, scripted([{ answer: ready }]).accounts)
     return Effect.gen(function* () {
       const accounts = yield* ConnectedAccounts
-      assert.deepStrictEqual(yield* Effect.exit(accounts.get(id)), Exit.die("be prepared"))
+      assertSame(yield* Effect.exit(accounts.get(id)), Exit.die("be prepared"))
     }).pipe(Effect.provide(layer.pipe(Layer.provide([provider, Layer.succeed(Motto, "be prepared")]))))
   })
 
@@ -404,12 +427,12 @@ describe("composition", () => {
           .map(({ options, policy }) => [policy, options])
       )
     const defaults = options()
-    assert.deepStrictEqual(defaults["deadline"], { timeout: 30_000 })
-    assert.deepStrictEqual(defaults["coalesce"], { maxFlight: 30_000 })
-    assert.deepStrictEqual(defaults["bulkhead"], { concurrency: 256, queue: 1_024 })
-    assert.deepStrictEqual(defaults["attempt-timeout"], { timeout: 10_000 })
-    assert.deepStrictEqual(defaults["retry"], Resilience.retry().describe()[0]?.options)
-    assert.deepStrictEqual(defaults["circuit-breaker"], Resilience.circuitBreaker().describe()[0]?.options)
+    assertSame(defaults["deadline"], { timeout: 30_000 })
+    assertSame(defaults["coalesce"], { maxFlight: 30_000 })
+    assertSame(defaults["bulkhead"], { concurrency: 256, queue: 1_024 })
+    assertSame(defaults["attempt-timeout"], { timeout: 10_000 })
+    assertSame(defaults["retry"], Resilience.retry().describe()[0]?.options)
+    assertSame(defaults["circuit-breaker"], Resilience.circuitBreaker().describe()[0]?.options)
     const given = options({
       timeout: 7,
       attemptTimeout: 3,
@@ -418,10 +441,10 @@ describe("composition", () => {
       bulkhead: { concurrency: 1 },
       rateLimit: { limit: 4, window: 5 }
     })
-    assert.deepStrictEqual(given["deadline"], { timeout: 7 })
-    assert.deepStrictEqual(given["coalesce"], { maxFlight: 7 })
-    assert.deepStrictEqual(given["attempt-timeout"], { timeout: 3 })
-    assert.deepStrictEqual(given["bulkhead"], { concurrency: 1, queue: 0 })
+    assertSame(given["deadline"], { timeout: 7 })
+    assertSame(given["coalesce"], { maxFlight: 7 })
+    assertSame(given["attempt-timeout"], { timeout: 3 })
+    assertSame(given["bulkhead"], { concurrency: 1, queue: 0 })
     assert.strictEqual(given["retry"]?.["maxAttempts"], 9)
     assert.strictEqual(given["circuit-breaker"]?.["name"], "n")
     assert.strictEqual(given["rate-limit"]?.["limit"], 4)
@@ -447,7 +470,7 @@ describe("events", () => {
       yield* settle(accounts.refresh(id))
       const reads = scripted([{ answer: ready }], { reads: ["hang"] })
       yield* settle((yield* Resilience.deadline(20).make(reads.accounts)).get(id))
-      assert.deepStrictEqual(yield* Fiber.join(listener), [
+      assertSame(yield* Fiber.join(listener), [
         { _tag: "DeadlinePassed", accountId: id, policy: "attempt-timeout", timeout: 10 },
         { _tag: "DeadlinePassed", accountId: id, policy: "deadline", timeout: 20 }
       ])
@@ -490,7 +513,7 @@ describe("reconfigurable", () => {
       yield* handle.swap(stage("new", log))
       yield* accounts.refresh(id)
       yield* accounts.get(id)
-      assert.deepStrictEqual(log, ["old", "released old", "new", "new get"])
+      assertSame(log, ["old", "released old", "new", "new get"])
     })
   )
 
@@ -504,13 +527,13 @@ describe("reconfigurable", () => {
       const second = yield* Effect.forkChild(timed(accounts.refresh(id)), { startImmediately: true })
       yield* handle.swap(stage("new", log))
       yield* accounts.refresh(id)
-      assert.deepStrictEqual(log, ["old", "old", "new"])
+      assertSame(log, ["old", "old", "new"])
       yield* TestClock.adjust(100)
-      assert.deepStrictEqual(yield* Fiber.join(first), { exit: Exit.succeed(ready), at: 100 })
-      assert.deepStrictEqual(log.length, 3)
+      assertSame(yield* Fiber.join(first), { exit: Exit.succeed(ready), at: 100 })
+      assertSame(log.length, 3)
       yield* TestClock.adjust(100)
-      assert.deepStrictEqual(yield* Fiber.join(second), { exit: Exit.fail(boom), at: 200 })
-      assert.deepStrictEqual(log.slice(3), ["released old"])
+      assertSame(yield* Fiber.join(second), { exit: Exit.fail(boom), at: 200 })
+      assertSame(log.slice(3), ["released old"])
     })
   )
 
@@ -525,14 +548,14 @@ describe("reconfigurable", () => {
       yield* handle.swap(stage("new", log))
       yield* one.refresh(id)
       yield* two.refresh(id)
-      assert.deepStrictEqual(log, ["released old", "released old", "new", "new"])
+      assertSame(log, ["released old", "released old", "new", "new"])
       yield* Scope.close(scope, Exit.void)
-      assert.deepStrictEqual(log.slice(4), ["released new"])
+      assertSame(log.slice(4), ["released new"])
       yield* handle.swap(stage("newer", log))
-      assert.deepStrictEqual(log.slice(5), ["released new"])
+      assertSame(log.slice(5), ["released new"])
       const three = yield* handle.policy.make(provider)
       yield* three.refresh(id)
-      assert.deepStrictEqual(log.slice(6), ["newer"])
+      assertSame(log.slice(6), ["newer"])
     })
   )
 
@@ -540,9 +563,9 @@ describe("reconfigurable", () => {
     Effect.gen(function* () {
       const handle = Resilience.reconfigurable(Resilience.deadline(1))
       assert.strictEqual(handle.policy.name, "reconfigurable")
-      assert.deepStrictEqual(handle.policy.describe(), Resilience.deadline(1).describe())
+      assertSame(handle.policy.describe(), Resilience.deadline(1).describe())
       yield* handle.swap(Resilience.deadline(2))
-      assert.deepStrictEqual(handle.policy.describe(), Resilience.deadline(2).describe())
+      assertSame(handle.policy.describe(), Resilience.deadline(2).describe())
     })
   )
 })

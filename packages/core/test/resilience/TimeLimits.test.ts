@@ -1,8 +1,8 @@
 import { DeadlineExceeded, Resilience } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Duration, Effect, Exit, Fiber } from "effect"
+import { Clock, DateTime, Duration, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { accountWith, boom, id, ready, refused, scripted, settle, timed, withDraw } from "./script.ts"
+import { accountWith, boom, id, ready, refused, assertSame, scripted, settle, timed, withDraw } from "./script.ts"
 
 const exceeded = (name: string, millis: number, disposition: "ambiguous" | "not-sent") =>
   new DeadlineExceeded({
@@ -20,7 +20,7 @@ describe.each([
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
       const { at, exit } = yield* settle(accounts.refresh(id))
-      assert.deepStrictEqual(exit, Exit.fail(exceeded(name, 5_000, "ambiguous")))
+      assertSame(exit, Exit.fail(exceeded(name, 5_000, "ambiguous")))
       assert.strictEqual(at, 5_000)
       assert.strictEqual(script.sends[0]?.ended, "interrupted")
     })
@@ -33,8 +33,8 @@ describe.each([
         { takes: 1, answer: boom }
       ])
       const accounts = yield* policy("5 seconds").make(script.accounts)
-      assert.deepStrictEqual(yield* settle(accounts.refresh(id)), { exit: Exit.succeed(ready), at: 4_999 })
-      assert.deepStrictEqual((yield* settle(accounts.refresh(id))).exit, Exit.fail(boom))
+      assertSame(yield* settle(accounts.refresh(id)), { exit: Exit.succeed(ready), at: 4_999 })
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.fail(boom))
     })
   )
 
@@ -44,7 +44,7 @@ describe.each([
       const accounts = yield* policy("5 seconds").make(script.accounts)
       yield* TestClock.adjust(700)
       yield* accounts.refresh(id, { validateCredentials: true })
-      assert.deepStrictEqual(script.sends[0]?.options, {
+      assertSame(script.sends[0]?.options, {
         validateCredentials: true,
         deadline: DateTime.makeUnsafe(5_700)
       })
@@ -57,9 +57,9 @@ describe.each([
       const accounts = yield* policy("5 seconds").make(script.accounts)
       const deadline = DateTime.makeUnsafe(1_200)
       const { at, exit } = yield* settle(accounts.refresh(id, { deadline }))
-      assert.deepStrictEqual(exit, Exit.fail(exceeded(name, 1_200, "ambiguous")))
+      assertSame(exit, Exit.fail(exceeded(name, 1_200, "ambiguous")))
       assert.strictEqual(at, 1_200)
-      assert.deepStrictEqual(script.sends[0]?.options, { deadline })
+      assertSame(script.sends[0]?.options, { deadline })
     })
   )
 
@@ -68,7 +68,7 @@ describe.each([
       const script = scripted([{ answer: ready }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
       yield* accounts.refresh(id, { deadline: DateTime.makeUnsafe(60_000) })
-      assert.deepStrictEqual(script.sends[0]?.options, { deadline: DateTime.makeUnsafe(5_000) })
+      assertSame(script.sends[0]?.options, { deadline: DateTime.makeUnsafe(5_000) })
     })
   )
 
@@ -78,7 +78,7 @@ describe.each([
       const accounts = yield* policy("5 seconds").make(script.accounts)
       yield* TestClock.adjust(1_000)
       const error = yield* Effect.flip(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
-      assert.deepStrictEqual(error, exceeded(name, 0, "not-sent"))
+      assertSame(error, exceeded(name, 0, "not-sent"))
       assert.strictEqual(script.sends.length, 0)
     })
   )
@@ -121,10 +121,40 @@ describe.each([
         fibers.filter((fiber) => fiber !== gone),
         Fiber.join
       )
-      assert.deepStrictEqual(
+      assertSame(
         rest.map(({ at }) => at),
         [4_000, 1_000, 5_000, 2_000, 1_000]
       )
+    })
+  )
+
+  it.effect("leaves nothing sleeping once its calls have ended", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let asleep = 0
+      const watched: Clock.Clock = Object.create(clock, {
+        sleep: {
+          value: (duration: Duration.Duration) =>
+            Effect.suspend(() => {
+              asleep++
+              return Effect.ensuring(
+                clock.sleep(duration),
+                Effect.sync(() => void asleep--)
+              )
+            })
+        }
+      })
+      const script = scripted([{ takes: 100, answer: ready }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      const calls = [1, 2, 3].map(() => accounts.refresh(id))
+      const fiber = yield* Effect.forkChild(
+        Effect.all(calls, { concurrency: "unbounded" }).pipe(Effect.provideService(Clock.Clock, watched)),
+        { startImmediately: true }
+      )
+      assert.strictEqual(asleep, 4, "three providers and one timer for all of them")
+      yield* TestClock.adjust(100)
+      yield* Fiber.join(fiber)
+      assert.strictEqual(asleep, 0)
     })
   )
 
@@ -134,9 +164,9 @@ describe.each([
       const accounts = yield* policy("5 seconds").make(script.accounts)
       yield* TestClock.adjust(100)
       const { at, exit } = yield* settle(accounts.get(id))
-      assert.deepStrictEqual(exit, Exit.fail(exceeded(name, 5_000, "ambiguous")))
+      assertSame(exit, Exit.fail(exceeded(name, 5_000, "ambiguous")))
       assert.strictEqual(at, 5_100)
-      assert.deepStrictEqual(yield* accounts.get(id), accountWith("ACTIVE", 7))
+      assertSame(yield* accounts.get(id), accountWith("ACTIVE", 7))
     })
   )
 
@@ -154,9 +184,9 @@ describe.each([
     Effect.gen(function* () {
       const script = scripted([{ takes: 3_000_000, answer: ready }])
       const accounts = yield* policy(Duration.infinity).make(script.accounts)
-      assert.deepStrictEqual(yield* settle(accounts.refresh(id)), { exit: Exit.succeed(ready), at: 3_000_000 })
+      assertSame(yield* settle(accounts.refresh(id)), { exit: Exit.succeed(ready), at: 3_000_000 })
       assert.isUndefined(script.sends[0]?.options)
-      assert.deepStrictEqual(yield* accounts.get(id), script.state.account)
+      assertSame(yield* accounts.get(id), script.state.account)
     })
   )
 
@@ -179,7 +209,7 @@ describe("the disposition of a passed deadline", () => {
       )
       const accounts = yield* pipeline.make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.fail(exceeded("deadline", 10_000, "not-sent")))
+      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, "not-sent")))
       assert.strictEqual(script.sends.length, 1)
     })
   )
@@ -194,7 +224,7 @@ describe("the disposition of a passed deadline", () => {
       )
       const accounts = yield* pipeline.make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.fail(exceeded("deadline", 10_000, "ambiguous")))
+      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, "ambiguous")))
     })
   )
 
@@ -219,7 +249,7 @@ describe("the disposition of a passed deadline", () => {
       assert.strictEqual((yield* Fiber.join(first)).disposition, "ambiguous")
       assert.strictEqual((yield* Fiber.join(second)).disposition, "not-sent")
       assert.strictEqual((yield* Fiber.join(third)).disposition, "ambiguous")
-      assert.deepStrictEqual(
+      assertSame(
         script.sends.map(({ at }) => at),
         [0, 10_000]
       )
@@ -236,7 +266,7 @@ describe("the disposition of a passed deadline", () => {
       )
       const accounts = yield* pipeline.make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assert.deepStrictEqual(exit, Exit.fail(exceeded("deadline", 10_000, "not-sent")))
+      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, "not-sent")))
     })
   )
 })

@@ -15,7 +15,8 @@ import {
   type Resilience,
   TransportError
 } from "@rekindle/core"
-import { Clock, DateTime, Effect, type Exit, Fiber, Random } from "effect"
+import { assert } from "@effect/vitest"
+import { Clock, DateTime, Duration, Effect, Exit, Fiber, Random } from "effect"
 import { TestClock } from "effect/testing"
 
 export const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
@@ -124,3 +125,24 @@ export const settle = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<S
     yield* TestClock.adjust("1 hour")
     return yield* Fiber.join(fiber)
   })
+
+// Chai compares errors by name and message only; what matters here is in their fields.
+const plain = (value: unknown): unknown => {
+  if (Exit.isExit(value)) {
+    return Exit.isSuccess(value)
+      ? { success: plain(value.value) }
+      : { failure: value.cause.reasons.map((reason) => (reason._tag === "Fail" ? plain(reason.error) : reason._tag)) }
+  }
+  if (Duration.isDuration(value)) return Duration.toMillis(value)
+  if (DateTime.isDateTime(value)) return value.epochMilliseconds
+  if (Array.isArray(value)) return value.map(plain)
+  if (value instanceof Error) return { message: value.message, ...plainFields(value) }
+  return typeof value === "object" && value !== null ? plainFields(value) : value
+}
+
+const plainFields = (value: object) =>
+  Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]))
+
+/** Structural equality that looks into exits, errors, durations and instants. */
+export const assertSame = (actual: unknown, expected: unknown, message?: string): void =>
+  assert.deepStrictEqual(plain(actual), plain(expected), message)

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Agent } from "@effect/platform-node/Undici"
+import { Agent, type Dispatcher } from "@effect/platform-node/Undici"
 import { Clock, Effect, Predicate, type Scope, Stream } from "effect"
 import {
   FetchHttpClient,
@@ -167,31 +167,67 @@ export const overUndici = (options: {
     ),
     (agent): Transport =>
       ({ body, headers, method, url }) =>
-        Effect.withFiber((fiber) => {
-          const clock = fiber.getRef(Clock.Clock)
-          return Effect.callback<Observation>((resume, signal) => {
-            agent
-              .request({
-                origin: url.origin,
-                path: url.pathname + url.search,
-                method,
-                headers,
-                body: body ?? null,
-                signal
-              })
-              .then(async (response) =>
-                answer(
-                  response.statusCode,
-                  flat(response.headers),
-                  await response.body.text(),
-                  clock.currentTimeMillisUnsafe()
-                )
-              )
-              .catch((cause: unknown) => fromCause(cause, "the connection failed"))
-              .then((observation) => resume(Effect.succeed(observation)))
-          })
-        })
+        Effect.callback<Observation>((resume) => {
+          const exchange = new Exchange((observation) => resume(Effect.succeed(observation)))
+          try {
+            agent.dispatch(
+              { origin: url.origin, path: url.pathname + url.search, method, headers, body: body ?? null },
+              exchange
+            )
+          } catch (cause) {
+            exchange.onResponseError(null, cause)
+          }
+          return Effect.sync(() => exchange.abandon())
+        }).pipe(Effect.flatMap(stamped))
   )
+
+/** An answer carries the time at which it was complete. */
+const stamped = (observation: Observation): Effect.Effect<Observation> =>
+  observation._tag === "Answer"
+    ? Effect.map(Clock.currentTimeMillis, (receivedAt) => ({ ...observation, receivedAt }))
+    : Effect.succeed(observation)
+
+/** One request and its answer, collected as undici reports it: the bodies are small, and a stream for each costs more than the request. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #done: (observation: Observation) => void
+  #controller: Dispatcher.DispatchController | undefined
+  #abandoned = false
+  #status = 0
+  #headers: Record<string, string> = {}
+  readonly #chunks: Array<Uint8Array> = []
+
+  constructor(done: (observation: Observation) => void) {
+    this.#done = done
+  }
+
+  /** Closes the connection of a request nobody waits for any more: HTTP/1.1 has no other way to take one back. */
+  abandon(): void {
+    this.#abandoned = true
+    this.#controller?.abort(new Error("abandoned"))
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#abandoned) this.abandon()
+  }
+
+  onResponseStart(_: unknown, status: number, headers: Parameters<typeof flat>[0]): void {
+    this.#status = status
+    this.#headers = flat(headers)
+  }
+
+  onResponseData(_: unknown, chunk: Uint8Array): void {
+    this.#chunks.push(chunk)
+  }
+
+  onResponseEnd(): void {
+    this.#done(answer(this.#status, this.#headers, Buffer.concat(this.#chunks).toString("utf8"), 0))
+  }
+
+  onResponseError(_: unknown, cause: unknown): void {
+    this.#done(fromCause(cause, "the connection failed"))
+  }
+}
 
 /** Header values as one string each; those given twice are joined, as RFC 9110 §5.3 allows. */
 const flat = (

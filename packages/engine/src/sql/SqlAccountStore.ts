@@ -88,6 +88,7 @@ const SealedRow = Schema.Struct({
   previous_credential: Schema.NullOr(Sealed)
 })
 const DueRow = Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String })
+const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int })
 const CountRow = Schema.Struct({ status: Schema.String, count: Int })
 
 /** `now` is the reader's clock, `row.clock` the one that the row's lease and intent run on. */
@@ -241,19 +242,34 @@ const make = Effect.gen(function* () {
         )
       ),
 
-    begin: ({ account: { epoch, generation, id, intent, revision }, intentHash, leaseMillis, now, owner }) =>
-      durablyOne(sql`UPDATE rekindle_accounts SET
+    begin: ({ account, intentHash, leaseMillis, now, owner }) => {
+      const { epoch, generation, id, intent, revision } = account
+      const attempts = (intent?.attempts ?? 0) + 1
+      return durablyOne(sql`UPDATE rekindle_accounts SET
         lease_owner = ${owner},
         lease_until = ${clock(now)} + ${leaseMillis},
         epoch = epoch + 1,
         intent_generation = ${generation},
         intent_hash = ${intentHash},
         intent_since = COALESCE(intent_since, ${clock(now)}),
-        intent_attempts = ${(intent?.attempts ?? 0) + 1}
+        intent_attempts = ${attempts}
       WHERE id = ${id} AND revision = ${revision} AND epoch = ${epoch}
         AND intent_attempts IS NOT DISTINCT FROM ${intent?.attempts ?? null}
         AND (lease_owner IS NULL OR lease_until <= ${clock(now)})
-      RETURNING *, ${clock(now)} AS clock`).pipe(Effect.flatMap(account(now)), Effect.mapError(storeError)),
+      RETURNING lease_until, intent_since, ${clock(now)} AS clock`).pipe(
+        Effect.flatMap(first(Schema.decodeUnknownEffect(LeaseRow))),
+        // The revision was right, so that all else is as the caller has it.
+        Effect.map(
+          Option.map((row): Account => ({
+            ...account,
+            epoch: epoch + 1,
+            lease: { owner, epoch: epoch + 1, until: row.lease_until + now - row.clock },
+            intent: { generation, hash: intentHash, since: row.intent_since + now - row.clock, attempts }
+          }))
+        ),
+        Effect.mapError(storeError)
+      )
+    },
 
     write: ({ announce, attempt, endLease, from, to }) => {
       const renewed = to.generation !== from.generation
@@ -357,14 +373,16 @@ const make = Effect.gen(function* () {
 
     readOutbox: (after, limit) => {
       const read = sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after} ORDER BY sequence LIMIT ${limit}`
-      // Postgres gives sequence numbers before the commit. Waiting for the writers under way makes sure that no smaller one appears later.
+      // Postgres gives sequence numbers before the commit. Waiting for the writers under way makes sure that no smaller one appears later;
+      // those that come after us wait too, so one that hangs must not hold us for long.
+      const afterWriters = sql`SET LOCAL lock_timeout = '2s'`.pipe(
+        Effect.andThen(sql`LOCK TABLE rekindle_outbox IN SHARE MODE`),
+        Effect.andThen(read),
+        sql.withTransaction
+      )
       const settled = isSqlite
         ? read
-        : Effect.flatMap(read, (rows) =>
-            rows.length === 0
-              ? Effect.succeed(rows)
-              : sql.withTransaction(Effect.andThen(sql`LOCK TABLE rekindle_outbox IN SHARE MODE`, read))
-          )
+        : Effect.flatMap(read, (rows) => (rows.length === 0 ? Effect.succeed(rows) : afterWriters))
       return settled.pipe(
         Effect.flatMap(decodeAll(OutboxRow)),
         Effect.map((rows) =>

@@ -1,0 +1,131 @@
+import { assert } from "@effect/vitest"
+import { type Account, AccountStore, SqlAccountStore, type StoreError } from "@rekindle/engine"
+import { Clock, Context, Deferred, Effect, Exit, Fiber, Layer, Option } from "effect"
+import { SqlClient } from "effect/sql"
+import { clientOf } from "../support/Place.ts"
+import { Postgres } from "../support/Postgres.ts"
+import { migrateInProcesses } from "./migrateInProcesses.ts"
+import { Database, start, suite } from "./storeContract.ts"
+
+const database = Layer.effect(
+  Database,
+  Effect.map(
+    Effect.flatMap(Postgres, ({ database }) => database),
+    (place) => ({
+      connect: Layer.build(Layer.fresh(Layer.provideMerge(SqlAccountStore.layer, clientOf(place))))
+    })
+  )
+)
+
+/** Runs with a clock that is that many milliseconds ahead of everybody else's. */
+const ahead =
+  (millis: number) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Clock.clockWith((clock) => {
+      const skewed: Clock.Clock = Object.assign(Object.create(clock), {
+        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + millis,
+        currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + millis)
+      })
+      return Effect.provideService(effect, Clock.Clock, skewed)
+    })
+
+const hour = 3_600_000
+
+suite("the account store on Postgres", Layer.provideMerge(database, Postgres.layer), (it) => {
+  it.effect("is migrated once by processes that start together", () =>
+    Effect.gen(function* () {
+      const place = yield* Effect.flatMap(Postgres, ({ database }) => database)
+      assert.deepStrictEqual(yield* migrateInProcesses(3, place), [0, 0, 0])
+      const found = yield* AccountStore.use((store) => store.counts(0)).pipe(
+        Effect.provide(Layer.provide(SqlAccountStore.layer, clientOf(place)))
+      )
+      assert.deepStrictEqual(found, { byStatus: {}, due: 0 })
+    })
+  )
+
+  it.effect("a machine whose clock is ahead cannot take a live lease, nor one behind keep a lapsed one", () =>
+    Effect.gen(function* () {
+      const { added, store } = yield* start
+      const take = (account: Account, leaseMillis: number) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          store.begin({ account, owner: "owner", leaseMillis, intentHash: "hash", now })
+        )
+      const held = Option.getOrThrow(yield* take(yield* added(), 60_000))
+      assert.isTrue(Option.isNone(yield* ahead(hour)(take(held, 60_000))))
+      const lapsed = Option.getOrThrow(yield* ahead(hour)(take(yield* added(), 0)))
+      assert.isTrue(Option.isSome(yield* ahead(-hour)(take(lapsed, 60_000))))
+    })
+  )
+
+  it.effect("every reader is told of a lease and an intent in terms of its own clock", () =>
+    Effect.gen(function* () {
+      const { added, store } = yield* start
+      const account = yield* added()
+      yield* store.begin({ account, owner: "owner", leaseMillis: 60_000, intentHash: "hash", now: Date.now() })
+      for (const skew of [-hour, 0, hour]) {
+        const { intent, lease } = Option.getOrThrow(yield* ahead(skew)(store.find(account.id)))
+        assert.approximately((lease?.until ?? 0) - skew, Date.now() + 60_000, 2_000)
+        assert.approximately((intent?.since ?? 0) - skew, Date.now(), 2_000)
+      }
+      assert.deepStrictEqual(yield* ahead(-hour)(store.findAbandoned(Date.now() + hour, 10)), [])
+    })
+  )
+
+  it.effect("no announcement appears behind one that was read", () =>
+    Effect.gen(function* () {
+      const { added, sql, store } = yield* start
+      const slow = yield* added()
+      const quick = yield* added()
+      const inserted = yield* Deferred.make<void>()
+      const commit = yield* Deferred.make<void>()
+      // A writer that has its sequence number and not yet its commit.
+      const writer = yield* sql`INSERT INTO rekindle_outbox (account_id, type, status, generation, at)
+        VALUES (${slow.id}, 'renewed', 'ACTIVE', 1, 1)`.pipe(
+        Effect.andThen(Deferred.succeed(inserted, undefined)),
+        Effect.andThen(Deferred.await(commit)),
+        sql.withTransaction,
+        Effect.forkChild
+      )
+      yield* Deferred.await(inserted)
+      yield* store.write({ from: quick, to: quick, announce: ["renewed"] })
+      const reader = yield* Effect.forkChild(store.readOutbox(0, 10))
+      const { connect } = yield* Database
+      const another = Context.get(yield* connect, SqlClient.SqlClient)
+      const waiting = another`SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'rekindle_outbox'::regclass`
+      while ((yield* waiting).length === 0) yield* Effect.yieldNow
+      yield* Deferred.succeed(commit, undefined)
+      yield* Fiber.join(writer)
+      const events = yield* Fiber.join(reader)
+      assert.deepStrictEqual(
+        events.map(({ accountId }) => accountId),
+        [slow.id, quick.id]
+      )
+    })
+  )
+
+  it.effect("while the database is gone every operation is a StoreError, and afterwards it works again", () =>
+    Effect.gen(function* () {
+      const server = yield* Postgres
+      const { added, reread, store } = yield* start
+      const one = yield* added()
+      yield* server.stop
+      const operations: ReadonlyArray<Effect.Effect<unknown, StoreError>> = [
+        store.find(one.id),
+        store.insert(one),
+        store.begin({ account: one, owner: "owner", leaseMillis: 1, intentHash: "hash", now: 1 }),
+        store.write({ from: one, to: one, announce: ["renewed"] }),
+        store.write({ from: one, to: one, announce: [] }),
+        store.claimDue({ now: 1, nextLook: 2, limit: 3 }),
+        store.readOutbox(0, 1),
+        store.counts(0),
+        store.reserveKey({ keyHash: "key", accountId: one.id, requestHash: "r", now: 1, expireBefore: 0 })
+      ]
+      const exits = yield* Effect.forEach(operations, (operation) => Effect.exit(operation))
+      yield* server.start
+      for (const exit of exits) {
+        assert.strictEqual(Option.getOrUndefined(Exit.findErrorOption(exit))?._tag, "StoreError")
+      }
+      assert.deepStrictEqual(yield* reread(one.id), one)
+    })
+  )
+})

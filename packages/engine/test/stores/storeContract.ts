@@ -1,0 +1,650 @@
+/**
+ * What every account store has to do, as one suite over a database. It runs on the real clock, because Postgres does; leases that have
+ * run out are made by taking them for no time at all.
+ *
+ * @module
+ */
+import { assert, layer, type Vitest } from "@effect/vitest"
+import { ConnectedAccountId } from "@rekindle/core"
+import { type Account, AccountStore, type ConsentAttempt, Sealed, type StoreError } from "@rekindle/engine"
+import { Context, Effect, type Layer, Option, type Scope } from "effect"
+import { type Migrator, SqlClient, type SqlError } from "effect/sql"
+import { randomUUID } from "node:crypto"
+
+/** A database under test. */
+export class Database extends Context.Service<
+  Database,
+  {
+    /** A client of its own, with its own connections, as another process would have. */
+    readonly connect: Effect.Effect<
+      Context.Context<AccountStore | SqlClient.SqlClient>,
+      Migrator.MigrationError | SqlError.SqlError,
+      Scope.Scope
+    >
+  }
+>()("@rekindle/engine/test/Database") {}
+
+const sealed = (text: string) => Sealed.make(`v1.key.${text}`)
+const configId = "config"
+
+/** An account with a value in every column, none of them like another. */
+const account = (overrides: Partial<Account> = {}): Account => ({
+  id: ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`),
+  projectId: "project",
+  authConfigId: configId,
+  toolkit: "töölkit 'quoted' \"twice\"",
+  userId: "user\nwith a line break",
+  scheme: "OAUTH2",
+  status: "ACTIVE",
+  statusReason: null,
+  generation: 3,
+  revision: 7,
+  grantId: "grant",
+  credential: sealed("now"),
+  previousCredential: sealed("before"),
+  obtainedAt: 1_700_000_000_001,
+  expiresAt: 1_700_000_000_002,
+  renewAt: 1_700_000_000_003,
+  consentUntil: 1_700_000_000_004,
+  lease: null,
+  epoch: 5,
+  intent: null,
+  lastAttempt: null,
+  createdAt: 1_700_000_000_005,
+  updatedAt: 1_700_000_000_006,
+  ...overrides
+})
+
+const attemptFor = (accountId: ConnectedAccountId, overrides: Partial<ConsentAttempt> = {}): ConsentAttempt => ({
+  stateHash: randomUUID(),
+  accountId,
+  sealed: sealed("memo"),
+  redirectUrl: null,
+  createdAt: 1_700_000_000_000,
+  expiresAt: 1_700_000_600_000,
+  ...overrides
+})
+
+const tables = [
+  "rekindle_consent_attempts",
+  "rekindle_outbox",
+  "rekindle_idempotency_keys",
+  "rekindle_accounts",
+  "rekindle_auth_configs"
+]
+
+/** A client on an emptied database that knows one auth config. */
+export const start = Effect.gen(function* () {
+  const client = yield* Effect.flatMap(Database, ({ connect }) => connect)
+  const store = Context.get(client, AccountStore)
+  const sql = Context.get(client, SqlClient.SqlClient)
+  yield* Effect.forEach(tables, (table) => sql`DELETE FROM ${sql(table)}`, { discard: true })
+  yield* store.putAuthConfig({ id: configId, projectId: "project", sealed: sealed("config"), updatedAt: 1 })
+  const reread = (id: ConnectedAccountId) => Effect.map(store.find(id), Option.getOrThrow)
+  const added = (overrides: Partial<Account> = {}) =>
+    Effect.tap(Effect.succeed(account(overrides)), (each) => store.insert(each))
+  return { store, sql, reread, added }
+})
+
+/** Stores on clients of their own. */
+const otherStores = (count: number) =>
+  Effect.flatMap(Database, ({ connect }) =>
+    Effect.replicateEffect(
+      Effect.map(connect, (client) => Context.get(client, AccountStore)),
+      count
+    )
+  )
+
+const take = (
+  store: AccountStore["Service"],
+  held: Account,
+  { leaseMillis = 60_000, owner = "owner" }: { readonly leaseMillis?: number; readonly owner?: string } = {}
+) => store.begin({ account: held, owner, leaseMillis, intentHash: "hash", now: Date.now() })
+
+const result = (epoch: number) => ({ epoch, verdict: "Transient", code: "503", retryAt: 17 }) as const
+
+const around = (actual: number | undefined, expected: number) =>
+  assert.approximately(actual ?? Number.NaN, expected, 2_000)
+
+/** Defines the suite, and `more` tests on the same database. */
+export const suite = <R, E>(
+  name: string,
+  database: Layer.Layer<Database | R, E>,
+  more: (it: Vitest.MethodsNonLive<Database | R>) => void = () => {}
+) => {
+  layer(database, { excludeTestServices: true })(name, (it) => {
+    more(it)
+
+    it.effect("an account comes back as it was written, column by column", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const first = yield* added()
+        assert.deepStrictEqual(yield* reread(first.id), first)
+        const second: Account = {
+          ...first,
+          status: "EXPIRED",
+          statusReason: "grant_dead",
+          generation: 4,
+          grantId: "other grant",
+          credential: sealed("later"),
+          previousCredential: first.credential,
+          obtainedAt: 1_800_000_000_001,
+          expiresAt: 1_800_000_000_002,
+          renewAt: 1_800_000_000_003,
+          consentUntil: 1_800_000_000_004,
+          updatedAt: 1_800_000_000_006
+        }
+        assert.isTrue(yield* store.write({ from: first, to: second, announce: [] }))
+        assert.deepStrictEqual(yield* reread(first.id), { ...second, revision: 8 })
+        const bare = yield* added({
+          credential: null,
+          previousCredential: null,
+          expiresAt: null,
+          renewAt: null,
+          consentUntil: null,
+          status: "INITIALIZING"
+        })
+        assert.deepStrictEqual(yield* reread(bare.id), bare)
+      })
+    )
+
+    it.effect("an id is given once, whoever asks at the same time", () =>
+      Effect.gen(function* () {
+        yield* start
+        const stores = yield* otherStores(3)
+        const one = account()
+        const inserted = yield* Effect.forEach([...stores, ...stores], (store) => store.insert(one), {
+          concurrency: "unbounded"
+        })
+        assert.strictEqual(inserted.filter((each) => each).length, 1)
+      })
+    )
+
+    it.effect("an unknown account is none", () =>
+      Effect.gen(function* () {
+        const { store } = yield* start
+        assert.isTrue(Option.isNone(yield* store.find(account().id)))
+        assert.isTrue(Option.isNone(yield* take(store, account())))
+        assert.isFalse(yield* store.write({ from: account(), to: account(), announce: ["renewed"] }))
+      })
+    )
+
+    it.effect("an auth config is replaced by one with its id", () =>
+      Effect.gen(function* () {
+        const { store } = yield* start
+        const config = { id: configId, projectId: "project", sealed: sealed("changed"), updatedAt: 2 }
+        yield* store.putAuthConfig(config)
+        assert.deepStrictEqual(yield* store.findAuthConfig(configId), Option.some(config))
+        assert.deepStrictEqual(yield* store.listAuthConfigs(), [config])
+        assert.isTrue(Option.isNone(yield* store.findAuthConfig("unknown")))
+      })
+    )
+
+    // --- begin ----------------------------------------------------------------------------------------------------------------
+
+    it.effect("begin takes the lease and writes the intent", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const one = yield* added()
+        const leased = Option.getOrThrow(yield* take(store, one))
+        const { intent, lease } = leased
+        assert.deepStrictEqual(leased, { ...one, epoch: 6, lease, intent })
+        assert.strictEqual(lease?.owner, "owner")
+        assert.strictEqual(lease?.epoch, 6)
+        around(lease?.until, Date.now() + 60_000)
+        assert.deepStrictEqual({ ...intent, since: 0 }, { generation: 3, hash: "hash", since: 0, attempts: 1 })
+        around(intent?.since, Date.now())
+        const read = yield* reread(one.id)
+        assert.deepStrictEqual({ ...read, lease: null, intent: null }, { ...leased, lease: null, intent: null })
+      })
+    )
+
+    it.effect("of many who begin at once, in several clients, exactly one wins", () =>
+      Effect.gen(function* () {
+        const { added } = yield* start
+        const stores = yield* otherStores(4)
+        const contenders = stores.flatMap((store) => Array.from({ length: 10 }, () => store))
+        for (let round = 0; round < 5; round++) {
+          const one = yield* added()
+          const won = yield* Effect.forEach(
+            contenders,
+            (store, index) => take(store, one, { owner: `owner-${index}` }),
+            {
+              concurrency: "unbounded"
+            }
+          )
+          assert.strictEqual(won.filter(Option.isSome).length, 1)
+        }
+      })
+    )
+
+    it.effect("begin refuses who looked at an older revision, an older epoch, or another intent", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const one = yield* added()
+        assert.isTrue(Option.isNone(yield* take(store, { ...one, revision: 6 })))
+        assert.isTrue(Option.isNone(yield* take(store, { ...one, epoch: 4 })))
+        const leased = Option.getOrThrow(yield* take(store, one, { leaseMillis: 0 }))
+        yield* store.release({ id: one.id, epoch: 6, keepIntent: false, renewAt: null, result: result(6) })
+        assert.isTrue(Option.isNone(yield* take(store, leased)))
+        const { intent } = leased
+        assert.isTrue(Option.isNone(yield* take(store, { ...(yield* reread(one.id)), intent })))
+        assert.isTrue(Option.isSome(yield* take(store, yield* reread(one.id))))
+      })
+    )
+
+    it.effect(
+      "a lease that holds is nobody else's, and one that ran out is: the epoch grows, and the intent keeps its beginning",
+      () =>
+        Effect.gen(function* () {
+          const { added, store } = yield* start
+          const one = yield* added()
+          const held = Option.getOrThrow(yield* take(store, one))
+          assert.isTrue(Option.isNone(yield* take(store, held)))
+          const two = yield* added()
+          const lapsed = Option.getOrThrow(yield* take(store, two, { leaseMillis: -5_000 }))
+          const taken = Option.getOrThrow(yield* take(store, lapsed, { owner: "heir" }))
+          assert.strictEqual(taken.epoch, 7)
+          assert.strictEqual(taken.lease?.owner, "heir")
+          assert.strictEqual(taken.intent?.attempts, 2)
+          around(taken.intent?.since, lapsed.intent?.since ?? 0)
+        })
+    )
+
+    // --- write and release ------------------------------------------------------------------------------------------------------
+
+    it.effect("of many writes to one revision exactly one takes effect, and only its announcement", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const stores = yield* otherStores(4)
+        const one = yield* added()
+        const writers = stores.flatMap((store) => Array.from({ length: 5 }, () => store))
+        const written = yield* Effect.forEach(
+          writers,
+          (store, index) => store.write({ from: one, to: { ...one, obtainedAt: index }, announce: ["renewed"] }),
+          { concurrency: "unbounded" }
+        )
+        assert.strictEqual(written.filter((each) => each).length, 1)
+        const read = yield* reread(one.id)
+        assert.strictEqual(read.obtainedAt, written.indexOf(true))
+        assert.strictEqual(read.revision, 8)
+        assert.strictEqual((yield* store.readOutbox(0, 100)).length, 1)
+      })
+    )
+
+    it.effect("announcements carry what was written, in their order", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const one = yield* added({ status: "EXPIRED", statusReason: "grant_dead" })
+        const to: Account = { ...one, status: "ACTIVE", statusReason: null, generation: 4, updatedAt: 99 }
+        assert.isTrue(yield* store.write({ from: one, to, announce: ["renewed", "recovered"] }))
+        const common = { accountId: one.id, status: "ACTIVE", statusReason: null, generation: 4, at: 99 }
+        assert.deepStrictEqual(
+          (yield* store.readOutbox(0, 10)).map(({ sequence: _, ...event }) => event),
+          [
+            { ...common, type: "renewed" },
+            { ...common, type: "recovered" }
+          ]
+        )
+      })
+    )
+
+    it.effect("what cannot be announced does not happen", () =>
+      Effect.gen(function* () {
+        const { added, reread, sql, store } = yield* start
+        const one = yield* added()
+        const change = {
+          from: one,
+          to: { ...one, generation: 4, credential: sealed("lost") },
+          announce: ["renewed"]
+        } as const
+        yield* sql`ALTER TABLE rekindle_outbox RENAME TO hidden`
+        const error = yield* Effect.flip(store.write(change)).pipe(
+          Effect.ensuring(Effect.orDie(sql`ALTER TABLE hidden RENAME TO rekindle_outbox`))
+        )
+        assert.strictEqual(error._tag, "StoreError")
+        assert.deepStrictEqual(yield* reread(one.id), one)
+        assert.isTrue(yield* store.write(change))
+      })
+    )
+
+    it.effect("a consent attempt that cannot be kept leaves the account and the outbox alone", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const one = yield* added()
+        const attempt = attemptFor(one.id)
+        const to = { ...one, consentUntil: 12 }
+        assert.isTrue(yield* store.write({ from: one, to, announce: ["consent_started"], attempt }))
+        const after = yield* reread(one.id)
+        const error = yield* Effect.flip(
+          store.write({ from: after, to: { ...after, consentUntil: 13 }, announce: ["consent_started"], attempt })
+        )
+        assert.strictEqual(error._tag, "StoreError")
+        assert.deepStrictEqual(yield* reread(one.id), after)
+        assert.strictEqual((yield* store.readOutbox(0, 10)).length, 1)
+      })
+    )
+
+    it.effect("a new generation ends every lease and intent", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const one = yield* added()
+        const leased = Option.getOrThrow(yield* take(store, one))
+        assert.isTrue(yield* store.write({ from: one, to: { ...leased, generation: 4 }, announce: ["renewed"] }))
+        const { epoch, intent, lastAttempt, lease } = yield* reread(one.id)
+        assert.deepStrictEqual(
+          { epoch, intent, lastAttempt, lease },
+          { epoch: 6, intent: null, lastAttempt: null, lease: null }
+        )
+      })
+    )
+
+    it.effect("another change leaves the lease and the intent alone", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const one = yield* added()
+        const leased = Option.getOrThrow(yield* take(store, one))
+        assert.isTrue(
+          yield* store.write({ from: one, to: { ...one, status: "INACTIVE", statusReason: "disabled" }, announce: [] })
+        )
+        const read = yield* reread(one.id)
+        assert.strictEqual(read.lease?.owner, leased.lease?.owner)
+        assert.strictEqual(read.intent?.attempts, 1)
+      })
+    )
+
+    it.effect("a write that ends a lease is its holder's alone", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const one = yield* added()
+        const first = Option.getOrThrow(yield* take(store, one, { leaseMillis: 0 }))
+        const second = Option.getOrThrow(yield* take(store, first))
+        const expired = { ...one, status: "EXPIRED", statusReason: "grant_dead" } as const
+        assert.isFalse(yield* store.write({ from: one, to: expired, announce: ["expired"], endLease: first.epoch }))
+        assert.strictEqual((yield* reread(one.id)).lease?.epoch, second.epoch)
+        assert.isTrue(yield* store.write({ from: one, to: expired, announce: ["expired"], endLease: second.epoch }))
+        const read = yield* reread(one.id)
+        assert.isNull(read.lease)
+        assert.isNull(read.intent)
+        assert.strictEqual((yield* store.readOutbox(0, 10)).length, 1)
+      })
+    )
+
+    it.effect("release gives the lease back and leaves word; the intent stays if asked for", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        for (const keepIntent of [true, false]) {
+          const one = yield* added()
+          const leased = Option.getOrThrow(yield* take(store, one))
+          yield* store.release({ id: one.id, epoch: 6, keepIntent, renewAt: 44, result: result(6) })
+          const read = yield* reread(one.id)
+          assert.deepStrictEqual({ ...read, intent: null }, { ...one, epoch: 6, renewAt: 44, lastAttempt: result(6) })
+          assert.strictEqual(read.intent?.attempts, keepIntent ? leased.intent?.attempts : undefined)
+        }
+      })
+    )
+
+    it.effect("release does nothing for who is no longer the holder, and puts nobody back on the list", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const one = yield* added()
+        const first = Option.getOrThrow(yield* take(store, one, { leaseMillis: 0 }))
+        const second = Option.getOrThrow(yield* take(store, first, { owner: "heir" }))
+        yield* store.release({
+          id: one.id,
+          epoch: first.epoch,
+          keepIntent: false,
+          renewAt: 44,
+          result: result(first.epoch)
+        })
+        const read = yield* reread(one.id)
+        assert.strictEqual(read.lease?.owner, "heir")
+        assert.isNull(read.lastAttempt)
+        assert.isTrue(
+          yield* store.write({ from: read, to: { ...read, status: "INACTIVE", renewAt: null }, announce: [] })
+        )
+        yield* store.release({
+          id: one.id,
+          epoch: second.epoch,
+          keepIntent: false,
+          renewAt: 44,
+          result: result(second.epoch)
+        })
+        assert.isNull((yield* reread(one.id)).renewAt)
+      })
+    )
+
+    // --- looking for work -------------------------------------------------------------------------------------------------------
+
+    it.effect("due accounts are handed out once, soonest first", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const due = yield* Effect.forEach([30, 10, 20, 50, 40], (renewAt) => added({ renewAt }))
+        yield* added({ renewAt: 101 })
+        yield* added({ renewAt: null })
+        const sorted = due
+          .toSorted((a, b) => (a.renewAt ?? 0) - (b.renewAt ?? 0))
+          .map(({ authConfigId, id }) => ({ id, authConfigId }))
+        assert.deepStrictEqual(yield* store.claimDue({ now: 100, nextLook: 200, limit: 2 }), sorted.slice(0, 2))
+        assert.deepStrictEqual(yield* store.claimDue({ now: 100, nextLook: 200, limit: 10 }), sorted.slice(2))
+        assert.deepStrictEqual(yield* store.claimDue({ now: 100, nextLook: 200, limit: 10 }), [])
+        assert.strictEqual((yield* store.claimDue({ now: 200, nextLook: 300, limit: 10 })).length, 6)
+      })
+    )
+
+    it.effect("those who look for due accounts at the same time get different ones, and together all", () =>
+      Effect.gen(function* () {
+        const { added } = yield* start
+        const stores = yield* otherStores(4)
+        const due = yield* Effect.forEach(Array.from({ length: 60 }), (_, index) => added({ renewAt: index }))
+        const claimed: Array<string> = []
+        for (let round = 0; claimed.length < due.length; round++) {
+          assert.isBelow(round, 20)
+          const found = yield* Effect.forEach(
+            [...stores, ...stores],
+            (store) => store.claimDue({ now: 100, nextLook: 200, limit: 5 }),
+            { concurrency: "unbounded" }
+          )
+          for (const each of found) {
+            assert.isAtMost(each.length, 5)
+            claimed.push(...each.map(({ id }) => id))
+          }
+        }
+        assert.deepStrictEqual(claimed.toSorted(), due.map(({ id }) => id).toSorted())
+      })
+    )
+
+    it.effect("a renewal is abandoned when its intent is open and its lease ran out", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const abandoned = yield* added()
+        yield* take(store, abandoned, { leaseMillis: -1 })
+        yield* take(store, yield* added())
+        const released = yield* added()
+        yield* take(store, released)
+        yield* store.release({ id: released.id, epoch: 6, keepIntent: true, renewAt: null, result: result(6) })
+        yield* added()
+        assert.deepStrictEqual(yield* store.findAbandoned(Date.now(), 10), [abandoned.id])
+      })
+    )
+
+    it.effect("accounts are counted by status, and the due ones", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        yield* added({ renewAt: 100 })
+        yield* added({ renewAt: 101 })
+        yield* added({ status: "EXPIRED", renewAt: null })
+        assert.deepStrictEqual(yield* store.counts(100), { byStatus: { ACTIVE: 2, EXPIRED: 1 }, due: 1 })
+      })
+    )
+
+    // --- consent, outbox, keys --------------------------------------------------------------------------------------------------
+
+    it.effect("a consent attempt is taken once, whoever asks at the same time, and is forgotten after its end", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const stores = yield* otherStores(4)
+        const one = yield* added()
+        const attempt = attemptFor(one.id, { redirectUrl: "https://app.test/?a=b" })
+        yield* store.write({ from: one, to: one, announce: [], attempt })
+        const taken = yield* Effect.forEach(
+          stores.flatMap((store) => [store, store, store]),
+          (store) => store.takeAttempt(attempt.stateHash),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(taken.flatMap(Option.toArray), [attempt])
+
+        const old = attemptFor(one.id, { expiresAt: 50 })
+        const second = yield* reread(one.id)
+        yield* store.write({ from: second, to: { ...second, updatedAt: 10 }, announce: [], attempt: old })
+        const third = yield* reread(one.id)
+        yield* store.write({ from: third, to: { ...third, updatedAt: 50 }, announce: [], attempt: attemptFor(one.id) })
+        assert.isTrue(Option.isNone(yield* store.takeAttempt(old.stateHash)))
+      })
+    )
+
+    it.effect("the outbox is read from where one stopped, and trimmed up to there", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const one = yield* added()
+        const announce = ["renewed", "recovered", "expired", "consent_started"] as const
+        yield* store.write({ from: one, to: one, announce })
+        const all = yield* store.readOutbox(0, 10)
+        assert.deepStrictEqual(
+          all.map(({ type }) => type),
+          [...announce]
+        )
+        const second = all[1]?.sequence ?? 0
+        assert.deepStrictEqual(yield* store.readOutbox(second, 1), all.slice(2, 3))
+        yield* store.trimOutbox(second)
+        assert.deepStrictEqual(yield* store.readOutbox(0, 10), all.slice(2))
+      })
+    )
+
+    it.effect("an idempotency key is reserved once and remembers its answer until it is too old", () =>
+      Effect.gen(function* () {
+        const { store } = yield* start
+        const stores = yield* otherStores(3)
+        const { id } = account()
+        const request = { keyHash: randomUUID(), accountId: id, requestHash: "request", now: 1_000, expireBefore: 0 }
+        const reserved = yield* Effect.forEach([...stores, ...stores], (store) => store.reserveKey(request), {
+          concurrency: "unbounded"
+        })
+        const record = { accountId: id, requestHash: "request", answer: null }
+        assert.strictEqual(reserved.filter(Option.isNone).length, 1)
+        const records = reserved.flatMap(Option.toArray)
+        assert.deepStrictEqual(
+          records,
+          Array.from({ length: 5 }, () => record)
+        )
+
+        yield* store.settleKey(request.keyHash, "answer")
+        yield* store.settleKey(request.keyHash, null)
+        const known = yield* store.reserveKey({ ...request, requestHash: "another" })
+        assert.deepStrictEqual(known, Option.some({ ...record, answer: "answer" }))
+        assert.isTrue(Option.isNone(yield* store.reserveKey({ ...request, now: 5_000, expireBefore: 1_001 })))
+      })
+    )
+
+    it.effect("an idempotency key whose request came to nothing is free again", () =>
+      Effect.gen(function* () {
+        const { store } = yield* start
+        const request = {
+          keyHash: randomUUID(),
+          accountId: account().id,
+          requestHash: "request",
+          now: 1,
+          expireBefore: 0
+        }
+        yield* store.reserveKey(request)
+        yield* store.settleKey(request.keyHash, null)
+        assert.isTrue(Option.isNone(yield* store.reserveKey(request)))
+      })
+    )
+
+    it.effect("a key given up while others want it goes to one of them at a time", () =>
+      Effect.gen(function* () {
+        yield* start
+        const stores = yield* otherStores(4)
+        const request = {
+          keyHash: randomUUID(),
+          accountId: account().id,
+          requestHash: "request",
+          now: 1,
+          expireBefore: 0
+        }
+        let holders = 0
+        const reserveAndGiveUp = Effect.fnUntraced(function* (store: AccountStore["Service"]) {
+          for (let round = 0; round < 10; round++) {
+            if (Option.isSome(yield* store.reserveKey(request))) continue
+            assert.strictEqual(++holders, 1)
+            yield* Effect.yieldNow
+            holders--
+            yield* store.settleKey(request.keyHash, null)
+          }
+        })
+        yield* Effect.forEach([...stores, ...stores], reserveAndGiveUp, { concurrency: "unbounded", discard: true })
+      })
+    )
+
+    // --- sealing again ----------------------------------------------------------------------------------------------------------
+
+    it.effect("sealed values are listed in pages, by the bytes of the id", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const named = ["ca_Zebra_000000", "ca_apple_000000", "ca_Apple-000000", "ca_zebra_000000", "ca_Apple_000000"]
+        yield* Effect.forEach(named, (id) => added({ id: ConnectedAccountId.make(id) }))
+        const seen: Array<string> = []
+        for (let after = ""; ;) {
+          const page = yield* store.listSealed(after, 2)
+          if (page.length === 0) break
+          assert.isAtMost(page.length, 2)
+          seen.push(...page.map(({ id }) => id))
+          after = page.at(-1)?.id ?? ""
+          assert.deepStrictEqual(page[0], {
+            id: ConnectedAccountId.make(seen.at(-page.length) ?? ""),
+            revision: 7,
+            credential: sealed("now"),
+            previousCredential: sealed("before")
+          })
+        }
+        assert.deepStrictEqual(seen, named.toSorted())
+      })
+    )
+
+    it.effect("sealing again keeps the generation, and loses to a newer write", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const one = yield* added()
+        const again = { id: one.id, revision: 7, credential: sealed("new key"), previousCredential: null }
+        assert.isTrue(yield* store.reseal(again))
+        assert.isFalse(yield* store.reseal(again))
+        assert.deepStrictEqual(yield* reread(one.id), { ...one, ...again, revision: 8 })
+      })
+    )
+
+    // --- failures ---------------------------------------------------------------------------------------------------------------
+
+    it.effect("a row that does not decode is a StoreError, and the message shows nothing of it", () =>
+      Effect.gen(function* () {
+        const { added, sql, store } = yield* start
+        const one = yield* added()
+        const attempt = attemptFor(one.id)
+        yield* store.write({ from: one, to: one, announce: ["renewed"], attempt })
+        yield* sql`UPDATE rekindle_accounts SET status = 'NEVER-HEARD-OF', credential = 'secret-text'`
+        yield* sql`UPDATE rekindle_outbox SET type = 'NEVER-HEARD-OF'`
+        const errors: ReadonlyArray<StoreError> = [
+          yield* Effect.flip(store.find(one.id)),
+          yield* Effect.flip(store.readOutbox(0, 10)),
+          yield* Effect.flip(store.write({ from: { ...one, revision: 8 }, to: one, announce: [], attempt }))
+        ]
+        for (const error of errors) {
+          assert.strictEqual(error._tag, "StoreError")
+          for (const secret of ["secret-text", "NEVER-HEARD-OF", attempt.stateHash, attempt.sealed]) {
+            assert.notInclude(error.message, secret)
+          }
+        }
+      })
+    )
+  })
+}
