@@ -119,7 +119,10 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
               flight = start(id, options, { key, now, context: fiber.context })
             }
             caller.flight = flight.call
-            return at === Infinity ? Fiber.join(flight.fiber) : limiter.joinWithin(flight.fiber, limit)
+            const { fiber: work } = flight
+            return at === Infinity || work.pollUnsafe() !== undefined
+              ? Fiber.join(work)
+              : limiter.callback((resume) => work.addObserver(resume), limit)
           })
       })
     })

@@ -11,8 +11,8 @@
  *    behind by up to `clockSkew` is forgiven. The price: somebody else's update within twice that time before the attempt is taken for
  *    ours. That credential is seconds old, which is what the caller asked for.
  *
- * A later status `ACTIVE` is `Ready`. `INITIATED` is no answer even if it moved: a person has to consent and only a refresh hands out
- * the link, and there is no credential left to burn, so it may be sent again. Any other status is `NotReady`.
+ * A later status `ACTIVE` is `Ready`. `INITIATED` and `INITIALIZING` are no answers even if they moved: a person has to consent and only
+ * a refresh hands out the link, and there is no credential to burn, so it may be sent again. Any other status is `NotReady`.
  *
  * @module
  */
@@ -57,7 +57,7 @@ export const judge = (account: ConnectedAccount, before: Before, clockSkew: numb
       ? account.updatedAt.epochMilliseconds > before.startedAt - clockSkew
       : account.updatedAt.epochMilliseconds > before.seen.updatedAt.epochMilliseconds ||
         account.status !== before.seen.status
-  if (!moved || account.status === "INITIATED") return { _tag: "Unmoved", account }
+  if (!moved || account.status === "INITIATED" || account.status === "INITIALIZING") return { _tag: "Unmoved", account }
   const { id, status } = account
   return { _tag: "Moved", outcome: status === "ACTIVE" ? Ready.make({ id }) : NotReady.make({ id, status }) }
 }

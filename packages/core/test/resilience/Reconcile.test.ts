@@ -18,7 +18,8 @@ describe("whether an account moved on since an attempt began", () => {
     ["what was seen", accountWith("ACTIVE", 50_000), sawActive, "Unmoved"],
     ["not what was seen: another status", accountWith("EXPIRED", 50_000), sawActive, "Moved"],
     ["an older reading than what was seen", accountWith("ACTIVE", 49_999), sawActive, "Unmoved"],
-    ["waiting for consent", accountWith("INITIATED", 100_001), began, "Unmoved"]
+    ["waiting for consent", accountWith("INITIATED", 100_001), began, "Unmoved"],
+    ["never connected yet", accountWith("INITIALIZING", 100_001), began, "Unmoved"]
   ]
   it.each(cases)("%s", (_, account, before, expected) => {
     const found = judge(account, before, skew)

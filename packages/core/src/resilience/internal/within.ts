@@ -21,8 +21,14 @@ export interface Limit<E> {
 export interface Limiter {
   /** Runs `self` until the limit. */
   readonly within: <A, E, E2>(self: Effect.Effect<A, E>, limit: Limit<E2>) => Effect.Effect<A, E | E2>
-  /** Waits until the limit for `work`, which is not the caller's and goes on without it. */
-  readonly joinWithin: <A, E, E2>(work: Fiber.Fiber<A, E>, limit: Limit<E2>) => Effect.Effect<A, E | E2>
+  /**
+   * `Effect.callback` until the limit, for work that has no fiber of the caller's. `register` starts it or joins it, and returns how to
+   * let go of it, at the limit or on interruption. What it resumes with afterwards is ignored.
+   */
+  readonly callback: <A, E, E2>(
+    register: (resume: (effect: Effect.Effect<A, E>) => void) => () => void,
+    limit: Limit<E2>
+  ) => Effect.Effect<A, E | E2>
 }
 
 /** Limits made by one limiter share a timer. */
@@ -49,22 +55,20 @@ export const makeLimiter = (): Limiter => {
         })
         return Fiber.interrupt(work)
       }),
-    joinWithin: <A, E, E2>(work: Fiber.Fiber<A, E>, limit: Limit<E2>) =>
+    callback: <A, E, E2>(register: (resume: (effect: Effect.Effect<A, E>) => void) => () => void, limit: Limit<E2>) =>
       Effect.callback<A, E | E2>((resume) => {
-        const done = work.pollUnsafe()
-        if (done !== undefined) return resume(done)
         const queue = timersOf(limit)
-        const leave = work.addObserver((exit) => {
-          queue.remove(timer)
-          resume(exit)
-        })
         const timer = queue.add(limit.at, () => {
-          leave()
           resume(limit.onTimeout())
+          letGo()
+        })
+        const letGo = register((effect) => {
+          queue.remove(timer)
+          resume(effect)
         })
         return Effect.sync(() => {
-          leave()
           queue.remove(timer)
+          letGo()
         })
       })
   }
