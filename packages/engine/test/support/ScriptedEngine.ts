@@ -25,7 +25,7 @@ import {
   type VaultError
 } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Redacted, Clock } from "effect"
+import { Clock, Context, DateTime, Duration, Effect, Exit, type Fiber, Layer, Option, Redacted, Scope } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import type { Migrator, SqlError } from "effect/sql"
 import { TestClock } from "effect/testing"
@@ -67,9 +67,7 @@ export class Wire extends Context.Service<
 >()("test/Wire") {}
 
 /** The same key in every engine, so that one can open what another sealed. */
-export const vault = CredentialVault.layer([
-  { id: "test", key: Redacted.make(Buffer.alloc(32, 7).toString("base64")) }
-])
+export const vault = CredentialVault.layer([{ id: "test", key: Redacted.make(Buffer.alloc(32, 7).toString("base64")) }])
 
 const wired = (options: Options) =>
   Layer.effectContext(
@@ -119,11 +117,26 @@ export const layer = (
   )
 }
 
+/** An engine that is closed by hand, as a process that ends. */
+export const start = Effect.fnUntraced(function* (options: Options = {}) {
+  const scope = yield* Scope.make()
+  const context = yield* Layer.buildWithScope(layer(options), scope)
+  return { context, stop: Scope.close(scope, Exit.void) }
+})
+
 /** Runs a scenario on an engine of its own, from {@link beginning} on. */
 export const scenario =
   (options: Options = {}) =>
   <A, E>(body: Effect.Effect<A, E, Services>) =>
-    Effect.andThen(TestClock.setTime(beginning), Effect.provide(body, layer(options)))
+    Effect.andThen(
+      TestClock.setTime(beginning),
+      Effect.acquireUseRelease(
+        start(options),
+        ({ context }) => Effect.provideContext(body, context),
+        // A flight under way is brought to its end first, and that takes time.
+        ({ stop }) => settle(stop, "1 second")
+      )
+    )
 
 /** Lets everything that needs no time come to rest. */
 export const rest = Effect.promise(async () => {
@@ -186,12 +199,14 @@ export const authConfig = (
   })
 
 /** Registers a config and connects an account with it. */
-export const connected = Effect.fnUntraced(function* (options: {
-  readonly profile?: Parameters<typeof authConfig>[1]
-  readonly configId?: string
-  /** Whether the access token is over already. */
-  readonly expired?: boolean
-} = {}) {
+export const connected = Effect.fnUntraced(function* (
+  options: {
+    readonly profile?: Parameters<typeof authConfig>[1]
+    readonly configId?: string
+    /** Whether the access token is over already. */
+    readonly expired?: boolean
+  } = {}
+) {
   const provider = yield* ScriptedProvider.ScriptedProvider
   const connections = yield* Connections
   const authConfigId = options.configId ?? "scripted"
@@ -245,5 +260,3 @@ export const summary = (account: Account) => ({
   intent: account.intent === null ? "closed" : "open",
   leased: account.lease !== null
 })
-
-export { Exit }

@@ -1,0 +1,173 @@
+/** Clocks jump: after a suspend, a restore, a correction. A jump may cost a delay; it never spends twice and never leaves an account stuck. */
+import { assert, describe, it } from "@effect/vitest"
+import { ConnectedAccounts } from "@rekindle/core"
+import { Connections } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Clock, Duration, Effect, Redacted } from "effect"
+import {
+  connected,
+  elapse,
+  join,
+  leaseAs,
+  refresh,
+  rest,
+  scenario,
+  secretsOf,
+  settle,
+  stored,
+  summary,
+  Wire
+} from "../support/ScriptedEngine.ts"
+
+const hour = 3_600_000
+
+/** Runs with a wall clock that can be set, while sleeping goes on as before: as it does on a machine. */
+const withWallClock = <A, E, R>(body: (set: (by: number) => void) => Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    let offset = 0
+    const wall: Clock.Clock = {
+      ...clock,
+      currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + offset,
+      currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + offset)
+    }
+    return yield* Effect.provideService(
+      body((by) => void (offset += by)),
+      Clock.Clock,
+      wall
+    )
+  })
+
+const sends = Effect.map(Wire, ({ sent }) => sent.length)
+
+describe("a clock that jumps", () => {
+  for (const [name, by] of [
+    ["an hour back", -hour],
+    ["a day forward", 24 * hour]
+  ] as const) {
+    it.effect(`${name} between two refreshes: both renew, each with the latest token`, () =>
+      withWallClock((set) =>
+        Effect.gen(function* () {
+          const provider = yield* ScriptedProvider.ScriptedProvider
+          const { id } = yield* connected({ profile: { minimumAge: Duration.seconds(30) } })
+          yield* elapse("1 minute", "30 seconds")
+          assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+          set(by)
+          assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+          assert.strictEqual((yield* stored(id)).generation, 3)
+          assert.deepInclude(yield* provider.counts, { granted: 2, replays: 0, revokedGrants: 0 })
+        })
+      ).pipe(scenario())
+    )
+
+    it.effect(`${name} while a request is under way: one request, and its token is kept`, () =>
+      withWallClock((set) =>
+        Effect.gen(function* () {
+          const accounts = yield* ConnectedAccounts
+          const provider = yield* ScriptedProvider.ScriptedProvider
+          const { id, refreshToken } = yield* connected()
+          yield* provider.next({ _tag: "LateAnswer", delay: "5 seconds" })
+          const first = yield* Effect.forkChild(accounts.refresh(id))
+          yield* rest
+          set(by)
+          const second = yield* Effect.forkChild(accounts.refresh(id))
+          assert.deepStrictEqual(yield* join(first), { _tag: "Ready", id })
+          assert.deepStrictEqual(yield* join(second), { _tag: "Ready", id })
+          assert.strictEqual(yield* sends, 1)
+          assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], refreshToken)
+          assert.deepInclude(summary(yield* stored(id)), { generation: 2, leased: false, intent: "closed" })
+        })
+      ).pipe(scenario())
+    )
+
+    it.effect(`${name} while requests fail: the flight ends, and the next one renews`, () =>
+      withWallClock((set) =>
+        Effect.gen(function* () {
+          const accounts = yield* ConnectedAccounts
+          const provider = yield* ScriptedProvider.ScriptedProvider
+          const { id } = yield* connected({ profile: { rotation: "none" } })
+          yield* provider.next({ _tag: "NoAnswer", applied: false }, ScriptedProvider.unavailable())
+          const first = yield* Effect.forkChild(Effect.exit(accounts.refresh(id)))
+          yield* elapse("5 seconds")
+          set(by)
+          yield* join(first, "1 second")
+          yield* settle(Effect.exit(accounts.refresh(id)))
+          assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+          assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", leased: false, intent: "closed" })
+        })
+      ).pipe(scenario({ provider: { rotation: "none" } }))
+    )
+  }
+
+  it.effect("back, after a process died with the lease: the account is not held for as long as the jump", () =>
+    withWallClock((set) =>
+      Effect.gen(function* () {
+        const accounts = yield* ConnectedAccounts
+        const { id } = yield* connected({ expired: true, profile: { rotation: "none" } })
+        yield* leaseAs(id, "a process that died")
+        set(-6 * hour)
+        // Callers are not kept longer than ever; somebody is through within a lease's length or two.
+        const waited = yield* Clock.currentTimeMillis
+        for (let asked = 0; asked < 6; asked++) {
+          const seen = yield* settle(Effect.result(accounts.refresh(id)), "1 second")
+          if (seen._tag === "Success") break
+          assert.strictEqual(seen.failure._tag, "Unavailable")
+        }
+        assert.strictEqual((yield* stored(id)).generation, 2)
+        assert.isAtMost((yield* Clock.currentTimeMillis) - waited, 130_000)
+        assert.strictEqual(yield* sends, 1)
+      })
+    ).pipe(scenario({ provider: { rotation: "none" } }))
+  )
+
+  it.effect("back, after an answer was lost: a reuse window that seems to lie ahead is not trusted", () =>
+    withWallClock((set) =>
+      Effect.gen(function* () {
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const { id } = yield* connected({ profile: { reuseWindow: Duration.minutes(10) } })
+        yield* provider.outage(ScriptedProvider.lostResponse, "1 minute")
+        assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+        const sent = yield* sends
+        yield* elapse("20 minutes", "1 minute")
+        set(-hour)
+        assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+        assert.strictEqual(yield* sends, sent)
+        assert.deepInclude(yield* provider.counts, { replays: 0, revokedGrants: 0 })
+      })
+    ).pipe(scenario({ provider: { reuseWindow: "10 minutes" } }))
+  )
+
+  it.effect("back, while another process is at work: it is still waited for as long as its lease lasts", () =>
+    withWallClock((set) =>
+      Effect.gen(function* () {
+        const accounts = yield* ConnectedAccounts
+        const { id } = yield* connected()
+        yield* leaseAs(id, "them")
+        const caller = yield* Effect.forkChild(Effect.exit(accounts.refresh(id)))
+        yield* elapse("10 seconds")
+        set(-hour)
+        yield* elapse("45 seconds")
+        assert.strictEqual(yield* sends, 0)
+        yield* join(caller, "1 second")
+      })
+    ).pipe(scenario())
+  )
+
+  it.effect("forward and back again: the access token is not handed out beyond its life for that", () =>
+    withWallClock((set) =>
+      Effect.gen(function* () {
+        const connections = yield* Connections
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const { id } = yield* connected()
+        set(24 * hour)
+        yield* refresh(id)
+        set(-24 * hour)
+        // Its stored end is a day too late; asking for a refresh is what puts that right.
+        assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+        yield* elapse("61 minutes", "5 minutes")
+        const token = yield* settle(connections.accessToken(id))
+        assert.isTrue(yield* provider.isLive(Redacted.value(token)))
+      })
+    ).pipe(scenario())
+  )
+})

@@ -1,0 +1,199 @@
+/** Consent by a person: a link works once and for ten minutes, and only a yes changes the account. */
+import { assert, describe, it } from "@effect/vitest"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Effect } from "effect"
+import { accessOnly, callback, complete, consents, fresh, link, statusOf } from "../support/ScriptedConsent.ts"
+import {
+  callbackUrl,
+  connected,
+  consentPage,
+  elapse,
+  events,
+  refresh,
+  refused,
+  scenario,
+  secretsOf,
+  stored,
+  summary,
+  Wire
+} from "../support/ScriptedEngine.ts"
+
+describe("a link to consent", () => {
+  it.effect("leads to the provider with a state and a PKCE challenge, and the account waits", () =>
+    Effect.gen(function* () {
+      const id = yield* fresh
+      assert.strictEqual(yield* statusOf(id), "INITIALIZING")
+      const url = yield* link(id)
+      assert.strictEqual(url.origin + url.pathname, consentPage)
+      assert.strictEqual(url.searchParams.get("redirect_uri"), callbackUrl)
+      assert.strictEqual(url.searchParams.get("code_challenge_method"), "S256")
+      assert.isAtLeast(url.searchParams.get("state")?.length ?? 0, 32)
+      assert.strictEqual(yield* statusOf(id), "INITIATED")
+    }).pipe(scenario())
+  )
+
+  it.effect("connects the account, with the tokens of the new grant", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const id = yield* fresh
+      const result = yield* consents(yield* link(id, { redirectUrl: "https://app.test/done" }))
+      assert.deepStrictEqual(result, {
+        accountId: id,
+        status: "ACTIVE",
+        redirectUrl: "https://app.test/done",
+        failure: undefined
+      })
+      assert.isTrue(yield* provider.isLive((yield* secretsOf(id))["access_token"] ?? ""))
+      assert.deepStrictEqual(yield* events, ["consent_started", "consent_completed"])
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+    }).pipe(scenario())
+  )
+
+  it.effect("works once: the second callback is unknown and sends nothing", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const id = yield* fresh
+      const url = yield* link(id)
+      yield* consents(url)
+      const sent = (yield* Wire).sent.length
+      const error = yield* Effect.flip(complete(callback(url, { code: yield* provider.authorize })))
+      assert.strictEqual(error._tag === "ConsentError" && error.reason, "unknown-state")
+      assert.lengthOf((yield* Wire).sent, sent)
+      assert.strictEqual((yield* stored(id)).generation, 1)
+    }).pipe(scenario())
+  )
+
+  it.effect("works for ten minutes", () =>
+    Effect.gen(function* () {
+      const id = yield* fresh
+      const url = yield* link(id)
+      yield* elapse("599 seconds", "1 minute")
+      assert.strictEqual(yield* statusOf(id), "INITIATED")
+      yield* elapse("1 second")
+      assert.strictEqual(yield* statusOf(id), "EXPIRED")
+      const error = yield* Effect.flip(consents(url))
+      assert.strictEqual(error._tag === "ConsentError" && error.reason, "unknown-state")
+      assert.lengthOf((yield* Wire).sent, 0)
+      // And a new one works.
+      assert.strictEqual((yield* consents(yield* link(id))).status, "ACTIVE")
+    }).pipe(scenario())
+  )
+
+  it.effect("does not work with a state that nobody gave out, or with none", () =>
+    Effect.gen(function* () {
+      yield* fresh
+      for (const parameters of [{ state: "guessed", code: "c" }, { code: "c" }, { state: "", code: "c" }]) {
+        const error = yield* Effect.flip(complete(new URLSearchParams(parameters)))
+        assert.strictEqual(error._tag === "ConsentError" && error.reason, "unknown-state")
+      }
+    }).pipe(scenario())
+  )
+
+  it.effect("can be open twice: either works, and the other one afterwards too", () =>
+    Effect.gen(function* () {
+      const id = yield* fresh
+      const [one, two] = [yield* link(id), yield* link(id)]
+      assert.strictEqual((yield* consents(two)).status, "ACTIVE")
+      const first = yield* secretsOf(id)
+      assert.strictEqual((yield* consents(one)).status, "ACTIVE")
+      assert.notStrictEqual((yield* secretsOf(id))["access_token"], first["access_token"])
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+    }).pipe(scenario())
+  )
+
+  it.effect("that is refused leaves the other one open and working", () =>
+    Effect.gen(function* () {
+      const id = yield* fresh
+      const [one, two] = [yield* link(id), yield* link(id)]
+      yield* complete(callback(one, { error: "access_denied" }))
+      assert.strictEqual((yield* consents(two)).status, "ACTIVE")
+    }).pipe(scenario())
+  )
+})
+
+describe("consent that is not given", () => {
+  for (const [name, parameters, reason, failure] of [
+    ["denied", { error: "access_denied" }, "consent_denied", "denied"],
+    ["with a code the provider does not know", { code: "made up" }, "consent_failed", "refused"],
+    ["with another error", { error: "invalid_scope" }, "consent_failed", "refused"],
+    ["without a code", {}, "consent_failed", "refused"]
+  ] as const) {
+    it.effect(`${name}: FAILED for a new account, with the reason`, () =>
+      Effect.gen(function* () {
+        const id = yield* fresh
+        const result = yield* complete(callback(yield* link(id), parameters))
+        assert.strictEqual(result.status, "FAILED")
+        assert.strictEqual(result.failure?.reason, failure)
+        assert.deepInclude(summary(yield* stored(id)), { status: "FAILED", reason, generation: 0 })
+      }).pipe(scenario())
+    )
+  }
+
+  it.effect("leaves an active account active and its credential in service", () =>
+    Effect.gen(function* () {
+      const id = yield* accessOnly
+      const before = yield* secretsOf(id)
+      const result = yield* complete(callback(yield* link(id), { error: "access_denied" }))
+      assert.strictEqual(result.status, "ACTIVE")
+      assert.deepStrictEqual(yield* secretsOf(id), before)
+    }).pipe(scenario())
+  )
+
+  it.effect("leaves an expired account EXPIRED, for its own reason", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id, refreshToken } = yield* connected()
+      yield* provider.revoke(refreshToken)
+      const result = yield* complete(callback(yield* link(id), { error: "access_denied" }))
+      assert.strictEqual(result.status, "EXPIRED")
+      assert.strictEqual((yield* stored(id)).statusReason, "grant_dead")
+    }).pipe(scenario())
+  )
+
+  it.effect("because the provider is down is no verdict: the account is as it was", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const id = yield* fresh
+      const url = yield* link(id)
+      yield* provider.next(ScriptedProvider.unavailable())
+      const result = yield* consents(url)
+      assert.strictEqual(result.failure?.reason, "unavailable")
+      assert.deepInclude(summary(yield* stored(id)), { status: "INITIATED", reason: null })
+    }).pipe(scenario())
+  )
+
+  it.effect("because the connection was refused once is tried again", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const id = yield* fresh
+      const url = yield* link(id)
+      yield* provider.next({ _tag: "ConnectionRefused" })
+      assert.strictEqual((yield* consents(url)).status, "ACTIVE")
+    }).pipe(scenario())
+  )
+})
+
+describe("a redirect_url", () => {
+  for (const redirectUrl of [
+    "javascript:alert(1)",
+    "/relative",
+    "ftp://host.test/",
+    "",
+    "not a url",
+    "data:text/html,x"
+  ]) {
+    it.effect(`like ${JSON.stringify(redirectUrl)} is refused before anything is done`, () =>
+      Effect.gen(function* () {
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const { id, refreshToken } = yield* connected()
+        yield* provider.revoke(refreshToken)
+        const before = yield* stored(id)
+        const error = yield* refused(id, { redirectUrl })
+        assert.strictEqual(error._tag, "InvalidRequest")
+        assert.strictEqual("slug" in error && error.slug, "invalid_redirect_url")
+        assert.lengthOf((yield* Wire).sent, 0)
+        assert.deepStrictEqual(yield* stored(id), before)
+      }).pipe(scenario())
+    )
+  }
+})

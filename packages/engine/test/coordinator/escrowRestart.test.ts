@@ -1,0 +1,140 @@
+/** A process ends while an answer waits in escrow: the next one settles it before it spends anything. */
+import { assert, describe, it } from "@effect/vitest"
+import { AccountStore, Consent, TokenCommit } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Effect } from "effect"
+import { readdir, readFile, writeFile } from "node:fs/promises"
+import { join as path } from "node:path"
+import { connected, elapse, refused, secretsOf, settle, stored, summary, Wire } from "../support/ScriptedEngine.ts"
+import { filesIn, refreshSlowly, restarted } from "../support/StoreTrouble.ts"
+
+describe("a process that ends with an answer in escrow", () => {
+  const leave = (state: { failures: number }) =>
+    Effect.gen(function* () {
+      const account = yield* connected({ expired: true })
+      state.failures = 1_000
+      yield* refused(account.id)
+      yield* elapse("20 seconds", "1 second")
+      return account
+    })
+
+  it.effect("leaves it to the next, which commits it before it spends anything", () =>
+    restarted(leave, ({ id, refreshToken }, directory) =>
+      Effect.gen(function* () {
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        assert.lengthOf(yield* filesIn(directory), 1)
+        assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
+        assert.lengthOf((yield* Wire).sent, 0)
+        const tokens = yield* secretsOf(id)
+        assert.notStrictEqual(tokens["refresh_token"], refreshToken)
+        assert.isTrue(yield* provider.isLive(tokens["access_token"] ?? ""))
+        assert.deepStrictEqual(yield* filesIn(directory), [])
+        assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
+        assert.deepInclude(yield* provider.counts, { granted: 2, revokedGrants: 0 })
+      })
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect("and a provider or machine whose clock was set back: the entry is newer by its generation", () =>
+    restarted(leave, ({ id, refreshToken }, directory) =>
+      Effect.gen(function* () {
+        const store = yield* AccountStore
+        const from = yield* stored(id)
+        const to = { ...from, obtainedAt: from.obtainedAt + 86_400_000 }
+        assert.isTrue(yield* store.write({ from, to, announce: [] }))
+        assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 1, waiting: 0 })
+        assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], refreshToken)
+        assert.deepStrictEqual(yield* filesIn(directory), [])
+      })
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect("and a verdict passed meanwhile by one who could not see it: the account recovers without a person", () =>
+    restarted(leave, ({ id }) =>
+      Effect.gen(function* () {
+        const store = yield* AccountStore
+        const from = yield* stored(id)
+        const to = { ...from, status: "EXPIRED" as const, statusReason: "rotation_response_lost" as const }
+        assert.isTrue(yield* store.write({ from, to, announce: ["expired"], endLease: from.epoch }))
+        assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
+        assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", reason: null, generation: 2 })
+        assert.lengthOf((yield* Wire).sent, 0)
+      })
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect("and a person who consented meanwhile: the entry is of the old grant and is dropped", () =>
+    restarted(leave, ({ id }, directory) =>
+      Effect.gen(function* () {
+        const consent = yield* Consent
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const { url } = yield* consent.start(yield* stored(id))
+        const state = new URL(url).searchParams.get("state") ?? ""
+        yield* consent.complete(new URLSearchParams({ state, code: yield* provider.authorize }))
+        const tokens = yield* secretsOf(id)
+        assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 0, waiting: 0 })
+        assert.deepStrictEqual(yield* secretsOf(id), tokens)
+        assert.deepStrictEqual(yield* filesIn(directory), [])
+      })
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect("and damaged files are left alone, and do not keep the engine from starting", () =>
+    restarted(
+      leave,
+      ({ id }, directory) =>
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
+          assert.deepStrictEqual(yield* filesIn(directory), ["ca_damaged.1.1.escrow.json"])
+        }),
+      (directory) => writeFile(path(directory, "ca_damaged.1.1.escrow.json"), '{"accountId":"ca_da')
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect("sealed for another account: it does not open, is not committed, and is not thrown away", () =>
+    restarted(
+      leave,
+      ({ id }, directory) =>
+        Effect.gen(function* () {
+          assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 0, waiting: 1 })
+          assert.lengthOf(yield* filesIn(directory), 1)
+          assert.strictEqual((yield* stored(id)).generation, 1)
+        }),
+      async (directory) => {
+        const [name = ""] = (await readdir(directory)).filter((name) => name.endsWith(".escrow.json"))
+        const text = await readFile(path(directory, name), "utf8")
+        const sealed = /"sealed":"([^"]+)"/.exec(text)?.[1] ?? ""
+        await writeFile(path(directory, name), text.replace(sealed, `${sealed.slice(0, -6)}AAAAAA`))
+      }
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect("of a consent: the person need not come again", () =>
+    restarted(
+      (state) =>
+        Effect.gen(function* () {
+          const consent = yield* Consent
+          const provider = yield* ScriptedProvider.ScriptedProvider
+          const { id, refreshToken } = yield* connected()
+          yield* provider.revoke(refreshToken)
+          const outcome = yield* refreshSlowly(id)
+          if (outcome._tag !== "RedirectRequired") return assert.fail(outcome._tag)
+          const parameters = new URLSearchParams({
+            state: new URL(outcome.redirectUrl).searchParams.get("state") ?? "",
+            code: yield* provider.authorize
+          })
+          state.failures = 1_000
+          const result = yield* settle(consent.complete(parameters), "1 second")
+          assert.strictEqual(result.failure?.reason, "unavailable")
+          return id
+        }),
+      (id, directory) =>
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
+          assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", generation: 2 })
+          assert.deepStrictEqual(yield* filesIn(directory), [])
+          assert.lengthOf((yield* Wire).sent, 0)
+        })
+    ).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,79 @@
+/** An hour without the provider, for a thousand accounts that are all due: nobody has to consent, and the recovery is no stampede. */
+import { assert, describe, it } from "@effect/vitest"
+import { AccountStore, Connections, Renewer } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Clock, DateTime, Effect, Redacted } from "effect"
+import { authConfig, elapse, events, scenario, Wire } from "../support/ScriptedEngine.ts"
+
+const minute = 60_000
+
+/** Accounts whose access tokens end in the middle of the outage. */
+const connectAll = Effect.fnUntraced(function* (population: number) {
+  const connections = yield* Connections
+  const provider = yield* ScriptedProvider.ScriptedProvider
+  yield* connections.register(authConfig("scripted"))
+  const now = yield* Clock.currentTimeMillis
+  for (let count = 0; count < population; count++) {
+    const { accessToken, refreshToken } = yield* provider.connect
+    yield* connections.create({
+      authConfigId: "scripted",
+      userId: `user ${count}`,
+      secrets: { access_token: Redacted.make(accessToken), refresh_token: Redacted.make(refreshToken) },
+      expiresAt: DateTime.makeUnsafe(now + 30 * minute)
+    })
+  }
+})
+
+const outages: ReadonlyArray<
+  readonly [name: string, mishap: ScriptedProvider.Mishap, mostSends: number, population: number]
+> = [
+  // Sixteen at a time until the fifth failure opens the breaker, then one probe for each of its pauses.
+  ["answers 503", ScriptedProvider.unavailable(), 16 + 10 + 3600 / 160, 1_000],
+  ["refuses connections", { _tag: "ConnectionRefused" }, 3 * (16 + 10 + 3600 / 160), 200],
+  ["answers nothing", { _tag: "NoAnswer", applied: false }, 2 * (16 + 10 + 3600 / 160), 1_000]
+]
+
+describe("a provider that for an hour", () => {
+  for (const [name, mishap, mostSends, population] of outages) {
+    it.effect(
+      `${name} costs none of ${population} accounts, at most ${Math.ceil(mostSends)} requests, and is met by no crowd afterwards`,
+      () =>
+        Effect.gen(function* () {
+          const provider = yield* ScriptedProvider.ScriptedProvider
+          const store = yield* AccountStore
+          const wire = yield* Wire
+          yield* connectAll(population)
+          // Due five minutes before their end; the provider is gone by then.
+          yield* elapse("24 minutes", "2 minutes")
+          yield* provider.outage(mishap, "1 hour")
+          yield* Effect.gen(function* () {
+            yield* elapse("1 hour", "5 seconds")
+            assert.deepStrictEqual((yield* store.counts(0)).byStatus, { ACTIVE: population })
+            assert.deepStrictEqual(yield* events, [])
+            assert.isAtMost(wire.sent.length, mostSends)
+            assert.isAtLeast(wire.sent.length, 10, "somebody looked whether it is back")
+
+            const perSecond: Array<number> = []
+            let granted = 0
+            for (let second = 0; second < 15 * 60 && granted < population; second++) {
+              yield* elapse("1 second", "1 second")
+              const now = (yield* provider.counts).granted
+              perSecond.push(now - granted)
+              granted = now
+            }
+            assert.strictEqual(granted, population)
+            // The provider's limit is 20 a second, with as many in store.
+            assert.isAtMost(Math.max(...perSecond), 40, "no second with more than 4 % of a thousand")
+            yield* elapse("5 seconds")
+            assert.deepStrictEqual((yield* store.counts(0)).byStatus, { ACTIVE: population })
+            assert.deepInclude(yield* provider.counts, { granted: population, replays: 0, revokedGrants: 0 })
+            assert.lengthOf(
+              (yield* events).filter((type) => type === "renewed"),
+              population
+            )
+          }).pipe(Effect.provide(Renewer.layer()))
+        }).pipe(scenario()),
+      60_000
+    )
+  }
+})

@@ -1,0 +1,175 @@
+/** What a process that died leaves behind: an intent whose lease ran out, and what may be sent after that. */
+import { assert, describe, it } from "@effect/vitest"
+import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
+import { Connections, Consent } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Clock, Duration, Effect, Redacted } from "effect"
+import { HttpBody, HttpClient } from "effect/http"
+import {
+  connected,
+  elapse,
+  events,
+  leaseAs,
+  refresh,
+  scenario,
+  secretsOf,
+  settle,
+  stored,
+  summary,
+  Wire
+} from "../support/ScriptedEngine.ts"
+
+const sends = Effect.map(Wire, ({ sent }) => sent.length)
+
+/** A process takes the lease, perhaps spends the token, and dies. Its lease has run out when this returns. */
+const died = Effect.fnUntraced(function* (id: ConnectedAccountId, spent?: string) {
+  yield* leaseAs(id, "a process that died", 20_000)
+  if (spent !== undefined) {
+    const provider = yield* ScriptedProvider.ScriptedProvider
+    const wire = yield* Wire
+    const body = HttpBody.urlParams({ grant_type: "refresh_token", refresh_token: spent })
+    const answer = yield* HttpClient.post(provider.tokenUrl, { body })
+    assert.strictEqual(answer.status, 200)
+    wire.sent.length = 0
+  }
+  yield* elapse("21 seconds", "1 second")
+})
+
+const window = Duration.minutes(10)
+
+describe("after a process died between intent and answer", () => {
+  for (const spent of [false, true]) {
+    const what = spent ? "spent" : "perhaps not even sent"
+
+    for (const rotation of ["none", "rolling"] as const) {
+      it.effect(`a ${rotation} token that was ${what} is simply sent again`, () =>
+        Effect.gen(function* () {
+          const { id, refreshToken } = yield* connected({ profile: { rotation } })
+          yield* died(id, spent ? refreshToken : undefined)
+          assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+          assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed", leased: false })
+          assert.strictEqual(yield* sends, 1)
+        }).pipe(scenario({ provider: { rotation } }))
+      )
+    }
+
+    it.effect(`a single-use token that was ${what} is sent again inside the reuse window`, () =>
+      Effect.gen(function* () {
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const { id, refreshToken } = yield* connected({ expired: true, profile: { reuseWindow: window } })
+        yield* died(id, spent ? refreshToken : undefined)
+        assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+        assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", generation: 2, intent: "closed" })
+        const tokens = yield* secretsOf(id)
+        assert.isTrue(yield* provider.isLive(tokens["access_token"] ?? ""))
+        assert.strictEqual((yield* provider.counts).revokedGrants, 0)
+      }).pipe(scenario({ provider: { reuseWindow: window } }))
+    )
+  }
+
+  it.effect("a strict single-use token is not sent while the access token lasts, and once when it is over", () =>
+    Effect.gen(function* () {
+      const { expiresAt, id } = yield* connected()
+      yield* died(id)
+      for (let asked = 0; asked < 3; asked++) assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      assert.strictEqual(yield* sends, 0)
+      assert.deepInclude(summary(yield* stored(id)), { generation: 1, intent: "open" })
+      yield* elapse(expiresAt - (yield* Clock.currentTimeMillis) + 1, "5 minutes")
+      // It had not been spent, so the one try finds it alive.
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      assert.strictEqual(yield* sends, 1)
+      assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", generation: 2, intent: "closed" })
+    }).pipe(scenario())
+  )
+
+  it.effect("a strict single-use token that was spent ends in consent, and the reason says what was lost", () =>
+    Effect.gen(function* () {
+      const { id, refreshToken } = yield* connected({ expired: true })
+      yield* died(id, refreshToken)
+      assert.strictEqual((yield* refresh(id))._tag, "RedirectRequired")
+      assert.deepInclude(summary(yield* stored(id)), {
+        status: "EXPIRED",
+        reason: "rotation_response_lost",
+        generation: 1,
+        intent: "closed"
+      })
+      assert.strictEqual(yield* sends, 1)
+      assert.deepStrictEqual(yield* events, ["expired", "consent_started"])
+    }).pipe(scenario())
+  )
+
+  it.effect("a single-use token outside its reuse window counts as strict", () =>
+    Effect.gen(function* () {
+      const { id, refreshToken } = yield* connected({ profile: { reuseWindow: window } })
+      yield* died(id, refreshToken)
+      yield* elapse("11 minutes", "1 minute")
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      assert.strictEqual(yield* sends, 0)
+    }).pipe(scenario({ provider: { reuseWindow: window } }))
+  )
+
+  it.effect("an owner that is only slow gets a moment to commit before its single-use token is sent again", () =>
+    Effect.gen(function* () {
+      const { id } = yield* connected({ expired: true })
+      yield* died(id)
+      const before = yield* Clock.currentTimeMillis
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      assert.isAtLeast((yield* Clock.currentTimeMillis) - before, 2_000)
+    }).pipe(scenario())
+  )
+
+  it.effect("an intent of an older generation says nothing about a new grant", () =>
+    Effect.gen(function* () {
+      const consent = yield* Consent
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected()
+      yield* died(id)
+      const { url } = yield* consent.start(yield* stored(id))
+      const state = new URL(url).searchParams.get("state") ?? ""
+      yield* consent.complete(new URLSearchParams({ state, code: yield* provider.authorize }))
+      assert.deepInclude(summary(yield* stored(id)), { generation: 2 })
+      const wire = yield* Wire
+      wire.sent.length = 0
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      assert.strictEqual(yield* sends, 1, "the new grant's token was never sent, and can be")
+      assert.deepInclude(summary(yield* stored(id)), { generation: 3, intent: "closed" })
+    }).pipe(scenario())
+  )
+})
+
+describe("an imported credential", () => {
+  it.effect("with a refresh token alone has no access token to serve: the first reader gets a new one", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      yield* connected()
+      const { refreshToken } = yield* provider.connect
+      const { id } = yield* connections.create({
+        authConfigId: "scripted",
+        userId: "imported",
+        secrets: { refresh_token: Redacted.make(refreshToken) }
+      })
+      assert.isNotNull((yield* stored(id)).renewAt)
+      const token = yield* settle(connections.accessToken(id))
+      assert.isTrue(yield* provider.isLive(Redacted.value(token)))
+    }).pipe(scenario())
+  )
+
+  it.effect("with a refresh token alone is never reported ready when its renewal gets no answer", () =>
+    Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const connections = yield* Connections
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      yield* connected()
+      const { refreshToken } = yield* provider.connect
+      const { id } = yield* connections.create({
+        authConfigId: "scripted",
+        userId: "imported",
+        secrets: { refresh_token: Redacted.make(refreshToken) }
+      })
+      yield* provider.outage({ _tag: "ConnectionReset", applied: false }, "1 hour")
+      const error = yield* settle(Effect.flip(accounts.refresh(id)))
+      assert.strictEqual(error._tag, "Unavailable")
+    }).pipe(scenario())
+  )
+})

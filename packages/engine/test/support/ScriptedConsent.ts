@@ -1,0 +1,53 @@
+/**
+ * Consent on the scripted engine: links, what comes back for them, and accounts that need one.
+ *
+ * @module
+ */
+import { assert } from "@effect/vitest"
+import { ConnectedAccounts, type ConnectedAccountId, type RefreshOptions } from "@rekindle/core"
+import { Connections, Consent } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Effect, Redacted } from "effect"
+import { connected, refresh, settle } from "./ScriptedEngine.ts"
+
+/** An account that was never connected. */
+export const fresh = Effect.gen(function* () {
+  yield* connected()
+  const { id } = yield* (yield* Connections).create({ authConfigId: "scripted", userId: "new" })
+  return id
+})
+
+/** An active account whose credential has nothing to renew with. */
+export const accessOnly = Effect.gen(function* () {
+  yield* connected()
+  const { id } = yield* (yield* Connections).create({
+    authConfigId: "scripted",
+    userId: "u",
+    secrets: { access_token: Redacted.make("all there is") }
+  })
+  return id
+})
+
+/** The link that a refresh answers with. */
+export const link = (id: ConnectedAccountId, options?: RefreshOptions) =>
+  Effect.flatMap(refresh(id, options), (outcome) =>
+    outcome._tag === "RedirectRequired" ? Effect.succeed(new URL(outcome.redirectUrl)) : assert.fail(outcome._tag)
+  )
+
+/** What the provider sends back for a link. */
+export const callback = (url: URL, parameters: Readonly<Record<string, string>>) =>
+  new URLSearchParams({ state: url.searchParams.get("state") ?? "", ...parameters })
+
+/** Hands a callback to the engine. */
+export const complete = (parameters: URLSearchParams) =>
+  Effect.flatMap(Consent, (consent) => settle(consent.complete(parameters)))
+
+/** A person says yes. */
+export const consents = Effect.fnUntraced(function* (url: URL) {
+  const provider = yield* ScriptedProvider.ScriptedProvider
+  return yield* complete(callback(url, { code: yield* provider.authorize }))
+})
+
+/** The status that others see. */
+export const statusOf = (id: ConnectedAccountId) =>
+  Effect.flatMap(ConnectedAccounts, (accounts) => Effect.map(accounts.get(id), ({ status }) => status))

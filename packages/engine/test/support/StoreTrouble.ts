@@ -1,0 +1,72 @@
+/**
+ * A store in trouble, and engines that end and begin again on the same files.
+ *
+ * @module
+ */
+import { ConnectedAccounts, type ConnectedAccountId } from "@rekindle/core"
+import { Escrow, StoreError } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
+import { mkdtemp, readdir, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join as path } from "node:path"
+import { beginning, type Options, type Services, settle, start } from "./ScriptedEngine.ts"
+
+/** A store that fails or hangs when a new credential is written. */
+export const trouble = () => {
+  const state = { failures: 0, hangs: false, slow: false }
+  const options: Options = {
+    store: (store) => ({
+      ...store,
+      write: (change) => {
+        if (change.to.generation === change.from.generation) return store.write(change)
+        if (state.hangs) return Effect.never
+        if (state.slow) return Effect.delay(store.write(change), "3 seconds")
+        return state.failures-- > 0 ? Effect.fail(new StoreError({ message: "the disk is full" })) : store.write(change)
+      }
+    })
+  }
+  return { state, options }
+}
+
+/** A directory that goes with the scope. */
+export const temporary = Effect.acquireRelease(
+  Effect.promise(() => mkdtemp(path(tmpdir(), "rekindle-escrow-"))),
+  (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
+)
+
+/** The names of the escrow's files. */
+export const filesIn = (directory: string) =>
+  Effect.map(
+    Effect.promise(() => readdir(directory)),
+    (names) => names.filter((name) => name.endsWith(".escrow.json"))
+  )
+
+/** A refresh in small steps: the escrow's files take real time, in which the clock should not run away. */
+export const refreshSlowly = (id: ConnectedAccountId) =>
+  Effect.flatMap(ConnectedAccounts, (accounts) => settle(accounts.refresh(id), "10 millis"))
+
+/** An engine on files, started, left with an answer in escrow, and stopped. Then `after` runs in a new one on the same files. */
+export const restarted = <A, E, E2>(
+  before: (state: { failures: number }) => Effect.Effect<A, E, Services>,
+  after: (left: A, directory: string) => Effect.Effect<void, E2, Services>,
+  between: (directory: string) => Promise<void> = () => Promise.resolve()
+) =>
+  Effect.gen(function* () {
+    yield* TestClock.setTime(beginning)
+    const directory = yield* temporary
+    const files = {
+      filename: path(directory, "accounts.db"),
+      escrow: Escrow.layerDirectory(directory),
+      sharedProvider: yield* ScriptedProvider.make()
+    }
+    const { options, state } = trouble()
+    const first = yield* start({ ...files, ...options })
+    const left = yield* Effect.provideContext(before(state), first.context)
+    yield* settle(first.stop, "1 second")
+    yield* Effect.promise(() => between(directory))
+    const second = yield* start(files)
+    yield* Effect.provideContext(after(left, directory), second.context)
+    yield* settle(second.stop, "1 second")
+  })
