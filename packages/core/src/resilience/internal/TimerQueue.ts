@@ -65,7 +65,14 @@ export class TimerQueue {
     else before.after = after
     if (after === undefined) this.#tail = before
     else after.before = before
-    if (this.#head === undefined) this.#stop()
+    if (this.#head === undefined && this.#sleeper !== undefined) this.#stopIfIdle()
+  }
+
+  /** Not at once: a caller that makes one call after another adds its next timer before this turn is over. */
+  #stopIfIdle(): void {
+    queueMicrotask(() => {
+      if (this.#head === undefined) this.#stop()
+    })
   }
 
   #stop(): void {
