@@ -43,7 +43,8 @@ describe("an idempotency key", () => {
       assert.strictEqual(server.tally().spent, 1)
       yield* Effect.provide(refresh(id, { idempotencyKey: "b" }), engine(path))
       assert.strictEqual(server.tally().spent, 2)
-    }).pipe(Effect.provide(AuthorizationServer.layer())))
+    }).pipe(Effect.provide(AuthorizationServer.layer()))
+  )
 
   it.live("is refused for another request, and is another key for another project", () =>
     Effect.gen(function* () {
@@ -54,12 +55,17 @@ describe("an idempotency key", () => {
         yield* refresh(id, { idempotencyKey: "a" })
         const reused = yield* Effect.flip(refresh(other.id, { idempotencyKey: "a" }))
         assert.deepInclude({ ...reused }, { _tag: "InvalidRequest", slug: "idempotency_key_reused" })
-        const changed = yield* Effect.flip(refresh(id, { idempotencyKey: "a", redirectUrl: "https://elsewhere.example" }))
+        const changed = yield* Effect.flip(
+          refresh(id, { idempotencyKey: "a", redirectUrl: "https://elsewhere.example" })
+        )
         assert.strictEqual(changed._tag, "InvalidRequest")
-        const elsewhere = refresh(other.id, { idempotencyKey: "a" }).pipe(Effect.provideService(CurrentProject, "default"))
+        const elsewhere = refresh(other.id, { idempotencyKey: "a" }).pipe(
+          Effect.provideService(CurrentProject, "default")
+        )
         assert.strictEqual((yield* elsewhere)._tag, "Ready")
       }).pipe(Effect.provide(engine(path)))
-    }).pipe(Effect.provide(AuthorizationServer.layer())))
+    }).pipe(Effect.provide(AuthorizationServer.layer()))
+  )
 
   it.live("is forgotten when nothing was done, so that the repeat is a real attempt", () =>
     Effect.gen(function* () {
@@ -72,7 +78,8 @@ describe("an idempotency key", () => {
         assert.strictEqual(busy._tag, "Unavailable")
         assert.strictEqual((yield* refresh(id, { idempotencyKey: "a" }))._tag, "Ready")
       }).pipe(Effect.provide(engine(path)))
-    }).pipe(Effect.provide(AuthorizationServer.layer())))
+    }).pipe(Effect.provide(AuthorizationServer.layer()))
+  )
 
   it.live("keeps an answer that comes after its caller left", () =>
     Effect.gen(function* () {
@@ -86,7 +93,8 @@ describe("an idempotency key", () => {
         assert.strictEqual((yield* refresh(id, { idempotencyKey: "a" }))._tag, "Ready")
         assert.strictEqual(server.tally().spent, 1)
       }).pipe(Effect.provide(engine(path)))
-    }).pipe(Effect.provide(AuthorizationServer.layer({ latency: "50 millis" }))))
+    }).pipe(Effect.provide(AuthorizationServer.layer({ latency: "50 millis" })))
+  )
 
   it.live("never leaves a link to consent readable in the database", () =>
     Effect.gen(function* () {
@@ -103,5 +111,6 @@ describe("an idempotency key", () => {
       const state = new URL(link.redirectUrl).searchParams.get("state") ?? assert.fail("no state")
       const bytes = yield* Effect.promise(() => readFile(path))
       assert.isFalse(bytes.includes(state))
-    }).pipe(Effect.provide(AuthorizationServer.layer())))
+    }).pipe(Effect.provide(AuthorizationServer.layer()))
+  )
 })

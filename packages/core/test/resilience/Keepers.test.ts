@@ -1,0 +1,180 @@
+import { DeadlineExceeded, Resilience } from "@rekindle/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, DateTime, Duration, Effect, Exit, Fiber, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { assertSame, id, ready, scripted, settle, timed } from "./script.ts"
+
+const exceeded = (message: string, timeout: number, disposition: "ambiguous" | "not-sent") =>
+  new DeadlineExceeded({ message, timeout: Duration.millis(timeout), disposition })
+
+const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
+
+/** Answers by `options.deadline`, less `early` milliseconds, and by itself. */
+const keeper = (early = 0) => {
+  const deadlines: Array<number | undefined> = []
+  const accounts = Resilience.keepsDeadlines({
+    refresh: (_, options) =>
+      Effect.gen(function* () {
+        const at = options?.deadline?.epochMilliseconds
+        deadlines.push(at)
+        if (at === undefined) return ready
+        yield* Effect.sleep(at - early - (yield* Clock.currentTimeMillis))
+        return yield* exceeded("the keeper's own", 0, "not-sent")
+      }),
+    get: () => Effect.never
+  })
+  return { accounts, deadlines }
+}
+
+describe.each([
+  ["deadline", Resilience.deadline],
+  ["attempt-timeout", Resilience.attemptTimeout]
+] as const)("%s around one who keeps deadlines", (name, policy) => {
+  it.effect("tells it the deadline and speaks for it when that has passed", () =>
+    Effect.gen(function* () {
+      const { accounts, deadlines } = keeper()
+      const limited = yield* policy("5 seconds").make(accounts)
+      const { at, exit } = yield* settle(limited.refresh(id))
+      assert.strictEqual(at, 5_000)
+      assertSame(exit, Exit.fail(exceeded(`No answer within 5000 ms (${name})`, 5_000, "not-sent")))
+      assert.deepStrictEqual(deadlines, [5_000])
+    })
+  )
+
+  it.effect("publishes that the deadline passed", () =>
+    Effect.gen(function* () {
+      const bus = yield* Resilience.Events
+      assert.isDefined(bus)
+      const limited = yield* policy("5 seconds").make(keeper().accounts)
+      const events = yield* Effect.forkChild(Stream.runCollect(Stream.take(bus?.stream ?? Stream.empty, 1)), {
+        startImmediately: true
+      })
+      yield* settle(limited.refresh(id))
+      const event = { _tag: "DeadlinePassed" as const, accountId: id, policy: name, timeout: 5_000 }
+      assert.deepStrictEqual(yield* Fiber.join(events), [event])
+    }).pipe(Effect.provide(Resilience.layerEvents))
+  )
+
+  it.effect("leaves an earlier deadline's failure as it is", () =>
+    Effect.gen(function* () {
+      const limited = yield* policy("5 seconds").make(keeper(1).accounts)
+      const { at, exit } = yield* settle(limited.refresh(id))
+      assert.strictEqual(at, 4_999)
+      assertSame(exit, Exit.fail(exceeded("the keeper's own", 0, "not-sent")))
+    })
+  )
+
+  it.effect("does not take it for one that decorates it", () =>
+    Effect.gen(function* () {
+      const decorated = { ...keeper().accounts, refresh: () => Effect.never }
+      const limited = yield* policy("5 seconds").make(decorated)
+      assert.strictEqual((yield* settle(limited.refresh(id))).at, 5_000)
+    })
+  )
+
+  it.effect("stands by for reads all the same", () =>
+    Effect.gen(function* () {
+      const limited = yield* policy("5 seconds").make(keeper().accounts)
+      assert.strictEqual((yield* settle(limited.get(id))).at, 5_000)
+    })
+  )
+})
+
+describe("coalesce keeps deadlines:", () => {
+  it.effect("a caller is answered at its own, and the flight goes on for the others", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 3_000, answer: ready }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      const hasty = yield* start(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
+      const patient = yield* start(accounts.refresh(id))
+      yield* TestClock.adjust("1 hour")
+      const message = "No answer within 1000 ms (the caller's deadline)"
+      assertSame(yield* Fiber.join(hasty), { exit: Exit.fail(exceeded(message, 1_000, "ambiguous")), at: 1_000 })
+      assertSame(yield* Fiber.join(patient), { exit: Exit.succeed(ready), at: 3_000 })
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("a caller that is interrupted leaves no timer behind and the flight alone", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 3_000, answer: ready }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      const deadline = DateTime.makeUnsafe(5_000)
+      const leaving = yield* start(accounts.refresh(id, { deadline }))
+      const staying = yield* start(accounts.refresh(id, { deadline }))
+      yield* Fiber.interrupt(leaving)
+      yield* TestClock.adjust("1 hour")
+      assertSame(yield* Fiber.join(staying), { exit: Exit.succeed(ready), at: 3_000 })
+    })
+  )
+
+  it.effect("nothing is sent for a caller whose deadline has passed", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      yield* TestClock.adjust(1_000)
+      const { exit } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
+      assertSame(exit, Exit.fail(exceeded("No answer within 0 ms (the caller's deadline)", 0, "not-sent")))
+      assert.strictEqual(script.sends.length, 0)
+    })
+  )
+
+  it.effect("so is one that does not want to share", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang", stubborn: true }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      const alone = accounts
+        .refresh(id, { deadline: DateTime.makeUnsafe(1_000) })
+        .pipe(Effect.provideService(Resilience.Settings, { coalesce: false }))
+      assert.strictEqual((yield* settle(alone)).at, 1_000)
+    })
+  )
+})
+
+describe("a limiter's callback", () => {
+  const limited = (register: (resume: (effect: Effect.Effect<string>) => void) => () => void) =>
+    Effect.withFiber((fiber) => {
+      const clock = fiber.getRef(Clock.Clock)
+      const at = clock.currentTimeMillisUnsafe() + 100
+      return Resilience.makeLimiter().callback(register, { fiber, clock, at, onTimeout: () => Effect.fail("late") })
+    })
+
+  it.effect("lets go of the work at the limit, once, and ignores what comes of it", () =>
+    Effect.gen(function* () {
+      let letGo = 0
+      const { at, exit } = yield* settle(
+        limited((resume) => () => {
+          letGo++
+          resume(Effect.succeed("too late"))
+        })
+      )
+      assertSame(exit, Exit.fail("late"))
+      assert.strictEqual(at, 100)
+      assert.strictEqual(letGo, 1)
+    })
+  )
+
+  it.effect("lets go of the work when the caller is interrupted", () =>
+    Effect.gen(function* () {
+      let letGo = 0
+      const fiber = yield* start(limited(() => () => letGo++))
+      yield* Fiber.interrupt(fiber)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(letGo, 1)
+    })
+  )
+
+  it.effect("takes an answer that is there at once", () =>
+    Effect.gen(function* () {
+      let letGo = 0
+      const { at, exit } = yield* settle(
+        limited((resume) => {
+          resume(Effect.succeed("now"))
+          return () => letGo++
+        })
+      )
+      assertSame({ at, exit }, { at: 0, exit: Exit.succeed("now") })
+      assert.strictEqual(letGo, 0)
+    })
+  )
+})

@@ -1,0 +1,69 @@
+/**
+ * Worker processes, seen from the parent.
+ *
+ * @module
+ */
+import { Effect, Schema, type Scope } from "effect"
+import { type ChildProcess, fork } from "node:child_process"
+import { once } from "node:events"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { type Job, JobJson, Report } from "./Job.ts"
+
+const script = fileURLToPath(new URL("./worker.ts", import.meta.url))
+
+/** A worker under way. */
+export interface Worker {
+  /** `kill -9`. */
+  readonly kill: () => void
+  /** Asks it to stop asking. */
+  readonly stop: Effect.Effect<void>
+  /** How it ended: by a report, or by the signal that killed it. */
+  readonly ended: Effect.Effect<Report | "killed">
+}
+
+/** Starts a worker; it does not outlive the scope. */
+export const start = Effect.fnUntraced(function* (job: Job): Effect.fn.Return<Worker, never, Scope.Scope> {
+  const text = yield* Effect.orDie(Schema.encodeEffect(JobJson)(job))
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      fork(script, [text], {
+        execArgv: [],
+        stdio: ["ignore", "ignore", "inherit", "ipc"],
+        // compiled sources are kept between the hundreds of processes of a run
+        env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "rekindle-compile-cache") }
+      })
+    ),
+    (child) => Effect.promise(() => end(child))
+  )
+  const said = new Promise<unknown>((resolve) => child.once("message", resolve))
+  const gone = once(child, "exit")
+  return {
+    kill: () => void child.kill("SIGKILL"),
+    stop: Effect.sync(() => void child.send("stop")),
+    ended: Effect.promise(async () => {
+      const [code, signal] = await gone
+      if (signal === "SIGKILL") return "killed"
+      if (code !== 0) throw new Error(`a worker ended with ${code ?? signal}`)
+      return Schema.decodeUnknownSync(Report)(await said)
+    })
+  }
+})
+
+const end = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = once(child, "exit")
+  child.kill("SIGKILL")
+  await gone
+}
+
+/** Runs a worker to its report. */
+export const run = (job: Job): Effect.Effect<Report> =>
+  Effect.scoped(
+    Effect.flatMap(start(job), ({ ended }) =>
+      Effect.flatMap(ended, (report) =>
+        report === "killed" ? Effect.die(new Error("a worker was killed")) : Effect.succeed(report)
+      )
+    )
+  )

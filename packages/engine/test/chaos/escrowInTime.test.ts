@@ -1,0 +1,54 @@
+/** What chaos found about the moments in which an answer is nowhere but here, on virtual time. */
+import { assert, describe, it } from "@effect/vitest"
+import { ConnectedAccounts } from "@rekindle/core"
+import { Escrow, StoreError } from "@rekindle/engine"
+import { Effect } from "effect"
+import { connected, elapse, type Options, refused, scenario, stored, summary } from "../support/ScriptedEngine.ts"
+
+interface Trouble {
+  before: Effect.Effect<void, StoreError>
+}
+
+/** A store in which writing a new credential goes through `trouble` first. */
+const troubled = (trouble: Trouble): Options => ({
+  store: (store) => ({
+    ...store,
+    write: (change) =>
+      change.to.generation === change.from.generation
+        ? store.write(change)
+        : Effect.andThen(
+            Effect.suspend(() => trouble.before),
+            store.write(change)
+          )
+  })
+})
+
+describe("an answer that the store does not take", () => {
+  it.effect("is committed within a second of the store's return, with nobody asking", () => {
+    const trouble: Trouble = { before: Effect.fail(new StoreError({ message: "gone" })) }
+    return Effect.gen(function* () {
+      const { id } = yield* connected()
+      assert.strictEqual((yield* refused(id))._tag, "DeadlineExceeded")
+      // Longer than the lease: another process may take the account as soon as the store is back.
+      yield* elapse("5 minutes")
+      assert.deepInclude(summary(yield* stored(id)), { generation: 1, intent: "open" })
+      trouble.before = Effect.void
+      yield* elapse("1 second", "100 millis")
+      assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed", leased: false })
+      assert.deepStrictEqual(yield* (yield* Escrow).all, [])
+    }).pipe(scenario(troubled(trouble)))
+  })
+
+  it.effect("is in escrow after a second, also when the store cannot be interrupted", () =>
+    Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const { id } = yield* connected()
+      yield* Effect.forkChild(accounts.refresh(id))
+      yield* elapse("1500 millis", "100 millis")
+      assert.strictEqual((yield* (yield* Escrow).all).length, 1)
+      yield* elapse("5 seconds", "100 millis")
+      assert.strictEqual((yield* stored(id)).generation, 2)
+      assert.deepStrictEqual(yield* (yield* Escrow).all, [])
+    }).pipe(scenario(troubled({ before: Effect.uninterruptible(Effect.sleep("5 seconds")) })))
+  )
+})

@@ -1,0 +1,128 @@
+/**
+ * The database goes away in the middle of renewals and comes back. What the authorization server answered meanwhile exists nowhere but
+ * in the escrow.
+ *
+ * @module
+ */
+import { Effect, Fiber } from "effect"
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { AuthorizationServer } from "../support/AuthorizationServer.ts"
+import { Postgres } from "../support/Postgres.ts"
+import * as Fleet from "./Fleet.ts"
+import { connect, folder, placeFor, rows, sum, total, broken } from "./ground.ts"
+import type { Wiring } from "./Job.ts"
+import { working } from "./manyProcesses.ts"
+
+/** How large a run is, and how long, in milliseconds. */
+export interface Options {
+  readonly processes: number
+  readonly accounts: number
+  readonly before: number
+  readonly outage: number
+  readonly after: number
+  /** The workers' lease; the rest of their patience follows from it. */
+  readonly lease: number
+  readonly seed: number
+}
+
+/** Runs it. Needs an authorization server that takes its time, so that renewals are under way when the database goes. */
+export const run = Effect.fnUntraced(function* (options: Options) {
+  const { accounts, lease, processes, seed } = options
+  const server = yield* AuthorizationServer
+  const postgres = yield* Postgres
+  const place = yield* placeFor("postgres")
+  const home = yield* folder
+  const wiringOf = (name: string): Wiring => ({
+    place,
+    escrow: join(home, name),
+    lease,
+    requestTimeout: Math.round(lease / 6),
+    slow: 1_000,
+    giveUp: Math.round(lease * 0.75)
+  })
+  const wiring = wiringOf("parent")
+  const names = Array.from({ length: processes }, (_, index) => `worker-${index}`)
+  const grants = yield* Effect.replicateEffect(server.mintRefreshToken("person"), accounts)
+  const ids = yield* connect(
+    wiring,
+    server.authConfig(),
+    grants.map(({ refreshToken }) => refreshToken)
+  )
+
+  const startedAt = Date.now()
+  const workers = yield* Effect.forEach(names, (name, index) =>
+    Fleet.start({
+      wiring: wiringOf(name),
+      ids,
+      work: { _tag: "AskAtRandom", times: Number.MAX_SAFE_INTEGER, concurrency: 16, seed: seed + index }
+    })
+  )
+  const escrowed = Effect.promise(async () => {
+    const files = await Promise.all(names.map((name) => readdir(join(home, name)).catch(() => [])))
+    return files.flat().filter((file) => file.endsWith(".escrow.json")).length
+  })
+  let mostEscrowed = 0
+  const watch = yield* Effect.forkChild(
+    Effect.forever(
+      Effect.andThen(
+        Effect.map(escrowed, (count) => {
+          mostEscrowed = Math.max(mostEscrowed, count)
+        }),
+        Effect.sleep(50)
+      )
+    )
+  )
+  const spentBy = Effect.sync(() => server.tally().spent)
+  while ((yield* spentBy) === 0) yield* Effect.sleep(50)
+  yield* Effect.sleep(options.before)
+  const spentBefore = yield* spentBy
+  yield* postgres.stop
+  yield* Effect.sleep(options.outage)
+  const spentAfter = yield* spentBy
+  yield* postgres.start
+  yield* Effect.sleep(options.after)
+  yield* Effect.forEach(workers, ({ stop }) => stop)
+  const reports = yield* Effect.forEach(workers, ({ ended }) =>
+    Effect.flatMap(ended, (report) =>
+      report === "killed" ? Effect.die(new Error("a worker was killed")) : Effect.succeed(report)
+    )
+  )
+  yield* Fiber.interrupt(watch)
+  const leftInEscrow = yield* escrowed
+
+  const fresh = yield* Fleet.run({ wiring: wiringOf("fresh"), ids, work: { _tag: "RefreshEach", concurrency: 50 } })
+  const stored = yield* rows(wiring)
+  const { replays, revoked, spent } = server.tally()
+  const committed = sum(stored.map(({ renewals }) => renewals))
+  const notActive = stored.filter(({ status }) => status !== "ACTIVE").length
+  const works = yield* working(fresh.endings)
+  return {
+    scenario: "outage",
+    kind: "postgres",
+    seed,
+    processes,
+    accounts,
+    outage: options.outage,
+    lease,
+    seconds: Math.round((Date.now() - startedAt) / 1000),
+    answers: total(reports),
+    spentInTheOutage: spentAfter - spentBefore,
+    mostEscrowed,
+    leftInEscrow,
+    spent,
+    committed,
+    replays,
+    revoked: revoked.length,
+    notActive,
+    working: works,
+    broken: broken({
+      "the escrow is needed": mostEscrowed > 0,
+      "the escrow is emptied": leftInEscrow === 0,
+      "no grant is revoked": revoked.length === 0 && replays === 0,
+      "no account is lost": notActive === 0,
+      "every grant spent is a renewal committed": spent === committed,
+      "every access token works": works === accounts
+    })
+  }
+})

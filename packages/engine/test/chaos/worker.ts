@@ -1,0 +1,123 @@
+/**
+ * One engine process. It does the job given as argument, reports over its channel to the parent, and may die on the way.
+ *
+ * @module
+ */
+import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
+import { AtCheckpoint, Connections } from "@rekindle/engine"
+import { Clock, DateTime, Effect, Layer, Random, Redacted, Schedule, Schema } from "effect"
+import { SqlClient } from "effect/sql"
+import { clientOf } from "../support/Place.ts"
+import { type Ending, engineOn, JobJson, type Report } from "./Job.ts"
+
+const job = Schema.decodeSync(JobJson)(process.argv[2] ?? "")
+const victim = job.ids[0]
+
+let stopping = false
+process.on("message", () => {
+  stopping = true
+})
+
+const die = Effect.andThen(
+  Effect.sync(() => process.kill(process.pid, "SIGKILL")),
+  Effect.never
+)
+
+/**
+ * A client that dies in the commit: on SQLite with the account updated and the announcement not, in a transaction; on Postgres at some
+ * moment while the server has the statement.
+ */
+const mortalClient = Layer.effect(
+  SqlClient.SqlClient,
+  Effect.map(
+    SqlClient.SqlClient,
+    (sql) =>
+      new Proxy(sql, {
+        apply: (target, self, args) => {
+          const statement = Reflect.apply(target, self, args)
+          const text = Array.isArray(args[0]) ? args[0].join(" ") : ""
+          if (!text.includes("INSERT INTO rekindle_outbox")) return statement
+          return sql.onDialectOrElse({
+            sqlite: () => die,
+            orElse: () =>
+              Effect.forkChild(statement, { startImmediately: true }).pipe(
+                Effect.andThen(Effect.flatMap(Random.next, (share) => Effect.sleep(Math.round(3 * share)))),
+                Effect.andThen(die)
+              )
+          })
+        }
+      })
+  )
+).pipe(Layer.provide(clientOf(job.wiring.place)))
+
+const answers: Record<string, number> = {}
+const count = (answer: string) => {
+  answers[answer] = (answers[answer] ?? 0) + 1
+}
+
+const kindOf = (error: { readonly _tag: string; readonly slug?: string | undefined }) =>
+  error.slug === undefined ? error._tag : `${error._tag} ${error.slug}`
+
+/** Asks for a random account: mostly for a refresh, sometimes with little time, sometimes for its access token only. */
+const ask = Effect.gen(function* () {
+  const accounts = yield* ConnectedAccounts
+  const connections = yield* Connections
+  const id = job.ids[Math.floor((yield* Random.next) * job.ids.length)]
+  if (id === undefined) return
+  const choice = yield* Random.next
+  const now = yield* Clock.currentTimeMillis
+  const asked =
+    choice < 0.1
+      ? accounts.refresh(id, { deadline: DateTime.makeUnsafe(now + 20) })
+      : choice < 0.8
+        ? accounts.refresh(id)
+        : Effect.as(connections.accessToken(id, "1 second"), { _tag: "Token" })
+  yield* Effect.matchEffect(asked, {
+    onSuccess: ({ _tag }) => Effect.sync(() => count(_tag)),
+    onFailure: (error) =>
+      Effect.andThen(
+        Effect.sync(() => count(kindOf(error))),
+        Effect.sleep(20)
+      )
+  })
+})
+
+const refreshToItsEnd = Effect.fnUntraced(function* (id: ConnectedAccountId) {
+  const accounts = yield* ConnectedAccounts
+  const connections = yield* Connections
+  const outcome = yield* accounts.refresh(id).pipe(
+    Effect.retry({
+      while: (error) => error._tag === "Unavailable" || error._tag === "DeadlineExceeded",
+      schedule: Schedule.spaced("250 millis"),
+      times: 200
+    }),
+    Effect.matchEager({ onSuccess: ({ _tag }) => _tag, onFailure: kindOf })
+  )
+  count(outcome)
+  const token = yield* connections.accessToken(id, 0).pipe(
+    Effect.map(Redacted.value),
+    Effect.orElseSucceed(() => null)
+  )
+  return { id, outcome, token: outcome === "Ready" ? token : null } satisfies Ending
+})
+
+const program = Effect.gen(function* () {
+  const { work } = job
+  if (work._tag === "RefreshEach") {
+    return yield* Effect.forEach(job.ids, refreshToItsEnd, { concurrency: work.concurrency })
+  }
+  let left = work.times
+  const loop = Effect.whileLoop({ while: () => !stopping && left-- > 0, body: () => ask, step: () => {} })
+  yield* Random.withSeed(
+    Effect.replicateEffect(loop, work.concurrency, { concurrency: "unbounded", discard: true }),
+    work.seed
+  )
+  return []
+})
+
+const endings = await program.pipe(
+  Effect.provide(engineOn(job.wiring, job.death === "in-commit" ? mortalClient : undefined)),
+  Effect.provideService(AtCheckpoint, (point, id) => (point === job.death && id === victim ? die : Effect.void)),
+  Effect.runPromise
+)
+process.send?.({ answers, endings } satisfies Report, () => process.disconnect())
