@@ -59,13 +59,13 @@ describe("the renewer", () => {
     Effect.gen(function* () {
       const provider = yield* Provider
       const { id } = yield* connected({ profile: { refreshTokenIdle: Duration.days(90) } })
-      yield* provider.next({ _tag: "AmendedAnswer", drop: ["expires_in"] })
+      yield* provider.outage({ _tag: "AmendedAnswer", drop: ["expires_in"] }, "1000 days")
       yield* refresh(id)
       assert.isNull((yield* stored(id)).expiresAt)
-      yield* renewing({ pollInterval: "1 hour" })
-      yield* elapse("50 days", "1 hour")
+      yield* renewing({ pollInterval: "6 hours", recoveryInterval: "1 day" })
+      yield* elapse("50 days", "6 hours")
       assert.strictEqual((yield* provider.counts).granted, 1)
-      yield* elapse("15 days", "1 hour")
+      yield* elapse("15 days", "6 hours")
       assert.strictEqual((yield* provider.counts).granted, 2)
     }).pipe(Effect.scoped, scenario())
   )
