@@ -81,7 +81,7 @@ export class TokenCommit extends Context.Service<
 /** The verdict on a renewal's answer: the strategy's own reading if it has one. */
 export const decideRenewal = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>
   strategy.renewal?.decide?.(observation, connection) ??
-  decide(observation, connection.config.profile, connection.credential.secrets["access_token"])
+  decide(observation, connection.config.profile, connection.credential.secrets)
 
 /** The verdict on the answer to a consent's code: nothing was held, so whatever came is new. */
 export const decideConsent = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>

@@ -75,16 +75,18 @@ const transientCodes = new Set([
 /** Codes that mean a 500, whatever the status: part of the work may have been done. Slack's documentation says so in these words. */
 const breakdownCodes = new Set(["server_error", "internal_error", "internal_server_error", "fatal_error"])
 
+/** The secrets of a credential, by name. */
+export type HeldSecrets = Readonly<Record<string, Redacted.Redacted<string>>>
+
+const isNew = (issued: Redacted.Redacted<string>, held: Redacted.Redacted<string> | undefined): boolean =>
+  held === undefined || Redacted.value(issued) !== Redacted.value(held)
+
 /**
  * Decides what an observation means.
  *
- * @param held the access token the account has now, if any: the same one in the answer means that nothing was renewed.
+ * @param held the secrets the account has now: the same tokens in the answer mean that nothing was renewed.
  */
-export const decide = (
-  observation: Observation,
-  profile: ProviderProfile,
-  held?: Redacted.Redacted<string> | undefined
-): Verdict => {
+export const decide = (observation: Observation, profile: ProviderProfile, held: HeldSecrets = {}): Verdict => {
   switch (observation._tag) {
     case "NotSent":
       return { _tag: "NotApplied", reason: observation.reason }
@@ -98,7 +100,7 @@ export const decide = (
 const decideAnswer = (
   answer: Extract<Observation, { readonly _tag: "Answer" }>,
   profile: ProviderProfile,
-  held: Redacted.Redacted<string> | undefined
+  held: HeldSecrets
 ): Verdict => {
   const { status } = answer
   const body = parseBody(answer.body, answer.contentType)
@@ -111,9 +113,8 @@ const decideAnswer = (
     const tokens = issuedTokens(body, profile)
     if (tokens !== undefined) {
       const moved =
-        held === undefined ||
-        Redacted.value(tokens.accessToken) !== Redacted.value(held) ||
-        tokens.refreshToken !== undefined
+        isNew(tokens.accessToken, held["access_token"]) ||
+        (tokens.refreshToken !== undefined && isNew(tokens.refreshToken, held["refresh_token"]))
       return moved ? { _tag: "Renewed", tokens } : { _tag: "NotRenewed", tokens }
     }
   }

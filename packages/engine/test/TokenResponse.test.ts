@@ -57,7 +57,7 @@ describe("tokens that a strict client throws away", () => {
         receivedAt: 0
       },
       strict,
-      Redacted.make("at-held")
+      { access_token: Redacted.make("at-held") }
     )
     if (verdict._tag !== "Renewed") return assert.fail(verdict._tag)
     assert.strictEqual(text(verdict.tokens.accessToken), "at-new")

@@ -37,6 +37,8 @@ const bearer = { access_token: "at-new", token_type: "Bearer", expires_in: 3600,
 
 type Row = readonly [name: string, observation: Observation, expected: string]
 
+const held = { access_token: Redacted.make("at-held"), refresh_token: Redacted.make("rt-held") }
+
 describe("the decision table, for a provider that follows RFC 6749", () => {
   const rows: ReadonlyArray<Row> = [
     ["a failure before sending is not applied", { _tag: "NotSent", reason: "ECONNREFUSED" }, "NotApplied ECONNREFUSED"],
@@ -152,11 +154,12 @@ describe("the decision table, for a provider that follows RFC 6749", () => {
       answer(200, { access_token: "at-held", refresh_token: "rt-new" }),
       "Renewed"
     ],
-    ["the held token alone did not renew", answer(200, { access_token: "at-held", expires_in: 120 }), "NotRenewed"]
+    ["the held token alone did not renew", answer(200, { access_token: "at-held", expires_in: 120 }), "NotRenewed"],
+    ["both held tokens did not renew", answer(200, { access_token: "at-held", refresh_token: "rt-held" }), "NotRenewed"]
   ]
 
   it.each(rows)("%s", (_, observation, expected) => {
-    assert.strictEqual(told(decide(observation, strict, Redacted.make("at-held"))), expected)
+    assert.strictEqual(told(decide(observation, strict, held)), expected)
   })
 
   it("calls the first token ever renewed", () => {
@@ -603,7 +606,7 @@ const runs = { arbitrary: { runs: 400 } }
 
 const soundness = (observation: Extract<Observation, { readonly _tag: "Answer" }>): void => {
   for (const profile of profiles) {
-    const verdict = decide(observation, profile, Redacted.make("at-held"))
+    const verdict = decide(observation, profile, held)
     if (verdict._tag === "Renewed" || verdict._tag === "NotRenewed") {
       const token = Redacted.value(verdict.tokens.accessToken)
       assert.isAbove(token.length, 0)
@@ -671,7 +674,7 @@ describe("whatever a provider answers", () => {
     ({ fields, refresh, token }) => {
       const body = JSON.stringify({ ...fields, access_token: token, refresh_token: refresh, authed_user: undefined })
       for (const profile of profiles) {
-        const verdict = decide(answer(200, body), profile, Redacted.make("at-held"))
+        const verdict = decide(answer(200, body), profile, held)
         if (verdict._tag !== "Renewed") return assert.fail(verdict._tag)
         assert.strictEqual(Redacted.value(verdict.tokens.accessToken), token)
         assert.strictEqual(Redacted.value(verdict.tokens.refreshToken ?? Redacted.make("")), refresh)

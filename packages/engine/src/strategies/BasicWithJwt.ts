@@ -111,7 +111,7 @@ export const make = Effect.gen(function* () {
         const { rejectedStatuses = [], tokenField } = Option.getOrElse(readSettings(config.settings), () => none)
         return observation._tag === "Answer" && [401, ...rejectedStatuses].includes(observation.status)
           ? { _tag: "Dead", code: `http_${observation.status}` }
-          : decide(asTokenAnswer(observation, tokenField), config.profile, credential.secrets["access_token"])
+          : decide(asTokenAnswer(observation, tokenField), config.profile, credential.secrets)
       }
     }
   }

@@ -99,7 +99,7 @@ export const make = Effect.gen(function* () {
       decide: (observation, { config, credential }) =>
         observation._tag === "NotSent" && observation.reason === malformed
           ? { _tag: "Misconfigured", code: "invalid_service_account_key" }
-          : decide(observation, config.profile, credential.secrets["access_token"])
+          : decide(observation, config.profile, credential.secrets)
     }
   }
   return strategy

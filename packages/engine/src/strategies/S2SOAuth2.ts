@@ -56,7 +56,7 @@ export const make = Effect.gen(function* () {
         ownSecret(connection) ?? connection.config.secrets["client_secret"] ?? connection.config.secrets["private_key"],
       send,
       decide: (observation, connection) => {
-        const verdict = decide(observation, connection.config.profile, connection.credential.secrets["access_token"])
+        const verdict = decide(observation, connection.config.profile, connection.credential.secrets)
         return verdict._tag === "AppFault" && ownSecret(connection) !== undefined
           ? { _tag: "Dead", code: verdict.code }
           : verdict
