@@ -28,7 +28,7 @@ layer(Postgres.layer, { excludeTestServices: true })("real processes against a s
   for (const kind of ["sqlite", "postgres"] as const) {
     it.effect(`killed at every point of a renewal on ${kind}, they lose at most an answer that was under way`, () =>
       Effect.gen(function* () {
-        const { broken, kills, wronged } = yield* Kills.run({ kind, killsPerPoint: 1, seed })
+        const { broken, kills, wronged } = yield* Kills.run({ kind, killsPerPoint: 1, lease: 5_000, seed })
         assert.deepStrictEqual({ broken, wronged, kills }, { broken: [], wronged: [], kills: Kills.points.length })
       }).pipe(Effect.provide(AuthorizationServer.layer()))
     )

@@ -35,6 +35,8 @@ export interface Options {
   readonly kind: Kind
   readonly killsPerPoint: number
   readonly points?: ReadonlyArray<Point>
+  /** How long, in milliseconds, the leases of the dead last: the end waits for them. A machine under load needs more. */
+  readonly lease: number
   readonly seed: number
 }
 
@@ -64,7 +66,13 @@ const tally = (names: ReadonlyArray<string>): Record<string, number> => {
 }
 
 /** Runs it. What `survivors` and `wronged` list should not have happened. */
-export const run = Effect.fnUntraced(function* ({ kind, killsPerPoint, points: chosen = points, seed }: Options) {
+export const run = Effect.fnUntraced(function* ({
+  kind,
+  killsPerPoint,
+  lease,
+  points: chosen = points,
+  seed
+}: Options) {
   const server = yield* AuthorizationServer
   const window = Duration.minutes(30)
   const provider = yield* ScriptedProvider.make({ reuseWindow: window, seed })
@@ -75,10 +83,10 @@ export const run = Effect.fnUntraced(function* ({ kind, killsPerPoint, points: c
   const wiring: Wiring = {
     place,
     escrow: join(home, "escrow"),
-    lease: 3_000,
-    requestTimeout: 1_000,
+    lease,
+    requestTimeout: Math.round(lease * 0.4),
     slow: 500,
-    giveUp: 1_500
+    giveUp: Math.round(lease / 2)
   }
   const kills = chosen.flatMap((point) => Array.from({ length: killsPerPoint }, () => point))
 

@@ -1,0 +1,55 @@
+/**
+ * The long chaos runs: `node chaos/run.ts [--seed 1] [--only kills-sqlite]`. Each prints one line of JSON; the exit code is 1 if one of
+ * them broke a promise. The engine's tests have a short version of every one.
+ *
+ * @module
+ */
+import { Effect, Layer, type Scope } from "effect"
+import { parseArgs } from "node:util"
+import * as Kills from "../../engine/test/chaos/kills.ts"
+import * as ManyProcesses from "../../engine/test/chaos/manyProcesses.ts"
+import * as Outage from "../../engine/test/chaos/outage.ts"
+import { AuthorizationServer, type AuthorizationServerOptions } from "../../engine/test/support/AuthorizationServer.ts"
+import { Postgres } from "../../engine/test/support/Postgres.ts"
+
+const { values } = parseArgs({ options: { seed: { type: "string", default: "1" }, only: { type: "string" } } })
+const seed = Number(values.seed)
+
+interface Outcome {
+  readonly broken: ReadonlyArray<string>
+}
+
+/** A run, on a server and a database of its own. */
+const on =
+  (options: AuthorizationServerOptions) =>
+  (run: Effect.Effect<Outcome, never, AuthorizationServer | Postgres | Scope.Scope>): Effect.Effect<Outcome> =>
+    Effect.scoped(run).pipe(Effect.provide(Layer.merge(Postgres.layer, AuthorizationServer.layer(options))))
+
+// Access tokens that expire during the run, and renewals slow enough to meet each other.
+const expiring = on({ ttl: { accessToken: "3 seconds" } })
+const slow = on({ ttl: { accessToken: "3 seconds" }, latency: "100 millis" })
+const calm = on({})
+
+const outage = { processes: 4, accounts: 100, before: 5_000, after: 10_000, seed }
+
+const runs: Readonly<Record<string, Effect.Effect<Outcome>>> = {
+  "processes-postgres": expiring(
+    ManyProcesses.run({ kind: "postgres", processes: 4, accounts: 200, asks: 20_000, seed })
+  ),
+  "processes-sqlite": expiring(ManyProcesses.run({ kind: "sqlite", processes: 1, accounts: 200, asks: 20_000, seed })),
+  "kills-sqlite": calm(Kills.run({ kind: "sqlite", killsPerPoint: 50, lease: 12_000, seed })),
+  "kills-postgres": calm(Kills.run({ kind: "postgres", killsPerPoint: 50, lease: 12_000, seed })),
+  outage: slow(Outage.run({ ...outage, outage: 10_000, lease: 60_000 })),
+  "outage-beyond-the-lease": slow(Outage.run({ ...outage, outage: 10_000, lease: 6_000 }))
+}
+
+const chosen = Object.keys(runs).filter((name) => values.only === undefined || name === values.only)
+if (chosen.length === 0 || !Number.isSafeInteger(seed)) {
+  console.error(`Usage: node chaos/run.ts [--seed <number>] [--only ${Object.keys(runs).join("|")}]`)
+  process.exitCode = 2
+}
+for (const name of chosen) {
+  const outcome = await Effect.runPromise(runs[name] ?? Effect.die(name))
+  console.log(JSON.stringify({ run: name, ...outcome }))
+  if (outcome.broken.length > 0) process.exitCode = 1
+}

@@ -1,0 +1,221 @@
+/**
+ * The two ways to renew a token that are compared: the whole engine, and a bare handler that makes the same HTTP call and writes the new
+ * token with one durable UPDATE. The handler has no lease, no intent, no encryption, no outbox, and loses tokens in every way there is.
+ *
+ * @module
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { ConnectedAccounts } from "@rekindle/core"
+import {
+  AuthConfig,
+  Connections,
+  CredentialVault,
+  Engine,
+  Escrow,
+  ProviderProfile,
+  SqliteClient
+} from "@rekindle/engine"
+import { Context, Duration, Effect, Layer, Redacted } from "effect"
+import { SqlClient } from "effect/sql"
+import { DatabaseSync } from "node:sqlite"
+import { Agent } from "undici"
+
+/** Renews one account, by its number. */
+export type Renew = (account: number) => Promise<unknown>
+
+/** Opens a contender with `count` accounts. */
+export interface Contender {
+  readonly name: string
+  readonly open: (environment: Environment) => Promise<{ readonly renew: Renew; readonly close: () => Promise<void> }>
+}
+
+/** Where the contenders work. */
+export interface Environment {
+  readonly port: number
+  readonly count: number
+  /** A fresh SQLite file. */
+  readonly file: string
+  /** The url of a fresh Postgres database, if there is one. */
+  readonly postgres: Redacted.Redacted<string> | undefined
+}
+
+/** As many sockets for both: what undici's pool opens by itself at 50 in flight. */
+const agent = () => new Agent({ connections: 64 })
+
+const tokenRequest = (dispatcher: Agent, port: number) => async (refreshToken: string) => {
+  const response = await dispatcher.request({
+    origin: `http://127.0.0.1:${port}`,
+    path: "/token",
+    method: "POST",
+    headers: {
+      accept: "application/json",
+      "content-type": "application/x-www-form-urlencoded",
+      authorization: `Basic ${Buffer.from("id:secret").toString("base64")}`
+    },
+    body: new URLSearchParams({ grant_type: "refresh_token", refresh_token: refreshToken }).toString()
+  })
+  return (await response.body.json()) as {
+    readonly access_token: string
+    readonly refresh_token: string
+    readonly expires_in: number
+  }
+}
+
+const bareSqlite: Contender = {
+  name: "bare handler, SQLite",
+  open: async ({ count, file, port }) => {
+    const database = new DatabaseSync(file)
+    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+      CREATE TABLE accounts (id INTEGER PRIMARY KEY, access_token TEXT, refresh_token TEXT, expires_at INTEGER)`)
+    const insert = database.prepare("INSERT INTO accounts VALUES (?, '', 'rt-0', 0)")
+    for (let id = 0; id < count; id++) insert.run(id)
+    const select = database.prepare("SELECT refresh_token FROM accounts WHERE id = ?")
+    const update = database.prepare(
+      "UPDATE accounts SET access_token = ?, refresh_token = ?, expires_at = ? WHERE id = ?"
+    )
+    const dispatcher = agent()
+    const request = tokenRequest(dispatcher, port)
+    return {
+      renew: async (id) => {
+        const row = select.get(id)
+        const tokens = await request(String(row?.["refresh_token"]))
+        update.run(tokens.access_token, tokens.refresh_token, Date.now() + tokens.expires_in * 1000, id)
+      },
+      close: async () => {
+        database.close()
+        await dispatcher.close()
+      }
+    }
+  }
+}
+
+const poolSize = 10
+
+const pgClient = (url: Redacted.Redacted<string>) => PgClient.layer({ url, maxConnections: poolSize })
+
+const barePostgres: Contender = {
+  name: "bare handler, Postgres",
+  open: async ({ count, port, postgres }) => {
+    if (postgres === undefined) throw new Error("no Postgres")
+    const scope = new AbortController()
+    const dispatcher = agent()
+    const request = tokenRequest(dispatcher, port)
+    const opened = Promise.withResolvers<SqlClient.SqlClient>()
+    const running = Effect.runPromise(
+      Effect.flatMap(SqlClient.SqlClient, (sql) => {
+        opened.resolve(sql)
+        return Effect.never
+      }).pipe(Effect.provide(pgClient(postgres)), Effect.ignoreCause),
+      { signal: scope.signal }
+    ).catch(opened.reject)
+    const sql = await opened.promise
+    await Effect.runPromise(
+      sql`CREATE TABLE bare (id INTEGER PRIMARY KEY, access_token TEXT, refresh_token TEXT, expires_at BIGINT)`.pipe(
+        Effect.andThen(sql`INSERT INTO bare SELECT n, '', 'rt-0', 0 FROM generate_series(0, ${count - 1}) AS n`)
+      )
+    )
+    return {
+      renew: async (id) => {
+        const [row] = await Effect.runPromise(
+          sql<{ refresh_token: string }>`SELECT refresh_token FROM bare WHERE id = ${id}`
+        )
+        const tokens = await request(String(row?.refresh_token))
+        const expiresAt = BigInt(Date.now() + tokens.expires_in * 1000)
+        await Effect.runPromise(
+          sql`UPDATE bare SET access_token = ${tokens.access_token}, refresh_token = ${tokens.refresh_token}, expires_at = ${expiresAt} WHERE id = ${id}`
+        )
+      },
+      close: async () => {
+        scope.abort()
+        await running
+        await dispatcher.close()
+      }
+    }
+  }
+}
+
+const engine = (
+  name: string,
+  database: (environment: Environment) => Layer.Layer<SqlClient.SqlClient, unknown>
+): Contender => ({
+  name,
+  open: async (environment) => {
+    const host = `127.0.0.1:${environment.port}`
+    const layer = Engine.layer({
+      consent: { callbackUrl: "https://app.example.com/callback" },
+      egress: { privateHosts: [host] }
+    }).pipe(
+      Layer.provide(database(environment)),
+      Layer.provide([CredentialVault.layerEphemeral, Escrow.layerDirectory(`${environment.file}.escrow`)])
+    )
+    const scope = new AbortController()
+    const opened = Promise.withResolvers<{ readonly renew: Renew }>()
+    const running = Effect.runPromise(
+      Effect.gen(function* () {
+        const connections = yield* Connections
+        const accounts = yield* ConnectedAccounts
+        const context = yield* Effect.context<never>()
+        yield* connections.register(
+          AuthConfig.make({
+            id: "bench",
+            toolkit: "bench",
+            scheme: "OAUTH2",
+            profile: ProviderProfile.make({ name: "bench", rotation: "single-use", accessTokenTtl: Duration.hours(1) }),
+            settings: { clientId: "id", tokenEndpoint: `http://${host}/token` },
+            secrets: { client_secret: Redacted.make("secret") },
+            hosts: [host]
+          })
+        )
+        const ids = yield* Effect.forEach(
+          Array.from({ length: environment.count }, (_, n) => n),
+          (n) =>
+            Effect.map(
+              connections.create({
+                authConfigId: "bench",
+                userId: `u${n}`,
+                secrets: { refresh_token: Redacted.make("rt-0") }
+              }),
+              ({ id }) => id
+            ),
+          { concurrency: 50 }
+        )
+        const run = Effect.runPromiseWith(Context.omit()(context))
+        opened.resolve({
+          renew: async (account) => {
+            const id = ids[account]
+            if (id === undefined) throw new Error("no such account")
+            const outcome = await run(accounts.refresh(id))
+            if (outcome._tag !== "Ready") throw new Error(outcome._tag)
+          }
+        })
+        return yield* Effect.never
+      }).pipe(
+        Effect.provide(layer),
+        Effect.tapCause((cause) => Effect.sync(() => opened.reject(cause)))
+      ),
+      { signal: scope.signal }
+    ).catch(() => {})
+    const { renew } = await opened.promise
+    return {
+      renew,
+      close: async () => {
+        scope.abort()
+        await running
+      }
+    }
+  }
+})
+
+/** Each engine after the handler it is compared with. */
+export const sqlite: ReadonlyArray<Contender> = [
+  bareSqlite,
+  engine("engine, SQLite", ({ file }) => SqliteClient.layer(file))
+]
+
+/** The same on Postgres. */
+export const postgres: ReadonlyArray<Contender> = [
+  barePostgres,
+  engine("engine, Postgres", ({ postgres }) =>
+    postgres === undefined ? Layer.unwrap(Effect.die(new Error("no Postgres"))) : pgClient(postgres)
+  )
+]
