@@ -97,12 +97,13 @@ export const makeAttempt = ({ bounded, bury, lease, owner, requestTimeout, store
       if (verdict._tag === "NotApplied" && !doubtful) progress.sent = false
       if (verdict._tag === "Ambiguous") doubtful = true
       const now = yield* Clock.currentTimeMillis
-      // Strict single-use tokens get one more try, and only when there is no access token left to lose by it.
-      const again =
-        verdict._tag === "NotApplied" ||
-        (verdict._tag === "Ambiguous" &&
-          (mayResend({ ...ready, account: leased }, now, requestTimeout) || (count === 1 && !isUsable(leased, now))))
-      const wait = Duration.times(pause, 0.5 + (yield* Random.next))
+      const resendable = verdict._tag === "NotApplied" || mayResend({ ...ready, account: leased }, now, requestTimeout)
+      // A strict single-use token gets one more try, and only when there is no access token left to lose by it.
+      const lastHope = verdict._tag === "Ambiguous" && !resendable && count === 1 && !isUsable(leased, now)
+      const again = lastHope || (resendable && (verdict._tag === "NotApplied" || verdict._tag === "Ambiguous"))
+      // The first request may still be at work over there: sent beside it, a single-use token revokes the grant.
+      const jittered = Duration.times(pause, 0.5 + (yield* Random.next))
+      const wait = lastHope ? Duration.max(jittered, requestTimeout) : jittered
       const timeLeft =
         (leased.lease?.until ?? 0) - now - Duration.toMillis(wait) - 2 * Duration.toMillis(requestTimeout)
       if (!again || count >= sendsPerFlight || timeLeft < 0) return { observation, verdict, doubtful }
