@@ -35,15 +35,12 @@ import {
 } from "effect/http-api"
 import type { ApiPrincipal } from "./ApiKeys.ts"
 import { type EnvelopeFields, envelopeOf, fieldsOf } from "./internal/envelope.ts"
+import { idempotencyKeyHeader, timeoutHeader } from "./internal/requestHeaders.ts"
 
 /** The versions of the contract that are served, each under `/api/<version>`. */
 export type ApiVersion = "v3" | "v3.1"
 
-/** Request header: how many milliseconds the caller still waits. Relative, so that the two clocks need not agree. */
-export const timeoutHeader = "x-rekindle-timeout-ms"
-
-/** Request header: repeats of a request under one key get the first one's answer. */
-export const idempotencyKeyHeader = "idempotency-key"
+export { idempotencyKeyHeader, timeoutHeader }
 
 /** An error as its envelope. `tag` and `status` are those of the error's class; `description` is for the docs page. */
 const onWire = <T, const Tag extends string>(

@@ -32,8 +32,10 @@ import {
   ConnectedAccountId,
   ConnectedAccounts,
   DeadlineExceeded,
+  type Disposition,
   InvalidRequest,
   type RefreshOptions,
+  Resilience,
   TransportError
 } from "@rekindle/core"
 import { Clock, Config, Context, Duration, Effect, Layer, Option, Redacted, Schema, SchemaIssue, Tracer } from "effect"
@@ -47,8 +49,10 @@ import {
   UrlParams
 } from "effect/http"
 import { accountIn, type Answer, outcomeIn, read, refused, unread } from "./internal/answer.ts"
+import { idempotencyKeyHeader, timeoutHeader } from "./internal/requestHeaders.ts"
 import { transportErrorOf } from "./internal/transport.ts"
-import { type ApiVersion, idempotencyKeyHeader, timeoutHeader } from "./RekindleApi.ts"
+import { type Target, untracedOf } from "./internal/untraced.ts"
+import type { ApiVersion } from "./RekindleApi.ts"
 
 /** Where the server is and how to be let in. */
 export interface Options {
@@ -59,12 +63,15 @@ export interface Options {
   readonly apiVersion?: ApiVersion
 }
 
+type Limit = Resilience.Limit<DeadlineExceeded>
+type Sent = Effect.Effect<Answer, TransportError | DeadlineExceeded>
+
 /** Makes the client. Fails with `ConfigError` when the URL or the key cannot be right. */
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<ConnectedAccounts["Service"], Config.ConfigError, HttpClient.HttpClient> {
   const httpClient = yield* HttpClient.HttpClient
-  const prefix = yield* prefixOf(options)
+  const { origin, path: base } = yield* baseOf(options)
   const apiKey = yield* keyOf(options)
   const requestInit = yield* Effect.serviceOption(FetchHttpClient.RequestInit)
 
@@ -79,30 +86,42 @@ export const make = Effect.fnUntraced(function* (
     Context.add(HttpClient.TracerDisabledWhen, () => true)
   )
 
-  const send = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<Answer, TransportError> =>
-    httpClient
+  const limiter = Resilience.makeLimiter()
+  const sendUntraced = untracedOf(httpClient)
+
+  const send = (request: HttpClientRequest.HttpClientRequest, limit: Limit | undefined): Sent => {
+    if (sendUntraced !== undefined) {
+      const target = { origin, path: request.url.slice(origin.length) }
+      return Effect.mapError(Effect.flatMap(sendUntraced(request, target, limit), read), (error) =>
+        error._tag === "DeadlineExceeded" ? error : transportErrorOf(error)
+      )
+    }
+    const answer = httpClient
       .execute(request)
       .pipe(Effect.flatMap(read), Effect.mapError(transportErrorOf), Effect.provideContext(perRequest))
+    return limit === undefined ? answer : limiter.within(answer, limit)
+  }
 
   /** Sends within a span of its own, and tells the server which one. Costs nothing where nobody traces. */
   const traced = (
     name: string,
     id: ConnectedAccountId,
-    request: HttpClientRequest.HttpClientRequest
-  ): Effect.Effect<Answer, TransportError> =>
+    request: HttpClientRequest.HttpClientRequest,
+    limit?: Limit
+  ): Sent =>
     Effect.withFiber((fiber) => {
-      if (fiber.getRef(Tracer.Tracer) === Tracer.nativeTracer) return send(request)
+      if (fiber.getRef(Tracer.Tracer) === Tracer.nativeTracer) return send(request, limit)
       const propagate = fiber.getRef(HttpClient.TracerPropagationEnabled)
       return Effect.useSpan(name, { kind: "client", attributes: { "rekindle.account.id": id } }, (span) =>
         Effect.tap(
-          send(propagate ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span)) : request),
+          send(propagate ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span)) : request, limit),
           ({ status }) => Effect.sync(() => span.attribute("http.response.status_code", status))
         )
       )
     })
 
   const request = (method: "GET" | "POST", path: string, headers: Headers.Headers, body: HttpBody.HttpBody) =>
-    HttpClientRequest.makeWith(method, prefix + path, UrlParams.empty, Option.none(), headers, body)
+    HttpClientRequest.makeWith(method, origin + base + path, UrlParams.empty, Option.none(), headers, body)
 
   /** No server has any business telling us our key back; if one does, it goes no further. */
   const scrubbed = (answer: Answer): Answer => ({ ...answer, text: answer.text.replaceAll(apiKey, "<redacted>") })
@@ -125,11 +144,13 @@ export const make = Effect.fnUntraced(function* (
     return request("POST", path, all, body)
   }
 
-  const attempt = (id: ConnectedAccountId, options?: RefreshOptions, remaining?: number) =>
-    Effect.flatMap(traced("ConnectedAccounts.refresh", id, refreshRequest(id, options, remaining)), (answer) => {
-      const outcome = outcomeIn(answer)
+  const attempt = (id: ConnectedAccountId, options?: RefreshOptions, remaining?: number, limit?: Limit) => {
+    const request = refreshRequest(id, options, remaining)
+    return Effect.flatMap(traced("ConnectedAccounts.refresh", id, request, limit), (answer) => {
+      const outcome = outcomeIn(answer, id)
       return outcome === undefined ? refused(scrubbed(answer)) : Effect.succeed(outcome)
     })
+  }
 
   const refresh: ConnectedAccounts["Service"]["refresh"] = (id, options) => {
     if (!isId(id)) return malformedId
@@ -144,28 +165,13 @@ export const make = Effect.fnUntraced(function* (
     }
     const deadline = options?.deadline
     if (deadline === undefined) return attempt(id, options)
-    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const remaining = deadline.epochMilliseconds - now
-      const timeout = Duration.millis(Math.max(0, remaining))
-      return remaining <= 0
-        ? Effect.fail(
-            new DeadlineExceeded({
-              message: "The deadline had passed before sending",
-              timeout,
-              disposition: "not-sent"
-            })
-          )
-        : Effect.timeoutOrElse(attempt(id, options, remaining), {
-            duration: timeout,
-            orElse: () =>
-              Effect.fail(
-                new DeadlineExceeded({
-                  message: "The deadline passed before an answer arrived",
-                  timeout,
-                  disposition: "ambiguous"
-                })
-              )
-          })
+    return Effect.withFiber((fiber) => {
+      const clock = fiber.getRef(Clock.Clock)
+      const at = deadline.epochMilliseconds
+      const remaining = at - clock.currentTimeMillisUnsafe()
+      if (remaining <= 0) return exceeded("The deadline had passed before sending", 0, "not-sent")
+      const onTimeout = () => exceeded("The deadline passed before an answer arrived", remaining, "ambiguous")
+      return attempt(id, options, remaining, { fiber, clock, at, onTimeout })
     })
   }
 
@@ -180,7 +186,7 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
-  return ConnectedAccounts.of({ get, refresh })
+  return Resilience.keepsDeadlines({ get, refresh })
 })
 
 /** Provides `ConnectedAccounts` from the server at `baseUrl`. */
@@ -203,11 +209,14 @@ const malformedId = Effect.suspend(() =>
   Effect.fail(new InvalidRequest({ message: "The connected account id is malformed", slug: "invalid_id" }))
 )
 
+const exceeded = (message: string, timeout: number, disposition: Disposition) =>
+  new DeadlineExceeded({ message, timeout: Duration.millis(timeout), disposition })
+
 const misconfigured = (message: string) =>
   Effect.fail(new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message }))))
 
 /** None of the messages quotes the URL, which may be where somebody put a password. */
-const prefixOf = ({ apiVersion = "v3", baseUrl }: Options): Effect.Effect<string, Config.ConfigError> => {
+const baseOf = ({ apiVersion = "v3", baseUrl }: Options): Effect.Effect<Target, Config.ConfigError> => {
   const url = URL.parse(String(baseUrl))
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
     return misconfigured("The base URL has to be an absolute http or https URL")
@@ -218,7 +227,8 @@ const prefixOf = ({ apiVersion = "v3", baseUrl }: Options): Effect.Effect<string
   if (url.search !== "" || url.hash !== "") {
     return misconfigured("The base URL must have no query and no fragment")
   }
-  return Effect.succeed(`${url.origin}${url.pathname.replace(/\/+$/, "")}/api/${apiVersion}/connected_accounts/`)
+  const path = `${url.pathname.replace(/\/+$/, "")}/api/${apiVersion}/connected_accounts/`
+  return Effect.succeed({ origin: url.origin, path })
 }
 
 const visibleAscii = /^[\x21-\x7e]{1,255}$/

@@ -3,7 +3,7 @@
  * over HTTP.
  *
  * ```ts
- * import { ConnectedAccountId, ConnectedAccounts, Ready } from "@rekindle/core"
+ * import { ConnectedAccounts, Ready } from "@rekindle/core"
  * import { ApiKeys, RekindleServer } from "@rekindle/platform"
  * import { Effect, Layer, Redacted } from "effect"
  * import { HttpRouter, HttpServer } from "effect/http"

@@ -20,6 +20,7 @@ import {
   Unavailable
 } from "@rekindle/core"
 import { RekindleClient } from "@rekindle/platform"
+import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
 import { Cause, DateTime, Deferred, Duration, Effect, Inspectable, Logger, Redacted } from "effect"
 import { FetchHttpClient } from "effect/http"
 import type { IncomingHttpHeaders, RequestListener } from "node:http"
@@ -41,6 +42,7 @@ const enveloped = (status: number) => JSON.stringify({ error: { message: "no", c
 const clients = [
   ["fetch", FetchHttpClient.layer],
   ["undici", NodeHttpClient.layerUndici],
+  ["undici's dispatcher", UndiciHttpClient.layer],
   ["node:http", NodeHttpClient.layerNodeHttp]
 ] as const
 

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { Effect, Semaphore } from "effect"
+import { Effect } from "effect"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import { TransportError } from "../RefreshError.ts"
 import { Events } from "./Events.ts"
@@ -50,12 +50,38 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
   return policy("bulkhead", { concurrency, queue }, (next) =>
     Effect.gen(function* () {
       const events = yield* Events
-      const places = yield* Semaphore.make(concurrency)
-      let admitted = 0
-      let waiting = 0
+      const waiting = new Set<() => void>()
+      let taken = 0
+      // Whoever leaves hands the place to the first in the queue, so that no newcomer takes it before.
+      const leave = () => {
+        const first = waiting.values().next()
+        if (first.done === true) {
+          taken--
+        } else {
+          waiting.delete(first.value)
+          // Not at once: calls that end as they begin would pile up on the stack.
+          queueMicrotask(first.value)
+        }
+        return undefined
+      }
+      const turn = (report: () => void): Effect.Effect<void> =>
+        Effect.callback((resume) => {
+          const enter = () => resume(Effect.void)
+          waiting.add(enter)
+          report()
+          return Effect.sync(() => {
+            // If it is not in the queue any more it holds a place that it is not going to use.
+            if (waiting.delete(enter)) report()
+            else leave()
+          })
+        })
       const admit = <A, E>(self: Effect.Effect<A, E>, id: ConnectedAccountId): Effect.Effect<A, E | TransportError> =>
-        withCall((call, fiber) => {
-          if (admitted >= concurrency + queue) {
+        Effect.uninterruptibleMask((restore) => {
+          if (taken < concurrency) {
+            taken++
+            return Effect.onExitPrimitive(restore(self), leave)
+          }
+          if (waiting.size >= queue) {
             events?.publish({ _tag: "Refused", accountId: id, reason: "queue-full" })
             return new TransportError({
               message: `${concurrency} calls on their way and ${queue} waiting`,
@@ -63,28 +89,14 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
               disposition: "not-sent"
             })
           }
-          const leave = () => {
-            admitted--
-            return undefined
-          }
-          if (admitted++ < concurrency) return Effect.onExitPrimitive(places.withPermit(self), leave)
-
-          const report = () => Metrics.queueDepth.updateUnsafe(waiting, fiber.context)
-          const arrive = Effect.suspend(() => {
-            call.held = false
-            waiting--
-            report()
-            return self
-          })
-          call.held = true
-          waiting++
-          report()
-          return Effect.onExitPrimitive(places.withPermit(arrive), () => {
-            if (call.held) {
-              waiting--
+          return withCall((call, fiber) => {
+            const report = () => Metrics.queueDepth.updateUnsafe(waiting.size, fiber.context)
+            call.held = true
+            return Effect.flatMap(restore(turn(report)), () => {
+              call.held = false
               report()
-            }
-            return leave()
+              return Effect.onExitPrimitive(restore(self), leave)
+            })
           })
         })
       return {

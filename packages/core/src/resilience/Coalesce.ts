@@ -101,15 +101,18 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
       return keepsDeadlines({
         get: next.get,
         refresh: (id, options) =>
-          withCall((caller, fiber) => {
+          Effect.withFiber((fiber) => {
             const clock = fiber.getRef(Clock.Clock)
             const now = clock.currentTimeMillisUnsafe()
             const at = options?.deadline?.epochMilliseconds ?? Infinity
             if (at <= now) return late(0, "not-sent")
-            const limit = { fiber, clock, at, onTimeout: () => late(at - now, dispositionNow(caller)) }
             if (fiber.getRef(Settings).coalesce === false) {
               const alone = next.refresh(id, options)
-              return at === Infinity ? alone : limiter.within(alone, limit)
+              if (at === Infinity) return alone
+              return withCall((call) => {
+                const onTimeout = () => late(at - now, dispositionNow(call))
+                return limiter.within(alone, { fiber, clock, at, onTimeout })
+              })
             }
             const key = flightKey(id, options)
             let flight = flights.get(key)
@@ -118,11 +121,12 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
             } else {
               flight = start(id, options, { key, now, context: fiber.context })
             }
-            caller.flight = flight.call
-            const { fiber: work } = flight
-            return at === Infinity || work.pollUnsafe() !== undefined
-              ? Fiber.join(work)
-              : limiter.callback((resume) => work.addObserver(resume), limit)
+            const { call, fiber: work } = flight
+            const caller = fiber.getRef(CurrentCall)
+            if (caller !== undefined) caller.flight = call
+            if (at === Infinity || work.pollUnsafe() !== undefined) return Fiber.join(work)
+            const onTimeout = () => late(at - now, dispositionNow(call))
+            return limiter.callback((resume) => work.addObserver(resume), { fiber, clock, at, onTimeout })
           })
       })
     })

@@ -31,22 +31,26 @@ export const queueDepth = Metric.gauge("rekindle.bulkhead.queue", {
   description: "Calls waiting in a bulkhead for their turn"
 })
 
-const outcomes = new Map<string, Metric.Counter<number>>()
+const outcomes = new Map<string, Map<string, Metric.Counter<number>>>()
 
 /** Finished refreshes by tag of the outcome or the error, and by disposition; `answered` stands for "no error". */
 export const outcome = (
   tag: RefreshOutcome["_tag"] | RefreshError["_tag"] | "Interrupted" | "Defect",
   disposition: RefreshError["disposition"] | "answered"
 ): Metric.Counter<number> => {
-  const key = `${tag}/${disposition}`
-  let counter = outcomes.get(key)
+  let byDisposition = outcomes.get(tag)
+  if (byDisposition === undefined) {
+    byDisposition = new Map()
+    outcomes.set(tag, byDisposition)
+  }
+  let counter = byDisposition.get(disposition)
   if (counter === undefined) {
     counter = Metric.counter("rekindle.refresh.outcomes", {
       description: "Finished refreshes by outcome and disposition",
       incremental: true,
       attributes: { outcome: tag, disposition }
     })
-    outcomes.set(key, counter)
+    byDisposition.set(disposition, counter)
   }
   return counter
 }

@@ -65,18 +65,17 @@ export const telemetry = (): Policy =>
       refresh: (id, options) =>
         Effect.withFiber((fiber) => {
           const clock = fiber.getRef(Clock.Clock)
-          const call = new Call()
           const startedAt = clock.currentTimeMillisUnsafe()
-          const measured = Effect.onExitPrimitive(
-            Effect.provideService(next.refresh(id, options), CurrentCall, call),
-            (exit) => {
+          const measured = (self: Effect.Effect<RefreshOutcome, RefreshError>) =>
+            Effect.onExitPrimitive(self, (exit) => {
               const { disposition, tag } = endingOf(exit)
               Metrics.outcome(tag, disposition).updateUnsafe(1, fiber.context)
               Metrics.latency.updateUnsafe(clock.currentTimeMillisUnsafe() - startedAt, fiber.context)
               return undefined
-            }
-          )
-          return traces(fiber) ? spanned(measured, id, call) : measured
+            })
+          if (!traces(fiber)) return measured(next.refresh(id, options))
+          const call = new Call()
+          return spanned(measured(Effect.provideService(next.refresh(id, options), CurrentCall, call)), id, call)
         })
     })
   )

@@ -34,10 +34,14 @@ export const timeLimit = (
         })
       }
       const limiter = makeLimiter()
+      // Calls of the same millisecond have the same deadline.
+      let latest = DateTime.makeUnsafe(0)
+      const instant = (at: number): DateTime.Utc =>
+        latest.epochMilliseconds === at ? latest : (latest = DateTime.makeUnsafe(at))
       const kept = isKeeper(next)
       return {
         refresh: (id, options) =>
-          withCall((call, fiber) => {
+          Effect.withFiber((fiber) => {
             const clock = fiber.getRef(Clock.Clock)
             const now = clock.currentTimeMillisUnsafe()
             const left = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds - now
@@ -45,17 +49,19 @@ export const timeLimit = (
             if (millis <= 0) return exceeded(id, 0, "not-sent")
             if (millis === Infinity) return next.refresh(id, options)
             const at = now + millis
-            const limited = millis === left ? options : { ...options, deadline: DateTime.makeUnsafe(at) }
-            if (!kept) {
+            const limited = millis === left ? options : { ...options, deadline: instant(at) }
+            if (kept) {
+              return Effect.mapError(next.refresh(id, limited), (error) =>
+                // Another limit's may come from further below.
+                error._tag === "DeadlineExceeded" && clock.currentTimeMillisUnsafe() >= at
+                  ? exceeded(id, millis, error.disposition)
+                  : error
+              )
+            }
+            return withCall((call) => {
               const onTimeout = () => exceeded(id, millis, dispositionNow(call))
               return limiter.within(next.refresh(id, limited), { fiber, clock, at, onTimeout })
-            }
-            return Effect.mapError(next.refresh(id, limited), (error) =>
-              // Another limit's may come from further below.
-              error._tag === "DeadlineExceeded" && clock.currentTimeMillisUnsafe() >= at
-                ? exceeded(id, millis, error.disposition)
-                : error
-            )
+            })
           }),
         get: (id) =>
           Effect.withFiber((fiber) => {

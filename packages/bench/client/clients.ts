@@ -1,0 +1,138 @@
+/**
+ * Nine ways to call the same endpoint, each as its users would write it: connections kept alive, the answer decoded, the options its
+ * documentation starts with. A way's library is loaded only when it is used, so that each process holds one.
+ *
+ * @module
+ */
+import { ConnectedAccountId, ConnectedAccounts, Resilience } from "@rekindle/core"
+import { RekindleClient } from "@rekindle/platform"
+import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
+import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
+import { Agent as HttpAgent } from "node:http"
+
+/** Keeps `inFlight` refreshes going until `until` (by `performance.now()`) and gives how many there were. */
+export type Run = (inFlight: number, until: number) => Promise<number>
+
+const apiKey = "rk_0123456789abcdef"
+const headers = { accept: "application/json", "x-api-key": apiKey }
+const path = (id: string) => `/api/v3/connected_accounts/${id}/refresh`
+
+/** Every place in flight has an account of its own, or coalescing would answer for the network. */
+export const accountAt = (place: number) => ConnectedAccountId.make(`ca_bench${String(place).padStart(7, "0")}`)
+
+interface Answer {
+  readonly status: string
+}
+
+const expectActive = (status: string) => {
+  if (status !== "ACTIVE") throw new Error(`Expected ACTIVE, got ${status}`)
+}
+
+const promises =
+  (refresh: (id: string) => Promise<Answer>): Run =>
+  async (inFlight, until) => {
+    let calls = 0
+    const place = async (id: string) => {
+      do {
+        expectActive((await refresh(id)).status)
+        calls++
+      } while (performance.now() < until)
+    }
+    await Promise.all(Array.from({ length: inFlight }, (_, i) => place(accountAt(i))))
+    return calls
+  }
+
+const effects = (accounts: Layer.Layer<ConnectedAccounts>): Run => {
+  const runtime = ManagedRuntime.make(accounts)
+  return (inFlight, until) => {
+    let calls = 0
+    const place = (accounts: ConnectedAccounts["Service"], id: ConnectedAccountId) =>
+      Effect.whileLoop({
+        while: () => performance.now() < until,
+        body: () => accounts.refresh(id),
+        step: (outcome) => {
+          expectActive(outcome._tag === "Ready" ? "ACTIVE" : outcome._tag)
+          calls++
+        }
+      })
+    const places = Array.from({ length: inFlight }, (_, i) => accountAt(i))
+    return ConnectedAccounts.use((accounts) =>
+      Effect.forEach(places, (id) => place(accounts, id), { concurrency: "unbounded", discard: true })
+    ).pipe(
+      Effect.map(() => calls),
+      runtime.runPromise
+    )
+  }
+}
+
+const bare = (baseUrl: string): Layer.Layer<ConnectedAccounts> =>
+  RekindleClient.layer({ baseUrl, apiKey: Redacted.make(apiKey) }).pipe(
+    Layer.provide(UndiciHttpClient.layer),
+    Layer.orDie
+  )
+
+export const standard = (baseUrl: string): Layer.Layer<ConnectedAccounts> =>
+  Resilience.layer(Resilience.standard()).pipe(Layer.provide(bare(baseUrl)))
+
+export const coalesced = (baseUrl: string): Layer.Layer<ConnectedAccounts> =>
+  Resilience.layer(Resilience.coalesce()).pipe(Layer.provide(bare(baseUrl)))
+
+export const clients = {
+  "undici, JSON.parse": async (baseUrl) => {
+    const { Agent, request } = await import("undici")
+    const dispatcher = new Agent()
+    return promises(async (id) => {
+      const { body } = await request(baseUrl + path(id), { dispatcher, method: "POST", headers })
+      return JSON.parse(await body.text())
+    })
+  },
+  "rekindle, bare": async (baseUrl) => effects(bare(baseUrl)),
+  "rekindle, Resilience.standard": async (baseUrl) => effects(standard(baseUrl)),
+  "@composio/client": async (baseURL) => {
+    const { Composio } = await import("@composio/client")
+    const client = new Composio({ apiKey, baseURL })
+    return promises((id) => client.connectedAccounts.refresh(id))
+  },
+  fetch: async (baseUrl) =>
+    promises(async (id) => {
+      const response = await fetch(baseUrl + path(id), { method: "POST", headers })
+      return (await response.json()) as Answer
+    }),
+  "cockatiel around fetch": async (baseUrl) => {
+    const { bulkhead, circuitBreaker, ExponentialBackoff, handleAll, retry, SamplingBreaker, wrap } =
+      await import("cockatiel")
+    const policy = wrap(
+      retry(handleAll, { maxAttempts: 3, backoff: new ExponentialBackoff() }),
+      circuitBreaker(handleAll, {
+        halfOpenAfter: 15_000,
+        breaker: new SamplingBreaker({ threshold: 0.5, duration: 15_000 })
+      }),
+      bulkhead(256, 1_024)
+    )
+    return promises((id) =>
+      policy.execute(async () => {
+        const response = await fetch(baseUrl + path(id), { method: "POST", headers })
+        return (await response.json()) as Answer
+      })
+    )
+  },
+  ky: async (prefix) => {
+    const { default: ky } = await import("ky")
+    const client = ky.create({ prefix, headers })
+    return promises((id) => client.post(path(id)).json<Answer>())
+  },
+  got: async (baseUrl) => {
+    const { default: got } = await import("got")
+    const client = got.extend({ headers, agent: { http: new HttpAgent({ keepAlive: true }) } })
+    return promises((id) => client.post(baseUrl + path(id)).json<Answer>())
+  },
+  "axios, axios-retry": async (baseURL) => {
+    const { default: axios } = await import("axios")
+    const { default: axiosRetry } = await import("axios-retry")
+    const client = axios.create({ baseURL, headers, httpAgent: new HttpAgent({ keepAlive: true }) })
+    axiosRetry(client, { retries: 3 })
+    return promises(async (id) => (await client.post<Answer>(path(id))).data)
+  }
+} satisfies Record<string, (baseUrl: string) => Promise<Run>>
+
+export type ClientName = keyof typeof clients

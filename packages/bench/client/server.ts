@@ -1,0 +1,36 @@
+/**
+ * The one server all clients talk to, in a process of its own: it answers every refresh at once, and counts them.
+ *
+ * Send it `{ delay }` to hold answers back by so many milliseconds; any message is answered with the count since the last.
+ *
+ * @module
+ */
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+
+let served = 0
+let delay = 0
+
+const server = createServer((request, response) => {
+  served++
+  request.resume()
+  // /api/v3/connected_accounts/<id>/refresh
+  const id = request.url?.split("/")[4]
+  const body = `{"id":"${id}","status":"ACTIVE","redirect_url":null}`
+  const answer = () =>
+    response.writeHead(200, { "content-type": "application/json", "content-length": body.length }).end(body)
+  if (delay === 0) answer()
+  else setTimeout(answer, delay)
+})
+server.keepAliveTimeout = 0
+
+process.on("message", (message: { readonly delay: number }) => {
+  delay = message.delay
+  process.send?.({ served })
+  served = 0
+})
+process.on("disconnect", () => process.exit())
+
+server.listen({ host: "127.0.0.1", port: 0, backlog: 1024 }, () =>
+  process.send?.({ port: (server.address() as AddressInfo).port })
+)

@@ -1,0 +1,50 @@
+import { Resilience } from "@rekindle/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber } from "effect"
+import { id, ready } from "./script.ts"
+
+/** The first call waits for `gate`; every later one ends as it begins. */
+const gated = Effect.gen(function* () {
+  const gate = yield* Deferred.make<void>()
+  let sends = 0
+  const accounts: Resilience.Accounts = {
+    refresh: () =>
+      Effect.suspend(() => (++sends === 1 ? Effect.as(Deferred.await(gate), ready) : Effect.succeed(ready))),
+    get: () => Effect.never
+  }
+  return { accounts, gate, sends: () => sends }
+})
+
+describe("the queue of a bulkhead", () => {
+  it.effect("is as deep as it is long: calls that end as they begin do not pile up on the stack", () =>
+    Effect.gen(function* () {
+      const { accounts, gate } = yield* gated
+      const bulkhead = yield* Resilience.bulkhead({ concurrency: 1, queue: 20_000 }).make(accounts)
+      const crowd = yield* Effect.forkChild(
+        Effect.all(
+          Array.from({ length: 20_001 }, () => bulkhead.refresh(id)),
+          { concurrency: "unbounded" }
+        ),
+        { startImmediately: true }
+      )
+      yield* Deferred.succeed(gate, undefined)
+      assert.lengthOf(yield* Fiber.join(crowd), 20_001)
+    })
+  )
+
+  it.effect("passes a place on that was handed to somebody who left at that very moment", () =>
+    Effect.gen(function* () {
+      const { accounts, gate, sends } = yield* gated
+      const bulkhead = yield* Resilience.bulkhead({ concurrency: 1, queue: 2 }).make(accounts)
+      const start = Effect.forkChild(bulkhead.refresh(id), { startImmediately: true })
+      const [holder, leaving, next] = [yield* start, yield* start, yield* start]
+      Deferred.doneUnsafe(gate, Effect.void)
+      leaving.interruptUnsafe()
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(leaving)))
+      assert.deepStrictEqual([yield* Fiber.join(holder), yield* Fiber.join(next)], [ready, ready])
+      assert.strictEqual(sends(), 2)
+      // Neither lost nor doubled: the place is free, and it is one.
+      assert.deepStrictEqual(yield* bulkhead.refresh(id), ready)
+    })
+  )
+})
