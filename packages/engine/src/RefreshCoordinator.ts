@@ -64,6 +64,12 @@ interface Flight extends Progress {
   readonly result: Deferred.Deferred<Renewal, RefreshError>
 }
 
+/** For how long an auth config that the provider refuses is left alone, in milliseconds. */
+const faultTime = 60_000
+
+const circuitOpen = (retryAfter: Duration.Duration) =>
+  unavailable("circuit_open", "the provider or this auth config is failing; nothing was sent", retryAfter)
+
 const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const scope: Scope.Scope = yield* Effect.scope
   const lease = Duration.toMillis(Duration.fromInputUnsafe(options.lease ?? "60 seconds"))
@@ -80,8 +86,8 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const prepare = makePrepare(parts)
   const attempt = makeAttempt(parts)
 
-  // A fault of the application opens at once and for all accounts of the config: every further request would be refused too.
-  const appBreaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1), openDuration: "1 minute" })
+  // A fault of the application counts at once and for all accounts of the config: every further request would be refused too. Until when, in monotonic milliseconds.
+  const faulty = new Map<string, number>()
   // A provider that is down is left alone, longer each time, so that its recovery does not meet a crowd.
   const providerBreaker = yield* CircuitBreaker.make({
     tripPolicy: CircuitBreaker.consecutive(5),
@@ -92,33 +98,26 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const flights = new Map<ConnectedAccountId, Flight>()
 
   /** An attempt behind the breakers: an open one answers without touching the account. */
-  const guarded = (ready: Ready, flight: Flight) => {
+  const guarded = Effect.fnUntraced(function* (ready: Ready, flight: Flight) {
     const { hosts, id, profile } = ready.connection.config
-    const throughProvider = providerBreaker.execute(attempt(ready, flight), {
-      key: `${profile.name}/${hosts.join(",")}`,
-      classify: (exit) => providerOutcome(Exit.isSuccess(exit) ? exit.value?.verdict : undefined)
-    })
-    const throughApp = appBreaker.execute(throughProvider, {
-      key: id,
-      classify: (exit) => {
-        const verdict = Exit.isSuccess(exit) ? exit.value?.verdict : undefined
-        return verdict?._tag === "AppFault"
-          ? CircuitBreaker.failure()
-          : verdict === undefined
-            ? CircuitBreaker.ignored
-            : CircuitBreaker.success
-      }
-    })
-    return Effect.mapError(throughApp, (error) =>
-      error instanceof CircuitBreaker.CircuitBreakerError
-        ? unavailable(
-            "circuit_open",
-            "the provider or this auth config is failing; nothing was sent",
-            error.reason._tag === "CircuitOpen" ? error.reason.retryAfter : Duration.seconds(1)
-          )
-        : error
-    )
-  }
+    const faultyFor = (faulty.get(id) ?? Number.NEGATIVE_INFINITY) - (yield* monotonicMillis)
+    if (faultyFor > 0) return yield* circuitOpen(Duration.millis(faultyFor))
+    const attempted = yield* providerBreaker
+      .execute(attempt(ready, flight), {
+        key: `${profile.name}/${hosts.join(",")}`,
+        classify: (exit) => providerOutcome(Exit.isSuccess(exit) ? exit.value?.verdict : undefined)
+      })
+      .pipe(
+        Effect.mapError((error) =>
+          error instanceof CircuitBreaker.CircuitBreakerError
+            ? circuitOpen(error.reason._tag === "CircuitOpen" ? error.reason.retryAfter : Duration.seconds(1))
+            : error
+        )
+      )
+    if (attempted?.verdict._tag === "AppFault") faulty.set(id, (yield* monotonicMillis) + faultTime)
+    else if (attempted !== undefined) faulty.delete(id)
+    return attempted
+  })
 
   const fly = Effect.fnUntraced(function* (
     id: ConnectedAccountId,

@@ -7,7 +7,7 @@
  * @module
  */
 import { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
-import { Array, Clock, Effect, Layer, Option, Schedule, Schema, SchemaTransformation } from "effect"
+import { Clock, Effect, Layer, Option, Schedule, Schema, SchemaTransformation } from "effect"
 import { type Migrator, SqlClient, type SqlError } from "effect/sql"
 import { type Account, AttemptResult, OutboxEventType, StatusReason } from "../Account.ts"
 import {
@@ -278,45 +278,34 @@ const make = Effect.gen(function* () {
           ? sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_hash = NULL, intent_since = NULL,
             intent_attempts = NULL, last_attempt = NULL`
           : sql``
-      } WHERE id = ${from.id} AND revision = ${from.revision}${
+      }${isSqlite ? sql`, announce = ${announce.length === 0 ? null : JSON.stringify(announce)}` : sql``}
+      WHERE id = ${from.id} AND revision = ${from.revision}${
         renewed || endLease === undefined ? sql`` : sql` AND epoch = ${endLease}`
       } RETURNING id, status, status_reason, generation, updated_at`
-      const written = (rows: ReadonlyArray<unknown>) => rows.length > 0
-
-      if (attempt === undefined && (announce.length === 0 || !isSqlite)) {
-        // On Postgres one statement writes both, in one round trip. SQLite knows no INSERT around an UPDATE.
-        return durablyOne(
-          announce.length === 0
-            ? update
-            : sql`WITH written AS (${update})
+      // One statement writes the account and its announcements: on SQLite by a trigger.
+      const statement =
+        isSqlite || announce.length === 0
+          ? update
+          : sql`WITH written AS (${update})
             INSERT INTO rekindle_outbox (account_id, type, status, status_reason, generation, at)
             SELECT written.id, announced.type, written.status, written.status_reason, written.generation, written.updated_at
             FROM written, unnest(string_to_array(${announce.join(",")}, ',')) WITH ORDINALITY AS announced (type, place)
             ORDER BY announced.place RETURNING sequence`
-        ).pipe(Effect.map(written), Effect.mapError(storeError))
-      }
-      return durably(
-        Effect.gen(function* () {
-          if (!written(yield* update)) return false
-          if (Array.isReadonlyArrayNonEmpty(announce)) {
-            yield* sql`INSERT INTO rekindle_outbox ${sql.insert(
-              Array.map(announce, (type) => ({
-                account_id: to.id,
-                type,
-                status: to.status,
-                status_reason: to.statusReason,
-                generation: to.generation,
-                at: to.updatedAt
-              }))
-            )}`
-          }
-          if (attempt !== undefined) {
-            yield* sql`DELETE FROM rekindle_consent_attempts WHERE expires_at <= ${to.updatedAt}`
-            yield* insertAttempt(attempt)
-          }
-          return true
-        })
-      ).pipe(Effect.mapError(storeError))
+      const written = Effect.map(statement, (rows) => rows.length > 0)
+      const all =
+        attempt === undefined
+          ? durablyOne(written)
+          : durably(
+              Effect.tap(written, (done) =>
+                done
+                  ? Effect.andThen(
+                      sql`DELETE FROM rekindle_consent_attempts WHERE expires_at <= ${to.updatedAt}`,
+                      insertAttempt(attempt)
+                    )
+                  : Effect.void
+              )
+            )
+      return Effect.mapError(all, storeError)
     },
 
     release: ({ epoch, id, keepIntent, renewAt, result }) =>

@@ -75,6 +75,20 @@ const initial = Effect.gen(function* () {
     at BIGINT NOT NULL
   )`
 
+  // Postgres writes the account and its announcements in one statement. SQLite knows no INSERT around an UPDATE; a trigger is its way.
+  yield* sql.onDialectOrElse({
+    sqlite: () =>
+      Effect.andThen(
+        sql`ALTER TABLE rekindle_accounts ADD COLUMN announce TEXT`,
+        sql`CREATE TRIGGER rekindle_announce AFTER UPDATE OF announce ON rekindle_accounts WHEN NEW.announce IS NOT NULL BEGIN
+          INSERT INTO rekindle_outbox (account_id, type, status, status_reason, generation, at)
+          SELECT NEW.id, value, NEW.status, NEW.status_reason, NEW.generation, NEW.updated_at
+          FROM json_each(NEW.announce) ORDER BY key;
+        END`
+      ),
+    orElse: () => Effect.void
+  })
+
   yield* sql`CREATE TABLE rekindle_idempotency_keys (
     key_hash TEXT PRIMARY KEY,
     account_id TEXT NOT NULL,

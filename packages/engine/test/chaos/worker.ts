@@ -24,8 +24,8 @@ const die = Effect.andThen(
 )
 
 /**
- * A client that dies in the commit: on SQLite with the account updated and the announcement not, in a transaction; on Postgres at some
- * moment while the server has the statement.
+ * A client that dies in the commit: on SQLite with the account and its announcement written and the transaction open; on Postgres at
+ * some moment while the server has the statement.
  */
 const mortalClient = Layer.effect(
   SqlClient.SqlClient,
@@ -36,9 +36,13 @@ const mortalClient = Layer.effect(
         apply: (target, self, args) => {
           const statement = Reflect.apply(target, self, args)
           const text = Array.isArray(args[0]) ? args[0].join(" ") : ""
-          if (!text.includes("INSERT INTO rekindle_outbox")) return statement
+          const commits = sql.onDialectOrElse({
+            sqlite: () => "RETURNING id, status",
+            orElse: () => "INSERT INTO rekindle_outbox"
+          })
+          if (!text.includes(commits)) return statement
           return sql.onDialectOrElse({
-            sqlite: () => die,
+            sqlite: () => Effect.andThen(statement, die),
             orElse: () =>
               Effect.forkChild(statement, { startImmediately: true }).pipe(
                 Effect.andThen(Effect.flatMap(Random.next, (share) => Effect.sleep(Math.round(3 * share)))),

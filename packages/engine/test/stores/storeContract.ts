@@ -293,17 +293,20 @@ export const suite = <R, E>(
       Effect.gen(function* () {
         const { added, reread, sql, store } = yield* start
         const one = yield* added()
+        // A second announcement about the account is one too many.
+        yield* sql`CREATE UNIQUE INDEX one_each ON rekindle_outbox (account_id)`
+        yield* store.write({ from: one, to: one, announce: ["consent_started"] })
+        const two = yield* reread(one.id)
         const change = {
-          from: one,
-          to: { ...one, generation: 4, credential: sealed("lost") },
+          from: two,
+          to: { ...two, generation: 4, credential: sealed("lost") },
           announce: ["renewed"]
         } as const
-        yield* sql`ALTER TABLE rekindle_outbox RENAME TO hidden`
         const error = yield* Effect.flip(store.write(change)).pipe(
-          Effect.ensuring(Effect.orDie(sql`ALTER TABLE hidden RENAME TO rekindle_outbox`))
+          Effect.ensuring(Effect.orDie(sql`DROP INDEX one_each`))
         )
         assert.strictEqual(error._tag, "StoreError")
-        assert.deepStrictEqual(yield* reread(one.id), one)
+        assert.deepStrictEqual(yield* reread(one.id), two)
         assert.isTrue(yield* store.write(change))
       })
     )
