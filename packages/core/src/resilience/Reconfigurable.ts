@@ -76,10 +76,11 @@ export const reconfigurable = <R = Scope.Scope>(initial: Policy<R>): Reconfigura
       const release = (generation: Generation) =>
         generation.retired && generation.calls === 0 ? Scope.close(generation.scope, Exit.void) : undefined
       const enter = <A, E>(use: (accounts: Accounts) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
-        Effect.suspend(() => {
+        // Counted and uncounted without a moment in between in which an interruption could get lost.
+        Effect.uninterruptibleMask((restore) => {
           const generation = now
           generation.calls++
-          return Effect.onExitPrimitive(use(generation.accounts), () => {
+          return Effect.onExitPrimitive(restore(use(generation.accounts)), () => {
             generation.calls--
             return release(generation)
           })

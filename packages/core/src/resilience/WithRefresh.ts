@@ -73,7 +73,8 @@ export const withRefresh = <A, E, R>(
   options: WithRefreshOptions<E>
 ): Effect.Effect<A, E | RefreshError | ConsentRequired | ConnectionNotReady, R | ConnectedAccounts> =>
   Effect.flatMap(ConnectedAccounts, (accounts) =>
-    Effect.suspend(() => {
+    // Counted and uncounted without a moment in between in which an interruption could get lost.
+    Effect.uninterruptibleMask((restore) => {
       const entries = entriesFor(accounts)
       const entry = entries.get(accountId) ?? { callers: 0, generation: 0, flight: undefined }
       entries.set(accountId, entry)
@@ -84,7 +85,7 @@ export const withRefresh = <A, E, R>(
           options.isAuthFailure(error) ? Effect.flatMap(renew, () => effect) : Effect.fail(error)
         )
       )
-      return Effect.onExitPrimitive(run, () => {
+      return Effect.onExitPrimitive(restore(run), () => {
         entry.callers--
         forget(entries, accountId, entry)
         return undefined
