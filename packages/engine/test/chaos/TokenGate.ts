@@ -4,9 +4,9 @@
  * @module
  */
 import { Effect, type Scope } from "effect"
-import { once } from "node:events"
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http"
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
 import { text } from "node:stream/consumers"
+import { listen } from "../support/listen.ts"
 
 /** The endpoint behind the gate. */
 export type Upstream = (
@@ -58,29 +58,16 @@ export const make = Effect.fnUntraced(function* (upstream: Upstream): Effect.fn.
     response.writeHead(answer.status, { "content-type": answer.contentType }).end(answer.body)
   }
 
-  const http = yield* Effect.acquireRelease(
-    Effect.promise(async () => {
-      const http = createServer((request, response) => {
-        pass(request, response).catch((error: unknown) => {
-          console.error("token gate", error)
-          response.destroy()
-        })
-      })
-      await once(http.listen(0, "127.0.0.1"), "listening")
-      return http
-    }),
-    (http) =>
-      Effect.promise(async () => {
-        http.closeAllConnections()
-        await once(http.close(), "close")
-      })
-  )
-  const address = http.address()
-  if (address === null || typeof address === "string") return yield* Effect.die(new Error("no port"))
-  const host = `127.0.0.1:${address.port}`
+  const { host, http, origin } = yield* listen
+  http.on("request", (request, response) => {
+    pass(request, response).catch((error: unknown) => {
+      console.error("token gate", error)
+      response.destroy()
+    })
+  })
   return {
     host,
-    url: `http://${host}/token`,
+    url: `${origin}/token`,
     lieInWait: (refreshToken, ambush) => void ambushes.set(refreshToken, ambush),
     history: (refreshToken) => fates.get(refreshToken) ?? []
   }

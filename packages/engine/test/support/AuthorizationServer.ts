@@ -14,9 +14,10 @@ import { ProviderProfile } from "@rekindle/engine/ProviderProfile"
 import { Context, Duration, Effect, Layer, Redacted, type Scope } from "effect"
 import { generateKeyPairSync, randomBytes } from "node:crypto"
 import { once } from "node:events"
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import type { IncomingMessage, ServerResponse } from "node:http"
 import { setTimeout as sleep } from "node:timers/promises"
 import OidcProvider, { type Adapter, type AdapterPayload, type ClientMetadata, type Configuration } from "oidc-provider"
+import { listen } from "./listen.ts"
 
 /** A misbehaviour of the token endpoint. */
 export type Fault =
@@ -124,22 +125,7 @@ const denyHeader = "x-deny"
 export const make = Effect.fnUntraced(function* (
   options: AuthorizationServerOptions = {}
 ): Effect.fn.Return<AuthorizationServer["Service"], never, Scope.Scope> {
-  const http = yield* Effect.acquireRelease(
-    Effect.promise(async () => {
-      const http = createServer()
-      await once(http.listen(0, "127.0.0.1"), "listening")
-      return http
-    }),
-    (http) =>
-      Effect.promise(async () => {
-        http.closeAllConnections()
-        await once(http.close(), "close")
-      })
-  )
-  const address = http.address()
-  if (address === null || typeof address === "string") return yield* Effect.die(new Error("no port"))
-  const host = `127.0.0.1:${address.port}`
-  const issuer = `http://${host}`
+  const { host, http, origin: issuer } = yield* listen
 
   const storage = makeStorage()
   const provider = new OidcProvider(issuer, configuration(options, storage.adapter))

@@ -4,9 +4,9 @@
  * @module
  */
 import { Effect, type Scope } from "effect"
-import { once } from "node:events"
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http"
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
 import { text } from "node:stream/consumers"
+import { listen } from "./listen.ts"
 
 /** A request as it arrived. */
 export interface RecordedRequest {
@@ -36,24 +36,9 @@ export const make = Effect.fnUntraced(function* (
     requests.push(request)
     answer(request, response)
   }
-  const http = yield* Effect.acquireRelease(
-    Effect.promise(async () => {
-      const http = createServer((incoming, response) => {
-        void record(incoming, response)
-      })
-      await once(http.listen(0, "127.0.0.1"), "listening")
-      return http
-    }),
-    (http) =>
-      Effect.promise(async () => {
-        http.closeAllConnections()
-        await once(http.close(), "close")
-      })
-  )
-  const address = http.address()
-  if (address === null || typeof address === "string") return yield* Effect.die(new Error("no port"))
-  const host = `127.0.0.1:${address.port}`
-  return { host, origin: `http://${host}`, requests }
+  const { host, http, origin } = yield* listen
+  http.on("request", (incoming, response) => void record(incoming, response))
+  return { host, origin, requests }
 })
 
 /** Answers everything with this JSON. */
