@@ -1,0 +1,224 @@
+/**
+ * Every row of the engine's decision table, end to end: a client, our HTTP endpoint, the engine, and a token endpoint that misbehaves.
+ * What is asserted is what a caller on another machine can see.
+ */
+import { assert, layer } from "@effect/vitest"
+import { ConnectedAccounts } from "@rekindle/core"
+import { AuthConfig, Connections, ProviderProfile } from "@rekindle/engine"
+import { DateTime, Duration, Effect, Layer, Logger, Redacted } from "effect"
+import type { ServerResponse } from "node:http"
+import { listen } from "../src/support/listen.ts"
+import * as Service from "../src/support/Service.ts"
+
+type Answer = (response: ServerResponse) => void
+
+const json =
+  (status: number, body: unknown, headers: Record<string, string> = {}): Answer =>
+  (response) =>
+    void response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body))
+const silence: Answer = () => {}
+const reset: Answer = (response) => void response.destroy()
+const truncated: Answer = (response) => {
+  response.writeHead(200, { "content-type": "application/json", "content-length": "400" })
+  response.write('{"access_token":"at-n', () => response.destroy())
+}
+const tokens = { access_token: "at-new", refresh_token: "rt-new", token_type: "Bearer", expires_in: 3600 }
+
+/** A row: what the endpoint does, one answer after the other, the last one for ever; and what a caller sees. */
+interface Row {
+  readonly name: string
+  readonly answers: ReadonlyArray<Answer> | "nobody listens"
+  readonly rotation?: ProviderProfile["rotation"]
+  /** Whether the access token is over. */
+  readonly expired?: boolean
+  readonly sees: string
+  /** The status read afterwards. */
+  readonly status?: string
+  /** Requests that reach the endpoint in the first refresh. */
+  readonly requests: number
+  /** What a second refresh sees, where it matters. */
+  readonly then?: string
+  /** The access token afterwards, if it is to be another one. */
+  readonly token?: string
+}
+
+const served = { sees: "Ready", requests: 1 }
+const silent = { sees: "Unavailable provider_silent", expired: true }
+const rows: ReadonlyArray<Row> = [
+  {
+    name: "a failure before sending changes nothing",
+    answers: "nobody listens",
+    sees: "Unavailable provider_unreachable",
+    requests: 0
+  },
+  { name: "a timeout serves the access token that lasts", answers: [silence], ...served },
+  { name: "a reset serves the access token that lasts", answers: [reset], ...served },
+  { name: "a 502 serves the access token that lasts", answers: [json(502, {})], ...served },
+  { name: "a truncated 200 serves the access token that lasts", answers: [truncated], ...served },
+  { name: "a 409 serves the access token that lasts", answers: [json(409, {})], ...served },
+  {
+    name: "a reset is sent again where the token is not consumed",
+    answers: [reset, json(200, tokens)],
+    rotation: "none",
+    expired: true,
+    sees: "Ready",
+    requests: 2,
+    token: "at-new"
+  },
+  {
+    name: "a strict token is sent once more when there is nothing to lose",
+    answers: [reset, json(200, tokens)],
+    expired: true,
+    sees: "Ready",
+    requests: 2,
+    token: "at-new"
+  },
+  {
+    name: "a strict token whose answer was lost, and is dead, says so by a link",
+    answers: [reset, json(400, { error: "invalid_grant" })],
+    expired: true,
+    sees: "RedirectRequired INITIATED",
+    requests: 2,
+    status: "INITIATED"
+  },
+  { name: "silence for ever is no verdict", answers: [reset], ...silent, requests: 2 },
+  {
+    name: "a 429 is waited for",
+    answers: [json(429, {}, { "retry-after": "7" })],
+    sees: "Unavailable provider_busy 7s",
+    requests: 1
+  },
+  {
+    name: "a 503 is waited for",
+    answers: [json(503, {}, { "retry-after": "86400" })],
+    sees: "Unavailable provider_busy 900s",
+    requests: 1
+  },
+  {
+    name: "a dead token is EXPIRED, and asked about once",
+    answers: [json(400, { error: "invalid_grant" })],
+    sees: "RedirectRequired INITIATED",
+    requests: 1,
+    status: "INITIATED",
+    then: "RedirectRequired INITIATED"
+  },
+  {
+    name: "a refused application says nothing of the account, and is left alone",
+    answers: [json(401, { error: "invalid_client" })],
+    sees: "RefreshFailed auth_config_rejected invalid_client",
+    requests: 1,
+    then: "Unavailable circuit_open"
+  },
+  {
+    name: "another 4xx is a matter of configuration",
+    answers: [json(400, { error: "invalid_scope" })],
+    sees: "RefreshFailed refresh_refused invalid_scope",
+    requests: 1
+  },
+  {
+    name: "a 200 that carries a dead token's error is one",
+    answers: [json(200, { error: "invalid_grant" })],
+    sees: "RedirectRequired INITIATED",
+    requests: 1,
+    status: "INITIATED"
+  },
+  {
+    name: "a 200 that says ok: false is a refusal",
+    answers: [json(200, { ok: false })],
+    sees: "RefreshFailed refresh_refused refused",
+    requests: 1
+  },
+  {
+    name: "tokens in an answer that breaks the rules are kept",
+    answers: [json(201, { access_token: "at-odd", refresh_token: "rt-odd", scope: ["a"] })],
+    sees: "Ready",
+    requests: 1,
+    token: "at-odd"
+  },
+  {
+    name: "a token that did not move, and is over, is not renewed",
+    answers: [json(200, { access_token: "at", token_type: "Bearer" })],
+    expired: true,
+    sees: "RefreshFailed not_renewed",
+    requests: 1
+  }
+]
+
+const service = Service.layer({
+  coordinator: { requestTimeout: "500 millis", lease: "6 seconds" },
+  egress: { privateHosts: ["*"] }
+}).pipe(Layer.provide(Logger.layer([])))
+
+layer(service, { excludeTestServices: true })("through the endpoint", (it) => {
+  const seen = Effect.fnUntraced(function* (id: Parameters<ConnectedAccounts["Service"]["refresh"]>[0]) {
+    const accounts = yield* ConnectedAccounts
+    return yield* accounts.refresh(id).pipe(
+      Effect.map((outcome) =>
+        outcome._tag === "RedirectRequired" ? `${outcome._tag} ${outcome.status}` : outcome._tag
+      ),
+      Effect.catch((error) => {
+        const slug = "slug" in error ? error.slug : undefined
+        const errors = "errors" in error ? error.errors : undefined
+        const asked = "retryAfter" in error && error.retryAfter !== undefined ? Duration.toSeconds(error.retryAfter) : 0
+        const wait = slug === "provider_busy" ? `${asked}s` : undefined
+        return Effect.succeed(
+          [error._tag, slug, wait, ...(errors ?? [])].filter((part) => part !== undefined).join(" ")
+        )
+      })
+    )
+  })
+
+  for (const [
+    index,
+    { answers, expired = false, name, requests, rotation = "single-use", sees, status = "ACTIVE", then, token }
+  ] of rows.entries()) {
+    it.effect(name, () =>
+      Effect.gen(function* () {
+        const { host, http, origin } = yield* listen
+        const connections = yield* Connections
+        const accounts = yield* ConnectedAccounts
+        let received = 0
+        http.on("request", (request, response) => {
+          request.resume().on("end", () => {
+            const answer = answers === "nobody listens" ? undefined : (answers[received] ?? answers.at(-1))
+            received++
+            answer?.(response)
+          })
+        })
+        const address =
+          answers === "nobody listens" ? { host: "127.0.0.1:1", origin: "http://127.0.0.1:1" } : { host, origin }
+        const config = `row-${index}`
+        yield* connections.register(
+          AuthConfig.make({
+            id: config,
+            toolkit: "rows",
+            scheme: "OAUTH2",
+            profile: ProviderProfile.make({ name: config, rotation, accessTokenTtl: Duration.hours(1) }),
+            settings: {
+              clientId: "id",
+              tokenEndpoint: `${address.origin}/token`,
+              authorizationEndpoint: `${address.origin}/authorize`
+            },
+            hosts: [address.host]
+          })
+        )
+        const now = yield* DateTime.now
+        const { id } = yield* connections.create({
+          authConfigId: config,
+          userId: "person",
+          secrets: { access_token: Redacted.make("at"), refresh_token: Redacted.make("rt") },
+          expiresAt: DateTime.add(now, expired ? { seconds: -1 } : { hours: 1 })
+        })
+
+        assert.strictEqual(yield* seen(id), sees)
+        assert.strictEqual(received, requests)
+        assert.strictEqual((yield* accounts.get(id)).status, status)
+        if (token !== undefined) assert.strictEqual(Redacted.value(yield* connections.accessToken(id)), token)
+        if (then !== undefined) {
+          assert.strictEqual(yield* seen(id), then)
+          assert.strictEqual(received, requests, "the second refresh sends nothing")
+        }
+      })
+    )
+  }
+})
