@@ -5,7 +5,7 @@
  * @module
  */
 import { ConnectedAccounts } from "@rekindle/core"
-import { Effect, ManagedRuntime } from "effect"
+import { Effect, Fiber, ManagedRuntime } from "effect"
 import { accountAt, coalesced, standard } from "./clients.ts"
 
 export interface Crowd {
@@ -15,14 +15,21 @@ export interface Crowd {
 const [, , pipeline = "", baseUrl = ""] = process.argv
 const runtime = ManagedRuntime.make(pipeline === "standard" ? standard(baseUrl) : coalesced(baseUrl))
 
+/** One turn of the event loop. */
+const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+
+// The first caller is two turns ahead of the others, so that its request is on its way when they come: undici looks after an idle connection
+// for a turn before it uses it, and a crowd made in the meantime would measure how long it takes to make a crowd.
 const timed = ({ callers }: Crowd) =>
   ConnectedAccounts.use((accounts) =>
-    Effect.suspend(() => {
+    Effect.gen(function* () {
       const start = performance.now()
-      const crowd = Array.from({ length: callers }, () => accounts.refresh(accountAt(0)))
-      return Effect.all(crowd, { concurrency: "unbounded", discard: true }).pipe(
-        Effect.map(() => performance.now() - start)
-      )
+      const first = yield* Effect.forkChild(accounts.refresh(accountAt(0)), { startImmediately: true })
+      yield* Effect.andThen(turn, turn)
+      const others = Array.from({ length: callers - 1 }, () => accounts.refresh(accountAt(0)))
+      yield* Effect.all(others, { concurrency: "unbounded", discard: true })
+      yield* Fiber.join(first)
+      return performance.now() - start
     })
   )
 
