@@ -91,8 +91,6 @@ export interface AuthStrategy {
       { readonly observation: Observation; readonly secrets?: Readonly<Record<string, string>> },
       ConsentError
     >
-    /** The parameter of the callback that carries the state; `state` unless the protocol has its own. */
-    readonly stateParameter?: string
     /** Reads the answer where it is not a token endpoint's; absent: the decision table. */
     readonly decide?: (observation: Observation, connection: Connection) => Verdict
   }

@@ -40,8 +40,6 @@ export class Egress extends Context.Service<
     readonly send: (hosts: ReadonlyArray<string>, request: EgressRequest) => Effect.Effect<Observation>
     /** Whether plain http to this host is allowed. */
     readonly isPrivateAllowed: (host: string) => boolean
-    /** The longest that one request takes. */
-    readonly timeout: Duration.Duration
   }
 >()("@rekindle/engine/Egress") {
   /** Over any client. Names are resolved and checked before each request. */
@@ -153,7 +151,6 @@ const make = (
   }
 
   return Egress.of({
-    timeout,
     isPrivateAllowed: (host) => allows(options, host),
     send: (hosts, { body, headers = {}, method = "GET", url: address }) => {
       const url = URL.parse(address)

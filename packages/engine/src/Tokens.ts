@@ -7,7 +7,7 @@
 import { Duration, Effect, Random, type Redacted } from "effect"
 import * as Credential from "./Credential.ts"
 import type { ProviderProfile } from "./ProviderProfile.ts"
-import type { IssuedTokens } from "./TokenResponse.ts"
+import { attributesOf, type IssuedTokens } from "./TokenResponse.ts"
 
 /** The credential after an answer: what the answer does not mention stays as it was (RFC 6749 §5.1 and §6). */
 export const merge = (
@@ -22,7 +22,7 @@ export const merge = (
       id_token: tokens.idToken,
       ...secrets
     },
-    { token_type: tokens.tokenType, scope: tokens.scope }
+    attributesOf(tokens)
   )
   return {
     secrets: { ...held.secrets, ...issued.secrets },

@@ -2,8 +2,8 @@
  * One durable commit for all writes that wait for one.
  *
  * With a single SQLite connection every commit is an `fsync`, and they queue. Writes that arrive while one is under way share the next
- * transaction, each undone alone if it fails, and nobody is told "done" before the commit is on
- * disk. Postgres does the same by itself across connections, so there each write is its own transaction.
+ * transaction, each undone alone if it fails, and nobody is told "done" before the commit is on disk. Postgres does the same by itself
+ * across connections, so there each write is its own transaction.
  *
  * @module
  */

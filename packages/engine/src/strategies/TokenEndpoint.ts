@@ -280,7 +280,7 @@ export const make = Effect.gen(function* () {
     Effect.catch(({ message }) => Effect.succeed<Observation>({ _tag: "NotSent", reason: message }))
   )
 
-  return { server, context, exchange, isInsecure }
+  return { server, context, exchange }
 })
 
 /** A request as `oauth4webapi` builds it. */
