@@ -143,9 +143,11 @@ const make = Effect.fnUntraced(function* (ring: ReadonlyArray<VaultKey>) {
     if (key === undefined) {
       return yield* new VaultError({ message: `no vault key with id ${id}`, reason: "unknown-key" })
     }
-    // the form leaves only base64url characters, and the tag catches any change of them
+    // the tag catches any change of the bytes, and the check that they encode to the same text any change of the unused last bits
+    const bytes = { nonce: Buffer.from(nonce, "base64url"), ciphertext: Buffer.from(ciphertext, "base64url") }
+    if (base64url(bytes.nonce) !== nonce || base64url(bytes.ciphertext) !== ciphertext) return yield* damaged()
     const plaintext = yield* cipher
-      .decrypt(key, Buffer.from(ciphertext, "base64url"), { nonce: Buffer.from(nonce, "base64url"), aad: utf8(owner) })
+      .decrypt(key, bytes.ciphertext, { nonce: bytes.nonce, aad: utf8(owner) })
       .pipe(Effect.mapError(damaged))
     return Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.length).toString("utf8")
   })

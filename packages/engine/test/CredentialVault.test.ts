@@ -68,8 +68,10 @@ describe("opening", () => {
   it.effect("refuses a value with any character changed", () =>
     Effect.gen(function* () {
       const sealed = yield* seal
+      // every character of the alphabet in the last place: its unused bits do not reach the tag
+      const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
       for (let index = 0; index < sealed.length; index++) {
-        for (const other of ["A", "z", ".", "=", "\n", " "]) {
+        for (const other of [...(index === sealed.length - 1 ? alphabet : "Az"), ".", "=", "\n", " "]) {
           if (sealed[index] === other) continue
           const text = sealed.slice(0, index) + other + sealed.slice(index + 1)
           const exit = yield* Effect.exit(open(text))
