@@ -101,8 +101,8 @@ export const ConsentCallbackRoutes: Layer.Layer<never, never, ConsentCallback | 
           if (request.method !== "GET") {
             return Effect.succeed(HttpServerResponse.empty({ status: 405, headers: { allow: "GET" } }))
           }
-          const { searchParams } = new URL(request.url, "http://server")
-          return Effect.match(consent.complete(searchParams), {
+          const [, query] = /\?([^#]*)/.exec(request.url) ?? []
+          return Effect.match(consent.complete(new URLSearchParams(query)), {
             onSuccess: answer,
             onFailure: (error) => refuse(request, error)
           })

@@ -56,7 +56,7 @@ import type { ApiVersion } from "./RekindleApi.ts"
 
 /** Where the server is and how to be let in. */
 export interface Options {
-  /** Absolute http(s) URL; it may have a path. Credentials in it are refused: the key has its own field. */
+  /** Absolute http(s) URL up to `/api/v3`; it may have a path. Credentials in it are refused: the key has its own field. */
   readonly baseUrl: string | URL
   readonly apiKey: Redacted.Redacted
   /** Which of the two prefixes to call. They are the same contract; `v3` unless told otherwise. */
@@ -123,8 +123,13 @@ export const make = Effect.fnUntraced(function* (
   const request = (method: "GET" | "POST", path: string, headers: Headers.Headers, body: HttpBody.HttpBody) =>
     HttpClientRequest.makeWith(method, origin + base + path, UrlParams.empty, Option.none(), headers, body)
 
+  const key = spellingsOf(apiKey)
   /** No server has any business telling us our key back; if one does, it goes no further. */
-  const scrubbed = (answer: Answer): Answer => ({ ...answer, text: answer.text.replaceAll(apiKey, "<redacted>") })
+  const scrubbed = ({ headers, status, text }: Answer): Answer => {
+    const scrub = (text: string) => text.replace(key, "<redacted>")
+    const values = Object.entries(headers).map(([name, value]): [string, string] => [name, scrub(value)])
+    return { status, headers: Headers.fromInput(Object.fromEntries(values)), text: scrub(text) }
+  }
 
   const refreshRequest = (
     id: ConnectedAccountId,
@@ -215,20 +220,34 @@ const exceeded = (message: string, timeout: number, disposition: Disposition) =>
 const misconfigured = (message: string) =>
   Effect.fail(new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message }))))
 
+const baseUrlName = "The base URL (baseUrl, REKINDLE_BASE_URL)"
+
 /** None of the messages quotes the URL, which may be where somebody put a password. */
 const baseOf = ({ apiVersion = "v3", baseUrl }: Options): Effect.Effect<Target, Config.ConfigError> => {
   const url = URL.parse(String(baseUrl))
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    return misconfigured("The base URL has to be an absolute http or https URL")
+    return misconfigured(`${baseUrlName} has to be an absolute http or https URL`)
   }
   if (url.username !== "" || url.password !== "") {
-    return misconfigured("The base URL must not carry credentials; the API key has its own setting")
+    return misconfigured(`${baseUrlName} must not carry credentials; the API key has its own setting`)
   }
   if (url.search !== "" || url.hash !== "") {
-    return misconfigured("The base URL must have no query and no fragment")
+    return misconfigured(`${baseUrlName} must have no query and no fragment`)
+  }
+  if (/\/api\/v3(?:\.1)?\/*$/.test(url.pathname)) {
+    return misconfigured(`${baseUrlName} must end before /api/v3, which the client adds`)
   }
   const path = `${url.pathname.replace(/\/+$/, "")}/api/${apiVersion}/connected_accounts/`
   return Effect.succeed({ origin: url.origin, path })
+}
+
+/** Matches the key as it is and as JSON may write it: many encoders escape a `/` or an `=`. */
+const spellingsOf = (key: string): RegExp => {
+  const spellings = Array.from(key, (character) => {
+    const hex = character.charCodeAt(0).toString(16)
+    return `(?:${/["\\/]/.test(character) ? "\\\\?" : ""}\\x${hex}|\\\\u00${hex})`
+  })
+  return new RegExp(spellings.join(""), "gi")
 }
 
 const visibleAscii = /^[\x21-\x7e]{1,255}$/
@@ -238,5 +257,5 @@ const keyOf = ({ apiKey }: Options): Effect.Effect<string, Config.ConfigError> =
   // Otherwise the HTTP client would complain, and quote the key as it does.
   return /^[\x21-\x7e]+$/.test(key)
     ? Effect.succeed(key)
-    : misconfigured("The API key has to be one or more visible ASCII characters")
+    : misconfigured("The API key (apiKey, REKINDLE_API_KEY) has to be one or more visible ASCII characters")
 }

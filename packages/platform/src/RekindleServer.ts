@@ -33,8 +33,9 @@
  * @module
  */
 import { CurrentProject, InvalidRequest, Unauthorized } from "@rekindle/core"
-import { Effect, Layer, Redacted, SchemaIssue } from "effect"
-import { HttpApi, HttpApiBuilder, type HttpApiError, HttpApiMiddleware, HttpApiScalar } from "effect/http-api"
+import { Effect, Layer, Redacted, SchemaIssue, type Types } from "effect"
+import { Headers, HttpServerRequest } from "effect/http"
+import { HttpApi, HttpApiBuilder, HttpApiError, HttpApiScalar } from "effect/http-api"
 import { ApiKeys, ApiPrincipal } from "./ApiKeys.ts"
 import * as Failures from "./internal/failures.ts"
 import { handlers } from "./internal/handlers.ts"
@@ -81,10 +82,22 @@ const toInvalidRequest = (slug: string, error: HttpApiError.HttpApiSchemaError) 
     )
   })
 
-const requestValidation = HttpApiMiddleware.layerSchemaErrorTransform(RequestValidation, (error) =>
-  error.kind === "Body" || error.kind === "ResponseHeaders"
-    ? Effect.die(error.cause)
-    : Effect.fail(toInvalidRequest(slugs[error.kind], error))
+/** A body that is absent has no type, but some clients name one for every POST. */
+const withoutTypeOfNothing = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest =>
+  request.headers["content-length"] === "0"
+    ? request.modify({ headers: Headers.remove(request.headers, "content-type") })
+    : request
+
+const requestValidation = Layer.succeed(RequestValidation, (handler) =>
+  handler.pipe(
+    Effect.updateService(HttpServerRequest.HttpServerRequest, withoutTypeOfNothing),
+    Effect.catch((error): Effect.Effect<never, InvalidRequest | Types.unhandled> => {
+      if (!HttpApiError.HttpApiSchemaError.is(error)) return Effect.fail(error)
+      return error.kind === "Body" || error.kind === "ResponseHeaders"
+        ? Effect.die(error.cause)
+        : Effect.fail(toInvalidRequest(slugs[error.kind], error))
+    })
+  )
 )
 
 const groups = Layer.mergeAll(

@@ -6,8 +6,9 @@
  *
  * What may surprise: it is for messages, not for streams. An answer longer than `HttpIncomingMessage.MaxBodySize` (4 MiB unless
  * provided) is cut off there and fails to read; a request body has to be text or bytes. `NodeHttpClient.layerUndici` is for the rest.
- * Redirects are not followed, compressed answers are neither asked for nor unpacked, and there are no timeouts: use `Effect.timeout`.
- * Interrupting a request closes its connection, as HTTP/1.1 has no other way to take one back.
+ * Redirects are not followed, compressed answers are neither asked for nor unpacked, and a connection once made has no timeouts: use
+ * `Effect.timeout`. It speaks HTTP/1.1 unless `allowH2` asks for more. Interrupting a request closes its connection, as HTTP/1.1 has no
+ * other way to take one back.
  *
  * undici is an optional peer dependency, so the index leaves this module out.
  *
@@ -47,7 +48,8 @@ export const make = (dispatcher: Dispatcher): HttpClient.HttpClient => {
 export const makeScoped = (options?: Agent.Options): Effect.Effect<HttpClient.HttpClient, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() => new Agent(options)),
+      // Over HTTP/2 undici sends a refused request again without asking, and one broken connection fails every call.
+      Effect.sync(() => new Agent({ allowH2: false, ...options })),
       (agent) => Effect.promise(() => agent.destroy())
     ),
     make

@@ -308,12 +308,14 @@ describe("configuration", () => {
     "https://user@server.example",
     "https://user:hunter2@server.example",
     "https://server.example/?tenant=hunter2",
-    "https://server.example/#hunter2"
+    "https://server.example/#hunter2",
+    "https://server.example/hunter2/api/v3",
+    "https://server.example/api/v3.1/"
   ])("refuses the base URL '%s' without quoting it", (baseUrl) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(build({ baseUrl }))
       assert.instanceOf(error, Config.ConfigError)
-      assert.match(String(error), /base URL/)
+      assert.match(String(error), /base URL.*REKINDLE_BASE_URL/)
       assert.notMatch(String(error), /hunter2|server\.example/)
     })
   )
@@ -321,7 +323,7 @@ describe("configuration", () => {
   it.effect.each(["", "with space", "line\nbreak", "schlüssel"])("refuses the key '%s' without quoting it", (key) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(build({ apiKey: Redacted.make(key) }))
-      assert.match(String(error), /API key/)
+      assert.match(String(error), /API key.*REKINDLE_API_KEY/)
       if (key !== "") assert.notInclude(String(error), key)
     })
   )

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { ConsentCallback, ConsentCallbackError, consentCallbackPath, ConsentCallbackRoutes } from "@rekindle/platform"
 import { type ConsentResult } from "@rekindle/platform"
 import { Effect, Layer } from "effect"
-import { call, id, serve } from "./support.ts"
+import { call, callRaw, id, serve } from "./support.ts"
 
 const result: ConsentResult = { accountId: id, succeeded: true, status: "ACTIVE", redirectUrl: undefined }
 
@@ -33,6 +33,15 @@ describe("the consent callback", () => {
       assert.match(response.headers.get("content-type") ?? "", /^text\/html/)
       assert.include(response.text, "Connected")
       assert.deepStrictEqual(queries, ["code=c%2F1&state=s"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("completes from the query of an address that is no URL", () =>
+    Effect.gen(function* () {
+      const { queries, url } = yield* consenting(Effect.succeed(result))
+      const response = yield* callRaw(url, { path: `http://[${consentCallbackPath}?code=c&state=s` })
+      assert.strictEqual(response.status, 200)
+      assert.deepStrictEqual(queries, ["code=c&state=s"])
     }).pipe(Effect.scoped)
   )
 

@@ -4,16 +4,13 @@ import { CurrentProject, RefreshFailed, Ready } from "@rekindle/core"
 import { RekindleClient } from "@rekindle/platform"
 import { Deferred, Duration, Effect, Logger, Redacted } from "effect"
 import type { RequestListener } from "node:http"
-import { account, apiKey, call, id, impostor, serve } from "./support.ts"
+import { account, apiKey, call, id, impostor, nobody, serve } from "./support.ts"
 
 const clientOf = (baseUrl: string) => RekindleClient.make({ baseUrl, apiKey: Redacted.make(apiKey) })
 
 /** A client of a gateway of the server at `upstream`: client, routes, client, and whatever is there. */
 const through = (upstream: string) =>
   Effect.flatMap(Effect.flatMap(clientOf(upstream), serve), clientOf).pipe(Effect.provide(Logger.layer([])))
-
-/** A port where nobody listens any more. */
-const nobody = Effect.scoped(impostor(() => {}))
 
 layer(NodeHttpClient.layerNodeHttp, { excludeTestServices: true })("a gateway", (it) => {
   it.effect("reads more from the upstream than a caller may send", () =>
@@ -79,7 +76,7 @@ layer(NodeHttpClient.layerNodeHttp, { excludeTestServices: true })("a gateway", 
 
   it.effect("says that nothing was done when the upstream cannot be reached", () =>
     Effect.gen(function* () {
-      const client = yield* through(yield* nobody)
+      const client = yield* through(nobody)
       const error = yield* Effect.flip(client.refresh(id))
       assert.deepStrictEqual([error._tag, error.disposition], ["Unavailable", "rejected"])
     })

@@ -21,8 +21,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { RekindleServer } from "@rekindle/platform"
 import { DateTime, Deferred, Duration, Effect, Exit, Fiber, Logger, Scope } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
-import { request } from "node:http"
-import { account, apiKey, call, id, serve } from "./support.ts"
+import { account, apiKey, call, callRaw, id, serve } from "./support.ts"
 
 const refreshPath = `/api/v3/connected_accounts/${id}/refresh`
 const json = { "content-type": "application/json" }
@@ -52,6 +51,12 @@ interface Case {
 const failures: ReadonlyArray<Case> = [
   { name: "an unknown route", path: "/nowhere", status: 404, slug: "route_not_found" },
   { name: "an unknown route of the API", path: "/api/v3/nowhere", status: 404, slug: "route_not_found" },
+  {
+    name: "an unknown route of the API with a malformed query",
+    path: "/api/v3/nowhere?x=%zz",
+    status: 404,
+    slug: "route_not_found"
+  },
   { name: "an unknown version", path: `/api/v4/connected_accounts/${id}`, status: 404, slug: "route_not_found" },
   {
     name: "a wrong method",
@@ -170,28 +175,29 @@ describe("every failure answers the envelope with a request id", () => {
   it.live("a body that is too large, sent in chunks of unknown number", () =>
     Effect.gen(function* () {
       const url = yield* serve()
-      const response = yield* Effect.promise(
-        () =>
-          new Promise<{ status: number; headers: Headers; text: string }>((resolve, reject) => {
-            const upload = request(url + refreshPath, { method: "POST", headers: { "x-api-key": apiKey, ...json } })
-            upload.on("error", reject)
-            upload.on("response", (response) => {
-              let text = ""
-              response.on("data", (chunk) => (text += chunk))
-              response.on("end", () =>
-                resolve({
-                  status: response.statusCode ?? 0,
-                  headers: new Headers(response.headers as Record<string, string>),
-                  text
-                })
-              )
-            })
-            for (let i = 0; i < 10; i++) upload.write("x".repeat(10 * 1024))
-            upload.end()
-          })
-      )
+      const chunks = Array.from({ length: 10 }, () => "x".repeat(10 * 1024))
+      const response = yield* callRaw(url + refreshPath, { method: "POST", headers: json }, chunks)
       assert.strictEqual(response.status, 413)
       assert.strictEqual(envelope(response).slug, "body_too_large")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each([
+    ["with an escape", refreshPath.replace("api", "%61pi")],
+    ["as a URL that is none", `http://[${refreshPath}`],
+    ["with slashes to spare", `/${refreshPath.replace("v3", "/V3")}`]
+  ] as const)("at an address spelled %s, no less than at the usual one", ([, path]) =>
+    Effect.gen(function* () {
+      const url = yield* serve()
+      const post = (headers: Record<string, string>, body = "{}") =>
+        callRaw(url, { method: "POST", path, headers: { ...json, ...headers } }, [body])
+      const answers = [
+        yield* post({}, JSON.stringify({ junk: "x".repeat(65 * 1024) })),
+        yield* post({ "x-api-key": "guess" }),
+        yield* post({ "content-type": "text/plain" })
+      ]
+      const slugs = answers.map((answer) => envelope(answer).slug)
+      assert.deepStrictEqual(slugs, ["body_too_large", "unknown_api_key", "unsupported_media_type"])
     }).pipe(Effect.scoped)
   )
 
@@ -227,6 +233,26 @@ describe("every failure answers the envelope with a request id", () => {
       assert.strictEqual(own.headers.get("x-request-id"), "trace-1.2:3")
       const forged = yield* call(url + refreshPath, { method: "GET", headers: { "x-request-id": "a b" } })
       envelope(forged)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("lets a browser in where the application says so, and shows it failures too", () =>
+    Effect.gen(function* () {
+      const origin = "https://app.example"
+      const url = yield* serve({}, HttpRouter.cors({ allowedOrigins: [origin], allowedHeaders: ["x-api-key"] }))
+      const preflight = yield* call(url + refreshPath, {
+        method: "OPTIONS",
+        headers: { origin, "access-control-request-method": "POST", "access-control-request-headers": "x-api-key" }
+      })
+      assert.strictEqual(preflight.status, 204)
+      for (const [path, slug] of [
+        [refreshPath, "unknown_api_key"],
+        ["/nowhere", "route_not_found"]
+      ] as const) {
+        const response = yield* call(url + path, { method: "POST", headers: { origin, "x-api-key": "guess" } })
+        assert.strictEqual(envelope(response).slug, slug)
+        assert.strictEqual(response.headers.get("access-control-allow-origin"), origin)
+      }
     }).pipe(Effect.scoped)
   )
 
@@ -324,7 +350,9 @@ describe("the request's fields", () => {
     { headers: json },
     { headers: json, body: "{}" },
     { headers: json, body: "null" },
-    { headers: json, body: '{"later":1}' }
+    { headers: json, body: '{"later":1}' },
+    // some clients name a type for every POST
+    { headers: { "content-type": "application/x-www-form-urlencoded" }, body: "" }
   ])("may all be absent: %o", (init) => Effect.map(asked(init), (options) => assert.deepStrictEqual(options, {})))
 
   it.live("come from body, query and headers", () =>

@@ -8,8 +8,9 @@ import { ApiKeys, RekindleServer } from "@rekindle/platform"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
-import { createServer, type RequestListener } from "node:http"
+import { createServer, request, type RequestListener, type RequestOptions } from "node:http"
 import type { AddressInfo } from "node:net"
+import { text } from "node:stream/consumers"
 
 export type Accounts = ConnectedAccounts["Service"]
 
@@ -76,7 +77,27 @@ export const impostor = (listener: RequestListener) =>
     (server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   )
 
-/** One raw request, as any HTTP client would send it. */
+/** Where nobody listens: a port that only root could open. A port just closed may be somebody else's by now. */
+export const nobody = "http://127.0.0.1:2"
+
+/** One request that `fetch` cannot make: its target as it is, its body in chunks. */
+export const callRaw = (url: string, options: RequestOptions, chunks: ReadonlyArray<string> = []) =>
+  Effect.promise(
+    () =>
+      new Promise<{ status: number; headers: Headers; text: string }>((resolve, reject) => {
+        const call = request(url, { ...options, headers: { "x-api-key": apiKey, ...options.headers } })
+        call.on("error", reject)
+        call.on("response", (response) => {
+          const status = response.statusCode ?? 0
+          const headers = new Headers(response.headers as Record<string, string>)
+          text(response).then((text) => resolve({ status, headers, text }), reject)
+        })
+        for (const chunk of chunks) call.write(chunk)
+        call.end()
+      })
+  )
+
+/** One request, as any HTTP client would send it. */
 export const call = (url: string, init: RequestInit = {}) =>
   Effect.promise(async () => {
     const response = await fetch(url, {

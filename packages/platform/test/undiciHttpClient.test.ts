@@ -10,9 +10,9 @@ import {
   HttpIncomingMessage
 } from "effect/http"
 import type { RequestListener } from "node:http"
-import type { Socket } from "node:net"
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net"
 import { buffer } from "node:stream/consumers"
-import { impostor } from "./support.ts"
+import { impostor, nobody } from "./support.ts"
 
 const get = (url: string) => HttpClient.execute(HttpClientRequest.get(url))
 
@@ -249,8 +249,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
   describe("a failing connection", () => {
     it.effect("shows its code when nobody listens", () =>
       Effect.gen(function* () {
-        const url = yield* Effect.scoped(impostor(() => {}))
-        const reason = yield* reasonOf(get(url))
+        const reason = yield* reasonOf(get(nobody))
         assert.strictEqual(reason._tag, "TransportError")
         assert.strictEqual(codeOf(reason.cause), "ECONNREFUSED")
       })
@@ -326,6 +325,29 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
   })
+
+  it.effect("does not offer HTTP/2, over which undici repeats requests by itself", () =>
+    Effect.gen(function* () {
+      const hello = yield* Deferred.make<string>()
+      const port = yield* Effect.acquireRelease(
+        Effect.callback<Server>((resume) => {
+          const server = createServer((socket) => {
+            socket.on("error", () => {})
+            socket.once("data", (bytes) => {
+              Deferred.doneUnsafe(hello, Effect.succeed(bytes.toString("latin1")))
+              socket.destroy()
+            })
+          })
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+      ).pipe(Effect.map((server) => (server.address() as AddressInfo).port))
+      yield* Effect.flip(get(`https://127.0.0.1:${port}`))
+      const offered = yield* Deferred.await(hello)
+      assert.include(offered, "\x08http/1.1")
+      assert.notInclude(offered, "\x02h2")
+    })
+  )
 
   it.effect("closes its connections with its scope", () =>
     Effect.gen(function* () {

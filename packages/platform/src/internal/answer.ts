@@ -27,7 +27,7 @@ import {
 } from "@rekindle/core"
 import { Clock, Effect, Exit, Schema, Stream } from "effect"
 import type { Headers, HttpClientError, HttpClientResponse } from "effect/http"
-import { fieldsOf } from "./envelope.ts"
+import { fieldsOf, routeNotFound } from "./envelope.ts"
 import { parseRetryAfter } from "./retryAfter.ts"
 
 /** Answers larger than this are not read to the end; no answer of the contract comes near it. */
@@ -154,7 +154,8 @@ const statusErrorOf = ({ headers, status, text }: Answer, now: number): StatusEr
     case 403:
       return new Forbidden(fields)
     case 404:
-      return new AccountNotFound(fields)
+      // Every account would look deleted to a client that is told the wrong base URL.
+      return fields.slug === routeNotFound ? undefined : new AccountNotFound(fields)
     case 429:
       return new RateLimited(retryFields)
     case 500:

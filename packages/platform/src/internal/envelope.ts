@@ -16,6 +16,9 @@ export interface EnvelopeFields {
   readonly errors?: ReadonlyArray<string>
 }
 
+/** The slug of a 404 that is about the address and not about the account. */
+export const routeNotFound = "route_not_found"
+
 /** Reads an envelope into the fields an error is made of. */
 export const fieldsOf = ({ error }: ErrorEnvelope): EnvelopeFields => ({
   message: error.message,

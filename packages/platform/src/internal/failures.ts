@@ -10,6 +10,7 @@
 import { ErrorEnvelope } from "@rekindle/core"
 import { ByteSize, Cause, Effect, identity, Option, Random, Schema } from "effect"
 import { HttpBody, HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { routeNotFound } from "./envelope.ts"
 
 /** Enough for any refresh request; more is a mistake or an attack. */
 const maxBodySize = ByteSize.kibibytes(64)
@@ -23,7 +24,7 @@ interface Failure {
 
 const known: Readonly<Record<number, Failure>> = {
   400: { slug: "bad_request", message: "The request could not be understood" },
-  404: { slug: "route_not_found", message: "There is nothing at this address" },
+  404: { slug: routeNotFound, message: "There is nothing at this address" },
   405: { slug: "method_not_allowed", message: "This address does not answer to this method" },
   413: { slug: "body_too_large", message: `The body is larger than ${ByteSize.format(maxBodySize)}` },
   415: { slug: "unsupported_media_type", message: "The body has to be application/json" },
@@ -44,8 +45,21 @@ const interrupted: Failure = {
   message: "The server is shutting down; what became of this is unknown"
 }
 
-const withinApi = (request: HttpServerRequest.HttpServerRequest): boolean =>
-  /^\/+api\/+v3(?:\.1)?(?:[/?]|$)/i.test(request.url)
+/** The path as the router splits it off: also off a whole URL (RFC 9112, section 3.2.2), even one with no valid host. */
+const pathOf = ({ url }: HttpServerRequest.HttpServerRequest): string =>
+  url.replace(/^https?:\/\/[^/]*/, "").replace(/[?;#].*/s, "")
+
+/** `undefined` for a path the router cannot read either. */
+const unescaped = (path: string): string | undefined => {
+  try {
+    return decodeURI(path)
+  } catch {
+    return undefined
+  }
+}
+
+/** As the router matches: `/%61pi/v3` is `/api/v3` to it. */
+const withinApi = (path: string): boolean => /^\/+api\/+v3(?:\.1)?(?:\/|$)/i.test(unescaped(path) ?? path)
 
 /** The caller's own id if it can go into a log line as it is, else a new one. */
 const requestIdOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string> => {
@@ -99,24 +113,15 @@ const withBody = (response: HttpServerResponse.HttpServerResponse, body: ErrorEn
 const isClientAbort = (cause: Cause.Cause<unknown>): boolean =>
   cause.reasons.some((reason) => reason.annotations.has(HttpServerError.ClientAbort.key))
 
-const isUnreadableId = (cause: Cause.Cause<unknown>, request: HttpServerRequest.HttpServerRequest): boolean =>
+const isUnreadableId = (cause: Cause.Cause<unknown>, path: string): boolean =>
   cause.reasons.some(
     (reason) =>
       reason._tag === "Fail" &&
       HttpServerError.isHttpServerError(reason.error) &&
       reason.error.reason._tag === "RouteNotFound" &&
       // The router describes this one case: a parameter longer than it takes.
-      (reason.error.reason.description !== undefined || !isEscapedWell(request.url))
+      (reason.error.reason.description !== undefined || unescaped(path) === undefined)
   )
-
-const isEscapedWell = (url: string): boolean => {
-  try {
-    decodeURIComponent(url)
-    return true
-  } catch {
-    return false
-  }
-}
 
 /** Adds the envelope and the request id to everything the router answers. */
 export const layer = HttpRouter.middleware(
@@ -124,7 +129,8 @@ export const layer = HttpRouter.middleware(
     Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       const requestId = yield* requestIdOf(request)
-      const inApi = withinApi(request)
+      const path = pathOf(request)
+      const inApi = withinApi(path)
       return yield* app.pipe(
         inApi ? Effect.provideService(HttpServerRequest.MaxBodySize, maxBodySize) : identity,
         Effect.map((response) => finish(response, requestId, inApi)),
@@ -134,7 +140,7 @@ export const layer = HttpRouter.middleware(
               ? Effect.failCause(cause)
               : Effect.succeed(finish(HttpServerResponse.empty({ status: 500 }), requestId, inApi, interrupted))
           }
-          if (inApi && isUnreadableId(cause, request)) {
+          if (inApi && isUnreadableId(cause, path)) {
             return Effect.succeed(finish(HttpServerResponse.empty({ status: 400 }), requestId, inApi, invalidId))
           }
           return Effect.flatMap(HttpServerError.causeResponse(cause), ([response]) =>

@@ -3,7 +3,7 @@
  *
  * A refresh, once begun, belongs to the server and not to the request: it runs in the server's scope, and the request merely waits for
  * it. A caller that hangs up or runs out of time leaves; the refresh is finished and its result kept. Interrupting it would abandon a
- * grant that may just have been spent.
+ * grant that may just have been spent. A server that closes does interrupt it: how to end well is then for the provider to know.
  *
  * @module
  */

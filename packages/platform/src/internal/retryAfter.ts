@@ -8,8 +8,10 @@ import { Duration } from "effect"
 /**
  * How long it asks to wait, `now` in epoch milliseconds. What lies in the past is no wait; what is neither form says nothing.
  */
-export const parseRetryAfter = (value: string | undefined, now: number): Duration.Duration | undefined => {
-  if (value === undefined) return undefined
+export const parseRetryAfter = (header: string | undefined, now: number): Duration.Duration | undefined => {
+  if (header === undefined) return undefined
+  // Space behind a value is not part of it, but undici leaves it there.
+  const value = header.trim()
   if (/^[+-]?\d+$/.test(value)) return Duration.seconds(Math.max(0, Number(value)))
   // Date.parse finds a date in much that is none, so the shape all HTTP dates share is asked for first.
   // One of the three, asctime, does not say that it is GMT.
