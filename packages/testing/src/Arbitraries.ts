@@ -3,8 +3,8 @@
  * `Arbitrary.checkEffect`.
  *
  * They are derived from the schemas, so they follow them. Only what no server could say is narrowed: a wait is whole milliseconds up
- * to a day, an account is created between 1970 and 2100 and not updated before that, and `NotReady` is never ACTIVE (on the wire that
- * is `Ready`). Text stays wild: empty, `toString`, lone surrogates.
+ * to a day, an account is created between 1970 and 2100 and not updated before that, `NotReady` is never ACTIVE (on the wire that is
+ * `Ready`), and the status of an `UnexpectedResponse` is one of HTTP. Text stays wild: empty, `toString`, lone surrogates.
  *
  * ```ts
  * import assert from "node:assert/strict"
@@ -46,7 +46,21 @@ const int = (minimum: number, maximum: number) =>
 const day = 86_400_000
 const year2100 = Date.UTC(2100)
 
-export const connectedAccountId: Arbitrary.Arbitrary<ConnectedAccountId> = Arbitrary.schema(ConnectedAccountId)
+// Not from the pattern: out of that come the first prefix and the shortest nanoid, and nothing else.
+const letter = Arbitrary.schema(
+  Schema.Literals(Array.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"))
+)
+
+/** Both prefixes, and every length of nanoid. */
+export const connectedAccountId: Arbitrary.Arbitrary<ConnectedAccountId> = Arbitrary.all([
+  Arbitrary.schema(Schema.Literals(["ca", "con"])),
+  Arbitrary.flatMap(int(8, 64), (length) => Arbitrary.array(letter, { minLength: length, maxLength: length }))
+]).pipe(Arbitrary.map(([prefix, nanoid]) => ConnectedAccountId.make(`${prefix}_${nanoid.join("")}`)))
+
+const withId = <A extends { readonly id: ConnectedAccountId }>(
+  values: Arbitrary.Arbitrary<A>
+): Arbitrary.Arbitrary<A> =>
+  Arbitrary.map(Arbitrary.all([values, connectedAccountId]), ([value, id]) => ({ ...value, id }))
 
 /** One of the seven. */
 export const knownStatus: Arbitrary.Arbitrary<KnownStatus> = Arbitrary.schema(KnownStatus)
@@ -62,7 +76,7 @@ export const authScheme: Arbitrary.Arbitrary<AuthScheme> = Arbitrary.schema(Auth
 export const disposition: Arbitrary.Arbitrary<Disposition> = Arbitrary.schema(Disposition)
 
 export const connectedAccount: Arbitrary.Arbitrary<ConnectedAccount> = Arbitrary.all([
-  Arbitrary.schema(ConnectedAccount),
+  withId(Arbitrary.schema(ConnectedAccount)),
   int(0, year2100),
   int(0, 1000 * day)
 ]).pipe(
@@ -73,7 +87,7 @@ export const connectedAccount: Arbitrary.Arbitrary<ConnectedAccount> = Arbitrary
   }))
 )
 
-export const refreshOutcome: Arbitrary.Arbitrary<RefreshOutcome> = Arbitrary.schema(RefreshOutcome).pipe(
+export const refreshOutcome: Arbitrary.Arbitrary<RefreshOutcome> = withId(Arbitrary.schema(RefreshOutcome)).pipe(
   Arbitrary.filter((outcome) => outcome._tag !== "NotReady" || outcome.status !== "ACTIVE")
 )
 
@@ -81,7 +95,7 @@ export const refreshOutcome: Arbitrary.Arbitrary<RefreshOutcome> = Arbitrary.sch
 export const refreshRequest: Arbitrary.Arbitrary<RefreshRequest> = Arbitrary.schema(RefreshRequest)
 
 /** The published 200 body as a server of this version writes it. */
-export const refreshResponse: Arbitrary.Arbitrary<RefreshResponse> = Arbitrary.schema(RefreshResponse)
+export const refreshResponse: Arbitrary.Arbitrary<RefreshResponse> = withId(Arbitrary.schema(RefreshResponse))
 
 /** The published body and what travels beside it. */
 export const refreshOptions: Arbitrary.Arbitrary<RefreshOptions> = Arbitrary.all([
@@ -102,17 +116,26 @@ export const refreshOptions: Arbitrary.Arbitrary<RefreshOptions> = Arbitrary.all
 
 export const errorEnvelope: Arbitrary.Arbitrary<ErrorEnvelope> = Arbitrary.schema(ErrorEnvelope)
 
-/** Derives errors, and sets their wait to one a server could ask for. */
+/** Those at which the disposition changes come up more often than they would by themselves. */
+const httpStatus = Arbitrary.schema(
+  Schema.Union([
+    Schema.Int.check(Schema.isBetween({ minimum: 200, maximum: 599 })),
+    Schema.Literals([399, 400, 408, 409, 499, 500, 502, 504])
+  ])
+)
+
+/** Derives errors, and sets their wait and HTTP status to what a server could say. */
 const errors = <A, I extends object>(codec: Schema.Codec<A, I>): Arbitrary.Arbitrary<A> => {
   const encode = Schema.encodeSync(codec)
   const decode = Schema.decodeUnknownSync(codec)
-  return Arbitrary.all([Arbitrary.schema(codec), int(0, day)]).pipe(
-    Arbitrary.map(([error, wait]) => {
+  return Arbitrary.all([Arbitrary.schema(codec), int(0, day), httpStatus]).pipe(
+    Arbitrary.map(([error, wait, status]) => {
       const fields = encode(error)
       return decode({
         ...fields,
         ...("retryAfter" in fields ? { retryAfter: wait } : {}),
-        ...("timeout" in fields ? { timeout: wait } : {})
+        ...("timeout" in fields ? { timeout: wait } : {}),
+        ...("status" in fields ? { status } : {})
       })
     })
   )

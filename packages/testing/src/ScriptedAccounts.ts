@@ -5,8 +5,9 @@
  * What may surprise
  * - Answers are taken one per call, in order, and **the last one repeats**. End a list with {@link exhausted} to make any further call
  *   a defect instead.
- * - An account without answers follows the contract: `NO_AUTH` answers 501, `INACTIVE` and `REVOKED` answer 400, `ACTIVE` is `Ready`, and
- *   anything else asks for consent. {@link byContract} is that answer, to be used inside a list too.
+ * - An account without answers follows the contract, as the engine does: `INACTIVE` and `REVOKED` answer 400, `NO_AUTH` answers 501,
+ *   `ACTIVE` is `Ready`, and anything else asks for consent, or is `NotReady` where the scheme knows no consent (an API key).
+ *   {@link byContract} is that answer, to be used inside a list too.
  * - The record that `get` reads follows the outcomes: `Ready` makes it ACTIVE, the other two give it their status. An error changes
  *   nothing.
  * - Dates default to the day before `TestClock`'s zero, so that the first renewal moves `updatedAt` even at time zero.
@@ -15,6 +16,7 @@
  */
 import {
   AccountNotFound,
+  type AuthScheme,
   type ConnectedAccount,
   ConnectedAccountId,
   ConnectedAccounts,
@@ -105,18 +107,34 @@ export const notReady =
   ({ id }: Asked): RefreshOutcome =>
     NotReady.make({ id, status })
 
-/** What the contract says for the account as it stands; the answer of an account that was given none. */
+/**
+ * What the contract says for the account as it stands; the answer of an account that was given none. Errors carry the slugs that our
+ * engine gives them.
+ */
 export const byContract = (asked: Asked): RefreshOutcome | InvalidRequest | RefreshUnsupported => {
   const { status, state } = asked.account
-  if (state.authScheme === "NO_AUTH") {
-    return new RefreshUnsupported({ message: "NO_AUTH has nothing to refresh", slug: "refresh_unsupported" })
-  }
   if (status === "INACTIVE" || status === "REVOKED") {
-    return new InvalidRequest({ message: `An account that is ${status} cannot be refreshed`, slug: "not_refreshable" })
+    return new InvalidRequest({
+      message: `An account that is ${status} cannot be refreshed`,
+      slug: "account_not_refreshable"
+    })
   }
-  return status === "ACTIVE" ? Ready.make({ id: asked.id }) : needsConsent(asked)
+  if (state.authScheme === "NO_AUTH") {
+    return new RefreshUnsupported({ message: "NO_AUTH has nothing to refresh", slug: "scheme_unsupported" })
+  }
+  if (status === "ACTIVE") return ready(asked)
+  return withoutConsent.has(state.authScheme) ? notReady(status)(asked) : needsConsent(asked)
 }
 const needsConsent = redirectRequired()
+/** Schemes whose credential no person can renew by following a link. */
+const withoutConsent: ReadonlySet<AuthScheme> = new Set([
+  "API_KEY",
+  "BEARER_TOKEN",
+  "BASIC",
+  "BASIC_WITH_JWT",
+  "S2S_OAUTH2",
+  "GOOGLE_SERVICE_ACCOUNT"
+])
 
 /** Ends a list of answers: a call that comes this far is a defect that names the account and the number of the call. */
 export const exhausted = ({ count, id }: Asked): Effect.Effect<never> =>
@@ -125,20 +143,28 @@ export const exhausted = ({ count, id }: Asked): Effect.Effect<never> =>
 /** Reads the record under another status, for polls: `reads: [reading("INITIATED"), reading("ACTIVE")]`. The record stays as it is. */
 export const reading =
   (status: ConnectedAccountStatus) =>
-  ({ account }: Asked): ConnectedAccount => ({ ...account, status })
+  ({ account }: Asked): ConnectedAccount =>
+    under(account, status)
+
+/** The account under a status, which says whether it is switched off too. */
+const under = (account: ConnectedAccount, status: ConnectedAccountStatus): ConnectedAccount => ({
+  ...account,
+  status,
+  isDisabled: status === "INACTIVE"
+})
 
 const recorded: Reading = ({ account }) => account
 const dayBefore = DateTime.makeUnsafe("1969-12-31T00:00:00Z")
 
 /**
- * An account for the script. Only the id is needed; the rest is an ACTIVE OAUTH2 account.
+ * An account for the script. Only the id is needed; the rest is an ACTIVE OAUTH2 account. `isDisabled` follows from the status.
  *
  * Throws when the id is malformed.
  */
 export const account = (
   options: Partial<Omit<ConnectedAccount, "id" | "state">> & {
     readonly id: string
-    readonly authScheme?: ConnectedAccount["state"]["authScheme"]
+    readonly authScheme?: AuthScheme
     /** Masked credential fields, as `get` shows them. */
     readonly val?: ConnectedAccount["state"]["val"]
     readonly answers?: ReadonlyArray<Answer>
@@ -155,7 +181,7 @@ export const account = (
       toolkit: { slug: "scripted" },
       authConfig: { id: "ac_scripted" },
       userId: "user_scripted",
-      isDisabled: false,
+      isDisabled: fields.status === "INACTIVE",
       createdAt: dayBefore,
       updatedAt: dayBefore,
       ...fields,
@@ -220,13 +246,16 @@ const find = Effect.fnUntraced(function* (entries: ReadonlyMap<string, Entry>, i
     return yield* new InvalidRequest({ message: "Malformed connected account id", slug: "invalid_id" })
   }
   const entry = entries.get(id)
-  return entry ?? (yield* new AccountNotFound({ message: `No connected account ${id}`, slug: "not_found" }))
+  return (
+    entry ??
+    (yield* new AccountNotFound({ message: `No connected account ${id}`, slug: "connected_account_not_found" }))
+  )
 })
 
 const settle = (entry: Entry, outcome: RefreshOutcome, now: DateTime.Utc): void => {
   const status = outcome._tag === "Ready" ? "ACTIVE" : outcome.status
   if (outcome._tag === "Ready" || status !== entry.record.status) {
-    entry.record = { ...entry.record, status, statusReason: null, updatedAt: now }
+    entry.record = { ...under(entry.record, status), statusReason: null, updatedAt: now }
   }
 }
 
@@ -284,7 +313,7 @@ const make = (script: ReadonlyArray<ScriptedAccount>): Context.Context<Connected
     put: (account) => Effect.sync(() => put(account)),
     setStatus: Effect.fnUntraced(function* (id, status, reason) {
       const entry = yield* known(id)
-      entry.record = { ...entry.record, status, statusReason: reason ?? null, updatedAt: yield* DateTime.now }
+      entry.record = { ...under(entry.record, status), statusReason: reason ?? null, updatedAt: yield* DateTime.now }
     }),
     reset: Effect.sync(() => {
       entries.clear()

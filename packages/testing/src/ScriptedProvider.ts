@@ -162,13 +162,15 @@ export const layer = (options?: ProviderOptions): Layer.Layer<ScriptedProvider |
 /** One `HttpClient` for several providers, each under its own addresses. Every other address refuses the connection. */
 export const httpClient = (providers: ReadonlyArray<Provider>): HttpClient.HttpClient => {
   const routes = new Map(
-    providers.flatMap((each) => [[each.tokenUrl, each] as const, [each.userinfoUrl, each] as const])
+    providers.flatMap((each) => [each.tokenUrl, each.userinfoUrl].map((url) => [endpoint(new URL(url)), each] as const))
   )
   return HttpClient.make(
-    (request, url) =>
-      routes.get(`${url.origin}${url.pathname}`)?.handle(request, url) ?? broken(request, "ECONNREFUSED")
+    (request, url) => routes.get(endpoint(url))?.handle(request, url) ?? broken(request, "ECONNREFUSED")
   )
 }
+
+/** What of an address says where a request goes: not its query, nor a default port. */
+const endpoint = ({ origin, pathname }: URL): string => origin + pathname
 
 const millis = (duration: Duration.Input | undefined, otherwise: number): number =>
   duration === undefined ? otherwise : Duration.toMillis(Duration.fromInputUnsafe(duration))
@@ -307,7 +309,7 @@ export const make = Effect.fnUntraced(function* (options: ProviderOptions = {}):
     isLive: (accessToken) => Effect.map(Clock.currentTimeMillis, (now) => ledger.isLive(accessToken, now)),
     counts: Effect.sync(() => ({ requests, ...ledger.counts() })),
     secrets: Effect.sync(() => [...secrets]),
-    handle: (request, url) => (`${url.origin}${url.pathname}` === tokenUrl ? token(request) : userinfo(request))
+    handle: (request, url) => (endpoint(url) === endpoint(new URL(tokenUrl)) ? token(request) : userinfo(request))
   }
 })
 

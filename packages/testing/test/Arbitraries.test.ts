@@ -59,6 +59,32 @@ describe("arbitraries", () => {
     })
   )
 
+  it.effect("of ids have both prefixes and lengths from the shortest to the longest", () =>
+    Effect.gen(function* () {
+      const ids = [
+        ...(yield* sample(Arbitraries.connectedAccountId)),
+        ...(yield* sample(Arbitraries.connectedAccount)).map(({ id }) => id),
+        ...(yield* sample(Arbitraries.refreshOutcome)).map(({ id }) => id),
+        ...(yield* sample(Arbitraries.refreshResponse)).map(({ id }) => id)
+      ]
+      const lengths = ids.map((id) => id.replace(/^(?:ca|con)_/, "").length)
+      assert.deepStrictEqual([Math.min(...lengths), Math.max(...lengths)], [8, 64])
+      assert.isTrue(ids.some((id) => id.startsWith("ca_")) && ids.some((id) => id.startsWith("con_")))
+    })
+  )
+
+  it.effect("of unexpected responses have a status of HTTP, and every disposition that such a status can mean", () =>
+    Effect.map(sample(Arbitraries.clientError, 500), (errors) => {
+      const unexpected = errors.filter((error) => error._tag === "UnexpectedResponse")
+      for (const { status } of unexpected) assert.isTrue(Number.isInteger(status) && status >= 200 && status < 600)
+      assert.deepStrictEqual(
+        new Set(unexpected.map(({ disposition }) => disposition)),
+        new Set<Core.Disposition>(["ambiguous", "rejected"])
+      )
+      for (const status of [408, 409, 500]) assert.isTrue(unexpected.some((error) => error.status === status))
+    })
+  )
+
   it.effect("of accounts are never updated before they were created", () =>
     Effect.map(sample(Arbitraries.connectedAccount), (accounts) => {
       for (const { createdAt, updatedAt } of accounts) {

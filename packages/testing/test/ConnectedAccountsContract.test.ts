@@ -12,9 +12,9 @@ import {
 } from "@rekindle/core"
 import * as Contract from "@rekindle/testing/ConnectedAccountsContract"
 import { account, layer, redirectRequired, ScriptedAccounts } from "@rekindle/testing/ScriptedAccounts"
-import { Effect, Exit, Layer } from "effect"
+import { DateTime, Effect, Exit, Layer } from "effect"
 
-const secret = "rt_0123456789abcdef"
+const secret = 'rt_01234567/"89abcdef'
 
 /** Makes a fresh account of the script for each clause. */
 const fixtures = Layer.effect(
@@ -91,6 +91,23 @@ const mutants: ReadonlyArray<readonly [string, string, Parameters<typeof brokenB
       ...sound,
       get: (id) =>
         Effect.map(sound.get(id), (account) => ({ ...account, id: ConnectedAccountId.make("ca_somebody-else") }))
+    })
+  ],
+  [
+    "leaves the date of a renewed account as it was",
+    "a renewal moves updatedAt",
+    (sound) => ({
+      ...sound,
+      get: (id) => Effect.map(sound.get(id), (account) => ({ ...account, updatedAt: account.createdAt }))
+    })
+  ],
+  [
+    "takes a read for a change",
+    "a renewal moves updatedAt",
+    (sound) => ({
+      ...sound,
+      get: (id) =>
+        Effect.flatMap(sound.get(id), (account) => Effect.map(DateTime.now, (updatedAt) => ({ ...account, updatedAt })))
     })
   ],
   [
@@ -179,6 +196,17 @@ const mutants: ReadonlyArray<readonly [string, string, Parameters<typeof brokenB
     })
   ],
   [
+    "refuses without a word",
+    "an inactive account is refused",
+    (sound) => ({
+      ...sound,
+      refresh: (id, options) =>
+        Effect.catchTag(sound.refresh(id, options), "InvalidRequest", () =>
+          Effect.fail(new InvalidRequest({ message: "" }))
+        )
+    })
+  ],
+  [
     "does not tell its two 400s apart",
     "told apart by slug",
     (sound) => ({
@@ -245,6 +273,19 @@ const mutants: ReadonlyArray<readonly [string, string, Parameters<typeof brokenB
     })
   ],
   [
+    "shows a secret in a link",
+    "no secret shows",
+    (sound) => ({
+      ...sound,
+      refresh: (id, options) =>
+        Effect.map(sound.refresh(id, options), (outcome) =>
+          outcome._tag === "RedirectRequired"
+            ? { ...outcome, redirectUrl: `https://consent.test/?hint=${encodeURIComponent(secret)}` }
+            : outcome
+        )
+    })
+  ],
+  [
     "shows a secret in an error",
     "no secret shows",
     (sound) => ({
@@ -280,6 +321,19 @@ describe("the contract", () => {
         const exit = yield* Effect.exit(Effect.provideService(clause.holds, Contract.Fixtures, {}))
         assert.isTrue(Exit.isFailure(exit), clause.name)
       }
+    }).pipe(Effect.provide(provider))
+  )
+
+  it.effect("fails fixtures that know no secret: nothing would be searched for", () =>
+    Effect.gen(function* () {
+      const noSecrets = { ...(yield* Contract.Fixtures), secrets: Effect.succeed([]) }
+      const broken = yield* Effect.filter(Contract.clauses, ({ holds }) =>
+        Effect.map(Effect.exit(Effect.provideService(holds, Contract.Fixtures, noSecrets)), Exit.isFailure)
+      )
+      assert.deepStrictEqual(
+        broken.map(({ needs }) => needs),
+        [["secrets"]]
+      )
     }).pipe(Effect.provide(provider))
   )
 })

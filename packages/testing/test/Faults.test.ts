@@ -58,10 +58,17 @@ describe("garbage", () => {
       if (one._tag !== "UnexpectedResponse" || two._tag !== "UnexpectedResponse") return assert.fail(one._tag)
       assert.strictEqual(one.disposition, "ambiguous")
       assert.isAbove(one.excerpt.length, 0)
-      assert.isAtMost(one.excerpt.length, excerptLimit)
       assert.notStrictEqual(one.excerpt, two.excerpt)
       assert.strictEqual((yield* get).status, "ACTIVE")
     }).pipe(Effect.provide(broken(Faults.garbage({ seed: 7 }))))
+  )
+
+  it.effect("is kept as long as a real body would be, and no longer", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(refresh)
+      if (error._tag !== "UnexpectedResponse") return assert.fail(error._tag)
+      assert.lengthOf(error.excerpt, excerptLimit)
+    }).pipe(Effect.provide(broken(Faults.schedule([{ _tag: "Garbage", excerpt: "x".repeat(2 * excerptLimit) }]))))
   )
 })
 

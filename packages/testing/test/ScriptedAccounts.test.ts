@@ -121,10 +121,16 @@ describe("an account without answers", () => {
     }).pipe(Effect.provide(layer([account({ id, status })])))
   )
 
-  it.effect("and without a scheme to refresh is unsupported, whatever its status", () =>
+  it.effect("and without a scheme to refresh is unsupported", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* Effect.flip(refresh(id)))._tag, "RefreshUnsupported")
-    }).pipe(Effect.provide(layer([account({ id, authScheme: "NO_AUTH", status: "INACTIVE" })])))
+    }).pipe(Effect.provide(layer([account({ id, authScheme: "NO_AUTH" })])))
+  )
+
+  it.effect("and with a dead credential for which there is no consent is not ready, and offers no link", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual({ ...(yield* refresh(id)) }, { _tag: "NotReady", id, status: "EXPIRED" })
+    }).pipe(Effect.provide(layer([account({ id, authScheme: "API_KEY", status: "EXPIRED" })])))
   )
 
   it.effect("can be mixed with scripted ones through byContract", () =>
@@ -177,6 +183,28 @@ describe("the record", () => {
     }).pipe(Effect.provide(layer([account({ id })])))
   )
 
+  it.effect("says that it is disabled while it is INACTIVE, and then only", () =>
+    Effect.gen(function* () {
+      const script = yield* ScriptedAccounts
+      assert.isTrue((yield* get(id)).isDisabled)
+      yield* script.setStatus(id, "ACTIVE")
+      assert.isFalse((yield* get(id)).isDisabled)
+      yield* script.setStatus(id, "INACTIVE")
+      assert.isTrue((yield* get(id)).isDisabled)
+      yield* refresh(id)
+      assert.isFalse((yield* get(id)).isDisabled)
+      assert.isTrue((yield* get(other)).isDisabled)
+      assert.isFalse((yield* get(other)).isDisabled)
+    }).pipe(
+      Effect.provide(
+        layer([
+          account({ id, status: "INACTIVE", answers: [ready] }),
+          account({ id: other, reads: [reading("INACTIVE"), reading("ACTIVE")] })
+        ])
+      )
+    )
+  )
+
   it.effect("can be read under scripted statuses, for polls", () =>
     Effect.gen(function* () {
       const read = []
@@ -227,6 +255,7 @@ describe("calls", () => {
       yield* Fiber.interrupt(fiber)
       const [left] = yield* script.calls
       assert.isTrue(left?.exit !== undefined && Exit.hasInterrupts(left.exit))
+      assert.isUndefined(inFlight?.exit, "what was read stays as it was read")
     }).pipe(Effect.provide(layer([account({ id, answers: [Effect.never] })])))
   )
 

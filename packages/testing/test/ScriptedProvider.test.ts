@@ -255,6 +255,9 @@ describe("mishaps", () => {
       yield* next({ _tag: "UnchangedTokens" })
       const answer = yield* spend(refreshToken)
       assert.deepInclude(answer, { access_token: accessToken, refresh_token: refreshToken, expires_in: 3000 })
+      yield* TestClock.adjust("1 hour")
+      yield* next({ _tag: "UnchangedTokens" })
+      assert.deepInclude(yield* spend(refreshToken), { access_token: accessToken, expires_in: 0 })
       assert.strictEqual(yield* granted, 0)
     }).pipe(Effect.provide(layer()))
   )
@@ -364,6 +367,7 @@ describe("requests", () => {
       const ask = HttpClient.get(userinfoUrl, { headers: { authorization: `Bearer ${accessToken}` } })
       assert.strictEqual((yield* ask).status, 200)
       yield* revoke(accessToken)
+      yield* revoke(accessToken)
       assert.strictEqual((yield* ask).status, 401)
       assert.deepInclude(yield* (yield* provider).counts, { requests: 0, revokedGrants: 1 })
     }).pipe(Effect.provide(layer()))
@@ -372,7 +376,7 @@ describe("requests", () => {
   it.effect("to any other address are refused, and several providers share a client", () =>
     Effect.gen(function* () {
       const one = yield* ScriptedProvider.make({ tokenUrl: "https://one.test/oauth/token" })
-      const two = yield* ScriptedProvider.make({ tokenUrl: "https://two.test/oauth/token", rotation: "none" })
+      const two = yield* ScriptedProvider.make({ tokenUrl: "https://two.test:443?tenant=2", rotation: "none" })
       const client = ScriptedProvider.httpClient([one, two])
       const { refreshToken } = yield* two.connect
       const body = HttpBody.urlParams({ grant_type: "refresh_token", refresh_token: refreshToken })
