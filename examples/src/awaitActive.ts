@@ -31,7 +31,7 @@ export const example = Effect.gen(function* () {
       const account = yield* Resilience.awaitActive(id, {
         onRedirect: show,
         pollEvery: "50 millis",
-        linkLifetime: "5 seconds"
+        linkLifetime: "20 seconds"
       })
       assert.equal(account.status, "ACTIVE")
     })

@@ -38,12 +38,14 @@ const run = Effect.fnUntraced(function* (name: string) {
     return yield* Effect.fail("unknown example")
   }
   yield* Console.log(`${name}: ${found.about}`)
-  const { example } = yield* Effect.promise(found.load)
-  // What a step found has been said; anything else went wrong between the steps. Parts of the tour fail together, as a list.
-  yield* Effect.tapCause(example, (cause) =>
-    Effect.forEach(
-      [Cause.squash(cause)].flat().filter((error) => !(error instanceof StepFailed)),
-      (error) => Console.error(`  ✗ ${error}`)
+  // What a step found has been said; anything else went wrong outside of the steps. Parts of the tour fail together, as a list.
+  yield* Effect.promise(found.load).pipe(
+    Effect.flatMap(({ example }) => example),
+    Effect.tapCause((cause) =>
+      Effect.forEach(
+        [Cause.squash(cause)].flat().filter((error) => !(error instanceof StepFailed)),
+        (error) => Console.error(`  ✗ ${error}`)
+      )
     )
   )
 })

@@ -145,7 +145,7 @@ const rows: ReadonlyArray<Row> = [
 ]
 
 const service = Service.layer({
-  coordinator: { requestTimeout: "500 millis", lease: "6 seconds" },
+  coordinator: { requestTimeout: "1 second", lease: "10 seconds" },
   egress: { privateHosts: ["*"] }
 }).pipe(Layer.provide(Logger.layer([])))
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { cpSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -69,9 +69,10 @@ describe("an import", () => {
     const packages = [...new Set(probes.map(({ from }) => from))]
     for (const name of packages) {
       const [from, to] = [join(root, "packages", name), join(copy, "packages", name)]
-      for (const part of ["package.json", "tsconfig.json", "src"]) {
-        cpSync(join(from, part), join(to, part), { recursive: true })
-      }
+      for (const part of ["package.json", "tsconfig.json"]) cpSync(join(from, part), join(to, part))
+      // What stands in the sources themselves is `pnpm check`'s affair; without it the compiler is done in half the time.
+      mkdirSync(join(to, "src"))
+      writeFileSync(join(to, "src/index.ts"), "export {}\n")
       symlinkSync(join(from, "node_modules"), join(to, "node_modules"))
     }
     for (const { file, specifier } of probes) {

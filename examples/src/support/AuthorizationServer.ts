@@ -31,8 +31,8 @@ export class AuthorizationServer extends Context.Service<
     readonly forgetAccessTokens: Effect.Effect<void>
     /** A person withdraws what they granted, as in the provider's account settings. */
     readonly revoke: (person: string) => Effect.Effect<void>
-    /** Runs `effect` while the token endpoint takes its time, half a second for each answer, as providers do on a bad day. */
-    readonly slowly: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** Runs `effect` while the token endpoint keeps everybody waiting until that is so, as providers do on a bad day. */
+    readonly slowly: <A, E, R>(until: () => boolean, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
     /** Everything secret that has passed through here, for tests that search for it where it must not be. */
     readonly secrets: () => ReadonlyArray<string>
   }
@@ -90,11 +90,15 @@ const make = Effect.fnUntraced(function* (callbackUrl: string) {
     return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } })
   }
   const serve = provider.callback()
-  let pause = 0
+  const atOnce = () => true
+  let mayAnswer = atOnce
   http.on("request", (request, response) => {
-    const handle = request.url?.startsWith("/interaction/") ? interaction : serve
-    const wait = request.url === "/token" ? sleep(pause) : Promise.resolve()
-    wait.then(() => handle(request, response)).catch(() => response.destroy())
+    const answer = async () => {
+      if (request.url?.startsWith("/interaction/")) return interaction(request, response)
+      while (request.url === "/token" && !mayAnswer()) await sleep(10)
+      return serve(request, response)
+    }
+    answer().catch(() => response.destroy())
   })
 
   return AuthorizationServer.of({
@@ -130,11 +134,11 @@ const make = Effect.fnUntraced(function* (callbackUrl: string) {
     forgetAccessTokens: Effect.sync(() => {
       for (const key of storage.keys()) if (key.startsWith("AccessToken:")) storage.delete(key)
     }),
-    slowly: (effect) =>
+    slowly: (until, effect) =>
       Effect.acquireUseRelease(
-        Effect.sync(() => void (pause = 500)),
+        Effect.sync(() => void (mayAnswer = until)),
         () => effect,
-        () => Effect.sync(() => void (pause = 0))
+        () => Effect.sync(() => void (mayAnswer = atOnce))
       ),
     secrets: () => [...secrets]
   })

