@@ -186,6 +186,16 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
+      it.effect("takes a null in the envelope for a field that is not there", () =>
+        Effect.gen(function* () {
+          const error = { message: "busy", code: 1, status: 503, slug: null, request_id: null, errors: null }
+          const client = yield* against(503, JSON.stringify({ error }))
+          const failure = yield* Effect.flip(client.refresh(id))
+          if (failure._tag !== "Unavailable") return assert.fail(failure._tag)
+          assert.deepStrictEqual([failure.disposition, failure.slug, failure.errors], ["rejected", undefined, undefined])
+        })
+      )
+
       it.effect("reads a Retry-After with space around it", () =>
         Effect.gen(function* () {
           const client = yield* against(503, enveloped(503), { "retry-after": " 7  " })

@@ -72,13 +72,16 @@ const decodeOutcome = Schema.decodeUnknownExit(RefreshOutcomeFromWire)
 const decodeAccount = Schema.decodeUnknownExit(ConnectedAccount)
 const decodeEnvelope = Schema.decodeUnknownExit(ErrorEnvelope)
 
-const parse = (text: string): unknown => {
+const parse = (text: string, reviver?: (key: string, value: unknown) => unknown): unknown => {
   try {
-    return JSON.parse(text)
+    return JSON.parse(text, reviver)
   } catch {
     return undefined
   }
 }
+
+/** Many servers write an optional field that they have no value for as null. */
+const withoutNull = (_: string, value: unknown) => value ?? undefined
 
 const decodeWith = <A>(decode: (input: unknown) => Exit.Exit<A, Schema.SchemaError>, json: unknown): A | undefined => {
   const exit = decode(json)
@@ -140,7 +143,7 @@ export const unread = (answer: Answer): Effect.Effect<never, ReadError> =>
  * answers a bare 503 may have passed the request on before it gave up.
  */
 const statusErrorOf = ({ headers, status, text }: Answer, now: number): StatusError | undefined => {
-  const envelope = decodeWith(decodeEnvelope, parse(text))
+  const envelope = decodeWith(decodeEnvelope, parse(text, withoutNull))
   if (envelope === undefined) return undefined
   const requestId = envelope.error.request_id ?? headers["x-request-id"]
   const fields = { ...fieldsOf(envelope), ...(requestId !== undefined && { requestId }) }
