@@ -1,9 +1,10 @@
 /**
  * From "needs consent" to "usable": show the person the link and poll until the account is ACTIVE.
  *
- * Three things go wrong in hand-written pollers, and are looked after here. A read that fails in passing does not end the wait. An
- * account that stayed ACTIVE while consent is pending is not taken for a finished consent: it has to move on from what it was when the
- * link was handed out. And the polling is polite: it slows down, is jittered, and obeys Retry-After.
+ * Three things go wrong in hand-written pollers, and are looked after here. A read that fails in passing does not end the wait, and one
+ * that hangs does not make it endless. An account that stayed ACTIVE while consent is pending is not taken for a finished consent: it
+ * has to move on from what it was when the link was handed out. And the polling is polite: it slows down, is jittered, and obeys
+ * Retry-After.
  *
  * @module
  */
@@ -27,9 +28,19 @@ export interface AwaitActiveOptions<E = never, R = never> {
   readonly refresh?: RefreshOptions
 }
 
-/** Nobody's consent can change these. EXPIRED is among them only while no link is pending. */
-const terminal = (status: ConnectedAccountStatus, linked: boolean): boolean =>
-  status === "FAILED" || status === "REVOKED" || status === "INACTIVE" || (status === "EXPIRED" && !linked)
+/** A read that takes longer is given up, and the next one is made. */
+const readTimeout = "30 seconds"
+
+/**
+ * Where waiting is in vain. While a link is pending, EXPIRED may still turn, and so may what the account was when the link was handed
+ * out (`before`).
+ */
+const terminal = (status: ConnectedAccountStatus, before: ConnectedAccountStatus | undefined): boolean =>
+  status !== before &&
+  (status === "FAILED" ||
+    status === "REVOKED" ||
+    status === "INACTIVE" ||
+    (status === "EXPIRED" && before === undefined))
 
 /** Failures of a read that the next read will meet again. */
 const lasting = (error: ReadError): boolean =>
@@ -87,7 +98,7 @@ export const awaitActive = Effect.fnUntraced(function* <E = never, R = never>(
 
   const outcome = yield* accounts.refresh(accountId, options.refresh)
   const linked = outcome._tag === "RedirectRequired"
-  if (outcome._tag === "NotReady" && terminal(outcome.status, linked)) {
+  if (outcome._tag === "NotReady" && terminal(outcome.status, undefined)) {
     return yield* new ConnectionNotReady({ accountId, status: outcome.status })
   }
   const end = (yield* Clock.currentTimeMillis) + lifetime
@@ -107,6 +118,7 @@ export const awaitActive = Effect.fnUntraced(function* <E = never, R = never>(
         wait = yield* decorrelated(wait, pollEvery, pollAtMost)
       }
       const account = yield* accounts.get(accountId).pipe(
+        Effect.timeoutOrElse({ duration: readTimeout, orElse: () => Effect.undefined }),
         Effect.catch((error) => {
           if (lasting(error)) return Effect.fail(error)
           const asked = retryAfterOf(error)
@@ -130,7 +142,9 @@ export const awaitActive = Effect.fnUntraced(function* <E = never, R = never>(
   while (true) {
     const moved = before === undefined || account.updatedAt.epochMilliseconds > before.updatedAt.epochMilliseconds
     if (account.status === "ACTIVE" && moved) return account
-    if (terminal(account.status, linked)) return yield* new ConnectionNotReady({ accountId, status: account.status })
+    if (terminal(account.status, linked ? outcome.status : undefined)) {
+      return yield* new ConnectionNotReady({ accountId, status: account.status })
+    }
     account = yield* read(true)
   }
 })

@@ -64,14 +64,17 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
         }
         return undefined
       }
-      const turn = (report: () => void): Effect.Effect<void> =>
+      const turn = (report: (change: 1 | -1) => void): Effect.Effect<void> =>
         Effect.callback((resume) => {
-          const enter = () => resume(Effect.void)
+          const enter = () => {
+            report(-1)
+            resume(Effect.void)
+          }
           waiting.add(enter)
-          report()
+          report(1)
           return Effect.sync(() => {
             // If it is not in the queue any more it holds a place that it is not going to use.
-            if (waiting.delete(enter)) report()
+            if (waiting.delete(enter)) report(-1)
             else leave()
           })
         })
@@ -89,12 +92,11 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
               disposition: "not-sent"
             })
           }
-          return withCall((call, fiber) => {
-            const report = () => Metrics.queueDepth.updateUnsafe(waiting.size, fiber.context)
+          return withCall((call, { context }) => {
+            const report = (change: 1 | -1) => Metrics.queueDepth.modifyUnsafe(change, context)
             call.held = true
             return Effect.flatMap(restore(turn(report)), () => {
               call.held = false
-              report()
               return Effect.onExitPrimitive(restore(self), leave)
             })
           })

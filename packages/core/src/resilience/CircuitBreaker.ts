@@ -13,13 +13,12 @@
  *
  * @module
  */
-import { Duration, Effect, Exit, type Fiber, Scope } from "effect"
+import { Context, Duration, Effect, Exit, type Fiber, Layer, Option, Scope } from "effect"
 import * as Breaker from "effect/persistence/CircuitBreaker"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshOptions } from "../ConnectedAccounts.ts"
 import { type RefreshError, retryAfterOf, TransportError } from "../RefreshError.ts"
 import { Events } from "./Events.ts"
-import { storeOr } from "./internal/storeOr.ts"
 import * as Metrics from "./Metrics.ts"
 import { type Policy, policy } from "./Policy.ts"
 
@@ -127,7 +126,10 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
   return policy("circuit-breaker", description, (next) =>
     Effect.gen(function* () {
       const events = yield* Events
-      const store = yield* storeOr(Breaker.CircuitBreakerStore, Breaker.layerStoreMemory())
+      const given = yield* Effect.serviceOption(Breaker.CircuitBreakerStore)
+      const store = Option.isSome(given)
+        ? given.value
+        : Context.get(yield* Layer.build(Breaker.layerStoreMemory()), Breaker.CircuitBreakerStore)
 
       const changed = (transition: Breaker.Transition | undefined, fiber: Fiber.Fiber<unknown, unknown>) => {
         if (transition === undefined) return

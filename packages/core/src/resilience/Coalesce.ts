@@ -6,8 +6,9 @@
  * forgotten; the next call starts afresh.
  *
  * What may surprise: the flight does not inherit its first caller's deadline (the others would suffer for it) but gets `maxFlight` of
- * its own. A flight older than that is not joined any more: whatever it hangs on, later callers are not chained to it. Only closing the
- * layer interrupts flights; a provider that must not be interrupted in the middle says so itself, and is then waited for.
+ * its own, or longer if that caller waits longer. A flight past its deadline is not joined any more: whatever it hangs on, later
+ * callers are not chained to it. Only closing the layer interrupts flights; a provider that must not be interrupted in the middle says
+ * so itself, and is then waited for.
  *
  * @module
  */
@@ -18,28 +19,27 @@ import { DeadlineExceeded, type RefreshError } from "../RefreshError.ts"
 import type { RefreshOutcome } from "../RefreshOutcome.ts"
 import { Events } from "./Events.ts"
 import { Call, CurrentCall, dispositionNow, withCall } from "./internal/Call.ts"
+import { flightKey } from "./internal/flightKey.ts"
 import { keepsDeadlines } from "./internal/keepers.ts"
 import { makeLimiter } from "./internal/within.ts"
 import { type Policy, policy } from "./Policy.ts"
 import { Settings } from "./Settings.ts"
 
 export interface CoalesceOptions {
-  /** The deadline a flight is given, and how long it may be joined. Default 30 seconds. */
+  /** The time a flight is given, unless its first caller waits longer, and may be joined. Default 30 seconds. */
   readonly maxFlight?: Duration.Input
 }
 
 interface Flight {
   readonly fiber: Fiber.Fiber<RefreshOutcome, RefreshError>
   readonly call: Call
-  readonly startedAt: number
+  /** Its deadline, in epoch milliseconds. */
+  readonly until: number
 }
 
-// Calls that ask for different things do not share an answer.
-const flightKey = (id: ConnectedAccountId, options: RefreshOptions | undefined): string =>
-  `${id}\n${options?.validateCredentials === true}\n${options?.redirectUrl ?? ""}\n${options?.idempotencyKey ?? ""}`
-
 /**
- * Shares flights by account and options (`validateCredentials`, `redirectUrl`, `idempotencyKey`). Reads are not shared.
+ * Shares flights by account, options (`validateCredentials`, `redirectUrl`, `idempotencyKey`) and `CurrentProject`. Reads are not
+ * shared.
  *
  * @example
  * ```ts
@@ -78,16 +78,12 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
 
       const start = (id: ConnectedAccountId, options: RefreshOptions | undefined, at: Start): Flight => {
         const call = new Call()
-        const until = at.now + maxFlight
+        const asked = options?.deadline?.epochMilliseconds
+        const until = Math.max(at.now + maxFlight, asked ?? 0)
         const fiber = Effect.runForkWith(Context.add(at.context, CurrentCall, call))(
-          next.refresh(
-            id,
-            options?.deadline?.epochMilliseconds === until
-              ? options
-              : { ...options, deadline: DateTime.makeUnsafe(until) }
-          )
+          next.refresh(id, asked === until ? options : { ...options, deadline: DateTime.makeUnsafe(until) })
         )
-        const flight: Flight = { fiber, call, startedAt: at.now }
+        const flight: Flight = { fiber, call, until }
         if (fiber.pollUnsafe() !== undefined) return flight
         flights.set(at.key, flight)
         aloft.add(fiber)
@@ -114,9 +110,9 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
                 return limiter.within(alone, { fiber, clock, at, onTimeout })
               })
             }
-            const key = flightKey(id, options)
+            const key = flightKey(fiber, id, options)
             let flight = flights.get(key)
-            if (flight !== undefined && now - flight.startedAt < maxFlight) {
+            if (flight !== undefined && now < flight.until) {
               events?.publish({ _tag: "FlightJoined", accountId: id })
             } else {
               flight = start(id, options, { key, now, context: fiber.context })

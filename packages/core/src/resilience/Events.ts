@@ -1,7 +1,7 @@
 /**
  * What policies do, as a subscription: for a dashboard, an audit log, a test.
  *
- * Nothing is built or published unless `Events.layer` is provided where the pipeline is made; without it an event costs one
+ * Nothing is built or published unless {@link layerEvents} is provided where the pipeline is made; without it an event costs one
  * comparison. The buffer slides: a subscriber that falls behind loses the oldest events, and never slows a refresh.
  *
  * @module

@@ -3,7 +3,9 @@
  * live. When the failure is about the way there and the account reads fine, a caller may prefer to go on with what it has.
  *
  * What may surprise: it is not part of `standard`. A fallback hides a failed refresh, so a person has to want it. It never answers for
- * a verdict on the account or the request (4xx, 501), and never when the account cannot be read.
+ * a verdict on the account or the request (4xx, 501), and never when the account cannot be read. And ACTIVE means that the credential
+ * is not known to be dead; how long its access token still lives is not part of what `get` answers. Where that matters, decide in
+ * `serve` (by `updatedAt`, say), or let `withRefresh` find out.
  *
  * @module
  */
@@ -17,7 +19,7 @@ import { type Policy, policy } from "./Policy.ts"
 export interface FallbackOptions {
   /** Which failures may be covered. Default: every one but a verdict (a `rejected` other than 429 and 503). */
   readonly when?: (error: RefreshError) => boolean
-  /** What to answer for the account as it reads now; `undefined` lets the failure through. Default: `Ready` if it is ACTIVE. */
+  /** What to answer for the account as it reads now; `undefined` lets the failure through. Default: `Ready` if ACTIVE and not disabled. */
   readonly serve?: (account: ConnectedAccount, error: RefreshError) => RefreshOutcome | undefined
 }
 
@@ -25,7 +27,7 @@ const noVerdict = (error: RefreshError): boolean =>
   error.disposition !== "rejected" || error._tag === "RateLimited" || error._tag === "Unavailable"
 
 const serveActive = (account: ConnectedAccount): RefreshOutcome | undefined =>
-  account.status === "ACTIVE" ? Ready.make({ id: account.id }) : undefined
+  account.status === "ACTIVE" && !account.isDisabled ? Ready.make({ id: account.id }) : undefined
 
 /**
  * Covers a failed refresh with what the account says of itself. The original failure comes through if it does not apply, if the

@@ -8,7 +8,7 @@ import { Metric } from "effect"
 import type { RefreshError } from "../RefreshError.ts"
 import type { RefreshOutcome } from "../RefreshOutcome.ts"
 
-/** Sends of a refresh, first attempts and retries alike. */
+/** Sends of a refresh, first attempts and retries alike, counted by `retry`. */
 export const attempts = Metric.counter("rekindle.refresh.attempts", {
   description: "Sends of a refresh, first attempts and retries",
   incremental: true
@@ -26,7 +26,7 @@ export const latency = Metric.histogram("rekindle.refresh.duration", {
   boundaries: [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000]
 })
 
-/** Calls waiting in a bulkhead for their turn. */
+/** Calls waiting for their turn, in all bulkheads together. */
 export const queueDepth = Metric.gauge("rekindle.bulkhead.queue", {
   description: "Calls waiting in a bulkhead for their turn"
 })

@@ -2,19 +2,22 @@
  * The rate limit: so many calls in a window, by Effect's `RateLimiter`.
  *
  * It keeps a client below a limit that the other side is known to enforce, so that 429 stays the exception. A call over the limit waits
- * its turn if its deadline allows and is refused at once if not. What may surprise: a refused call has used up its turn, as the
- * limiter counts on asking. If the limiter's store is out of reach, calls pass: losing the limiter must not stop refreshes.
+ * its turn if its deadline allows and is refused at once if not. The limiter counts on asking, so the turn of a call that is refused,
+ * or leaves while it waits, is kept here for the next that comes; else a crowd that was never sent would block the limit for hours.
+ *
+ * What may surprise: if the limiter's store is out of reach, calls pass, because losing the limiter must not stop refreshes. In memory
+ * a limit is forgotten once it is as good as new, so a limit for each of a million accounts holds those that were asked of late.
  *
  * @module
  */
-import { Clock, Duration, Effect } from "effect"
+import { Clock, Duration, Effect, type Fiber, Option } from "effect"
 import * as Limiter from "effect/persistence/RateLimiter"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshOptions } from "../ConnectedAccounts.ts"
 import { TransportError } from "../RefreshError.ts"
 import { Events } from "./Events.ts"
+import { type Expiring, ExpiringMap } from "./ExpiringMap.ts"
 import { withCall } from "./internal/Call.ts"
-import { storeOr } from "./internal/storeOr.ts"
 import { type Policy, policy } from "./Policy.ts"
 
 export interface RateLimitOptions {
@@ -30,6 +33,16 @@ export interface RateLimitOptions {
   /** `"provider"` (default): one limit for all calls; `"account"`: one for each account. */
   readonly key?: "provider" | "account"
 }
+
+/** One limit. It expires when it is as good as new. */
+interface Limit extends Expiring {
+  readonly limiter: Limiter.RateLimiter
+  /** Turns that were taken and are not going to be used, in order, in epoch milliseconds. */
+  readonly spare: Array<number>
+}
+
+/** Effect's memory store keeps every key for ever, so each limit has a store of its own and is forgotten with it. */
+const ownLimiter = Effect.provide(Limiter.make, Limiter.layerStoreMemory)
 
 /**
  * Spaces calls out. Refuses with `TransportError` reason `rate-limited`, `not-sent`, `retryAfter` set. The store is in memory unless a
@@ -66,44 +79,71 @@ export const rateLimit = (options: RateLimitOptions): Policy => {
   return policy("rate-limit", description, (next) =>
     Effect.gen(function* () {
       const events = yield* Events
-      const store = yield* storeOr(Limiter.RateLimiterStore, Limiter.layerStoreMemory)
-      const limiter = yield* Effect.provideService(Limiter.make, Limiter.RateLimiterStore, store)
-      const delayFor = (id: ConnectedAccountId): Effect.Effect<number> =>
-        Effect.match(
-          limiter.consume({
-            algorithm,
-            limit,
-            window,
-            onExceeded: "delay",
-            key: key === "account" ? `${name}:${id}` : name
-          }),
-          { onSuccess: (turn) => Duration.toMillis(turn.delay), onFailure: () => 0 }
-        )
+      const given = yield* Effect.serviceOption(Limiter.RateLimiterStore)
+      const shared = Option.isNone(given)
+        ? undefined
+        : yield* Effect.provideService(Limiter.make, Limiter.RateLimiterStore, given.value)
+      const limits = new ExpiringMap<Limit>()
+      const limitOf = (name: string, now: number): Limit => {
+        const known = limits.get(name, now)
+        if (known !== undefined) return known
+        const fresh: Limit = { limiter: shared ?? Effect.runSync(ownLimiter), spare: [], until: now + window }
+        limits.set(name, fresh, now)
+        return fresh
+      }
+      /** When it is this call's turn: a spare turn, or the next that the limiter has. */
+      const turnOf = (of: Limit, name: string, fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<number> => {
+        const { spare } = of
+        // A turn not used in time can be made up for within its window, as a limiter that was never asked would allow.
+        const lost = nowOf(fiber) - window
+        while (spare[0] !== undefined && spare[0] <= lost) spare.shift()
+        const turn = spare.shift()
+        if (turn !== undefined) return Effect.succeed(turn)
+        return Effect.match(of.limiter.consume({ algorithm, limit, window, onExceeded: "delay", key: name }), {
+          onSuccess: ({ delay, resetAfter }) => {
+            const now = nowOf(fiber)
+            of.until = Math.max(of.until, now + Duration.toMillis(resetAfter))
+            return now + Duration.toMillis(delay)
+          },
+          onFailure: () => 0
+        })
+      }
+      const giveBack = (of: Limit, turn: number) => {
+        of.spare.splice(of.spare.findLastIndex((other) => other <= turn) + 1, 0, turn)
+      }
+
       const space = <A, E>(
         self: Effect.Effect<A, E>,
         id: ConnectedAccountId,
         options?: RefreshOptions
       ): Effect.Effect<A, E | TransportError> =>
-        Effect.flatMap(delayFor(id), (delay) => {
-          if (delay <= 0) return self
-          return withCall((call, fiber): Effect.Effect<A, E | TransportError> => {
-            const left =
-              options?.deadline === undefined
-                ? Infinity
-                : options.deadline.epochMilliseconds - fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-            if (delay > maxDelay || delay >= left) {
-              events?.publish({ _tag: "Refused", accountId: id, reason: "rate-limited" })
-              return new TransportError({
-                message: `More than ${limit} calls in ${window} ms`,
-                reason: "rate-limited",
-                disposition: "not-sent",
-                retryAfter: Duration.millis(delay)
-              })
-            }
-            call.held = true
-            return Effect.flatMap(Effect.sleep(delay), () => {
-              call.held = false
-              return self
+        Effect.withFiber((fiber) => {
+          const limitName = key === "account" ? `${name}:${id}` : name
+          const of = limitOf(limitName, nowOf(fiber))
+          return Effect.flatMap(turnOf(of, limitName, fiber), (turn) => {
+            const now = nowOf(fiber)
+            if (turn <= now) return self
+            return withCall((call): Effect.Effect<A, E | TransportError> => {
+              const delay = turn - now
+              const left = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds - now
+              if (delay > maxDelay || delay >= left) {
+                giveBack(of, turn)
+                events?.publish({ _tag: "Refused", accountId: id, reason: "rate-limited" })
+                return new TransportError({
+                  message: `More than ${limit} calls in ${window} ms`,
+                  reason: "rate-limited",
+                  disposition: "not-sent",
+                  retryAfter: Duration.millis(delay)
+                })
+              }
+              call.held = true
+              return Effect.flatMap(
+                Effect.onInterrupt(Effect.sleep(delay), () => Effect.sync(() => giveBack(of, turn))),
+                () => {
+                  call.held = false
+                  return self
+                }
+              )
             })
           })
         })
@@ -114,3 +154,5 @@ export const rateLimit = (options: RateLimitOptions): Policy => {
     })
   )
 }
+
+const nowOf = (fiber: Fiber.Fiber<unknown, unknown>): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()

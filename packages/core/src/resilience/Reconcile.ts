@@ -9,7 +9,9 @@
  *    ours is involved.
  * 2. Otherwise it moved if `updatedAt` is later than the attempt's start by our clock less `clockSkew`. A server clock that runs
  *    behind by up to `clockSkew` is forgiven. The price: somebody else's update within twice that time before the attempt is taken for
- *    ours. That credential is seconds old, which is what the caller asked for.
+ *    ours. That credential is seconds old, which is what the caller asked for. An update later than our own time by more than
+ *    `clockSkew` shows that the server's clock runs ahead; such a reading neither answers nor allows a re-send. A clock that runs
+ *    further behind cannot be told from an account that has not moved: that is what `baseline: "read"` is for.
  *
  * A later status `ACTIVE` is `Ready`. `INITIATED` and `INITIALIZING` are no answers even if they moved: a person has to consent and only
  * a refresh hands out the link, and there is no credential to burn, so it may be sent again. Any other status is `NotReady`.
@@ -30,7 +32,7 @@ export interface ReconcileOptions {
    * refresh, for servers whose clock cannot be trusted at all.
    */
   readonly baseline?: "clock" | "read"
-  /** How far the server's clock may run behind ours. Default 2 seconds. */
+  /** How far the server's clock and ours may be apart. Default 2 seconds. */
   readonly clockSkew?: Duration.Input
 }
 
@@ -50,17 +52,20 @@ export type Look =
 
 const unknown: Look = { _tag: "Unknown" }
 
-/** Whether `account`, read now, has moved on. The module header gives the rule. */
-export const judge = (account: ConnectedAccount, before: Before, clockSkew: number): Look => {
+/** Whether `account`, read at `now`, has moved on. The module header gives the rule. */
+export const judge = (account: ConnectedAccount, before: Before, clockSkew: number, now: number): Look => {
+  const { id, status } = account
+  const updatedAt = account.updatedAt.epochMilliseconds
   const moved =
     before.seen === undefined
-      ? account.updatedAt.epochMilliseconds > before.startedAt - clockSkew
-      : account.updatedAt.epochMilliseconds > before.seen.updatedAt.epochMilliseconds ||
-        account.status !== before.seen.status
-  if (!moved || account.status === "INITIATED" || account.status === "INITIALIZING") return { _tag: "Unmoved", account }
-  const { id, status } = account
+      ? updatedAt > before.startedAt - clockSkew
+      : updatedAt > before.seen.updatedAt.epochMilliseconds || status !== before.seen.status
+  if (!moved || status === "INITIATED" || status === "INITIALIZING") return { _tag: "Unmoved", account }
+  if (before.seen === undefined && updatedAt > now + clockSkew) return unknown
   return { _tag: "Moved", outcome: status === "ACTIVE" ? Ready.make({ id }) : NotReady.make({ id, status }) }
 }
+
+const results = { Moved: "moved", Unmoved: "unmoved", Unknown: "unknown" } as const
 
 /** Reads the account and judges it. A read that fails leaves the matter `Unknown`. */
 export const look = (
@@ -70,22 +75,19 @@ export const look = (
   clockSkew: number,
   events: EventBus | undefined
 ): Effect.Effect<Look> =>
-  Effect.match(accounts.get(id), {
-    onSuccess: (account) => {
-      const found = judge(account, before, clockSkew)
-      events?.publish({
-        _tag: "Reconciled",
-        accountId: id,
-        result: found._tag === "Moved" ? "moved" : "unmoved",
-        status: account.status
-      })
-      return found
-    },
-    onFailure: () => {
-      events?.publish({ _tag: "Reconciled", accountId: id, result: "unknown" })
-      return unknown
-    }
-  })
+  Effect.clockWith((clock) =>
+    Effect.match(accounts.get(id), {
+      onSuccess: (account) => {
+        const found = judge(account, before, clockSkew, clock.currentTimeMillisUnsafe())
+        events?.publish({ _tag: "Reconciled", accountId: id, result: results[found._tag], status: account.status })
+        return found
+      },
+      onFailure: () => {
+        events?.publish({ _tag: "Reconciled", accountId: id, result: "unknown" })
+        return unknown
+      }
+    })
+  )
 
 /** The reading that precedes the first attempt, if `options` ask for one and it succeeds. */
 export const firstReading = (accounts: Accounts, id: ConnectedAccountId): Effect.Effect<ConnectedAccount | undefined> =>

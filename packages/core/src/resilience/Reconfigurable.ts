@@ -2,8 +2,8 @@
  * A pipeline that can be exchanged while it runs: a new timeout from a config service, retries off during an incident.
  *
  * Calls that begin after a swap take the new pipeline; calls already under way finish on the old one, whose state is released when the
- * last of them has left. What may surprise: the new pipeline starts with fresh state (closed circuits, a full bucket) except for what
- * lives in a store or a shared retry budget.
+ * last of them has left. Neither that call nor the swap waits for the release; closing the layer does. What may surprise: the new
+ * pipeline starts with fresh state (closed circuits, a full bucket) except for what lives in a store or a shared retry budget.
  *
  * @module
  */
@@ -74,7 +74,11 @@ export const reconfigurable = <R = Scope.Scope>(initial: Policy<R>): Reconfigura
           return { accounts, scope, calls: 0, retired: false }
         })
       const release = (generation: Generation) =>
-        generation.retired && generation.calls === 0 ? Scope.close(generation.scope, Exit.void) : undefined
+        generation.retired && generation.calls === 0
+          ? Effect.forkIn(Effect.uninterruptible(Scope.close(generation.scope, Exit.void)), outer, {
+              startImmediately: true
+            })
+          : undefined
       const enter = <A, E>(use: (accounts: Accounts) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
         // Counted and uncounted without a moment in between in which an interruption could get lost.
         Effect.uninterruptibleMask((restore) => {
@@ -98,11 +102,13 @@ export const reconfigurable = <R = Scope.Scope>(initial: Policy<R>): Reconfigura
         Effect.sync(() => installs.add(install)),
         () => Effect.sync(() => installs.delete(install))
       )
-      return {
+      const accounts: Accounts = {
         refresh: (id, options) => enter((accounts) => accounts.refresh(id, options)),
         get: (id) => enter((accounts) => accounts.get(id))
       }
-    })
+      return accounts
+      // A swap in the middle would miss this layer.
+    }).pipe(swaps.withPermit)
 
   return {
     policy: { name: "reconfigurable", describe: () => current.describe(), make },

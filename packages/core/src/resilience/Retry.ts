@@ -8,7 +8,10 @@
  * - `ambiguous`: under an idempotency key of the call, again; else look first (see `Reconcile`) and send only if the account has not
  *   moved. With `reconcile: false` and no key, never.
  *
- * What may surprise: it never sleeps past the deadline but gives the last error at once; an ambiguous failure of the last attempt is
+ * An attempt once in doubt stays in doubt, since it may be carried out at any later moment: a look precedes every later send, whatever
+ * the failure in between, and the call does not end with a failure that says nothing was done, but with the ambiguous one.
+ *
+ * What may surprise: it never sleeps past the deadline but gives the error at once; an ambiguous failure of the last attempt is
  * still looked into, because the caller would rather have the answer than the error; a look that fails uses up a try; and reads
  * (`get`) are retried as well, by the same budget, since they are safe.
  *
@@ -35,7 +38,7 @@ export interface RetryOptions {
   readonly baseDelay?: Duration.Input
   /** The longest backoff. Default 5 seconds. */
   readonly maxDelay?: Duration.Input
-  /** The longest a Retry-After is obeyed. Default 30 seconds. */
+  /** The longest a Retry-After is obeyed. Default 30 seconds; what jitter adds to the shortest backoff is added to it as well. */
   readonly maxRetryAfter?: Duration.Input
   /** The budget all calls share. `false`: none. */
   readonly budget?: RetryBudgetOptions | false
@@ -176,9 +179,10 @@ class Run {
     }
     return Effect.flatMap(decorrelated(this.backoff, this.config.baseDelay, this.config.maxDelay), (backoff) => {
       this.backoff = backoff
-      const asked = retryAfterOf(error)
-      const delay =
-        asked === undefined ? backoff : Math.max(backoff, Math.min(Duration.toMillis(asked), this.config.maxRetryAfter))
+      const { baseDelay, maxRetryAfter } = this.config
+      const asked = Math.min(Duration.toMillis(retryAfterOf(error) ?? Duration.zero), maxRetryAfter)
+      // All who were told the same time would come back at the same moment.
+      const delay = Math.max(backoff, asked + Math.max(0, backoff - baseDelay))
       if (this.now + delay >= this.deadline) return this.refuse("deadline")
       if (this.config.budget?.withdraw() === false) return this.refuse("budget")
       this.config.events?.publish({
@@ -226,6 +230,8 @@ class RefreshRun extends Run {
   private readonly options: RefreshOptions | undefined
   startedAt = 0
   seen: ConnectedAccount | undefined = undefined
+  /** The last ambiguous failure. */
+  private doubt: RefreshError | undefined = undefined
 
   constructor(
     config: Config,
@@ -248,20 +254,21 @@ class RefreshRun extends Run {
   }
 
   private recover(error: RefreshError): Effect.Effect<RefreshOutcome, RefreshError> {
-    if (error.disposition === "ambiguous") this.call.doubt = true
-    switch (
-      verdict(error, {
-        idempotencyKey: this.options?.idempotencyKey,
-        reconcile: this.config.reconcile !== undefined
-      })
-    ) {
-      case "stop":
-        return Effect.fail(error)
-      case "send":
-        return Effect.flatMap(this.held(error), (again) => (again ? this.resend() : Effect.fail(error)))
-      case "look":
-        return Effect.flatMap(this.held(error), (again) => this.lookAfter(error, again))
+    if (error.disposition === "ambiguous") {
+      this.doubt = error
+      this.call.doubt = true
     }
+    const { options } = this
+    const allowed = verdict(error, {
+      idempotencyKey: options?.idempotencyKey,
+      reconcile: this.config.reconcile !== undefined
+    })
+    if (allowed === "stop") return Effect.fail(error)
+    const failure = this.doubt ?? error
+    const looks = this.doubt !== undefined && options?.idempotencyKey === undefined
+    return Effect.flatMap(this.held(error), (again) =>
+      looks ? this.lookAfter(failure, again) : again ? this.resend() : Effect.fail(failure)
+    )
   }
 
   private held(error: RefreshError): Effect.Effect<boolean> {

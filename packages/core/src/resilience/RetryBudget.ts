@@ -51,7 +51,7 @@ export class RetryBudget {
 
   /** A first attempt begins: earn a share of a retry. */
   deposit(): void {
-    this.#balance = Math.min(Math.max(this.reserve, 1) * whole, this.#balance + Math.round(this.ratio * whole))
+    this.#add(Math.round(this.ratio * whole))
   }
 
   /** Pays for a retry; `false` if the bucket cannot. */
@@ -63,7 +63,11 @@ export class RetryBudget {
 
   /** Gives back a retry that was paid for and not sent. */
   refund(): void {
-    this.#balance += whole
+    this.#add(whole)
+  }
+
+  #add(amount: number): void {
+    this.#balance = Math.min(Math.max(this.reserve, 1) * whole, this.#balance + amount)
   }
 }
 

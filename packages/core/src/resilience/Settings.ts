@@ -5,6 +5,9 @@
  * A setting replaces the policy's own option for the calls inside; `RefreshOptions.deadline` still bounds all of them. A flight shared
  * by several callers runs under the settings of the caller who started it.
  *
+ * A value provided further in replaces the outer one as a whole. To change one setting and keep the rest, use
+ * `Effect.updateService(Resilience.Settings, (outer) => ({ ...outer, maxAttempts: 1 }))`.
+ *
  * @module
  */
 import { Context, type Duration } from "effect"

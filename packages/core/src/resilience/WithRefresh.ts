@@ -6,8 +6,10 @@
  * is on its way wait for it. A call that *began* before a refresh completed and fails after it used the older credential, so it does
  * not refresh again; it runs again with what the others fetched. That is decided by counting completed refreshes, not by clocks.
  *
- * What may surprise: it remembers an account only while a call on it is running, and the sharing is per `ConnectedAccounts` instance,
- * within this process. The refresh itself is detached: a caller who leaves does not spoil it for the rest.
+ * What may surprise: it remembers an account only while a call on it is running, and the sharing is per `ConnectedAccounts` instance
+ * and `CurrentProject`, within this process. The refresh itself is detached: a caller who leaves does not spoil it for the rest. It
+ * takes as long as `ConnectedAccounts` lets it, so put a `deadline` there. Callers with other options wait for it too: a new credential
+ * serves all, but a link or a failure only those who asked for the same.
  *
  * @module
  */
@@ -17,6 +19,7 @@ import { ConnectedAccounts, type RefreshOptions } from "../ConnectedAccounts.ts"
 import type { RefreshError } from "../RefreshError.ts"
 import type { RefreshOutcome } from "../RefreshOutcome.ts"
 import { ConnectionNotReady, ConsentRequired } from "./Consent.ts"
+import { flightKey } from "./internal/flightKey.ts"
 import type { Accounts } from "./Policy.ts"
 
 export interface WithRefreshOptions<E> {
@@ -30,10 +33,18 @@ interface Entry {
   callers: number
   /** Refreshes completed since the entry was made. */
   generation: number
-  flight: Fiber.Fiber<RefreshOutcome, RefreshError> | undefined
+  flight: Flight | undefined
 }
 
-const entriesOf = new WeakMap<Accounts, Map<ConnectedAccountId, Entry>>()
+interface Flight {
+  readonly key: string
+  readonly fiber: Fiber.Fiber<RefreshOutcome, RefreshError>
+}
+
+/** By account and project. */
+type Entries = Map<string, Entry>
+
+const entriesOf = new WeakMap<Accounts, Entries>()
 
 /**
  * Runs `effect`; on an auth failure refreshes `accountId` once, sharing the refresh with everybody else, and runs it again. The second
@@ -74,36 +85,38 @@ export const withRefresh = <A, E, R>(
 ): Effect.Effect<A, E | RefreshError | ConsentRequired | ConnectionNotReady, R | ConnectedAccounts> =>
   Effect.flatMap(ConnectedAccounts, (accounts) =>
     // Counted and uncounted without a moment in between in which an interruption could get lost.
-    Effect.uninterruptibleMask((restore) => {
-      const entries = entriesFor(accounts)
-      const entry = entries.get(accountId) ?? { callers: 0, generation: 0, flight: undefined }
-      entries.set(accountId, entry)
-      entry.callers++
-      const renew = renewal(entry, accounts, accountId, options.refresh, () => forget(entries, accountId, entry))
-      const run = effect.pipe(
-        Effect.catch((error): Effect.Effect<A, E | RefreshError | ConsentRequired | ConnectionNotReady, R> =>
-          options.isAuthFailure(error) ? Effect.flatMap(renew, () => effect) : Effect.fail(error)
+    Effect.uninterruptibleMask((restore) =>
+      Effect.withFiber((fiber) => {
+        const entries = entriesFor(accounts)
+        const name = flightKey(fiber, accountId, undefined)
+        const entry = entries.get(name) ?? { callers: 0, generation: 0, flight: undefined }
+        entries.set(name, entry)
+        entry.callers++
+        const forget = () => {
+          if (entry.callers === 0 && entry.flight === undefined) entries.delete(name)
+        }
+        const renew = renewal(entry, accounts, accountId, options.refresh, forget)
+        const run = effect.pipe(
+          Effect.catch((error): Effect.Effect<A, E | RefreshError | ConsentRequired | ConnectionNotReady, R> =>
+            options.isAuthFailure(error) ? Effect.flatMap(renew, () => effect) : Effect.fail(error)
+          )
         )
-      )
-      return Effect.onExitPrimitive(restore(run), () => {
-        entry.callers--
-        forget(entries, accountId, entry)
-        return undefined
+        return Effect.onExitPrimitive(restore(run), () => {
+          entry.callers--
+          forget()
+          return undefined
+        })
       })
-    })
+    )
   )
 
-const entriesFor = (accounts: Accounts): Map<ConnectedAccountId, Entry> => {
+const entriesFor = (accounts: Accounts): Entries => {
   let entries = entriesOf.get(accounts)
   if (entries === undefined) {
     entries = new Map()
     entriesOf.set(accounts, entries)
   }
   return entries
-}
-
-const forget = (entries: Map<ConnectedAccountId, Entry>, accountId: ConnectedAccountId, entry: Entry): void => {
-  if (entry.callers === 0 && entry.flight === undefined) entries.delete(accountId)
 }
 
 /** One caller's share in a renewal: skipped if one completed since the caller began, joined if one is on its way, else started. */
@@ -115,21 +128,26 @@ const renewal = (
   onEnd: () => void
 ): Effect.Effect<void, RefreshError | ConsentRequired | ConnectionNotReady> => {
   const began = entry.generation
-  const depart = (context: Context.Context<never>): Fiber.Fiber<RefreshOutcome, RefreshError> => {
-    const flight = Effect.runForkWith(context)(accounts.refresh(accountId, options))
+  const depart = (key: string, context: Context.Context<never>): Flight => {
+    const fiber = Effect.runForkWith(context)(accounts.refresh(accountId, options))
+    const flight = { key, fiber }
     entry.flight = flight
-    flight.addObserver((exit) => {
+    fiber.addObserver((exit) => {
       entry.flight = undefined
       if (Exit.isSuccess(exit) && exit.value._tag === "Ready") entry.generation++
       onEnd()
     })
     return flight
   }
-  return Effect.withFiber((fiber) =>
-    entry.generation > began
-      ? Effect.void
-      : Effect.flatMap(Fiber.join(entry.flight ?? depart(fiber.context)), (outcome) => usable(accountId, outcome))
-  )
+  const renew: Effect.Effect<void, RefreshError | ConsentRequired | ConnectionNotReady> = Effect.withFiber((fiber) => {
+    if (entry.generation > began) return Effect.void
+    const key = flightKey(fiber, accountId, options)
+    const flight = entry.flight ?? depart(key, fiber.context)
+    return flight.key === key
+      ? Effect.flatMap(Fiber.join(flight.fiber), (outcome) => usable(accountId, outcome))
+      : Effect.flatMap(Fiber.await(flight.fiber), () => renew)
+  })
+  return renew
 }
 
 const usable = (

@@ -1,4 +1,4 @@
-import { Resilience } from "@rekindle/core"
+import { CurrentProject, Resilience } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, DateTime, Effect, Exit, Fiber, PubSub, Scope } from "effect"
 import { TestClock } from "effect/testing"
@@ -75,6 +75,30 @@ describe("coalesce", () => {
     })
   )
 
+  it.effect("keeps projects apart: one must not get the answer that is another's", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      const ours = Effect.provideService(accounts.refresh(id), CurrentProject, "ours")
+      const theirs = Effect.provideService(accounts.refresh(id), CurrentProject, "theirs")
+      for (const call of [ours, theirs, accounts.refresh(id), ours, theirs]) yield* start(call)
+      assert.strictEqual(script.sends.length, 3)
+    })
+  )
+
+  it.effect("is not fooled by options that look alike when written in a row", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const accounts = yield* Resilience.coalesce().make(script.accounts)
+      yield* start(accounts.refresh(id, { redirectUrl: "a\nb" }))
+      yield* start(accounts.refresh(id, { redirectUrl: "a", idempotencyKey: "b\n" }))
+      yield* start(accounts.refresh(id, { redirectUrl: "a", idempotencyKey: "b" }))
+      yield* start(accounts.refresh(id, { redirectUrl: "" }))
+      yield* start(accounts.refresh(id))
+      assert.strictEqual(script.sends.length, 5)
+    })
+  )
+
   it.effect("does not keep apart what only looks different", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }])
@@ -124,6 +148,26 @@ describe("coalesce", () => {
       })
       assert.strictEqual(script.sends[1]?.options, own)
     })
+  )
+
+  it.effect(
+    "gives the flight as long as its first caller waits, if that is longer, and lets others join till then",
+    () =>
+      Effect.gen(function* () {
+        const script = scripted([{ takes: 60_000, answer: ready }])
+        const accounts = yield* Resilience.standard().make(script.accounts)
+        const patient = Effect.provideService(accounts.refresh(id), Resilience.Settings, {
+          timeout: "2 minutes",
+          attemptTimeout: "90 seconds"
+        })
+        const first = yield* start(patient)
+        yield* TestClock.adjust("40 seconds")
+        const second = yield* start(accounts.refresh(id))
+        yield* TestClock.adjust("1 hour")
+        assertSame(yield* Fiber.join(first), { exit: Exit.succeed(ready), at: 60_000 })
+        assertSame(yield* Fiber.join(second), { exit: Exit.succeed(ready), at: 60_000 })
+        assert.strictEqual(script.sends.length, 1)
+      })
   )
 
   it.effect("lets each caller keep a deadline of its own", () =>

@@ -1,6 +1,7 @@
 import {
   AccountNotFound,
   ConnectedAccounts,
+  CurrentProject,
   NotReady,
   RateLimited,
   RedirectRequired,
@@ -8,7 +9,7 @@ import {
   Unauthorized,
   Unavailable
 } from "@rekindle/core"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import {
@@ -27,7 +28,7 @@ import {
 
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
 const link = "https://example.com/consent"
-const redirect = (status: "ACTIVE" | "INITIATED" | "EXPIRED") =>
+const redirect = (status: "ACTIVE" | "INITIATED" | "EXPIRED" | "FAILED") =>
   RedirectRequired.make({ id, redirectUrl: link, status })
 
 describe("withRefresh", () => {
@@ -222,6 +223,92 @@ describe("withRefresh", () => {
     })
   )
 
+  it.effect("does not share what belongs to another's request: its link, its project", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: redirect("EXPIRED") }])
+      const failing = (redirectUrl: string, project?: string) =>
+        Resilience.withRefresh(id, Effect.fail(unauthorized), { isAuthFailure, refresh: { redirectUrl } }).pipe(
+          Effect.provideService(ConnectedAccounts, script.accounts),
+          Effect.provideService(CurrentProject, project)
+        )
+      for (const call of [failing("/a"), failing("/a"), failing("/b"), failing("/b"), failing("/a", "other")]) {
+        yield* start(call)
+      }
+      yield* TestClock.adjust("1 hour")
+      assertSame(
+        script.sends.map(({ at, options }) => [at, options?.redirectUrl]),
+        [
+          [0, "/a"],
+          [0, "/a"],
+          [100, "/b"]
+        ]
+      )
+    })
+  )
+
+  it.effect("shares a new credential with all, whatever else they asked for", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const { call } = thirdParty(script)
+      const fibers = yield* Effect.forEach(["/a", "/b"], (redirectUrl) =>
+        start(
+          Resilience.withRefresh(id, call, { isAuthFailure, refresh: { redirectUrl } }).pipe(
+            Effect.provideService(ConnectedAccounts, script.accounts)
+          )
+        )
+      )
+      yield* TestClock.adjust(100)
+      for (const fiber of fibers) assertSame((yield* Fiber.join(fiber)).exit, Exit.succeed(1))
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("refreshes once for a hundred calls that are refused at different moments", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 50, answer: ready }])
+      const fibers = yield* Effect.forEach(
+        Array.from({ length: 100 }, (_, index) => thirdParty(script, 10 + index * 7)),
+        ({ call }) => start(run(call, script))
+      )
+      yield* TestClock.adjust("1 hour")
+      for (const fiber of fibers) assertSame((yield* Fiber.join(fiber)).exit, Exit.succeed(1))
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("shares with those who began earlier, though others came and went meanwhile", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }])
+      const early = yield* start(run(thirdParty(script, 1_000).call, script))
+      yield* run(Effect.succeed("came and went"), script)
+      yield* TestClock.adjust(990)
+      yield* start(run(thirdParty(script).call, script))
+      yield* TestClock.adjust("1 hour")
+      assertSame((yield* Fiber.join(early)).exit, Exit.succeed(1))
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("forgets an account when the last call and the last refresh on it have ended", () =>
+    Effect.gen(function* () {
+      const sets = yield* Effect.acquireRelease(
+        Effect.sync(() => vi.spyOn(Map.prototype, "set")),
+        (spy) => Effect.sync(() => spy.mockRestore())
+      )
+      const held = () => new Set(sets.mock.contexts.filter((map) => map instanceof Map && map.has(id))).size
+      const script = scripted([{ takes: 100, answer: ready }])
+      const one = yield* start(run(thirdParty(script).call, script))
+      const two = yield* start(run(thirdParty(script, 1_000).call, script))
+      yield* Fiber.interrupt(one)
+      yield* Fiber.interrupt(two)
+      assert.strictEqual(held(), 1, "a refresh is on its way")
+      yield* TestClock.adjust(100)
+      assert.strictEqual(held(), 0)
+      yield* run(Effect.succeed(1), script)
+      assert.strictEqual(held(), 0)
+    })
+  )
+
   it.effect("keeps accounts and providers apart", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }])
@@ -381,6 +468,41 @@ describe("awaitActive", () => {
         assert.strictEqual(at, 600_000)
         assertSame(script.reads, [0, 420_000, 600_000])
       })
+  )
+
+  it.effect("gives up a read that hangs, and asks again", () =>
+    Effect.gen(function* () {
+      const active = accountWith("ACTIVE", 1)
+      const script = scripted([{ answer: redirect("INITIATED") }], { reads: ["hang", active] })
+      assertSame(yield* settle(run(script).effect), { exit: Exit.succeed(active), at: 31_000 })
+    })
+  )
+
+  it.effect("has an end even if every read hangs", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: redirect("INITIATED") }], { reads: ["hang"] })
+      const { at, exit } = yield* settle(run(script, { linkLifetime: "1 minute" }).effect)
+      assertSame(exit, Exit.fail(new Resilience.ConsentExpired({ accountId: id })))
+      assert.isAtMost(at, 90_000)
+    })
+  )
+
+  it.effect("does not take a lapsed credential for the end of the link", () =>
+    Effect.gen(function* () {
+      const active = accountWith("ACTIVE", 1)
+      const script = scripted([{ answer: redirect("INITIATED") }], { reads: [accountWith("EXPIRED", 0), active] })
+      assertSame(yield* settle(run(script).effect), { exit: Exit.succeed(active), at: 1_000 })
+    })
+  )
+
+  it.effect("waits although the account still is what it was when the link was handed out", () =>
+    Effect.gen(function* () {
+      const active = accountWith("ACTIVE", 1)
+      const script = scripted([{ answer: redirect("FAILED") }], {
+        reads: [accountWith("FAILED", 0), accountWith("INITIATED", 0), active]
+      })
+      assertSame(yield* settle(run(script).effect), { exit: Exit.succeed(active), at: 2_000 })
+    })
   )
 
   it.effect("names no status at the link's end if it never read one", () =>

@@ -85,12 +85,13 @@ describe("coalesce keeps deadlines:", () => {
     Effect.gen(function* () {
       const script = scripted([{ takes: 3_000, answer: ready }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
-      const hasty = yield* start(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
+      yield* TestClock.adjust(500)
+      const hasty = yield* start(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_500) }))
       const patient = yield* start(accounts.refresh(id))
       yield* TestClock.adjust("1 hour")
       const message = "No answer within 1000 ms (the caller's deadline)"
-      assertSame(yield* Fiber.join(hasty), { exit: Exit.fail(exceeded(message, 1_000, "ambiguous")), at: 1_000 })
-      assertSame(yield* Fiber.join(patient), { exit: Exit.succeed(ready), at: 3_000 })
+      assertSame(yield* Fiber.join(hasty), { exit: Exit.fail(exceeded(message, 1_000, "ambiguous")), at: 1_500 })
+      assertSame(yield* Fiber.join(patient), { exit: Exit.succeed(ready), at: 3_500 })
       assert.strictEqual(script.sends.length, 1)
     })
   )
@@ -123,10 +124,12 @@ describe("coalesce keeps deadlines:", () => {
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang", stubborn: true }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
+      yield* TestClock.adjust(500)
       const alone = accounts
-        .refresh(id, { deadline: DateTime.makeUnsafe(1_000) })
+        .refresh(id, { deadline: DateTime.makeUnsafe(1_500) })
         .pipe(Effect.provideService(Resilience.Settings, { coalesce: false }))
-      assert.strictEqual((yield* settle(alone)).at, 1_000)
+      const message = "No answer within 1000 ms (the caller's deadline)"
+      assertSame(yield* settle(alone), { exit: Exit.fail(exceeded(message, 1_000, "ambiguous")), at: 1_500 })
     })
   )
 })

@@ -1,6 +1,6 @@
 import { Resilience, TransportError } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, DateTime, Duration, Effect, Exit, Fiber, Layer, Metric, PubSub } from "effect"
+import { Clock, Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Metric, PubSub } from "effect"
 import * as Limiter from "effect/persistence/RateLimiter"
 import { TestClock } from "effect/testing"
 import { boom, id, otherId, ready, assertSame, scripted, settle, timed } from "./script.ts"
@@ -103,6 +103,25 @@ describe("bulkhead", () => {
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
+  it.effect("shows how many wait in all bulkheads together, also when one leaves with its turn in hand", () =>
+    Effect.gen(function* () {
+      const depth = Effect.map(Metric.value(Resilience.Metrics.queueDepth), ({ value }) => value)
+      const script = scripted([{ takes: 100, answer: ready }])
+      const one = yield* Resilience.bulkhead({ concurrency: 1, queue: 3 }).make(script.accounts)
+      const two = yield* Resilience.bulkhead({ concurrency: 1, queue: 3 }).make(script.accounts)
+      const holder = yield* start(one.refresh(id))
+      const leaving = yield* start(one.refresh(id))
+      yield* start(two.refresh(id))
+      yield* start(two.refresh(id))
+      assert.strictEqual(yield* depth, 2)
+      holder.interruptUnsafe()
+      leaving.interruptUnsafe()
+      yield* Fiber.await(leaving)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(yield* depth, 0)
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+
   it.effect("says whom it refuses", () =>
     Effect.gen(function* () {
       const bus = yield* Resilience.Events
@@ -197,6 +216,102 @@ describe("rateLimit", () => {
     })
   )
 
+  it.effect.each(["token-bucket", "fixed-window"] as const)(
+    "is not blocked for hours by a crowd that it refused (%s)",
+    (algorithm) =>
+      Effect.gen(function* () {
+        const script = scripted([{ answer: ready }])
+        const policy = Resilience.rateLimit({ limit: 1, window: "1 second", maxDelay: "2 seconds", algorithm })
+        const accounts = yield* policy.make(script.accounts)
+        yield* Effect.forEach(Array.from({ length: 1_000 }), () => start(accounts.refresh(id)))
+        yield* TestClock.adjust("10 seconds")
+        assertSame(sends(script), [0, 1_000, 2_000])
+        const next = yield* start(accounts.refresh(id))
+        yield* TestClock.adjust("10 seconds")
+        assertSame(yield* Fiber.join(next), { exit: Exit.succeed(ready), at: 10_000 })
+      })
+  )
+
+  it.effect("refuses by the turn that a refused call left, and gives it to who can wait for it", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
+      const hasty = accounts.refresh(id, { deadline: DateTime.makeUnsafe(500) })
+      yield* accounts.refresh(id)
+      for (let call = 0; call < 3; call++) {
+        const error = yield* Effect.flip(hasty)
+        assertSame("retryAfter" in error && error.retryAfter, Duration.seconds(1))
+      }
+      assert.strictEqual((yield* settle(accounts.refresh(id))).at, 1_000)
+    })
+  )
+
+  it.effect("remembers each account while its limit is not as good as new", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const policy = Resilience.rateLimit({ limit: 2, window: "1 second", maxDelay: 0, key: "account" })
+      const accounts = yield* policy.make(script.accounts)
+      const taken = Effect.map(Effect.exit(accounts.refresh(id)), Exit.isSuccess)
+      assertSame([yield* taken, yield* taken, yield* taken], [true, true, false])
+      yield* TestClock.adjust(999)
+      assertSame([yield* taken, yield* taken], [true, false])
+      yield* TestClock.adjust(999)
+      assertSame([yield* taken, yield* taken, yield* taken], [true, true, false])
+    })
+  )
+
+  it.effect("passes the turns of those who leave on to those who come, and no turn twice", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
+      const crowd = yield* Effect.forEach(
+        Array.from({ length: 100 }, (_, index) => index),
+        () => start(accounts.refresh(id))
+      )
+      yield* TestClock.adjust(500)
+      const stays = crowd[3]
+      assert.isDefined(stays)
+      const leaving = [...crowd.slice(0, 50).toReversed(), ...crowd.slice(50)].filter((fiber) => fiber !== stays)
+      for (const fiber of leaving) yield* Fiber.interrupt(fiber)
+      const [next, second, third] = yield* Effect.all([
+        start(accounts.refresh(otherId)),
+        start(accounts.refresh(otherId)),
+        start(accounts.refresh(otherId))
+      ])
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* Fiber.join(next)).at, 1_000)
+      assert.strictEqual((yield* Fiber.join(second)).at, 2_000)
+      assert.strictEqual((yield* Fiber.join(stays)).at, 3_000)
+      assert.strictEqual((yield* Fiber.join(third)).at, 4_000)
+      assertSame(sends(script), [0, 1_000, 2_000, 3_000, 4_000])
+    })
+  )
+
+  it.effect("makes up for turns not used in time, but only for those of its window", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
+      const crowd = yield* Effect.forEach(Array.from({ length: 11 }), () => start(accounts.refresh(id)))
+      for (const fiber of crowd.slice(0, -1)) yield* Fiber.interrupt(fiber)
+      yield* TestClock.adjust(9_500)
+      yield* start(accounts.refresh(id))
+      yield* start(accounts.refresh(id))
+      yield* TestClock.adjust("1 hour")
+      assertSame(sends(script), [0, 9_500, 10_000, 11_000])
+    })
+  )
+
+  it.effect("remembers for as long as turns are taken", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: ready }])
+      const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
+      for (let call = 0; call < 6; call++) yield* start(accounts.refresh(id))
+      yield* TestClock.adjust(3_500)
+      assert.strictEqual((yield* settle(accounts.refresh(id))).at, 6_000)
+      assertSame(sends(script), [0, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000])
+    })
+  )
+
   it.effect("counts reads, and all accounts together", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
@@ -217,6 +332,21 @@ describe("rateLimit", () => {
       assert.strictEqual((yield* settle(accounts.refresh(id))).at, 1_000)
     })
   )
+
+  it.effect("shares nothing with another pipeline of the same program unless given a store", () => {
+    const script = scripted([{ answer: ready }])
+    class One extends Context.Service<One, Resilience.Accounts>()("test/One") {}
+    class Two extends Context.Service<Two, Resilience.Accounts>()("test/Two") {}
+    const limit = Resilience.rateLimit({ limit: 1, window: "1 hour", maxDelay: 0 })
+    const both = Layer.mergeAll(
+      Layer.effect(One, limit.make(script.accounts)),
+      Layer.effect(Two, limit.make(script.accounts))
+    ).pipe(Layer.provideMerge(Limiter.layer.pipe(Layer.provide(Limiter.layerStoreMemory))))
+    return Effect.gen(function* () {
+      assertSame(yield* (yield* One).refresh(id), ready)
+      assertSame(yield* (yield* Two).refresh(id), ready)
+    }).pipe(Effect.provide(both))
+  })
 
   it.effect("uses the store it is given, by name", () =>
     Effect.gen(function* () {

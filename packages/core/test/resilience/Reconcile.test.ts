@@ -6,11 +6,12 @@ import { TestClock } from "effect/testing"
 import { accountWith, boom, id, ready, refused, reset, assertSame, scripted, settle } from "./script.ts"
 
 const skew = 2_000
+const now = 110_000
 const began: Before = { startedAt: 100_000, seen: undefined }
 const sawActive: Before = { startedAt: 100_000, seen: accountWith("ACTIVE", 50_000) }
 
 describe("whether an account moved on since an attempt began", () => {
-  const cases: ReadonlyArray<readonly [string, ConnectedAccount, Before, "Moved" | "Unmoved"]> = [
+  const cases: ReadonlyArray<readonly [string, ConnectedAccount, Before, "Moved" | "Unmoved" | "Unknown"]> = [
     ["updated after the start", accountWith("ACTIVE", 100_001), began, "Moved"],
     ["updated before the start, within the skew", accountWith("ACTIVE", 98_001), began, "Moved"],
     ["updated before the start, just at the skew", accountWith("ACTIVE", 98_000), began, "Unmoved"],
@@ -18,18 +19,27 @@ describe("whether an account moved on since an attempt began", () => {
     ["what was seen", accountWith("ACTIVE", 50_000), sawActive, "Unmoved"],
     ["not what was seen: another status", accountWith("EXPIRED", 50_000), sawActive, "Moved"],
     ["an older reading than what was seen", accountWith("ACTIVE", 49_999), sawActive, "Unmoved"],
+    ["updated in our future, within the skew", accountWith("ACTIVE", 112_000), began, "Moved"],
+    [
+      "updated further in our future: a server's clock that runs ahead",
+      accountWith("ACTIVE", 112_001),
+      began,
+      "Unknown"
+    ],
+    ["in our future, but not what was seen", accountWith("ACTIVE", 112_001), sawActive, "Moved"],
+    ["waiting for consent, in our future", accountWith("INITIATED", 112_001), began, "Unmoved"],
     ["waiting for consent", accountWith("INITIATED", 100_001), began, "Unmoved"],
     ["never connected yet", accountWith("INITIALIZING", 100_001), began, "Unmoved"]
   ]
   it.each(cases)("%s", (_, account, before, expected) => {
-    const found = judge(account, before, skew)
+    const found = judge(account, before, skew, now)
     assert.strictEqual(found._tag, expected)
     if (found._tag === "Unmoved") assert.strictEqual(found.account, account)
   })
 
   it("answers Ready for ACTIVE and NotReady for the rest", () => {
-    assert.deepStrictEqual(judge(accountWith("ACTIVE", 100_001), began, skew), { _tag: "Moved", outcome: ready })
-    assert.deepStrictEqual(judge(accountWith("FAILED", 100_001), began, skew), {
+    assert.deepStrictEqual(judge(accountWith("ACTIVE", 100_001), began, skew, now), { _tag: "Moved", outcome: ready })
+    assert.deepStrictEqual(judge(accountWith("FAILED", 100_001), began, skew, now), {
       _tag: "Moved",
       outcome: NotReady.make({ id, status: "FAILED" })
     })
@@ -89,6 +99,15 @@ describe("reconcile", () => {
       assertSame((yield* settle(tolerant.refresh(id))).exit, Exit.succeed(ready))
       const strict = yield* Resilience.reconcile().make(script.accounts)
       assertSame((yield* settle(strict.refresh(id))).exit, Exit.fail(reset))
+    })
+  )
+
+  it.effect("does not take an older update for the answer because the server's clock runs ahead", () =>
+    Effect.gen(function* () {
+      // An hour ahead; the account was last updated half an hour before the attempt.
+      const script = scripted([{ answer: reset }], { reads: [accountWith("ACTIVE", 30 * 60_000)] })
+      const accounts = yield* Resilience.reconcile().make(script.accounts)
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.fail(reset))
     })
   )
 

@@ -169,6 +169,19 @@ describe("retry", () => {
     })
   )
 
+  it.effect("lets a call change one setting and keep the others", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }])
+      const pipeline = Resilience.compose(Resilience.deadline("1 minute"), Resilience.attemptTimeout("1 minute"))
+      const accounts = yield* pipeline.make(script.accounts)
+      const { at } = yield* settle(accounts.refresh(id)).pipe(
+        Effect.updateService(Resilience.Settings, (outer) => ({ ...outer, attemptTimeout: 30_000 })),
+        Effect.provideService(Resilience.Settings, { timeout: "20 seconds" })
+      )
+      assert.strictEqual(at, 20_000)
+    })
+  )
+
   it.effect("repeats an ambiguous attempt under the call's idempotency key without looking", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }, { answer: ready }])
@@ -320,6 +333,54 @@ describe("retry", () => {
     })
   )
 
+  it.effect("looks again before every later send, since the attempt in doubt may be carried out meanwhile", () =>
+    Effect.gen(function* () {
+      const busy = new Unavailable({ message: "busy", retryAfter: Duration.seconds(5) })
+      const script = scripted([{ answer: reset }, { answer: busy }, { answer: ready }], {
+        reads: [accountWith("ACTIVE", -1_000_000), accountWith("ACTIVE", 3_000)]
+      })
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      assertSame((yield* settle(accounts.refresh(id)).pipe(withDraw(0))).exit, Exit.succeed(ready))
+      assertSame(times(script), [0, 100])
+      assertSame(script.reads, [100, 5_100])
+    })
+  )
+
+  it.effect.each([refused, unavailable, local("circuit-open")])(
+    "does not end with %s, which says that nothing was done, after an attempt in doubt",
+    (last) =>
+      Effect.gen(function* () {
+        const script = scripted([{ answer: reset }, { answer: last }])
+        const looking = yield* Resilience.retry().make(script.accounts)
+        assertSame((yield* settle(looking.refresh(id))).exit, Exit.fail(reset))
+        assert.strictEqual(script.sends.length, 3)
+        const keyed = scripted([{ answer: boom }, { answer: last }])
+        const blind = yield* Resilience.retry().make(keyed.accounts)
+        assertSame((yield* settle(blind.refresh(id, { idempotencyKey: "key" }))).exit, Exit.fail(boom))
+      })
+  )
+
+  it.effect("ends with a verdict on the account even after an attempt in doubt", () =>
+    Effect.gen(function* () {
+      const gone = new AccountNotFound({ message: "gone" })
+      const script = scripted([{ answer: reset }, { answer: gone }])
+      const accounts = yield* Resilience.retry().make(script.accounts)
+      assertSame((yield* settle(accounts.refresh(id))).exit, Exit.fail(gone))
+    })
+  )
+
+  it.effect("spreads the crowd that a Retry-After would bring back all at once", () =>
+    Effect.gen(function* () {
+      const script = scripted([
+        { answer: new RateLimited({ message: "", retryAfter: Duration.seconds(7) }) },
+        { answer: ready }
+      ])
+      const accounts = yield* Resilience.retry({ baseDelay: 100 }).make(script.accounts)
+      yield* settle(accounts.refresh(id)).pipe(withDraw(0.5))
+      assertSame(times(script), [0, 7_100])
+    })
+  )
+
   it.effect("retries reads, ambiguous failures included, but no verdict", () =>
     Effect.gen(function* () {
       const gone = new AccountNotFound({ message: "gone" })
@@ -393,6 +454,7 @@ describe("retry", () => {
         },
         { _tag: "Reconciled", accountId: id, result: "unmoved", status: "ACTIVE" },
         { _tag: "RetryRefused", accountId: id, attempt: 3, reason: "attempts" },
+        { _tag: "Reconciled", accountId: id, result: "unmoved", status: "ACTIVE" },
         {
           _tag: "RetryScheduled",
           accountId: id,
@@ -462,6 +524,14 @@ describe("the retry budget", () => {
   it("takes back what was not used", () => {
     const budget = new Resilience.RetryBudget({ reserve: 1 })
     assert.isTrue(budget.withdraw())
+    budget.refund()
+    assertSame([budget.withdraw(), budget.withdraw()], [true, false])
+  })
+
+  it("never holds more than its reserve, whatever is given back", () => {
+    const budget = new Resilience.RetryBudget({ reserve: 1, ratio: 1 })
+    assert.isTrue(budget.withdraw())
+    budget.deposit()
     budget.refund()
     assertSame([budget.withdraw(), budget.withdraw()], [true, false])
   })

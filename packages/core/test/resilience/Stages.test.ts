@@ -9,6 +9,9 @@ import {
 } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Metric, PubSub, Random, References, Scope, Stream, Tracer } from "effect"
+import * as Breaker from "effect/persistence/CircuitBreaker"
+import * as Limiter from "effect/persistence/RateLimiter"
+import * as Redis from "effect/persistence/Redis"
 import { TestClock } from "effect/testing"
 import { accountWith, boom, id, ready, refused, reset, assertSame, scripted, settle, timed } from "./script.ts"
 
@@ -27,6 +30,14 @@ describe("fallback", () => {
   it.effect("lets the failure through if the account is not ACTIVE", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }], { account: accountWith("EXPIRED", 0) })
+      const accounts = yield* Resilience.fallback().make(script.accounts)
+      assertSame(yield* Effect.flip(accounts.refresh(id)), boom)
+    })
+  )
+
+  it.effect("lets the failure through if the account is switched off", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: boom }], { account: { ...accountWith("ACTIVE", 0), isDisabled: true } })
       const accounts = yield* Resilience.fallback().make(script.accounts)
       assertSame(yield* Effect.flip(accounts.refresh(id)), boom)
     })
@@ -385,6 +396,31 @@ describe("composition", () => {
     }).pipe(Effect.provide(layer.pipe(Layer.provide([provider, Layer.succeed(Motto, "be prepared")]))))
   })
 
+  it.effect("takes its stores from layers around it, and sends while they are out of reach", () => {
+    const asked = new Set<string>()
+    const lost = (command: string) =>
+      Effect.suspend(() => {
+        asked.add(command)
+        return Effect.fail(new Redis.RedisError({ cause: "lost" }))
+      })
+    const redis = Redis.make({ send: lost, subscribe: lost, connect: lost("connect") })
+    const stores = Layer.mergeAll(Breaker.layerStoreRedis(), Limiter.layerStoreRedis()).pipe(
+      Layer.provide(Layer.effect(Redis.Redis, redis))
+    )
+    const provider = Layer.succeed(ConnectedAccounts, scripted([{ answer: ready }]).accounts)
+    const limited = (options: Resilience.StandardOptions) =>
+      Resilience.layer(Resilience.standard(options)).pipe(Layer.provide([provider, stores]))
+    const refresh = ConnectedAccounts.use((accounts) => accounts.refresh(id))
+    return Effect.gen(function* () {
+      assertSame(yield* Effect.provide(refresh, limited({})), ready)
+      assertSame([...asked], ["SCRIPT"])
+      asked.clear()
+      const rateLimit = { limit: 1, window: "1 hour" } as const
+      assertSame(yield* Effect.provide(refresh, limited({ circuitBreaker: false, rateLimit })), ready)
+      assertSame([...asked], ["SCRIPT"])
+    })
+  })
+
   it("has a standard order", () => {
     const names = (options?: Resilience.StandardOptions) =>
       Resilience.standard(options)
@@ -556,6 +592,48 @@ describe("reconfigurable", () => {
       const three = yield* handle.policy.make(provider)
       yield* three.refresh(id)
       assertSame(log.slice(6), ["newer"])
+    })
+  )
+
+  it.effect("does not hold up the last caller, nor the swap, for what the old pipeline still has on its way", () =>
+    Effect.gen(function* () {
+      const handle = Resilience.reconfigurable(
+        Resilience.compose(Resilience.deadline("1 second"), Resilience.coalesce())
+      )
+      const script = scripted([{ takes: 60_000, answer: ready, stubborn: true }])
+      const scope = yield* Scope.make()
+      const accounts = yield* Scope.provide(handle.policy.make(script.accounts), scope)
+      const caller = yield* Effect.forkChild(timed(accounts.refresh(id)), { startImmediately: true })
+      yield* handle.swap(Resilience.deadline("1 second"))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(caller)).at, 1_000)
+
+      yield* handle.swap(Resilience.compose(Resilience.deadline("1 second"), Resilience.coalesce()))
+      const second = yield* Effect.forkChild(timed(accounts.refresh(id)), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(second)
+      const swap = yield* Effect.forkChild(timed(handle.swap(Resilience.compose())), { startImmediately: true })
+      // The layer, however, does not close before the provider is done.
+      const closing = yield* Effect.forkChild(timed(Scope.close(scope, Exit.void)), { startImmediately: true })
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* Fiber.join(swap)).at, 2_000)
+      assert.strictEqual((yield* Fiber.join(closing)).at, 61_000)
+      assert.isTrue(script.sends.every(({ ended }) => ended === "answered"))
+    })
+  )
+
+  it.effect("does not miss a swap that comes while a layer is being made", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const slow = Resilience.policy("slow", {}, (next) => Effect.as(Effect.sleep("1 second"), next))
+      const handle = Resilience.reconfigurable<Scope.Scope>(slow)
+      const script = scripted([{ answer: ready }])
+      const making = yield* Effect.forkChild(handle.policy.make(script.accounts), { startImmediately: true })
+      const swapping = yield* Effect.forkChild(handle.swap(stage("new", log)), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(swapping)
+      yield* (yield* Fiber.join(making)).refresh(id)
+      assertSame(log, ["new"])
     })
   )
 

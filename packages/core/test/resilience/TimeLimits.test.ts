@@ -1,8 +1,21 @@
-import { DeadlineExceeded, Resilience } from "@rekindle/core"
+import { ConnectedAccountId, DeadlineExceeded, Resilience } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, DateTime, Duration, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { accountWith, boom, id, ready, refused, assertSame, scripted, settle, timed, withDraw } from "./script.ts"
+import {
+  accountWith,
+  boom,
+  id,
+  otherId,
+  ready,
+  refused,
+  reset,
+  assertSame,
+  scripted,
+  settle,
+  timed,
+  withDraw
+} from "./script.ts"
 
 const exceeded = (name: string, millis: number, disposition: "ambiguous" | "not-sent") =>
   new DeadlineExceeded({
@@ -146,7 +159,7 @@ describe.each([
       })
       const script = scripted([{ takes: 100, answer: ready }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
-      const calls = [1, 2, 3].map(() => accounts.refresh(id))
+      const calls = [5_000, 1_000, 3_000].map((at) => accounts.refresh(id, { deadline: DateTime.makeUnsafe(at) }))
       const fiber = yield* Effect.forkChild(
         Effect.all(calls, { concurrency: "unbounded" }).pipe(Effect.provideService(Clock.Clock, watched)),
         { startImmediately: true }
@@ -155,6 +168,15 @@ describe.each([
       yield* TestClock.adjust(100)
       yield* Fiber.join(fiber)
       assert.strictEqual(asleep, 0)
+    })
+  )
+
+  it.effect("bounds a call that begins just as the last one ends", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ takes: 100, answer: ready }, { answer: "hang" }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      const { at } = yield* settle(Effect.andThen(accounts.refresh(id), accounts.refresh(id)))
+      assert.strictEqual(at, 5_100)
     })
   )
 
@@ -254,6 +276,38 @@ describe("the disposition of a passed deadline", () => {
         [0, 10_000]
       )
     })
+  )
+
+  it.effect("is ambiguous once a retry has sent again", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: refused }, { answer: "hang" }])
+      const pipeline = Resilience.compose(Resilience.deadline("10 seconds"), Resilience.retry())
+      const accounts = yield* pipeline.make(script.accounts)
+      const { exit } = yield* settle(accounts.refresh(id))
+      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, "ambiguous")))
+      assert.strictEqual(script.sends.length, 2)
+    })
+  )
+
+  it.effect("is ambiguous after an ambiguous attempt, even if the flight that the next one joined has not left", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: "hang" }, { answer: reset }, { answer: "hang" }])
+      const pipeline = Resilience.compose(
+        Resilience.deadline("10 seconds"),
+        Resilience.retry({ baseDelay: "1 second" }),
+        Resilience.coalesce(),
+        Resilience.bulkhead({ concurrency: 2, queue: 5 })
+      )
+      const accounts = yield* pipeline.make(script.accounts)
+      yield* Effect.forkChild(Effect.exit(accounts.refresh(otherId)), { startImmediately: true })
+      const caller = yield* Effect.forkChild(Effect.flip(accounts.refresh(id, { idempotencyKey: "key" })), {
+        startImmediately: true
+      })
+      const third = ConnectedAccountId.make("ca_-l3FzWqTw58L")
+      yield* Effect.forkChild(Effect.exit(accounts.refresh(third)), { startImmediately: true })
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* Fiber.join(caller)).disposition, "ambiguous")
+    }).pipe(withDraw(0))
   )
 
   it.effect("follows the shared flight a caller waits for", () =>

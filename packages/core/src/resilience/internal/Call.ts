@@ -15,7 +15,7 @@ export class Call {
   held = false
   /** An earlier attempt of this call was ambiguous. */
   doubt = false
-  /** The shared flight this call waits for, whose state then counts instead of its own. */
+  /** The shared flight this call waits for. Whether it has left counts then, and a doubt of either. */
   flight: Call | undefined = undefined
 }
 
@@ -26,7 +26,7 @@ export const CurrentCall = Context.Reference<Call | undefined>("@rekindle/core/r
 /** The disposition of a call that is given up at this moment. */
 export const dispositionNow = (call: Call): "not-sent" | "ambiguous" => {
   const { doubt, held } = call.flight ?? call
-  return held && !doubt ? "not-sent" : "ambiguous"
+  return held && !doubt && !call.doubt ? "not-sent" : "ambiguous"
 }
 
 /** Runs `f` with the current call, opening one if no outer stage has. */

@@ -1,0 +1,23 @@
+/**
+ * Who may share one refresh: callers for whom the answer is the same, whoever of them asked.
+ *
+ * @module
+ */
+import type { Fiber } from "effect"
+import type { ConnectedAccountId } from "../../ConnectedAccount.ts"
+import { CurrentProject, type RefreshOptions } from "../../ConnectedAccounts.ts"
+
+/** The account, what is asked for, and the project on whose behalf. */
+export const flightKey = (
+  fiber: Fiber.Fiber<unknown, unknown>,
+  id: ConnectedAccountId,
+  options: RefreshOptions | undefined
+): string => {
+  const project = fiber.getRef(CurrentProject)
+  const { idempotencyKey, redirectUrl, validateCredentials = false } = options ?? {}
+  const asked = [project, redirectUrl, idempotencyKey]
+  // Most calls ask for nothing in particular, and this is on every call's way.
+  return !validateCredentials && asked.every((text) => text === undefined)
+    ? id
+    : JSON.stringify([id, validateCredentials, ...asked])
+}
