@@ -35,11 +35,14 @@ export const ProviderProfile = Schema.Struct({
   rotation: Rotation,
   /** For how long a used refresh token may be sent again and still be honoured. Absent: not at all. */
   reuseWindow: Schema.optionalKey(Schema.DurationFromMillis),
-  /** How long an access token lives when the answer has no `expires_in` (RFC 6749 §5.1 makes it optional). Absent: it does not expire. */
+  /**
+   * How long an access token lives when the answer has no `expires_in` (RFC 6749 §5.1 makes it optional). Absent: it does not expire, as
+   * where a provider gives `expires_in` with every token that does. A token without a refresh token beside it is taken for dead after this.
+   */
   accessTokenTtl: Schema.optionalKey(Schema.DurationFromMillis),
   /** A refresh token unused for this long dies. */
   refreshTokenIdle: Schema.optionalKey(Schema.DurationFromMillis),
-  /** A refresh token dies this long after consent, whatever is done. */
+  /** A refresh token dies this long after consent, whatever is done. Nothing prolongs it; it is here for whoever warns people in time. */
   refreshTokenLife: Schema.optionalKey(Schema.DurationFromMillis),
   /** Forms of a dead token besides RFC 6749's `invalid_grant`, which always counts. */
   deadToken: Schema.Array(AnswerMatcher).pipe(Schema.withConstructorDefault(Effect.succeed([]))),

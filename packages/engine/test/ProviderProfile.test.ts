@@ -4,6 +4,9 @@ import { ProviderProfile, strict } from "@rekindle/engine/ProviderProfile"
 import * as Providers from "@rekindle/engine/Providers"
 import { OAuth2Settings } from "@rekindle/engine/strategies/OAuth2"
 import { StaticSettings } from "@rekindle/engine/strategies/StaticCredential"
+import { issuedTokens } from "@rekindle/engine/TokenResponse"
+import { expiryOf } from "@rekindle/engine/Tokens"
+import { decide } from "@rekindle/engine/Verdict"
 import { Duration, Effect, Redacted, Schema } from "effect"
 import { readFileSync } from "node:fs"
 
@@ -97,6 +100,19 @@ describe("the ready-made providers", () => {
     assert.sameMembers([...hosts], [...new Set(urls.map((url) => url.host))])
   })
 
+  it.each([
+    [Providers.githubApp, { token_type: "bearer" }],
+    [Providers.slack, { ok: true, token_type: "bot" }],
+    [Providers.slackUser, { ok: true, token_type: "user" }]
+  ] as const)("of tokens that may not expire take no lifetime for granted", ({ profile }, answer) => {
+    const expiry = (body: Readonly<Record<string, unknown>>): number | null | undefined => {
+      const tokens = issuedTokens({ ...answer, access_token: "at", ...body }, profile)
+      return tokens === undefined ? undefined : expiryOf(tokens, profile, 0)
+    }
+    assert.isNull(expiry({}))
+    assert.strictEqual(expiry({ expires_in: 3600, refresh_token: "rt" }), 3_600_000)
+  })
+
   it.effect.each(named)("%s: makes an auth config that decodes and survives being stored", ([name, provider]) =>
     Effect.gen(function* () {
       const config = provider.authConfig({ id: "c1", clientId: "client", clientSecret: "hush", scopes: ["a", "b"] })
@@ -128,6 +144,33 @@ describe("the ready-made providers", () => {
         assert.match(docstring.trimEnd(), /\*\/$/, `${file}: ${name}`)
       }
     }
+  })
+})
+
+describe("answers that do not mean what they say", () => {
+  const busy = "token request is already being processed"
+  const loop =
+    "AADSTS50196: The server terminated an operation because it encountered a loop while processing a request."
+  const throttled = "AADSTS90055: There are too many incoming requests."
+  const lostGrant = { error: "unauthorized_client", error_description: "refresh_token is invalid" }
+
+  it.each([
+    [Providers.salesforce(), 400, { error: "invalid_grant", error_description: busy }, "Transient"],
+    [
+      Providers.salesforce(),
+      400,
+      { error: "invalid_grant", error_description: "expired access/refresh token" },
+      "Dead"
+    ],
+    [Providers.entra(), 400, { error: "invalid_grant", error_description: loop }, "Transient"],
+    [Providers.entra(), 400, { error: "invalid_grant", error_description: throttled }, "Transient"],
+    [Providers.atlassian, 403, lostGrant, "Dead"],
+    [Providers.atlassian, 403, { error: "unauthorized_client" }, "AppFault"],
+    [Providers.zoom, 400, { reason: "Invalid Token!", error: "invalid_request" }, "Dead"],
+    [Providers.zoom, 400, { reason: "Invalid authorization code", error: "invalid_request" }, "Misconfigured"]
+  ] as const)("are known for what they are", ({ profile }, status, body, verdict) => {
+    const answer = { contentType: "application/json", retryAfter: undefined, body: JSON.stringify(body), receivedAt: 0 }
+    assert.strictEqual(decide({ _tag: "Answer", status, ...answer }, profile)._tag, verdict)
   })
 })
 
@@ -190,6 +233,29 @@ describe("a registration", () => {
     )
   })
 
+  it.each([
+    [Providers.entra(), "offline_access"],
+    [Providers.atlassian, "offline_access"],
+    [Providers.xero, "offline_access"],
+    [Providers.x, "offline.access"],
+    [Providers.salesforce(), "refresh_token"]
+  ] as const)("asks for a refresh token where that takes a scope", (provider, offlineScope) => {
+    const asked = (scopes?: ReadonlyArray<string>) =>
+      provider.authConfig({ id: "o", clientId: "c", ...(scopes === undefined ? {} : { scopes }) }).settings["scopes"]
+    assert.deepStrictEqual(asked(["read"]), ["read", offlineScope])
+    assert.deepStrictEqual(asked([offlineScope, "read"]), [offlineScope, "read"])
+    assert.isUndefined(asked())
+  })
+
+  it.each([
+    [Providers.linkedin, false],
+    [Providers.slack, false],
+    [Providers.slackUser, false],
+    [Providers.google, undefined]
+  ] as const)("leaves PKCE out only where a client with a secret is refused it", (provider, pkce) => {
+    assert.strictEqual(provider.authConfig({ id: "p", clientId: "c" }).settings["pkce"], pkce)
+  })
+
   it("refuses a malformed id", () => {
     assert.throws(() => Providers.google.authConfig({ id: "no spaces", clientId: "c" }))
   })
@@ -202,6 +268,7 @@ describe("a provider with a host for each customer", () => {
     assert.deepStrictEqual(Providers.salesforce("acme").hosts, ["acme.my.salesforce.com"])
     assert.deepStrictEqual(Providers.salesforce("acme--dev.sandbox").hosts, ["acme--dev.sandbox.my.salesforce.com"])
     assert.deepStrictEqual(Providers.salesforce().hosts, ["login.salesforce.com"])
+    assert.deepStrictEqual(Providers.salesforce("test").hosts, ["test.salesforce.com"])
     assert.include(Providers.entra("contoso.com").settings.tokenEndpoint, "/contoso.com/")
   })
 
@@ -246,4 +313,11 @@ describe("the ready-made API keys", () => {
         assert.strictEqual(new URL(settings.probeUrl ?? "").protocol, "https:")
       })
   )
+
+  it("follow a key to the region it is bound to", () => {
+    const probeUrl = "https://eu.api.openai.com/v1/models"
+    const { hosts, settings } = Providers.openai.authConfig({ id: "k1", settings: { probeUrl } })
+    assert.deepStrictEqual(hosts, ["eu.api.openai.com"])
+    assert.deepStrictEqual(settings, { ...Providers.openai.settings, probeUrl })
+  })
 })

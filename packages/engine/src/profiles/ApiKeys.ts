@@ -11,24 +11,41 @@ import type { StaticSettings } from "../strategies/StaticCredential.ts"
 export interface ApiKeyProvider {
   readonly settings: StaticSettings
   /** A complete API_KEY auth config; each account brings its own `api_key`. Throws on a malformed `id`, as `AuthConfig.make` does. */
-  readonly authConfig: (registration: { readonly id: string; readonly projectId?: string | undefined }) => AuthConfig
+  readonly authConfig: (registration: ApiKeyRegistration) => AuthConfig
 }
 
-const make = (name: string, settings: StaticSettings & { readonly probeUrl: string }): ApiKeyProvider => ({
+/** The application's part of an auth config for API keys. */
+export interface ApiKeyRegistration {
+  /** The auth config's id. */
+  readonly id: string
+  readonly projectId?: string | undefined
+  /** Replaces single settings, such as the `probeUrl` of the region that the keys are bound to. */
+  readonly settings?: Partial<ProbeSettings> | undefined
+}
+
+type ProbeSettings = StaticSettings & { readonly probeUrl: string }
+
+const make = (name: string, settings: ProbeSettings): ApiKeyProvider => ({
   settings,
-  authConfig: ({ id, projectId }) =>
-    AuthConfig.make({
+  authConfig: ({ id, projectId, settings: changed }) => {
+    const merged: ProbeSettings = { ...settings, ...changed }
+    return AuthConfig.make({
       id,
       ...(projectId === undefined ? {} : { projectId }),
       toolkit: name,
       scheme: "API_KEY",
       profile: ProviderProfile.make({ name, rotation: "none" }),
-      settings,
-      hosts: [new URL(settings.probeUrl).host]
+      settings: merged,
+      hosts: [new URL(merged.probeUrl).host]
     })
+  }
 })
 
-/** OpenAI. Source: OpenAI API reference, "Authentication" and "List models". */
+/**
+ * OpenAI. Source: OpenAI API reference, "Authentication" and "List models". A key of a project with data residency is good at its region's
+ * host alone, such as `eu.api.openai.com`, and a 401 elsewhere (`incorrect_hostname`): replace `probeUrl`. A restricted key's 403 stays
+ * unverified.
+ */
 export const openai = make("openai", { probeUrl: "https://api.openai.com/v1/models", keyPrefix: "Bearer " })
 
 /** Anthropic. Source: Anthropic API reference, "Authentication", "Versioning" and "List Models". */
@@ -41,5 +58,8 @@ export const anthropic = make("anthropic", {
 /** Stripe. Source: Stripe API reference, "Authentication" and "Retrieve balance". A restricted key's 403 stays unverified. */
 export const stripe = make("stripe", { probeUrl: "https://api.stripe.com/v1/balance", keyPrefix: "Bearer " })
 
-/** SendGrid. Source: Twilio SendGrid API reference, "Authentication" and "Retrieve a list of scopes for which this user has access". */
+/**
+ * SendGrid. Source: Twilio SendGrid API reference, "Authentication" and "Retrieve a list of scopes for which this user has access". Keys of
+ * EU subusers belong to `api.eu.sendgrid.com`: replace `probeUrl`.
+ */
 export const sendgrid = make("sendgrid", { probeUrl: "https://api.sendgrid.com/v3/scopes", keyPrefix: "Bearer " })

@@ -41,7 +41,8 @@ export const google = Provider.make({
  * - accessTokenTtl: about four hours; `expires_in` tells.
  * - refreshTokenIdle, refreshTokenLife: none; it lives until it is revoked.
  * - dead: `invalid_grant`.
- * - settings: no refresh token without `token_access_type=offline`. Revocation is an API call with the access token, not RFC 7009.
+ * - settings: client id and secret in the body; no refresh token without `token_access_type=offline`. Revocation is an API call with the
+ *   access token, not RFC 7009.
  */
 export const dropbox = Provider.make({
   profile: { name: "dropbox", rotation: "none", accessTokenTtl: Duration.hours(4) },
@@ -60,7 +61,9 @@ export const dropbox = Provider.make({
  * - accessTokenTtl: 60 days.
  * - refreshTokenLife: 365 days from consent, whatever is done.
  * - margin: a week, to sit out any outage; a choice of ours.
- * - dead: not documented beyond "fall back to the standard flow"; `invalid_grant` by the RFC.
+ * - dead: not stated beyond "fall back to the standard flow"; assumed: `invalid_grant`.
+ * - settings: client id and secret in the body ("Authorization Code Flow (3-legged OAuth)"). Without PKCE: from a client with a secret, a
+ *   `code_verifier` is answered with `invalid_client` ("OAuth 2.0 for Native Clients" keeps it to apps enabled for it by LinkedIn).
  */
 export const linkedin = Provider.make({
   profile: {
@@ -73,7 +76,8 @@ export const linkedin = Provider.make({
   settings: {
     authorizationEndpoint: "https://www.linkedin.com/oauth/v2/authorization",
     tokenEndpoint: "https://www.linkedin.com/oauth/v2/accessToken",
-    clientAuth: "post"
+    clientAuth: "post",
+    pkce: false
   }
 })
 

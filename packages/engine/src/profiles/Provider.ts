@@ -45,6 +45,8 @@ export interface Definition {
   readonly settings: ProviderSettings
   /** The authorization parameter that carries the scopes, where it is not `scope`. */
   readonly scopeParameter?: string
+  /** The scope without which there is no refresh token. It joins the application's; an application that names none asks for none. */
+  readonly offlineScope?: string
 }
 
 const hostsOf = (settings: ProviderSettings): ReadonlyArray<string> => {
@@ -54,11 +56,12 @@ const hostsOf = (settings: ProviderSettings): ReadonlyArray<string> => {
 }
 
 /** Makes a provider out of its definition. For providers of your own too. */
-export const make = ({ profile: facts, scopeParameter, settings }: Definition): Provider => {
+export const make = ({ offlineScope, profile: facts, scopeParameter, settings }: Definition): Provider => {
   const profile = ProviderProfile.make(facts)
 
-  const withScopes = (merged: ProviderSettings, scopes: ReadonlyArray<string>): ProviderSettings =>
-    scopeParameter === undefined
+  const withScopes = (merged: ProviderSettings, asked: ReadonlyArray<string>): ProviderSettings => {
+    const scopes = offlineScope === undefined || asked.includes(offlineScope) ? asked : [...asked, offlineScope]
+    return scopeParameter === undefined
       ? { ...merged, scopes }
       : {
           ...merged,
@@ -67,6 +70,7 @@ export const make = ({ profile: facts, scopeParameter, settings }: Definition): 
             [scopeParameter]: scopes.join(merged.scopeSeparator ?? " ")
           }
         }
+  }
 
   return {
     profile,

@@ -12,7 +12,8 @@ import * as Provider from "./Provider.ts"
  * errors".
  *
  * - rotation: with its use, the refresh token and the old access token stop working.
- * - accessTokenTtl: eight hours.
+ * - accessTokenTtl: none. An expiring token lives eight hours, and `expires_in` says so; an app that opted out of expiration gets neither it
+ *   nor a refresh token.
  * - refreshTokenIdle: six months.
  * - deadToken: HTTP 200 with `error: bad_refresh_token`. A wrong secret is a 200 too, `incorrect_client_credentials`.
  * - margin: half an hour, to sit out an outage; a choice of ours.
@@ -22,7 +23,6 @@ export const githubApp = Provider.make({
   profile: {
     name: "github-app",
     rotation: "single-use",
-    accessTokenTtl: Duration.hours(8),
     refreshTokenIdle: Duration.days(182),
     deadToken: [{ field: "error", values: ["bad_refresh_token"] }],
     margin: Duration.minutes(30)
@@ -36,7 +36,6 @@ export const githubApp = Provider.make({
 
 const slackProfile = {
   rotation: "single-use",
-  accessTokenTtl: Duration.hours(12),
   deadToken: [
     {
       field: "error",
@@ -50,27 +49,31 @@ const slackProfile = {
 const slackSettings = {
   authorizationEndpoint: "https://slack.com/oauth/v2/authorize",
   tokenEndpoint: "https://slack.com/api/oauth.v2.access",
-  clientAuth: "post",
+  clientAuth: "basic",
+  pkce: false,
   scopeSeparator: ","
 } as const
 
 /**
- * Slack, bot tokens of an app with token rotation. Sources: Slack Developer Docs, "Using token rotation", `oauth.v2.access` and
- * `oauth.v2.exchange` (errors), `tooling.tokens.rotate` (errors); the margin is that of Slack's Python SDK.
+ * Slack, bot tokens. Sources: Slack Developer Docs, "Using token rotation", "Using PKCE", `oauth.v2.access` and `oauth.v2.exchange` (errors),
+ * `tooling.tokens.rotate` (errors); the margin is that of Slack's Python SDK.
  *
  * - rotation: the refresh token is revoked with its use. A window is not documented; conservative.
- * - accessTokenTtl: 12 hours.
+ * - accessTokenTtl: none. With token rotation a token lives 12 hours, and `expires_in` says so; without it, there is neither an expiry nor a
+ *   refresh token.
+ * - refreshTokenIdle: none; 30 days for an app with PKCE, which marks it as a public client for good: override it and `pkce` there.
  * - deadToken: HTTP 200 with `ok: false` and one of these errors. `fatal_error` and `internal_error` are none: "some aspect of the
  *   operation" may have succeeded.
  * - tokenTypes: `bot` and `user` in place of `bearer`.
  * - margin: two hours (`minutes_before_expiration`).
- * - settings: scopes are joined by commas. Revocation is an API call with the access token, not RFC 7009.
+ * - settings: client id and secret in the Basic header, as Slack "strongly" recommends. Without PKCE, which is refused (`pkce_not_allowed`)
+ *   unless the app has it enabled. Scopes are joined by commas. Revocation is an API call with the access token, not RFC 7009.
  */
 export const slack = Provider.make({ profile: { name: "slack", ...slackProfile }, settings: slackSettings })
 
 /**
- * Slack, user tokens. As {@link slack}, but the answer to a consent has the user's tokens under `authed_user` ("Installing with OAuth"),
- * and their scopes are asked for in `user_scope`.
+ * Slack, user tokens. As {@link slack}, but the answer to a consent has the user's tokens under `authed_user` ("Installing with OAuth"; a
+ * refresh answers with them at the top), and their scopes are asked for in `user_scope`.
  */
 export const slackUser = Provider.make({
   profile: { name: "slack-user", ...slackProfile, tokenPath: "authed_user" },
@@ -82,7 +85,8 @@ const DomainLabels = Schema.String.check(Schema.isPattern(/^[a-z0-9-]{1,63}(?:\.
 
 /**
  * Salesforce. Sources: Salesforce Help, "OAuth 2.0 Refresh Token Flow for Renewed Sessions", "Manage OAuth Access Policies for a Connected
- * App", "Modify Session Security Settings".
+ * App", "Modify Session Security Settings"; the release notes of Summer '24 ("Simultaneous Token Requests Are Blocked During the Refresh
+ * Token Flow") and Winter '25 (its error).
  *
  * - rotation: off, or on with the previous token "automatically invalidated"; the app's owner chooses. Conservative: on. Where it is off,
  *   override `rotation: "none"`.
@@ -90,20 +94,30 @@ const DomainLabels = Schema.String.check(Schema.isPattern(/^[a-z0-9-]{1,63}(?:\.
  *   shorter.
  * - refreshTokenIdle, refreshTokenLife: policies of the app and the org; none by default.
  * - dead: 400 `invalid_grant`, "expired access/refresh token".
+ * - transient: 400 `invalid_grant`, "token request is already being processed", which is what a second request with a refresh token meets
+ *   while the first is at work.
+ * - offlineScope: no refresh token without `refresh_token` ("OAuth Tokens and Scopes").
  *
- * @param domain the org's My Domain label, with `.sandbox` or the like if it has one; absent: `login.salesforce.com`. Throws if it is not
- *   made of domain labels.
+ * @param domain `login`, or `test` for sandboxes, or the org's My Domain label, with `.sandbox` or the like if it has one. Throws if it is
+ *   not made of domain labels.
  */
-export const salesforce = (domain?: string): Provider.Provider => {
-  const host = domain === undefined ? "login.salesforce.com" : `${DomainLabels.make(domain)}.my.salesforce.com`
+export const salesforce = (domain = "login"): Provider.Provider => {
+  const labels = DomainLabels.make(domain)
+  const host = labels === "login" || labels === "test" ? `${labels}.salesforce.com` : `${labels}.my.salesforce.com`
   return Provider.make({
-    profile: { name: "salesforce", rotation: "single-use", accessTokenTtl: Duration.hours(2) },
+    profile: {
+      name: "salesforce",
+      rotation: "single-use",
+      accessTokenTtl: Duration.hours(2),
+      transient: [{ field: "error_description", contains: ["token request is already being processed"] }]
+    },
     settings: {
       authorizationEndpoint: `https://${host}/services/oauth2/authorize`,
       tokenEndpoint: `https://${host}/services/oauth2/token`,
       revocationEndpoint: `https://${host}/services/oauth2/revoke`,
       clientAuth: "post"
-    }
+    },
+    offlineScope: "refresh_token"
   })
 }
 
@@ -113,6 +127,7 @@ export const salesforce = (domain?: string): Provider.Provider => {
  *
  * - rotation: not documented (the token returned is usually the same); conservative.
  * - accessTokenTtl: 30 minutes.
+ * - refreshTokenIdle, refreshTokenLife: not stated; assumed: none.
  * - deadToken: 400 `status: BAD_REFRESH_TOKEN` of the v1 endpoints; the newer ones answer by the RFC.
  * - settings: the 2026-03 endpoints; v1 ends in February 2027.
  */
@@ -135,12 +150,14 @@ export const hubspot = Provider.make({
  * Notion. Sources: Notion, "Refresh a token", "Create a token", "Authorization".
  *
  * - rotation: a new refresh token with every use; whether the old one lives on is not documented; conservative.
- * - accessTokenTtl: not documented, and the answer has no `expires_in`; conservative: an hour.
+ * - accessTokenTtl: not stated by the provider, and the answer has no `expires_in`; assumed: a day. Much less would spend a single-use token,
+ *   each time at some risk, for access tokens that are reported to live long; with none, a lost answer would never come to light.
+ * - refreshTokenIdle, refreshTokenLife: not stated; assumed: none.
  * - dead: `invalid_grant`.
  * - settings: client id and secret in the Basic header, a JSON body, `owner=user`, and Notion's version header.
  */
 export const notion = Provider.make({
-  profile: { name: "notion", rotation: "single-use", accessTokenTtl: Duration.hours(1) },
+  profile: { name: "notion", rotation: "single-use", accessTokenTtl: Duration.days(1) },
   settings: {
     authorizationEndpoint: "https://api.notion.com/v1/oauth/authorize",
     tokenEndpoint: "https://api.notion.com/v1/oauth/token",
@@ -178,12 +195,14 @@ export const quickbooks = Provider.make({
 })
 
 /**
- * Zoom. Sources: Zoom Developers, "OAuth 2.0" and its error table, as kept in Zoom's "Token Lifecycle".
+ * Zoom. Sources: Zoom Developers, "OAuth 2.0" and its error table, as kept in Zoom's "Token Lifecycle"; for the dead token, Zoom's developer
+ * forum.
  *
  * - rotation: each refresh gives a new refresh token, the old one is invalid at once.
  * - accessTokenTtl: an hour.
  * - refreshTokenIdle: about 90 days, "commonly".
- * - dead: `invalid_grant`. The error for concurrent requests has no documented code; conservative: not a dead token.
+ * - deadToken: `reason: "Invalid Token!"`, which comes with `invalid_grant` or `invalid_request`. The error for concurrent requests has no
+ *   documented code; conservative: not a dead token.
  * - settings: client id and secret in the Basic header.
  */
 export const zoom = Provider.make({
@@ -191,7 +210,8 @@ export const zoom = Provider.make({
     name: "zoom",
     rotation: "single-use",
     accessTokenTtl: Duration.hours(1),
-    refreshTokenIdle: Duration.days(90)
+    refreshTokenIdle: Duration.days(90),
+    deadToken: [{ field: "reason", values: ["Invalid Token!"] }]
   },
   settings: {
     authorizationEndpoint: "https://zoom.us/oauth/authorize",
@@ -232,7 +252,8 @@ export const box = Provider.make({
  * - accessTokenTtl: two hours.
  * - refreshTokenIdle: not documented.
  * - deadToken: 400 `invalid_request` with "Value passed for the token was invalid." Another `invalid_request` is a matter of configuration.
- * - settings: client id and secret in the Basic header; `offline.access` among the scopes gives the refresh token.
+ * - settings: client id and secret in the Basic header.
+ * - offlineScope: no refresh token without `offline.access`.
  */
 export const x = Provider.make({
   profile: {
@@ -246,32 +267,8 @@ export const x = Provider.make({
     tokenEndpoint: "https://api.x.com/2/oauth2/token",
     revocationEndpoint: "https://api.x.com/2/oauth2/revoke",
     clientAuth: "basic"
-  }
-})
-
-/**
- * Linear. Source: Linear Developers, "OAuth 2.0 authentication".
- *
- * - rotation: a new refresh token with each use. A window is not confirmed; conservative.
- * - accessTokenTtl: 24 hours.
- * - dead: `invalid_grant`.
- * - margin: an hour, to sit out an outage; a choice of ours.
- * - settings: scopes are joined by commas.
- */
-export const linear = Provider.make({
-  profile: {
-    name: "linear",
-    rotation: "single-use",
-    accessTokenTtl: Duration.hours(24),
-    margin: Duration.hours(1)
   },
-  settings: {
-    authorizationEndpoint: "https://linear.app/oauth/authorize",
-    tokenEndpoint: "https://api.linear.app/oauth/token",
-    revocationEndpoint: "https://api.linear.app/oauth/revoke",
-    clientAuth: "post",
-    scopeSeparator: ","
-  }
+  offlineScope: "offline.access"
 })
 
 /**
@@ -325,9 +322,10 @@ export const spotify = Provider.make({
  * 2025.
  *
  * - rotation: a refresh deletes the previous access and refresh tokens.
- * - accessTokenTtl, refreshTokenIdle: what the client asks for in `expires_in` and `refresh_token_expires_in`: here two hours and 30
- *   days.
- * - dead: `invalid_grant`.
+ * - accessTokenTtl, refreshTokenIdle: what the client asks for in `expires_in` (5 minutes to 2 days; without it the token does not expire)
+ *   and `refresh_token_expires_in` (7 to 90 days): here two hours and 30 days.
+ * - dead: not stated; assumed: `invalid_grant`.
+ * - settings: a form, as Nango sends it. The reference shows JSON, where the two lifetimes would have to be numbers.
  *
  * @param subdomain the first label of `<subdomain>.zendesk.com`. Throws if it is not a domain label.
  */
@@ -341,7 +339,6 @@ export const zendesk = (subdomain: string): Provider.Provider => {
       authorizationEndpoint: `https://${host}/oauth/authorizations/new`,
       tokenEndpoint: `https://${host}/oauth/tokens`,
       clientAuth: "post",
-      tokenBody: "json",
       tokenParameters: {
         expires_in: String(Duration.toSeconds(accessTokenTtl)),
         refresh_token_expires_in: String(Duration.toSeconds(refreshTokenIdle))
