@@ -61,7 +61,9 @@ export class Egress extends Context.Service<
       Effect.map(
         overUndici({
           maxBodyBytes: maxBodyBytes(options),
-          admits: (hostname, address) => allowsHostname(options, hostname) || !isInternalAddress(address)
+          connectTimeout: Duration.times(timeoutOf(options), 0.5),
+          mayBeInternal: (host) => allows(options, host),
+          refuses: isInternalAddress
         }),
         (transport) => make(options, transport)
       )
@@ -85,12 +87,14 @@ for (const [network, prefix] of [
   ["203.0.113.0", 24],
   ["224.0.0.0", 4],
   ["240.0.0.0", 4]
-] as const)
+] as const) {
   internal.addSubnet(network, prefix, "ipv4")
+  // RFC 6052: how a network without IPv4 reaches such an address. The public ones it reaches so are public.
+  internal.addSubnet(`64:ff9b::${network}`, 96 + prefix, "ipv6")
+}
 for (const [network, prefix] of [
-  ["::", 128],
-  ["::1", 128],
-  ["64:ff9b::", 96],
+  ["::", 96],
+  ["::ffff:0:0:0", 96],
   ["64:ff9b:1::", 48],
   ["100::", 64],
   ["2001::", 32],
@@ -110,13 +114,13 @@ export const isInternalAddress = (address: string): boolean => {
   return internal.check(plain, isIP(plain) === 6 ? "ipv6" : "ipv4")
 }
 
+const timeoutOf = (options: EgressOptions): Duration.Duration =>
+  Duration.fromInputUnsafe(options.timeout ?? "10 seconds")
+
 const maxBodyBytes = (options: EgressOptions): number => options.maxBodyBytes ?? 1024 * 1024
 
 const allows = (options: EgressOptions, host: string): boolean =>
   options.privateHosts?.some((allowed) => allowed === "*" || allowed === host) === true
-
-const allowsHostname = (options: EgressOptions, hostname: string): boolean =>
-  options.privateHosts?.some((allowed) => allowed === "*" || allowed.replace(/:\d+$/, "") === hostname) === true
 
 // The address literal without the brackets of IPv6.
 const literal = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, "$1")
@@ -139,11 +143,12 @@ const make = (
   transport: Transport,
   resolve?: (url: URL) => Effect.Effect<string | undefined>
 ): Egress["Service"] => {
-  const timeout = Duration.fromInputUnsafe(options.timeout ?? "10 seconds")
+  const timeout = timeoutOf(options)
   const notSent = (reason: string) => Effect.succeed<Observation>({ _tag: "NotSent", reason })
 
   const refusal = (hosts: ReadonlyArray<string>, url: URL): string | undefined => {
     if (!hosts.includes(url.host)) return `${url.host} is not a host of this auth config`
+    if (url.username !== "" || url.password !== "") return "the url carries credentials"
     if (allows(options, url.host)) return undefined
     if (url.protocol !== "https:") return "plain http is refused"
     const address = literal(url)
@@ -163,7 +168,13 @@ const make = (
       })
       return resolve === undefined || allows(options, url.host) || isIP(literal(url)) !== 0
         ? sent
-        : Effect.flatMap(resolve(url), (refused) => (refused === undefined ? sent : notSent(refused)))
+        : resolve(url).pipe(
+            Effect.timeoutOrElse({
+              duration: timeout,
+              orElse: () => Effect.succeed("the name does not resolve in time")
+            }),
+            Effect.flatMap((refused) => (refused === undefined ? sent : notSent(refused)))
+          )
     }
   })
 }

@@ -3,11 +3,34 @@ import { Egress, type EgressOptions, isInternalAddress } from "@rekindle/engine/
 import { Effect, Layer } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
 import { once } from "node:events"
-import { createServer as createTcpServer } from "node:net"
+import { createServer as createTcpServer, type Socket } from "node:net"
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib"
 import * as HttpFixture from "./support/HttpFixture.ts"
 
 const overFetch = (options: EgressOptions): Layer.Layer<Egress> =>
   Layer.provide(Egress.layer(options), FetchHttpClient.layer)
+
+/** A server that does this with every connection; gives its host and port. */
+const tcpServer = Effect.fnUntraced(function* (onConnection: (socket: Socket) => void) {
+  const sockets = new Set<Socket>()
+  const server = yield* Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = createTcpServer((socket) => {
+        sockets.add(socket.on("error", () => {}))
+        onConnection(socket)
+      })
+      await once(server.listen(0, "127.0.0.1"), "listening")
+      return server
+    }),
+    (server) =>
+      Effect.promise(async () => {
+        for (const socket of sockets) socket.destroy()
+        await once(server.close(), "close")
+      })
+  )
+  const address = server.address()
+  return `127.0.0.1:${typeof address === "object" ? address?.port : ""}`
+})
 
 describe.each([
   { client: "undici", layerOf: Egress.layerNode },
@@ -68,6 +91,8 @@ describe.each([
         "2130706433",
         "0x7f000001",
         "0177.0.0.1",
+        "127.0.0.1.",
+        "１２７。0。0。1",
         "10.0.0.1",
         "169.254.169.254",
         "192.168.1.1",
@@ -75,6 +100,7 @@ describe.each([
         "0.0.0.0",
         "[::1]",
         "[::]",
+        "[::127.0.0.1]",
         "[::ffff:127.0.0.1]",
         "[::ffff:a9fe:a9fe]",
         "[fd00::1]",
@@ -121,6 +147,27 @@ describe.each([
     })
   )
 
+  it.live("a name that may be private on one port may not be on another", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make(HttpFixture.json({}))
+      const host = server.host.replace("127.0.0.1", "localhost")
+      const seen = yield* send([host], `https://${host}/`, { privateHosts: ["localhost:1"] })
+      assert.strictEqual(seen._tag, "NotSent")
+      assert.match(seen._tag === "NotSent" ? seen.reason : "", /^REFUSED_ADDRESS$|resolves to an internal address$/)
+    })
+  )
+
+  it.live("a url with a user and password in it is refused", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make(HttpFixture.json({}))
+      for (const user of ["user:password@", "user@", ":password@"]) {
+        const seen = yield* send([server.host], `http://${user}${server.host}/`)
+        assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "the url carries credentials" })
+      }
+      assert.lengthOf(server.requests, 0)
+    })
+  )
+
   it.live("redirects are reported, not followed", () =>
     Effect.gen(function* () {
       const elsewhere = yield* HttpFixture.make(HttpFixture.json({}))
@@ -153,17 +200,65 @@ describe.each([
     })
   )
 
+  it.live("tokens are read from a body with a byte order mark", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((_, response) => void response.writeHead(200).end("\uFEFF{}"))
+      assert.deepInclude(yield* send([server.host], server.origin), { _tag: "Answer", body: "{}" })
+    })
+  )
+
+  for (const [encoding, encode] of [
+    ["gzip", gzipSync],
+    ["deflate", deflateSync],
+    ["br", brotliCompressSync]
+  ] as const) {
+    it.live(`tokens are read from a body in ${encoding}, and no bomb is`, () =>
+      Effect.gen(function* () {
+        const body = JSON.stringify({ access_token: "at" })
+        const bomb = encode(Buffer.alloc(4 * 1024 * 1024))
+        const server = yield* HttpFixture.make(({ path }, response) => {
+          response.writeHead(200, { "content-encoding": encoding }).end(path === "/bomb" ? bomb : encode(body))
+        })
+        assert.deepInclude(yield* send([server.host], server.origin), { _tag: "Answer", body })
+        const seen = yield* send([server.host], `${server.origin}/bomb`)
+        assert.deepStrictEqual(seen, { _tag: "NoAnswer", reason: "the body is too large" })
+      })
+    )
+  }
+
+  it.live("endless headers are no answer", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((_, response) => {
+        response.writeHead(200, { "x-bomb": "x".repeat(256 * 1024) }).end("{}")
+      })
+      assert.strictEqual((yield* send([server.host], server.origin))._tag, "NoAnswer")
+    })
+  )
+
+  it.live("an answer that is announced by others is the last of them", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((_, response) => {
+        response.writeProcessing()
+        response.writeEarlyHints({ link: "</style.css>; rel=preload" })
+        response.writeHead(200, { "content-type": "application/json" }).end("{}")
+      })
+      assert.deepInclude(yield* send([server.host], server.origin), { _tag: "Answer", status: 200, body: "{}" })
+    })
+  )
+
   it.live("a refused connection was never sent", () =>
     Effect.gen(function* () {
-      const host = yield* Effect.scoped(Effect.map(HttpFixture.make(HttpFixture.json({})), ({ host }) => host))
-      assert.deepStrictEqual(yield* send([host], `http://${host}/`), { _tag: "NotSent", reason: "ECONNREFUSED" })
+      // Nobody listens on a port of compressnet; a port that was just given up may be somebody else's already.
+      const seen = yield* send(["127.0.0.1:2"], "http://127.0.0.1:2/")
+      assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "ECONNREFUSED" })
     })
   )
 
   it.live("a name that does not exist was never sent to", () =>
     Effect.gen(function* () {
-      const seen = yield* send(["nowhere.invalid"], "https://nowhere.invalid/", {})
-      assert.strictEqual(seen._tag, "NotSent")
+      // Too long for a label, so that no name server has to be asked.
+      const host = `${"x".repeat(64)}.invalid`
+      assert.strictEqual((yield* send([host], `https://${host}/`, {}))._tag, "NotSent")
     })
   )
 
@@ -186,18 +281,7 @@ describe.each([
 
   it.live("a connection reset before any byte of an answer is ambiguous", () =>
     Effect.gen(function* () {
-      const tcp = yield* Effect.acquireRelease(
-        Effect.promise(async () => {
-          const tcp = createTcpServer((socket) => {
-            socket.once("data", () => void socket.resetAndDestroy())
-          })
-          await once(tcp.listen(0, "127.0.0.1"), "listening")
-          return tcp
-        }),
-        (tcp) => Effect.promise(() => once(tcp.close(), "close"))
-      )
-      const address = tcp.address()
-      const host = `127.0.0.1:${typeof address === "object" ? address?.port : ""}`
+      const host = yield* tcpServer((socket) => socket.once("data", () => void socket.resetAndDestroy()))
       assert.deepInclude(yield* send([host], `http://${host}/`, undefined, "grant"), { _tag: "NoAnswer" })
     })
   )
@@ -222,6 +306,46 @@ describe.each([
         const patient = yield* Effect.timeoutOption(Effect.uninterruptible(sent), "5 seconds")
         assert.deepStrictEqual(patient.valueOrUndefined, { _tag: "NoAnswer", reason: "timeout" })
       }
+    })
+  )
+})
+
+describe("over undici, which says when a request begins to leave", () => {
+  const send = (host: string, options: EgressOptions = {}) =>
+    Effect.flatMap(Egress, (egress) =>
+      egress.send([host], { url: `https://${host}/`, method: "POST", body: "grant" })
+    ).pipe(Effect.provide(Egress.layerNode({ privateHosts: ["*"], ...options })))
+
+  it.live("a connection that breaks in the TLS handshake was never sent", () =>
+    Effect.gen(function* () {
+      const reset = yield* tcpServer((socket) => socket.once("data", () => void socket.resetAndDestroy()))
+      const closed = yield* tcpServer((socket) => socket.once("data", () => void socket.destroy()))
+      for (const host of [reset, closed]) assert.strictEqual((yield* send(host))._tag, "NotSent")
+    })
+  )
+
+  it.live("HTTP/2, over which undici repeats requests by itself, is not offered", () =>
+    Effect.gen(function* () {
+      const hellos: Array<string> = []
+      const host = yield* tcpServer((socket) =>
+        socket.once("data", (bytes) => {
+          hellos.push(bytes.toString("latin1"))
+          socket.destroy()
+        })
+      )
+      yield* send(host)
+      assert.lengthOf(hellos, 1)
+      assert.include(hellos[0], "\x08http/1.1")
+      assert.notInclude(hellos[0], "\x02h2")
+    })
+  )
+
+  it.live("a connection that is never made was never sent, and is given up in half the time", () =>
+    Effect.gen(function* () {
+      const silent = yield* tcpServer(() => {})
+      // long beside the half second that undici's timers are off by
+      const seen = yield* send(silent, { timeout: "4 seconds" })
+      assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "UND_ERR_CONNECT_TIMEOUT" })
     })
   )
 })
@@ -255,11 +379,17 @@ describe("internal addresses", () => {
       "::ffff:a00:1",
       "fe80::1",
       "100.64.0.1",
-      "2002:a00:1::"
+      "2002:a00:1::",
+      "::7f00:1",
+      "::ffff:0:7f00:1",
+      "64:ff9b::a9fe:a9fe",
+      "64:ff9b:1::808:808",
+      "fe80::1%eth0"
     ]) {
       assert.isTrue(isInternalAddress(address), address)
     }
-    for (const address of ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "172.32.0.1"]) {
+    // the last one is how a network without IPv4 reaches 8.8.8.8 (RFC 6052)
+    for (const address of ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "172.32.0.1", "64:ff9b::808:808"]) {
       assert.isFalse(isInternalAddress(address), address)
     }
   })

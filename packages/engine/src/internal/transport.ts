@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { Agent, type Dispatcher } from "@effect/platform-node/Undici"
-import { Clock, Effect, Predicate, type Scope, Stream } from "effect"
+import { Agent, buildConnector, type Dispatcher } from "@effect/platform-node/Undici"
+import { Clock, Duration, Effect, Predicate, type Scope, Stream } from "effect"
 import {
   FetchHttpClient,
   HttpClient,
@@ -15,6 +15,7 @@ import {
   HttpMethod
 } from "effect/http"
 import { lookup } from "node:dns"
+import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib"
 import type { Observation } from "../Verdict.ts"
 
 /** A request that the rules let pass. */
@@ -46,9 +47,21 @@ const answer = (
   headers
 })
 
+/** The first code on the chain of causes; fetch wraps its cause, undici does not. */
+const codeOf = (error: unknown): string | undefined => {
+  for (let cause = error, depth = 0; depth < 5 && Predicate.isObject(cause); depth++) {
+    if (Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code)) return cause.code
+    // a name with several addresses fails with all of their errors together
+    if (cause instanceof AggregateError) return codeOf(cause.errors[0])
+    cause = Predicate.hasProperty(cause, "cause") ? cause.cause : undefined
+  }
+  return undefined
+}
+
+// --- any client -----------------------------------------------------------------------------------------------------------------
+
 // Failures of connecting, before a byte of the request left. Anything not listed may have been sent.
 const neverConnected = new Set([
-  "REFUSED_ADDRESS",
   "ECONNREFUSED",
   "ENOTFOUND",
   "EAI_AGAIN",
@@ -67,30 +80,15 @@ const neverConnected = new Set([
   "ERR_SSL_WRONG_VERSION_NUMBER"
 ])
 
-/** The first code on the chain of causes; fetch wraps its cause, undici does not. */
-const codeOf = (error: unknown): string | undefined => {
-  for (let cause = error, depth = 0; depth < 5 && Predicate.isObject(cause); depth++) {
-    if (Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code)) return cause.code
-    // a name with several addresses fails with all of their errors together
-    if (cause instanceof AggregateError) return codeOf(cause.errors[0])
-    cause = Predicate.hasProperty(cause, "cause") ? cause.cause : undefined
+const fromFailure = ({ reason }: HttpClientError.HttpClientError): Observation => {
+  if (reason._tag === "EncodeError" || reason._tag === "InvalidUrlError") {
+    return notSent("the request could not be built")
   }
-  return undefined
-}
-
-const fromCause = (cause: unknown, otherwise: string): Observation => {
-  const code = codeOf(cause)
+  const code = codeOf(reason.cause)
   return code !== undefined && neverConnected.has(code)
     ? notSent(code)
-    : { _tag: "NoAnswer", reason: code ?? otherwise }
+    : { _tag: "NoAnswer", reason: code ?? reason._tag }
 }
-
-// --- any client -----------------------------------------------------------------------------------------------------------------
-
-const fromFailure = ({ reason }: HttpClientError.HttpClientError): Observation =>
-  reason._tag === "EncodeError" || reason._tag === "InvalidUrlError"
-    ? notSent("the request could not be built")
-    : fromCause(reason.cause, reason._tag)
 
 /** Over any client, its bodies counted while they are read. */
 export const overHttpClient = (client: HttpClient.HttpClient, maxBodyBytes: number): Transport => {
@@ -139,36 +137,46 @@ class RefusedAddress extends Error {
 }
 
 /**
- * Over an undici agent of its own. It follows no redirects, stops at the size limit by itself, and asks `admits` about every address a
+ * Over an undici agent of its own. It follows no redirects, stops at the size limit by itself, and asks `refuses` about every address a
  * name resolves to at the moment of connecting, so that a second, different answer of the name server gains nothing (DNS rebinding).
  */
 export const overUndici = (options: {
   readonly maxBodyBytes: number
-  readonly admits: (hostname: string, address: string) => boolean
+  /** How long connecting may take. Given up then, a request was never sent, which nobody could say of it afterwards. */
+  readonly connectTimeout: Duration.Duration
+  /** Whether a host (with port) may be on an internal address. */
+  readonly mayBeInternal: (host: string) => boolean
+  readonly refuses: (address: string) => boolean
 }): Effect.Effect<Transport, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(
-        () =>
-          new Agent({
-            maxResponseSize: options.maxBodyBytes,
-            connect: {
-              lookup: (hostname, lookupOptions, callback) =>
-                lookup(hostname, { ...lookupOptions, all: true }, (error, addresses) => {
-                  const refused = error === null && addresses.some(({ address }) => !options.admits(hostname, address))
-                  const failure = refused ? new RefusedAddress(`${hostname} resolves to an internal address`) : error
-                  if (lookupOptions.all === true) callback(failure, addresses)
-                  else callback(failure, addresses[0]?.address ?? "", addresses[0]?.family)
-                })
-            }
-          })
-      ),
+      Effect.sync(() => {
+        // Over HTTP/2 undici sends a request again by itself.
+        const connection = { timeout: Duration.toMillis(options.connectTimeout), allowH2: false }
+        const anywhere = buildConnector(connection)
+        const outside = buildConnector({
+          ...connection,
+          lookup: (hostname, lookupOptions, callback) =>
+            lookup(hostname, { ...lookupOptions, all: true }, (error, addresses) => {
+              const refused = error === null && addresses.some(({ address }) => options.refuses(address))
+              const failure = refused ? new RefusedAddress(`${hostname} resolves to an internal address`) : error
+              if (lookupOptions.all === true) callback(failure, addresses)
+              else callback(failure, addresses[0]?.address ?? "", addresses[0]?.family)
+            })
+        })
+        return new Agent({
+          allowH2: false,
+          maxResponseSize: options.maxBodyBytes,
+          connect: (target, callback) =>
+            (options.mayBeInternal(target.host ?? target.hostname) ? anywhere : outside)(target, callback)
+        })
+      }),
       (agent) => Effect.promise(() => agent.destroy())
     ),
     (agent): Transport =>
       ({ body, headers, method, url }) =>
         Effect.callback<Observation>((resume) => {
-          const exchange = new Exchange((observation) => resume(Effect.succeed(observation)))
+          const exchange = new Exchange(options.maxBodyBytes, (observation) => resume(Effect.succeed(observation)))
           try {
             agent.dispatch(
               { origin: url.origin, path: url.pathname + url.search, method, headers, body: body ?? null },
@@ -189,14 +197,17 @@ const stamped = (observation: Observation): Effect.Effect<Observation> =>
 
 /** One request and its answer, collected as undici reports it: the bodies are small, and a stream for each costs more than the request. */
 class Exchange implements Dispatcher.DispatchHandler {
+  readonly #maxBodyBytes: number
   readonly #done: (observation: Observation) => void
+  /** Undefined until the request begins to leave. */
   #controller: Dispatcher.DispatchController | undefined
   #abandoned = false
   #status = 0
   #headers: Record<string, string> = {}
   readonly #chunks: Array<Uint8Array> = []
 
-  constructor(done: (observation: Observation) => void) {
+  constructor(maxBodyBytes: number, done: (observation: Observation) => void) {
+    this.#maxBodyBytes = maxBodyBytes
     this.#done = done
   }
 
@@ -221,11 +232,37 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.#done(answer(this.#status, this.#headers, Buffer.concat(this.#chunks).toString("utf8"), 0))
+    const body = decoded(Buffer.concat(this.#chunks), this.#headers["content-encoding"], this.#maxBodyBytes)
+    this.#done(body === undefined ? oversized : answer(this.#status, this.#headers, utf8.decode(body), 0))
   }
 
   onResponseError(_: unknown, cause: unknown): void {
-    this.#done(fromCause(cause, "the connection failed"))
+    const reason = codeOf(cause) ?? "the connection failed"
+    this.#done(this.#controller === undefined ? notSent(reason) : { _tag: "NoAnswer", reason })
+  }
+}
+
+/** Drops a byte order mark, which JSON does not allow and some servers send. */
+const utf8 = new TextDecoder()
+
+const decoders = new Map([
+  ["gzip", gunzipSync],
+  ["x-gzip", gunzipSync],
+  ["deflate", inflateSync],
+  ["br", brotliDecompressSync]
+])
+
+/**
+ * The body without its content coding: a server may use one although it was not asked to (RFC 9110 §12.5.3), and there are tokens in it.
+ * Undefined when it is over the limit.
+ */
+const decoded = (body: Buffer, coding: string | undefined, maxOutputLength: number): Buffer | undefined => {
+  const decode = decoders.get(coding?.toLowerCase() ?? "")
+  if (decode === undefined) return body
+  try {
+    return decode(body, { maxOutputLength })
+  } catch (error) {
+    return codeOf(error) === "ERR_BUFFER_TOO_LARGE" ? undefined : body
   }
 }
 
