@@ -94,12 +94,16 @@ export const make = Effect.gen(function* () {
       rotation: "none",
       spends: keyFileOf,
       send,
-      // A file that is no key will not become one by waiting, so it is not "not sent, try again". Google's own `invalid_grant` (wrong
-      // signature, deleted key) makes the credential dead by the table.
-      decide: (observation, { config, credential }) =>
-        observation._tag === "NotSent" && observation.reason === malformed
-          ? { _tag: "Misconfigured", code: "invalid_service_account_key" }
-          : decide(observation, config.profile, credential.secrets)
+      decide: (observation, { config, credential }) => {
+        // A file that is no key will not become one by waiting, so it is not "not sent, try again".
+        if (observation._tag === "NotSent" && observation.reason === malformed) {
+          return { _tag: "Misconfigured", code: "invalid_service_account_key" }
+        }
+        // Google's own `invalid_grant` (wrong signature, deleted key) makes the credential dead by the table. A client that is refused
+        // (`unauthorized_client`: the scopes were not delegated to it) is this account's, and says nothing of the others.
+        const verdict = decide(observation, config.profile, credential.secrets)
+        return verdict._tag === "AppFault" ? { _tag: "Misconfigured", code: verdict.code } : verdict
+      }
     }
   }
   return strategy

@@ -10,7 +10,7 @@
  */
 import { Clock, Effect, Predicate, Redacted, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
-import { createHmac } from "node:crypto"
+import { createHmac, sign } from "node:crypto"
 import { type AuthConfig, AuthConfigError } from "../AuthConfig.ts"
 import { type AuthStrategy, type Connection, ConsentError, type Validity } from "../AuthStrategy.ts"
 import * as Credential from "../Credential.ts"
@@ -20,10 +20,10 @@ import { decide, type Observation } from "../Verdict.ts"
 import { decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** How requests are signed (RFC 5849 §3.4; HMAC-SHA256 is what later providers added). */
-export const SignatureMethod = Schema.Literals(["HMAC-SHA1", "HMAC-SHA256", "PLAINTEXT"])
+export const SignatureMethod = Schema.Literals(["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"])
 export type SignatureMethod = typeof SignatureMethod.Type
 
-/** Settings of an OAUTH1 auth config. The secret is `consumer_secret`. */
+/** Settings of an OAUTH1 auth config. The secret is `consumer_secret`; for RSA-SHA1 `private_key`, in PEM. */
 export const OAuth1Settings = Schema.Struct({
   consumerKey: Schema.String,
   requestTokenUrl: Url,
@@ -70,12 +70,13 @@ const compare = (left: string, right: string): number => (left < right ? -1 : le
 
 /** The secrets a signature is made with. */
 export interface SigningSecrets {
+  /** For RSA-SHA1 the consumer's private key, in PEM. */
   readonly consumerSecret: string
   /** Of the request or access token; empty before there is one. */
   readonly tokenSecret: string
 }
 
-/** The signature (RFC 5849 §3.4.2, §3.4.4). */
+/** The signature (RFC 5849 §3.4.2 to §3.4.4). Throws on a private key that is none. */
 export const signature = (method: SignatureMethod, baseString: string, secrets: SigningSecrets): string => {
   const key = `${percentEncode(secrets.consumerSecret)}&${percentEncode(secrets.tokenSecret)}`
   switch (method) {
@@ -85,6 +86,8 @@ export const signature = (method: SignatureMethod, baseString: string, secrets: 
       return createHmac("sha1", key).update(baseString).digest("base64")
     case "HMAC-SHA256":
       return createHmac("sha256", key).update(baseString).digest("base64")
+    case "RSA-SHA1":
+      return sign("sha1", Buffer.from(baseString), secrets.consumerSecret).toString("base64")
   }
 }
 
@@ -99,6 +102,25 @@ interface SignedRequest {
   readonly form?: Readonly<Record<string, string>> | undefined
 }
 
+/** Signs with the secret of the auth config. */
+const signed = (
+  config: AuthConfig,
+  method: SignatureMethod,
+  baseString: string,
+  tokenSecret: string
+): Effect.Effect<string, AuthConfigError> => {
+  const name = method === "RSA-SHA1" ? "private_key" : "consumer_secret"
+  const secret = config.secrets[name]
+  const fault = (what: string) =>
+    new AuthConfigError({ authConfigId: config.id, message: `auth config ${config.id}: the secret ${name} ${what}` })
+  return secret === undefined
+    ? Effect.fail(fault("is missing"))
+    : Effect.try({
+        try: () => signature(method, baseString, { consumerSecret: Redacted.value(secret), tokenSecret }),
+        catch: () => fault(`cannot sign with ${method}`)
+      })
+}
+
 /** Makes the strategy. */
 export const make = Effect.gen(function* () {
   const egress = yield* Egress
@@ -106,13 +128,6 @@ export const make = Effect.gen(function* () {
 
   /** Signs and sends once. */
   const send = Effect.fnUntraced(function* (config: AuthConfig, settings: OAuth1Settings, request: SignedRequest) {
-    const secret = config.secrets["consumer_secret"]
-    if (secret === undefined) {
-      return yield* new AuthConfigError({
-        authConfigId: config.id,
-        message: `auth config ${config.id}: the secret consumer_secret is missing`
-      })
-    }
     const method = settings.signatureMethod ?? "HMAC-SHA1"
     const protocol: Record<string, string> = {
       oauth_consumer_key: settings.consumerKey,
@@ -124,10 +139,11 @@ export const make = Effect.gen(function* () {
       ...request.protocol
     }
     const form = Object.entries(request.form ?? {})
-    protocol["oauth_signature"] = signature(
+    protocol["oauth_signature"] = yield* signed(
+      config,
       method,
       signatureBaseString(request.method, request.url, [...Object.entries(protocol), ...form]),
-      { consumerSecret: Redacted.value(secret), tokenSecret: request.token?.secret ?? "" }
+      request.token?.secret ?? ""
     )
     const header = Object.entries({ ...(settings.realm === undefined ? {} : { realm: settings.realm }), ...protocol })
       .map(([name, value]) => `${name}="${name === "realm" ? value : percentEncode(value)}"`)
@@ -171,7 +187,10 @@ export const make = Effect.gen(function* () {
 
   const strategy: AuthStrategy = {
     scheme: "OAUTH1",
-    check: (config) => Effect.asVoid(settingsOf(config)),
+    check: (config) =>
+      Effect.flatMap(settingsOf(config), ({ signatureMethod = "HMAC-SHA1" }) =>
+        Effect.asVoid(signed(config, signatureMethod, "", ""))
+      ),
 
     consent: {
       authorize: Effect.fnUntraced(function* ({ config }, { callbackUrl, state }) {

@@ -5,11 +5,13 @@
  * @module
  */
 import { exportJWK, importJWK } from "jose"
-import { Effect, Schema } from "effect"
+import { Effect, Predicate, Schema } from "effect"
 import * as oauth from "oauth4webapi"
-import type { AuthConfig, AuthConfigError } from "../AuthConfig.ts"
+import { type AuthConfig, AuthConfigError } from "../AuthConfig.ts"
 import { type AuthStrategy, type Connection, ConsentError } from "../AuthStrategy.ts"
 import * as Credential from "../Credential.ts"
+import { parseBody } from "../TokenResponse.ts"
+import { decide, type Observation, type Verdict } from "../Verdict.ts"
 import * as TokenEndpoint from "./TokenEndpoint.ts"
 
 /** Settings of an OAUTH2 auth config. */
@@ -19,9 +21,14 @@ export const OAuth2Settings = Schema.Struct({
   authorizationEndpoint: Schema.optionalKey(TokenEndpoint.Url),
   /** Further parameters of the authorization request, such as `access_type: "offline"` or `prompt: "consent"`. */
   authorizationParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /**
+   * PKCE (RFC 7636); on if absent. Off only for a provider that refuses it from a client with a secret: `state` alone then binds the code to
+   * the attempt.
+   */
+  pkce: Schema.optionalKey(Schema.Boolean),
   /** How scopes are joined; a space by the RFC, a comma at some providers. */
   scopeSeparator: Schema.optionalKey(Schema.String),
-  /** Pushes the authorization request (RFC 9126). */
+  /** Pushes the authorization request (RFC 9126). Absent: where the server's metadata ask for it. */
   pushedRequests: Schema.optionalKey(Schema.Boolean),
   pushedRequestEndpoint: Schema.optionalKey(TokenEndpoint.Url)
 })
@@ -48,17 +55,56 @@ const consentEndpoints = (
 }
 
 /** The DPoP key of an account, from its stored JWK. */
-const dpopHandle = (jwk: string) =>
-  Effect.promise(async () => {
-    const publicJwk = JSON.parse(jwk)
-    delete publicJwk.d
-    const [privateKey, publicKey] = await Promise.all([
-      importJWK(JSON.parse(jwk), dpopAlgorithm),
-      importJWK(publicJwk, dpopAlgorithm, { extractable: true })
-    ])
-    if (privateKey instanceof Uint8Array || publicKey instanceof Uint8Array) throw new Error("a symmetric DPoP key")
-    return oauth.DPoP({}, { privateKey, publicKey })
+const dpopHandle = (config: AuthConfig, jwk: string) =>
+  Effect.tryPromise({
+    try: async () => {
+      const publicJwk = JSON.parse(jwk)
+      delete publicJwk.d
+      const [privateKey, publicKey] = await Promise.all([
+        importJWK(JSON.parse(jwk), dpopAlgorithm),
+        importJWK(publicJwk, dpopAlgorithm, { extractable: true })
+      ])
+      if (privateKey instanceof Uint8Array || publicKey instanceof Uint8Array) throw new Error("a symmetric DPoP key")
+      return oauth.DPoP({}, { privateKey, publicKey })
+    },
+    // An account can be brought in with a key of its own.
+    catch: () =>
+      new AuthConfigError({
+        authConfigId: config.id,
+        message: `the account's ${dpopSecret} is not a private JWK for ${dpopAlgorithm}`
+      })
   })
+
+/** What an error of the consent page says (RFC 6749 §4.1.2.1); any other refuses this attempt. */
+const reasons = new Map<string, ConsentError["reason"]>([
+  ["access_denied", "denied"],
+  ["server_error", "unavailable"],
+  ["temporarily_unavailable", "unavailable"]
+])
+
+/** The reference to a pushed request (RFC 9126 §2.2). */
+const requestUri = (seen: Observation): string | undefined => {
+  if (seen._tag !== "Answer" || seen.status < 200 || seen.status >= 300) return undefined
+  const reference = parseBody(seen.body, seen.contentType)?.["request_uri"]
+  return Predicate.isString(reference) && reference !== "" ? reference : undefined
+}
+
+const notPushed = (verdict: Verdict): ConsentError => {
+  switch (verdict._tag) {
+    case "AppFault":
+    case "Dead":
+    case "Misconfigured": {
+      const message = `the provider refused the pushed request: ${verdict.code}`
+      return new ConsentError({ reason: "misconfigured", message, code: verdict.code })
+    }
+    default:
+      return new ConsentError({
+        reason: "unavailable",
+        message: "the provider did not take the pushed request",
+        code: null
+      })
+  }
+}
 
 /** Makes the strategy. */
 export const make = Effect.gen(function* () {
@@ -78,7 +124,15 @@ export const make = Effect.gen(function* () {
 
   const strategy: AuthStrategy = {
     scheme: "OAUTH2",
-    check: (config) => Effect.asVoid(settingsOf(config)),
+    check: (config) =>
+      Effect.flatMap(settingsOf(config), (settings) =>
+        settings.pkce === false && TokenEndpoint.clientAuthOf(config, settings) === "none"
+          ? new AuthConfigError({
+              authConfigId: config.id,
+              message: `auth config ${config.id}: a client without a secret or key of its own needs PKCE`
+            })
+          : endpoint.check(config, settings, "of the config")
+      ),
 
     renewal: {
       spends: ({ credential }) => credential.secrets["refresh_token"],
@@ -97,7 +151,7 @@ export const make = Effect.gen(function* () {
                 Credential.secret(credential, "refresh_token") ?? "",
                 options
               ),
-            key === undefined ? undefined : yield* dpopHandle(key)
+            key === undefined ? undefined : yield* dpopHandle(config, key)
           )
         },
         Effect.catchTag("AuthConfigError", (error) =>
@@ -115,17 +169,19 @@ export const make = Effect.gen(function* () {
           const message = `auth config ${config.id} has no authorization endpoint`
           return yield* new ConsentError({ reason: "misconfigured", message, code: null })
         }
-        const verifier = oauth.generateRandomCodeVerifier()
-        const memo: Record<string, string> = { code_verifier: verifier }
+        const verifier = settings.pkce === false ? undefined : oauth.generateRandomCodeVerifier()
+        const memo: Record<string, string> = verifier === undefined ? {} : { code_verifier: verifier }
         const parameters = new URLSearchParams({
           ...settings.authorizationParameters,
           client_id: settings.clientId,
           redirect_uri: callbackUrl,
           response_type: "code",
-          state,
-          code_challenge: yield* Effect.promise(() => oauth.calculatePKCECodeChallenge(verifier)),
-          code_challenge_method: "S256"
+          state
         })
+        if (verifier !== undefined) {
+          parameters.set("code_challenge", yield* Effect.promise(() => oauth.calculatePKCECodeChallenge(verifier)))
+          parameters.set("code_challenge_method", "S256")
+        }
         if (settings.scopes !== undefined) parameters.set("scope", settings.scopes.join(settings.scopeSeparator ?? " "))
         if (settings.dpop === true) {
           const jwk = yield* Effect.promise(async () => {
@@ -133,39 +189,22 @@ export const make = Effect.gen(function* () {
             return JSON.stringify(await exportJWK(pair.privateKey))
           })
           memo[dpopSecret] = jwk
-          const handle = yield* dpopHandle(jwk)
+          const handle = yield* asConsentError(dpopHandle(config, jwk))
           parameters.set("dpop_jkt", yield* Effect.promise(() => handle.calculateThumbprint()))
         }
         const url = new URL(page)
-        if (settings.pushedRequests === true) {
-          const pushed = yield* Effect.tryPromise({
-            try: async () =>
-              oauth.processPushedAuthorizationResponse(
-                parts.server,
-                parts.client,
-                await oauth.pushedAuthorizationRequest(
-                  parts.server,
-                  parts.client,
-                  parts.authenticate,
-                  parameters,
-                  parts.options
-                )
-              ),
-            catch: (error) =>
-              error instanceof oauth.ResponseBodyError
-                ? new ConsentError({
-                    reason: "misconfigured",
-                    message: `the provider refused the pushed request: ${error.error.slice(0, 64)}`,
-                    code: error.error.slice(0, 64)
-                  })
-                : new ConsentError({
-                    reason: "unavailable",
-                    message: "the provider did not take the pushed request",
-                    code: null
-                  })
-          })
+        if (settings.pushedRequests ?? parts.server.require_pushed_authorization_requests === true) {
+          if (parts.server.pushed_authorization_request_endpoint === undefined) {
+            const message = `auth config ${config.id} has no endpoint for pushed requests`
+            return yield* new ConsentError({ reason: "misconfigured", message, code: null })
+          }
+          const pushed = yield* endpoint.exchange(config, settings, ({ authenticate, client, options }) =>
+            oauth.pushedAuthorizationRequest(parts.server, client, authenticate, parameters, options)
+          )
+          const reference = requestUri(pushed)
+          if (reference === undefined) return yield* notPushed(decide(pushed, config.profile))
           url.searchParams.set("client_id", settings.clientId)
-          url.searchParams.set("request_uri", pushed.request_uri)
+          url.searchParams.set("request_uri", reference)
         } else {
           for (const [name, value] of parameters) url.searchParams.set(name, value)
         }
@@ -183,7 +222,7 @@ export const make = Effect.gen(function* () {
           catch: (error) =>
             error instanceof oauth.AuthorizationResponseError
               ? new ConsentError({
-                  reason: error.error === "access_denied" ? "denied" : "refused",
+                  reason: reasons.get(error.error) ?? "refused",
                   message: `the provider answered ${error.error.slice(0, 64)}`,
                   code: error.error.slice(0, 64)
                 })
@@ -193,8 +232,9 @@ export const make = Effect.gen(function* () {
                   code: null
                 })
         })
-        if (!validated.has("code")) {
-          return yield* new ConsentError({ reason: "refused", message: "the callback has no code", code: null })
+        const [code, ...more] = validated.getAll("code")
+        if (code === undefined || code === "" || more.length > 0) {
+          return yield* new ConsentError({ reason: "refused", message: "the callback has not one code", code: null })
         }
         const key = memo[dpopSecret]
         const observation = yield* endpoint.exchange(
@@ -207,10 +247,10 @@ export const make = Effect.gen(function* () {
               authenticate,
               validated,
               callbackUrl,
-              memo["code_verifier"] ?? "",
+              memo["code_verifier"] ?? oauth.nopkce,
               options
             ),
-          key === undefined ? undefined : yield* dpopHandle(key)
+          key === undefined ? undefined : yield* asConsentError(dpopHandle(config, key))
         )
         return { observation, secrets: key === undefined ? {} : { [dpopSecret]: key } }
       })

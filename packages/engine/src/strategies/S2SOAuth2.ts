@@ -49,7 +49,8 @@ export const make = Effect.gen(function* () {
 
   const strategy: AuthStrategy = {
     scheme: "S2S_OAUTH2",
-    check: (config) => Effect.asVoid(settingsOf(config)),
+    check: (config) =>
+      Effect.flatMap(settingsOf(config), (settings) => endpoint.check(config, settings, "of the account")),
     renewal: {
       rotation: "none",
       spends: (connection) =>

@@ -11,8 +11,14 @@ import { type AuthConfig, AuthConfigError } from "../AuthConfig.ts"
 import { Egress, type EgressRequest } from "../Egress.ts"
 import type { Observation } from "../Verdict.ts"
 
-/** An absolute url. */
-export const Url = Schema.String.check(Schema.makeFilter((value) => URL.canParse(value) || "an absolute url"))
+/** An absolute http(s) url, without credentials in it. */
+export const Url = Schema.String.check(
+  Schema.makeFilter((value) => {
+    const url = URL.parse(value)
+    const usable = url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === ""
+    return usable || "an absolute http(s) url without credentials"
+  })
+)
 
 /** Settings of an auth config whose scheme has a token endpoint. */
 export const TokenEndpointSettings = Schema.Struct({
@@ -82,7 +88,15 @@ export class MetadataUnavailable extends Schema.TaggedError<MetadataUnavailable>
 export type GrantRequest = (context: GrantContext) => Promise<unknown>
 
 /** The metadata of an authorization server is asked for again after this long. */
-const metadataTtl = Duration.hours(1)
+const metadataTtl = Duration.toMillis("1 hour")
+/** Asking for it is part of a renewal, and has to leave time for the rest. */
+const metadataTimeout = Duration.seconds(4)
+
+/** While it cannot be had, what is known serves on, and is not asked for again for this long. */
+const metadataPause = Duration.toMillis("1 minute")
+
+/** Whether a status (0: no answer) says to come back later, and not that there is nothing at this address. */
+const isOutage = (status: number): boolean => status === 0 || status === 408 || status === 429 || status >= 500
 
 // RFC 6749 §2.3.1: form-encoded before base64. `oauth4webapi` escapes `-` and `.` too, which is allowed and which some providers
 // fail to decode; the unreserved characters need no escape.
@@ -118,9 +132,13 @@ export const importKey = (
     catch: () => misconfigured(config, `private_key is not a PKCS #8 or JWK private key for ${algorithm}`)
   })
 
+/** How a client proves who it is: as its settings say, else by its secret if there is one. */
+export const clientAuthOf = (config: AuthConfig, settings: TokenEndpointSettings) =>
+  settings.clientAuth ?? (config.secrets["client_secret"] === undefined ? "none" : "basic")
+
 const clientAuthentication = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings) {
   const secret = config.secrets["client_secret"]
-  const method = settings.clientAuth ?? (secret === undefined ? "none" : "basic")
+  const method = clientAuthOf(config, settings)
   switch (method) {
     case "none":
       return oauth.None()
@@ -167,29 +185,44 @@ export const make = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const known = metadata.get(issuer)
     if (known !== undefined && known.until > now) return known.server
-    const fetch = yield* fetcher(config, settings)
-    let status = 0
     const options = {
-      [oauth.customFetch]: async (url: string, init: RequestInit) => {
-        const response = await fetch(url, init)
-        status = response.status
-        return response
-      },
+      [oauth.customFetch]: yield* fetcher(config, settings),
       [oauth.allowInsecureRequests]: isInsecure(issuer)
     }
-    const server = yield* Effect.tryPromise({
+    const unavailable = new MetadataUnavailable({ message: `the metadata of ${issuer} cannot be had now` })
+    let status = 0
+    return yield* Effect.tryPromise({
       try: async () => {
         const url = new URL(issuer)
-        return await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, options))
+        let response = await oauth.discoveryRequest(url, options)
+        // A server that is no OpenID provider has them at the address of RFC 8414 only.
+        if (response.status !== 200 && !isOutage(response.status))
+          response = await oauth.discoveryRequest(url, { ...options, algorithm: "oauth2" })
+        status = response.status
+        return await oauth.processDiscoveryResponse(url, response)
       },
-      catch: () =>
-        status === 0 || status === 429 || status >= 500
-          ? new MetadataUnavailable({ message: `the metadata of ${issuer} cannot be had now` })
-          : misconfigured(config, `the metadata of ${issuer} cannot be read`)
-    })
-    metadata.set(issuer, { server, until: now + Duration.toMillis(metadataTtl) })
-    return server
+      catch: () => (isOutage(status) ? unavailable : misconfigured(config, `the metadata of ${issuer} cannot be read`))
+    }).pipe(
+      Effect.timeoutOrElse({ duration: metadataTimeout, orElse: () => Effect.fail(unavailable) }),
+      Effect.map((server) => ({ server, until: now + metadataTtl })),
+      // Endpoints seldom move, and renewals must not stop because a document is missing.
+      Effect.catch((error) =>
+        known === undefined ? Effect.fail(error) : Effect.succeed({ server: known.server, until: now + metadataPause })
+      ),
+      Effect.map((entry) => {
+        metadata.set(issuer, entry)
+        return entry.server
+      })
+    )
   })
+
+  /** What stands for the issuer where no metadata tell it. */
+  const anyIssuer = (config: AuthConfig, { issuer, tokenEndpoint }: TokenEndpointSettings) => {
+    const name = issuer ?? tokenEndpoint
+    return name === undefined
+      ? Effect.fail(misconfigured(config, "settings need an issuer or a tokenEndpoint"))
+      : Effect.succeed(name)
+  }
 
   /** The authorization server: explicit where the settings name every endpoint that is needed, discovered otherwise, or both. */
   const server = Effect.fnUntraced(function* (
@@ -207,13 +240,11 @@ export const make = Effect.gen(function* () {
       settings.issuer === undefined || metadata === "unneeded"
         ? {}
         : yield* discover(config, settings, settings.issuer).pipe(
-            Effect.catchIf(
-              ({ _tag }) => metadata === "wanted" && _tag === "MetadataUnavailable",
-              () => Effect.succeed<Partial<oauth.AuthorizationServer>>({})
+            Effect.catch((error) =>
+              metadata === "wanted" ? Effect.succeed<Partial<oauth.AuthorizationServer>>({}) : Effect.fail(error)
             )
           )
-    const { issuer = settings.issuer ?? given.token_endpoint } = discovered
-    if (issuer === undefined) return yield* misconfigured(config, "settings need an issuer or a tokenEndpoint")
+    const { issuer = yield* anyIssuer(config, settings) } = discovered
     const merged: oauth.AuthorizationServer = { ...discovered, ...given, issuer }
     return merged
   })
@@ -280,7 +311,14 @@ export const make = Effect.gen(function* () {
     Effect.catch(({ message }) => Effect.succeed<Observation>({ _tag: "NotSent", reason: message }))
   )
 
-  return { server, context, exchange }
+  /** Finds mistakes that need no request. Where accounts may bring a client of their own, the config's may lack its secret. */
+  const check = (config: AuthConfig, settings: TokenEndpointSettings, client: "of the config" | "of the account") =>
+    Effect.andThen(
+      anyIssuer(config, settings),
+      client === "of the config" ? Effect.asVoid(authenticate(config, settings)) : Effect.void
+    )
+
+  return { server, context, exchange, check }
 })
 
 /** A request as `oauth4webapi` builds it. */

@@ -108,6 +108,14 @@ describe("GOOGLE_SERVICE_ACCOUNT", () => {
     })
   )
 
+  it.live("is misconfigured, and no fault of the other accounts, when nothing was delegated to it", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make(HttpFixture.json({ error: "unauthorized_client" }, 401))
+      const connection = connect(configFor(server), { service_account_json: keyFile(server.origin) })
+      assert.deepStrictEqual(yield* renew(connection), { _tag: "Misconfigured", code: "unauthorized_client" })
+    })
+  )
+
   it.live("sends no assertion to a host that only the key file names", () =>
     Effect.gen(function* () {
       const [server, thief] = [yield* google, yield* google]

@@ -4,8 +4,28 @@ import type { AuthStrategy, Connection } from "@rekindle/engine/AuthStrategy"
 import * as OAuth1 from "@rekindle/engine/strategies/OAuth1"
 import { Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"
+import { createPrivateKey, verify } from "node:crypto"
 import { config as configOf, connect, egress } from "../support/connection.ts"
 import * as HttpFixture from "../support/HttpFixture.ts"
+
+/** The private key that the OAuth test cases were published with. */
+const publishedKey = createPrivateKey({
+  format: "der",
+  type: "pkcs8",
+  key: Buffer.from(
+    "MIICdgIBADANBgkqhkiG9w0BAQEFAASCAmAwggJcAgEAAoGBALRiMLAh9iimur8VA7qVvdqxevEuUkW4K+2KdMXmnQbG9Aa7k7eBjK1S+0LYmVjP" +
+      "KlJGNXHDGuy5Fw/d7rjVJ0BLB+ubPK8iA/Tw3hLQgXMRRGRXXCn8ikfuQfjUS1uZSatdLB81mydBETlJhI6GH4twrbDJCR2Bwy/XWXgqgGRzAgMB" +
+      "AAECgYBYWVtleUzavkbrPjy0T5FMou8HX9u2AC2ry8vD/l7cqedtwMPp9k7TubgNFo+NGvKsl2ynyprOZR1xjQ7WgrgVB+mmuScOM/5HVceFuGRD" +
+      "hYTCObE+y1kxRloNYXnx3ei1zbeYLPCHdhxRYW7T0qcynNmwrn05/KO2RLjgQNalsQJBANeA3Q4Nugqy4QBUCEC09SqylT2K9FrrItqL2QKc9v0Z" +
+      "zO2uwllCbg0dwpVuYPYXYvikNHHg+aCWF+VXsb9rpPsCQQDWR9TT4ORdzoj+NccnqkMsDmzt0EfNaAOwHOmVJ2RVBspPcxt5iN4HI7HNeG6U5YsF" +
+      "Bb+/GZbgfBT3kpNGWPTpAkBI+gFhjfJvRw38n3g/+UeAkwMI2TJQS4n8+hid0uus3/zOjDySH3XHCUnocn1xOJAyZODBo47E+67R4jV1/gzbAkEA" +
+      "klJaspRPXP877NssM5nAZMU0/O/NGCZ+3jPgDUno6WbJn5cqm8MqWhW1xGkImgRk+fkDBquiq4gPiT898jusgQJAd5Zrr6Q8AO/0isr/3aa6O6NL" +
+      "QxISLKcPDk2NOccAfS/xOtfOz4sJYM3+Bs4Io9+dZGSDCA54Lw03eHTNQghS0A==",
+    "base64"
+  )
+})
+  .export({ format: "pem", type: "pkcs8" })
+  .toString()
 
 describe("signing, by the examples of RFC 5849", () => {
   it("builds the base string of §3.4.1.1, with parameters from query, header and body", () => {
@@ -79,6 +99,23 @@ describe("signing, by the examples of RFC 5849", () => {
     assert.strictEqual(OAuth1.percentEncode("!*'() ☃+%"), "%21%2A%27%28%29%20%E2%98%83%2B%25")
   })
 
+  it("with RSA signs the request of the OAuth test cases, §9.3", () => {
+    const all = {
+      oauth_consumer_key: "dpf43f3p2l4k3l03",
+      oauth_nonce: "13917289812797014437",
+      oauth_signature_method: "RSA-SHA1",
+      oauth_timestamp: "1196666512",
+      oauth_version: "1.0"
+    }
+    const url = "http://photos.example.net/photos?file=vacaction.jpg&size=original"
+    const base = OAuth1.signatureBaseString("GET", url, Object.entries(all))
+    assert.strictEqual(
+      OAuth1.signature("RSA-SHA1", base, { consumerSecret: publishedKey, tokenSecret: "unused" }),
+      "jvTp/wX1TYtByB1m+Pbyo0lnCOLIsyGCH7wke8AUs3BpnwZJtAuEJkvQL2/9n4s5wUmUl4aCI4BwpraNx4RtEXMe5qg5T1LVTGliMRpKasKs" +
+        "W//e+RinhejgCuzoH26dyF8iY2ZZ/5D1ilgeijhV/vBka5twt399mXwaYdCwFYE="
+    )
+  })
+
   it("in the clear is the two secrets, encoded (§3.4.4)", () => {
     const secrets = { consumerSecret: "a&b", tokenSecret: "c d" }
     assert.strictEqual(OAuth1.signature("PLAINTEXT", "ignored", secrets), "a%26b&c%20d")
@@ -137,6 +174,8 @@ const configFor = ({ host, origin }: HttpFixture.HttpFixture, settings: AuthConf
     secrets: { consumer_secret: consumerSecret },
     hosts: [host]
   })
+
+const privateKey = (pem: string) => ({ private_key: Redacted.make(pem) })
 
 const callbackUrl = "https://app.example.com/callback?app=1"
 const state = "the-state"
@@ -273,18 +312,39 @@ describe("consent", () => {
         const error = yield* Effect.flip(begin(connect(configFor(server))))
         assert.strictEqual(error.reason, reason, JSON.stringify(answer))
       }
-      const gone = yield* Effect.scoped(provider())
+      // nobody listens there
+      const gone = { host: "127.0.0.1:2", origin: "http://127.0.0.1:2", requests: [] }
       assert.strictEqual((yield* Effect.flip(begin(connect(configFor(gone))))).reason, "unavailable")
     })
   )
 
-  it.live("needs the consumer secret", () =>
+  it.live("begins with a request that the consumer's public key verifies, where it signs with RSA", () =>
     Effect.gen(function* () {
       const server = yield* provider()
-      const error = yield* Effect.flip(begin(connect({ ...configFor(server), secrets: {} })))
-      assert.strictEqual(error.reason, "misconfigured")
-      assert.lengthOf(server.requests, 0)
+      const config = { ...configFor(server, { signatureMethod: "RSA-SHA1" }), secrets: privateKey(publishedKey) }
+      yield* begin(connect(config))
+      const { oauth_signature = "", ...protocol } = headerOf(server.requests[0] ?? assert.fail("nothing was sent"))
+      const base = OAuth1.signatureBaseString("POST", `${server.origin}/request_token`, Object.entries(protocol))
+      assert.isTrue(verify("sha1", Buffer.from(base), publishedKey, Buffer.from(oauth_signature, "base64")))
     })
+  )
+
+  it.live("needs the consumer's secret or key, and finds that out before anything is sent", () =>
+    Effect.gen(function* () {
+      const server = yield* provider()
+      const strategy = yield* OAuth1.make
+      for (const [settings, secrets, what] of [
+        [{}, {}, "the secret consumer_secret is missing"],
+        [{ signatureMethod: "RSA-SHA1" }, {}, "the secret private_key is missing"],
+        [{ signatureMethod: "RSA-SHA1" }, privateKey("no key"), "the secret private_key cannot sign with RSA-SHA1"]
+      ] as const) {
+        const config = { ...configFor(server, settings), secrets }
+        assert.include((yield* Effect.flip(strategy.check(config))).message, what)
+        const error = yield* Effect.flip(consentOf(strategy).authorize(connect(config), { callbackUrl, state }))
+        assert.strictEqual(error.reason, "misconfigured")
+      }
+      assert.lengthOf(server.requests, 0)
+    }).pipe(Effect.provide(egress))
   )
 })
 
@@ -333,7 +393,7 @@ it.effect("settings that do not decode are refused", () =>
   Effect.gen(function* () {
     const strategy = yield* OAuth1.make
     const { settings } = configFor({ host: "example.com", origin: "https://example.com", requests: [] })
-    for (const change of [{ consumerKey: 1 }, { accessTokenUrl: "/token" }, { signatureMethod: "RSA-SHA1" }]) {
+    for (const change of [{ consumerKey: 1 }, { accessTokenUrl: "/token" }, { signatureMethod: "HMAC-MD5" }]) {
       const config = configOf({ scheme: "OAUTH1", settings: { ...settings, ...change }, hosts: [] })
       const error = yield* Effect.flip(strategy.check(config))
       assert.include(error.message, Object.keys(change).join())

@@ -5,6 +5,7 @@ import { strict } from "@rekindle/engine/ProviderProfile"
 import * as OAuth2 from "@rekindle/engine/strategies/OAuth2"
 import { decide, type Observation } from "@rekindle/engine/Verdict"
 import { Effect, Layer, Redacted } from "effect"
+import { TestClock } from "effect/testing"
 import { generateKeyPairSync } from "node:crypto"
 import { AuthorizationServer, callbackUrl, clientId, clientSecret } from "../support/AuthorizationServer.ts"
 import { config as configOf, connect, egress } from "../support/connection.ts"
@@ -286,6 +287,42 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       )
     }
 
+    for (const [parameters, reason] of [
+      [{ error: "access_denied", code: "a-code" }, "denied"],
+      [{ error: "invalid_scope", code: "a-code" }, "refused"],
+      [{ code: "" }, "refused"],
+      // RFC 6749 §4.1.2.1: an outage of the consent page is nobody's refusal
+      [{ error: "temporarily_unavailable" }, "unavailable"],
+      [{ error: "server_error" }, "unavailable"]
+    ] as const) {
+      it.effect(`is ${reason}, with nothing sent, by ${JSON.stringify(parameters)}`, () =>
+        Effect.gen(function* () {
+          const server = yield* AuthorizationServer
+          const { requests } = server.tally()
+          const error = yield* Effect.flip(
+            consentOf(yield* OAuth2.make).complete(connect(server.authConfig()), {
+              callbackUrl,
+              state,
+              parameters: new URLSearchParams({ state, ...parameters }),
+              memo: { code_verifier: "v".repeat(43) }
+            })
+          )
+          assert.strictEqual(error.reason, reason)
+          assert.strictEqual(server.tally().requests, requests)
+        })
+      )
+    }
+
+    it.effect("is refused on a callback with two codes", () =>
+      Effect.gen(function* () {
+        const server = yield* AuthorizationServer
+        const error = yield* Effect.flip(
+          consented(connect(server.authConfig()), (callback) => callback.searchParams.append("code", "another"))
+        )
+        assert.strictEqual(error.reason, "refused")
+      })
+    )
+
     it.effect("that the person denies is denied", () =>
       Effect.gen(function* () {
         const server = yield* AuthorizationServer
@@ -316,13 +353,77 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("by pushed request that the server refuses has no link", () =>
+    it.effect("by pushed request has no link when the application is at fault, and says so", () =>
       Effect.gen(function* () {
-        const config = yield* configFor({ clientId: "pusher", pushedRequests: true }, { client_secret: "push-secret" })
-        const error = yield* Effect.flip(
-          consentOf(yield* OAuth2.make).authorize(connect(config), { callbackUrl, state })
-        )
-        assert.strictEqual(error.reason, "unavailable")
+        const server = yield* AuthorizationServer
+        const pushedRequestEndpoint = server.endpoints.pushedAuthorizationRequest
+        for (const [settings, secret, code] of [
+          [{}, "push-secret", null],
+          [{ pushedRequestEndpoint }, "wrong", "invalid_client"]
+        ] as const) {
+          const config = yield* configFor(
+            { clientId: "pusher", pushedRequests: true, ...settings },
+            { client_secret: secret }
+          )
+          const error = yield* Effect.flip(
+            consentOf(yield* OAuth2.make).authorize(connect(config), { callbackUrl, state })
+          )
+          assert.deepStrictEqual([error.reason, error.code], ["misconfigured", code])
+        }
+      })
+    )
+
+    it.effect("by pushed request has no link for now while the server is down or busy", () =>
+      Effect.gen(function* () {
+        for (const answer of [
+          HttpFixture.json({ error: "slow_down" }, 429),
+          HttpFixture.json({}, 503),
+          HttpFixture.json({ no: "request_uri" }, 201)
+        ]) {
+          const { host, origin } = yield* HttpFixture.make(answer)
+          const config = configOf({
+            scheme: "OAUTH2",
+            settings: {
+              clientId: "c",
+              tokenEndpoint: `${origin}/token`,
+              authorizationEndpoint: `${origin}/authorize`,
+              pushedRequests: true,
+              pushedRequestEndpoint: `${origin}/par`
+            },
+            hosts: [host]
+          })
+          const error = yield* Effect.flip(
+            consentOf(yield* OAuth2.make).authorize(connect(config), { callbackUrl, state })
+          )
+          assert.strictEqual(error.reason, "unavailable")
+        }
+      })
+    )
+
+    it.effect("goes by pushed request without being told to where the server's metadata ask for it", () =>
+      Effect.gen(function* () {
+        const server = yield* HttpFixture.make(({ path }, response) => {
+          const { origin } = server
+          HttpFixture.json(
+            path === "/par"
+              ? { request_uri: "urn:pushed", expires_in: 60 }
+              : {
+                  issuer: origin,
+                  authorization_endpoint: `${origin}/authorize`,
+                  token_endpoint: `${origin}/token`,
+                  pushed_authorization_request_endpoint: `${origin}/par`,
+                  require_pushed_authorization_requests: true
+                },
+            path === "/par" ? 201 : 200
+          )({ method: "", path, headers: {}, body: "" }, response)
+        })
+        const config = configOf({
+          scheme: "OAUTH2",
+          settings: { issuer: server.origin, clientId: "c" },
+          hosts: [server.host]
+        })
+        const { url } = yield* consentOf(yield* OAuth2.make).authorize(connect(config), { callbackUrl, state })
+        assert.strictEqual(new URL(url).searchParams.get("request_uri"), "urn:pushed")
       })
     )
   })
@@ -352,6 +453,19 @@ for (const dpopNonce of [false, true]) {
           const seen = yield* renewal.send(connect(config, { refresh_token: token, ...secrets }))
           assert.strictEqual(tokensOf(seen).tokenType, "DPoP")
           assert.strictEqual(server.tally().replays, 0)
+        })
+      )
+
+      it.effect("with a key that is none is not sent", () =>
+        Effect.gen(function* () {
+          const server = yield* AuthorizationServer
+          const { requests } = server.tally()
+          const renewal = renewalOf(yield* OAuth2.make)
+          for (const dpop_key of ["no JSON", "{}", JSON.stringify({ kty: "oct", k: "c2VjcmV0" })]) {
+            const seen = yield* renewal.send(connect(server.authConfig(), { refresh_token: "rt", dpop_key }))
+            assert.strictEqual(seen._tag, "NotSent")
+          }
+          assert.strictEqual(server.tally().requests, requests)
         })
       )
 
@@ -428,9 +542,142 @@ describe("token requests as they are sent", () => {
   )
 })
 
+describe("metadata", () => {
+  /** A server whose metadata stand at one address, while they stand anywhere. */
+  const metadataServer = Effect.fnUntraced(function* (wellKnown: string, tenant = "") {
+    const state = { down: false }
+    const server = yield* HttpFixture.make((request, response) => {
+      const issuer = `${server.origin}${tenant}`
+      if (request.path === "/token") return HttpFixture.json({ access_token: "at" })(request, response)
+      if (state.down) return void response.writeHead(503).end()
+      if (request.path !== wellKnown) return void response.writeHead(404).end()
+      HttpFixture.json({ issuer, token_endpoint: `${server.origin}/token` })(request, response)
+    })
+    const config = (settings: AuthConfig["settings"] = {}) =>
+      configOf({
+        scheme: "OAUTH2",
+        settings: { issuer: `${server.origin}${tenant}`, clientId: "c", ...settings },
+        hosts: [server.host]
+      })
+    return { server, state, config }
+  })
+
+  it.live("are found where OpenID Connect has them, and where RFC 8414 has them", () =>
+    Effect.gen(function* () {
+      for (const wellKnown of [
+        "/tenant/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server/tenant"
+      ]) {
+        const { config } = yield* metadataServer(wellKnown, "/tenant")
+        const connection = connect(config(), { refresh_token: "rt" })
+        assert.strictEqual((yield* renewalOf(yield* OAuth2.make).send(connection))._tag, "Answer", wellKnown)
+      }
+    }).pipe(Effect.provide(egress))
+  )
+
+  it.effect("serve for an hour, and longer while they cannot be had anew", () =>
+    Effect.gen(function* () {
+      const { config, server, state } = yield* metadataServer("/.well-known/openid-configuration")
+      const connection = connect(config(), { refresh_token: "rt" })
+      const { send } = renewalOf(yield* OAuth2.make)
+      const asked = () => server.requests.filter(({ path }) => path !== "/token").length
+      yield* send(connection)
+      yield* TestClock.adjust("59 minutes")
+      yield* send(connection)
+      assert.strictEqual(asked(), 1)
+      yield* TestClock.adjust("2 minutes")
+      state.down = true
+      assert.strictEqual((yield* send(connection))._tag, "Answer")
+      assert.strictEqual(asked(), 2)
+    }).pipe(Effect.provide(egress))
+  )
+
+  it.live("that a server does not have are not needed to complete a consent whose endpoints are given", () =>
+    Effect.gen(function* () {
+      const { config, server } = yield* metadataServer("/nowhere")
+      const connection = connect(
+        config({ tokenEndpoint: `${server.origin}/token`, authorizationEndpoint: `${server.origin}/authorize` })
+      )
+      const complete = (parameters: Record<string, string>) =>
+        Effect.flatMap(OAuth2.make, (strategy) =>
+          consentOf(strategy).complete(connection, {
+            callbackUrl,
+            state,
+            parameters: new URLSearchParams({ state, code: "c", ...parameters }),
+            memo: { code_verifier: "v".repeat(43) }
+          })
+        )
+      tokensOf((yield* complete({})).observation)
+      tokensOf((yield* complete({ iss: server.origin })).observation)
+      assert.strictEqual((yield* Effect.flip(complete({ iss: "https://evil.example" }))).reason, "refused")
+    }).pipe(Effect.provide(egress))
+  )
+})
+
+describe("a provider that refuses PKCE from a client with a secret", () => {
+  it.live("sees neither challenge nor verifier", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make(HttpFixture.json({ access_token: "at", token_type: "bearer" }))
+      const connection = connect(
+        configOf({
+          scheme: "OAUTH2",
+          settings: {
+            authorizationEndpoint: `${server.origin}/authorize`,
+            tokenEndpoint: `${server.origin}/token`,
+            clientId: "client",
+            clientAuth: "post",
+            pkce: false
+          },
+          secrets: { client_secret: "s" },
+          hosts: [server.host]
+        })
+      )
+      const consent = consentOf(yield* OAuth2.make)
+      const { memo, url } = yield* consent.authorize(connection, { callbackUrl, state })
+      const asked = new URL(url).searchParams
+      assert.strictEqual(asked.get("state"), state)
+      assert.deepStrictEqual(
+        [...asked.keys()].filter((name) => name.startsWith("code_")),
+        []
+      )
+      const parameters = new URLSearchParams({ code: "the-code", state })
+      const { observation } = yield* consent.complete(connection, { callbackUrl, state, parameters, memo })
+      assert.strictEqual(decide(observation, strict)._tag, "Renewed")
+      assert.deepStrictEqual(Object.fromEntries(new URLSearchParams(server.requests[0]?.body)), {
+        grant_type: "authorization_code",
+        code: "the-code",
+        redirect_uri: callbackUrl,
+        client_id: "client",
+        client_secret: "s"
+      })
+    }).pipe(Effect.provide(egress))
+  )
+})
+
 describe("settings", () => {
   it.effect.each([
+    { name: "neither an issuer nor a token endpoint", settings: { clientId: "c" } },
+    {
+      name: "client authentication by a secret that is not there",
+      settings: { clientId: "c", tokenEndpoint: "https://example.com/token", clientAuth: "post" }
+    },
+    {
+      name: "client authentication by a key that is not there",
+      settings: { clientId: "c", tokenEndpoint: "https://example.com/token", clientAuth: "private_key_jwt" }
+    },
+    {
+      name: "no PKCE for a client without a secret",
+      settings: { clientId: "c", tokenEndpoint: "https://example.com/token", pkce: false }
+    },
     { name: "no client id", settings: { tokenEndpoint: "https://example.com/token" } },
+    {
+      name: "a token endpoint that is not on the web",
+      settings: { clientId: "c", tokenEndpoint: "file:///etc/passwd" }
+    },
+    {
+      name: "a token endpoint with a password in it",
+      settings: { clientId: "c", tokenEndpoint: "https://user:password@example.com/token" }
+    },
     { name: "a token endpoint that is no url", settings: { clientId: "c", tokenEndpoint: "/token" } },
     {
       name: "an authorization endpoint that is no url",
@@ -444,6 +691,7 @@ describe("settings", () => {
       const error = yield* Effect.flip(strategy.check(config))
       assert.strictEqual(error.authConfigId, "config")
       assert.include(error.message, "auth config config")
+      assert.notInclude(error.message, "password@")
     }).pipe(Effect.provide(egress))
   )
 })
