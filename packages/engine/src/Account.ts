@@ -72,6 +72,11 @@ export interface Account {
   readonly previousCredential: Sealed | null
   /** When the present credential was issued; 0 before the first. */
   readonly obtainedAt: number
+  /**
+   * The epoch of the lease under which it was. Of two answers of one grant the one of the later epoch is newer, whatever the machines'
+   * clocks say. Absent where no lease was needed: consent, import.
+   */
+  readonly obtainedEpoch?: number | undefined
   /** When the access token expires; null if it does not. */
   readonly expiresAt: number | null
   /** When the renewer should look at it next; null for never. */

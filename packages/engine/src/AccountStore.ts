@@ -111,9 +111,9 @@ export class AccountStore extends Context.Service<
       readonly now: number
       readonly nextLook: number
       readonly limit: number
-    }) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "authConfigId">>, StoreError>
+    }) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "authConfigId" | "generation">>, StoreError>
 
-    /** Accounts whose intent is open while no lease holds: a process died there. */
+    /** Accounts whose intent is open while no lease holds: a process died there. Without those that are switched off or revoked. */
     readonly findAbandoned: (now: number, limit: number) => Effect.Effect<ReadonlyArray<ConnectedAccountId>, StoreError>
 
     /** Takes a consent attempt away by its state: the second taker gets none. */
@@ -147,6 +147,12 @@ export class AccountStore extends Context.Service<
     readonly reseal: (
       account: Pick<Account, "id" | "revision" | "credential" | "previousCredential">
     ) => Effect.Effect<boolean, StoreError>
+    /** The same for an auth config, if what is sealed there is still `from`. */
+    readonly resealAuthConfig: (config: {
+      readonly id: string
+      readonly from: Sealed
+      readonly to: Sealed
+    }) => Effect.Effect<boolean, StoreError>
     readonly listAuthConfigs: () => Effect.Effect<ReadonlyArray<StoredAuthConfig>, StoreError>
 
     /** How many accounts stand in each status, and how many are due at `now`. */

@@ -10,6 +10,7 @@ import { AccountStore, type StoreError } from "./AccountStore.ts"
 import { type AuthConfig, AuthConfigError, AuthConfigJson } from "./AuthConfig.ts"
 import { AuthStrategies } from "./AuthStrategy.ts"
 import { CredentialVault } from "./CredentialVault.ts"
+import { monotonicMillis } from "./internal/renewal.ts"
 
 const isKnownScheme = Schema.is(KnownAuthScheme)
 
@@ -56,7 +57,7 @@ export class AuthConfigs extends Context.Service<
         })
 
         const load = Effect.fnUntraced(function* (id: string) {
-          const now = yield* Clock.currentTimeMillis
+          const now = yield* monotonicMillis
           const cached = cache.get(id)
           if (cached !== undefined && cached.until > now) return cached.config
           const stored = yield* store.findAuthConfig(id)

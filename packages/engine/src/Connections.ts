@@ -19,7 +19,7 @@ import {
   RefreshUnsupported,
   Unavailable
 } from "@rekindle/core"
-import { Clock, Context, DateTime, Duration, Effect, Layer, Option, type Redacted, Schema } from "effect"
+import { Clock, Context, DateTime, Duration, Effect, Layer, Option, type Redacted, Result, Schema } from "effect"
 import { randomUUID } from "node:crypto"
 import { type Account, isUsable, type StatusEvent, transition, visibleStatus } from "./Account.ts"
 import { AccountStore, type StoreError } from "./AccountStore.ts"
@@ -56,7 +56,10 @@ export class Connections extends Context.Service<
     readonly create: (
       account: NewAccount
     ) => Effect.Effect<ConnectedAccount, AuthConfigError | StoreError | InvalidRequest>
-    /** The access token, renewed first if it would not last for another `atLeast` (default one minute). */
+    /**
+     * The access token, renewed first if it would not last for another `atLeast` (default one minute). Where that fails, the one at hand
+     * while it lasts. Never begins a consent: `refresh` does.
+     */
     readonly accessToken: (
       id: ConnectedAccountId,
       atLeast?: Duration.Input
@@ -219,8 +222,8 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           : RefreshOutcome.cases.NotReady.make({ id: account.id, status })
       })
 
-    /** A static credential cannot be renewed; it can be tried. */
-    const validate = Effect.fnUntraced(function* (account: Account) {
+    /** A static credential cannot be renewed; it can be tried. Undefined: the auth config names no way to. */
+    const tryOut = Effect.fnUntraced(function* (account: Account) {
       const config = yield* configs
         .load(account.authConfigId)
         .pipe(
@@ -240,18 +243,13 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       )
       const connection: Connection = { accountId: account.id, config, credential }
       const probe = strategies.get(account.scheme)?.validate?.(connection)
-      if (probe === undefined) {
-        return yield* new RefreshUnsupported({
-          message: "this auth config names no address at which a credential can be tried",
-          slug: "validation_unsupported"
-        })
-      }
+      if (probe === undefined) return undefined
       const validity = yield* probe
       switch (validity._tag) {
         case "Valid":
-          return yield* asItIs(account.status === "ACTIVE" ? account : yield* applyTo(account, { _tag: "Renewed" }))
+          return account.status === "ACTIVE" ? account : yield* applyTo(account, { _tag: "Renewed" })
         case "Rejected":
-          return yield* asItIs(yield* applyTo(account, { _tag: "CredentialDead", reason: "credential_rejected" }))
+          return yield* applyTo(account, { _tag: "CredentialDead", reason: "credential_rejected" })
         case "Unverified":
           return yield* new Unavailable({
             message: "the credential could not be tried; it is neither confirmed nor refuted",
@@ -260,6 +258,24 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
             retryAfter: Duration.seconds(5)
           })
       }
+    })
+
+    /** What a refresh can do where nothing can be renewed: try the credential if asked to, and begin a consent where there is one. */
+    const refreshStatic = Effect.fnUntraced(function* (account: Account, options: RefreshOptions) {
+      const consents = strategies.get(account.scheme)?.consent !== undefined
+      const tries =
+        options.validateCredentials === true &&
+        account.credential !== null &&
+        (!consents || account.status === "ACTIVE")
+      const tried = tries ? yield* tryOut(account) : undefined
+      if (consents && tried?.status !== "ACTIVE") return yield* startConsent(tried ?? account, options)
+      if (tries && tried === undefined) {
+        return yield* new RefreshUnsupported({
+          message: "this auth config names no address at which a credential can be tried",
+          slug: "validation_unsupported"
+        })
+      }
+      return yield* asItIs(tried ?? account)
     })
 
     const renew = Effect.fnUntraced(function* (
@@ -274,11 +290,8 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           return yield* asItIs(renewal.account)
         case "ConsentNeeded":
           return yield* startConsent(renewal.account, options)
-        case "Static": {
-          const { account } = renewal
-          if (strategies.get(account.scheme)?.consent !== undefined) return yield* startConsent(account, options)
-          return yield* options.validateCredentials === true ? validate(account) : asItIs(account)
-        }
+        case "Static":
+          return yield* refreshStatic(renewal.account, options)
       }
     })
 
@@ -326,7 +339,8 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         toolkit: config.toolkit,
         userId,
         scheme: config.scheme,
-        status: credential === undefined ? "INITIALIZING" : "ACTIVE",
+        // Without authentication there is nothing to wait for.
+        status: credential === undefined && config.scheme !== "NO_AUTH" ? "INITIALIZING" : "ACTIVE",
         statusReason: null,
         generation: credential === undefined ? 0 : 1,
         revision: 1,
@@ -355,8 +369,12 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       const usable = (account: Account) => Effect.map(Clock.currentTimeMillis, (now) => isUsable(account, now, needed))
       let account = yield* find(id)
       if (!(yield* usable(account))) {
-        yield* refresh(id)
+        // Not a refresh: nobody here could show the link of a consent.
+        const renewal = yield* Effect.result(coordinator.renew(id))
         account = yield* find(id)
+        // A token that lasts a little longer is better than none.
+        if (Result.isFailure(renewal) && !isUsable(account, yield* Clock.currentTimeMillis))
+          return yield* renewal.failure
       }
       const token = (yield* Effect.mapError(
         tokens.open(account),
@@ -393,15 +411,19 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
             const credential = Credential.make(secrets)
             const sealed = yield* seal(id, credential)
             const now = yield* Clock.currentTimeMillis
-            yield* apply(id, { _tag: "ConsentCompleted" }, (from) => ({
-              credential: sealed,
-              expiresAt: expiryOf(from.scheme, credential, undefined, now),
-              previousCredential: from.credential,
-              generation: from.generation + 1,
-              grantId: randomUUID(),
-              obtainedAt: now,
-              consentUntil: null
-            }))
+            yield* apply(id, { _tag: "ConsentCompleted" }, (from) => {
+              const expiresAt = expiryOf(from.scheme, credential, undefined, now)
+              return {
+                credential: sealed,
+                expiresAt,
+                renewAt: from.status === "INACTIVE" || from.status === "REVOKED" ? null : expiresAt,
+                previousCredential: from.credential,
+                generation: from.generation + 1,
+                grantId: randomUUID(),
+                obtainedAt: now,
+                consentUntil: null
+              }
+            })
           }),
           disable: (id) =>
             Effect.andThen(management(id), Effect.asVoid(apply(id, { _tag: "Disabled" }, () => ({ renewAt: null })))),
@@ -415,8 +437,8 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
               )
             ),
           revoke: Effect.fnUntraced(function* (id) {
-            const account = yield* management(id)
-            yield* apply(id, { _tag: "Revoked" }, () => ({ renewAt: null, consentUntil: null }))
+            yield* management(id)
+            const account = yield* apply(id, { _tag: "Revoked" }, () => ({ renewAt: null, consentUntil: null }))
             const config = yield* Effect.orElseSucceed(configs.load(account.authConfigId), () => undefined)
             const credential = yield* Effect.orElseSucceed(tokens.open(account), () => Credential.empty)
             if (config === undefined) return

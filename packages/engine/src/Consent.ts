@@ -86,7 +86,11 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
   const { callbackUrl } = options
 
   /** Applies a status event, whatever else happens to the row meanwhile. */
-  const apply = Effect.fnUntraced(function* (id: ConnectedAccountId, event: StatusEvent, changes: Partial<Account>) {
+  const apply = Effect.fnUntraced(function* (
+    id: ConnectedAccountId,
+    event: StatusEvent,
+    changes: (from: Account) => Partial<Account>
+  ) {
     while (true) {
       const found = yield* store.find(id)
       if (Option.isNone(found)) return undefined
@@ -94,7 +98,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
       const next = transition(from, event)
       const to = {
         ...from,
-        ...changes,
+        ...changes(from),
         status: next.status,
         statusReason: next.statusReason,
         updatedAt: yield* Clock.currentTimeMillis
@@ -166,7 +170,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     }
   })
 
-  /** Exchanges the code, and once more where the request provably never left. */
+  /** Exchanges the code; again, up to three times in all, where the request provably never left. */
   const exchange = Effect.fnUntraced(function* (
     account: Account,
     parameters: URLSearchParams,
@@ -265,8 +269,12 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
           const refused =
             error.reason === "denied" ? "consent_denied" : error.reason === "refused" ? "consent_failed" : undefined
           if (refused === undefined) return result(account, error)
+          // The latest attempt ends the wait for consent. While a later one is open, somebody may be looking at its page.
+          const ends = ({ consentUntil }: Account) => consentUntil === null || consentUntil <= expiresAt
           return Effect.flatMap(
-            apply(accountId, { _tag: "ConsentRefused", reason: refused }, { consentUntil: null }),
+            apply(accountId, { _tag: "ConsentRefused", reason: refused }, (from) =>
+              ends(from) ? { consentUntil: null } : {}
+            ),
             (changed) => result(changed ?? account, error)
           )
         }

@@ -16,10 +16,13 @@ import { Sealed } from "./CredentialVault.ts"
 /** One waiting answer. `sealed` holds the answer itself, bound to the account id. */
 export const EscrowEntry = Schema.Struct({
   accountId: ConnectedAccountId,
-  grantId: Schema.String,
   event: Schema.Literals(["Renewed", "ConsentCompleted"]),
-  /** The generation that was in place when it was issued. */
-  generation: Schema.Int,
+  /** The grant that the answer belongs to. */
+  grantId: Schema.String,
+  /** The grant that was in place when it came: another one after consent. */
+  heldGrantId: Schema.String,
+  /** The epoch of the lease that it was asked for under, or after consent the last one given out. */
+  epoch: Schema.Int,
   /** Epoch milliseconds. */
   receivedAt: Schema.Int,
   sealed: Sealed
@@ -34,7 +37,7 @@ export class EscrowError extends Schema.TaggedError<EscrowError>("@rekindle/engi
   cause: Schema.optionalKey(Schema.Defect())
 }) {}
 
-/** Keeps answers until they are committed. At most one per account and generation. */
+/** Keeps answers until they are committed. */
 export class Escrow extends Context.Service<
   Escrow,
   {
@@ -86,7 +89,7 @@ export class Escrow extends Context.Service<
 }
 
 const suffix = ".escrow.json"
-const nameOf = (entry: EscrowEntry) => `${entry.accountId}.${entry.generation}.${entry.receivedAt}`
+const nameOf = (entry: EscrowEntry) => `${entry.accountId}.${entry.event}.${entry.epoch}.${entry.receivedAt}`
 
 // Written beside, flushed, renamed, and the directory flushed too: a crash leaves the whole entry or none (POSIX fsync(2), rename(2)).
 const writeDurably = async (directory: string, path: string, text: string): Promise<void> => {

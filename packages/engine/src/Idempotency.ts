@@ -15,13 +15,13 @@ import {
   type RefreshError,
   RefreshOutcome,
   type RefreshOptions,
-  RefreshUnsupported,
-  Unavailable
+  RefreshUnsupported
 } from "@rekindle/core"
 import { Clock, Deferred, Duration, Effect, Exit, Option, Schema, type Scope } from "effect"
 import { createHash } from "node:crypto"
 import { AccountStore } from "./AccountStore.ts"
 import { CredentialVault } from "./CredentialVault.ts"
+import { failed, storeDown } from "./internal/renewal.ts"
 
 /** For how long an answer is remembered. */
 export const rememberFor = Duration.hours(24)
@@ -44,38 +44,41 @@ const Answer = Schema.fromJsonString(
 const hash = (...parts: ReadonlyArray<string>): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("base64url")
 
+/** A refresh under a key that is under way in this process. */
+interface Running {
+  readonly requestHash: string
+  readonly answer: Deferred.Deferred<RefreshOutcome, RefreshError>
+}
+
 /** Makes the runner. Answers are sealed: a link to consent is a secret as long as it can be used. */
 export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | Scope.Scope> = Effect.gen(function* () {
   const store = yield* AccountStore
   const vault = yield* CredentialVault
   const scope = yield* Effect.scope
-  const running = new Map<string, Deferred.Deferred<RefreshOutcome, RefreshError>>()
+  const running = new Map<string, Running>()
 
-  const storeDown = () =>
-    new Unavailable({
-      message: "the account store is unavailable; nothing was done",
-      slug: "store_unavailable",
-      retryAfter: Duration.seconds(1)
+  const reused = () =>
+    new InvalidRequest({
+      message: "this idempotency key was used for another request",
+      slug: "idempotency_key_reused",
+      suggestedFix: "use a new key for each refresh"
     })
 
   /** The remembered answer, unless there is none yet or it cannot be read any more. */
-  const recall = Effect.fnUntraced(function* (keyHash: string, id: ConnectedAccountId, requestHash: string) {
-    const now = yield* Clock.currentTimeMillis
-    const expireBefore = now - Duration.toMillis(rememberFor)
-    const record = yield* store.reserveKey({ keyHash, accountId: id, requestHash, now, expireBefore })
-    if (Option.isNone(record)) return undefined
-    if (record.value.accountId !== id || record.value.requestHash !== requestHash) {
-      return yield* new InvalidRequest({
-        message: "this idempotency key was used for another request",
-        slug: "idempotency_key_reused",
-        suggestedFix: "use a new key for each refresh"
-      })
-    }
-    if (record.value.answer === null) return undefined
-    return yield* vault
-      .open(keyHash, record.value.answer)
-      .pipe(Effect.flatMap(Schema.decodeEffect(Answer)), Effect.option, Effect.map(Option.getOrUndefined))
-  })
+  const recall = Effect.fnUntraced(
+    function* (keyHash: string, id: ConnectedAccountId, requestHash: string) {
+      const now = yield* Clock.currentTimeMillis
+      const expireBefore = now - Duration.toMillis(rememberFor)
+      const record = yield* store.reserveKey({ keyHash, accountId: id, requestHash, now, expireBefore })
+      if (Option.isNone(record)) return undefined
+      if (record.value.requestHash !== requestHash) return yield* reused()
+      if (record.value.answer === null) return undefined
+      return yield* vault
+        .open(keyHash, record.value.answer)
+        .pipe(Effect.flatMap(Schema.decodeEffect(Answer)), Effect.option, Effect.map(Option.getOrUndefined))
+    },
+    Effect.catchTag("StoreError", () => Effect.fail(storeDown()))
+  )
 
   const remember = Effect.fnUntraced(
     function* (keyHash: string, exit: Exit.Exit<RefreshOutcome, RefreshError>) {
@@ -91,32 +94,45 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
     (write) => Effect.ignore(write)
   )
 
+  const recallOrRefresh = Effect.fnUntraced(function* (
+    keyHash: string,
+    id: ConnectedAccountId,
+    requestHash: string,
+    refresh: Effect.Effect<RefreshOutcome, RefreshError>
+  ): Effect.fn.Return<RefreshOutcome, RefreshError> {
+    const recalled = yield* recall(keyHash, id, requestHash)
+    if (recalled === undefined) return yield* Effect.onExit(refresh, (exit) => remember(keyHash, exit))
+    return yield* "outcome" in recalled ? Effect.succeed(recalled.outcome) : Effect.fail(recalled.error)
+  })
+
+  /** Joins what is under way under the key, or starts it; it does not end with its callers. */
+  const join = (keyHash: string, requestHash: string, work: Effect.Effect<RefreshOutcome, RefreshError>) =>
+    Effect.uninterruptible(
+      Effect.suspend(() => {
+        const existing = running.get(keyHash)
+        if (existing !== undefined) return Effect.succeed(existing)
+        const own: Running = { requestHash, answer: Deferred.makeUnsafe() }
+        running.set(keyHash, own)
+        return Effect.map(Effect.forkIn(work, scope), (fiber) => {
+          // Observed from outside: a fiber that is stopped before its first step ends too.
+          fiber.addObserver((exit) => {
+            running.delete(keyHash)
+            Deferred.doneUnsafe(own.answer, Exit.hasInterrupts(exit) ? Effect.fail(shutDown()) : exit)
+          })
+          return own
+        })
+      })
+    )
+
   return (key, id, options, refresh) =>
     Effect.gen(function* () {
       const keyHash = hash((yield* CurrentProject) ?? "", key)
       const requestHash = hash(id, options.redirectUrl ?? "", String(options.validateCredentials === true))
-      const recalled = yield* recall(keyHash, id, requestHash).pipe(
-        Effect.catchTag("StoreError", () => Effect.fail(storeDown()))
-      )
-      if (recalled !== undefined) {
-        return yield* "outcome" in recalled ? Effect.succeed(recalled.outcome) : Effect.fail(recalled.error)
-      }
-      let answer = running.get(keyHash)
-      if (answer === undefined) {
-        const own = (answer = Deferred.makeUnsafe<RefreshOutcome, RefreshError>())
-        running.set(keyHash, own)
-        yield* Effect.exit(refresh).pipe(
-          Effect.tap((exit) => remember(keyHash, exit)),
-          Effect.flatMap((exit) => {
-            running.delete(keyHash)
-            return Deferred.done(own, exit)
-          }),
-          Effect.forkIn(scope)
-        )
-      }
-      if (options.deadline === undefined) return yield* Deferred.await(answer)
+      const first = yield* join(keyHash, requestHash, recallOrRefresh(keyHash, id, requestHash, refresh))
+      if (first.requestHash !== requestHash) return yield* reused()
+      if (options.deadline === undefined) return yield* Deferred.await(first.answer)
       const wait = Duration.millis(Math.max(0, options.deadline.epochMilliseconds - (yield* Clock.currentTimeMillis)))
-      return yield* Effect.timeoutOrElse(Deferred.await(answer), {
+      return yield* Effect.timeoutOrElse(Deferred.await(first.answer), {
         duration: wait,
         orElse: () =>
           Effect.fail(
@@ -129,3 +145,6 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       })
     })
 })
+
+const shutDown = () =>
+  failed("shutting_down", "this process is shutting down; the refresh may have been done, so look first")

@@ -1,9 +1,11 @@
 /**
  * Seals everything again under the newest key of the ring, so that an old key can be taken out of it.
  *
- * It runs beside a working engine: each account is replaced by compare-and-set, and one that is renewed meanwhile was sealed with the
- * newest key by that. Auth configs are few and replaced as they are: register none while it runs. Run it after adding a key, and again
- * until it reports nothing left; then remove the old key.
+ * It runs beside a working engine: everything is replaced by compare-and-set, and an account that is renewed meanwhile was sealed with the
+ * newest key by that. Run it once every process has the new key in front, and again until it reports nothing left; then remove the old key.
+ *
+ * Not resealed is what goes by itself: links to consent within ten minutes, and answers in escrow once the store takes them. Without the
+ * old key neither can be opened. Nor are the remembered answers under idempotency keys; a repeat runs anew.
  *
  * @module
  */
@@ -36,11 +38,10 @@ export const reseal: Effect.Effect<ResealReport, StoreError, AccountStore | Cred
   for (const config of yield* store.listAuthConfigs()) {
     if (!isStale(config.sealed)) continue
     const sealed = yield* Effect.option(again(config.id, config.sealed))
-    if (Option.isNone(sealed)) report.left++
-    else {
-      yield* store.putAuthConfig({ ...config, sealed: sealed.value })
-      report.resealed++
-    }
+    const done =
+      Option.isSome(sealed) && (yield* store.resealAuthConfig({ id: config.id, from: config.sealed, to: sealed.value }))
+    if (done) report.resealed++
+    else report.left++
   }
 
   for (let after = ""; ;) {

@@ -10,10 +10,23 @@
  * @module
  */
 import type { ConnectedAccountId } from "@rekindle/core"
-import { Clock, Context, Duration, Effect, FiberSet, Layer, Metric, Option, Random, Schedule, Semaphore } from "effect"
+import {
+  Cause,
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  FiberSet,
+  Layer,
+  Metric,
+  Option,
+  Random,
+  Schedule,
+  Semaphore
+} from "effect"
 import { RateLimiter } from "effect/persistence"
 import { type Account, transition, visibleStatus } from "./Account.ts"
-import { AccountStore } from "./AccountStore.ts"
+import { AccountStore, type StoreError } from "./AccountStore.ts"
 import { AuthConfigs } from "./AuthConfigs.ts"
 import { RefreshCoordinator } from "./RefreshCoordinator.ts"
 import { TokenCommit } from "./TokenCommit.ts"
@@ -36,7 +49,7 @@ export interface RenewerOptions {
 export interface RenewerProgress {
   readonly claimed: number
   readonly outstanding: number
-  /** Ends by kind: the tags of `Renewal` and of `RefreshError`. */
+  /** Ends by kind: the tags of `Renewal` and of `RefreshError`, and `Overtaken` for accounts that somebody else had renewed meanwhile. */
   readonly ended: Readonly<Record<string, number>>
   /** Epoch milliseconds of the last look for due accounts. */
   readonly lastLookAt: number
@@ -69,6 +82,11 @@ export class Renewer extends Context.Service<
     )
 }
 
+type Claimed = Pick<Account, "id" | "authConfigId" | "generation">
+
+/** The longest that the store is waited for. */
+const storeTimeout = Duration.seconds(10)
+
 const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
@@ -81,38 +99,43 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const permits = yield* Semaphore.make(options.concurrency ?? 16)
   const fibers = yield* FiberSet.make()
 
-  const state = { claimed: 0, outstanding: 0, lastLookAt: 0 }
+  const state = { claimed: 0, lastLookAt: 0 }
   const ended: Record<string, number> = {}
+  /** The accounts at hand, each with the time until which others keep away from it. */
+  const claims = new Map<ConnectedAccountId, number>()
+  const showOutstanding = Effect.suspend(() => Metric.update(outstanding, claims.size))
 
   const count = (kind: string) => {
     ended[kind] = (ended[kind] ?? 0) + 1
     return Metric.update(Metric.withAttributes(renewals, { kind }), 1)
   }
 
-  /** Takes an account off the list: nothing can be done for it until a person or an operator does something. */
+  /** Takes an account off the list: nothing can be done for it until a person or an operator does something, or its time is over. */
   const retire = Effect.fnUntraced(
     function* (id: ConnectedAccountId) {
       const found = yield* store.find(id)
-      if (Option.isNone(found)) return
+      // Whoever changed the account meanwhile set its time.
+      if (Option.isNone(found) || found.value.renewAt !== claims.get(id)) return
       const from = found.value
       const now = yield* Clock.currentTimeMillis
       const lapsed = from.status === "INITIATED" && visibleStatus(from, now).status === "EXPIRED"
       const next = lapsed ? transition(from, { _tag: "ConsentLapsed" }) : { ...from, announce: [] }
-      const waiting = from.consentUntil !== null && from.consentUntil > now
+      // The end of a link, and of a credential that there is nothing to renew with: somebody has to say so.
+      const ends = [from.consentUntil, from.status === "ACTIVE" ? from.expiresAt : null]
+      const ahead = ends.filter((end): end is number => end !== null && end > now)
       const to: Account = {
         ...from,
         status: next.status,
         statusReason: next.statusReason,
-        renewAt: waiting ? from.consentUntil : null,
+        renewAt: ahead.length === 0 ? null : Math.min(...ahead),
         updatedAt: now
       }
-      // Lost races are no matter: whoever changed the account set its time.
       yield* store.write({ from, to, announce: next.announce })
     },
     (write) => Effect.ignore(write)
   )
 
-  const renew = Effect.fnUntraced(function* ({ authConfigId, id }: Pick<Account, "id" | "authConfigId">) {
+  const renew = Effect.fnUntraced(function* ({ authConfigId, generation, id }: Claimed) {
     const config = yield* Effect.option(configs.load(authConfigId))
     if (Option.isSome(config)) {
       const { name, requestsPerSecond } = config.value.profile
@@ -120,71 +143,85 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
         algorithm: "token-bucket",
         key: name,
         limit: Math.max(1, Math.round(requestsPerSecond)),
-        window: "1 second"
+        window: Duration.seconds(Math.max(1, 1 / requestsPerSecond))
       }).pipe(Effect.ignore)
     }
-    yield* coordinator.renew(id).pipe(
-      permits.withPermit,
-      Effect.matchEffect({
-        onFailure: (error) =>
-          Effect.andThen(
-            count(error._tag),
-            error._tag === "InvalidRequest" || error._tag === "RefreshUnsupported" ? retire(id) : Effect.void
-          ),
-        onSuccess: (renewal) =>
-          Effect.andThen(
-            count(renewal._tag),
-            renewal._tag === "Renewed" || renewal._tag === "Served" ? Effect.void : retire(id)
-          )
-      })
+    const renewed = Effect.matchEffect(coordinator.renew(id), {
+      onFailure: (error) =>
+        Effect.andThen(
+          count(error._tag),
+          error._tag === "InvalidRequest" || error._tag === "RefreshUnsupported" ? retire(id) : Effect.void
+        ),
+      onSuccess: (renewal) =>
+        Effect.andThen(
+          count(renewal._tag),
+          renewal._tag === "Renewed" || renewal._tag === "Served" ? Effect.void : retire(id)
+        )
+    })
+    // Its turn may come when its claim is long over.
+    const overtaken = store.find(id).pipe(
+      Effect.map(Option.exists((account) => account.generation !== generation)),
+      Effect.orElseSucceed(() => false)
     )
+    yield* permits.withPermit(Effect.flatMap(overtaken, (moved) => (moved ? count("Overtaken") : renewed)))
   })
 
-  const one = (due: Pick<Account, "id" | "authConfigId">) =>
+  const one = (due: Claimed) =>
     renew(due).pipe(
       Effect.catchCause((cause) => Effect.logError("a background renewal broke", { accountId: due.id, cause })),
       Effect.ensuring(
         Effect.suspend(() => {
-          state.outstanding--
-          return Metric.update(outstanding, state.outstanding)
+          claims.delete(due.id)
+          return showOutstanding
         })
+      )
+    )
+
+  /** What is asked of the store has an end, and so has what keeps it from answering. */
+  const orTryLater = (what: string) => (asked: Effect.Effect<void, StoreError | Cause.TimeoutError>) =>
+    Effect.catchCause(asked, (cause) =>
+      Effect.andThen(
+        Effect.logWarning(what, {
+          message: Option.getOrUndefined(Cause.findErrorOption(cause))?.message ?? "a defect"
+        }),
+        Effect.sleep(pollInterval)
       )
     )
 
   const look = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
-    const limit = maxClaimed - state.outstanding
+    const limit = maxClaimed - claims.size
+    const nextLook = now + claimFor
     state.lastLookAt = now
-    const due = limit <= 0 ? [] : yield* store.claimDue({ now, nextLook: now + claimFor, limit })
-    state.claimed += due.length
-    state.outstanding += due.length
-    yield* Metric.update(outstanding, state.outstanding)
-    yield* Effect.forEach(due, (account) => FiberSet.run(fibers, one(account)), { discard: true })
+    const due = limit <= 0 ? [] : yield* Effect.timeout(store.claimDue({ now, nextLook, limit }), storeTimeout)
+    // One that still waits for its turn is claimed anew by that.
+    const fresh = due.filter(({ id }) => !claims.has(id))
+    for (const { id } of due) claims.set(id, nextLook)
+    state.claimed += fresh.length
+    yield* showOutstanding
+    yield* Effect.forEach(fresh, (account) => FiberSet.run(fibers, one(account)), { discard: true })
     // A full catch means that there is more; otherwise wait, not in step with other processes.
     const pause =
       due.length === limit && limit > 0
         ? Duration.millis(10)
         : Duration.times(pollInterval, 0.75 + 0.5 * (yield* Random.next))
     yield* Effect.sleep(pause)
-  }).pipe(
-    Effect.catchTag("StoreError", ({ message }) =>
-      Effect.andThen(Effect.logWarning("cannot look for due accounts", { message }), Effect.sleep(pollInterval))
-    )
-  )
+  }).pipe(orTryLater("cannot look for due accounts"))
 
   const recover = Effect.gen(function* () {
     yield* tokens.settle()
-    const abandoned = yield* store.findAbandoned(yield* Clock.currentTimeMillis, maxClaimed)
+    const now = yield* Clock.currentTimeMillis
+    const abandoned = yield* Effect.timeout(store.findAbandoned(now, maxClaimed), storeTimeout)
     yield* Effect.forEach(abandoned, (id) => Effect.exit(permits.withPermit(coordinator.renew(id))), {
       discard: true,
       concurrency: "unbounded"
     })
-  }).pipe(
-    Effect.catchTag("StoreError", ({ message }) => Effect.logWarning("cannot look for abandoned renewals", { message }))
-  )
+  }).pipe(orTryLater("cannot look for abandoned renewals"))
 
   yield* Effect.forkScoped(Effect.repeat(recover, Schedule.spaced(options.recoveryInterval ?? "15 seconds")))
   yield* Effect.forkScoped(Effect.forever(look))
 
-  return Renewer.of({ progress: Effect.sync(() => ({ ...state, ended: { ...ended } })) })
+  return Renewer.of({
+    progress: Effect.sync(() => ({ ...state, outstanding: claims.size, ended: { ...ended } }))
+  })
 })

@@ -1,13 +1,27 @@
 /**
  * Keeps issued tokens, whatever it takes.
  *
- * The commit is a compare-and-set that rebases onto whatever happened to the row meanwhile: a status change is merged, a newer token of
- * the same grant wins by the time it was issued, and another grant always wins. While the store does not take it, the sealed answer
- * is in escrow, and the commit is tried again.
+ * The commit is a compare-and-set that rebases onto whatever happened to the row meanwhile: a status change is merged, of two tokens of
+ * one grant the one of the later lease wins, and a new grant wins over the one it replaced. While the store does not take it, the sealed
+ * answer is in escrow, and the commit is tried again.
  *
  * @module
  */
-import { Clock, Context, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, Schema, type Scope } from "effect"
+import type { ConnectedAccountId } from "@rekindle/core"
+import {
+  Cause,
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Option,
+  Schedule,
+  Schema,
+  type Scope
+} from "effect"
 import { type Account, transition } from "./Account.ts"
 import { AccountStore, type StoreError } from "./AccountStore.ts"
 import type { AuthConfig } from "./AuthConfig.ts"
@@ -39,10 +53,13 @@ export interface Issued {
 /** What a commit led to: the account as committed, or the newer one that was there first. */
 export type Committed = { readonly _tag: "Committed" | "Overtaken"; readonly account: Account }
 
-/** How many entries of the escrow were committed, and how many still wait. Those that were overtaken are dropped and not counted. */
+/** What became of the entries of the escrow. Those that were overtaken are dropped and not counted. */
 export interface Settlement {
   readonly committed: number
+  /** The store does not take them yet: what they replace is spent or void, and must not be sent. */
   readonly waiting: number
+  /** They cannot be opened or read with the keys and auth configs at hand. They are kept. */
+  readonly unreadable: number
 }
 
 /** The answer is safe, in escrow or in this process, and not yet in the store. */
@@ -69,7 +86,7 @@ export class TokenCommit extends Context.Service<
     /** Opens the credential of an account; an account without one has the empty credential. */
     readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
     /** Commits what waits in escrow for one account, or all that waits. An account with nothing in escrow costs nothing. */
-    readonly settle: (account?: Account) => Effect.Effect<Settlement>
+    readonly settle: (id?: ConnectedAccountId) => Effect.Effect<Settlement>
   }
 >()("@rekindle/engine/TokenCommit") {
   static readonly layer = (
@@ -78,14 +95,38 @@ export class TokenCommit extends Context.Service<
     Layer.effect(TokenCommit, make(options))
 }
 
+/** The strategy's own reading; the decision table's where it has none, or breaks: an answer may hold tokens. */
+const read = (own: () => Verdict | undefined, byTable: () => Verdict): Verdict => {
+  try {
+    return own() ?? byTable()
+  } catch {
+    return byTable()
+  }
+}
+
 /** The verdict on a renewal's answer: the strategy's own reading if it has one. */
 export const decideRenewal = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>
-  strategy.renewal?.decide?.(observation, connection) ??
-  decide(observation, connection.config.profile, connection.credential.secrets)
+  read(
+    () => strategy.renewal?.decide?.(observation, connection),
+    () => decide(observation, connection.config.profile, connection.credential.secrets)
+  )
 
 /** The verdict on the answer to a consent's code: nothing was held, so whatever came is new. */
 export const decideConsent = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>
-  strategy.consent?.decide?.(observation, connection) ?? decide(observation, connection.config.profile)
+  read(
+    () => strategy.consent?.decide?.(observation, connection),
+    () => decide(observation, connection.config.profile)
+  )
+
+/** What tells which of two answers is newer. */
+type Origin = Pick<EscrowEntry, "epoch" | "event" | "grantId" | "heldGrantId" | "receivedAt">
+
+/** Whether what is stored now is newer than the answer, or is the answer itself. */
+const overtaken = (current: Account, { epoch, event, grantId, heldGrantId, receivedAt }: Origin): boolean =>
+  event === "Renewed"
+    ? // Answers come in while their lease holds, so that leases order them.
+      current.grantId !== grantId || (current.obtainedEpoch ?? 0) >= epoch
+    : current.grantId === grantId || (current.grantId !== heldGrantId && current.obtainedAt >= receivedAt)
 
 /** What an escrow entry seals: enough to judge the answer again from the beginning. */
 const EscrowedAnswer = Schema.fromJsonString(
@@ -120,27 +161,17 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
           Effect.orDie(Schema.decodeEffect(Credential.CredentialJson)(text))
         )
 
-  /** Whether what is stored now is newer than what was issued. */
-  const overtaken = (current: Account, { account, event, grantId, answer }: Issued): boolean =>
-    event === "ConsentCompleted"
-      ? current.grantId !== account.grantId && current.obtainedAt >= answer.receivedAt
-      : current.grantId !== grantId ||
-        (current.generation !== account.generation && current.obtainedAt >= answer.receivedAt)
-
-  const commit = Effect.fnUntraced(function* (issued: Issued): Effect.fn.Return<Committed, StoreError> {
-    const {
-      account,
-      answer: { receivedAt },
-      config,
-      event,
-      tokens
-    } = issued
+  const commit = Effect.fnUntraced(function* (
+    { account, config, held, secrets, tokens }: Pick<Issued, "account" | "config" | "held" | "secrets" | "tokens">,
+    origin: Origin
+  ): Effect.fn.Return<Committed, StoreError> {
+    const { event, receivedAt } = origin
     const sealOnto = Effect.fnUntraced(function* (held: Credential.Credential) {
-      const credential = Tokens.merge(event === "Renewed" ? held : Credential.empty, tokens, issued.secrets)
+      const credential = Tokens.merge(event === "Renewed" ? held : Credential.empty, tokens, secrets)
       const text = yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential))
       return yield* vault.seal(account.id, text)
     })
-    let sealed = yield* sealOnto(issued.held)
+    let sealed = yield* sealOnto(held)
     const expiresAt = Tokens.expiryOf(tokens, config.profile, receivedAt)
     const renewAt = yield* Tokens.renewalTime(config.profile, receivedAt, expiresAt)
     let from = account
@@ -151,10 +182,11 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         status: next.status,
         statusReason: next.statusReason,
         generation: from.generation + 1,
-        grantId: issued.grantId,
+        grantId: origin.grantId,
         credential: sealed,
         previousCredential: from.credential,
         obtainedAt: receivedAt,
+        obtainedEpoch: event === "Renewed" ? origin.epoch : undefined,
         expiresAt,
         renewAt: next.status === "ACTIVE" ? renewAt : null,
         consentUntil: event === "ConsentCompleted" ? null : from.consentUntil,
@@ -166,7 +198,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       const current = yield* store.find(account.id)
       // Accounts are never deleted; one that cannot be read back has nothing to keep tokens for.
       if (Option.isNone(current)) return { _tag: "Overtaken", account }
-      if (overtaken(current.value, issued)) return { _tag: "Overtaken", account: current.value }
+      if (overtaken(current.value, origin)) return { _tag: "Overtaken", account: current.value }
       // What the answer does not mention comes from the credential it replaces, which is another one now.
       if (current.value.generation !== from.generation) {
         sealed = yield* Effect.matchEffect(open(current.value), {
@@ -178,7 +210,15 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     }
   })
 
-  const escrowed = Effect.fnUntraced(function* ({ account, answer, event, grantId, secrets = {} }: Issued) {
+  const originOf = ({ account, answer, event, grantId }: Issued): Origin => ({
+    event,
+    grantId,
+    heldGrantId: account.grantId,
+    epoch: account.epoch,
+    receivedAt: answer.receivedAt
+  })
+
+  const escrowed = Effect.fnUntraced(function* ({ account, answer, secrets = {} }: Issued, origin: Origin) {
     const text = yield* Effect.orDie(
       Schema.encodeEffect(EscrowedAnswer)({
         status: answer.status,
@@ -187,25 +227,19 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         secrets
       })
     )
-    const entry: EscrowEntry = {
-      accountId: account.id,
-      grantId,
-      event,
-      generation: account.generation,
-      receivedAt: answer.receivedAt,
-      sealed: yield* vault.seal(account.id, text)
-    }
+    const entry: EscrowEntry = { ...origin, accountId: account.id, sealed: yield* vault.seal(account.id, text) }
     return entry
   })
 
   const keep = Effect.fnUntraced(function* (issued: Issued) {
-    const attempt = commit(issued)
+    const origin = originOf(issued)
+    const attempt = commit(issued, origin)
     // Not interrupted when it is slow: a database that hangs can take its time over that too, and the answer is not on disk yet.
     const running = yield* Effect.forkIn(attempt, scope)
     const quick = yield* Effect.timeoutOption(Fiber.await(running), slow)
     if (Option.isSome(quick) && Exit.isSuccess(quick.value)) return quick.value.value
 
-    const entry = yield* escrowed(issued)
+    const entry = yield* escrowed(issued, origin)
     yield* escrow.put(entry).pipe(
       Effect.catchTag("EscrowError", ({ message }) =>
         Effect.logError("an answer could not be escrowed; this process holds it until the store takes it", {
@@ -228,13 +262,8 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
 
   const settleEntry = Effect.fnUntraced(function* (entry: EscrowEntry) {
     const account = Option.getOrUndefined(yield* store.find(entry.accountId))
-    // Newer by generation, which no clock can set back; by time only where another answer came first.
-    const fresh =
-      account !== undefined &&
-      (entry.event === "ConsentCompleted" ? account.grantId !== entry.grantId : account.grantId === entry.grantId) &&
-      (account.generation === entry.generation || account.obtainedAt < entry.receivedAt)
     let committed = false
-    if (fresh) {
+    if (account !== undefined && !overtaken(account, entry)) {
       const strategy = strategies.get(account.scheme)
       if (strategy === undefined) return yield* new CommitPending({ message: `no strategy for ${account.scheme}` })
       const config = yield* configs.load(account.authConfigId)
@@ -255,52 +284,50 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         entry.event === "Renewed"
           ? decideRenewal(strategy, connection, observation)
           : decideConsent(strategy, connection, observation)
-      const issued = {
-        account,
-        config,
-        held,
-        answer: observation,
-        event: entry.event,
-        grantId: entry.grantId,
-        secrets
-      }
       if (!("tokens" in verdict)) return yield* new CommitPending({ message: "its tokens cannot be read any more" })
-      committed = (yield* commit({ ...issued, tokens: verdict.tokens }))._tag === "Committed"
+      const { _tag } = yield* commit({ account, config, held, secrets, tokens: verdict.tokens }, entry)
+      committed = _tag === "Committed"
       yield* Effect.logInfo("settled an answer from escrow", { accountId: account.id, committed })
     }
     yield* escrow.remove(entry)
     return committed ? "committed" : "dropped"
   })
 
+  const isStoreTrouble = ({ _tag }: { readonly _tag: string }) => _tag === "StoreError" || _tag === "TimeoutError"
+
+  const settleInTime = (entry: EscrowEntry) => Effect.timeout(settleEntry(entry), "5 seconds")
+
   const keepTrying = (entry: EscrowEntry) =>
-    settleEntry(entry).pipe(
-      Effect.timeout("5 seconds"),
-      Effect.retry({
-        while: ({ _tag }) => _tag === "StoreError" || _tag === "TimeoutError",
-        schedule: Schedule.spaced(tryAgainAfter)
-      }),
+    settleInTime(entry).pipe(
+      Effect.retry({ while: isStoreTrouble, schedule: Schedule.spaced(tryAgainAfter) }),
       Effect.ignoreCause
     )
+
+  // What an earlier process left. Another one may be about to take its token for lost.
+  yield* Effect.forEach(yield* escrow.all, (entry) => Effect.forkIn(keepTrying(entry), scope), { discard: true })
 
   return TokenCommit.of({
     keep,
     open,
-    settle: Effect.fnUntraced(function* (account?: Account) {
-      const entries = yield* account === undefined ? escrow.all : escrow.entriesOf(account.id)
-      const done = yield* Effect.forEach(entries, (entry) =>
-        settleEntry(entry).pipe(
-          Effect.catchCause((cause) =>
-            Effect.as(
-              Effect.logWarning("an escrowed answer cannot be committed yet", { accountId: entry.accountId, cause }),
-              "waiting"
+    settle: Effect.fnUntraced(function* (id?: ConnectedAccountId) {
+      const entries = yield* id === undefined ? escrow.all : escrow.entriesOf(id)
+      const ends = yield* Effect.forEach(entries, (entry) =>
+        settleInTime(entry).pipe(
+          Effect.catchCause((cause) => {
+            const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+            return Effect.as(
+              // Its name only: what does not decode is an opened answer.
+              Effect.logWarning("an escrowed answer cannot be committed yet", {
+                accountId: entry.accountId,
+                error: error?._tag ?? "defect"
+              }),
+              error !== undefined && isStoreTrouble(error) ? "waiting" : "unreadable"
             )
-          )
+          })
         )
       )
-      return {
-        committed: done.filter((end) => end === "committed").length,
-        waiting: done.filter((end) => end === "waiting").length
-      }
+      const count = (end: (typeof ends)[number]) => ends.filter((each) => each === end).length
+      return { committed: count("committed"), waiting: count("waiting"), unreadable: count("unreadable") }
     })
   })
 })

@@ -40,6 +40,9 @@ export const expiryOf = (tokens: IssuedTokens, profile: ProviderProfile, receive
         ? receivedAt + Duration.toMillis(profile.accessTokenTtl)
         : null
 
+/** A token that is over sooner than this is renewed when somebody asks for it, and not in the background all the time. */
+const soonest = Duration.toMillis("30 seconds")
+
 /** The share of a refresh token's idle life after which it is used to keep it from dying. */
 const idleShare = 0.7
 
@@ -65,5 +68,5 @@ export const renewalTime = (
     }
     return times.length === 0
       ? null
-      : Math.round(Math.max(receivedAt + Duration.toMillis(profile.minimumAge), Math.min(...times)))
+      : Math.round(Math.max(receivedAt + Math.max(soonest, Duration.toMillis(profile.minimumAge)), Math.min(...times)))
   })

@@ -2,7 +2,7 @@ import * as ConnectedAccountsContract from "@rekindle/testing/ConnectedAccountsC
 import { Layer } from "effect"
 import { fixtures, withServer } from "./support/TestEngine.ts"
 
-// The patience is short, so that the clause about a busy account does not keep the suite waiting.
-const engine = withServer({ engine: { coordinator: { patience: "300 millis" } } })
+// Short enough not to keep the suite waiting for the busy account, long enough for a refresh on a busy machine.
+const engine = withServer({ engine: { coordinator: { patience: "2 seconds" } } })
 
 ConnectedAccountsContract.suite("the engine", Layer.provideMerge(fixtures, engine), { clock: "live" })

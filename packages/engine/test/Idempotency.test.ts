@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, CurrentProject } from "@rekindle/core"
 import { Connections, CredentialVault, Engine } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
 import { Effect, Fiber, Layer, Redacted } from "effect"
+import { TestClock } from "effect/testing"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { AuthorizationServer, callbackUrl } from "./support/AuthorizationServer.ts"
+import * as scripted from "./support/ScriptedEngine.ts"
 import { connected } from "./support/TestEngine.ts"
 
 const key = { id: "k", key: Redacted.make(Buffer.alloc(32, 7).toString("base64")) }
@@ -94,6 +97,45 @@ describe("an idempotency key", () => {
         assert.strictEqual(server.tally().spent, 1)
       }).pipe(Effect.provide(engine(path)))
     }).pipe(Effect.provide(AuthorizationServer.layer({ latency: "50 millis" })))
+  )
+
+  it.effect("that comes while its first request is under way shares that, whatever the store says when", () => {
+    // The second caller reads the key before the first has its answer, and is told so only afterwards.
+    let reserved = 0
+    return Effect.gen(function* () {
+      const { id } = yield* scripted.connected()
+      const accounts = yield* ConnectedAccounts
+      const once = accounts.refresh(id, { idempotencyKey: "a" })
+      const callers = yield* Effect.forEach([once, once], (caller) => Effect.forkChild(caller))
+      for (const caller of callers) assert.strictEqual((yield* scripted.join(caller))._tag, "Ready")
+      assert.lengthOf((yield* scripted.Wire).sent, 1)
+    }).pipe(
+      scripted.scenario({
+        store: (store) => ({
+          ...store,
+          reserveKey: (request) =>
+            Effect.tap(store.reserveKey(request), () => (reserved++ === 0 ? Effect.void : Effect.sleep("5 seconds")))
+        })
+      })
+    )
+  })
+
+  it.effect("leaves nobody waiting when the engine is closed", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(scripted.beginning)
+      const engine = yield* scripted.start()
+      const { id } = yield* Effect.provideContext(scripted.connected(), engine.context)
+      const accounts = yield* Effect.provideContext(ConnectedAccounts, engine.context)
+      const provider = yield* Effect.provideContext(ScriptedProvider.ScriptedProvider, engine.context)
+      yield* provider.next({ _tag: "LateAnswer", delay: "5 seconds" })
+      const early = yield* Effect.forkChild(Effect.result(accounts.refresh(id, { idempotencyKey: "a" })))
+      yield* scripted.rest
+      yield* scripted.settle(engine.stop, "1 second")
+      const told = yield* scripted.join(early)
+      assert.isTrue(told._tag === "Success" || told.failure.disposition === "ambiguous", JSON.stringify(told))
+      const late = yield* Effect.forkChild(Effect.result(accounts.refresh(id, { idempotencyKey: "b" })))
+      assert.strictEqual((yield* scripted.join(late))._tag, "Failure")
+    })
   )
 
   it.live("never leaves a link to consent readable in the database", () =>

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
 import {
+  AccountStore,
   AuthConfig,
+  AuthConfigs,
   Connections,
   CredentialVault,
   Engine,
@@ -44,15 +46,13 @@ const canRead = (file: string, id: ConnectedAccountId, ring: ReadonlyArray<typeo
     return "api_key" in account.state.val
   }).pipe(Effect.provide(engine(file, ring)))
 
-const run = (file: string) =>
-  KeyRotation.reseal.pipe(
-    Effect.provide(
-      Layer.mergeAll(
-        SqlAccountStore.layer.pipe(Layer.provide(SqliteClient.layer(file))),
-        CredentialVault.layer([newKey, oldKey])
-      )
-    )
+const stores = (file: string) =>
+  Layer.mergeAll(
+    SqlAccountStore.layer.pipe(Layer.provide(SqliteClient.layer(file))),
+    CredentialVault.layer([newKey, oldKey])
   )
+
+const run = (file: string) => Effect.provide(KeyRotation.reseal, stores(file))
 
 describe("key rotation", () => {
   it.live("a new key in front opens what the old one sealed; after resealing the old one can go", () =>
@@ -65,6 +65,31 @@ describe("key rotation", () => {
       assert.deepStrictEqual(yield* run(file), { resealed: 2, left: 0 })
       assert.isTrue(yield* canRead(file, id, [newKey]))
       assert.deepStrictEqual(yield* run(file), { resealed: 0, left: 0 })
+    })
+  )
+
+  it.live("an auth config registered while it runs is not lost, and left for the next run", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      yield* seed(file)
+      const changed = AuthConfig.make({ id: "cfg", toolkit: "changed", scheme: "API_KEY", hosts: [] })
+      const register = Effect.provide(
+        Connections.use((connections) => connections.register(changed)),
+        engine(file, [oldKey])
+      )
+      const report = yield* KeyRotation.reseal.pipe(
+        Effect.updateService(AccountStore, (store) => ({
+          ...store,
+          listAuthConfigs: () => Effect.tap(store.listAuthConfigs(), Effect.orDie(register))
+        })),
+        Effect.provide(stores(file))
+      )
+      assert.deepStrictEqual(report, { resealed: 1, left: 1 })
+      assert.deepStrictEqual(yield* run(file), { resealed: 1, left: 0 })
+      const config = yield* AuthConfigs.use((configs) => configs.load("cfg")).pipe(
+        Effect.provide(engine(file, [newKey]))
+      )
+      assert.strictEqual(config.toolkit, "changed")
     })
   )
 

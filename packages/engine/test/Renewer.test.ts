@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { AccountStore, Connections, Renewer, type RenewerOptions, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Context, Duration, Effect, Layer, Metric, Scope } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Metric, Option, Random, Redacted, Scope } from "effect"
 import {
   authConfig,
   beginning,
@@ -17,9 +17,6 @@ import {
 } from "./support/ScriptedEngine.ts"
 
 const { ScriptedProvider: Provider } = ScriptedProvider
-
-/** Whether the store of one test is gone at the moment. */
-let down = false
 
 /** Runs a renewer in the scope of the test, and gives it. */
 const renewing = (options?: RenewerOptions) =>
@@ -52,7 +49,7 @@ describe("the renewer", () => {
       const times = yield* Effect.forEach(accounts, ({ id }) => Effect.map(stored(id), ({ renewAt }) => renewAt ?? 0))
       assert.strictEqual(new Set(times).size, times.length)
       assert.isAbove(Math.max(...times) - Math.min(...times), 60_000)
-    }).pipe(scenario())
+    }).pipe(scenario(), Random.withSeed("spread"))
   )
 
   it.effect("uses a refresh token before it dies of disuse, though the access token never expires", () =>
@@ -103,6 +100,17 @@ describe("the renewer", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
+  it.effect("stays within a rate of less than one a second", () =>
+    Effect.gen(function* () {
+      yield* Effect.forEach(Array.from({ length: 8 }), () =>
+        connected({ expired: true, profile: { requestsPerSecond: 0.1 } })
+      )
+      yield* renewing()
+      yield* elapse("35 seconds")
+      assert.lengthOf((yield* Wire).sent, 4)
+    }).pipe(Effect.scoped, scenario())
+  )
+
   it.effect("stops at a dead grant: one attempt, one announcement, no more looks", () =>
     Effect.gen(function* () {
       const provider = yield* Provider
@@ -130,6 +138,94 @@ describe("the renewer", () => {
       yield* elapse("20 minutes", "30 seconds")
       assert.deepInclude(yield* stored(id), { status: "EXPIRED", statusReason: "consent_lapsed", renewAt: null })
       assert.deepStrictEqual(yield* events, ["consent_started", "expired"])
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("says so when a credential ends that there is nothing to renew with", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      yield* connections.register(authConfig("scripted"))
+      const { id } = yield* connections.create({
+        authConfigId: "scripted",
+        userId: "person",
+        secrets: { access_token: Redacted.make("all there is") },
+        expiresAt: DateTime.makeUnsafe(beginning + 3_600_000)
+      })
+      yield* renewing()
+      yield* elapse("59 minutes", "30 seconds")
+      assert.strictEqual((yield* stored(id)).status, "ACTIVE")
+      yield* elapse("2 minutes", "5 seconds")
+      assert.deepInclude(yield* stored(id), { status: "EXPIRED", statusReason: "grant_dead", renewAt: null })
+      assert.deepStrictEqual(yield* events, ["expired"])
+      assert.lengthOf((yield* Wire).sent, 0)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  for (const look of [1, 2]) {
+    it.effect(
+      `leaves the time of an account alone that was connected anew meanwhile, after its look number ${look}`,
+      () => {
+        let looks = 0
+        return Effect.gen(function* () {
+          const store = yield* AccountStore
+          const { id } = yield* connected()
+          const from = yield* stored(id)
+          const to = { ...from, status: "EXPIRED" as const, statusReason: "grant_dead" as const, renewAt: beginning }
+          assert.isTrue(yield* store.write({ from, to, announce: [] }))
+          looks = look
+          yield* renewing()
+          yield* elapse("10 seconds")
+          const account = yield* stored(id)
+          assert.strictEqual(account.status, "ACTIVE")
+          assert.isNotNull(account.renewAt)
+        }).pipe(
+          Effect.scoped,
+          scenario({
+            store: (store) => ({
+              ...store,
+              find: (id) =>
+                Effect.tap(store.find(id), (found) => {
+                  if (Option.isNone(found) || found.value.status !== "EXPIRED" || --looks !== 0) return Effect.void
+                  const from = found.value
+                  const to = {
+                    ...from,
+                    status: "ACTIVE" as const,
+                    statusReason: null,
+                    generation: 7,
+                    renewAt: beginning + 1_800_000
+                  }
+                  return store.write({ from, to, announce: [] })
+                })
+            })
+          })
+        )
+      }
+    )
+  }
+
+  it.effect("renews an account once, though its turn comes when its claim is long over", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider
+      yield* Effect.forEach(Array.from({ length: 60 }), () =>
+        connected({ expired: true, profile: { requestsPerSecond: 1 } })
+      )
+      yield* renewing({ claimFor: "10 seconds" })
+      yield* renewing({ claimFor: "10 seconds" })
+      yield* elapse("3 minutes", "500 millis")
+      assert.strictEqual((yield* provider.counts).granted, 60)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("is not kept busy by a provider whose tokens are over at once", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider
+      yield* connected({ expired: true })
+      yield* provider.outage({ _tag: "AmendedAnswer", set: { expires_in: 0 } }, "1 day")
+      yield* renewing()
+      yield* elapse("10 minutes")
+      const { granted } = yield* provider.counts
+      assert.isAtMost(granted, 21)
+      assert.isAtLeast(granted, 10)
     }).pipe(Effect.scoped, scenario())
   )
 
@@ -166,28 +262,35 @@ describe("the renewer", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
-  it.effect("goes on when the store comes back", () =>
-    Effect.gen(function* () {
-      const provider = yield* Provider
-      yield* connected({ expired: true })
-      down = true
-      yield* renewing()
-      yield* elapse("1 minute")
-      assert.strictEqual((yield* provider.counts).granted, 0)
-      down = false
-      yield* elapse("1 minute")
-      assert.strictEqual((yield* provider.counts).granted, 1)
-    }).pipe(
-      Effect.scoped,
-      scenario({
-        store: (store) => ({
-          ...store,
-          claimDue: (request) =>
-            Effect.suspend(() => (down ? Effect.fail(new StoreError({ message: "gone" })) : store.claimDue(request)))
+  for (const [name, trouble] of [
+    ["failed", Effect.fail(new StoreError({ message: "gone" }))],
+    ["hung", Effect.never],
+    ["broke", Effect.die(new Error("broken"))]
+  ] as const) {
+    it.effect(`goes on after the store ${name}`, () => {
+      let down = false
+      return Effect.gen(function* () {
+        const provider = yield* Provider
+        yield* connected({ expired: true })
+        down = true
+        yield* renewing()
+        yield* elapse("1 minute")
+        assert.strictEqual((yield* provider.counts).granted, 0)
+        down = false
+        yield* elapse("1 minute")
+        assert.strictEqual((yield* provider.counts).granted, 1)
+      }).pipe(
+        Effect.scoped,
+        scenario({
+          store: (store) => ({
+            ...store,
+            claimDue: (request) => Effect.suspend(() => (down ? trouble : store.claimDue(request))),
+            findAbandoned: (...request) => Effect.suspend(() => (down ? trouble : store.findAbandoned(...request)))
+          })
         })
-      })
-    )
-  )
+      )
+    })
+  }
 
   it.effect("finishes the renewal under way when it is closed", () =>
     Effect.gen(function* () {

@@ -40,7 +40,7 @@ const firstPause = Duration.millis(200)
 /** After a failure that may pass, the renewer looks again after this long, and up to twice that. */
 const retryLater = Duration.seconds(30)
 
-/** Makes the attempt. Undefined: somebody else took the lease first. */
+/** Makes the attempt. Undefined: the lease was not to be had, or not for long enough; look at the account anew. */
 export const makeAttempt = ({ bounded, bury, lease, owner, requestTimeout, store, tokens }: Parts) => {
   /** Gives the lease back and leaves word. Not being able to is no reason to fail: the lease runs out by itself. */
   const release = Effect.fnUntraced(function* (leased: Account, verdict: Verdict, keepIntent: boolean) {
@@ -130,6 +130,11 @@ export const makeAttempt = ({ bounded, bury, lease, owner, requestTimeout, store
     }
     const leased = begun.value
     yield* checkpoint("after-intent", account.id)
+    // A machine that slept here wakes to a lease that is over, and another process may be at work with the same token.
+    if ((yield* Clock.currentTimeMillis) >= (leased.lease?.until ?? 0)) {
+      yield* release(leased, { _tag: "NotApplied", reason: "the lease is over" }, account.intent !== null)
+      return undefined
+    }
     const { doubtful, observation, verdict } = yield* send(ready, leased, progress)
     yield* checkpoint("after-response", account.id)
     yield* Effect.logDebug("token endpoint answered", { accountId: account.id, verdict: verdict._tag })

@@ -88,23 +88,16 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
     id: ConnectedAccountId,
     until: number
   ): Effect.fn.Return<Renewal | Ready, RefreshError> {
+    // An answer in escrow is newer than whatever stands in the store, even than a verdict that came after it.
+    const settlement = yield* Effect.timeoutOption(tokens.settle(id), requestTimeout)
+    // Until it is in the store, what stands there is a spent token.
+    if (Option.isNone(settlement) || settlement.value.waiting > 0) return yield* storeDown()
     let graceGiven = false
-    let settled = false
     let waitedOut: number | undefined
     while (true) {
       const account = yield* find(id)
       const now = yield* Clock.currentTimeMillis
-      // An answer in escrow is newer than whatever stands here, even than a verdict that came after it.
-      if (!settled) {
-        settled = true
-        const settlement = yield* Effect.timeoutOption(tokens.settle(account), requestTimeout)
-        if (Option.isNone(settlement)) return yield* storeDown()
-        if (settlement.value.committed > 0) {
-          const renewed = yield* find(id)
-          if (isUsable(renewed, yield* Clock.currentTimeMillis)) return { _tag: "Renewed", account: renewed }
-          continue
-        }
-      }
+      if (settlement.value.committed > 0 && isUsable(account, now)) return { _tag: "Renewed", account }
       if (account.status === "INACTIVE" || account.status === "REVOKED") {
         return yield* new InvalidRequest({
           message: `the account is ${account.status} and cannot be refreshed`,

@@ -8,7 +8,7 @@
  */
 import { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
 import { Clock, Effect, Layer, Option, Schedule, Schema, SchemaTransformation } from "effect"
-import { type Migrator, SqlClient, type SqlError } from "effect/sql"
+import { type Migrator, SqlClient, SqlError } from "effect/sql"
 import { type Account, AttemptResult, OutboxEventType, StatusReason } from "../Account.ts"
 import {
   AccountStore,
@@ -44,6 +44,7 @@ const AccountRow = Schema.Struct({
   credential: Schema.NullOr(Sealed),
   previous_credential: Schema.NullOr(Sealed),
   obtained_at: Int,
+  obtained_epoch: MaybeInt,
   expires_at: MaybeInt,
   renew_at: MaybeInt,
   consent_until: MaybeInt,
@@ -87,7 +88,7 @@ const SealedRow = Schema.Struct({
   credential: Schema.NullOr(Sealed),
   previous_credential: Schema.NullOr(Sealed)
 })
-const DueRow = Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String })
+const DueRow = Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String, generation: Int })
 const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int })
 const CountRow = Schema.Struct({ status: Schema.String, count: Int })
 
@@ -107,6 +108,7 @@ const toAccount = (row: typeof AccountRow.Type, now: number): Account => ({
   credential: row.credential,
   previousCredential: row.previous_credential,
   obtainedAt: row.obtained_at,
+  ...(row.obtained_epoch === null ? {} : { obtainedEpoch: row.obtained_epoch }),
   expiresAt: row.expires_at,
   renewAt: row.renew_at,
   consentUntil: row.consent_until,
@@ -138,6 +140,7 @@ const changeable = (account: Account) => ({
   credential: account.credential,
   previous_credential: account.previousCredential,
   obtained_at: account.obtainedAt,
+  obtained_epoch: account.obtainedEpoch ?? null,
   expires_at: account.expiresAt,
   renew_at: account.renewAt,
   consent_until: account.consentUntil,
@@ -161,7 +164,14 @@ const make = Effect.gen(function* () {
   const isSqlite = sql.onDialectOrElse({ sqlite: () => true, orElse: () => false })
   const { statement: durablyOne, transaction: durably }: GroupCommit.Writer = isSqlite
     ? yield* GroupCommit.make(sql)
-    : { statement: (statement) => statement, transaction: sql.withTransaction }
+    : {
+        statement: (statement) => statement,
+        // Where the connection is lost there is nothing to roll back on, which is a defect to the client and no more than a failure to us.
+        transaction: (write) =>
+          Effect.catchDefect(sql.withTransaction(write), (defect) =>
+            SqlError.isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
+          )
+      }
   /** The clock of leases and intents, in epoch milliseconds. */
   const clock = (now: number) => (isSqlite ? sql`${now}` : sql`(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint`)
 
@@ -203,6 +213,14 @@ const make = Effect.gen(function* () {
             updatedAt: row.updated_at
           }))
         ),
+        Effect.mapError(storeError)
+      ),
+
+    resealAuthConfig: ({ from, id, to }) =>
+      durablyOne(
+        sql`UPDATE rekindle_auth_configs SET sealed = ${to} WHERE id = ${id} AND sealed = ${from} RETURNING id`
+      ).pipe(
+        Effect.map((rows) => rows.length === 1),
         Effect.mapError(storeError)
       ),
 
@@ -321,7 +339,7 @@ const make = Effect.gen(function* () {
       durably(
         Effect.gen(function* () {
           const due = yield* Effect.flatMap(
-            sql`SELECT id, auth_config_id FROM rekindle_accounts WHERE renew_at <= ${now} ORDER BY renew_at LIMIT ${limit}${
+            sql`SELECT id, auth_config_id, generation FROM rekindle_accounts WHERE renew_at <= ${now} ORDER BY renew_at LIMIT ${limit}${
               isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
             }`,
             decodeAll(DueRow)
@@ -332,12 +350,12 @@ const make = Effect.gen(function* () {
               due.map(({ id }) => id)
             )}`
           }
-          return due.map((row) => ({ id: row.id, authConfigId: row.auth_config_id }))
+          return due.map((row) => ({ id: row.id, authConfigId: row.auth_config_id, generation: row.generation }))
         })
       ).pipe(Effect.mapError(storeError)),
 
     findAbandoned: (now, limit) =>
-      sql`SELECT id FROM rekindle_accounts WHERE intent_since IS NOT NULL
+      sql`SELECT id FROM rekindle_accounts WHERE intent_since IS NOT NULL AND status NOT IN ('INACTIVE', 'REVOKED')
         AND lease_owner IS NOT NULL AND lease_until <= ${clock(now)} ORDER BY intent_since LIMIT ${limit}`.pipe(
         Effect.flatMap(decodeAll(Schema.Struct({ id: ConnectedAccountId }))),
         Effect.map((rows) => rows.map((row) => row.id)),
@@ -367,7 +385,7 @@ const make = Effect.gen(function* () {
       const afterWriters = sql`SET LOCAL lock_timeout = '2s'`.pipe(
         Effect.andThen(sql`LOCK TABLE rekindle_outbox IN SHARE MODE`),
         Effect.andThen(read),
-        sql.withTransaction
+        durably
       )
       const settled = isSqlite
         ? read

@@ -27,19 +27,20 @@ const inputValue = (value: unknown): SQLInputValue =>
 
 const make = (filename: string) =>
   Effect.gen(function* () {
-    const database = yield* Effect.acquireRelease(
+    const opening = <A>(run: () => A) =>
       Effect.try({
-        try: () => {
-          const database = new DatabaseSync(filename, { timeout: 5_000 })
-          database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-          return database
-        },
+        try: run,
         catch: (cause) =>
           new SqlError.SqlError({
             reason: SqlError.classifySqliteError(cause, { message: "cannot open the database", operation: "open" })
           })
-      }),
+      })
+    const database = yield* Effect.acquireRelease(
+      opening(() => new DatabaseSync(filename, { timeout: 5_000 })),
       (database) => Effect.sync(() => database.close())
+    )
+    yield* opening(() =>
+      database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
     )
 
     const statements = new Map<string, StatementSync>()

@@ -99,8 +99,14 @@ const initial = Effect.gen(function* () {
   yield* sql`CREATE INDEX rekindle_idempotency_keys_age ON rekindle_idempotency_keys (created_at)`
 })
 
+// Which of two answers is newer, without a clock.
+const obtainedEpoch = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`ALTER TABLE rekindle_accounts ADD COLUMN obtained_epoch BIGINT`
+})
+
 /** Brings the database to the present schema. Safe to run from several processes at once. */
 export const migrate = Migrator.make({})({
-  loader: Migrator.fromRecord({ "0001_initial": initial }),
+  loader: Migrator.fromRecord({ "0001_initial": initial, "0002_obtained_epoch": obtainedEpoch }),
   table: "rekindle_migrations"
 })

@@ -1,7 +1,7 @@
 /** Clocks jump: after a suspend, a restore, a correction. A jump may cost a delay; it never spends twice and never leaves an account stuck. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { AtCheckpoint, Connections } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Duration, Effect, Redacted } from "effect"
 import {
@@ -13,6 +13,7 @@ import {
   rest,
   scenario,
   secretsOf,
+  type Services,
   settle,
   stored,
   summary,
@@ -98,6 +99,38 @@ describe("a clock that jumps", () => {
       ).pipe(scenario({ provider: { rotation: "none" } }))
     )
   }
+
+  it.effect(
+    "beyond the lease before anything was sent: the token is sent under a new lease, and not under the old one",
+    () =>
+      withWallClock((set) =>
+        Effect.gen(function* () {
+          const { id } = yield* connected()
+          let slept = false
+          const sleep = Effect.sync(() => {
+            if (!slept) set(hour)
+            slept = true
+          })
+          const epochs: Array<number> = []
+          const seen = Effect.map(stored(id), ({ epoch }) => void epochs.push(epoch))
+          const context = yield* Effect.context<Services>()
+          assert.deepStrictEqual(
+            yield* refresh(id).pipe(
+              Effect.provideService(AtCheckpoint, (point) =>
+                point === "after-intent"
+                  ? sleep
+                  : point === "after-response"
+                    ? Effect.orDie(Effect.provideContext(seen, context))
+                    : Effect.void
+              )
+            ),
+            { _tag: "Ready", id }
+          )
+          assert.deepStrictEqual(epochs, [2])
+          assert.strictEqual(yield* sends, 1)
+        })
+      ).pipe(scenario())
+  )
 
   it.effect("back, after a process died with the lease: the account is not held for as long as the jump", () =>
     withWallClock((set) =>

@@ -1,9 +1,9 @@
 /** The store does not take a new token: it waits on disk, sealed, and is committed as soon as that is possible. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
-import { Escrow } from "@rekindle/engine"
+import { Escrow, Sealed, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Option } from "effect"
 import { readFile, rm, stat } from "node:fs/promises"
 import { join as path } from "node:path"
 import { setTimeout } from "node:timers/promises"
@@ -11,13 +11,16 @@ import {
   connected,
   elapse,
   join,
+  type Options,
   refused,
   scenario,
   secretsOf,
+  settle,
   stored,
   summary,
   Wire
 } from "../support/ScriptedEngine.ts"
+import { consents, fresh, link } from "../support/ScriptedConsent.ts"
 import { filesIn, refreshSlowly, temporary, trouble } from "../support/StoreTrouble.ts"
 
 /** Moves the clock to where a commit counts as slow, and waits until the file is there: writing it takes real time. */
@@ -82,7 +85,7 @@ describe("a store that does not take a new token", () => {
     const { options, state } = trouble()
     return Effect.gen(function* () {
       const { id, refreshToken } = yield* connected()
-      state.failures = 1_000
+      state.failures = Infinity
       const error = yield* refused(id)
       assert.strictEqual(error._tag, "DeadlineExceeded")
       assert.strictEqual(error.disposition, "ambiguous")
@@ -96,6 +99,53 @@ describe("a store that does not take a new token", () => {
     }).pipe(scenario(options))
   })
 
+  it.effect("still, when the lease is over: the token it replaces is spent and is not sent again", () => {
+    const { options, state } = trouble()
+    return Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected({ expired: true })
+      state.failures = Infinity
+      yield* refused(id)
+      yield* elapse("2 minutes", "1 second")
+      const error = yield* refused(id)
+      assert.strictEqual("slug" in error && error.slug, "store_unavailable")
+      assert.lengthOf((yield* Wire).sent, 1)
+      state.failures = 0
+      assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
+      assert.deepInclude(yield* provider.counts, { replays: 0, revokedGrants: 0 })
+    }).pipe(scenario(options))
+  })
+
+  it.effect(
+    "from a consent, and did: what another machine renewed it to meanwhile stays, whatever its clock says",
+    () => {
+      let told = false
+      const unconfirmed: Options = {
+        store: (store) => ({
+          ...store,
+          write: (change) => {
+            if (told || change.to.grantId === change.from.grantId) return store.write(change)
+            told = true
+            return Effect.gen(function* () {
+              assert.isTrue(yield* store.write(change))
+              const from = Option.getOrThrow(yield* store.find(change.from.id))
+              const credential = Sealed.make("theirs")
+              const renewed = { generation: from.generation + 1, credential, obtainedAt: from.obtainedAt - 60_000 }
+              assert.isTrue(yield* store.write({ from, to: { ...from, ...renewed }, announce: ["renewed"] }))
+              return yield* new StoreError({ message: "the connection broke" })
+            })
+          }
+        })
+      }
+      return Effect.gen(function* () {
+        const id = yield* fresh
+        const result = yield* settle(consents(yield* link(id)))
+        assert.strictEqual(result.status, "ACTIVE")
+        assert.strictEqual((yield* stored(id)).credential, Sealed.make("theirs"))
+      }).pipe(scenario(unconfirmed))
+    }
+  )
+
   it.effect("nor a disk that takes the escrow: this process still holds it, and commits it later", () => {
     const { options, state } = trouble()
     return Effect.gen(function* () {
@@ -103,7 +153,7 @@ describe("a store that does not take a new token", () => {
       yield* Effect.gen(function* () {
         const { id } = yield* connected()
         yield* Effect.promise(() => rm(directory, { recursive: true }))
-        state.failures = 1_000
+        state.failures = Infinity
         yield* refused(id)
         yield* elapse("30 seconds", "1 second")
         state.failures = 0

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { AccountStore, Consent, TokenCommit } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
 import { readdir, readFile, writeFile } from "node:fs/promises"
 import { join as path } from "node:path"
 import { connected, elapse, refused, secretsOf, settle, stored, summary, Wire } from "../support/ScriptedEngine.ts"
@@ -12,15 +12,16 @@ describe("a process that ends with an answer in escrow", () => {
   const leave = (state: { failures: number }) =>
     Effect.gen(function* () {
       const account = yield* connected({ expired: true })
-      state.failures = 1_000
+      state.failures = Infinity
       yield* refused(account.id)
       yield* elapse("20 seconds", "1 second")
       return account
     })
 
   it.effect("leaves it to the next, which commits it before it spends anything", () =>
-    restarted(leave, ({ id, refreshToken }, directory) =>
+    restarted(leave, ({ id, refreshToken }, directory, state) =>
       Effect.gen(function* () {
+        state.failures = 0
         const provider = yield* ScriptedProvider.ScriptedProvider
         assert.lengthOf(yield* filesIn(directory), 1)
         assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
@@ -35,13 +36,26 @@ describe("a process that ends with an answer in escrow", () => {
     ).pipe(Effect.scoped)
   )
 
-  it.effect("and a provider or machine whose clock was set back: the entry is newer by its generation", () =>
-    restarted(leave, ({ id, refreshToken }, directory) =>
+  it.effect("leaves it to the next, which commits it with nobody asking", () =>
+    restarted(leave, ({ id }, directory, state) =>
+      Effect.gen(function* () {
+        state.failures = 0
+        yield* elapse("1 second", "100 millis")
+        assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed" })
+        assert.deepStrictEqual(yield* filesIn(directory), [])
+        assert.lengthOf((yield* Wire).sent, 0)
+      })
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect("and a provider or machine whose clock was set back: the entry is newer by its epoch", () =>
+    restarted(leave, ({ id, refreshToken }, directory, state) =>
       Effect.gen(function* () {
         const store = yield* AccountStore
         const from = yield* stored(id)
         const to = { ...from, obtainedAt: from.obtainedAt + 86_400_000 }
         assert.isTrue(yield* store.write({ from, to, announce: [] }))
+        state.failures = 0
         assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 1, waiting: 0 })
         assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], refreshToken)
         assert.deepStrictEqual(yield* filesIn(directory), [])
@@ -50,12 +64,13 @@ describe("a process that ends with an answer in escrow", () => {
   )
 
   it.effect("and a verdict passed meanwhile by one who could not see it: the account recovers without a person", () =>
-    restarted(leave, ({ id }) =>
+    restarted(leave, ({ id }, _, state) =>
       Effect.gen(function* () {
         const store = yield* AccountStore
         const from = yield* stored(id)
         const to = { ...from, status: "EXPIRED" as const, statusReason: "rotation_response_lost" as const }
         assert.isTrue(yield* store.write({ from, to, announce: ["expired"], endLease: from.epoch }))
+        state.failures = 0
         assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
         assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", reason: null, generation: 2 })
         assert.lengthOf((yield* Wire).sent, 0)
@@ -64,8 +79,9 @@ describe("a process that ends with an answer in escrow", () => {
   )
 
   it.effect("and a person who consented meanwhile: the entry is of the old grant and is dropped", () =>
-    restarted(leave, ({ id }, directory) =>
+    restarted(leave, ({ id }, directory, trouble) =>
       Effect.gen(function* () {
+        trouble.failures = 0
         const consent = yield* Consent
         const provider = yield* ScriptedProvider.ScriptedProvider
         const { url } = yield* consent.start(yield* stored(id))
@@ -82,8 +98,9 @@ describe("a process that ends with an answer in escrow", () => {
   it.effect("and damaged files are left alone, and do not keep the engine from starting", () =>
     restarted(
       leave,
-      ({ id }, directory) =>
+      ({ id }, directory, state) =>
         Effect.gen(function* () {
+          state.failures = 0
           assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
           assert.deepStrictEqual(yield* filesIn(directory), ["ca_damaged.1.1.escrow.json"])
         }),
@@ -94,9 +111,10 @@ describe("a process that ends with an answer in escrow", () => {
   it.effect("sealed for another account: it does not open, is not committed, and is not thrown away", () =>
     restarted(
       leave,
-      ({ id }, directory) =>
+      ({ id }, directory, state) =>
         Effect.gen(function* () {
-          assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 0, waiting: 1 })
+          state.failures = 0
+          assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 0, waiting: 0, unreadable: 1 })
           assert.lengthOf(yield* filesIn(directory), 1)
           assert.strictEqual((yield* stored(id)).generation, 1)
         }),
@@ -123,17 +141,50 @@ describe("a process that ends with an answer in escrow", () => {
             state: new URL(outcome.redirectUrl).searchParams.get("state") ?? "",
             code: yield* provider.authorize
           })
-          state.failures = 1_000
+          state.failures = Infinity
           const result = yield* settle(consent.complete(parameters), "1 second")
           assert.strictEqual(result.failure?.reason, "unavailable")
           return id
         }),
-      (id, directory) =>
+      (id, directory, state) =>
         Effect.gen(function* () {
+          state.failures = 0
           assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
           assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", generation: 2 })
           assert.deepStrictEqual(yield* filesIn(directory), [])
           assert.lengthOf((yield* Wire).sent, 0)
+        })
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect("of a consent, and a renewal of the old grant meanwhile: what the person gave wins", () =>
+    restarted(
+      (state) =>
+        Effect.gen(function* () {
+          const consent = yield* Consent
+          const provider = yield* ScriptedProvider.ScriptedProvider
+          const { id } = yield* connected()
+          const { url } = yield* consent.start(yield* stored(id))
+          const parameters = new URLSearchParams({
+            state: new URL(url).searchParams.get("state") ?? "",
+            code: yield* provider.authorize
+          })
+          state.failures = Infinity
+          const result = yield* settle(consent.complete(parameters), "1 second")
+          assert.strictEqual(result.failure?.reason, "unavailable")
+          return { id, grantId: (yield* stored(id)).grantId }
+        }),
+      ({ grantId, id }, directory, state) =>
+        Effect.gen(function* () {
+          const store = yield* AccountStore
+          const from = yield* stored(id)
+          // Another process, which has no part in this escrow, renewed what it found.
+          const to = { ...from, generation: from.generation + 1, obtainedAt: yield* Clock.currentTimeMillis }
+          state.failures = 0
+          assert.isTrue(yield* store.write({ from, to, announce: ["renewed"] }))
+          yield* (yield* TokenCommit).settle()
+          assert.notStrictEqual((yield* stored(id)).grantId, grantId)
+          assert.deepStrictEqual(yield* filesIn(directory), [])
         })
     ).pipe(Effect.scoped)
   )

@@ -122,6 +122,29 @@ describe("a flight", () => {
   })
 })
 
+describe("a strategy that breaks on reading an answer", () => {
+  it.effect("loses no token: the answer is read as the decision table does", () => {
+    const broken = Effect.map(OAuth2.make, (strategy): AuthStrategy => ({
+      ...strategy,
+      ...(strategy.renewal === undefined
+        ? {}
+        : {
+            renewal: {
+              ...strategy.renewal,
+              decide: () => {
+                throw new Error("a bug")
+              }
+            }
+          })
+    }))
+    return Effect.gen(function* () {
+      const { id, refreshToken } = yield* connected()
+      assert.strictEqual((yield* refresh(id))._tag, "Ready")
+      assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], refreshToken)
+    }).pipe(scenario({ engine: { strategies: [broken] } }))
+  })
+})
+
 describe("a caller's deadline", () => {
   it.effect("bounds the caller and not the flight; what was sent is ambiguous", () =>
     Effect.gen(function* () {

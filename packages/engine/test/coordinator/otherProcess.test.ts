@@ -58,6 +58,7 @@ const commit = Effect.fnUntraced(function* (
     credential: yield* vault.seal(id, text),
     previousCredential: from.credential,
     obtainedAt: now,
+    obtainedEpoch: from.epoch,
     expiresAt: now + 3_600_000,
     updatedAt: now,
     ...changes
@@ -188,15 +189,31 @@ describe("a process that took over while our request was under way", () => {
     }).pipe(scenario(shortLease))
   )
 
-  it.effect("has stored a newer token of the same grant: ours does not overwrite it", () =>
-    Effect.gen(function* () {
-      const { id, ours } = yield* overtaken(late)
-      yield* leaseAs(id, "them")
-      yield* commit(id, theirs, { obtainedAt: (yield* Clock.currentTimeMillis) + 60_000 })
-      assert.deepStrictEqual(yield* told(ours), { _tag: "Ready", id })
-      assert.strictEqual((yield* secretsOf(id))["refresh_token"], theirs.refresh_token)
-    }).pipe(scenario(shortLease))
-  )
+  for (const [clock, skew] of [
+    ["ahead of ours", 60_000],
+    ["behind ours", -60_000]
+  ] as const) {
+    it.effect(`has stored a newer token of the same grant, by a clock ${clock}: ours does not overwrite it`, () =>
+      Effect.gen(function* () {
+        const { id, ours } = yield* overtaken(late)
+        yield* leaseAs(id, "them")
+        yield* commit(id, theirs, { obtainedAt: (yield* Clock.currentTimeMillis) + skew })
+        assert.deepStrictEqual(yield* told(ours), { _tag: "Ready", id })
+        assert.strictEqual((yield* secretsOf(id))["refresh_token"], theirs.refresh_token)
+      }).pipe(scenario(shortLease))
+    )
+
+    it.effect(`has stored an older token of the same grant, by a clock ${clock}: ours replaces it`, () =>
+      Effect.gen(function* () {
+        const { id, ours } = yield* overtaken(late)
+        // They held the lease before us, and their commit took until now.
+        yield* commit(id, theirs, { obtainedEpoch: 0, obtainedAt: (yield* Clock.currentTimeMillis) + skew })
+        assert.deepStrictEqual(yield* told(ours), { _tag: "Ready", id })
+        assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], theirs.refresh_token)
+        assert.strictEqual((yield* stored(id)).generation, 3)
+      }).pipe(scenario(shortLease))
+    )
+  }
 
   it.effect("saw a person consent meanwhile: ours is of the old grant and does not overwrite it", () =>
     Effect.gen(function* () {

@@ -177,7 +177,8 @@ describe("an account that is not to be refreshed", () => {
     Effect.gen(function* () {
       const connections = yield* Connections
       yield* connections.register(authConfig("none", {}, { scheme: "NO_AUTH", settings: {}, secrets: {} }))
-      const { id } = yield* connections.create({ authConfigId: "none", userId: "u" })
+      const { id, status } = yield* connections.create({ authConfigId: "none", userId: "u" })
+      assert.strictEqual(status, "ACTIVE")
       assert.strictEqual((yield* refused(id))._tag, "RefreshUnsupported")
     }).pipe(scenario())
   )

@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { type Account, AccountStore, SqlAccountStore, type StoreError } from "@rekindle/engine"
+import { type Account, AccountStore, Sealed, SqlAccountStore, type StoreError } from "@rekindle/engine"
 import { Clock, Context, Deferred, Effect, Exit, Fiber, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { clientOf } from "../support/Place.ts"
@@ -64,8 +64,8 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       yield* store.begin({ account, owner: "owner", leaseMillis: 60_000, intentHash: "hash", now: Date.now() })
       for (const skew of [-hour, 0, hour]) {
         const { intent, lease } = Option.getOrThrow(yield* ahead(skew)(store.find(account.id)))
-        assert.approximately((lease?.until ?? 0) - skew, Date.now() + 60_000, 2_000)
-        assert.approximately((intent?.since ?? 0) - skew, Date.now(), 2_000)
+        assert.approximately((lease?.until ?? 0) - skew, Date.now() + 60_000, 20_000)
+        assert.approximately((intent?.since ?? 0) - skew, Date.now(), 20_000)
       }
       assert.deepStrictEqual(yield* ahead(-hour)(store.findAbandoned(Date.now() + hour, 10)), [])
     })
@@ -88,7 +88,8 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       )
       yield* Deferred.await(inserted)
       yield* store.write({ from: quick, to: quick, announce: ["renewed"] })
-      const reader = yield* Effect.forkChild(store.readOutbox(0, 10))
+      // It waits for two seconds at a time; a machine under load may need more.
+      const reader = yield* Effect.forkChild(Effect.retry(store.readOutbox(0, 10), { times: 10 }))
       const { connect } = yield* Database
       const another = Context.get(yield* connect, SqlClient.SqlClient)
       const waiting = another`SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'rekindle_outbox'::regclass`
@@ -100,6 +101,47 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
         events.map(({ accountId }) => accountId),
         [slow.id, quick.id]
       )
+    })
+  )
+
+  it.effect("a connection lost in the middle of an operation is a StoreError, and the next one works", () =>
+    Effect.gen(function* () {
+      const { added, reread, store } = yield* start
+      const another = Context.get(yield* Effect.flatMap(Database, ({ connect }) => connect), SqlClient.SqlClient)
+      const one = yield* added()
+      const attempt = {
+        stateHash: "state",
+        accountId: one.id,
+        sealed: Sealed.make("v1.key.memo"),
+        redirectUrl: null,
+        createdAt: 1,
+        expiresAt: 2
+      }
+      const change = { from: one, to: { ...one, generation: one.generation + 1 } }
+      const operations: ReadonlyArray<readonly [name: string, Effect.Effect<unknown, StoreError>]> = [
+        ["find", store.find(one.id)],
+        ["begin", store.begin({ account: one, owner: "owner", leaseMillis: 1, intentHash: "hash", now: 1 })],
+        ["write", store.write({ ...change, announce: ["renewed"] })],
+        ["write with an attempt", store.write({ ...change, announce: ["consent_started"], attempt })],
+        ["claimDue", store.claimDue({ now: Date.now(), nextLook: 2, limit: 3 })],
+        ["readOutbox", store.readOutbox(0, 1)],
+        [
+          "reserveKey",
+          store.reserveKey({ keyHash: "key", accountId: one.id, requestHash: "r", now: 1, expireBefore: 0 })
+        ]
+      ]
+      for (const [name, operation] of operations) {
+        const exit = yield* Effect.gen(function* () {
+          yield* another`LOCK TABLE rekindle_accounts, rekindle_outbox, rekindle_idempotency_keys IN ACCESS EXCLUSIVE MODE`
+          const fiber = yield* Effect.forkChild(Effect.exit(operation))
+          const terminate = another`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'`
+          while ((yield* terminate).length === 0) yield* Effect.sleep(5)
+          return yield* Fiber.join(fiber)
+        }).pipe(another.withTransaction)
+        assert.strictEqual(Option.getOrUndefined(Exit.findErrorOption(exit))?._tag, "StoreError", name)
+        assert.deepStrictEqual(yield* reread(one.id), one, name)
+      }
     })
   )
 

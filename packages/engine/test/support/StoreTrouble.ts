@@ -11,7 +11,7 @@ import { TestClock } from "effect/testing"
 import { mkdtemp, readdir, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join as path } from "node:path"
-import { beginning, type Options, type Services, settle, start } from "./ScriptedEngine.ts"
+import { beginning, type Options, rest, type Services, settle, start } from "./ScriptedEngine.ts"
 
 /** A store that fails or hangs when a new credential is written. */
 export const trouble = () => {
@@ -47,10 +47,13 @@ export const filesIn = (directory: string) =>
 export const refreshSlowly = (id: ConnectedAccountId) =>
   Effect.flatMap(ConnectedAccounts, (accounts) => settle(accounts.refresh(id), "10 millis"))
 
-/** An engine on files, started, left with an answer in escrow, and stopped. Then `after` runs in a new one on the same files. */
+/**
+ * An engine on files, started, left with an answer in escrow, and stopped. Then `after` runs in a new one on the same files, whose store is
+ * still in trouble.
+ */
 export const restarted = <A, E, E2>(
   before: (state: { failures: number }) => Effect.Effect<A, E, Services>,
-  after: (left: A, directory: string) => Effect.Effect<void, E2, Services>,
+  after: (left: A, directory: string, state: { failures: number }) => Effect.Effect<void, E2, Services>,
   between: (directory: string) => Promise<void> = () => Promise.resolve()
 ) =>
   Effect.gen(function* () {
@@ -66,7 +69,9 @@ export const restarted = <A, E, E2>(
     const left = yield* Effect.provideContext(before(state), first.context)
     yield* settle(first.stop, "1 second")
     yield* Effect.promise(() => between(directory))
-    const second = yield* start(files)
-    yield* Effect.provideContext(after(left, directory), second.context)
+    const second = yield* start({ ...files, ...options })
+    // It tries once by itself, in vain.
+    yield* rest
+    yield* Effect.provideContext(after(left, directory, state), second.context)
     yield* settle(second.stop, "1 second")
   })

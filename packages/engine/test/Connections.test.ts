@@ -1,0 +1,171 @@
+/** What an application does with accounts besides refreshing them. */
+import { assert, describe, it } from "@effect/vitest"
+import { type ConnectedAccountId, ConnectedAccounts, CustomAuthScheme } from "@rekindle/core"
+import { AuthConfig, type AuthStrategy, Connections } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Clock, DateTime, Effect, Redacted } from "effect"
+import {
+  authConfig,
+  connected,
+  elapse,
+  events,
+  scenario,
+  settle,
+  stored,
+  summary,
+  Wire
+} from "./support/ScriptedEngine.ts"
+import * as HttpFixture from "./support/HttpFixture.ts"
+import { memory } from "./support/TestEngine.ts"
+
+const accessToken = (id: ConnectedAccountId) =>
+  Effect.flatMap(Connections, (connections) => settle(connections.accessToken(id)))
+
+describe("an access token", () => {
+  it.effect("of a dead credential is not there, and asking for it begins no consent", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id, refreshToken } = yield* connected({ expired: true })
+      yield* provider.revoke(refreshToken)
+      for (let asked = 0; asked < 3; asked++) {
+        const error = yield* Effect.flip(accessToken(id))
+        assert.strictEqual("slug" in error && error.slug, "no_access_token")
+      }
+      assert.lengthOf((yield* Wire).sent, 1)
+      assert.deepInclude(summary(yield* stored(id)), { status: "EXPIRED", reason: "grant_dead" })
+      assert.deepStrictEqual(yield* events, ["expired"])
+    }).pipe(scenario())
+  )
+
+  it.effect("that lasts less than asked is better than none while the provider is down, and none when it is over", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      yield* connected()
+      const { accessToken: token, refreshToken } = yield* provider.connect
+      const { id } = yield* (yield* Connections).create({
+        authConfigId: "scripted",
+        userId: "u",
+        secrets: { access_token: Redacted.make(token), refresh_token: Redacted.make(refreshToken) },
+        expiresAt: DateTime.makeUnsafe((yield* Clock.currentTimeMillis) + 40_000)
+      })
+      yield* provider.outage(ScriptedProvider.unavailable(), "10 minutes")
+      assert.strictEqual(Redacted.value(yield* accessToken(id)), token)
+      yield* elapse("1 minute")
+      assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "Unavailable")
+    }).pipe(scenario())
+  )
+})
+
+describe("a revocation", () => {
+  it.effect("withdraws the credential that the account has when it is revoked, not the one before", () => {
+    const withdrawn: Array<string> = []
+    let meanwhile: Effect.Effect<void> = Effect.void
+    const strategy: AuthStrategy = {
+      scheme: CustomAuthScheme.make("CUSTOM"),
+      check: () => Effect.void,
+      revoke: ({ credential }) =>
+        Effect.sync(() => {
+          for (const secret of Object.values(credential.secrets)) withdrawn.push(Redacted.value(secret))
+        })
+    }
+    return Effect.gen(function* () {
+      const connections = yield* Connections
+      yield* connections.register(authConfig("custom", {}, { scheme: CustomAuthScheme.make("CUSTOM"), settings: {} }))
+      const { id } = yield* connections.create({
+        authConfigId: "custom",
+        userId: "u",
+        secrets: { key: Redacted.make("first") }
+      })
+      meanwhile = Effect.suspend(() => {
+        meanwhile = Effect.void
+        return Effect.orDie(connections.replaceSecrets(id, { key: Redacted.make("second") }))
+      })
+      yield* settle(connections.revoke(id))
+      assert.deepStrictEqual(withdrawn, ["second"])
+      assert.strictEqual((yield* stored(id)).status, "REVOKED")
+    }).pipe(
+      scenario({
+        engine: { strategies: [Effect.succeed(strategy)] },
+        store: (store) => ({
+          ...store,
+          write: (change) =>
+            change.to.status === "REVOKED"
+              ? Effect.andThen(
+                  Effect.suspend(() => meanwhile),
+                  store.write(change)
+                )
+              : store.write(change)
+        })
+      })
+    )
+  })
+})
+
+describe("a password entered anew", () => {
+  it.effect("is used by the renewer at once", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      yield* connections.register(
+        authConfig("login", {}, { scheme: "BASIC_WITH_JWT", settings: { loginUrl: "https://provider.test/login" } })
+      )
+      const person = { username: Redacted.make("ada"), password: Redacted.make("secret") }
+      const { id } = yield* connections.create({ authConfigId: "login", userId: "u", secrets: person })
+      yield* elapse("1 minute")
+      yield* connections.replaceSecrets(id, person)
+      const { expiresAt, renewAt, updatedAt } = yield* stored(id)
+      assert.deepStrictEqual([expiresAt, renewAt], [updatedAt, updatedAt])
+    }).pipe(scenario())
+  )
+})
+
+describe("an OAuth 1 token that can be tried", () => {
+  it.live("is ready when it works, and asks for consent when it does not", () =>
+    Effect.gen(function* () {
+      let status = 200
+      const server = yield* HttpFixture.make(({ path }, response) => {
+        if (path === "/me") return void response.writeHead(status).end()
+        response.end("oauth_token=rt&oauth_token_secret=rts&oauth_callback_confirmed=true")
+      })
+      const accounts = yield* ConnectedAccounts
+      const connections = yield* Connections
+      const { origin } = server
+      yield* connections.register(
+        AuthConfig.make({
+          id: "one",
+          toolkit: "one",
+          scheme: "OAUTH1",
+          settings: {
+            consumerKey: "consumer",
+            requestTokenUrl: `${origin}/request`,
+            authorizeUrl: `${origin}/authorize`,
+            accessTokenUrl: `${origin}/access`,
+            probeUrl: `${origin}/me`
+          },
+          secrets: { consumer_secret: Redacted.make("secret") },
+          hosts: [server.host]
+        })
+      )
+      const { id } = yield* connections.create({
+        authConfigId: "one",
+        userId: "u",
+        secrets: { access_token: Redacted.make("at"), oauth_token_secret: Redacted.make("ats") }
+      })
+      const validate = accounts.refresh(id, { validateCredentials: true })
+      assert.deepStrictEqual(yield* validate, { _tag: "Ready", id })
+
+      status = 503
+      assert.strictEqual((yield* Effect.flip(validate))._tag, "Unavailable")
+      assert.strictEqual((yield* accounts.get(id)).status, "ACTIVE")
+
+      status = 401
+      const outcome = yield* validate
+      assert.deepInclude(outcome, { _tag: "RedirectRequired", status: "INITIATED" })
+      // Without being asked to try it, a refresh is a new consent; so is one of an account that has nothing to try.
+      assert.strictEqual((yield* accounts.refresh(id))._tag, "RedirectRequired")
+      const fresh = yield* connections.create({ authConfigId: "one", userId: "u" })
+      const first = yield* accounts.refresh(fresh.id, { validateCredentials: true })
+      assert.deepInclude(first, { _tag: "RedirectRequired", status: "INITIATED" })
+      assert.strictEqual(server.requests.filter(({ path }) => path === "/me").length, 3)
+    }).pipe(Effect.provide(memory()))
+  )
+})
