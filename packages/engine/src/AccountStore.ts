@@ -81,7 +81,8 @@ export class AccountStore extends Context.Service<
 
     /**
      * Writes what changed between `from` and `to` if the stored revision is still `from`'s, and appends the announcements, in one
-     * transaction. False: the row moved on; read it again and decide anew.
+     * transaction. False: the row moved on; read it again and decide anew. Announced is the time of the attempt, if there is one, else `to`'s
+     * `updatedAt`.
      *
      * A new generation ends whatever lease and intent there are: they were about the credential before it. Without one, they end with
      * `endLease`, and then only that epoch may write, if it is still the last one given out.

@@ -34,6 +34,7 @@ export class AuthConfigs extends Context.Service<
         const strategies = yield* AuthStrategies
         const vault = yield* CredentialVault
         const cache = new Map<string, { readonly config: AuthConfig; readonly until: number }>()
+        let registrations = 0
 
         const fault = (id: string, message: string) =>
           new AuthConfigError({ authConfigId: id, message: `auth config ${id}: ${message}` })
@@ -54,10 +55,12 @@ export class AuthConfigs extends Context.Service<
             updatedAt: yield* Clock.currentTimeMillis
           })
           cache.delete(config.id)
+          registrations++
         })
 
         const load = Effect.fnUntraced(function* (id: string) {
           const now = yield* monotonicMillis
+          const before = registrations
           const cached = cache.get(id)
           if (cached !== undefined && cached.until > now) return cached.config
           const stored = yield* store.findAuthConfig(id)
@@ -66,7 +69,8 @@ export class AuthConfigs extends Context.Service<
             Effect.flatMap(Schema.decodeEffect(AuthConfigJson)),
             Effect.mapError((error) => fault(id, error._tag === "VaultError" ? error.message : "it does not decode"))
           )
-          cache.set(id, { config, until: now + Duration.toMillis(cacheFor) })
+          // What was read before a registration may be what it replaced.
+          if (before === registrations) cache.set(id, { config, until: now + Duration.toMillis(cacheFor) })
           return config
         })
 

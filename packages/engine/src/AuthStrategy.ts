@@ -10,7 +10,7 @@
 import type { AuthScheme, ConnectedAccountId } from "@rekindle/core"
 import { Context, Effect, Layer, type Redacted, Schema } from "effect"
 import type { AuthConfig, AuthConfigError } from "./AuthConfig.ts"
-import type { Credential } from "./Credential.ts"
+import type { Credential, Extras } from "./Credential.ts"
 import type { ProviderProfile } from "./ProviderProfile.ts"
 import type { Observation, Verdict } from "./Verdict.ts"
 
@@ -78,7 +78,7 @@ export interface AuthStrategy {
         readonly state: string
       }
     ) => Effect.Effect<Authorization, ConsentError>
-    /** Exchanges what came back for tokens: sends once, and reports what was seen and which extra secrets belong to the credential. */
+    /** Exchanges what came back for tokens: sends once, and reports what was seen and what else belongs to the credential. */
     readonly complete: (
       connection: Connection,
       request: {
@@ -87,10 +87,7 @@ export interface AuthStrategy {
         readonly parameters: URLSearchParams
         readonly memo: Readonly<Record<string, string>>
       }
-    ) => Effect.Effect<
-      { readonly observation: Observation; readonly secrets?: Readonly<Record<string, string>> },
-      ConsentError
-    >
+    ) => Effect.Effect<{ readonly observation: Observation } & Extras, ConsentError>
     /** Reads the answer where it is not a token endpoint's; absent: the decision table. */
     readonly decide?: (observation: Observation, connection: Connection) => Verdict
   }

@@ -75,6 +75,13 @@ const MemoJson = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Strin
 
 const hashOf = (state: string): string => createHash("sha256").update(state).digest("base64url")
 
+/**
+ * An account in service is as it was when a link is handed out or refused: its credential has not changed. Whoever waits for a consent,
+ * or looks into a lost answer, goes by this time.
+ */
+const movedAt = (from: Account, status: Account["status"], now: number): number =>
+  from.status === "ACTIVE" && status === "ACTIVE" ? from.updatedAt : now
+
 const make = Effect.fnUntraced(function* (options: ConsentOptions) {
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
@@ -101,7 +108,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
         ...changes(from),
         status: next.status,
         statusReason: next.statusReason,
-        updatedAt: yield* Clock.currentTimeMillis
+        updatedAt: movedAt(from, next.status, yield* Clock.currentTimeMillis)
       }
       if (yield* store.write({ from, to, announce: next.announce })) return to
     }
@@ -148,7 +155,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
         status: next.status,
         statusReason: next.statusReason,
         consentUntil: now + lifetime,
-        updatedAt: now,
+        updatedAt: movedAt(from, next.status, now),
         // The renewer looks at a never-connected account when its link runs out, to say so.
         renewAt: next.status === "INITIATED" ? now + lifetime : from.renewAt
       }
@@ -198,13 +205,13 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     )
     const connection: Connection = { accountId: account.id, config, credential: Credential.empty }
     for (let tries = 1; ; tries++) {
-      const { observation, secrets } = yield* consent.complete(connection, { callbackUrl, state, parameters, memo })
+      const { observation, ...extras } = yield* consent.complete(connection, { callbackUrl, state, parameters, memo })
       const verdict = decideConsent(strategy, connection, observation)
       switch (verdict._tag) {
         case "Renewed":
         case "NotRenewed":
           return observation._tag === "Answer"
-            ? { config, tokens: verdict.tokens, answer: observation, secrets }
+            ? { config, tokens: verdict.tokens, answer: observation, extras }
             : yield* Effect.die("tokens without an answer")
         case "Dead":
         case "Misconfigured":
@@ -248,7 +255,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
       }))
 
     return yield* exchange(account, parameters, state, sealed).pipe(
-      Effect.flatMap(({ answer, config, secrets, tokens: issued }) =>
+      Effect.flatMap(({ answer, config, extras, tokens: issued }) =>
         tokens.keep({
           account,
           config,
@@ -257,7 +264,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
           answer,
           event: "ConsentCompleted",
           grantId: randomUUID(),
-          secrets
+          extras
         })
       ),
       Effect.matchEffect({

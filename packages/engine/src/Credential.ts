@@ -12,6 +12,12 @@ export interface Credential {
   readonly attributes: Readonly<Record<string, Schema.Json>>
 }
 
+/** What belongs to a credential and is not in the token answer: a DPoP key, what came with the callback. */
+export interface Extras {
+  readonly secrets?: Readonly<Record<string, string>> | undefined
+  readonly attributes?: Readonly<Record<string, string>> | undefined
+}
+
 /** The form that is sealed and stored. It is the only place where secrets become plain text, on their way into the vault. */
 export const CredentialJson = Schema.fromJsonString(
   Schema.Struct({

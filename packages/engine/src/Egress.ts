@@ -26,7 +26,10 @@ export interface EgressRequest {
 export interface EgressOptions {
   /** Hosts (with port) that may be private or loopback, and plain http: for tests and in-house providers. `*` allows them all. */
   readonly privateHosts?: ReadonlyArray<string> | undefined
-  /** How long one request may take altogether. It must stay well below the lease. Default 10 seconds. */
+  /**
+   * How long one request may take altogether. It must stay below the coordinator's `requestTimeout`, which knows less of
+   * what became of the request. Default 8 seconds.
+   */
   readonly timeout?: Duration.Input | undefined
   /** The largest body that is read, in bytes. Default 1 MiB. */
   readonly maxBodyBytes?: number | undefined
@@ -115,7 +118,7 @@ export const isInternalAddress = (address: string): boolean => {
 }
 
 const timeoutOf = (options: EgressOptions): Duration.Duration =>
-  Duration.fromInputUnsafe(options.timeout ?? "10 seconds")
+  Duration.fromInputUnsafe(options.timeout ?? "8 seconds")
 
 const maxBodyBytes = (options: EgressOptions): number => options.maxBodyBytes ?? 1024 * 1024
 

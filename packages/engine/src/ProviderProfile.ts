@@ -52,6 +52,11 @@ export const ProviderProfile = Schema.Struct({
   tokenTypes: Schema.Array(Schema.String).pipe(Schema.withConstructorDefault(Effect.succeed(["bearer", "dpop"]))),
   /** Where the tokens stand in the body, as a dotted path; absent: at the top. */
   tokenPath: Schema.optionalKey(Schema.String),
+  /**
+   * Fields of the token answer, as dotted paths, without which the token is of no use, such as the address of a customer's own API. They
+   * become attributes of the account under these names, and an answer that leaves one out changes nothing.
+   */
+  keptFields: Schema.optionalKey(Schema.Array(Schema.String)),
   /** Renew this long before expiry; never more than half the token's life is used. */
   margin: Schema.DurationFromMillis.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.minutes(5)))),
   /** Two renewals of one account are at least this far apart; sooner, the fresh token is served again. */

@@ -128,7 +128,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
         status: next.status,
         statusReason: next.statusReason,
         renewAt: ahead.length === 0 ? null : Math.min(...ahead),
-        updatedAt: now
+        updatedAt: next.status === from.status ? from.updatedAt : now
       }
       yield* store.write({ from, to, announce: next.announce })
     },

@@ -46,8 +46,7 @@ export interface Issued {
   readonly event: "Renewed" | "ConsentCompleted"
   /** The grant that the tokens belong to: the account's own for a renewal, a new one after consent. */
   readonly grantId: string
-  /** Secrets that go with the tokens and are not in the answer, such as a DPoP key. */
-  readonly secrets?: Readonly<Record<string, string>> | undefined
+  readonly extras?: Credential.Extras | undefined
 }
 
 /** What a commit led to: the account as committed, or the newer one that was there first. */
@@ -134,7 +133,8 @@ const EscrowedAnswer = Schema.fromJsonString(
     status: Schema.Int,
     contentType: Schema.optionalKey(Schema.String),
     body: Schema.String,
-    secrets: Schema.Record(Schema.String, Schema.String)
+    secrets: Schema.Record(Schema.String, Schema.String),
+    attributes: Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
   })
 )
 
@@ -162,12 +162,12 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         )
 
   const commit = Effect.fnUntraced(function* (
-    { account, config, held, secrets, tokens }: Pick<Issued, "account" | "config" | "held" | "secrets" | "tokens">,
+    { account, config, extras, held, tokens }: Pick<Issued, "account" | "config" | "extras" | "held" | "tokens">,
     origin: Origin
   ): Effect.fn.Return<Committed, StoreError> {
     const { event, receivedAt } = origin
     const sealOnto = Effect.fnUntraced(function* (held: Credential.Credential) {
-      const credential = Tokens.merge(event === "Renewed" ? held : Credential.empty, tokens, secrets)
+      const credential = Tokens.merge(event === "Renewed" ? held : Credential.empty, tokens, extras)
       const text = yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential))
       return yield* vault.seal(account.id, text)
     })
@@ -218,13 +218,14 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     receivedAt: answer.receivedAt
   })
 
-  const escrowed = Effect.fnUntraced(function* ({ account, answer, secrets = {} }: Issued, origin: Origin) {
+  const escrowed = Effect.fnUntraced(function* ({ account, answer, extras = {} }: Issued, origin: Origin) {
     const text = yield* Effect.orDie(
       Schema.encodeEffect(EscrowedAnswer)({
         status: answer.status,
         ...(answer.contentType === undefined ? {} : { contentType: answer.contentType }),
         body: answer.body,
-        secrets
+        secrets: extras.secrets ?? {},
+        ...(extras.attributes === undefined ? {} : { attributes: extras.attributes })
       })
     )
     const entry: EscrowEntry = { ...origin, accountId: account.id, sealed: yield* vault.seal(account.id, text) }
@@ -267,7 +268,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       const strategy = strategies.get(account.scheme)
       if (strategy === undefined) return yield* new CommitPending({ message: `no strategy for ${account.scheme}` })
       const config = yield* configs.load(account.authConfigId)
-      const { contentType, secrets, ...answer } = yield* Effect.flatMap(
+      const { attributes, contentType, secrets, ...answer } = yield* Effect.flatMap(
         vault.open(account.id, entry.sealed),
         Schema.decodeEffect(EscrowedAnswer)
       )
@@ -285,7 +286,10 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
           ? decideRenewal(strategy, connection, observation)
           : decideConsent(strategy, connection, observation)
       if (!("tokens" in verdict)) return yield* new CommitPending({ message: "its tokens cannot be read any more" })
-      const { _tag } = yield* commit({ account, config, held, secrets, tokens: verdict.tokens }, entry)
+      const { _tag } = yield* commit(
+        { account, config, held, tokens: verdict.tokens, extras: { secrets, attributes } },
+        entry
+      )
       committed = _tag === "Committed"
       yield* Effect.logInfo("settled an answer from escrow", { accountId: account.id, committed })
     }

@@ -20,6 +20,8 @@ export interface IssuedTokens {
   readonly expiresIn: number | null | undefined
   /** Absent means unchanged. */
   readonly scope: string | undefined
+  /** The other fields that the profile keeps, by their paths. Not secret. */
+  readonly fields?: Readonly<Record<string, string | number | boolean>>
   readonly irregularities: ReadonlyArray<string>
 }
 
@@ -66,7 +68,7 @@ const hasAccessToken = (value: unknown): value is { readonly access_token: strin
 /** Finds the tokens in a parsed body, or undefined when there is no usable access token in it. */
 export const issuedTokens = (
   body: Readonly<Record<string, unknown>>,
-  profile: Pick<ProviderProfile, "tokenPath" | "tokenTypes">
+  profile: Pick<ProviderProfile, "keptFields" | "tokenPath" | "tokenTypes">
 ): IssuedTokens | undefined => {
   // All from one object: an access token of one grant with the refresh token of another would lose both.
   const nested = profile.tokenPath === undefined ? undefined : at(body, profile.tokenPath)
@@ -101,9 +103,18 @@ export const issuedTokens = (
     tokenType: Predicate.isString(tokenType) ? tokenType : "bearer",
     expiresIn,
     scope: Predicate.isString(scope) && scope !== "" ? scope : undefined,
+    fields: keptFields(body, profile.keptFields),
     irregularities
   }
 }
+
+const keptFields = (body: unknown, paths: ReadonlyArray<string> = []) =>
+  Object.fromEntries(
+    paths.flatMap((path) => {
+      const value = at(body, path)
+      return Predicate.isString(value) || Predicate.isNumber(value) || Predicate.isBoolean(value) ? [[path, value]] : []
+    })
+  )
 
 const optionalString = (value: unknown, name: string, irregularities: Array<string>): string | undefined => {
   if (value === undefined) return undefined
@@ -114,6 +125,7 @@ const optionalString = (value: unknown, name: string, irregularities: Array<stri
 
 /** The attributes of a credential that come from a token answer. */
 export const attributesOf = (tokens: IssuedTokens): Record<string, Schema.Json | undefined> => ({
+  ...tokens.fields,
   token_type: tokens.tokenType,
   scope: tokens.scope
 })

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Duration, Effect, Random, type Redacted } from "effect"
+import { Duration, Effect, Random } from "effect"
 import * as Credential from "./Credential.ts"
 import type { ProviderProfile } from "./ProviderProfile.ts"
 import { attributesOf, type IssuedTokens } from "./TokenResponse.ts"
@@ -13,7 +13,7 @@ import { attributesOf, type IssuedTokens } from "./TokenResponse.ts"
 export const merge = (
   held: Credential.Credential,
   tokens: IssuedTokens,
-  secrets: Readonly<Record<string, string | Redacted.Redacted<string>>> = {}
+  { attributes, secrets }: Credential.Extras = {}
 ): Credential.Credential => {
   const issued = Credential.make(
     {
@@ -22,7 +22,7 @@ export const merge = (
       id_token: tokens.idToken,
       ...secrets
     },
-    attributesOf(tokens)
+    { ...attributesOf(tokens), ...attributes }
   )
   return {
     secrets: { ...held.secrets, ...issued.secrets },

@@ -82,6 +82,16 @@ describe("a token answer", () => {
     assert.deepStrictEqual(attributesOf(tokens), { token_type: "Bearer", scope: "read write" })
   })
 
+  it("gives the fields that its profile keeps, wherever the tokens stand", () => {
+    const { profile } = Providers.slackUser
+    const user = { access_token: "xoxp-1", token_type: "user" }
+    const tokens = tokensIn({ ok: true, team: { id: "T1", name: "Acme" }, authed_user: user }, profile)
+    assert.deepStrictEqual(attributesOf(tokens), { "team.id": "T1", token_type: "user", scope: undefined })
+    for (const team of [undefined, null, "T1", { id: null }, { id: { deep: 1 } }]) {
+      assert.notProperty(attributesOf(tokensIn({ ...user, team }, profile)), "team.id")
+    }
+  })
+
   it("may leave out all but the access token", () => {
     const tokens = tokensIn({ access_token: "at" })
     assert.deepInclude(tokens, {

@@ -121,5 +121,12 @@ export const ConsentCallbackRoutes: Layer.Layer<never, never, ConsentCallback | 
  */
 export const ConsentCallbackRedaction: Layer.Layer<never> = Layer.effect(
   UrlParams.CurrentRedactedNames,
-  Effect.map(UrlParams.CurrentRedactedNames, (names) => [...names, "code", "state", "oauth_token", "oauth_verifier"])
+  Effect.map(UrlParams.CurrentRedactedNames, (names) => [
+    ...names,
+    "code",
+    "state",
+    "oauth_token",
+    "oauth_verifier",
+    "denied"
+  ])
 )

@@ -192,7 +192,10 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
           const client = yield* against(503, JSON.stringify({ error }))
           const failure = yield* Effect.flip(client.refresh(id))
           if (failure._tag !== "Unavailable") return assert.fail(failure._tag)
-          assert.deepStrictEqual([failure.disposition, failure.slug, failure.errors], ["rejected", undefined, undefined])
+          assert.deepStrictEqual(
+            [failure.disposition, failure.slug, failure.errors],
+            ["rejected", undefined, undefined]
+          )
         })
       )
 

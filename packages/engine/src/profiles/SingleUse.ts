@@ -43,6 +43,7 @@ const slackProfile = {
     }
   ],
   tokenTypes: ["bot", "user", "bearer"],
+  keptFields: ["team.id"],
   margin: Duration.hours(2)
 } as const
 
@@ -65,6 +66,7 @@ const slackSettings = {
  * - deadToken: HTTP 200 with `ok: false` and one of these errors. `fatal_error` and `internal_error` are none: "some aspect of the
  *   operation" may have succeeded.
  * - tokenTypes: `bot` and `user` in place of `bearer`.
+ * - keptFields: the workspace that the tokens are for.
  * - margin: two hours (`minutes_before_expiration`).
  * - settings: client id and secret in the Basic header, as Slack "strongly" recommends. Without PKCE, which is refused (`pkce_not_allowed`)
  *   unless the app has it enabled. Scopes are joined by commas. Revocation is an API call with the access token, not RFC 7009.
@@ -96,6 +98,7 @@ const DomainLabels = Schema.String.check(Schema.isPattern(/^[a-z0-9-]{1,63}(?:\.
  * - dead: 400 `invalid_grant`, "expired access/refresh token".
  * - transient: 400 `invalid_grant`, "token request is already being processed", which is what a second request with a refresh token meets
  *   while the first is at work.
+ * - keptFields: the address of the org's API.
  * - offlineScope: no refresh token without `refresh_token` ("OAuth Tokens and Scopes").
  *
  * @param domain `login`, or `test` for sandboxes, or the org's My Domain label, with `.sandbox` or the like if it has one. Throws if it is
@@ -109,7 +112,8 @@ export const salesforce = (domain = "login"): Provider.Provider => {
       name: "salesforce",
       rotation: "single-use",
       accessTokenTtl: Duration.hours(2),
-      transient: [{ field: "error_description", contains: ["token request is already being processed"] }]
+      transient: [{ field: "error_description", contains: ["token request is already being processed"] }],
+      keptFields: ["instance_url"]
     },
     settings: {
       authorizationEndpoint: `https://${host}/services/oauth2/authorize`,
@@ -154,10 +158,16 @@ export const hubspot = Provider.make({
  *   each time at some risk, for access tokens that are reported to live long; with none, a lost answer would never come to light.
  * - refreshTokenIdle, refreshTokenLife: not stated; assumed: none.
  * - dead: `invalid_grant`.
+ * - keptFields: the workspace that the tokens are for.
  * - settings: client id and secret in the Basic header, a JSON body, `owner=user`, and Notion's version header.
  */
 export const notion = Provider.make({
-  profile: { name: "notion", rotation: "single-use", accessTokenTtl: Duration.days(1) },
+  profile: {
+    name: "notion",
+    rotation: "single-use",
+    accessTokenTtl: Duration.days(1),
+    keptFields: ["workspace_id"]
+  },
   settings: {
     authorizationEndpoint: "https://api.notion.com/v1/oauth/authorize",
     tokenEndpoint: "https://api.notion.com/v1/oauth/token",
@@ -177,7 +187,8 @@ export const notion = Provider.make({
  * - accessTokenTtl: an hour.
  * - refreshTokenIdle, refreshTokenLife: 100 days, five years.
  * - dead: 400 `invalid_grant`.
- * - settings: client id and secret in the Basic header. Revocation takes a JSON body and is left out.
+ * - settings: client id and secret in the Basic header. Every API address holds the id of the company that the person chose, and only the
+ *   callback tells it: `realmId`. Revocation takes a JSON body and is left out.
  */
 export const quickbooks = Provider.make({
   profile: {
@@ -190,7 +201,8 @@ export const quickbooks = Provider.make({
   settings: {
     authorizationEndpoint: "https://appcenter.intuit.com/connect/oauth2",
     tokenEndpoint: "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
-    clientAuth: "basic"
+    clientAuth: "basic",
+    keptParameters: ["realmId"]
   }
 })
 

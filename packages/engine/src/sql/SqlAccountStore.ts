@@ -291,22 +291,23 @@ const make = Effect.gen(function* () {
 
     write: ({ announce, attempt, endLease, from, to }) => {
       const renewed = to.generation !== from.generation
+      const at = attempt?.createdAt ?? to.updatedAt
       const update = sql`UPDATE rekindle_accounts SET ${sql.update(changeable(to))}, revision = revision + 1${
         renewed || endLease !== undefined
           ? sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_hash = NULL, intent_since = NULL,
             intent_attempts = NULL, last_attempt = NULL`
           : sql``
-      }${isSqlite ? sql`, announce = ${announce.length === 0 ? null : JSON.stringify(announce)}` : sql``}
+      }${isSqlite ? sql`, announce = ${announce.length === 0 ? null : JSON.stringify({ at, types: announce })}` : sql``}
       WHERE id = ${from.id} AND revision = ${from.revision}${
         renewed || endLease === undefined ? sql`` : sql` AND epoch = ${endLease}`
-      } RETURNING id, status, status_reason, generation, updated_at`
+      } RETURNING id, status, status_reason, generation`
       // One statement writes the account and its announcements: on SQLite by a trigger.
       const statement =
         isSqlite || announce.length === 0
           ? update
           : sql`WITH written AS (${update})
             INSERT INTO rekindle_outbox (account_id, type, status, status_reason, generation, at)
-            SELECT written.id, announced.type, written.status, written.status_reason, written.generation, written.updated_at
+            SELECT written.id, announced.type, written.status, written.status_reason, written.generation, CAST(${at} AS BIGINT)
             FROM written, unnest(string_to_array(${announce.join(",")}, ',')) WITH ORDINALITY AS announced (type, place)
             ORDER BY announced.place RETURNING sequence`
       const written = Effect.map(statement, (rows) => rows.length > 0)

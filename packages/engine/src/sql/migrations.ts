@@ -105,8 +105,29 @@ const obtainedEpoch = Effect.gen(function* () {
   yield* sql`ALTER TABLE rekindle_accounts ADD COLUMN obtained_epoch BIGINT`
 })
 
+// An account that waits for consent in service has not changed, so its own time does not tell when the wait began.
+const announcedAt = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql.onDialectOrElse({
+    sqlite: () =>
+      Effect.andThen(
+        sql`DROP TRIGGER rekindle_announce`,
+        sql`CREATE TRIGGER rekindle_announce AFTER UPDATE OF announce ON rekindle_accounts WHEN NEW.announce IS NOT NULL BEGIN
+          INSERT INTO rekindle_outbox (account_id, type, status, status_reason, generation, at)
+          SELECT NEW.id, value, NEW.status, NEW.status_reason, NEW.generation, json_extract(NEW.announce, '$.at')
+          FROM json_each(NEW.announce, '$.types') ORDER BY key;
+        END`
+      ),
+    orElse: () => Effect.void
+  })
+})
+
 /** Brings the database to the present schema. Safe to run from several processes at once. */
 export const migrate = Migrator.make({})({
-  loader: Migrator.fromRecord({ "0001_initial": initial, "0002_obtained_epoch": obtainedEpoch }),
+  loader: Migrator.fromRecord({
+    "0001_initial": initial,
+    "0002_obtained_epoch": obtainedEpoch,
+    "0003_announced_at": announcedAt
+  }),
   table: "rekindle_migrations"
 })

@@ -30,7 +30,9 @@ export const OAuth2Settings = Schema.Struct({
   scopeSeparator: Schema.optionalKey(Schema.String),
   /** Pushes the authorization request (RFC 9126). Absent: where the server's metadata ask for it. */
   pushedRequests: Schema.optionalKey(Schema.Boolean),
-  pushedRequestEndpoint: Schema.optionalKey(TokenEndpoint.Url)
+  pushedRequestEndpoint: Schema.optionalKey(TokenEndpoint.Url),
+  /** Parameters of the callback that are kept as attributes of the account, such as the company that the person chose. */
+  keptParameters: Schema.optionalKey(Schema.Array(Schema.String))
 })
 export type OAuth2Settings = typeof OAuth2Settings.Type
 
@@ -252,7 +254,16 @@ export const make = Effect.gen(function* () {
             ),
           key === undefined ? undefined : yield* asConsentError(dpopHandle(config, key))
         )
-        return { observation, secrets: key === undefined ? {} : { [dpopSecret]: key } }
+        return {
+          observation,
+          secrets: key === undefined ? {} : { [dpopSecret]: key },
+          attributes: Object.fromEntries(
+            (settings.keptParameters ?? []).flatMap((name) => {
+              const value = parameters.get(name)
+              return value === null ? [] : [[name, value]]
+            })
+          )
+        }
       })
     },
 

@@ -1,11 +1,14 @@
 /** Consent by a person: a link works once and for ten minutes, and only a yes changes the account. */
 import { assert, describe, it } from "@effect/vitest"
-import { Consent } from "@rekindle/engine"
+import { ConnectedAccounts, Resilience } from "@rekindle/core"
+import { AccountStore, Connections, Consent } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { accessOnly, callback, complete, consents, fresh, link, statusOf } from "../support/ScriptedConsent.ts"
 import {
+  attributesOf,
   callbackUrl,
+  companyConfig,
   connected,
   consentPage,
   elapse,
@@ -48,6 +51,47 @@ describe("a link to consent", () => {
       assert.isTrue(yield* provider.isLive((yield* secretsOf(id))["access_token"] ?? ""))
       assert.deepStrictEqual(yield* events, ["consent_started", "consent_completed"])
       assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+    }).pipe(scenario())
+  )
+
+  it.effect("keeps of the callback what its config names, through renewals too", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const id = yield* fresh
+      yield* (yield* Connections).register(companyConfig)
+      const code = yield* provider.authorize
+      yield* complete(callback(yield* link(id), { code, company: "acme", session: "not kept" }))
+      assert.deepInclude(yield* attributesOf(id), { company: "acme" })
+      assert.notProperty(yield* attributesOf(id), "department")
+      assert.notProperty(yield* attributesOf(id), "session")
+      yield* refresh(id)
+      assert.strictEqual((yield* stored(id)).generation, 2)
+      assert.deepInclude(yield* attributesOf(id), { company: "acme" })
+    }).pipe(scenario())
+  )
+
+  it.effect("handed out or refused does not move an account in service, and a yes does", () =>
+    Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const id = yield* accessOnly
+      const before = yield* accounts.get(id)
+      yield* elapse("1 minute")
+      const waiting = yield* Effect.forkChild(Resilience.awaitActive(id, { onRedirect: (url) => Effect.succeed(url) }))
+      yield* elapse("10 seconds", "1 second")
+      // Somebody else asks for a link as well, and says no.
+      yield* complete(callback(yield* link(id), { error: "access_denied" }))
+      const url = yield* link(id)
+      yield* elapse("1 minute", "1 second")
+      assert.deepStrictEqual((yield* accounts.get(id)).updatedAt, before.updatedAt)
+      assert.isUndefined(waiting.pollUnsafe())
+      // What is announced has the time of the link all the same.
+      const announced = yield* (yield* AccountStore).readOutbox(0, 10)
+      assert.lengthOf(announced, 3)
+      for (const { at } of announced) assert.isAtLeast(at - before.updatedAt.epochMilliseconds, 60_000)
+      yield* consents(url)
+      yield* elapse("1 minute", "1 second")
+      const account = yield* Fiber.join(waiting)
+      assert.isAbove(account.updatedAt.epochMilliseconds, before.updatedAt.epochMilliseconds)
     }).pipe(scenario())
   )
 

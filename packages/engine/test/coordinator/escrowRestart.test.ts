@@ -1,11 +1,22 @@
 /** A process ends while an answer waits in escrow: the next one settles it before it spends anything. */
 import { assert, describe, it } from "@effect/vitest"
-import { AccountStore, Consent, TokenCommit } from "@rekindle/engine"
+import { AccountStore, Connections, Consent, TokenCommit } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Effect } from "effect"
 import { readdir, readFile, writeFile } from "node:fs/promises"
 import { join as path } from "node:path"
-import { connected, elapse, refused, secretsOf, settle, stored, summary, Wire } from "../support/ScriptedEngine.ts"
+import {
+  attributesOf,
+  companyConfig,
+  connected,
+  elapse,
+  refused,
+  secretsOf,
+  settle,
+  stored,
+  summary,
+  Wire
+} from "../support/ScriptedEngine.ts"
 import { filesIn, refreshSlowly, restarted } from "../support/StoreTrouble.ts"
 
 describe("a process that ends with an answer in escrow", () => {
@@ -134,12 +145,14 @@ describe("a process that ends with an answer in escrow", () => {
           const consent = yield* Consent
           const provider = yield* ScriptedProvider.ScriptedProvider
           const { id, refreshToken } = yield* connected()
+          yield* (yield* Connections).register(companyConfig)
           yield* provider.revoke(refreshToken)
           const outcome = yield* refreshSlowly(id)
           if (outcome._tag !== "RedirectRequired") return assert.fail(outcome._tag)
           const parameters = new URLSearchParams({
             state: new URL(outcome.redirectUrl).searchParams.get("state") ?? "",
-            code: yield* provider.authorize
+            code: yield* provider.authorize,
+            company: "acme"
           })
           state.failures = Infinity
           const result = yield* settle(consent.complete(parameters), "1 second")
@@ -151,6 +164,7 @@ describe("a process that ends with an answer in escrow", () => {
           state.failures = 0
           assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
           assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", generation: 2 })
+          assert.deepInclude(yield* attributesOf(id), { company: "acme" })
           assert.deepStrictEqual(yield* filesIn(directory), [])
           assert.lengthOf((yield* Wire).sent, 0)
         })

@@ -328,7 +328,11 @@ export const suite = <R, E>(
         )
         assert.strictEqual(error._tag, "StoreError")
         assert.deepStrictEqual(yield* reread(one.id), after)
-        assert.strictEqual((yield* store.readOutbox(0, 10)).length, 1)
+        const announced = yield* store.readOutbox(0, 10)
+        assert.deepStrictEqual(
+          announced.map(({ at }) => at),
+          [attempt.createdAt]
+        )
       })
     )
 

@@ -203,6 +203,15 @@ export const authConfig = (
     ...overrides
   })
 
+/** One that keeps the company, which only the callback names. */
+export const companyConfig = authConfig(
+  "scripted",
+  {},
+  {
+    settings: { ...authConfig("scripted").settings, keptParameters: ["company", "department"] }
+  }
+)
+
 /** Registers a config and connects an account with it. */
 export const connected = Effect.fnUntraced(function* (
   options: {
@@ -236,6 +245,12 @@ export const secretsOf = (id: ConnectedAccountId) =>
   Effect.gen(function* () {
     const credential = yield* (yield* TokenCommit).open(yield* stored(id))
     return Object.fromEntries(Object.entries(credential.secrets).map(([name, value]) => [name, Redacted.value(value)]))
+  })
+
+/** What everybody may see of the credential as stored. */
+export const attributesOf = (id: ConnectedAccountId) =>
+  Effect.gen(function* () {
+    return (yield* (yield* TokenCommit).open(yield* stored(id))).attributes
   })
 
 /** What was announced, oldest first. */
