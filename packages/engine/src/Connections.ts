@@ -32,6 +32,7 @@ import * as Idempotency from "./Idempotency.ts"
 import { CredentialVault } from "./CredentialVault.ts"
 import { RefreshCoordinator } from "./RefreshCoordinator.ts"
 import { TokenCommit } from "./TokenCommit.ts"
+import * as Tokens from "./Tokens.ts"
 
 /** What is needed to add an account. */
 export interface NewAccount {
@@ -349,7 +350,12 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         previousCredential: null,
         obtainedAt: credential === undefined ? 0 : now,
         expiresAt: expiry,
-        renewAt: expiry === null ? null : Math.max(now, expiry - Duration.toMillis(config.profile.margin)),
+        renewAt:
+          credential === undefined
+            ? null
+            : expiry !== null && expiry <= now
+              ? now
+              : yield* Tokens.renewalTime(config.profile, now, expiry),
         consentUntil: null,
         lease: null,
         epoch: 0,
@@ -432,7 +438,10 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
               management(id),
               Effect.flatMap(Clock.currentTimeMillis, (now) =>
                 Effect.asVoid(
-                  apply(id, { _tag: "Enabled" }, (from) => ({ renewAt: from.expiresAt === null ? null : now }))
+                  // Its refresh token may have come close to dying of disuse.
+                  apply(id, { _tag: "Enabled" }, ({ scheme }) => ({
+                    renewAt: strategies.get(scheme)?.renewal === undefined ? null : now
+                  }))
                 )
               )
             ),

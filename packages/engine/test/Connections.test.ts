@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, ConnectedAccounts, CustomAuthScheme } from "@rekindle/core"
 import { AuthConfig, type AuthStrategy, Connections } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, DateTime, Effect, Redacted } from "effect"
+import { Clock, DateTime, Duration, Effect, Redacted } from "effect"
 import {
   authConfig,
   connected,
@@ -52,6 +52,41 @@ describe("an access token", () => {
       assert.strictEqual(Redacted.value(yield* accessToken(id)), token)
       yield* elapse("1 minute")
       assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "Unavailable")
+    }).pipe(scenario())
+  )
+})
+
+describe("a refresh token that dies of disuse", () => {
+  const day = 86_400_000
+  const brought = Effect.gen(function* () {
+    const connections = yield* Connections
+    yield* connections.register(authConfig("idle", { refreshTokenIdle: Duration.days(30) }))
+    const { id } = yield* connections.create({
+      authConfigId: "idle",
+      userId: "u",
+      secrets: { access_token: Redacted.make("does not expire"), refresh_token: Redacted.make("rt") }
+    })
+    return id
+  })
+
+  it.effect("is used in time, also of an account that was brought in and has no expiry", () =>
+    Effect.gen(function* () {
+      const id = yield* brought
+      const wait = ((yield* stored(id)).renewAt ?? 0) - (yield* Clock.currentTimeMillis)
+      assert.isAbove(wait, 15 * day)
+      assert.isBelow(wait, 22 * day)
+    }).pipe(scenario())
+  )
+
+  it.effect("is used at once when its account is switched on again", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const id = yield* brought
+      yield* connections.disable(id)
+      yield* elapse("29 days", "1 day")
+      assert.isNull((yield* stored(id)).renewAt)
+      yield* connections.enable(id)
+      assert.strictEqual((yield* stored(id)).renewAt, yield* Clock.currentTimeMillis)
     }).pipe(scenario())
   )
 })

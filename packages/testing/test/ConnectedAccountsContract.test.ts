@@ -122,6 +122,17 @@ const mutants: ReadonlyArray<readonly [string, string, Parameters<typeof brokenB
     })
   ],
   [
+    "moves the date of an ACTIVE account when it hands out a link",
+    "stays ACTIVE",
+    (sound, script) => ({
+      ...sound,
+      refresh: (id, options) =>
+        Effect.tap(sound.refresh(id, options), (outcome) =>
+          outcome._tag === "RedirectRequired" ? script.setStatus(id, outcome.status) : Effect.void
+        )
+    })
+  ],
+  [
     "says ACTIVE while consent is pending on a dead credential",
     "reads INITIATED until consent",
     (sound) => ({
