@@ -448,10 +448,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           revoke: Effect.fnUntraced(function* (id) {
             yield* management(id)
             const account = yield* apply(id, { _tag: "Revoked" }, () => ({ renewAt: null, consentUntil: null }))
-            const config = yield* Effect.orElseSucceed(configs.load(account.authConfigId), () => undefined)
-            const credential = yield* Effect.orElseSucceed(tokens.open(account), () => Credential.empty)
-            if (config === undefined) return
-            yield* strategies.get(account.scheme)?.revoke?.({ accountId: id, config, credential }) ?? Effect.void
+            yield* tokens.withdraw(account)
           })
         })
       )

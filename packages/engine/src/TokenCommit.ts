@@ -84,6 +84,8 @@ export class TokenCommit extends Context.Service<
     readonly keep: (issued: Issued) => Effect.Effect<Committed, CommitPending>
     /** Opens the credential of an account; an account without one has the empty credential. */
     readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
+    /** Withdraws an account's credential at its provider, where there is a way. Tried once; the caller learns nothing of how it ended. */
+    readonly withdraw: (account: Account) => Effect.Effect<void>
     /** Commits what waits in escrow for one account, or all that waits. An account with nothing in escrow costs nothing. */
     readonly settle: (id?: ConnectedAccountId) => Effect.Effect<Settlement>
   }
@@ -161,6 +163,15 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
           Effect.orDie(Schema.decodeEffect(Credential.CredentialJson)(text))
         )
 
+  const withdraw = Effect.fnUntraced(
+    function* (account: Account) {
+      const config = yield* configs.load(account.authConfigId)
+      const credential = yield* open(account)
+      yield* strategies.get(account.scheme)?.revoke?.({ accountId: account.id, config, credential }) ?? Effect.void
+    },
+    (attempt) => Effect.ignoreCause(attempt)
+  )
+
   const commit = Effect.fnUntraced(function* (
     { account, config, extras, held, tokens }: Pick<Issued, "account" | "config" | "extras" | "held" | "tokens">,
     origin: Origin
@@ -193,6 +204,8 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         updatedAt: yield* Clock.currentTimeMillis
       }
       if (yield* store.write({ from, to, announce: next.announce })) {
+        // Revoked while the answer was on its way: what came is withdrawn as what was there has been.
+        if (to.status === "REVOKED") yield* Effect.forkIn(withdraw(to), scope)
         return { _tag: "Committed", account: { ...to, revision: from.revision + 1, lease: null, intent: null } }
       }
       const current = yield* store.find(account.id)
@@ -313,6 +326,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   return TokenCommit.of({
     keep,
     open,
+    withdraw,
     settle: Effect.fnUntraced(function* (id?: ConnectedAccountId) {
       const entries = yield* id === undefined ? escrow.all : escrow.entriesOf(id)
       const ends = yield* Effect.forEach(entries, (entry) =>

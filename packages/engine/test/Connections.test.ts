@@ -134,6 +134,44 @@ describe("a revocation", () => {
       })
     )
   })
+
+  it.effect("in the middle of a renewal withdraws what the renewal brings as well", () => {
+    const withdrawn: Array<string> = []
+    let meanwhile: Effect.Effect<void, unknown> = Effect.void
+    const scheme = CustomAuthScheme.make("CUSTOM")
+    const strategy: AuthStrategy = {
+      scheme,
+      check: () => Effect.void,
+      renewal: {
+        spends: ({ credential }) => credential.secrets["key"],
+        send: () =>
+          Effect.as(Effect.ignore(meanwhile), {
+            _tag: "Answer",
+            status: 200,
+            contentType: "application/json",
+            retryAfter: undefined,
+            body: JSON.stringify({ access_token: "late", token_type: "bearer", expires_in: 3600 }),
+            receivedAt: 0
+          })
+      },
+      revoke: ({ credential }) =>
+        Effect.sync(() => withdrawn.push(Redacted.value(credential.secrets["access_token"] ?? Redacted.make(""))))
+    }
+    return Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const connections = yield* Connections
+      yield* connections.register(authConfig("custom", {}, { scheme, settings: {} }))
+      const { id } = yield* connections.create({
+        authConfigId: "custom",
+        userId: "u",
+        secrets: { key: Redacted.make("k"), access_token: Redacted.make("old") }
+      })
+      meanwhile = connections.revoke(id)
+      yield* settle(Effect.exit(accounts.refresh(id)))
+      assert.deepStrictEqual(withdrawn, ["old", "late"])
+      assert.strictEqual((yield* stored(id)).status, "REVOKED")
+    }).pipe(scenario({ engine: { strategies: [Effect.succeed(strategy)] } }))
+  })
 })
 
 describe("a password entered anew", () => {
