@@ -172,11 +172,10 @@ export const make = Effect.fnUntraced(function* (
     if (deadline === undefined) return attempt(id, options)
     return Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
-      const at = deadline.epochMilliseconds
-      const remaining = at - clock.currentTimeMillisUnsafe()
+      const remaining = deadline.epochMilliseconds - clock.currentTimeMillisUnsafe()
       if (remaining <= 0) return exceeded("The deadline had passed before sending", 0, "not-sent")
       const onTimeout = () => exceeded("The deadline passed before an answer arrived", remaining, "ambiguous")
-      return attempt(id, options, remaining, { fiber, clock, at, onTimeout })
+      return attempt(id, options, remaining, { fiber, clock, millis: remaining, onTimeout })
     })
   }
 

@@ -100,14 +100,14 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
           Effect.withFiber((fiber) => {
             const clock = fiber.getRef(Clock.Clock)
             const now = clock.currentTimeMillisUnsafe()
-            const at = options?.deadline?.epochMilliseconds ?? Infinity
-            if (at <= now) return late(0, "not-sent")
+            const millis = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds - now
+            if (millis <= 0) return late(0, "not-sent")
             if (fiber.getRef(Settings).coalesce === false) {
               const alone = next.refresh(id, options)
-              if (at === Infinity) return alone
+              if (millis === Infinity) return alone
               return withCall((call) => {
-                const onTimeout = () => late(at - now, dispositionNow(call))
-                return limiter.within(alone, { fiber, clock, at, onTimeout })
+                const onTimeout = () => late(millis, dispositionNow(call))
+                return limiter.within(alone, { fiber, clock, millis, onTimeout })
               })
             }
             const key = flightKey(fiber, id, options)
@@ -120,9 +120,9 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
             const { call, fiber: work } = flight
             const caller = fiber.getRef(CurrentCall)
             if (caller !== undefined) caller.flight = call
-            if (at === Infinity || work.pollUnsafe() !== undefined) return Fiber.join(work)
-            const onTimeout = () => late(at - now, dispositionNow(call))
-            return limiter.callback((resume) => work.addObserver(resume), { fiber, clock, at, onTimeout })
+            if (millis === Infinity || work.pollUnsafe() !== undefined) return Fiber.join(work)
+            const onTimeout = () => late(millis, dispositionNow(call))
+            return limiter.callback((resume) => work.addObserver(resume), { fiber, clock, millis, onTimeout })
           })
       })
     })

@@ -138,8 +138,12 @@ describe("a limiter's callback", () => {
   const limited = (register: (resume: (effect: Effect.Effect<string>) => void) => () => void) =>
     Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
-      const at = clock.currentTimeMillisUnsafe() + 100
-      return Resilience.makeLimiter().callback(register, { fiber, clock, at, onTimeout: () => Effect.fail("late") })
+      return Resilience.makeLimiter().callback(register, {
+        fiber,
+        clock,
+        millis: 100,
+        onTimeout: () => Effect.fail("late")
+      })
     })
 
   it.effect("lets go of the work at the limit, once, and ignores what comes of it", () =>

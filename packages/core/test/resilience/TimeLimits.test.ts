@@ -39,6 +39,23 @@ describe.each([
     })
   )
 
+  it.effect("keeps its word when the wall clock is set back an hour meanwhile", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let back = 0
+      const now = () => clock.currentTimeMillisUnsafe() - back
+      const wall: Clock.Clock = { ...clock, currentTimeMillisUnsafe: now, currentTimeMillis: Effect.sync(now) }
+      const accounts = yield* policy("5 seconds").make(scripted([{ answer: "hang" }]).accounts)
+      const waiting = yield* accounts
+        .refresh(id)
+        .pipe(Effect.provideService(Clock.Clock, wall), Effect.forkChild({ startImmediately: true }))
+      yield* TestClock.adjust("1 second")
+      back = 3_600_000
+      yield* TestClock.adjust("4 seconds")
+      assertSame(waiting.pollUnsafe(), Exit.fail(exceeded(name, 5_000, "ambiguous")))
+    })
+  )
+
   it.effect("lets an answer through that comes in time, success or failure", () =>
     Effect.gen(function* () {
       const script = scripted([

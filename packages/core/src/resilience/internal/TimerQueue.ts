@@ -4,13 +4,14 @@
  * A pipeline gives every call a timeout and nearly every call ends long before it. A fiber and a system timer for each would cost more
  * than the rest of the pipeline. Calls of one policy mostly have the same timeout, so their instants come in order: a linked list
  * sorted by instant takes each at its tail, and a single fiber sleeps until its head. An empty queue sleeps nowhere, so it keeps no
- * process alive.
+ * process alive. It goes by the monotonic clock: a wall clock that is set back must not make anybody wait longer.
  *
  * @module
  */
 import { type Clock, type Context, Effect, type Fiber } from "effect"
 
 export class Timer {
+  /** In microseconds of the monotonic clock. */
   readonly at: number
   readonly fire: () => void
   before: Timer | undefined = undefined
@@ -40,8 +41,9 @@ export class TimerQueue {
     return this.#clock
   }
 
-  /** Calls `fire` once at `at` (epoch milliseconds) unless removed before. */
-  add(at: number, fire: () => void): Timer {
+  /** Calls `fire` once after so many milliseconds unless removed before. */
+  add(millis: number, fire: () => void): Timer {
+    const at = this.#now() + millis * 1_000
     const timer = new Timer(at, fire)
     let earlier = this.#tail
     while (earlier !== undefined && earlier.at > at) earlier = earlier.before
@@ -85,15 +87,17 @@ export class TimerQueue {
   #sleepUntil(at: number): void {
     this.#stop()
     this.#wakesAt = at
-    this.#sleeper = this.#run(
-      Effect.map(Effect.sleep(Math.max(0, at - this.#clock.currentTimeMillisUnsafe())), () => this.#wake())
-    )
+    this.#sleeper = this.#run(Effect.map(Effect.sleep(Math.max(0, (at - this.#now()) / 1_000)), () => this.#wake()))
+  }
+
+  #now(): number {
+    return Math.round(Number(this.#clock.monotonicTimeNanosUnsafe()) / 1_000)
   }
 
   #wake(): void {
     this.#sleeper = undefined
     this.#wakesAt = Infinity
-    const now = this.#clock.currentTimeMillisUnsafe()
+    const now = this.#now()
     let head = this.#head
     while (head !== undefined && head.at <= now) {
       const { fire } = head

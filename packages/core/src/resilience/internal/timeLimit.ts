@@ -60,19 +60,17 @@ export const timeLimit = (
             }
             return withCall((call) => {
               const onTimeout = () => exceeded(id, millis, dispositionNow(call))
-              return limiter.within(next.refresh(id, limited), { fiber, clock, at, onTimeout })
+              return limiter.within(next.refresh(id, limited), { fiber, clock, millis, onTimeout })
             })
           }),
         get: (id) =>
           Effect.withFiber((fiber) => {
             const millis = millisFor(fiber)
             if (millis === Infinity) return next.get(id)
-            const clock = fiber.getRef(Clock.Clock)
-            const at = clock.currentTimeMillisUnsafe() + millis
             return limiter.within(next.get(id), {
               fiber,
-              clock,
-              at,
+              clock: fiber.getRef(Clock.Clock),
+              millis,
               onTimeout: () => exceeded(id, millis, "ambiguous")
             })
           })

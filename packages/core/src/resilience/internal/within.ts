@@ -10,11 +10,11 @@
 import { type Clock, Effect, Fiber } from "effect"
 import { TimerQueue } from "./TimerQueue.ts"
 
-/** Who waits, until when (epoch milliseconds by `clock`), and what it is told then. */
+/** Who waits, for how long by `clock`, and what it is told then. */
 export interface Limit<E> {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly clock: Clock.Clock
-  readonly at: number
+  readonly millis: number
   readonly onTimeout: () => Effect.Effect<never, E>
 }
 
@@ -45,7 +45,7 @@ export const makeLimiter = (): Limiter => {
         const done = work.pollUnsafe()
         if (done !== undefined) return resume(done)
         const queue = timersOf(limit)
-        const timer = queue.add(limit.at, () => {
+        const timer = queue.add(limit.millis, () => {
           resume(limit.onTimeout())
           work.interruptUnsafe()
         })
@@ -58,7 +58,7 @@ export const makeLimiter = (): Limiter => {
     callback: <A, E, E2>(register: (resume: (effect: Effect.Effect<A, E>) => void) => () => void, limit: Limit<E2>) =>
       Effect.callback<A, E | E2>((resume) => {
         const queue = timersOf(limit)
-        const timer = queue.add(limit.at, () => {
+        const timer = queue.add(limit.millis, () => {
           resume(limit.onTimeout())
           letGo()
         })
