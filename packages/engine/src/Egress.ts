@@ -12,6 +12,7 @@ import { HttpClient } from "effect/http"
 import { lookup } from "node:dns/promises"
 import { BlockList, isIP } from "node:net"
 import { overHttpClient, overUndici, type Transport } from "./internal/transport.ts"
+import { makeTimeLimit } from "./internal/timeLimit.ts"
 import type { Observation } from "./Verdict.ts"
 
 /** One outbound request, as strategies build it. */
@@ -147,6 +148,7 @@ const make = (
   resolve?: (url: URL) => Effect.Effect<string | undefined>
 ): Egress["Service"] => {
   const timeout = timeoutOf(options)
+  const limited = makeTimeLimit()
   const notSent = (reason: string) => Effect.succeed<Observation>({ _tag: "NotSent", reason })
 
   const refusal = (hosts: ReadonlyArray<string>, url: URL): string | undefined => {
@@ -165,18 +167,14 @@ const make = (
       if (url === null) return notSent("the url is malformed")
       const refused = refusal(hosts, url)
       if (refused !== undefined) return notSent(refused)
-      const sent = Effect.timeoutOrElse(transport({ url, method, headers: lowerCased(headers), body }), {
-        duration: timeout,
-        orElse: () => Effect.succeed<Observation>({ _tag: "NoAnswer", reason: "timeout" })
-      })
+      const sent = limited(transport({ url, method, headers: lowerCased(headers), body }), timeout, () =>
+        Effect.succeed<Observation>({ _tag: "NoAnswer", reason: "timeout" })
+      )
       return resolve === undefined || allows(options, url.host) || isIP(literal(url)) !== 0
         ? sent
-        : resolve(url).pipe(
-            Effect.timeoutOrElse({
-              duration: timeout,
-              orElse: () => Effect.succeed("the name does not resolve in time")
-            }),
-            Effect.flatMap((refused) => (refused === undefined ? sent : notSent(refused)))
+        : Effect.flatMap(
+            limited(resolve(url), timeout, () => Effect.succeed("the name does not resolve in time")),
+            (refused) => (refused === undefined ? sent : notSent(refused))
           )
     }
   })

@@ -22,6 +22,7 @@ import { makeAttempt, type Progress } from "./internal/attempt.ts"
 import { makeParts } from "./internal/parts.ts"
 import { makePrepare, type Ready } from "./internal/prepare.ts"
 import { failed, monotonicMillis, type Renewal, unavailable } from "./internal/renewal.ts"
+import { makeTimeLimit } from "./internal/timeLimit.ts"
 import { TokenCommit } from "./TokenCommit.ts"
 import type { Verdict } from "./Verdict.ts"
 
@@ -83,6 +84,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     lease,
     requestTimeout: Duration.fromInputUnsafe(options.requestTimeout ?? "10 seconds")
   })
+  const limited = makeTimeLimit()
   const prepare = makePrepare(parts)
   const attempt = makeAttempt(parts)
 
@@ -172,20 +174,16 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         })
       }
       const flight = yield* join(id)
-      return yield* Deferred.await(flight.result).pipe(
-        Effect.timeoutOrElse({
-          duration: wait,
-          orElse: () =>
-            Effect.fail(
-              flight.sent
-                ? new DeadlineExceeded({
-                    message: "the renewal goes on without this caller",
-                    timeout: wait,
-                    disposition: "ambiguous"
-                  })
-                : unavailable("busy", "the account is busy; nothing was done")
-            )
-        })
+      return yield* limited(Deferred.await(flight.result), wait, () =>
+        Effect.fail(
+          flight.sent
+            ? new DeadlineExceeded({
+                message: "the renewal goes on without this caller",
+                timeout: wait,
+                disposition: "ambiguous"
+              })
+            : unavailable("busy", "the account is busy; nothing was done")
+        )
       )
     })
   })

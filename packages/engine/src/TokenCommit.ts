@@ -30,6 +30,7 @@ import { AuthStrategies, type AuthStrategy, type Connection } from "./AuthStrate
 import * as Credential from "./Credential.ts"
 import { CredentialVault, type VaultError } from "./CredentialVault.ts"
 import { Escrow, type EscrowEntry } from "./Escrow.ts"
+import { makeTimeLimit } from "./internal/timeLimit.ts"
 import type { IssuedTokens } from "./TokenResponse.ts"
 import * as Tokens from "./Tokens.ts"
 import { decide, type Observation, type Verdict } from "./Verdict.ts"
@@ -155,6 +156,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   const escrow = yield* Escrow
   const slow = Duration.fromInputUnsafe(options.slow ?? "1 second")
   const giveUp = Duration.fromInputUnsafe(options.giveUp ?? "45 seconds")
+  const limited = makeTimeLimit()
 
   const open = (account: Account) =>
     account.credential === null
@@ -250,8 +252,8 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     const attempt = commit(issued, origin)
     // Not interrupted when it is slow: a database that hangs can take its time over that too, and the answer is not on disk yet.
     const running = yield* Effect.forkIn(attempt, scope)
-    const quick = yield* Effect.timeoutOption(Fiber.await(running), slow)
-    if (Option.isSome(quick) && Exit.isSuccess(quick.value)) return quick.value.value
+    const quick = yield* limited(Fiber.await(running), slow, () => Effect.undefined)
+    if (quick !== undefined && Exit.isSuccess(quick)) return quick.value
 
     const entry = yield* escrowed(issued, origin)
     yield* escrow.put(entry).pipe(

@@ -41,7 +41,7 @@ const firstPause = Duration.millis(200)
 const retryLater = Duration.seconds(30)
 
 /** Makes the attempt. Undefined: the lease was not to be had, or not for long enough; look at the account anew. */
-export const makeAttempt = ({ bounded, bury, lease, owner, requestTimeout, store, tokens }: Parts) => {
+export const makeAttempt = ({ bounded, bury, inTime, lease, owner, requestTimeout, store, tokens }: Parts) => {
   /** Gives the lease back and leaves word. Not being able to is no reason to fail: the lease runs out by itself. */
   const release = Effect.fnUntraced(function* (leased: Account, verdict: Verdict, keepIntent: boolean) {
     const now = yield* Clock.currentTimeMillis
@@ -76,9 +76,10 @@ export const makeAttempt = ({ bounded, bury, lease, owner, requestTimeout, store
     let doubtful = (leased.intent?.attempts ?? 1) > 1
     for (let count = 1; ; count++) {
       progress.sent = true
-      const observation: Observation = yield* renewal.send(connection).pipe(
+      const sent = Effect.catchDefect(
+        renewal.send(connection),
         // A strategy that breaks may have sent.
-        Effect.catchDefect((defect) =>
+        (defect) =>
           Effect.as(
             // Its name only: what a strategy says about itself may hold a secret.
             Effect.logError("a strategy broke while renewing", {
@@ -87,12 +88,8 @@ export const makeAttempt = ({ bounded, bury, lease, owner, requestTimeout, store
             }),
             noAnswer("the strategy broke")
           )
-        ),
-        Effect.timeoutOrElse({
-          duration: requestTimeout,
-          orElse: () => Effect.succeed(noAnswer("timeout"))
-        })
       )
+      const observation: Observation = yield* inTime(sent, () => Effect.succeed(noAnswer("timeout")))
       const verdict = decideRenewal(strategy, connection, observation)
       if (verdict._tag === "NotApplied" && !doubtful) progress.sent = false
       if (verdict._tag === "Ambiguous") doubtful = true

@@ -12,6 +12,7 @@ import type { AuthConfigs } from "../AuthConfigs.ts"
 import type { AuthStrategies } from "../AuthStrategy.ts"
 import type { TokenCommit } from "../TokenCommit.ts"
 import { type Renewal, storeDown, unavailable } from "./renewal.ts"
+import { makeTimeLimit } from "./timeLimit.ts"
 
 interface Given {
   readonly store: AccountStore["Service"]
@@ -31,10 +32,15 @@ export type Parts = ReturnType<typeof makeParts>
 /** Puts the parts together. */
 export const makeParts = (given: Given) => {
   const { requestTimeout, store } = given
+  const limited = makeTimeLimit()
+
+  /** Runs `call` for at most the time of one request. */
+  const inTime = <A, E, A2, E2>(call: Effect.Effect<A, E>, orElse: () => Effect.Effect<A2, E2>) =>
+    limited(call, requestTimeout, orElse)
 
   /** A store that hangs is a store that is down: every flight has an end. */
   const bounded = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E | Unavailable> =>
-    Effect.timeoutOrElse(call, { duration: requestTimeout, orElse: () => Effect.fail(storeDown()) })
+    inTime(call, () => Effect.fail(storeDown()))
 
   const find = (id: ConnectedAccountId) =>
     bounded(store.find(id)).pipe(
@@ -84,5 +90,5 @@ export const makeParts = (given: Given) => {
     }
   })
 
-  return { ...given, bounded, bury, find }
+  return { ...given, bounded, bury, find, inTime }
 }

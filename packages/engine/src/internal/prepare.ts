@@ -89,15 +89,15 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
     until: number
   ): Effect.fn.Return<Renewal | Ready, RefreshError> {
     // An answer in escrow is newer than whatever stands in the store, even than a verdict that came after it.
-    const settlement = yield* Effect.timeoutOption(tokens.settle(id), requestTimeout)
+    const { committed, waiting } = yield* bounded(tokens.settle(id))
     // Until it is in the store, what stands there is a spent token.
-    if (Option.isNone(settlement) || settlement.value.waiting > 0) return yield* storeDown()
+    if (waiting > 0) return yield* storeDown()
     let graceGiven = false
     let waitedOut: number | undefined
     while (true) {
       const account = yield* find(id)
       const now = yield* Clock.currentTimeMillis
-      if (settlement.value.committed > 0 && isUsable(account, now)) return { _tag: "Renewed", account }
+      if (committed > 0 && isUsable(account, now)) return { _tag: "Renewed", account }
       if (account.status === "INACTIVE" || account.status === "REVOKED") {
         return yield* new InvalidRequest({
           message: `the account is ${account.status} and cannot be refreshed`,

@@ -11,16 +11,19 @@ import { type Clock, Effect, Fiber } from "effect"
 import { TimerQueue } from "./TimerQueue.ts"
 
 /** Who waits, for how long by `clock`, and what it is told then. */
-export interface Limit<E> {
+export interface Limit<E, A = never> {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly clock: Clock.Clock
   readonly millis: number
-  readonly onTimeout: () => Effect.Effect<never, E>
+  readonly onTimeout: () => Effect.Effect<A, E>
 }
 
 export interface Limiter {
   /** Runs `self` until the limit. */
-  readonly within: <A, E, E2>(self: Effect.Effect<A, E>, limit: Limit<E2>) => Effect.Effect<A, E | E2>
+  readonly within: <A, E, E2, A2 = never>(
+    self: Effect.Effect<A, E>,
+    limit: Limit<E2, A2>
+  ) => Effect.Effect<A | A2, E | E2>
   /**
    * `Effect.callback` until the limit, for work that has no fiber of the caller's. `register` starts it or joins it, and returns how to
    * let go of it, at the limit or on interruption. What it resumes with afterwards is ignored.
@@ -34,13 +37,13 @@ export interface Limiter {
 /** Limits made by one limiter share a timer. */
 export const makeLimiter = (): Limiter => {
   let timers: TimerQueue | undefined
-  const timersOf = <E>({ clock, fiber }: Limit<E>): TimerQueue => {
+  const timersOf = ({ clock, fiber }: Limit<unknown, unknown>): TimerQueue => {
     if (timers === undefined || timers.clock !== clock) timers = new TimerQueue(clock, fiber.context)
     return timers
   }
   return {
-    within: <A, E, E2>(self: Effect.Effect<A, E>, limit: Limit<E2>) =>
-      Effect.callback<A, E | E2>((resume) => {
+    within: <A, E, E2, A2>(self: Effect.Effect<A, E>, limit: Limit<E2, A2>) =>
+      Effect.callback<A | A2, E | E2>((resume) => {
         const work = Effect.runForkWith(limit.fiber.context)(self)
         const done = work.pollUnsafe()
         if (done !== undefined) return resume(done)
