@@ -7,9 +7,9 @@
  *
  * @module
  */
+import { type Child, start } from "../child.ts"
 import { atLeast, atMost, type Flags, type Report } from "../report.ts"
 import { bundle } from "./bundle.ts"
-import { type Child, start } from "./child.ts"
 import { type ClientName, clients } from "./clients.ts"
 import type { Crowd } from "./crowd.ts"
 import type { Measured, Stint } from "./worker.ts"
@@ -40,7 +40,7 @@ const refreshes = async (server: Server, quick: boolean): Promise<Report> => {
   await using stack = new AsyncDisposableStack()
   const workers = await Promise.all(
     (Object.keys(clients) as Array<ClientName>).map(async (name) => {
-      const worker = stack.use(await start<Stint, Measured>("worker.ts", [name, server.url]))
+      const worker = stack.use(await start<Stint, Measured>(new URL("worker.ts", import.meta.url), [name, server.url]))
       return { name, ask: worker.ask }
     })
   )
@@ -88,7 +88,7 @@ const refreshes = async (server: Server, quick: boolean): Promise<Report> => {
 const crowd = async (pipeline: "coalesce" | "standard", server: Server, quick: boolean) => {
   // Quick answers while the worker warms up.
   await server.ask({ delay: 50 })
-  await using worker = await start<Crowd, number>("crowd.ts", [pipeline, server.url])
+  await using worker = await start<Crowd, number>(new URL("crowd.ts", import.meta.url), [pipeline, server.url])
   for (let round = 0; round < (quick ? 0 : 10); round++) await worker.ask({ callers: crowdSize })
   const added: Array<number> = []
   let sends = 0
@@ -128,7 +128,9 @@ const weight = async (): Promise<Report> => {
 }
 
 export const run = async ({ quick }: Flags): Promise<Report> => {
-  await using child = await start<{ delay: number }, { served: number }, { port: number }>("server.ts")
+  await using child = await start<{ delay: number }, { served: number }, { port: number }>(
+    new URL("server.ts", import.meta.url)
+  )
   const server: Server = { ...child, url: `http://127.0.0.1:${child.ready.port}` }
   const parts = [await refreshes(server, quick), await crowds(server, quick), await weight()]
   return { rows: parts.flatMap(({ rows }) => rows), marks: parts.flatMap(({ marks }) => marks) }

