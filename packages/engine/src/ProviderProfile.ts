@@ -61,7 +61,7 @@ export const ProviderProfile = Schema.Struct({
   margin: Schema.DurationFromMillis.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.minutes(5)))),
   /** Two renewals of one account are at least this far apart; sooner, the fresh token is served again. */
   minimumAge: Schema.DurationFromMillis.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.zero))),
-  /** Token requests a second that all accounts of this provider may make together from one process. */
+  /** Renewals a second that the renewer begins in one process, for all accounts of this provider together. Callers are not held back. */
   requestsPerSecond: Schema.Finite.pipe(Schema.withConstructorDefault(Effect.succeed(20)))
 })
 export type ProviderProfile = typeof ProviderProfile.Type
