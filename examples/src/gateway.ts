@@ -4,9 +4,9 @@
  *
  * @module
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { ConnectedAccountId, ConnectedAccounts, Resilience, Unavailable } from "@rekindle/core"
 import { RekindleClient } from "@rekindle/platform"
+import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
 import { ScriptedAccounts } from "@rekindle/testing"
 import { Effect, Layer } from "effect"
 import assert from "node:assert/strict"
@@ -22,7 +22,7 @@ const backend = ScriptedAccounts.layer([
 ])
 
 const client = (baseUrl: string) =>
-  RekindleClient.layer({ baseUrl, apiKey }).pipe(Layer.provide(NodeHttpClient.layerUndici))
+  RekindleClient.layer({ baseUrl, apiKey }).pipe(Layer.provide(UndiciHttpClient.layer))
 
 const refresh = ConnectedAccounts.use((accounts) => accounts.refresh(id))
 

@@ -4,11 +4,11 @@
  *
  * @module
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { ConnectedAccountId, ConnectedAccounts, Resilience } from "@rekindle/core"
 import { Connections, CredentialVault } from "@rekindle/engine"
 import { RekindleClient } from "@rekindle/platform"
+import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
 import { Effect, Layer, Redacted } from "effect"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -52,7 +52,7 @@ const failures = Effect.gen(function* () {
     Effect.map(connections.create({ authConfigId, userId: "ada", secrets }), ({ id }) => id)
   const apiKey = Redacted.make(ours.apiKey)
   const client = (baseUrl: string) =>
-    RekindleClient.make({ baseUrl, apiKey }).pipe(Effect.provide(NodeHttpClient.layerUndici))
+    RekindleClient.make({ baseUrl, apiKey }).pipe(Effect.provide(UndiciHttpClient.layer))
   const id = yield* connect("grace")
 
   const attempts: ReadonlyArray<Effect.Effect<unknown, unknown>> = [

@@ -6,7 +6,6 @@
  *
  * @module
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Resilience } from "@rekindle/core"
 import { CredentialVault, Engine, type VaultKey } from "@rekindle/engine"
 import {
@@ -17,6 +16,7 @@ import {
   RekindleClient,
   RekindleServer
 } from "@rekindle/platform"
+import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { randomBytes } from "node:crypto"
@@ -76,7 +76,7 @@ export const layer = (options?: Omit<Engine.EngineOptions, "consent">) =>
       const server = HttpRouter.serve(routes, { disableListenLog: true }).pipe(
         Layer.provide([Resilience.layer(counted), ApiKeys.layerStatic([apiKey]), ConsentCallbackRedaction])
       )
-      const client = RekindleClient.layer({ baseUrl: url, apiKey }).pipe(Layer.provide(NodeHttpClient.layerUndici))
+      const client = RekindleClient.layer({ baseUrl: url, apiKey }).pipe(Layer.provide(UndiciHttpClient.layer))
 
       // The client's `ConnectedAccounts` comes out; the engine's goes into the server.
       return Layer.merge(client, server).pipe(

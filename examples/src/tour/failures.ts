@@ -3,10 +3,10 @@
  *
  * @module
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { ConnectedAccountId, ConnectedAccounts, Forbidden, RateLimited, type RefreshError } from "@rekindle/core"
 import { Connections } from "@rekindle/engine"
 import { RekindleClient } from "@rekindle/platform"
+import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
 import { ScriptedAccounts } from "@rekindle/testing"
 import { Effect, Redacted } from "effect"
 import assert from "node:assert/strict"
@@ -39,7 +39,7 @@ const fails = <A, R>(
 
 /** A client of the server at `baseUrl`. */
 const clientOf = (baseUrl: string, apiKey: Redacted.Redacted) =>
-  RekindleClient.make({ baseUrl, apiKey }).pipe(Effect.provide(NodeHttpClient.layerUndici))
+  RekindleClient.make({ baseUrl, apiKey }).pipe(Effect.provide(UndiciHttpClient.layer))
 
 const readOnly = ConnectedAccountId.make("ca_readonly_key")
 const crowded = ConnectedAccountId.make("ca_too_many_calls")
