@@ -1,5 +1,5 @@
 /**
- * The two ways in which a refresh succeeds and the caller still cannot go on, as typed failures for callers who want to go on.
+ * The ways in which a refresh succeeds and the caller still cannot go on, as typed failures for callers who want to go on.
  *
  * @module
  */

@@ -524,3 +524,16 @@ describe("awaitActive", () => {
     })
   )
 })
+
+it.effect.each([
+  ["ConsentRequired", new Resilience.ConsentRequired({ accountId: id, redirectUrl: link, status: "ACTIVE" })],
+  ["ConnectionNotReady", new Resilience.ConnectionNotReady({ accountId: id, status: "REVOKED" })],
+  ["ConsentExpired", new Resilience.ConsentExpired({ accountId: id })]
+] as const)("%s is caught by its name, and names the account and no link", ([tag, error]) =>
+  Effect.gen(function* () {
+    assert.strictEqual(error._tag, tag)
+    assert.strictEqual(yield* Effect.catchTag(Effect.fail(error), tag, () => Effect.succeed("caught")), "caught")
+    assert.include(error.message, id)
+    assert.notInclude(error.message, link)
+  })
+)
