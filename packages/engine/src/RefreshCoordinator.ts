@@ -12,10 +12,23 @@
  * @module
  */
 import { type ConnectedAccountId, DeadlineExceeded, type RefreshError } from "@rekindle/core"
-import { Clock, Context, type DateTime, Deferred, Duration, Effect, Exit, Layer, Schedule, type Scope } from "effect"
+import {
+  Clock,
+  Context,
+  type DateTime,
+  Deferred,
+  Duration,
+  Effect,
+  Equal,
+  Exit,
+  Layer,
+  Schedule,
+  type Scope
+} from "effect"
 import { CircuitBreaker } from "effect/persistence"
 import { randomUUID } from "node:crypto"
 import { AccountStore } from "./AccountStore.ts"
+import type { AuthConfig } from "./AuthConfig.ts"
 import { AuthConfigs } from "./AuthConfigs.ts"
 import { AuthStrategies } from "./AuthStrategy.ts"
 import { makeAttempt, type Progress } from "./internal/attempt.ts"
@@ -89,7 +102,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const attempt = makeAttempt(parts)
 
   // A fault of the application counts at once and for all accounts of the config: every further request would be refused too. Until when, in monotonic milliseconds.
-  const faulty = new Map<string, number>()
+  const faulty = new Map<string, { readonly config: AuthConfig; readonly until: number }>()
   // A provider that is down is left alone, longer each time, so that its recovery does not meet a crowd.
   const providerBreaker = yield* CircuitBreaker.make({
     tripPolicy: CircuitBreaker.consecutive(5),
@@ -101,9 +114,14 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
 
   /** An attempt behind the breakers: an open one answers without touching the account. */
   const guarded = Effect.fnUntraced(function* (ready: Ready, flight: Flight) {
-    const { hosts, id, profile } = ready.connection.config
-    const faultyFor = (faulty.get(id) ?? Number.NEGATIVE_INFINITY) - (yield* monotonicMillis)
-    if (faultyFor > 0) return yield* circuitOpen(Duration.millis(faultyFor))
+    const { config } = ready.connection
+    const { hosts, id, profile } = config
+    const fault = faulty.get(id)
+    // One that was changed may have been mended.
+    if (fault !== undefined && Equal.equals(fault.config, config)) {
+      const left = fault.until - (yield* monotonicMillis)
+      if (left > 0) return yield* circuitOpen(Duration.millis(left))
+    }
     const attempted = yield* providerBreaker
       .execute(attempt(ready, flight), {
         key: `${profile.name}/${hosts.join(",")}`,
@@ -116,7 +134,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
             : error
         )
       )
-    if (attempted?.verdict._tag === "AppFault") faulty.set(id, (yield* monotonicMillis) + faultTime)
+    if (attempted?.verdict._tag === "AppFault") faulty.set(id, { config, until: (yield* monotonicMillis) + faultTime })
     else if (attempted !== undefined) faulty.delete(id)
     return attempted
   })

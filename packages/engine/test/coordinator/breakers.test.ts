@@ -1,9 +1,20 @@
 /** What stops attempts: terminal verdicts, faults of the application, and a provider that is down. */
 import { assert, describe, it } from "@effect/vitest"
 import type { RefreshError } from "@rekindle/core"
+import { Connections } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Duration, Effect } from "effect"
-import { connected, elapse, events, refresh, refused, scenario, stored, Wire } from "../support/ScriptedEngine.ts"
+import { Duration, Effect, Redacted } from "effect"
+import {
+  authConfig,
+  connected,
+  elapse,
+  events,
+  refresh,
+  refused,
+  scenario,
+  stored,
+  Wire
+} from "../support/ScriptedEngine.ts"
 
 const sends = Effect.map(Wire, ({ sent }) => sent.length)
 
@@ -109,6 +120,24 @@ describe("a fault of the application", () => {
       yield* elapse("61 seconds", "10 seconds")
       assert.strictEqual((yield* refresh(two.id))._tag, "Ready")
       assert.strictEqual((yield* refresh(one.id))._tag, "Ready")
+    }).pipe(scenario())
+  )
+})
+
+describe("a fault of the application that is mended", () => {
+  it.effect("is over at once: a changed auth config is tried, an equal one is not", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const connections = yield* Connections
+      const { id } = yield* connected()
+      yield* provider.next(answer(401, "invalid_client"))
+      yield* refused(id)
+      yield* connections.register(authConfig("scripted"))
+      assert.strictEqual((yield* refused(id))._tag, "Unavailable")
+      assert.strictEqual(yield* sends, 1)
+      yield* connections.register(authConfig("scripted", {}, { secrets: { client_secret: Redacted.make("right") } }))
+      assert.strictEqual((yield* refresh(id))._tag, "Ready")
+      assert.strictEqual(yield* sends, 2)
     }).pipe(scenario())
   )
 })
