@@ -1,8 +1,8 @@
 /**
  * Time limits as the policies of core have them: many share one timer, and what does not listen is left behind.
  *
- * A renewal has five of them, and nearly none is ever reached. `Effect.timeout` races two fibers and a system timer for each, which was a
- * tenth of what a renewal costs; and it waits until what it interrupted has come to its end.
+ * A renewal has five of them, and nearly none is ever reached. `Effect.timeout` races two fibers and a system timer for each, and waits
+ * until what it interrupted has come to its end.
  *
  * @module
  */
