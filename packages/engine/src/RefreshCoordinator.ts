@@ -101,7 +101,8 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const prepare = makePrepare(parts)
   const attempt = makeAttempt(parts)
 
-  // A fault of the application counts at once and for all accounts of the config: every further request would be refused too. Until when, in monotonic milliseconds.
+  // A fault of the application counts at once and for all accounts of the config: every further request would be refused too. `until` is in
+  // monotonic milliseconds.
   const faulty = new Map<string, { readonly config: AuthConfig; readonly until: number }>()
   // A provider that is down is left alone, longer each time, so that its recovery does not meet a crowd.
   const providerBreaker = yield* CircuitBreaker.make({
