@@ -8,10 +8,10 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Config, Console, Effect, Layer, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { CredentialVault } from "../CredentialVault.ts"
-import { reseal } from "../KeyRotation.ts"
-import * as SqlAccountStore from "../sql/SqlAccountStore.ts"
-import * as SqliteClient from "../sql/SqliteClient.ts"
+import { CredentialVault } from "../vault/CredentialVault.ts"
+import { reseal } from "../store/KeyRotation.ts"
+import * as SqlAccountStore from "../store/SqlAccountStore.ts"
+import * as SqliteClient from "../store/SqliteClient.ts"
 
 const sqlite = Flag.String("sqlite").pipe(
   Flag.withDescription("SQLite file; without it, the Postgres of REKINDLE_DATABASE_URL"),

@@ -9,11 +9,11 @@
  */
 import { decodeJwt } from "jose"
 import { Effect, Option, Predicate, Schema } from "effect"
-import type { AuthStrategy, Connection } from "../AuthStrategy.ts"
-import * as Credential from "../Credential.ts"
-import { Egress, type EgressRequest } from "../Egress.ts"
-import { at, parseBody } from "../TokenResponse.ts"
-import { decide, type Observation } from "../Verdict.ts"
+import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
+import * as Credential from "../account/Credential.ts"
+import { Egress, type EgressRequest } from "../egress/Egress.ts"
+import { at, parseBody } from "../answer/TokenResponse.ts"
+import { decide, type Observation } from "../answer/Verdict.ts"
 import { decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** Settings of a BASIC_WITH_JWT auth config. */

@@ -11,9 +11,9 @@
 import { importPKCS8, SignJWT } from "jose"
 import { Clock, Effect, Option, Redacted, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
-import type { AuthStrategy, Connection } from "../AuthStrategy.ts"
-import { Egress } from "../Egress.ts"
-import { decide, type Observation } from "../Verdict.ts"
+import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
+import { Egress } from "../egress/Egress.ts"
+import { decide, type Observation } from "../answer/Verdict.ts"
 import { decodeSettings } from "./TokenEndpoint.ts"
 
 /** Settings of a GOOGLE_SERVICE_ACCOUNT auth config. */

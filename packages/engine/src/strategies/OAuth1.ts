@@ -11,12 +11,12 @@
 import { Clock, Effect, Predicate, Redacted, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { createHmac, sign } from "node:crypto"
-import { type AuthConfig, AuthConfigError } from "../AuthConfig.ts"
-import { type AuthStrategy, type Connection, ConsentError, type Validity } from "../AuthStrategy.ts"
-import * as Credential from "../Credential.ts"
-import { Egress } from "../Egress.ts"
-import { parseBody } from "../TokenResponse.ts"
-import { decide, type Observation } from "../Verdict.ts"
+import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
+import { type AuthStrategy, type Connection, ConsentError, type Validity } from "./AuthStrategy.ts"
+import * as Credential from "../account/Credential.ts"
+import { Egress } from "../egress/Egress.ts"
+import { parseBody } from "../answer/TokenResponse.ts"
+import { decide, type Observation } from "../answer/Verdict.ts"
 import { decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** How requests are signed (RFC 5849 §3.4; HMAC-SHA256 is what later providers added). */

@@ -7,11 +7,11 @@
 import { exportJWK, importJWK } from "jose"
 import { Effect, Predicate, Schema } from "effect"
 import * as oauth from "oauth4webapi"
-import { type AuthConfig, AuthConfigError } from "../AuthConfig.ts"
-import { type AuthStrategy, type Connection, ConsentError } from "../AuthStrategy.ts"
-import * as Credential from "../Credential.ts"
-import { parseBody } from "../TokenResponse.ts"
-import { decide, type Observation, type Verdict } from "../Verdict.ts"
+import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
+import { type AuthStrategy, type Connection, ConsentError } from "./AuthStrategy.ts"
+import * as Credential from "../account/Credential.ts"
+import { parseBody } from "../answer/TokenResponse.ts"
+import { decide, type Observation, type Verdict } from "../answer/Verdict.ts"
 import * as TokenEndpoint from "./TokenEndpoint.ts"
 
 /** Settings of an OAUTH2 auth config. */

@@ -9,9 +9,9 @@
  */
 import { Effect, Schema, Struct } from "effect"
 import * as oauth from "oauth4webapi"
-import type { AuthStrategy, Connection } from "../AuthStrategy.ts"
-import { decide } from "../Verdict.ts"
-import * as Credential from "../Credential.ts"
+import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
+import { decide } from "../answer/Verdict.ts"
+import * as Credential from "../account/Credential.ts"
 import * as TokenEndpoint from "./TokenEndpoint.ts"
 
 /** Settings of an S2S_OAUTH2 auth config. Sender-constrained tokens (DPoP) are not among them: no consent, so no key of the account. */

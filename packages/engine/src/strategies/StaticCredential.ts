@@ -9,9 +9,9 @@
  */
 import type { KnownAuthScheme } from "@rekindle/core"
 import { Effect, Schema } from "effect"
-import type { AuthStrategy, Connection, Validity } from "../AuthStrategy.ts"
-import * as Credential from "../Credential.ts"
-import { Egress } from "../Egress.ts"
+import type { AuthStrategy, Connection, Validity } from "./AuthStrategy.ts"
+import * as Credential from "../account/Credential.ts"
+import { Egress } from "../egress/Egress.ts"
 import { decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** Settings of an auth config with a static credential. */

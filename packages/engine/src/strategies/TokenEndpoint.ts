@@ -7,9 +7,9 @@
 import { importJWK, importPKCS8 } from "jose"
 import { Clock, Duration, Effect, Redacted, Schema } from "effect"
 import * as oauth from "oauth4webapi"
-import { type AuthConfig, AuthConfigError } from "../AuthConfig.ts"
-import { Egress, type EgressRequest } from "../Egress.ts"
-import type { Observation } from "../Verdict.ts"
+import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
+import { Egress, type EgressRequest } from "../egress/Egress.ts"
+import type { Observation } from "../answer/Verdict.ts"
 
 /** An absolute http(s) url, without credentials in it. */
 export const Url = Schema.String.check(

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { AuthConfig } from "@rekindle/engine/AuthConfig"
-import * as BasicWithJwt from "@rekindle/engine/strategies/BasicWithJwt"
+import * as BasicWithJwt from "@rekindle/engine/BasicWithJwt"
 import { Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { UnsecuredJWT } from "jose"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Connection } from "@rekindle/engine/AuthStrategy"
-import * as GoogleServiceAccount from "@rekindle/engine/strategies/GoogleServiceAccount"
+import * as GoogleServiceAccount from "@rekindle/engine/GoogleServiceAccount"
 import { Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { decodeProtectedHeader, importSPKI, jwtVerify } from "jose"

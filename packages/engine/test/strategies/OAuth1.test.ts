@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { AuthConfig } from "@rekindle/engine/AuthConfig"
 import type { AuthStrategy, Connection } from "@rekindle/engine/AuthStrategy"
-import * as OAuth1 from "@rekindle/engine/strategies/OAuth1"
+import * as OAuth1 from "@rekindle/engine/OAuth1"
 import { Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { createPrivateKey, verify } from "node:crypto"

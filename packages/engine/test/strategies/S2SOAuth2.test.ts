@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import type { AuthStrategy, Connection } from "@rekindle/engine/AuthStrategy"
-import * as S2SOAuth2 from "@rekindle/engine/strategies/S2SOAuth2"
+import * as S2SOAuth2 from "@rekindle/engine/S2SOAuth2"
 import { Effect, Layer, Redacted } from "effect"
 import { generateKeyPairSync } from "node:crypto"
 import { AuthorizationServer, clientId, clientSecret } from "../support/AuthorizationServer.ts"

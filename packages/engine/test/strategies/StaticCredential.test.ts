@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { AuthConfig } from "@rekindle/engine/AuthConfig"
 import { Egress } from "@rekindle/engine/Egress"
-import { apiKey, basic, bearerToken } from "@rekindle/engine/strategies/StaticCredential"
+import { apiKey, basic, bearerToken } from "@rekindle/engine/StaticCredential"
 import { Effect } from "effect"
 import type { ServerResponse } from "node:http"
 import { config as configOf, connect } from "../support/connection.ts"

@@ -1,0 +1,211 @@
+/**
+ * An account as the engine keeps it, and the status machine that is the only way it changes.
+ *
+ * The machine is a pure function, so it can be tested whole. Its rules: a refresh never demotes; only a confirmed dead credential
+ * expires an active account; while consent is pending, an account that is not active reads INITIATED, so that no poller takes a
+ * status for final while somebody is looking at the consent page.
+ *
+ * @module
+ */
+import type { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
+import { Schema } from "effect"
+import type { Sealed } from "../vault/CredentialVault.ts"
+
+/** Why an account is not, or not quite, active. A closed set: it is counted, matched and translated. */
+export const StatusReason = Schema.Literals([
+  /** The provider confirmed that the refresh token no longer works. */
+  "grant_dead",
+  /** A renewal's answer was lost and the provider does not honour the old token again. */
+  "rotation_response_lost",
+  /** The provider refused a static credential (API key, password) or the service's own. */
+  "credential_rejected",
+  /** The person said no. */
+  "consent_denied",
+  /** The provider refused to exchange the consent for tokens. */
+  "consent_failed",
+  /** Nobody used the link in time. */
+  "consent_lapsed",
+  /** Switched off by hand. */
+  "disabled",
+  /** Withdrawn by hand, at the provider too where it can be. */
+  "revoked"
+])
+export type StatusReason = typeof StatusReason.Type
+
+/** What an open renewal was about to spend: written with the lease, before anything is sent. */
+export interface Intent {
+  /** The generation whose refresh token is being spent. */
+  readonly generation: number
+  /** SHA-256 of that token, so that a log or a dump shows which one without showing it. */
+  readonly hash: string
+  /** Epoch milliseconds of the first attempt to spend it. */
+  readonly since: number
+  /** How many times it has been sent. */
+  readonly attempts: number
+}
+
+/** Who may renew the account now. The epoch only ever grows: it tells this holder from every earlier one. */
+export interface Lease {
+  readonly owner: string
+  readonly epoch: number
+  /** Epoch milliseconds. */
+  readonly until: number
+}
+
+/** One stored account. Times are epoch milliseconds. */
+export interface Account {
+  readonly id: ConnectedAccountId
+  readonly projectId: string
+  readonly authConfigId: string
+  readonly toolkit: string
+  readonly userId: string
+  readonly scheme: AuthScheme
+  readonly status: KnownStatus
+  readonly statusReason: StatusReason | null
+  /** Grows with every new credential. */
+  readonly generation: number
+  /** Grows with every write; the compare-and-set guard of them all. */
+  readonly revision: number
+  /** Identifies the consent the credential descends from: only tokens of one grant are newer or older than each other. */
+  readonly grantId: string
+  readonly credential: Sealed | null
+  readonly previousCredential: Sealed | null
+  /** When the present credential was issued; 0 before the first. */
+  readonly obtainedAt: number
+  /**
+   * The epoch of the lease under which it was. Of two answers of one grant the one of the later epoch is newer, whatever the machines'
+   * clocks say. Absent where no lease was needed: consent, import.
+   */
+  readonly obtainedEpoch?: number | undefined
+  /** When the access token expires; null if it does not. */
+  readonly expiresAt: number | null
+  /** When the renewer should look at it next; null for never. */
+  readonly renewAt: number | null
+  /** The end of the latest pending consent, or null. */
+  readonly consentUntil: number | null
+  readonly lease: Lease | null
+  /** The last epoch given out, whether or not it still holds. */
+  readonly epoch: number
+  readonly intent: Intent | null
+  /** How the last attempt ended, for those who waited for it. */
+  readonly lastAttempt: AttemptResult | null
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+/** The shared result of a renewal attempt that did not renew: what waiters in other processes answer. */
+export const AttemptResult = Schema.Struct({
+  epoch: Schema.Int,
+  verdict: Schema.Literals([
+    "Renewed",
+    "NotRenewed",
+    "NotApplied",
+    "Ambiguous",
+    "Transient",
+    "Dead",
+    "AppFault",
+    "Misconfigured"
+  ]),
+  code: Schema.NullOr(Schema.String),
+  retryAt: Schema.NullOr(Schema.Int)
+})
+export type AttemptResult = typeof AttemptResult.Type
+
+/** What can happen to an account's status. */
+export type StatusEvent =
+  | { readonly _tag: "Renewed" }
+  | {
+      readonly _tag: "CredentialDead"
+      readonly reason: "grant_dead" | "rotation_response_lost" | "credential_rejected"
+    }
+  | { readonly _tag: "ConsentStarted" }
+  | { readonly _tag: "ConsentCompleted" }
+  | { readonly _tag: "ConsentRefused"; readonly reason: "consent_denied" | "consent_failed" }
+  | { readonly _tag: "ConsentLapsed" }
+  | { readonly _tag: "Disabled" }
+  | { readonly _tag: "Enabled" }
+  | { readonly _tag: "Revoked" }
+
+/** What others are told about a committed transition. */
+export const OutboxEventType = Schema.Literals([
+  "expired",
+  "recovered",
+  "renewed",
+  "consent_started",
+  "consent_completed"
+])
+export type OutboxEventType = typeof OutboxEventType.Type
+
+/** Where a status event leads, and what to announce. */
+export interface Transition {
+  readonly status: KnownStatus
+  readonly statusReason: StatusReason | null
+  readonly announce: ReadonlyArray<OutboxEventType>
+}
+
+type StatusState = Pick<Account, "status" | "statusReason">
+
+/**
+ * The status machine. Total: an event that does not apply leaves the status as it is and announces nothing, so that a late or repeated
+ * event is harmless.
+ */
+export const transition = (from: StatusState, event: StatusEvent): Transition => {
+  const stay: Transition = { status: from.status, statusReason: from.statusReason, announce: [] }
+  const to = (
+    status: KnownStatus,
+    statusReason: StatusReason | null,
+    ...announce: ReadonlyArray<OutboxEventType>
+  ): Transition => ({
+    status,
+    statusReason,
+    announce
+  })
+  const byHand = from.status === "INACTIVE" || from.status === "REVOKED"
+  switch (event._tag) {
+    case "Renewed":
+      // Even for an account switched off meanwhile the new credential is kept; only its status is not ours to change.
+      if (byHand) return { ...stay, announce: ["renewed"] }
+      return from.status === "EXPIRED" ? to("ACTIVE", null, "renewed", "recovered") : to("ACTIVE", null, "renewed")
+    case "CredentialDead":
+      return from.status === "ACTIVE" ? to("EXPIRED", event.reason, "expired") : stay
+    case "ConsentStarted":
+      if (byHand) return stay
+      return from.status === "INITIALIZING" || from.status === "FAILED"
+        ? to("INITIATED", null, "consent_started")
+        : { ...stay, announce: ["consent_started"] }
+    case "ConsentCompleted":
+      if (byHand) return stay
+      return from.status === "EXPIRED"
+        ? to("ACTIVE", null, "consent_completed", "recovered")
+        : to("ACTIVE", null, "consent_completed")
+    case "ConsentRefused":
+      return from.status === "INITIALIZING" || from.status === "INITIATED" ? to("FAILED", event.reason) : stay
+    case "ConsentLapsed":
+      return from.status === "INITIATED" ? to("EXPIRED", "consent_lapsed", "expired") : stay
+    case "Disabled":
+      return from.status === "ACTIVE" ? to("INACTIVE", "disabled") : stay
+    case "Enabled":
+      return from.status === "INACTIVE" ? to("ACTIVE", null) : stay
+    case "Revoked":
+      return from.status === "REVOKED" ? stay : to("REVOKED", "revoked")
+  }
+}
+
+/** The status others see now: a pending consent shows as INITIATED, and a link that ran out on a never-connected account as EXPIRED. */
+export const visibleStatus = (account: StatusState & Pick<Account, "consentUntil">, now: number): StatusState => {
+  const { status, statusReason } = account
+  if (status === "ACTIVE" || status === "INACTIVE" || status === "REVOKED") return { status, statusReason }
+  if (account.consentUntil !== null && account.consentUntil > now) return { status: "INITIATED", statusReason: null }
+  return status === "INITIATED" ? { status: "EXPIRED", statusReason: "consent_lapsed" } : { status, statusReason }
+}
+
+/** Whether the credential is in service: its access token may be handed out while it lasts. */
+export const inService = (account: Pick<Account, "status">): boolean => account.status === "ACTIVE"
+
+/** Whether the access token can still be used for at least `atLeast` milliseconds. */
+export const isUsable = (
+  account: Pick<Account, "status" | "expiresAt" | "credential">,
+  now: number,
+  atLeast = 0
+): boolean =>
+  inService(account) && account.credential !== null && (account.expiresAt === null || account.expiresAt > now + atLeast)

@@ -1,0 +1,164 @@
+/**
+ * Where accounts live. A port: the engine speaks to this and never to SQL, and one contract suite holds every store to it.
+ *
+ * Two operations carry the safety. `begin` takes the lease and writes the intent in one statement, so there is no moment in which
+ * a token is being spent and nobody knows. `write` is a compare-and-set on the revision and appends to the outbox in the same
+ * transaction, so a stale owner cannot overwrite, and nothing is announced that did not happen.
+ *
+ * @module
+ */
+import type { ConnectedAccountId } from "@rekindle/core"
+import { Context, type Effect, type Option, Schema } from "effect"
+import type { Account, AttemptResult, OutboxEventType } from "./Account.ts"
+import type { Sealed } from "../vault/CredentialVault.ts"
+
+/** The database did not do it. Whether a write took effect may be unknown; every write is guarded, so it can be tried again. */
+export class StoreError extends Schema.TaggedError<StoreError>("@rekindle/engine/StoreError")("StoreError", {
+  message: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {}
+
+/** A sealed auth config as stored. */
+export interface StoredAuthConfig {
+  readonly id: string
+  readonly projectId: string
+  readonly sealed: Sealed
+  readonly updatedAt: number
+}
+
+/** One attempt at consent: found by the hash of its one-use state. */
+export interface ConsentAttempt {
+  readonly stateHash: string
+  readonly accountId: ConnectedAccountId
+  /** PKCE verifier, nonce, request-token secret and so on, bound to the account id. */
+  readonly sealed: Sealed
+  /** Where the person lands afterwards. */
+  readonly redirectUrl: string | null
+  readonly createdAt: number
+  readonly expiresAt: number
+}
+
+/** A committed announcement. */
+export interface OutboxEvent {
+  readonly sequence: number
+  readonly accountId: ConnectedAccountId
+  readonly type: OutboxEventType
+  readonly status: string
+  readonly statusReason: string | null
+  readonly generation: number
+  readonly at: number
+}
+
+/** The remembered first answer under an idempotency key. `answer` is null while the first request is still at work. */
+export interface IdempotencyRecord {
+  readonly accountId: ConnectedAccountId
+  readonly requestHash: string
+  readonly answer: string | null
+}
+
+/** Storage of accounts, auth configs, consent attempts and events. */
+export class AccountStore extends Context.Service<
+  AccountStore,
+  {
+    readonly putAuthConfig: (config: StoredAuthConfig) => Effect.Effect<void, StoreError>
+    readonly findAuthConfig: (id: string) => Effect.Effect<Option.Option<StoredAuthConfig>, StoreError>
+
+    /** Adds a new account; false if the id is taken. */
+    readonly insert: (account: Account) => Effect.Effect<boolean, StoreError>
+    readonly find: (id: ConnectedAccountId) => Effect.Effect<Option.Option<Account>, StoreError>
+
+    /**
+     * Takes the lease and writes the intent in one statement, if the account is still at `revision`, and no lease holds at `now`. None: someone
+     * else was faster.
+     */
+    readonly begin: (request: {
+      readonly account: Account
+      readonly owner: string
+      readonly leaseMillis: number
+      readonly intentHash: string
+      readonly now: number
+    }) => Effect.Effect<Option.Option<Account>, StoreError>
+
+    /**
+     * Writes what changed between `from` and `to` if the stored revision is still `from`'s, and appends the announcements, in one
+     * transaction. False: the row moved on; read it again and decide anew. Announced is the time of the attempt, if there is one, else `to`'s
+     * `updatedAt`.
+     *
+     * A new generation ends whatever lease and intent there are: they were about the credential before it. Without one, they end with
+     * `endLease`, and then only that epoch may write, if it is still the last one given out.
+     */
+    readonly write: (change: {
+      readonly from: Account
+      readonly to: Account
+      readonly announce: ReadonlyArray<OutboxEventType>
+      readonly endLease?: number | undefined
+      readonly attempt?: ConsentAttempt | undefined
+    }) => Effect.Effect<boolean, StoreError>
+
+    /** Gives the lease back without a new credential and leaves word for those who wait. The intent stays if the token may be spent. */
+    readonly release: (request: {
+      readonly id: ConnectedAccountId
+      readonly epoch: number
+      readonly keepIntent: boolean
+      readonly renewAt: number | null
+      readonly result: AttemptResult
+    }) => Effect.Effect<void, StoreError>
+
+    /**
+     * Hands out accounts due at `now`, soonest first, and moves each one's due time to `nextLook`: another process asking at the same
+     * time gets others.
+     */
+    readonly claimDue: (request: {
+      readonly now: number
+      readonly nextLook: number
+      readonly limit: number
+    }) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "authConfigId" | "generation">>, StoreError>
+
+    /** Accounts whose intent is open while no lease holds: a process died there. Without those that are switched off or revoked. */
+    readonly findAbandoned: (now: number, limit: number) => Effect.Effect<ReadonlyArray<ConnectedAccountId>, StoreError>
+
+    /** Takes a consent attempt away by its state: the second taker gets none. */
+    readonly takeAttempt: (stateHash: string) => Effect.Effect<Option.Option<ConsentAttempt>, StoreError>
+
+    /** Events after `after`, oldest first. */
+    readonly readOutbox: (after: number, limit: number) => Effect.Effect<ReadonlyArray<OutboxEvent>, StoreError>
+    /** Forgets events up to and including `through`. */
+    readonly trimOutbox: (through: number) => Effect.Effect<void, StoreError>
+
+    /** Reserves an idempotency key, or returns what is remembered under it. Records older than `expireBefore` are forgotten. */
+    readonly reserveKey: (request: {
+      readonly keyHash: string
+      readonly accountId: ConnectedAccountId
+      readonly requestHash: string
+      readonly now: number
+      readonly expireBefore: number
+    }) => Effect.Effect<Option.Option<IdempotencyRecord>, StoreError>
+    /** Remembers the answer, or with null forgets the key so that it can be used again. */
+    readonly settleKey: (keyHash: string, answer: string | null) => Effect.Effect<void, StoreError>
+
+    /** Sealed values of accounts after `afterId`, for sealing them again under a new key. */
+    readonly listSealed: (
+      afterId: string,
+      limit: number
+    ) => Effect.Effect<
+      ReadonlyArray<Pick<Account, "id" | "revision" | "credential" | "previousCredential">>,
+      StoreError
+    >
+    /** Replaces sealed values in place if the account is still at `revision`. The generation stays. */
+    readonly reseal: (
+      account: Pick<Account, "id" | "revision" | "credential" | "previousCredential">
+    ) => Effect.Effect<boolean, StoreError>
+    /** The same for an auth config, if what is sealed there is still `from`. */
+    readonly resealAuthConfig: (config: {
+      readonly id: string
+      readonly from: Sealed
+      readonly to: Sealed
+    }) => Effect.Effect<boolean, StoreError>
+    readonly listAuthConfigs: () => Effect.Effect<ReadonlyArray<StoredAuthConfig>, StoreError>
+
+    /** How many accounts stand in each status, and how many are due at `now`. */
+    readonly counts: (
+      now: number
+    ) => Effect.Effect<{ readonly byStatus: Readonly<Record<string, number>>; readonly due: number }, StoreError>
+  }
+>()("@rekindle/engine/AccountStore") {}

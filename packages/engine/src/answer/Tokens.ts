@@ -1,0 +1,72 @@
+/**
+ * From issued tokens to the account's next state: merging credentials, and working out when the access token expires and when it should
+ * be renewed. Pure, save for the jitter that spreads renewals.
+ *
+ * @module
+ */
+import { Duration, Effect, Random } from "effect"
+import * as Credential from "../account/Credential.ts"
+import type { ProviderProfile } from "../account/ProviderProfile.ts"
+import { attributesOf, type IssuedTokens } from "./TokenResponse.ts"
+
+/** The credential after an answer: what the answer does not mention stays as it was (RFC 6749 §5.1 and §6). */
+export const merge = (
+  held: Credential.Credential,
+  tokens: IssuedTokens,
+  { attributes, secrets }: Credential.Extras = {}
+): Credential.Credential => {
+  const issued = Credential.make(
+    {
+      access_token: tokens.accessToken,
+      refresh_token: tokens.refreshToken,
+      id_token: tokens.idToken,
+      ...secrets
+    },
+    { ...attributesOf(tokens), ...attributes }
+  )
+  return {
+    secrets: { ...held.secrets, ...issued.secrets },
+    attributes: { ...held.attributes, ...issued.attributes }
+  }
+}
+
+/** When the access token expires, in epoch milliseconds; null when it does not. */
+export const expiryOf = (tokens: IssuedTokens, profile: ProviderProfile, receivedAt: number): number | null =>
+  tokens.expiresIn === null
+    ? null
+    : tokens.expiresIn !== undefined
+      ? receivedAt + Math.round(tokens.expiresIn * 1000)
+      : profile.accessTokenTtl !== undefined
+        ? receivedAt + Duration.toMillis(profile.accessTokenTtl)
+        : null
+
+/** A token that is over sooner than this is renewed when somebody asks for it, and not in the background all the time. */
+const soonest = Duration.toMillis("30 seconds")
+
+/** The share of a refresh token's idle life after which it is used to keep it from dying. */
+const idleShare = 0.7
+
+/**
+ * When to renew: a margin before expiry, jittered so that accounts connected together are not renewed together, and in any case well
+ * before the refresh token dies of disuse. Null when nothing will ever expire.
+ */
+export const renewalTime = (
+  profile: ProviderProfile,
+  receivedAt: number,
+  expiresAt: number | null
+): Effect.Effect<number | null> =>
+  Effect.map(Random.next, (jitter) => {
+    const times: Array<number> = []
+    if (expiresAt !== null) {
+      // The margin never takes more than half of the token's life, the jitter never more than a tenth of the rest.
+      const life = Math.max(0, expiresAt - receivedAt)
+      const margin = Math.min(Duration.toMillis(profile.margin), life / 2)
+      times.push(expiresAt - margin - jitter * 0.1 * (life - margin))
+    }
+    if (profile.refreshTokenIdle !== undefined) {
+      times.push(receivedAt + Duration.toMillis(profile.refreshTokenIdle) * (idleShare - 0.1 * jitter))
+    }
+    return times.length === 0
+      ? null
+      : Math.round(Math.max(receivedAt + Math.max(soonest, Duration.toMillis(profile.minimumAge)), Math.min(...times)))
+  })

@@ -1,0 +1,293 @@
+/**
+ * Consent by a person: an attempt is a record of its own, with a one-use state and ten minutes to live. Until it completes, the account's
+ * old credential stays in service; when it completes, the account is active again under the same id.
+ *
+ * @module
+ */
+import { type ConnectedAccountId, InvalidRequest, type KnownStatus, RefreshFailed, Unavailable } from "@rekindle/core"
+import { Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { Base64Url } from "effect/encoding"
+import { createHash, randomUUID } from "node:crypto"
+import { type Account, type StatusEvent, transition, visibleStatus } from "../account/Account.ts"
+import { AccountStore, type StoreError } from "../account/AccountStore.ts"
+import { AuthConfigs } from "../strategies/AuthConfigs.ts"
+import { AuthStrategies, ConsentError, type Connection } from "../strategies/AuthStrategy.ts"
+import { CredentialVault } from "../vault/CredentialVault.ts"
+import * as Credential from "../account/Credential.ts"
+import { decideConsent, TokenCommit } from "../renewal/TokenCommit.ts"
+
+/** How consent is arranged. */
+export interface ConsentOptions {
+  /** The address of this service that providers send people back to (RFC 6749 §3.1.2). Register it with each provider. */
+  readonly callbackUrl: string
+  /** How long a link may be used. Default 10 minutes. */
+  readonly lifetime?: Duration.Input | undefined
+}
+
+/** What a completed callback led to. */
+export interface ConsentResult {
+  readonly accountId: ConnectedAccountId
+  readonly status: KnownStatus
+  /** Where the person wants to land; undefined if they did not say. */
+  readonly redirectUrl: string | undefined
+  /** Set when consent was not given or did not lead to tokens. */
+  readonly failure: ConsentError | undefined
+}
+
+/** Starts and completes consent. */
+export class Consent extends Context.Service<
+  Consent,
+  {
+    /** Starts an attempt and gives the link, and the account as others see it now. */
+    readonly start: (
+      account: Account,
+      redirectUrl?: string
+    ) => Effect.Effect<
+      { readonly url: string; readonly account: Account; readonly status: KnownStatus },
+      InvalidRequest | RefreshFailed | Unavailable
+    >
+    /**
+     * Completes the attempt that a callback belongs to. Fails with `unknown-state` when there is none, it was used, or it is too old; everything
+     * else that can go wrong is part of the result, because the person has to be sent back either way.
+     */
+    readonly complete: (parameters: URLSearchParams) => Effect.Effect<ConsentResult, ConsentError | StoreError>
+  }
+>()("@rekindle/engine/Consent") {
+  static readonly layer = (
+    options: ConsentOptions
+  ): Layer.Layer<Consent, never, AccountStore | AuthConfigs | AuthStrategies | CredentialVault | TokenCommit> =>
+    Layer.effect(Consent, make(options)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
+}
+
+/** Refuses what a browser could not or should not be sent to. Asked before anything is done, because the refusal says that nothing was. */
+export const checkRedirect = (redirectUrl: string | undefined): Effect.Effect<void, InvalidRequest> =>
+  redirectUrl === undefined || /^https?:$/.test(URL.parse(redirectUrl)?.protocol ?? "")
+    ? Effect.void
+    : Effect.fail(
+        new InvalidRequest({
+          message: "redirect_url must be an absolute http(s) url",
+          slug: "invalid_redirect_url"
+        })
+      )
+
+const MemoJson = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
+
+const hashOf = (state: string): string => createHash("sha256").update(state).digest("base64url")
+
+/**
+ * An account in service is as it was when a link is handed out or refused: its credential has not changed. Whoever waits for a consent,
+ * or looks into a lost answer, goes by this time.
+ */
+const movedAt = (from: Account, status: Account["status"], now: number): number =>
+  from.status === "ACTIVE" && status === "ACTIVE" ? from.updatedAt : now
+
+const make = Effect.fnUntraced(function* (options: ConsentOptions) {
+  const store = yield* AccountStore
+  const configs = yield* AuthConfigs
+  const strategies = yield* AuthStrategies
+  const vault = yield* CredentialVault
+  const tokens = yield* TokenCommit
+  const random = yield* SecureRandom.SecureRandom
+  const lifetime = Duration.toMillis(Duration.fromInputUnsafe(options.lifetime ?? "10 minutes"))
+  const { callbackUrl } = options
+
+  /** Applies a status event, whatever else happens to the row meanwhile. */
+  const apply = Effect.fnUntraced(function* (
+    id: ConnectedAccountId,
+    event: StatusEvent,
+    changes: (from: Account) => Partial<Account>
+  ) {
+    while (true) {
+      const found = yield* store.find(id)
+      if (Option.isNone(found)) return undefined
+      const from = found.value
+      const next = transition(from, event)
+      const to = {
+        ...from,
+        ...changes(from),
+        status: next.status,
+        statusReason: next.statusReason,
+        updatedAt: movedAt(from, next.status, yield* Clock.currentTimeMillis)
+      }
+      if (yield* store.write({ from, to, announce: next.announce })) return to
+    }
+  })
+
+  const start = Effect.fnUntraced(function* (account: Account, redirectUrl?: string) {
+    yield* checkRedirect(redirectUrl)
+    const unavailable = () =>
+      new Unavailable({
+        message: "consent cannot be started now; nothing was changed",
+        slug: "consent_unavailable",
+        retryAfter: Duration.seconds(5)
+      })
+    const config = yield* configs
+      .load(account.authConfigId)
+      .pipe(
+        Effect.mapError((error) =>
+          error._tag === "StoreError"
+            ? unavailable()
+            : new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
+        )
+      )
+    const consent = strategies.get(account.scheme)?.consent
+    if (consent === undefined) return yield* Effect.die(`the scheme ${account.scheme} has no consent`)
+
+    const state = Base64Url.encode(yield* Effect.orDie(random.randomBytes(32)))
+    const connection: Connection = { accountId: account.id, config, credential: Credential.empty }
+    const { memo, url } = yield* consent
+      .authorize(connection, { callbackUrl, state })
+      .pipe(
+        Effect.mapError((error) =>
+          error.reason === "misconfigured"
+            ? new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
+            : unavailable()
+        )
+      )
+    const sealed = yield* vault.seal(account.id, yield* Effect.orDie(Schema.encodeEffect(MemoJson)(memo)))
+    let from = account
+    while (true) {
+      const now = yield* Clock.currentTimeMillis
+      const next = transition(from, { _tag: "ConsentStarted" })
+      const to: Account = {
+        ...from,
+        status: next.status,
+        statusReason: next.statusReason,
+        consentUntil: now + lifetime,
+        updatedAt: movedAt(from, next.status, now),
+        // The renewer looks at a never-connected account when its link runs out, to say so.
+        renewAt: next.status === "INITIATED" ? now + lifetime : from.renewAt
+      }
+      const attempt = {
+        stateHash: hashOf(state),
+        accountId: account.id,
+        sealed,
+        redirectUrl: redirectUrl ?? null,
+        createdAt: now,
+        expiresAt: now + lifetime
+      }
+      const written = yield* store
+        .write({ from, to, announce: next.announce, attempt })
+        .pipe(Effect.mapError(unavailable))
+      if (written) return { url, account: to, status: visibleStatus(to, now).status }
+      const current = yield* store.find(account.id).pipe(Effect.mapError(unavailable))
+      if (Option.isNone(current)) return yield* unavailable()
+      from = current.value
+    }
+  })
+
+  /** Exchanges the code; again, up to three times in all, where the request provably never left. */
+  const exchange = Effect.fnUntraced(function* (
+    account: Account,
+    parameters: URLSearchParams,
+    state: string,
+    sealed: string
+  ) {
+    const fault = (reason: ConsentError["reason"], message: string, code: string | null = null) =>
+      new ConsentError({ reason, message, code })
+    const config = yield* configs
+      .load(account.authConfigId)
+      .pipe(
+        Effect.mapError((error) =>
+          error._tag === "StoreError"
+            ? fault("unavailable", "the account store is unavailable")
+            : fault("misconfigured", error.message)
+        )
+      )
+    const strategy = strategies.get(account.scheme)
+    const consent = strategy?.consent
+    if (strategy === undefined || consent === undefined)
+      return yield* fault("misconfigured", "the scheme has no consent")
+    const memo = yield* vault.open(account.id, sealed).pipe(
+      Effect.flatMap(Schema.decodeEffect(MemoJson)),
+      Effect.mapError(() => fault("misconfigured", "the attempt cannot be opened with the keys at hand"))
+    )
+    const connection: Connection = { accountId: account.id, config, credential: Credential.empty }
+    for (let tries = 1; ; tries++) {
+      const { observation, ...extras } = yield* consent.complete(connection, { callbackUrl, state, parameters, memo })
+      const verdict = decideConsent(strategy, connection, observation)
+      switch (verdict._tag) {
+        case "Renewed":
+        case "NotRenewed":
+          return observation._tag === "Answer"
+            ? { config, tokens: verdict.tokens, answer: observation, extras }
+            : yield* Effect.die("tokens without an answer")
+        case "Dead":
+        case "Misconfigured":
+          return yield* fault("refused", `the provider refused the code: ${verdict.code}`, verdict.code)
+        case "AppFault":
+          return yield* fault("misconfigured", `the provider refused the application: ${verdict.code}`, verdict.code)
+        case "NotApplied":
+          if (tries < 3) {
+            yield* Effect.sleep("200 millis")
+            continue
+          }
+          return yield* fault("unavailable", "the provider could not be reached")
+        default:
+          return yield* fault("unavailable", "the provider gave no clear answer")
+      }
+    }
+  })
+
+  const complete = Effect.fnUntraced(function* (parameters: URLSearchParams) {
+    const unknown = new ConsentError({
+      reason: "unknown-state",
+      message: "this link was used already, or is too old",
+      code: null
+    })
+    const state = parameters.get("state")
+    if (state === null || state === "") return yield* unknown
+    const taken = yield* store.takeAttempt(hashOf(state))
+    if (Option.isNone(taken)) return yield* unknown
+    const { accountId, expiresAt, redirectUrl, sealed } = taken.value
+    if (expiresAt <= (yield* Clock.currentTimeMillis)) return yield* unknown
+    const found = yield* store.find(accountId)
+    if (Option.isNone(found) || found.value.status === "REVOKED") return yield* unknown
+    const account = found.value
+
+    const result = (account: Account, failure: ConsentError | undefined): Effect.Effect<ConsentResult> =>
+      Effect.map(Clock.currentTimeMillis, (now) => ({
+        accountId,
+        status: visibleStatus(account, now).status,
+        redirectUrl: redirectUrl ?? undefined,
+        failure
+      }))
+
+    return yield* exchange(account, parameters, state, sealed).pipe(
+      Effect.flatMap(({ answer, config, extras, tokens: issued }) =>
+        tokens.keep({
+          account,
+          config,
+          held: Credential.empty,
+          tokens: issued,
+          answer,
+          event: "ConsentCompleted",
+          grantId: randomUUID(),
+          extras
+        })
+      ),
+      Effect.matchEffect({
+        onSuccess: ({ account }) => result(account, undefined),
+        onFailure: (error) => {
+          if (error._tag === "CommitPending") {
+            return result(account, new ConsentError({ reason: "unavailable", message: error.message, code: null }))
+          }
+          const refused =
+            error.reason === "denied" ? "consent_denied" : error.reason === "refused" ? "consent_failed" : undefined
+          if (refused === undefined) return result(account, error)
+          // The latest attempt ends the wait for consent. While a later one is open, somebody may be looking at its page.
+          const ends = ({ consentUntil }: Account) => consentUntil === null || consentUntil <= expiresAt
+          return Effect.flatMap(
+            apply(accountId, { _tag: "ConsentRefused", reason: refused }, (from) =>
+              ends(from) ? { consentUntil: null } : {}
+            ),
+            (changed) => result(changed ?? account, error)
+          )
+        }
+      })
+    )
+  }, Effect.uninterruptible)
+
+  return Consent.of({ start, complete })
+})

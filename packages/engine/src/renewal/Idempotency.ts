@@ -1,0 +1,150 @@
+/**
+ * Replays the first answer under an idempotency key, across restarts.
+ *
+ * A caller that lost an answer asks again under the same key and gets the answer, not a second renewal. Only final answers are
+ * remembered. One that says "nothing was done" or "nobody knows" is forgotten: asking the engine again is safe, and may lead to an end.
+ *
+ * @module
+ */
+import {
+  AccountNotFound,
+  type ConnectedAccountId,
+  CurrentProject,
+  DeadlineExceeded,
+  InvalidRequest,
+  type RefreshError,
+  RefreshOutcome,
+  type RefreshOptions,
+  RefreshUnsupported
+} from "@rekindle/core"
+import { Clock, Deferred, Duration, Effect, Exit, Option, Schema, type Scope } from "effect"
+import { createHash } from "node:crypto"
+import { AccountStore } from "../account/AccountStore.ts"
+import { CredentialVault } from "../vault/CredentialVault.ts"
+import { failed, storeDown } from "./renewal.ts"
+
+/** For how long an answer is remembered. */
+export const rememberFor = Duration.hours(24)
+
+/** Runs a refresh at most once for each idempotency key. */
+export type Once = (
+  key: string,
+  id: ConnectedAccountId,
+  options: RefreshOptions,
+  refresh: Effect.Effect<RefreshOutcome, RefreshError>
+) => Effect.Effect<RefreshOutcome, RefreshError>
+
+const Final = Schema.Union([InvalidRequest, AccountNotFound, RefreshUnsupported])
+const isFinal = Schema.is(Final)
+
+const Answer = Schema.fromJsonString(
+  Schema.Union([Schema.Struct({ outcome: RefreshOutcome }), Schema.Struct({ error: Final })])
+)
+
+const hash = (...parts: ReadonlyArray<string>): string =>
+  createHash("sha256").update(JSON.stringify(parts)).digest("base64url")
+
+/** A refresh under a key that is under way in this process. */
+interface Running {
+  readonly requestHash: string
+  readonly answer: Deferred.Deferred<RefreshOutcome, RefreshError>
+}
+
+/** Makes the runner. Answers are sealed: a link to consent is a secret as long as it can be used. */
+export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | Scope.Scope> = Effect.gen(function* () {
+  const store = yield* AccountStore
+  const vault = yield* CredentialVault
+  const scope = yield* Effect.scope
+  const running = new Map<string, Running>()
+
+  const reused = () =>
+    new InvalidRequest({
+      message: "this idempotency key was used for another request",
+      slug: "idempotency_key_reused",
+      suggestedFix: "use a new key for each refresh"
+    })
+
+  /** The remembered answer, unless there is none yet or it cannot be read any more. */
+  const recall = Effect.fnUntraced(
+    function* (keyHash: string, id: ConnectedAccountId, requestHash: string) {
+      const now = yield* Clock.currentTimeMillis
+      const expireBefore = now - Duration.toMillis(rememberFor)
+      const record = yield* store.reserveKey({ keyHash, accountId: id, requestHash, now, expireBefore })
+      if (Option.isNone(record)) return undefined
+      if (record.value.requestHash !== requestHash) return yield* reused()
+      if (record.value.answer === null) return undefined
+      return yield* vault
+        .open(keyHash, record.value.answer)
+        .pipe(Effect.flatMap(Schema.decodeEffect(Answer)), Effect.option, Effect.map(Option.getOrUndefined))
+    },
+    Effect.catchTag("StoreError", () => Effect.fail(storeDown()))
+  )
+
+  const remember = Effect.fnUntraced(
+    function* (keyHash: string, exit: Exit.Exit<RefreshOutcome, RefreshError>) {
+      const error = Exit.findErrorOption(exit).pipe(Option.filter(isFinal), Option.getOrUndefined)
+      const answer = Exit.isSuccess(exit) ? { outcome: exit.value } : error === undefined ? undefined : { error }
+      const sealed =
+        answer === undefined
+          ? null
+          : yield* vault.seal(keyHash, yield* Effect.orDie(Schema.encodeEffect(Answer)(answer)))
+      yield* store.settleKey(keyHash, sealed)
+    },
+    // The refresh is done either way; without the record a repeat merely does it again.
+    (write) => Effect.ignore(write)
+  )
+
+  const recallOrRefresh = Effect.fnUntraced(function* (
+    keyHash: string,
+    id: ConnectedAccountId,
+    requestHash: string,
+    refresh: Effect.Effect<RefreshOutcome, RefreshError>
+  ): Effect.fn.Return<RefreshOutcome, RefreshError> {
+    const recalled = yield* recall(keyHash, id, requestHash)
+    if (recalled === undefined) return yield* Effect.onExit(refresh, (exit) => remember(keyHash, exit))
+    return yield* "outcome" in recalled ? Effect.succeed(recalled.outcome) : Effect.fail(recalled.error)
+  })
+
+  /** Joins what is under way under the key, or starts it; it does not end with its callers. */
+  const join = (keyHash: string, requestHash: string, work: Effect.Effect<RefreshOutcome, RefreshError>) =>
+    Effect.uninterruptible(
+      Effect.suspend(() => {
+        const existing = running.get(keyHash)
+        if (existing !== undefined) return Effect.succeed(existing)
+        const own: Running = { requestHash, answer: Deferred.makeUnsafe() }
+        running.set(keyHash, own)
+        return Effect.map(Effect.forkIn(work, scope), (fiber) => {
+          // Observed from outside: a fiber that is stopped before its first step ends too.
+          fiber.addObserver((exit) => {
+            running.delete(keyHash)
+            Deferred.doneUnsafe(own.answer, Exit.hasInterrupts(exit) ? Effect.fail(shutDown()) : exit)
+          })
+          return own
+        })
+      })
+    )
+
+  return (key, id, options, refresh) =>
+    Effect.gen(function* () {
+      const keyHash = hash((yield* CurrentProject) ?? "", key)
+      const requestHash = hash(id, options.redirectUrl ?? "", String(options.validateCredentials === true))
+      const first = yield* join(keyHash, requestHash, recallOrRefresh(keyHash, id, requestHash, refresh))
+      if (first.requestHash !== requestHash) return yield* reused()
+      if (options.deadline === undefined) return yield* Deferred.await(first.answer)
+      const wait = Duration.millis(Math.max(0, options.deadline.epochMilliseconds - (yield* Clock.currentTimeMillis)))
+      return yield* Effect.timeoutOrElse(Deferred.await(first.answer), {
+        duration: wait,
+        orElse: () =>
+          Effect.fail(
+            new DeadlineExceeded({
+              message: "the refresh goes on without this caller",
+              timeout: wait,
+              disposition: "ambiguous"
+            })
+          )
+      })
+    })
+})
+
+const shutDown = () =>
+  failed("shutting_down", "this process is shutting down; the refresh may have been done, so look first")

@@ -1,0 +1,225 @@
+/**
+ * One renewal in flight per account, whoever asks, wherever they run.
+ *
+ * Inside a process, callers share one flight: it is detached from them, and uninterruptible from the lease to the commit, so a caller
+ * who leaves neither stops it nor loses its result for the others. Between processes a lease row decides, taken in the same statement
+ * that writes down which token is about to be spent. A process that dies leaves an open intent, and the next one knows what it may and
+ * may not send.
+ *
+ * A flight alternates between looking ({@link makePrepare}) and attempting ({@link makeAttempt}) until it ends: in one of the ways of
+ * {@link Renewal}, or in an error that says that nothing was done, or that nobody can know.
+ *
+ * @module
+ */
+import { type ConnectedAccountId, DeadlineExceeded, type RefreshError } from "@rekindle/core"
+import {
+  Clock,
+  Context,
+  type DateTime,
+  Deferred,
+  Duration,
+  Effect,
+  Equal,
+  Exit,
+  Layer,
+  Schedule,
+  type Scope
+} from "effect"
+import { CircuitBreaker } from "effect/persistence"
+import { randomUUID } from "node:crypto"
+import { AccountStore } from "../account/AccountStore.ts"
+import type { AuthConfig } from "../account/AuthConfig.ts"
+import { AuthConfigs } from "../strategies/AuthConfigs.ts"
+import { AuthStrategies } from "../strategies/AuthStrategy.ts"
+import { makeAttempt, type Progress } from "./attempt.ts"
+import { makeParts } from "./parts.ts"
+import { makePrepare, type Ready } from "./prepare.ts"
+import { failed, type Renewal, unavailable } from "./renewal.ts"
+import { monotonicMillis } from "../egress/timeLimit.ts"
+import { makeTimeLimit } from "../egress/timeLimit.ts"
+import { TokenCommit } from "./TokenCommit.ts"
+import type { Verdict } from "../answer/Verdict.ts"
+
+export { AtCheckpoint, type Checkpoint } from "./attempt.ts"
+export type { Renewal } from "./renewal.ts"
+
+/** How long things may take. */
+export interface CoordinatorOptions {
+  /** Names this process in leases. Random if absent. */
+  readonly owner?: string | undefined
+  /**
+   * How long a lease holds. Default 60 seconds. Requests stop being sent when there is no longer time for one more and its commit, so
+   * the holder is done before anybody may take over. The same in every process: a lease watched for longer than this counts as over.
+   */
+  readonly lease?: Duration.Input | undefined
+  /** How long a caller without a deadline waits. Default 40 seconds: three requests that time out. */
+  readonly patience?: Duration.Input | undefined
+  /** The longest that one token request takes. It must stay below half the lease. Default 10 seconds. */
+  readonly requestTimeout?: Duration.Input | undefined
+}
+
+/** Renews credentials, safely. */
+export class RefreshCoordinator extends Context.Service<
+  RefreshCoordinator,
+  {
+    /** Joins the account's flight, or starts one. `deadline` bounds this caller's wait, never the flight. */
+    readonly renew: (id: ConnectedAccountId, deadline?: DateTime.Utc) => Effect.Effect<Renewal, RefreshError>
+    /** Flights of this process under way. */
+    readonly inFlight: Effect.Effect<number>
+  }
+>()("@rekindle/engine/RefreshCoordinator") {
+  static readonly layer = (
+    options: CoordinatorOptions = {}
+  ): Layer.Layer<RefreshCoordinator, never, AccountStore | AuthConfigs | AuthStrategies | TokenCommit> =>
+    Layer.effect(RefreshCoordinator, make(options)).pipe(Layer.provide(CircuitBreaker.layerStoreMemory()))
+}
+
+/** What the callers of one flight share. */
+interface Flight extends Progress {
+  readonly result: Deferred.Deferred<Renewal, RefreshError>
+}
+
+/** For how long an auth config that the provider refuses is left alone, in milliseconds. */
+const faultTime = 60_000
+
+const circuitOpen = (retryAfter: Duration.Duration) =>
+  unavailable("circuit_open", "the provider or this auth config is failing; nothing was sent", retryAfter)
+
+const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
+  const scope: Scope.Scope = yield* Effect.scope
+  const lease = Duration.toMillis(Duration.fromInputUnsafe(options.lease ?? "60 seconds"))
+  const patience = Duration.fromInputUnsafe(options.patience ?? "40 seconds")
+  const parts = makeParts({
+    store: yield* AccountStore,
+    configs: yield* AuthConfigs,
+    strategies: yield* AuthStrategies,
+    tokens: yield* TokenCommit,
+    owner: options.owner ?? `process-${randomUUID()}`,
+    lease,
+    requestTimeout: Duration.fromInputUnsafe(options.requestTimeout ?? "10 seconds")
+  })
+  const limited = makeTimeLimit()
+  const prepare = makePrepare(parts)
+  const attempt = makeAttempt(parts)
+
+  // A fault of the application counts at once and for all accounts of the config: every further request would be refused too. `until` is in
+  // monotonic milliseconds.
+  const faulty = new Map<string, { readonly config: AuthConfig; readonly until: number }>()
+  // A provider that is down is left alone, longer each time, so that its recovery does not meet a crowd.
+  const providerBreaker = yield* CircuitBreaker.make({
+    tripPolicy: CircuitBreaker.consecutive(5),
+    openDuration: Schedule.exponential("5 seconds").pipe(Schedule.upTo({ duration: "5 minutes" })),
+    maxOpenDuration: "15 minutes"
+  })
+
+  const flights = new Map<ConnectedAccountId, Flight>()
+
+  /** An attempt behind the breakers: an open one answers without touching the account. */
+  const guarded = Effect.fnUntraced(function* (ready: Ready, flight: Flight) {
+    const { config } = ready.connection
+    const { hosts, id, profile } = config
+    const fault = faulty.get(id)
+    // One that was changed may have been mended.
+    if (fault !== undefined && Equal.equals(fault.config, config)) {
+      const left = fault.until - (yield* monotonicMillis)
+      if (left > 0) return yield* circuitOpen(Duration.millis(left))
+    }
+    const attempted = yield* providerBreaker
+      .execute(attempt(ready, flight), {
+        key: `${profile.name}/${hosts.join(",")}`,
+        classify: (exit) => providerOutcome(Exit.isSuccess(exit) ? exit.value?.verdict : undefined)
+      })
+      .pipe(
+        Effect.mapError((error) =>
+          error instanceof CircuitBreaker.CircuitBreakerError
+            ? circuitOpen(error.reason._tag === "CircuitOpen" ? error.reason.retryAfter : Duration.seconds(1))
+            : error
+        )
+      )
+    if (attempted?.verdict._tag === "AppFault") faulty.set(id, { config, until: (yield* monotonicMillis) + faultTime })
+    else if (attempted !== undefined) faulty.delete(id)
+    return attempted
+  })
+
+  const fly = Effect.fnUntraced(function* (
+    id: ConnectedAccountId,
+    flight: Flight
+  ): Effect.fn.Return<Renewal, RefreshError> {
+    const until = (yield* monotonicMillis) + lease
+    while (true) {
+      const ready = yield* prepare(id, until)
+      if ("_tag" in ready) return ready
+      const attempted = yield* guarded(ready, flight)
+      if (attempted !== undefined) return yield* attempted.renewal
+    }
+  })
+
+  // --- joining ------------------------------------------------------------------------------------------------------------------
+
+  const shutDown = (flight: Flight) =>
+    Effect.fail(
+      flight.sent
+        ? failed("shutting_down", "this process is shutting down; the renewal was brought to its end, so look first")
+        : unavailable("shutting_down", "this process is shutting down; nothing was sent")
+    )
+
+  const join = (id: ConnectedAccountId) =>
+    Effect.uninterruptible(
+      Effect.suspend(() => {
+        const existing = flights.get(id)
+        if (existing !== undefined) return Effect.succeed(existing)
+        const flight: Flight = { result: Deferred.makeUnsafe(), sent: false }
+        flights.set(id, flight)
+        return Effect.map(Effect.forkIn(fly(id, flight), scope), (fiber) => {
+          // Observed from outside: a fiber that is stopped before its first step ends too.
+          fiber.addObserver((exit) => {
+            flights.delete(id)
+            Deferred.doneUnsafe(flight.result, Exit.hasInterrupts(exit) ? shutDown(flight) : exit)
+          })
+          return flight
+        })
+      })
+    )
+
+  return RefreshCoordinator.of({
+    inFlight: Effect.sync(() => flights.size),
+    renew: Effect.fnUntraced(function* (id, deadline) {
+      const now = yield* Clock.currentTimeMillis
+      const wait = deadline === undefined ? patience : Duration.millis(Math.max(0, deadline.epochMilliseconds - now))
+      if (Duration.isZero(wait)) {
+        return yield* new DeadlineExceeded({
+          message: "the deadline had passed before anything was sent",
+          timeout: wait,
+          disposition: "not-sent"
+        })
+      }
+      const flight = yield* join(id)
+      return yield* limited(Deferred.await(flight.result), wait, () =>
+        Effect.fail(
+          flight.sent
+            ? new DeadlineExceeded({
+                message: "the renewal goes on without this caller",
+                timeout: wait,
+                disposition: "ambiguous"
+              })
+            : unavailable("busy", "the account is busy; nothing was done")
+        )
+      )
+    })
+  })
+})
+
+/** What an attempt says about the provider's health. An answer that refuses is a healthy one. */
+const providerOutcome = (verdict: Verdict | undefined): CircuitBreaker.Outcome => {
+  switch (verdict?._tag) {
+    case undefined:
+      return CircuitBreaker.ignored
+    case "Transient":
+      return CircuitBreaker.failure({ retryAfter: verdict.retryAfter })
+    case "NotApplied":
+    case "Ambiguous":
+      return CircuitBreaker.failure()
+    default:
+      return CircuitBreaker.success
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * What the steps of a renewal have in common: the services they work with, the times they keep to, and the two things they do to an
+ * account whatever the step.
+ *
+ * @module
+ */
+import { AccountNotFound, type ConnectedAccountId, type RefreshError, type Unavailable } from "@rekindle/core"
+import { Clock, type Duration, Effect, Option } from "effect"
+import { type Account, transition } from "../account/Account.ts"
+import type { AccountStore } from "../account/AccountStore.ts"
+import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
+import type { AuthStrategies } from "../strategies/AuthStrategy.ts"
+import type { TokenCommit } from "./TokenCommit.ts"
+import { type Renewal, storeDown, unavailable } from "./renewal.ts"
+import { makeTimeLimit } from "../egress/timeLimit.ts"
+
+interface Given {
+  readonly store: AccountStore["Service"]
+  readonly configs: AuthConfigs["Service"]
+  readonly strategies: AuthStrategies["Service"]
+  readonly tokens: TokenCommit["Service"]
+  /** The name of this process in leases. */
+  readonly owner: string
+  /** How long a lease holds, in milliseconds. */
+  readonly lease: number
+  readonly requestTimeout: Duration.Duration
+}
+
+/** What every step is given. */
+export type Parts = ReturnType<typeof makeParts>
+
+/** Puts the parts together. */
+export const makeParts = (given: Given) => {
+  const { requestTimeout, store } = given
+  const limited = makeTimeLimit()
+
+  /** Runs `call` for at most the time of one request. */
+  const inTime = <A, E, A2, E2>(call: Effect.Effect<A, E>, orElse: () => Effect.Effect<A2, E2>) =>
+    limited(call, requestTimeout, orElse)
+
+  /** A store that hangs is a store that is down: every flight has an end. */
+  const bounded = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E | Unavailable> =>
+    inTime(call, () => Effect.fail(storeDown()))
+
+  const find = (id: ConnectedAccountId) =>
+    bounded(store.find(id)).pipe(
+      Effect.mapError(storeDown),
+      Effect.flatMap(
+        Option.match({
+          onNone: () =>
+            new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" }),
+          onSome: Effect.succeed
+        })
+      )
+    )
+
+  /** Marks the credential dead, unless a newer one is there. */
+  const bury = Effect.fnUntraced(function* (
+    leased: Account,
+    hasConsent: boolean,
+    lost: boolean
+  ): Effect.fn.Return<Renewal, RefreshError> {
+    let from = leased
+    while (true) {
+      const next = transition(from, {
+        _tag: "CredentialDead",
+        reason: !hasConsent ? "credential_rejected" : lost ? "rotation_response_lost" : "grant_dead"
+      })
+      const to: Account = {
+        ...from,
+        status: next.status,
+        statusReason: next.statusReason,
+        renewAt: null,
+        updatedAt: yield* Clock.currentTimeMillis
+      }
+      const written = yield* bounded(store.write({ from, to, announce: next.announce, endLease: leased.epoch })).pipe(
+        Effect.mapError(() =>
+          unavailable("store_unavailable", "the provider refused the credential, and the account store is unavailable")
+        )
+      )
+      if (written) {
+        const account = { ...to, revision: from.revision + 1, lease: null, intent: null }
+        return { _tag: hasConsent ? "ConsentNeeded" : "Rejected", account }
+      }
+      const current = yield* find(leased.id)
+      if (current.generation !== leased.generation) return { _tag: "Renewed", account: current }
+      // Somebody newer holds the lease: it is theirs to say, and theirs to find the token alive.
+      if (current.epoch !== leased.epoch) return yield* unavailable("busy", "another process is renewing this account")
+      from = current
+    }
+  })
+
+  return { ...given, bounded, bury, find, inTime }
+}

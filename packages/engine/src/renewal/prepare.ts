@@ -1,0 +1,175 @@
+/**
+ * What happens before a refresh token may be sent: the account is looked at until there is an end to report, or a reason to send.
+ *
+ * Everything that makes sending unnecessary, impossible or dangerous is found here: an answer that waits in escrow, another holder of the
+ * lease, a credential that is dead or fresh, a token that may have been spent already.
+ *
+ * @module
+ */
+import { type ConnectedAccountId, InvalidRequest, type RefreshError, RefreshUnsupported } from "@rekindle/core"
+import { Clock, Duration, Effect, Option, Redacted } from "effect"
+import { createHash } from "node:crypto"
+import { type Account, isUsable } from "../account/Account.ts"
+import type { AuthStrategy, Connection } from "../strategies/AuthStrategy.ts"
+import type { Parts } from "./parts.ts"
+import { failed, type Renewal, servedAfter, shared, storeDown, unavailable } from "./renewal.ts"
+import { monotonicMillis } from "../egress/timeLimit.ts"
+
+/** What a flight found out before it may send. */
+export interface Ready {
+  readonly account: Account
+  readonly strategy: AuthStrategy
+  readonly renewal: NonNullable<AuthStrategy["renewal"]>
+  readonly connection: Connection
+  readonly intentHash: string
+  /** Whether the lease that stands was watched for longer than it can be real, and may be taken although it says otherwise. */
+  readonly waitedOut: boolean
+}
+
+/** How often a waiting flight looks whether the holder is done. */
+const firstLook = Duration.millis(25)
+const slowestLook = Duration.millis(500)
+/** An owner that lost its database may be alive and about to commit: it is given this long before its single-use token is sent again. */
+const settleGrace = Duration.seconds(2)
+/** By how much two readings of the time may be out of order without anything having happened to the clock. */
+const clockSlack = 5_000
+
+/** Whether a token that may have been spent can be sent again: it is not consumed, or the provider's reuse window is still open. */
+export const mayResend = (
+  { account, connection, renewal }: Ready,
+  now: number,
+  requestTimeout: Duration.Duration
+): boolean => {
+  const { reuseWindow, rotation } = connection.config.profile
+  return (
+    (renewal.rotation ?? rotation) !== "single-use" ||
+    (reuseWindow !== undefined &&
+      account.intent !== null &&
+      // A window that lies ahead was opened by a clock that has been set back: nobody knows how long ago that was.
+      now >= account.intent.since - clockSlack &&
+      now + Duration.toMillis(requestTimeout) < account.intent.since + Duration.toMillis(reuseWindow))
+  )
+}
+
+/** Makes the look. `until` is in monotonic milliseconds: when to stop waiting for another holder. */
+export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeout, strategies, tokens }: Parts) => {
+  /**
+   * Waits while somebody else holds the lease, and says what came of it. None: look at the account anew. `waited-out`: the same lease held
+   * for longer than leases do, so the clock by which it was given has been set back since.
+   */
+  const awaitHolder = Effect.fnUntraced(function* (
+    held: Account,
+    until: number
+  ): Effect.fn.Return<Option.Option<Renewal | "waited-out">, RefreshError> {
+    const since = yield* monotonicMillis
+    let look = firstLook
+    while (true) {
+      yield* Effect.sleep(look)
+      look = Duration.min(Duration.times(look, 2), slowestLook)
+      const now = yield* Clock.currentTimeMillis
+      const account = yield* find(held.id)
+      if (account.generation !== held.generation && account.status === "ACTIVE") {
+        return Option.some({ _tag: "Renewed", account })
+      }
+      if (account.lastAttempt !== null && account.lastAttempt.epoch === held.epoch && account.lease === null) {
+        const why = servedAfter(account.lastAttempt.verdict)
+        return why !== undefined && isUsable(account, now)
+          ? Option.some({ _tag: "Served", account, why })
+          : yield* shared(account.lastAttempt, now)
+      }
+      if (account.lease === null || account.lease.until <= now || account.epoch !== held.epoch) return Option.none()
+      const waited = yield* monotonicMillis
+      if (waited - since >= lease) return Option.some("waited-out")
+      if (waited >= until) return yield* unavailable("busy", "another process is renewing this account")
+    }
+  })
+
+  /** Looks at the account until there is an end to report or a reason to send. */
+  return Effect.fnUntraced(function* (
+    id: ConnectedAccountId,
+    until: number
+  ): Effect.fn.Return<Renewal | Ready, RefreshError> {
+    // An answer in escrow is newer than whatever stands in the store, even than a verdict that came after it.
+    const { committed, waiting } = yield* bounded(tokens.settle(id))
+    // Until it is in the store, what stands there is a spent token.
+    if (waiting > 0) return yield* storeDown()
+    let graceGiven = false
+    let waitedOut: number | undefined
+    while (true) {
+      const account = yield* find(id)
+      const now = yield* Clock.currentTimeMillis
+      if (committed > 0 && isUsable(account, now)) return { _tag: "Renewed", account }
+      if (account.status === "INACTIVE" || account.status === "REVOKED") {
+        return yield* new InvalidRequest({
+          message: `the account is ${account.status} and cannot be refreshed`,
+          slug: "account_not_refreshable",
+          suggestedFix: account.status === "INACTIVE" ? "enable the account first" : "connect the account anew"
+        })
+      }
+      const strategy = strategies.get(account.scheme)
+      if (strategy === undefined) {
+        return yield* new RefreshUnsupported({
+          message: `nothing to refresh for the scheme ${account.scheme}`,
+          slug: "scheme_unsupported"
+        })
+      }
+      const { renewal } = strategy
+      if (renewal === undefined) return { _tag: "Static", account }
+      // A confirmed dead credential is never sent again where a person can bring a new one.
+      if (account.status !== "ACTIVE" && strategy.consent !== undefined) return { _tag: "ConsentNeeded", account }
+
+      if (account.lease !== null && account.lease.until > now && account.epoch !== waitedOut) {
+        const outcome = yield* awaitHolder(account, until)
+        if (Option.isSome(outcome)) {
+          if (outcome.value !== "waited-out") return outcome.value
+          waitedOut = account.epoch
+        }
+        continue
+      }
+      const config = yield* bounded(configs.load(account.authConfigId)).pipe(
+        Effect.mapError((error) =>
+          error._tag === "AuthConfigError" ? failed("auth_config_invalid", error.message) : storeDown()
+        )
+      )
+      const credential = yield* tokens
+        .open(account)
+        .pipe(
+          Effect.mapError(() =>
+            failed("credential_unreadable", "the stored credential cannot be opened with the keys at hand")
+          )
+        )
+      const connection: Connection = { accountId: id, config, credential }
+      const spent = renewal.spends(connection)
+      if (spent === undefined) {
+        // Nothing to renew with and nothing left to serve: the clock confirms that this credential is dead.
+        if (account.status === "ACTIVE" && !isUsable(account, now))
+          return yield* bury(account, strategy.consent !== undefined, false)
+        return { _tag: strategy.consent === undefined ? "Rejected" : "ConsentNeeded", account }
+      }
+      const age = now - account.obtainedAt
+      // An age below zero is a clock that was set back: it says nothing.
+      if (isUsable(account, now) && age >= 0 && age < Duration.toMillis(config.profile.minimumAge)) {
+        return { _tag: "Served", account, why: "fresh" }
+      }
+      const intentHash = createHash("sha256").update(Redacted.value(spent)).digest("base64url")
+      const ready: Ready = {
+        account,
+        strategy,
+        renewal,
+        connection,
+        intentHash,
+        waitedOut: account.epoch === waitedOut
+      }
+      if (account.intent !== null && !mayResend(ready, now, requestTimeout)) {
+        // The token may be spent. While the access token lasts, finding out can only do harm.
+        if (isUsable(account, now)) return { _tag: "Served", account, why: "ambiguous" }
+        if (!graceGiven && account.lease !== null) {
+          graceGiven = true
+          yield* Effect.sleep(settleGrace)
+          continue
+        }
+      }
+      return ready
+    }
+  })
+}

@@ -1,0 +1,64 @@
+/**
+ * How a renewal can end, and how that is told to those who wait for it: the callers of this process and, through the account's row,
+ * those of others.
+ *
+ * @module
+ */
+import { type RefreshError, RefreshFailed, Unavailable } from "@rekindle/core"
+import { Duration, Effect } from "effect"
+import type { Account, AttemptResult } from "../account/Account.ts"
+import type { Verdict } from "../answer/Verdict.ts"
+
+/** How a flight ended. */
+export type Renewal =
+  /** A new credential is committed, by this flight or by one whose result it shares. */
+  | { readonly _tag: "Renewed"; readonly account: Account }
+  /** The credential in service is usable; it was not renewed, and `why` says why. */
+  | { readonly _tag: "Served"; readonly account: Account; readonly why: "fresh" | "ambiguous" | "not-renewed" }
+  /** There is nothing to renew with, or it is dead: a person has to consent. */
+  | { readonly _tag: "ConsentNeeded"; readonly account: Account }
+  /** The credential is dead and the scheme has no consent: somebody has to enter a new one. */
+  | { readonly _tag: "Rejected"; readonly account: Account }
+  /** The scheme has no renewal. */
+  | { readonly _tag: "Static"; readonly account: Account }
+
+/** Nothing was done, and it says nothing about the credential. */
+export const unavailable = (slug: string, message: string, retryAfter: Duration.Duration = Duration.seconds(1)) =>
+  new Unavailable({ message, slug, retryAfter })
+
+/** The store did not answer, and nothing was sent. */
+export const storeDown = () => unavailable("store_unavailable", "the account store is unavailable; nothing was sent")
+
+/** It was tried, or may have been. */
+export const failed = (slug: string, message: string, errors?: ReadonlyArray<string>) =>
+  new RefreshFailed({ message, slug, ...(errors === undefined ? {} : { errors }) })
+
+/** What other callers, and other processes, are told about an attempt that did not renew. */
+export const shared = (result: AttemptResult, now: number): Effect.Effect<never, RefreshError> => {
+  const retryAfter = Duration.millis(Math.max(1000, (result.retryAt ?? 0) - now))
+  const errors = result.code === null ? undefined : [result.code]
+  switch (result.verdict) {
+    case "NotApplied":
+      return Effect.fail(
+        unavailable("provider_unreachable", "the provider could not be reached; nothing was sent", retryAfter)
+      )
+    case "Transient":
+      return Effect.fail(unavailable("provider_busy", "the provider asked to come back later", retryAfter))
+    case "Ambiguous":
+      return Effect.fail(
+        unavailable("provider_silent", "the provider gave no clear answer; the credential is kept", retryAfter)
+      )
+    case "AppFault":
+      return Effect.fail(
+        failed("auth_config_rejected", "the provider refused the application; its auth config needs mending", errors)
+      )
+    case "Misconfigured":
+      return Effect.fail(failed("refresh_refused", "the provider refused the request", errors))
+    default:
+      return Effect.fail(failed("not_renewed", "the provider answered without a new token", errors))
+  }
+}
+
+/** Why the access token in hand is served after an attempt that did not renew it; undefined where it is not. */
+export const servedAfter = (verdict: Verdict["_tag"]): "ambiguous" | "not-renewed" | undefined =>
+  verdict === "Ambiguous" ? "ambiguous" : verdict === "NotRenewed" ? "not-renewed" : undefined

@@ -1,0 +1,502 @@
+/**
+ * The account store on `effect/sql`. The same statements serve SQLite and Postgres; where they differ, the difference is named.
+ *
+ * Machines' clocks differ, and one that runs ahead must not take a lease that still holds. So on Postgres leases and intents run on the
+ * database's clock, and whoever reads an account gets their times in terms of its own. On SQLite everybody shares one machine's clock.
+ *
+ * @module
+ */
+import { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
+import { Clock, Effect, Layer, Option, Schedule, Schema, SchemaTransformation } from "effect"
+import { type Migrator, SqlClient, SqlError } from "effect/sql"
+import { type Account, AttemptResult, OutboxEventType, StatusReason } from "../account/Account.ts"
+import {
+  AccountStore,
+  type ConsentAttempt,
+  type IdempotencyRecord,
+  type OutboxEvent,
+  StoreError
+} from "../account/AccountStore.ts"
+import { Sealed } from "../vault/CredentialVault.ts"
+import * as GroupCommit from "./GroupCommit.ts"
+import { migrate } from "./migrations.ts"
+
+// Postgres hands 64-bit integers over as bigint, SQLite as number. Epoch milliseconds and counters fit a double.
+const Int = Schema.Union([
+  Schema.Number,
+  Schema.BigInt.pipe(Schema.decodeTo(Schema.Number, SchemaTransformation.transform({ decode: Number, encode: BigInt })))
+])
+const MaybeInt = Schema.NullOr(Int)
+const MaybeText = Schema.NullOr(Schema.String)
+
+const AccountRow = Schema.Struct({
+  id: ConnectedAccountId,
+  project_id: Schema.String,
+  auth_config_id: Schema.String,
+  toolkit: Schema.String,
+  user_id: Schema.String,
+  scheme: AuthScheme,
+  status: KnownStatus,
+  status_reason: Schema.NullOr(StatusReason),
+  generation: Int,
+  revision: Int,
+  grant_id: Schema.String,
+  credential: Schema.NullOr(Sealed),
+  previous_credential: Schema.NullOr(Sealed),
+  obtained_at: Int,
+  obtained_epoch: MaybeInt,
+  expires_at: MaybeInt,
+  renew_at: MaybeInt,
+  consent_until: MaybeInt,
+  lease_owner: MaybeText,
+  lease_until: MaybeInt,
+  epoch: Int,
+  intent_generation: MaybeInt,
+  intent_hash: MaybeText,
+  intent_since: MaybeInt,
+  intent_attempts: MaybeInt,
+  last_attempt: Schema.NullOr(Schema.fromJsonString(AttemptResult)),
+  created_at: Int,
+  updated_at: Int,
+  clock: Int
+})
+
+const AttemptRow = Schema.Struct({
+  state_hash: Schema.String,
+  account_id: ConnectedAccountId,
+  sealed: Sealed,
+  redirect_url: MaybeText,
+  created_at: Int,
+  expires_at: Int
+})
+
+const OutboxRow = Schema.Struct({
+  sequence: Int,
+  account_id: ConnectedAccountId,
+  type: OutboxEventType,
+  status: Schema.String,
+  status_reason: MaybeText,
+  generation: Int,
+  at: Int
+})
+
+const AuthConfigRow = Schema.Struct({ id: Schema.String, project_id: Schema.String, sealed: Sealed, updated_at: Int })
+const KeyRow = Schema.Struct({ account_id: ConnectedAccountId, request_hash: Schema.String, answer: MaybeText })
+const SealedRow = Schema.Struct({
+  id: ConnectedAccountId,
+  revision: Int,
+  credential: Schema.NullOr(Sealed),
+  previous_credential: Schema.NullOr(Sealed)
+})
+const DueRow = Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String, generation: Int })
+const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int })
+const CountRow = Schema.Struct({ status: Schema.String, count: Int })
+
+/** `now` is the reader's clock, `row.clock` the one that the row's lease and intent run on. */
+const toAccount = (row: typeof AccountRow.Type, now: number): Account => ({
+  id: row.id,
+  projectId: row.project_id,
+  authConfigId: row.auth_config_id,
+  toolkit: row.toolkit,
+  userId: row.user_id,
+  scheme: row.scheme,
+  status: row.status,
+  statusReason: row.status_reason,
+  generation: row.generation,
+  revision: row.revision,
+  grantId: row.grant_id,
+  credential: row.credential,
+  previousCredential: row.previous_credential,
+  obtainedAt: row.obtained_at,
+  ...(row.obtained_epoch === null ? {} : { obtainedEpoch: row.obtained_epoch }),
+  expiresAt: row.expires_at,
+  renewAt: row.renew_at,
+  consentUntil: row.consent_until,
+  lease:
+    row.lease_owner === null || row.lease_until === null
+      ? null
+      : { owner: row.lease_owner, epoch: row.epoch, until: row.lease_until + now - row.clock },
+  epoch: row.epoch,
+  intent:
+    row.intent_generation === null || row.intent_hash === null || row.intent_since === null
+      ? null
+      : {
+          generation: row.intent_generation,
+          hash: row.intent_hash,
+          since: row.intent_since + now - row.clock,
+          attempts: row.intent_attempts ?? 1
+        },
+  lastAttempt: row.last_attempt,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at
+})
+
+/** The columns that `write` may change. */
+const changeable = (account: Account) => ({
+  status: account.status,
+  status_reason: account.statusReason,
+  generation: account.generation,
+  grant_id: account.grantId,
+  credential: account.credential,
+  previous_credential: account.previousCredential,
+  obtained_at: account.obtainedAt,
+  obtained_epoch: account.obtainedEpoch ?? null,
+  expires_at: account.expiresAt,
+  renew_at: account.renewAt,
+  consent_until: account.consentUntil,
+  updated_at: account.updatedAt
+})
+
+const storeError = (cause: SqlError.SqlError | Schema.SchemaError) =>
+  new StoreError({
+    message: `the account store failed: ${cause._tag === "SqlError" ? cause.reason._tag : "a row does not decode"}`,
+    cause
+  })
+
+const decodeAccount = Schema.decodeUnknownEffect(AccountRow)
+const decodeAttempt = Schema.decodeUnknownEffect(AttemptRow)
+const decodeAll = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) =>
+  Schema.decodeUnknownEffect(Schema.Array(schema))
+const encodeResult = Schema.encodeSync(Schema.fromJsonString(AttemptResult))
+
+const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const isSqlite = sql.onDialectOrElse({ sqlite: () => true, orElse: () => false })
+  const { statement: durablyOne, transaction: durably }: GroupCommit.Writer = isSqlite
+    ? yield* GroupCommit.make(sql)
+    : {
+        statement: (statement) => statement,
+        // Where the connection is lost there is nothing to roll back on, which is a defect to the client and no more than a failure to us.
+        transaction: (write) =>
+          Effect.catchDefect(sql.withTransaction(write), (defect) =>
+            SqlError.isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
+          )
+      }
+  /** The clock of leases and intents, in epoch milliseconds. */
+  const clock = (now: number) => (isSqlite ? sql`${now}` : sql`(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint`)
+
+  const first =
+    <A, E>(decode: (row: unknown) => Effect.Effect<A, E>) =>
+    (rows: ReadonlyArray<unknown>) =>
+      rows.length === 0 ? Effect.succeedNone : Effect.asSome(decode(rows[0]))
+  const account = (now: number) => first((row) => Effect.map(decodeAccount(row), (row) => toAccount(row, now)))
+
+  const insertAttempt = (attempt: ConsentAttempt) =>
+    sql`INSERT INTO rekindle_consent_attempts ${sql.insert({
+      state_hash: attempt.stateHash,
+      account_id: attempt.accountId,
+      sealed: attempt.sealed,
+      redirect_url: attempt.redirectUrl,
+      created_at: attempt.createdAt,
+      expires_at: attempt.expiresAt
+    })}`
+
+  return AccountStore.of({
+    putAuthConfig: (config) =>
+      durablyOne(
+        sql`INSERT INTO rekindle_auth_configs ${sql.insert({
+          id: config.id,
+          project_id: config.projectId,
+          sealed: config.sealed,
+          updated_at: config.updatedAt
+        })} ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at`
+      ).pipe(Effect.asVoid, Effect.mapError(storeError)),
+
+    findAuthConfig: (id) =>
+      sql`SELECT * FROM rekindle_auth_configs WHERE id = ${id}`.pipe(
+        Effect.flatMap(first(Schema.decodeUnknownEffect(AuthConfigRow))),
+        Effect.map(
+          Option.map((row) => ({
+            id: row.id,
+            projectId: row.project_id,
+            sealed: row.sealed,
+            updatedAt: row.updated_at
+          }))
+        ),
+        Effect.mapError(storeError)
+      ),
+
+    resealAuthConfig: ({ from, id, to }) =>
+      durablyOne(
+        sql`UPDATE rekindle_auth_configs SET sealed = ${to} WHERE id = ${id} AND sealed = ${from} RETURNING id`
+      ).pipe(
+        Effect.map((rows) => rows.length === 1),
+        Effect.mapError(storeError)
+      ),
+
+    listAuthConfigs: () =>
+      sql`SELECT * FROM rekindle_auth_configs ORDER BY id`.pipe(
+        Effect.flatMap(decodeAll(AuthConfigRow)),
+        Effect.map((rows) =>
+          rows.map((row) => ({ id: row.id, projectId: row.project_id, sealed: row.sealed, updatedAt: row.updated_at }))
+        ),
+        Effect.mapError(storeError)
+      ),
+
+    insert: (account) =>
+      durablyOne(
+        sql`INSERT INTO rekindle_accounts ${sql.insert({
+          id: account.id,
+          project_id: account.projectId,
+          auth_config_id: account.authConfigId,
+          toolkit: account.toolkit,
+          user_id: account.userId,
+          scheme: account.scheme,
+          ...changeable(account),
+          revision: account.revision,
+          epoch: account.epoch,
+          created_at: account.createdAt
+        })} ON CONFLICT (id) DO NOTHING RETURNING id`
+      ).pipe(
+        Effect.map((rows) => rows.length === 1),
+        Effect.mapError(storeError)
+      ),
+
+    find: (id) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        sql`SELECT *, ${clock(now)} AS clock FROM rekindle_accounts WHERE id = ${id}`.pipe(
+          Effect.flatMap(account(now)),
+          Effect.mapError(storeError)
+        )
+      ),
+
+    begin: ({ account, intentHash, leaseMillis, now, owner }) => {
+      const { epoch, generation, id, intent, revision } = account
+      const attempts = (intent?.attempts ?? 0) + 1
+      return durablyOne(sql`UPDATE rekindle_accounts SET
+        lease_owner = ${owner},
+        lease_until = ${clock(now)} + ${leaseMillis},
+        epoch = epoch + 1,
+        intent_generation = ${generation},
+        intent_hash = ${intentHash},
+        intent_since = COALESCE(intent_since, ${clock(now)}),
+        intent_attempts = ${attempts}
+      WHERE id = ${id} AND revision = ${revision} AND epoch = ${epoch}
+        AND intent_attempts IS NOT DISTINCT FROM ${intent?.attempts ?? null}
+        AND (lease_owner IS NULL OR lease_until <= ${clock(now)})
+      RETURNING lease_until, intent_since, ${clock(now)} AS clock`).pipe(
+        Effect.flatMap(first(Schema.decodeUnknownEffect(LeaseRow))),
+        // The revision was right, so that all else is as the caller has it.
+        Effect.map(
+          Option.map((row): Account => ({
+            ...account,
+            epoch: epoch + 1,
+            lease: { owner, epoch: epoch + 1, until: row.lease_until + now - row.clock },
+            intent: { generation, hash: intentHash, since: row.intent_since + now - row.clock, attempts }
+          }))
+        ),
+        Effect.mapError(storeError)
+      )
+    },
+
+    write: ({ announce, attempt, endLease, from, to }) => {
+      const renewed = to.generation !== from.generation
+      const at = attempt?.createdAt ?? to.updatedAt
+      const update = sql`UPDATE rekindle_accounts SET ${sql.update(changeable(to))}, revision = revision + 1${
+        renewed || endLease !== undefined
+          ? sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_hash = NULL, intent_since = NULL,
+            intent_attempts = NULL, last_attempt = NULL`
+          : sql``
+      }${isSqlite ? sql`, announce = ${announce.length === 0 ? null : JSON.stringify({ at, types: announce })}` : sql``}
+      WHERE id = ${from.id} AND revision = ${from.revision}${
+        renewed || endLease === undefined ? sql`` : sql` AND epoch = ${endLease}`
+      } RETURNING id, status, status_reason, generation`
+      // One statement writes the account and its announcements: on SQLite by a trigger.
+      const statement =
+        isSqlite || announce.length === 0
+          ? update
+          : sql`WITH written AS (${update})
+            INSERT INTO rekindle_outbox (account_id, type, status, status_reason, generation, at)
+            SELECT written.id, announced.type, written.status, written.status_reason, written.generation, CAST(${at} AS BIGINT)
+            FROM written, unnest(string_to_array(${announce.join(",")}, ',')) WITH ORDINALITY AS announced (type, place)
+            ORDER BY announced.place RETURNING sequence`
+      const written = Effect.map(statement, (rows) => rows.length > 0)
+      const all =
+        attempt === undefined
+          ? durablyOne(written)
+          : durably(
+              Effect.tap(written, (done) =>
+                done
+                  ? Effect.andThen(
+                      sql`DELETE FROM rekindle_consent_attempts WHERE expires_at <= ${to.updatedAt}`,
+                      insertAttempt(attempt)
+                    )
+                  : Effect.void
+              )
+            )
+      return Effect.mapError(all, storeError)
+    },
+
+    release: ({ epoch, id, keepIntent, renewAt, result }) =>
+      durablyOne(sql`UPDATE rekindle_accounts SET lease_owner = NULL, lease_until = NULL,
+        renew_at = CASE WHEN renew_at IS NULL THEN NULL ELSE CAST(${renewAt} AS BIGINT) END,
+        last_attempt = ${encodeResult(result)}${
+          keepIntent
+            ? sql``
+            : sql`, intent_generation = NULL, intent_hash = NULL, intent_since = NULL, intent_attempts = NULL`
+        } WHERE id = ${id} AND epoch = ${epoch}`).pipe(Effect.asVoid, Effect.mapError(storeError)),
+
+    claimDue: ({ limit, nextLook, now }) =>
+      durably(
+        Effect.gen(function* () {
+          const due = yield* Effect.flatMap(
+            sql`SELECT id, auth_config_id, generation FROM rekindle_accounts WHERE renew_at <= ${now} ORDER BY renew_at LIMIT ${limit}${
+              isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
+            }`,
+            decodeAll(DueRow)
+          )
+          if (due.length > 0) {
+            yield* sql`UPDATE rekindle_accounts SET renew_at = ${nextLook} WHERE ${sql.in(
+              "id",
+              due.map(({ id }) => id)
+            )}`
+          }
+          return due.map((row) => ({ id: row.id, authConfigId: row.auth_config_id, generation: row.generation }))
+        })
+      ).pipe(Effect.mapError(storeError)),
+
+    findAbandoned: (now, limit) =>
+      sql`SELECT id FROM rekindle_accounts WHERE intent_since IS NOT NULL AND status NOT IN ('INACTIVE', 'REVOKED')
+        AND lease_owner IS NOT NULL AND lease_until <= ${clock(now)} ORDER BY intent_since LIMIT ${limit}`.pipe(
+        Effect.flatMap(decodeAll(Schema.Struct({ id: ConnectedAccountId }))),
+        Effect.map((rows) => rows.map((row) => row.id)),
+        Effect.mapError(storeError)
+      ),
+
+    takeAttempt: (stateHash) =>
+      durablyOne(sql`DELETE FROM rekindle_consent_attempts WHERE state_hash = ${stateHash} RETURNING *`).pipe(
+        Effect.flatMap(first(decodeAttempt)),
+        Effect.map(
+          Option.map((row): ConsentAttempt => ({
+            stateHash: row.state_hash,
+            accountId: row.account_id,
+            sealed: row.sealed,
+            redirectUrl: row.redirect_url,
+            createdAt: row.created_at,
+            expiresAt: row.expires_at
+          }))
+        ),
+        Effect.mapError(storeError)
+      ),
+
+    readOutbox: (after, limit) => {
+      const read = sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after} ORDER BY sequence LIMIT ${limit}`
+      // Postgres gives sequence numbers before the commit. Waiting for the writers under way makes sure that no smaller one appears later;
+      // those that come after us wait too, so one that hangs must not hold us for long.
+      const afterWriters = sql`SET LOCAL lock_timeout = '2s'`.pipe(
+        Effect.andThen(sql`LOCK TABLE rekindle_outbox IN SHARE MODE`),
+        Effect.andThen(read),
+        durably
+      )
+      const settled = isSqlite
+        ? read
+        : Effect.flatMap(read, (rows) => (rows.length === 0 ? Effect.succeed(rows) : afterWriters))
+      return settled.pipe(
+        Effect.flatMap(decodeAll(OutboxRow)),
+        Effect.map((rows) =>
+          rows.map((row): OutboxEvent => ({
+            sequence: row.sequence,
+            accountId: row.account_id,
+            type: row.type,
+            status: row.status,
+            statusReason: row.status_reason,
+            generation: row.generation,
+            at: row.at
+          }))
+        ),
+        Effect.mapError(storeError)
+      )
+    },
+
+    trimOutbox: (through) =>
+      durablyOne(sql`DELETE FROM rekindle_outbox WHERE sequence <= ${through}`).pipe(
+        Effect.asVoid,
+        Effect.mapError(storeError)
+      ),
+
+    reserveKey: ({ accountId, expireBefore, keyHash, now, requestHash }) => {
+      const reserve: Effect.Effect<
+        Option.Option<IdempotencyRecord>,
+        SqlError.SqlError | Schema.SchemaError
+      > = Effect.gen(function* () {
+        yield* sql`DELETE FROM rekindle_idempotency_keys WHERE created_at < ${expireBefore}`
+        const inserted = yield* sql`INSERT INTO rekindle_idempotency_keys ${sql.insert({
+          key_hash: keyHash,
+          account_id: accountId,
+          request_hash: requestHash,
+          answer: null,
+          created_at: now
+        })} ON CONFLICT (key_hash) DO NOTHING RETURNING key_hash`
+        if (inserted.length === 1) return Option.none()
+        const rows = yield* sql`SELECT * FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash}`
+        // Given up between the two statements: the key is free again.
+        if (rows.length === 0) return yield* reserve
+        const row = yield* Schema.decodeUnknownEffect(KeyRow)(rows[0])
+        return Option.some({ accountId: row.account_id, requestHash: row.request_hash, answer: row.answer })
+      })
+      return Effect.mapError(durably(reserve), storeError)
+    },
+
+    settleKey: (keyHash, answer) =>
+      durablyOne(
+        answer === null
+          ? sql`DELETE FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash} AND answer IS NULL`
+          : sql`UPDATE rekindle_idempotency_keys SET answer = ${answer} WHERE key_hash = ${keyHash}`
+      ).pipe(Effect.asVoid, Effect.mapError(storeError)),
+
+    listSealed: (afterId, limit) =>
+      sql`SELECT id, revision, credential, previous_credential FROM rekindle_accounts
+        WHERE id > ${afterId} ORDER BY id LIMIT ${limit}`.pipe(
+        Effect.flatMap(decodeAll(SealedRow)),
+        Effect.map((rows) =>
+          rows.map((row) => ({
+            id: row.id,
+            revision: row.revision,
+            credential: row.credential,
+            previousCredential: row.previous_credential
+          }))
+        ),
+        Effect.mapError(storeError)
+      ),
+
+    reseal: ({ credential, id, previousCredential, revision }) =>
+      durablyOne(sql`UPDATE rekindle_accounts SET credential = ${credential}, previous_credential = ${previousCredential},
+        revision = revision + 1
+        WHERE id = ${id} AND revision = ${revision} RETURNING id`).pipe(
+        Effect.map((rows) => rows.length === 1),
+        Effect.mapError(storeError)
+      ),
+
+    counts: (now) =>
+      Effect.all([
+        sql`SELECT status, COUNT(*) AS count FROM rekindle_accounts GROUP BY status`,
+        sql`SELECT 'due' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE renew_at <= ${now}`
+      ]).pipe(
+        Effect.flatMap(([byStatus, due]) => decodeAll(CountRow)([...byStatus, ...due])),
+        Effect.map((rows) => ({
+          byStatus: Object.fromEntries(
+            rows.filter((row) => row.status !== "due").map((row) => [row.status, row.count])
+          ),
+          due: rows.find((row) => row.status === "due")?.count ?? 0
+        })),
+        Effect.mapError(storeError)
+      )
+  })
+})
+
+/**
+ * The account store on whatever `SqlClient` is there, its tables migrated first. Several processes may start on one Postgres at once:
+ * those that find the migrations being run wait and look again.
+ */
+export const layer: Layer.Layer<AccountStore, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =
+  Layer.effect(
+    AccountStore,
+    Effect.andThen(
+      Effect.retry(migrate, {
+        while: (error) => error._tag === "MigrationError" && error.kind === "Locked",
+        schedule: Schedule.spaced("100 millis"),
+        times: 50
+      }),
+      make
+    )
+  )

@@ -1,0 +1,323 @@
+import { assert, describe, it } from "@effect/vitest"
+import { AuthConfig, AuthConfigJson } from "@rekindle/engine/AuthConfig"
+import { ProviderProfile, strict } from "@rekindle/engine/ProviderProfile"
+import * as Providers from "@rekindle/engine/Providers"
+import { OAuth2Settings } from "@rekindle/engine/OAuth2"
+import { StaticSettings } from "@rekindle/engine/StaticCredential"
+import { issuedTokens } from "@rekindle/engine/TokenResponse"
+import { expiryOf } from "#engine/answer/Tokens.ts"
+import { decide } from "@rekindle/engine/Verdict"
+import { Duration, Effect, Redacted, Schema } from "effect"
+import { readFileSync } from "node:fs"
+
+const isProvider = (value: unknown): value is Providers.Provider =>
+  typeof value === "object" && value !== null && "profile" in value
+
+const providers: ReadonlyArray<Providers.Provider> = [
+  ...Object.values(Providers).filter(isProvider),
+  Providers.entra(),
+  Providers.salesforce(),
+  Providers.shopify("acme"),
+  Providers.zendesk("acme")
+]
+const named = providers.map((provider) => [provider.profile.name, provider] as const)
+
+describe("a profile", () => {
+  it("assumes the worst unless it is told otherwise", () => {
+    const profile = ProviderProfile.make({ name: "p", rotation: "single-use" })
+    assert.deepStrictEqual(profile.deadToken, [])
+    assert.deepStrictEqual(profile.transient, [])
+    assert.deepStrictEqual(profile.tokenTypes, ["bearer", "dpop"])
+    assert.isUndefined(profile.reuseWindow)
+    assert.strictEqual(strict.rotation, "single-use")
+    assert.isUndefined(strict.reuseWindow)
+  })
+
+  it.effect.each(named)("of %s survives being stored", ([, { profile }]) =>
+    Effect.gen(function* () {
+      const codec = Schema.fromJsonString(ProviderProfile)
+      const stored = yield* Schema.encodeEffect(codec)(profile)
+      assert.deepStrictEqual(yield* Schema.decodeEffect(codec)(stored), profile)
+    })
+  )
+})
+
+describe("the ready-made providers", () => {
+  it("are those of the provider table, each with a name of its own", () => {
+    assert.sameMembers(
+      named.map(([name]) => name),
+      [
+        "google",
+        "entra",
+        "github-app",
+        "github-oauth-app",
+        "slack",
+        "slack-user",
+        "salesforce",
+        "hubspot",
+        "notion",
+        "atlassian",
+        "xero",
+        "quickbooks",
+        "zoom",
+        "dropbox",
+        "box",
+        "linkedin",
+        "x",
+        "shopify",
+        "linear",
+        "discord",
+        "spotify",
+        "zendesk",
+        "exact-online",
+        "calendly",
+        "ringcentral"
+      ]
+    )
+  })
+
+  it.each(named)("%s: renews within the token's life", (_, { profile }) => {
+    const { accessTokenTtl, margin, minimumAge } = profile
+    if (accessTokenTtl === undefined) return
+    assert.isTrue(Duration.isLessThan(margin, accessTokenTtl))
+    assert.isTrue(Duration.isLessThanOrEqualTo(minimumAge, Duration.subtract(accessTokenTtl, margin)))
+  })
+
+  it.each(named)("%s: has a reuse window only if its token dies with use", (_, { profile }) => {
+    if (profile.reuseWindow === undefined) return
+    assert.strictEqual(profile.rotation, "single-use")
+    assert.isTrue(Duration.isGreaterThan(profile.reuseWindow, Duration.zero))
+  })
+
+  it.each(named)("%s: has endpoints over https, and no host besides theirs", (_, { hosts, settings }) => {
+    assert.isDefined(settings.authorizationEndpoint)
+    assert.isDefined(settings.tokenEndpoint)
+    const { authorizationEndpoint, issuer, revocationEndpoint, tokenEndpoint } = settings
+    const urls = [authorizationEndpoint, tokenEndpoint, revocationEndpoint, issuer]
+      .filter((url) => url !== undefined)
+      .map((url) => new URL(url))
+    for (const url of urls) assert.strictEqual(url.protocol, "https:")
+    assert.sameMembers([...hosts], [...new Set(urls.map((url) => url.host))])
+  })
+
+  it.each([
+    [Providers.githubApp, { token_type: "bearer" }],
+    [Providers.slack, { ok: true, token_type: "bot" }],
+    [Providers.slackUser, { ok: true, token_type: "user" }]
+  ] as const)("of tokens that may not expire take no lifetime for granted", ({ profile }, answer) => {
+    const expiry = (body: Readonly<Record<string, unknown>>): number | null | undefined => {
+      const tokens = issuedTokens({ ...answer, access_token: "at", ...body }, profile)
+      return tokens === undefined ? undefined : expiryOf(tokens, profile, 0)
+    }
+    assert.isNull(expiry({}))
+    assert.strictEqual(expiry({ expires_in: 3600, refresh_token: "rt" }), 3_600_000)
+  })
+
+  it.effect.each(named)("%s: makes an auth config that decodes and survives being stored", ([name, provider]) =>
+    Effect.gen(function* () {
+      const config = provider.authConfig({ id: "c1", clientId: "client", clientSecret: "hush", scopes: ["a", "b"] })
+      assert.strictEqual(config.scheme, "OAUTH2")
+      assert.strictEqual(config.toolkit, name)
+      assert.strictEqual(config.profile.name, name)
+      const settings = yield* Schema.decodeUnknownEffect(OAuth2Settings)(config.settings)
+      assert.strictEqual(settings.clientId, "client")
+      assert.strictEqual(Redacted.value(config.secrets["client_secret"] ?? Redacted.make("")), "hush")
+      assert.notInclude(JSON.stringify(config), "hush")
+      const stored = yield* Schema.encodeEffect(AuthConfigJson)(config)
+      const read = yield* Schema.decodeEffect(AuthConfigJson)(stored)
+      assert.deepStrictEqual({ ...read, secrets: {} }, { ...config, secrets: {} })
+      assert.strictEqual(yield* Schema.encodeEffect(AuthConfigJson)(read), stored)
+    })
+  )
+
+  it("name a source for every provider", () => {
+    for (const file of ["NonRotating", "Reusable", "SingleUse", "ApiKeys"]) {
+      const text = readFileSync(new URL(`../../src/providers/${file}.ts`, import.meta.url), "utf8")
+      const exports = text
+        .split(/^export const /m)
+        .slice(1)
+        .map((part) => part.slice(0, part.indexOf(" ")))
+      for (const name of exports) {
+        const before = text.slice(0, text.indexOf(`export const ${name} `))
+        const docstring = before.slice(before.lastIndexOf("/**"))
+        assert.match(docstring, /Sources?: |As \{@link/, `${file}: ${name}`)
+        assert.match(docstring.trimEnd(), /\*\/$/, `${file}: ${name}`)
+      }
+    }
+  })
+})
+
+describe("answers that do not mean what they say", () => {
+  const busy = "token request is already being processed"
+  const loop =
+    "AADSTS50196: The server terminated an operation because it encountered a loop while processing a request."
+  const throttled = "AADSTS90055: There are too many incoming requests."
+  const lostGrant = { error: "unauthorized_client", error_description: "refresh_token is invalid" }
+
+  it.each([
+    [Providers.salesforce(), 400, { error: "invalid_grant", error_description: busy }, "Transient"],
+    [
+      Providers.salesforce(),
+      400,
+      { error: "invalid_grant", error_description: "expired access/refresh token" },
+      "Dead"
+    ],
+    [Providers.entra(), 400, { error: "invalid_grant", error_description: loop }, "Transient"],
+    [Providers.entra(), 400, { error: "invalid_grant", error_description: throttled }, "Transient"],
+    [Providers.atlassian, 403, lostGrant, "Dead"],
+    [Providers.atlassian, 403, { error: "unauthorized_client" }, "AppFault"],
+    [Providers.zoom, 400, { reason: "Invalid Token!", error: "invalid_request" }, "Dead"],
+    [Providers.zoom, 400, { reason: "Invalid authorization code", error: "invalid_request" }, "Misconfigured"]
+  ] as const)("are known for what they are", ({ profile }, status, body, verdict) => {
+    const answer = { contentType: "application/json", retryAfter: undefined, body: JSON.stringify(body), receivedAt: 0 }
+    assert.strictEqual(decide({ _tag: "Answer", status, ...answer }, profile)._tag, verdict)
+  })
+})
+
+describe("a registration", () => {
+  it("adds to the provider's settings what is the application's", () => {
+    const config = Providers.google.authConfig({
+      id: "g",
+      clientId: "c",
+      scopes: ["https://www.googleapis.com/auth/calendar"],
+      projectId: "p2"
+    })
+    assert.deepInclude(config.settings, {
+      ...Providers.google.settings,
+      clientId: "c",
+      scopes: ["https://www.googleapis.com/auth/calendar"]
+    })
+    assert.deepStrictEqual(config.hosts, ["accounts.google.com", "oauth2.googleapis.com"])
+    assert.strictEqual(config.projectId, "p2")
+    assert.deepStrictEqual(config.secrets, {})
+  })
+
+  it("replaces single settings and facts, and the hosts follow", () => {
+    const config = Providers.exactOnline.authConfig({
+      id: "e",
+      clientId: "c",
+      settings: {
+        authorizationEndpoint: "https://start.exactonline.de/api/oauth2/auth",
+        tokenEndpoint: "https://start.exactonline.de/api/oauth2/token"
+      },
+      profile: { rotation: "none" }
+    })
+    assert.deepStrictEqual(config.hosts, ["start.exactonline.de"])
+    assert.strictEqual(config.settings["clientAuth"], "basic")
+    assert.strictEqual(config.profile.rotation, "none")
+    assert.deepStrictEqual(config.profile.deadToken, Providers.exactOnline.profile.deadToken)
+  })
+
+  it("takes further secrets and a secret that is redacted already", () => {
+    const config = Providers.xero.authConfig({
+      id: "x",
+      clientId: "c",
+      clientSecret: Redacted.make("s"),
+      secrets: { private_key: Redacted.make("k") },
+      settings: { clientAuth: "private_key_jwt" }
+    })
+    assert.deepStrictEqual(Object.keys(config.secrets).toSorted(), ["client_secret", "private_key"])
+  })
+
+  it("asks for Slack's user scopes in their own parameter", () => {
+    const { settings } = Providers.slackUser.authConfig({
+      id: "s",
+      clientId: "c",
+      scopes: ["chat:write", "users:read"]
+    })
+    assert.deepStrictEqual(settings["authorizationParameters"], { user_scope: "chat:write,users:read" })
+    assert.isUndefined(settings["scopes"])
+    assert.deepStrictEqual(
+      Providers.slack.authConfig({ id: "s", clientId: "c", scopes: ["chat:write"] }).settings["scopes"],
+      ["chat:write"]
+    )
+  })
+
+  it.each([
+    [Providers.entra(), "offline_access"],
+    [Providers.atlassian, "offline_access"],
+    [Providers.xero, "offline_access"],
+    [Providers.x, "offline.access"],
+    [Providers.salesforce(), "refresh_token"]
+  ] as const)("asks for a refresh token where that takes a scope", (provider, offlineScope) => {
+    const asked = (scopes?: ReadonlyArray<string>) =>
+      provider.authConfig({ id: "o", clientId: "c", ...(scopes === undefined ? {} : { scopes }) }).settings["scopes"]
+    assert.deepStrictEqual(asked(["read"]), ["read", offlineScope])
+    assert.deepStrictEqual(asked([offlineScope, "read"]), [offlineScope, "read"])
+    assert.isUndefined(asked())
+  })
+
+  it.each([
+    [Providers.linkedin, false],
+    [Providers.slack, false],
+    [Providers.slackUser, false],
+    [Providers.google, undefined]
+  ] as const)("leaves PKCE out only where a client with a secret is refused it", (provider, pkce) => {
+    assert.strictEqual(provider.authConfig({ id: "p", clientId: "c" }).settings["pkce"], pkce)
+  })
+
+  it("refuses a malformed id", () => {
+    assert.throws(() => Providers.google.authConfig({ id: "no spaces", clientId: "c" }))
+  })
+})
+
+describe("a provider with a host for each customer", () => {
+  it("is made from the customer's name", () => {
+    assert.deepStrictEqual(Providers.shopify("acme-shop").hosts, ["acme-shop.myshopify.com"])
+    assert.deepStrictEqual(Providers.zendesk("acme").hosts, ["acme.zendesk.com"])
+    assert.deepStrictEqual(Providers.salesforce("acme").hosts, ["acme.my.salesforce.com"])
+    assert.deepStrictEqual(Providers.salesforce("acme--dev.sandbox").hosts, ["acme--dev.sandbox.my.salesforce.com"])
+    assert.deepStrictEqual(Providers.salesforce().hosts, ["login.salesforce.com"])
+    assert.deepStrictEqual(Providers.salesforce("test").hosts, ["test.salesforce.com"])
+    assert.include(Providers.entra("contoso.com").settings.tokenEndpoint, "/contoso.com/")
+  })
+
+  it.each([
+    "evil.example/",
+    "evil.example#",
+    "evil.example?",
+    "a@evil.example",
+    "evil.example:8443",
+    "",
+    "a b",
+    "Ä",
+    "a\\b",
+    "..",
+    "x/../y"
+  ])("cannot be led elsewhere by %j", (name) => {
+    assert.throws(() => Providers.shopify(name))
+    assert.throws(() => Providers.zendesk(name))
+    assert.throws(() => Providers.salesforce(name))
+    const tenant = Providers.entra(name)
+    assert.deepStrictEqual(tenant.hosts, ["login.microsoftonline.com"])
+  })
+})
+
+describe("the ready-made API keys", () => {
+  const keys = {
+    openai: Providers.openai,
+    anthropic: Providers.anthropic,
+    stripe: Providers.stripe,
+    sendgrid: Providers.sendgrid
+  }
+
+  it.effect.each(Object.entries(keys))(
+    "%s: makes an auth config whose probe goes to its own host",
+    ([name, provider]) =>
+      Effect.gen(function* () {
+        const config = provider.authConfig({ id: "k1" })
+        assert.isTrue(Schema.is(AuthConfig)(config))
+        assert.deepInclude(config, { scheme: "API_KEY", toolkit: name })
+        const settings = yield* Schema.decodeUnknownEffect(StaticSettings)(config.settings)
+        assert.deepStrictEqual(config.hosts, [new URL(settings.probeUrl ?? "").host])
+        assert.strictEqual(new URL(settings.probeUrl ?? "").protocol, "https:")
+      })
+  )
+
+  it("follow a key to the region it is bound to", () => {
+    const probeUrl = "https://eu.api.openai.com/v1/models"
+    const { hosts, settings } = Providers.openai.authConfig({ id: "k1", settings: { probeUrl } })
+    assert.deepStrictEqual(hosts, ["eu.api.openai.com"])
+    assert.deepStrictEqual(settings, { ...Providers.openai.settings, probeUrl })
+  })
+})

@@ -1,0 +1,396 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Egress, type EgressOptions, isInternalAddress } from "@rekindle/engine/Egress"
+import { Effect, Layer } from "effect"
+import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
+import { once } from "node:events"
+import { createServer as createTcpServer, type Socket } from "node:net"
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib"
+import * as HttpFixture from "../support/HttpFixture.ts"
+
+const overFetch = (options: EgressOptions): Layer.Layer<Egress> =>
+  Layer.provide(Egress.layer(options), FetchHttpClient.layer)
+
+/** A server that does this with every connection; gives its host and port. */
+const tcpServer = Effect.fnUntraced(function* (onConnection: (socket: Socket) => void) {
+  const sockets = new Set<Socket>()
+  const server = yield* Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = createTcpServer((socket) => {
+        sockets.add(socket.on("error", () => {}))
+        onConnection(socket)
+      })
+      await once(server.listen(0, "127.0.0.1"), "listening")
+      return server
+    }),
+    (server) =>
+      Effect.promise(async () => {
+        for (const socket of sockets) socket.destroy()
+        await once(server.close(), "close")
+      })
+  )
+  const address = server.address()
+  return `127.0.0.1:${typeof address === "object" ? address?.port : ""}`
+})
+
+describe.each([
+  { client: "undici", layerOf: Egress.layerNode },
+  { client: "fetch", layerOf: overFetch }
+])("over $client", ({ layerOf }) => {
+  const send = (
+    hosts: ReadonlyArray<string>,
+    url: string,
+    options: EgressOptions = { privateHosts: ["*"] },
+    body?: string
+  ) =>
+    Effect.flatMap(Egress, (egress) =>
+      egress.send(hosts, { url, method: body === undefined ? "GET" : "POST", body })
+    ).pipe(Effect.provide(layerOf(options)))
+
+  it.live("an answer is reported with status, headers and body", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((_, response) => {
+        response.writeHead(429, { "content-type": "application/json", "retry-after": "7" }).end("{}")
+      })
+      const seen = yield* send([server.host], `${server.origin}/token`, undefined, "a=b")
+      assert.strictEqual(seen._tag, "Answer")
+      if (seen._tag !== "Answer") return
+      assert.deepInclude(seen, { status: 429, contentType: "application/json", retryAfter: "7", body: "{}" })
+      assert.deepInclude(server.requests[0], { method: "POST", path: "/token", body: "a=b" })
+      assert.notProperty(server.requests[0]?.headers, "traceparent")
+    })
+  )
+
+  it.live("an answer without a body is an answer", () =>
+    Effect.gen(function* () {
+      for (const status of [200, 204, 409]) {
+        const server = yield* HttpFixture.make((_, response) => void response.writeHead(status).end())
+        assert.deepInclude(yield* send([server.host], server.origin), { _tag: "Answer", status, body: "" })
+      }
+    })
+  )
+
+  it.live("a host the auth config does not declare is refused and gets nothing", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make(HttpFixture.json({}))
+      for (const hosts of [[], ["127.0.0.1"], ["example.com"]]) {
+        const seen = yield* send(hosts, `${server.origin}/`)
+        assert.deepStrictEqual(seen, { _tag: "NotSent", reason: `${server.host} is not a host of this auth config` })
+      }
+      // what stands before the @ is a user, not the host
+      const disguised = yield* send(["example.com"], `http://example.com@${server.host}/`)
+      assert.strictEqual(disguised._tag, "NotSent")
+      assert.lengthOf(server.requests, 0)
+    })
+  )
+
+  it.live("private, loopback and link-local addresses are refused in every spelling", () =>
+    Effect.gen(function* () {
+      for (const host of [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.0.0.1.",
+        "１２７。0。0。1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "192.168.1.1",
+        "172.31.255.255",
+        "0.0.0.0",
+        "[::1]",
+        "[::]",
+        "[::127.0.0.1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:a9fe:a9fe]",
+        "[fd00::1]",
+        "[fe80::1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]"
+      ]) {
+        const url = new URL(`https://${host}/`)
+        const seen = yield* send([url.host], url.href, {})
+        assert.strictEqual(seen._tag, "NotSent", host)
+        assert.match(seen._tag === "NotSent" ? seen.reason : "", /is an internal address$/, host)
+      }
+    })
+  )
+
+  it.live("a name that resolves to an internal address is refused and its server gets nothing", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make(HttpFixture.json({}))
+      const host = server.host.replace("127.0.0.1", "localhost")
+      const seen = yield* send([host], `https://${host}/`, {})
+      assert.strictEqual(seen._tag, "NotSent")
+      assert.lengthOf(server.requests, 0)
+    })
+  )
+
+  it.live("plain http is refused unless the host is allowed to be private", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* send(["example.com"], "http://example.com/", {}), {
+        _tag: "NotSent",
+        reason: "plain http is refused"
+      })
+    })
+  )
+
+  it.live("allowing one private host allows no other", () =>
+    Effect.gen(function* () {
+      const allowed = yield* HttpFixture.make(HttpFixture.json({}))
+      const other = yield* HttpFixture.make(HttpFixture.json({}))
+      const options = { privateHosts: [allowed.host] }
+      const hosts = [allowed.host, other.host]
+      assert.strictEqual((yield* send(hosts, allowed.origin, options))._tag, "Answer")
+      assert.strictEqual((yield* send(hosts, other.origin, options))._tag, "NotSent")
+      assert.lengthOf(other.requests, 0)
+    })
+  )
+
+  it.live("a name that may be private on one port may not be on another", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make(HttpFixture.json({}))
+      const host = server.host.replace("127.0.0.1", "localhost")
+      const seen = yield* send([host], `https://${host}/`, { privateHosts: ["localhost:1"] })
+      assert.strictEqual(seen._tag, "NotSent")
+      assert.match(seen._tag === "NotSent" ? seen.reason : "", /^REFUSED_ADDRESS$|resolves to an internal address$/)
+    })
+  )
+
+  it.live("a url with a user and password in it is refused", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make(HttpFixture.json({}))
+      for (const user of ["user:password@", "user@", ":password@"]) {
+        const seen = yield* send([server.host], `http://${user}${server.host}/`)
+        assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "the url carries credentials" })
+      }
+      assert.lengthOf(server.requests, 0)
+    })
+  )
+
+  it.live("redirects are reported, not followed", () =>
+    Effect.gen(function* () {
+      const elsewhere = yield* HttpFixture.make(HttpFixture.json({}))
+      const server = yield* HttpFixture.make((_, response) => {
+        response.writeHead(307, { location: elsewhere.origin }).end()
+      })
+      const seen = yield* send([server.host, elsewhere.host], server.origin, undefined, "secret")
+      assert.strictEqual(seen._tag === "Answer" && seen.status, 307)
+      assert.lengthOf(elsewhere.requests, 0)
+    })
+  )
+
+  it.live("a body over the limit is no answer, announced or not", () =>
+    Effect.gen(function* () {
+      const body = JSON.stringify({ access_token: "x".repeat(4096) })
+      const announced = yield* HttpFixture.make((_, response) => {
+        response.writeHead(200, { "content-length": String(body.length) }).end(body)
+      })
+      const chunked = yield* HttpFixture.make((_, response) => {
+        response.writeHead(200)
+        response.write(body.slice(0, 2048))
+        response.end(body.slice(2048))
+      })
+      for (const server of [announced, chunked]) {
+        const small = { privateHosts: ["*"], maxBodyBytes: 1024 }
+        assert.strictEqual((yield* send([server.host], server.origin, small))._tag, "NoAnswer")
+        const large = { privateHosts: ["*"], maxBodyBytes: 8192 }
+        assert.strictEqual((yield* send([server.host], server.origin, large))._tag, "Answer")
+      }
+    })
+  )
+
+  it.live("tokens are read from a body with a byte order mark", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((_, response) => void response.writeHead(200).end("\uFEFF{}"))
+      assert.deepInclude(yield* send([server.host], server.origin), { _tag: "Answer", body: "{}" })
+    })
+  )
+
+  for (const [encoding, encode] of [
+    ["gzip", gzipSync],
+    ["deflate", deflateSync],
+    ["br", brotliCompressSync]
+  ] as const) {
+    it.live(`tokens are read from a body in ${encoding}, and no bomb is`, () =>
+      Effect.gen(function* () {
+        const body = JSON.stringify({ access_token: "at" })
+        const bomb = encode(Buffer.alloc(4 * 1024 * 1024))
+        const server = yield* HttpFixture.make(({ path }, response) => {
+          response.writeHead(200, { "content-encoding": encoding }).end(path === "/bomb" ? bomb : encode(body))
+        })
+        assert.deepInclude(yield* send([server.host], server.origin), { _tag: "Answer", body })
+        const seen = yield* send([server.host], `${server.origin}/bomb`)
+        assert.deepStrictEqual(seen, { _tag: "NoAnswer", reason: "the body is too large" })
+      })
+    )
+  }
+
+  it.live("endless headers are no answer", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((_, response) => {
+        response.writeHead(200, { "x-bomb": "x".repeat(256 * 1024) }).end("{}")
+      })
+      assert.strictEqual((yield* send([server.host], server.origin))._tag, "NoAnswer")
+    })
+  )
+
+  it.live("an answer that is announced by others is the last of them", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((_, response) => {
+        response.writeProcessing()
+        response.writeEarlyHints({ link: "</style.css>; rel=preload" })
+        response.writeHead(200, { "content-type": "application/json" }).end("{}")
+      })
+      assert.deepInclude(yield* send([server.host], server.origin), { _tag: "Answer", status: 200, body: "{}" })
+    })
+  )
+
+  it.live("a refused connection was never sent", () =>
+    Effect.gen(function* () {
+      // Nobody listens on a port of compressnet; a port that was just given up may be somebody else's already.
+      const seen = yield* send(["127.0.0.1:2"], "http://127.0.0.1:2/")
+      assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "ECONNREFUSED" })
+    })
+  )
+
+  it.live("a name that does not exist was never sent to", () =>
+    Effect.gen(function* () {
+      // Too long for a label, so that no name server has to be asked.
+      const host = `${"x".repeat(64)}.invalid`
+      assert.strictEqual((yield* send([host], `https://${host}/`, {}))._tag, "NotSent")
+    })
+  )
+
+  it.live("speaking TLS to a server that does not was never sent", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make(HttpFixture.json({}))
+      const seen = yield* send([server.host], `https://${server.host}/`)
+      assert.strictEqual(seen._tag, "NotSent", JSON.stringify(seen))
+    })
+  )
+
+  it.live("a connection cut after the request is ambiguous", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((_, response) => void response.destroy())
+      const seen = yield* send([server.host], server.origin, undefined, "grant")
+      assert.strictEqual(seen._tag, "NoAnswer")
+      assert.lengthOf(server.requests, 1)
+    })
+  )
+
+  it.live("a connection reset before any byte of an answer is ambiguous", () =>
+    Effect.gen(function* () {
+      const host = yield* tcpServer((socket) => socket.once("data", () => void socket.resetAndDestroy()))
+      assert.deepInclude(yield* send([host], `http://${host}/`, undefined, "grant"), { _tag: "NoAnswer" })
+    })
+  )
+
+  it.live("an answer cut in the middle of its body is ambiguous", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((_, response) => {
+        response.writeHead(200, { "content-length": "100" })
+        response.write('{"access_token":"a', () => void response.destroy())
+      })
+      assert.strictEqual((yield* send([server.host], server.origin))._tag, "NoAnswer")
+    })
+  )
+
+  it.live("no answer in time is ambiguous, also for a caller that cannot be interrupted", () =>
+    Effect.gen(function* () {
+      const silent = yield* HttpFixture.make(() => {})
+      const dripping = yield* HttpFixture.make((_, response) => void response.writeHead(200).write("{"))
+      for (const server of [silent, dripping]) {
+        const sent = send([server.host], server.origin, { privateHosts: ["*"], timeout: "150 millis" })
+        assert.deepStrictEqual(yield* sent, { _tag: "NoAnswer", reason: "timeout" })
+        const patient = yield* Effect.timeoutOption(Effect.uninterruptible(sent), "5 seconds")
+        assert.deepStrictEqual(patient.valueOrUndefined, { _tag: "NoAnswer", reason: "timeout" })
+      }
+    })
+  )
+})
+
+describe("over undici, which says when a request begins to leave", () => {
+  const send = (host: string, options: EgressOptions = {}) =>
+    Effect.flatMap(Egress, (egress) =>
+      egress.send([host], { url: `https://${host}/`, method: "POST", body: "grant" })
+    ).pipe(Effect.provide(Egress.layerNode({ privateHosts: ["*"], ...options })))
+
+  it.live("a connection that breaks in the TLS handshake was never sent", () =>
+    Effect.gen(function* () {
+      const reset = yield* tcpServer((socket) => socket.once("data", () => void socket.resetAndDestroy()))
+      const closed = yield* tcpServer((socket) => socket.once("data", () => void socket.destroy()))
+      for (const host of [reset, closed]) assert.strictEqual((yield* send(host))._tag, "NotSent")
+    })
+  )
+
+  it.live("HTTP/2, over which undici repeats requests by itself, is not offered", () =>
+    Effect.gen(function* () {
+      const hellos: Array<string> = []
+      const host = yield* tcpServer((socket) =>
+        socket.once("data", (bytes) => {
+          hellos.push(bytes.toString("latin1"))
+          socket.destroy()
+        })
+      )
+      yield* send(host)
+      assert.lengthOf(hellos, 1)
+      assert.include(hellos[0], "\x08http/1.1")
+      assert.notInclude(hellos[0], "\x02h2")
+    })
+  )
+
+  it.live("a connection that is never made was never sent, and is given up in half the time", () =>
+    Effect.gen(function* () {
+      const silent = yield* tcpServer(() => {})
+      // long beside the half second that undici's timers are off by
+      const seen = yield* send(silent, { timeout: "4 seconds" })
+      assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "UND_ERR_CONNECT_TIMEOUT" })
+    })
+  )
+})
+
+it.effect("a public address is not looked up as a name", () =>
+  Effect.gen(function* () {
+    const egress = yield* Egress
+    const seen = yield* egress.send(["[2606:4700::1111]"], { url: "https://[2606:4700::1111]/" })
+    assert.deepInclude(seen, { _tag: "Answer", status: 204 })
+  }).pipe(
+    Effect.provide(
+      Layer.provide(
+        Egress.layer(),
+        Layer.succeed(
+          HttpClient.HttpClient,
+          HttpClient.make((request) =>
+            Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: 204 })))
+          )
+        )
+      )
+    )
+  )
+)
+
+describe("internal addresses", () => {
+  it("are told from public ones", () => {
+    for (const address of [
+      "127.8.8.8",
+      "::1",
+      "::ffff:10.0.0.1",
+      "::ffff:a00:1",
+      "fe80::1",
+      "100.64.0.1",
+      "2002:a00:1::",
+      "::7f00:1",
+      "::ffff:0:7f00:1",
+      "64:ff9b::a9fe:a9fe",
+      "64:ff9b:1::808:808",
+      "fe80::1%eth0"
+    ]) {
+      assert.isTrue(isInternalAddress(address), address)
+    }
+    // the last one is how a network without IPv4 reaches 8.8.8.8 (RFC 6052)
+    for (const address of ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "172.32.0.1", "64:ff9b::808:808"]) {
+      assert.isFalse(isInternalAddress(address), address)
+    }
+  })
+})

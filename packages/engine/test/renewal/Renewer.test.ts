@@ -1,0 +1,319 @@
+/** Renewal in the background: when it happens, how often, by whom, and when it stops. */
+import { assert, describe, it } from "@effect/vitest"
+import { AccountStore, Connections, Renewer, type RenewerOptions, StoreError } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Context, DateTime, Duration, Effect, Layer, Metric, Option, Random, Redacted, Scope } from "effect"
+import {
+  authConfig,
+  beginning,
+  connected,
+  elapse,
+  events,
+  refresh,
+  rest,
+  scenario,
+  stored,
+  Wire
+} from "../support/ScriptedEngine.ts"
+
+const { ScriptedProvider: Provider } = ScriptedProvider
+
+/** Runs a renewer in the scope of the test, and gives it. */
+const renewing = (options?: RenewerOptions) =>
+  Effect.map(Layer.build(Renewer.layer(options)), (context) => Context.get(context, Renewer))
+
+describe("the renewer", () => {
+  it.effect("renews before expiry, by the margin and a jitter, and again before the next one", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider
+      const { expiresAt, id } = yield* connected({ profile: { margin: Duration.minutes(5) } })
+      const renewer = yield* renewing()
+      const lifetime = expiresAt - beginning
+      yield* elapse(lifetime - 10 * 60_000, "1 minute")
+      assert.strictEqual((yield* provider.counts).granted, 0)
+      yield* elapse("6 minutes", "10 seconds")
+      assert.strictEqual((yield* provider.counts).granted, 1)
+      assert.isAbove((yield* stored(id)).expiresAt ?? 0, expiresAt)
+      yield* elapse(lifetime, "1 minute")
+      assert.strictEqual((yield* provider.counts).granted, 2)
+      assert.deepInclude(yield* renewer.progress, { claimed: 2, outstanding: 0, ended: { Renewed: 2 } })
+      assert.deepStrictEqual(yield* events, ["renewed", "renewed"])
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("spreads the renewals of accounts that were connected together", () =>
+    Effect.gen(function* () {
+      const accounts = yield* Effect.forEach(Array.from({ length: 50 }), () => connected())
+      // the first renewal gives each its own time
+      yield* Effect.forEach(accounts, ({ id }) => refresh(id))
+      const times = yield* Effect.forEach(accounts, ({ id }) => Effect.map(stored(id), ({ renewAt }) => renewAt ?? 0))
+      assert.strictEqual(new Set(times).size, times.length)
+      assert.isAbove(Math.max(...times) - Math.min(...times), 60_000)
+    }).pipe(scenario(), Random.withSeed("spread"))
+  )
+
+  it.effect("uses a refresh token before it dies of disuse, though the access token never expires", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider
+      const { id } = yield* connected({ profile: { refreshTokenIdle: Duration.days(90) } })
+      yield* provider.outage({ _tag: "AmendedAnswer", drop: ["expires_in"] }, "1000 days")
+      yield* refresh(id)
+      assert.isNull((yield* stored(id)).expiresAt)
+      yield* renewing({ pollInterval: "6 hours", recoveryInterval: "1 day" })
+      yield* elapse("50 days", "6 hours")
+      assert.strictEqual((yield* provider.counts).granted, 1)
+      yield* elapse("15 days", "6 hours")
+      assert.strictEqual((yield* provider.counts).granted, 2)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("two of them on one database renew each account once", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider
+      yield* Effect.forEach(Array.from({ length: 40 }), () => connected({ expired: true }))
+      const [one, two] = [yield* renewing({ maxClaimed: 7 }), yield* renewing({ maxClaimed: 7 })]
+      yield* elapse("1 minute")
+      const [first, second] = [yield* one.progress, yield* two.progress]
+      assert.strictEqual((yield* provider.counts).granted, 40)
+      assert.strictEqual((yield* provider.counts).replays, 0)
+      assert.strictEqual(first.claimed + second.claimed, 40)
+      assert.isAbove(first.claimed, 0)
+      assert.isAbove(second.claimed, 0)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("stays within the provider's rate, and does not hold back another provider's accounts", () =>
+    Effect.gen(function* () {
+      const wire = yield* Wire
+      yield* Effect.forEach(Array.from({ length: 30 }), () =>
+        connected({ expired: true, configId: "slow", profile: { name: "slow", requestsPerSecond: 1 } })
+      )
+      const quick = yield* Effect.forEach(Array.from({ length: 30 }), () =>
+        connected({ expired: true, configId: "quick", profile: { name: "quick", requestsPerSecond: 100 } })
+      )
+      yield* renewing({ concurrency: 4 })
+      yield* elapse("5 seconds", "500 millis")
+      assert.isTrue(quick.every(({ refreshToken }) => wire.sent.includes(refreshToken)))
+      assert.isAtMost(wire.sent.length, 30 + 7)
+      yield* elapse("30 seconds", "500 millis")
+      assert.strictEqual(wire.sent.length, 60)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("stays within a rate of less than one a second", () =>
+    Effect.gen(function* () {
+      yield* Effect.forEach(Array.from({ length: 8 }), () =>
+        connected({ expired: true, profile: { requestsPerSecond: 0.1 } })
+      )
+      yield* renewing()
+      yield* elapse("35 seconds")
+      assert.lengthOf((yield* Wire).sent, 4)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("stops at a dead grant: one attempt, one announcement, no more looks", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider
+      const { id, refreshToken } = yield* connected({ expired: true })
+      yield* provider.revoke(refreshToken)
+      const renewer = yield* renewing()
+      yield* elapse("1 hour", "30 seconds")
+      const account = yield* stored(id)
+      assert.deepInclude(account, { status: "EXPIRED", statusReason: "grant_dead", renewAt: null })
+      assert.strictEqual((yield* Wire).sent.length, 1)
+      assert.deepStrictEqual(yield* events, ["expired"])
+      assert.deepInclude(yield* renewer.progress, { claimed: 1, ended: { ConsentNeeded: 1 } })
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("announces a link that nobody used in time, once", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      yield* connections.register(authConfig("scripted"))
+      const { id } = yield* connections.create({ authConfigId: "scripted", userId: "person" })
+      yield* refresh(id)
+      yield* renewing()
+      yield* elapse("9 minutes", "30 seconds")
+      assert.strictEqual((yield* stored(id)).status, "INITIATED")
+      yield* elapse("20 minutes", "30 seconds")
+      assert.deepInclude(yield* stored(id), { status: "EXPIRED", statusReason: "consent_lapsed", renewAt: null })
+      assert.deepStrictEqual(yield* events, ["consent_started", "expired"])
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("says so when a credential ends that there is nothing to renew with", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      yield* connections.register(authConfig("scripted"))
+      const { id } = yield* connections.create({
+        authConfigId: "scripted",
+        userId: "person",
+        secrets: { access_token: Redacted.make("all there is") },
+        expiresAt: DateTime.makeUnsafe(beginning + 3_600_000)
+      })
+      yield* renewing()
+      yield* elapse("59 minutes", "30 seconds")
+      assert.strictEqual((yield* stored(id)).status, "ACTIVE")
+      yield* elapse("2 minutes", "5 seconds")
+      assert.deepInclude(yield* stored(id), { status: "EXPIRED", statusReason: "grant_dead", renewAt: null })
+      assert.deepStrictEqual(yield* events, ["expired"])
+      assert.lengthOf((yield* Wire).sent, 0)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  for (const look of [1, 2]) {
+    it.effect(
+      `leaves the time of an account alone that was connected anew meanwhile, after its look number ${look}`,
+      () => {
+        let looks = 0
+        return Effect.gen(function* () {
+          const store = yield* AccountStore
+          const { id } = yield* connected()
+          const from = yield* stored(id)
+          const to = { ...from, status: "EXPIRED" as const, statusReason: "grant_dead" as const, renewAt: beginning }
+          assert.isTrue(yield* store.write({ from, to, announce: [] }))
+          looks = look
+          yield* renewing()
+          yield* elapse("10 seconds")
+          const account = yield* stored(id)
+          assert.strictEqual(account.status, "ACTIVE")
+          assert.isNotNull(account.renewAt)
+        }).pipe(
+          Effect.scoped,
+          scenario({
+            store: (store) => ({
+              ...store,
+              find: (id) =>
+                Effect.tap(store.find(id), (found) => {
+                  if (Option.isNone(found) || found.value.status !== "EXPIRED" || --looks !== 0) return Effect.void
+                  const from = found.value
+                  const to = {
+                    ...from,
+                    status: "ACTIVE" as const,
+                    statusReason: null,
+                    generation: 7,
+                    renewAt: beginning + 1_800_000
+                  }
+                  return store.write({ from, to, announce: [] })
+                })
+            })
+          })
+        )
+      }
+    )
+  }
+
+  it.effect("renews an account once, though its turn comes when its claim is long over", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider
+      yield* Effect.forEach(Array.from({ length: 60 }), () =>
+        connected({ expired: true, profile: { requestsPerSecond: 1 } })
+      )
+      yield* renewing({ claimFor: "10 seconds" })
+      yield* renewing({ claimFor: "10 seconds" })
+      yield* elapse("3 minutes", "500 millis")
+      assert.strictEqual((yield* provider.counts).granted, 60)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("is not kept busy by a provider whose tokens are over at once", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider
+      yield* connected({ expired: true })
+      yield* provider.outage({ _tag: "AmendedAnswer", set: { expires_in: 0 } }, "1 day")
+      yield* renewing()
+      yield* elapse("10 minutes")
+      const { granted } = yield* provider.counts
+      assert.isAtMost(granted, 21)
+      assert.isAtLeast(granted, 10)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("leaves an account alone that was switched off, and takes it up when it is switched on", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const provider = yield* Provider
+      const { id } = yield* connected({ expired: true })
+      yield* connections.disable(id)
+      yield* renewing()
+      yield* elapse("10 minutes", "30 seconds")
+      assert.strictEqual((yield* provider.counts).granted, 0)
+      yield* connections.enable(id)
+      yield* elapse("30 seconds")
+      assert.strictEqual((yield* provider.counts).granted, 1)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("picks up the renewal of a process that died, without being asked", () =>
+    Effect.gen(function* () {
+      const store = yield* AccountStore
+      const provider = yield* Provider
+      const { id } = yield* connected({ expired: true })
+      const account = yield* stored(id)
+      yield* store.begin({ account, owner: "dead", leaseMillis: 30_000, intentHash: "h", now: beginning })
+      // not due by its time, only abandoned
+      yield* store.claimDue({ now: beginning, nextLook: beginning + 86_400_000, limit: 10 })
+      yield* renewing()
+      yield* elapse("20 seconds")
+      assert.strictEqual((yield* provider.counts).granted, 0)
+      yield* elapse("1 minute")
+      assert.strictEqual((yield* provider.counts).granted, 1)
+      assert.isNull((yield* stored(id)).intent)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  for (const [name, trouble] of [
+    ["failed", Effect.fail(new StoreError({ message: "gone" }))],
+    ["hung", Effect.never],
+    ["broke", Effect.die(new Error("broken"))]
+  ] as const) {
+    it.effect(`goes on after the store ${name}`, () => {
+      let down = false
+      return Effect.gen(function* () {
+        const provider = yield* Provider
+        yield* connected({ expired: true })
+        down = true
+        yield* renewing()
+        yield* elapse("1 minute")
+        assert.strictEqual((yield* provider.counts).granted, 0)
+        down = false
+        yield* elapse("1 minute")
+        assert.strictEqual((yield* provider.counts).granted, 1)
+      }).pipe(
+        Effect.scoped,
+        scenario({
+          store: (store) => ({
+            ...store,
+            claimDue: (request) => Effect.suspend(() => (down ? trouble : store.claimDue(request))),
+            findAbandoned: (...request) => Effect.suspend(() => (down ? trouble : store.findAbandoned(...request)))
+          })
+        })
+      )
+    })
+  }
+
+  it.effect("finishes the renewal under way when it is closed", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider
+      const { id } = yield* connected({ expired: true })
+      const scope = yield* Scope.make()
+      yield* Layer.buildWithScope(Renewer.layer(), scope)
+      yield* rest
+      yield* Scope.close(scope, yield* Effect.exit(Effect.void))
+      yield* elapse("5 seconds")
+      const granted = (yield* provider.counts).granted
+      assert.strictEqual((yield* stored(id)).generation, 1 + granted)
+    }).pipe(scenario())
+  )
+
+  it.effect("counts its ends as a metric", () =>
+    Effect.gen(function* () {
+      yield* connected({ expired: true })
+      yield* renewing()
+      yield* elapse("30 seconds")
+      const snapshot = yield* Metric.snapshot
+      const ends = snapshot.find(({ id }) => id === "rekindle_renewer_renewals")
+      assert.deepInclude(ends?.attributes, { kind: "Renewed" })
+    }).pipe(Effect.scoped, Effect.provideService(Metric.MetricRegistry, new Map()), scenario())
+  )
+})

@@ -1,0 +1,115 @@
+import { assert, describe, it } from "@effect/vitest"
+import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
+import {
+  AccountStore,
+  AuthConfig,
+  AuthConfigs,
+  Connections,
+  CredentialVault,
+  Engine,
+  KeyRotation,
+  SqlAccountStore,
+  SqliteClient
+} from "@rekindle/engine"
+import { Effect, Layer, Redacted } from "effect"
+import { execFile } from "node:child_process"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { promisify } from "node:util"
+
+const oldKey = { id: "old", key: Redacted.make(Buffer.alloc(32, 1).toString("base64")) }
+const newKey = { id: "new", key: Redacted.make(Buffer.alloc(32, 2).toString("base64")) }
+
+const temporaryFile = Effect.acquireRelease(
+  Effect.promise(() => mkdtemp(join(tmpdir(), "rekindle-"))),
+  (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
+).pipe(Effect.map((directory) => join(directory, "accounts.db")))
+
+const engine = (file: string, ring: ReadonlyArray<typeof oldKey>) =>
+  Engine.layerSqlite(file, { consent: { callbackUrl: "https://app.example.com/callback" } }).pipe(
+    Layer.provide(CredentialVault.layer(ring))
+  )
+
+/** An account under the old key, in a file. */
+const seed = (file: string) =>
+  Effect.gen(function* () {
+    const connections = yield* Connections
+    yield* connections.register(AuthConfig.make({ id: "cfg", toolkit: "t", scheme: "API_KEY", hosts: [] }))
+    return (yield* connections.create({ authConfigId: "cfg", userId: "u", secrets: { api_key: Redacted.make("k3y") } }))
+      .id
+  }).pipe(Effect.provide(engine(file, [oldKey])))
+
+const canRead = (file: string, id: ConnectedAccountId, ring: ReadonlyArray<typeof oldKey>) =>
+  Effect.gen(function* () {
+    const account = yield* (yield* ConnectedAccounts).get(id)
+    return "api_key" in account.state.val
+  }).pipe(Effect.provide(engine(file, ring)))
+
+const stores = (file: string) =>
+  Layer.mergeAll(
+    SqlAccountStore.layer.pipe(Layer.provide(SqliteClient.layer(file))),
+    CredentialVault.layer([newKey, oldKey])
+  )
+
+const run = (file: string) => Effect.provide(KeyRotation.reseal, stores(file))
+
+describe("key rotation", () => {
+  it.live("a new key in front opens what the old one sealed; after resealing the old one can go", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      const id = yield* seed(file)
+      assert.isTrue(yield* canRead(file, id, [newKey, oldKey]))
+      assert.isFalse(yield* canRead(file, id, [newKey]))
+      // the account and its auth config
+      assert.deepStrictEqual(yield* run(file), { resealed: 2, left: 0 })
+      assert.isTrue(yield* canRead(file, id, [newKey]))
+      assert.deepStrictEqual(yield* run(file), { resealed: 0, left: 0 })
+    })
+  )
+
+  it.live("an auth config registered while it runs is not lost, and left for the next run", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      yield* seed(file)
+      const changed = AuthConfig.make({ id: "cfg", toolkit: "changed", scheme: "API_KEY", hosts: [] })
+      const register = Effect.provide(
+        Connections.use((connections) => connections.register(changed)),
+        engine(file, [oldKey])
+      )
+      const report = yield* KeyRotation.reseal.pipe(
+        Effect.updateService(AccountStore, (store) => ({
+          ...store,
+          listAuthConfigs: () => Effect.tap(store.listAuthConfigs(), Effect.orDie(register))
+        })),
+        Effect.provide(stores(file))
+      )
+      assert.deepStrictEqual(report, { resealed: 1, left: 1 })
+      assert.deepStrictEqual(yield* run(file), { resealed: 1, left: 0 })
+      const config = yield* AuthConfigs.use((configs) => configs.load("cfg")).pipe(
+        Effect.provide(engine(file, [newKey]))
+      )
+      assert.strictEqual(config.toolkit, "changed")
+    })
+  )
+
+  it.live("the command reseals a database, and fails while something is left", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      const id = yield* seed(file)
+      const entry = ({ id, key }: typeof oldKey) => `${id}:${Redacted.value(key)}`
+      const command = (keys: ReadonlyArray<typeof oldKey>) =>
+        Effect.promise(() =>
+          promisify(execFile)(process.execPath, [join(import.meta.dirname, "../../src/bin/reseal.ts"), "--sqlite", file], {
+            env: { ...process.env, REKINDLE_KEYS: keys.map(entry).join(",") }
+          }).then(
+            ({ stdout }) => stdout.trim(),
+            (error: { readonly stdout: string }) => `failed: ${error.stdout.trim()}`
+          )
+        )
+      assert.strictEqual(yield* command([newKey]), "failed: 0 sealed again, 2 left")
+      assert.strictEqual(yield* command([newKey, oldKey]), "2 sealed again, 0 left")
+      assert.isTrue(yield* canRead(file, id, [newKey]))
+    })
+  )
+})
