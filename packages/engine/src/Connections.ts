@@ -17,6 +17,7 @@ import {
   RefreshOutcome,
   type RefreshOptions,
   RefreshUnsupported,
+  Resilience,
   Unavailable
 } from "@rekindle/core"
 import { Clock, Context, DateTime, Duration, Effect, Layer, Option, type Redacted, Result, Schema } from "effect"
@@ -59,12 +60,13 @@ export class Connections extends Context.Service<
     ) => Effect.Effect<ConnectedAccount, AuthConfigError | StoreError | InvalidRequest>
     /**
      * The access token, renewed first if it would not last for another `atLeast` (default one minute). Where that fails, the one at hand
-     * while it lasts. Never begins a consent: `refresh` does.
+     * while it lasts. Never begins a consent: `refresh` does, and so does `Resilience.withRefresh` around the call that needs the token.
+     * Fails with `ConnectionNotReady`, which carries the account's status, where there is no usable token.
      */
     readonly accessToken: (
       id: ConnectedAccountId,
       atLeast?: Duration.Input
-    ) => Effect.Effect<Redacted.Redacted<string>, RefreshError>
+    ) => Effect.Effect<Redacted.Redacted<string>, RefreshError | Resilience.ConnectionNotReady>
     /** Replaces a static credential (API key, password) and puts the account into service. */
     readonly replaceSecrets: (
       id: ConnectedAccountId,
@@ -388,10 +390,8 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       )).secrets["access_token"]
       // An expired token is never handed out as if it were good.
       if (token === undefined || !isUsable(account, yield* Clock.currentTimeMillis)) {
-        return yield* new RefreshFailed({
-          message: `the account is ${account.status} and has no usable access token`,
-          slug: "no_access_token"
-        })
+        const { status } = visibleStatus(account, yield* Clock.currentTimeMillis)
+        return yield* new Resilience.ConnectionNotReady({ accountId: id, status })
       }
       return token
     })

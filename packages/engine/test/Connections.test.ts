@@ -1,12 +1,13 @@
 /** What an application does with accounts besides refreshing them. */
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, ConnectedAccounts, CustomAuthScheme } from "@rekindle/core"
+import { type ConnectedAccountId, ConnectedAccounts, CustomAuthScheme, Resilience } from "@rekindle/core"
 import { AuthConfig, type AuthStrategy, Connections } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, DateTime, Duration, Effect, Redacted } from "effect"
 import {
   authConfig,
   connected,
+  consentPage,
   elapse,
   events,
   scenario,
@@ -15,6 +16,7 @@ import {
   summary,
   Wire
 } from "./support/ScriptedEngine.ts"
+import { callback, complete, consents, fresh, link } from "./support/ScriptedConsent.ts"
 import * as HttpFixture from "./support/HttpFixture.ts"
 import { memory } from "./support/TestEngine.ts"
 
@@ -28,8 +30,10 @@ describe("an access token", () => {
       const { id, refreshToken } = yield* connected({ expired: true })
       yield* provider.revoke(refreshToken)
       for (let asked = 0; asked < 3; asked++) {
-        const error = yield* Effect.flip(accessToken(id))
-        assert.strictEqual("slug" in error && error.slug, "no_access_token")
+        assert.deepStrictEqual(
+          yield* Effect.flip(accessToken(id)),
+          new Resilience.ConnectionNotReady({ accountId: id, status: "EXPIRED" })
+        )
       }
       assert.lengthOf((yield* Wire).sent, 1)
       assert.deepInclude(summary(yield* stored(id)), { status: "EXPIRED", reason: "grant_dead" })
@@ -52,6 +56,56 @@ describe("an access token", () => {
       assert.strictEqual(Redacted.value(yield* accessToken(id)), token)
       yield* elapse("1 minute")
       assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "Unavailable")
+    }).pipe(scenario())
+  )
+})
+
+describe("withRefresh around a call that reads the access token", () => {
+  /** The link that the call fails with, and the status of the account meanwhile. */
+  const consentFor = (id: ConnectedAccountId) =>
+    settle(
+      Resilience.withRefresh(
+        id,
+        Effect.flatMap(Connections, (connections) => connections.accessToken(id))
+      )
+    ).pipe(
+      Effect.flip,
+      Effect.map((error) => {
+        assert.instanceOf(error, Resilience.ConsentRequired)
+        return { link: new URL(error.redirectUrl), status: error.status }
+      })
+    )
+
+  const everyTime = Effect.fnUntraced(function* (id: ConnectedAccountId, status: string) {
+    const links = [yield* consentFor(id), yield* consentFor(id), yield* consentFor(id)]
+    for (const { link, status: seen } of links) {
+      assert.strictEqual(link.origin + link.pathname, consentPage)
+      assert.strictEqual(seen, status)
+    }
+    const last = links.at(-1)
+    if (last !== undefined) yield* consents(last.link)
+    assert.isString(Redacted.value(yield* accessToken(id)))
+  })
+
+  it.effect("gives the link every time for an account that was never connected, until somebody consents", () =>
+    Effect.flatMap(fresh, (id) => everyTime(id, "INITIATED")).pipe(scenario())
+  )
+
+  it.effect("gives the link every time for an account whose grant is dead, until somebody consents", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id, refreshToken } = yield* connected({ expired: true })
+      yield* provider.revoke(refreshToken)
+      yield* everyTime(id, "INITIATED")
+    }).pipe(scenario())
+  )
+
+  it.effect("gives the link every time for an account whose owner said no, until somebody consents", () =>
+    Effect.gen(function* () {
+      const id = yield* fresh
+      const { failure } = yield* complete(callback(yield* link(id), { error: "access_denied" }))
+      assert.strictEqual(failure?.reason, "denied")
+      yield* everyTime(id, "INITIATED")
     }).pipe(scenario())
   )
 })

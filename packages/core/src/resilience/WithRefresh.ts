@@ -23,8 +23,11 @@ import { flightKey } from "./internal/flightKey.ts"
 import type { Accounts } from "./Policy.ts"
 
 export interface WithRefreshOptions<E> {
-  /** Whether a failure means that the credential was refused (a 401 of the third party, say). */
-  readonly isAuthFailure: (error: E) => boolean
+  /**
+   * Whether a failure means that the credential was refused (a 401 of the third party, say). A `ConnectionNotReady` of the account, which is
+   * what reading its access token fails with where there is none, always means that. Default: nothing else does.
+   */
+  readonly isAuthFailure?: ((error: E) => boolean) | undefined
   /** Options of the refresh. Its `deadline` bounds the shared refresh, so leave it out unless every caller has the same. */
   readonly refresh?: RefreshOptions
 }
@@ -47,8 +50,8 @@ type Entries = Map<string, Entry>
 const entriesOf = new WeakMap<Accounts, Entries>()
 
 /**
- * Runs `effect`; on an auth failure refreshes `accountId` once, sharing the refresh with everybody else, and runs it again. The second
- * auth failure is returned as it is.
+ * Runs `effect`; on an auth failure, or where the account has no credential, refreshes `accountId` once, sharing the refresh with everybody
+ * else, and runs it again. The second auth failure is returned as it is.
  *
  * Fails with `ConsentRequired` if a person has to act, `ConnectionNotReady` if the account cannot be used, the refresh's own error, or
  * whatever `effect` fails with.
@@ -81,7 +84,7 @@ const entriesOf = new WeakMap<Accounts, Entries>()
 export const withRefresh = <A, E, R>(
   accountId: ConnectedAccountId,
   effect: Effect.Effect<A, E, R>,
-  options: WithRefreshOptions<E>
+  options: WithRefreshOptions<E> = {}
 ): Effect.Effect<A, E | RefreshError | ConsentRequired | ConnectionNotReady, R | ConnectedAccounts> =>
   Effect.flatMap(ConnectedAccounts, (accounts) =>
     // Counted and uncounted without a moment in between in which an interruption could get lost.
@@ -98,7 +101,9 @@ export const withRefresh = <A, E, R>(
         const renew = renewal(entry, accounts, accountId, options.refresh, forget)
         const run = effect.pipe(
           Effect.catch((error): Effect.Effect<A, E | RefreshError | ConsentRequired | ConnectionNotReady, R> =>
-            options.isAuthFailure(error) ? Effect.flatMap(renew, () => effect) : Effect.fail(error)
+            isNotReady(error, accountId) || options.isAuthFailure?.(error) === true
+              ? Effect.flatMap(renew, () => effect)
+              : Effect.fail(error)
           )
         )
         return Effect.onExitPrimitive(restore(run), () => {
@@ -109,6 +114,10 @@ export const withRefresh = <A, E, R>(
       })
     )
   )
+
+/** Whether a failure says that this account has no credential to work with. One of another account is none of ours. */
+const isNotReady = (error: unknown, accountId: ConnectedAccountId): boolean =>
+  error instanceof ConnectionNotReady && error.accountId === accountId
 
 const entriesFor = (accounts: Accounts): Entries => {
   let entries = entriesOf.get(accounts)

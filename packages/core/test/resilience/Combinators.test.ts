@@ -1,5 +1,6 @@
 import {
   AccountNotFound,
+  ConnectedAccountId,
   ConnectedAccounts,
   CurrentProject,
   NotReady,
@@ -83,6 +84,27 @@ describe("withRefresh", () => {
       state.least = 9
       assertSame(yield* Effect.flip(run(call, script)), unauthorized)
       assert.strictEqual(state.calls, 2)
+      assert.strictEqual(script.sends.length, 1)
+    })
+  )
+
+  it.effect("refreshes an account whose credential cannot be read, and leaves another account's alone", () =>
+    Effect.gen(function* () {
+      const script = scripted([{ answer: redirect("EXPIRED") }])
+      const notReady = new Resilience.ConnectionNotReady({ accountId: id, status: "EXPIRED" })
+      const withRefresh = (account: ConnectedAccountId) =>
+        Effect.flip(
+          Effect.provideService(
+            Resilience.withRefresh(account, Effect.fail(notReady)),
+            ConnectedAccounts,
+            script.accounts
+          )
+        )
+      assertSame(
+        yield* withRefresh(id),
+        new Resilience.ConsentRequired({ accountId: id, redirectUrl: link, status: "EXPIRED" })
+      )
+      assertSame(yield* withRefresh(ConnectedAccountId.make("ca_4CkFF_another")), notReady)
       assert.strictEqual(script.sends.length, 1)
     })
   )

@@ -100,9 +100,13 @@ describe("key rotation", () => {
       const entry = ({ id, key }: typeof oldKey) => `${id}:${Redacted.value(key)}`
       const command = (keys: ReadonlyArray<typeof oldKey>) =>
         Effect.promise(() =>
-          promisify(execFile)(process.execPath, [join(import.meta.dirname, "../../src/bin/reseal.ts"), "--sqlite", file], {
-            env: { ...process.env, REKINDLE_KEYS: keys.map(entry).join(",") }
-          }).then(
+          promisify(execFile)(
+            process.execPath,
+            [join(import.meta.dirname, "../../src/bin/reseal.ts"), "--sqlite", file],
+            {
+              env: { ...process.env, REKINDLE_KEYS: keys.map(entry).join(",") }
+            }
+          ).then(
             ({ stdout }) => stdout.trim(),
             (error: { readonly stdout: string }) => `failed: ${error.stdout.trim()}`
           )
