@@ -221,3 +221,7 @@ export type ReadError = typeof ReadError.Type
 /** How long the other side asked us to wait, if it did. */
 export const retryAfterOf = (error: RefreshError): Duration.Duration | undefined =>
   "retryAfter" in error ? error.retryAfter : undefined
+
+/** Whether a failure says that the same request may be accepted later: the server is busy, or down. */
+export const mayPass = (error: RefreshError): error is RateLimited | Unavailable =>
+  error._tag === "RateLimited" || error._tag === "Unavailable"

@@ -11,7 +11,7 @@
 import { Clock, Duration, Effect } from "effect"
 import type { ConnectedAccount, ConnectedAccountId, ConnectedAccountStatus } from "../ConnectedAccount.ts"
 import { ConnectedAccounts, type RefreshOptions } from "../ConnectedAccounts.ts"
-import { type ReadError, type RefreshError, retryAfterOf } from "../RefreshError.ts"
+import { mayPass, type ReadError, type RefreshError, retryAfterOf } from "../RefreshError.ts"
 import { ConnectionNotReady, ConsentExpired } from "./Consent.ts"
 import { decorrelated } from "./internal/Backoff.ts"
 
@@ -43,8 +43,7 @@ const terminal = (status: ConnectedAccountStatus, before: ConnectedAccountStatus
     (status === "EXPIRED" && before === undefined))
 
 /** Failures of a read that the next read will meet again. */
-const lasting = (error: ReadError): boolean =>
-  error.disposition === "rejected" && error._tag !== "RateLimited" && error._tag !== "Unavailable"
+const lasting = (error: ReadError): boolean => error.disposition === "rejected" && !mayPass(error)
 
 /**
  * Refreshes `accountId`, shows the link if there is one, and waits until the account is ACTIVE. Gives the account.

@@ -11,7 +11,7 @@
  */
 import { Effect } from "effect"
 import type { ConnectedAccount } from "../ConnectedAccount.ts"
-import type { RefreshError } from "../RefreshError.ts"
+import { mayPass, type RefreshError } from "../RefreshError.ts"
 import { Ready, type RefreshOutcome } from "../RefreshOutcome.ts"
 import { Events } from "./Events.ts"
 import { type Policy, policy } from "./Policy.ts"
@@ -23,8 +23,7 @@ export interface FallbackOptions {
   readonly serve?: (account: ConnectedAccount, error: RefreshError) => RefreshOutcome | undefined
 }
 
-const noVerdict = (error: RefreshError): boolean =>
-  error.disposition !== "rejected" || error._tag === "RateLimited" || error._tag === "Unavailable"
+const noVerdict = (error: RefreshError): boolean => error.disposition !== "rejected" || mayPass(error)
 
 const serveActive = (account: ConnectedAccount): RefreshOutcome | undefined =>
   account.status === "ACTIVE" && !account.isDisabled ? Ready.make({ id: account.id }) : undefined

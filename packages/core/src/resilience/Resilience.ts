@@ -24,7 +24,7 @@ export { type Accounts, compose, type Description, layer, type Policy, policy } 
 export { rateLimit, type RateLimitOptions } from "./RateLimit.ts"
 export { reconcile, type ReconcileOptions } from "./Reconcile.ts"
 export { type Reconfigurable, reconfigurable } from "./Reconfigurable.ts"
-export { retry, type RetryOptions, verdict } from "./Retry.ts"
+export { nextStep, retry, type RetryOptions } from "./Retry.ts"
 export { layerRetryBudget, RetryBudget, type RetryBudgetOptions, SharedRetryBudget } from "./RetryBudget.ts"
 export { Settings } from "./Settings.ts"
 export { standard, type StandardOptions } from "./Standard.ts"

@@ -20,14 +20,14 @@
 import { Clock, Duration, Effect, type Fiber } from "effect"
 import type { ConnectedAccount, ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshOptions } from "../ConnectedAccounts.ts"
-import { type ReadError, type RefreshError, retryAfterOf } from "../RefreshError.ts"
+import { mayPass, type ReadError, type RefreshError, retryAfterOf } from "../RefreshError.ts"
 import type { RefreshOutcome } from "../RefreshOutcome.ts"
 import { type EventBus, Events } from "./Events.ts"
 import { decorrelated } from "./internal/Backoff.ts"
 import { type Call, withCall } from "./internal/Call.ts"
 import * as Metrics from "./Metrics.ts"
 import { type Accounts, type Policy, policy } from "./Policy.ts"
-import { describeReconcile, firstReading, look, type ReconcileOptions } from "./Reconcile.ts"
+import { type Before, describeReconcile, firstReading, look, type ReconcileOptions } from "./Reconcile.ts"
 import { RetryBudget, type RetryBudgetOptions, SharedRetryBudget } from "./RetryBudget.ts"
 import { Settings } from "./Settings.ts"
 
@@ -38,12 +38,28 @@ export interface RetryOptions {
   readonly baseDelay?: Duration.Input
   /** The longest backoff. Default 5 seconds. */
   readonly maxDelay?: Duration.Input
-  /** The longest a Retry-After is obeyed. Default 30 seconds; what jitter adds to the shortest backoff is added to it as well. */
+  /** Upper bound on Retry-After. Jitter is added on top. Default 30 seconds. */
   readonly maxRetryAfter?: Duration.Input
   /** The budget all calls share. `false`: none. */
   readonly budget?: RetryBudgetOptions | false
   /** How an ambiguous attempt is looked into. `false`: it is not, and without a key it is not repeated. */
   readonly reconcile?: ReconcileOptions | false
+}
+
+/** What a failure allows to do next. Exported for those who write a retry of their own. */
+export const nextStep = (
+  error: RefreshError,
+  options: { readonly idempotencyKey?: string | undefined; readonly reconcile: boolean }
+): "send" | "look" | "stop" => {
+  switch (error.disposition) {
+    case "not-sent":
+      // What cannot be encoded now cannot be encoded later.
+      return error._tag === "TransportError" && error.reason === "encode" ? "stop" : "send"
+    case "rejected":
+      return mayPass(error) ? "send" : "stop"
+    case "ambiguous":
+      return options.idempotencyKey !== undefined ? "send" : options.reconcile ? "look" : "stop"
+  }
 }
 
 interface Config {
@@ -56,20 +72,18 @@ interface Config {
   readonly events: EventBus | undefined
 }
 
-/** What a failure allows. Exported for those who write a retry of their own. */
-export const verdict = (
-  error: RefreshError,
-  options: { readonly idempotencyKey?: string | undefined; readonly reconcile: boolean }
-): "send" | "look" | "stop" => {
-  switch (error.disposition) {
-    case "not-sent":
-      // What cannot be encoded now cannot be encoded later.
-      return error._tag === "TransportError" && error.reason === "encode" ? "stop" : "send"
-    case "rejected":
-      return error._tag === "RateLimited" || error._tag === "Unavailable" ? "send" : "stop"
-    case "ambiguous":
-      return options.idempotencyKey !== undefined ? "send" : options.reconcile ? "look" : "stop"
-  }
+/** How far the tries of one call have come. */
+interface Progress {
+  /** Tries so far, the first included. */
+  readonly attempt: number
+  /** The last backoff, in milliseconds. */
+  readonly backoff: number
+}
+
+/** What the tries of one refresh know besides. */
+interface RefreshProgress extends Progress, Before {
+  /** The last ambiguous failure. */
+  readonly doubt: RefreshError | undefined
 }
 
 /**
@@ -120,182 +134,127 @@ export const retry = (options: RetryOptions = {}): Policy => {
     Effect.gen(function* () {
       const shared = yield* SharedRetryBudget
       const events = yield* Events
-      const config: Config = { ...limits, reconcile, events, budget: shared ?? makeBudget() }
-      return {
-        refresh: (id, options) =>
-          withCall((call, fiber) => {
-            config.budget?.deposit()
-            const run = new RefreshRun(config, next, call, fiber, id, options)
-            return reconcile?.baseline === "read"
-              ? Effect.flatMap(firstReading(next, id), (account) => {
-                  run.seen = account
-                  return run.send()
-                })
-              : run.send()
-          }),
-        get: (id) =>
-          Effect.withFiber((fiber) => {
-            config.budget?.deposit()
-            return new Run(config, next, fiber, id, undefined).read()
-          })
-      }
+      return decorate(next, { ...limits, reconcile, events, budget: shared ?? makeBudget() })
     })
   )
 }
 
-/** The tries of one call. One small object for the call instead of a closure for each step keeps the untroubled path short. */
-class Run {
-  protected readonly config: Config
-  protected readonly next: Accounts
-  protected readonly fiber: Fiber.Fiber<unknown, unknown>
-  protected readonly id: ConnectedAccountId
-  protected readonly deadline: number
-  protected attempt = 1
-  private backoff: number
+const decorate = (next: Accounts, config: Config): Accounts => {
+  const { budget, events, reconcile } = config
+  const pause = makePause(config)
+  const countRetry = Effect.withFiber((fiber) => Effect.sync(() => Metrics.retries.updateUnsafe(1, fiber.context)))
 
-  constructor(
-    config: Config,
-    next: Accounts,
-    fiber: Fiber.Fiber<unknown, unknown>,
+  /** Reads change nothing: whatever may pass is worth another try. */
+  const read = (id: ConnectedAccountId, progress: Progress): Effect.Effect<ConnectedAccount, ReadError> =>
+    next
+      .get(id)
+      .pipe(
+        Effect.catch((error) =>
+          error.disposition === "ambiguous" || nextStep(error, { reconcile: false }) === "send"
+            ? Effect.flatMap(pause(id, Infinity, error, progress), (further) =>
+                further === undefined ? Effect.fail(error) : Effect.andThen(countRetry, read(id, further))
+              )
+            : Effect.fail(error)
+        )
+      )
+
+  const refresh = (
     id: ConnectedAccountId,
-    options: RefreshOptions | undefined
-  ) {
-    this.config = config
-    this.next = next
-    this.fiber = fiber
-    this.id = id
-    this.deadline = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds
-    this.backoff = config.baseDelay
-  }
+    options: RefreshOptions | undefined,
+    call: Call,
+    fiber: Fiber.Fiber<unknown, unknown>
+  ): Effect.Effect<RefreshOutcome, RefreshError> => {
+    const clock = fiber.getRef(Clock.Clock)
+    const deadline = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds
+    const idempotencyKey = options?.idempotencyKey
 
-  protected get now(): number {
-    return this.fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-  }
-
-  /** Pays for another try and waits for its time; fails with `error` at once if there is to be none. */
-  protected pause(error: RefreshError): Effect.Effect<boolean> {
-    if (this.attempt >= (this.fiber.getRef(Settings).maxAttempts ?? this.config.maxAttempts)) {
-      return this.refuse("attempts")
+    const send = (progress: RefreshProgress): Effect.Effect<RefreshOutcome, RefreshError> => {
+      call.attempts++
+      Metrics.attempts.updateUnsafe(1, fiber.context)
+      const startedAt = clock.currentTimeMillisUnsafe()
+      return next.refresh(id, options).pipe(Effect.catch((error) => recover(error, { ...progress, startedAt })))
     }
-    return Effect.flatMap(decorrelated(this.backoff, this.config.baseDelay, this.config.maxDelay), (backoff) => {
-      this.backoff = backoff
-      const { baseDelay, maxRetryAfter } = this.config
+
+    const recover = (error: RefreshError, progress: RefreshProgress): Effect.Effect<RefreshOutcome, RefreshError> => {
+      if (error.disposition === "ambiguous") call.doubt = true
+      const doubt = error.disposition === "ambiguous" ? error : progress.doubt
+      if (nextStep(error, { idempotencyKey, reconcile: reconcile !== undefined }) === "stop") return Effect.fail(error)
+      call.held = true
+      return Effect.flatMap(pause(id, deadline, error, progress), (further) => {
+        call.held = false
+        const mustLook = doubt !== undefined && idempotencyKey === undefined
+        if (mustLook) return lookAfter(doubt, { ...progress, doubt }, further)
+        return further === undefined ? Effect.fail(doubt ?? error) : resend({ ...progress, ...further, doubt })
+      })
+    }
+
+    const resend = (progress: RefreshProgress) =>
+      Effect.andThen(
+        countRetry,
+        Effect.suspend(() => send(progress))
+      )
+
+    /** The account tells what became of the attempt. `further` is absent where no other try is left: then it is looked at all the same. */
+    const lookAfter = (
+      doubt: RefreshError,
+      progress: RefreshProgress,
+      further: Progress | undefined
+    ): Effect.Effect<RefreshOutcome, RefreshError> => {
+      if (reconcile === undefined || clock.currentTimeMillisUnsafe() >= deadline) return Effect.fail(doubt)
+      return Effect.flatMap(
+        look(next, id, progress, reconcile.clockSkew, events),
+        (found): Effect.Effect<RefreshOutcome, RefreshError> => {
+          if (further !== undefined && found._tag !== "Unmoved") budget?.refund()
+          if (found._tag === "Moved") return Effect.succeed(found.outcome)
+          if (further === undefined) return Effect.fail(doubt)
+          if (found._tag === "Unknown") return recover(doubt, { ...progress, ...further })
+          return resend({ ...progress, ...further, seen: found.account })
+        }
+      )
+    }
+
+    const first = (seen: ConnectedAccount | undefined) =>
+      send({ attempt: 1, backoff: config.baseDelay, startedAt: 0, seen, doubt: undefined })
+    return reconcile?.baseline === "read" ? Effect.flatMap(firstReading(next, id), first) : first(undefined)
+  }
+
+  return {
+    refresh: (id, options) =>
+      withCall((call, fiber) => {
+        budget?.deposit()
+        return refresh(id, options, call, fiber)
+      }),
+    get: (id) =>
+      Effect.suspend(() => {
+        budget?.deposit()
+        return read(id, { attempt: 1, backoff: config.baseDelay })
+      })
+  }
+}
+
+/** Pays for another try and waits for its time. Undefined, at once, if there is to be none. */
+const makePause =
+  ({ baseDelay, budget, events, maxAttempts, maxDelay, maxRetryAfter }: Config) =>
+  (
+    accountId: ConnectedAccountId,
+    deadline: number,
+    error: RefreshError,
+    { attempt, backoff: last }: Progress
+  ): Effect.Effect<Progress | undefined> =>
+    Effect.gen(function* () {
+      const refuse = (reason: "attempts" | "budget" | "deadline") => {
+        events?.publish({ _tag: "RetryRefused", accountId, attempt, reason })
+        return undefined
+      }
+      if (attempt >= ((yield* Settings).maxAttempts ?? maxAttempts)) return refuse("attempts")
+      const backoff = yield* decorrelated(last, baseDelay, maxDelay)
       const asked = Math.min(Duration.toMillis(retryAfterOf(error) ?? Duration.zero), maxRetryAfter)
       // All who were told the same time would come back at the same moment.
       const delay = Math.max(backoff, asked + Math.max(0, backoff - baseDelay))
-      if (this.now + delay >= this.deadline) return this.refuse("deadline")
-      if (this.config.budget?.withdraw() === false) return this.refuse("budget")
-      this.config.events?.publish({
-        _tag: "RetryScheduled",
-        accountId: this.id,
-        attempt: this.attempt,
-        delay,
-        error: error._tag,
-        disposition: error.disposition
-      })
-      this.attempt++
-      return Effect.as(Effect.sleep(delay), true)
+      if ((yield* Clock.currentTimeMillis) + delay >= deadline) return refuse("deadline")
+      if (budget?.withdraw() === false) return refuse("budget")
+      const { _tag, disposition } = error
+      events?.publish({ _tag: "RetryScheduled", accountId, attempt, delay, error: _tag, disposition })
+      yield* Effect.sleep(delay)
+      return { attempt: attempt + 1, backoff }
     })
-  }
-
-  private refuse(reason: "attempts" | "budget" | "deadline"): Effect.Effect<boolean> {
-    return Effect.sync(() => {
-      this.config.events?.publish({ _tag: "RetryRefused", accountId: this.id, attempt: this.attempt, reason })
-      return false
-    })
-  }
-
-  protected spent(): void {
-    Metrics.retries.updateUnsafe(1, this.fiber.context)
-  }
-
-  /** Reads change nothing: whatever may pass is worth another try. */
-  read(): Effect.Effect<ConnectedAccount, ReadError> {
-    return this.next.get(this.id).pipe(
-      Effect.catch((error) =>
-        verdict(error, { idempotencyKey: "reads are idempotent", reconcile: false }) === "stop"
-          ? Effect.fail(error)
-          : Effect.flatMap(this.pause(error), (again) => {
-              if (!again) return Effect.fail(error)
-              this.spent()
-              return this.read()
-            })
-      )
-    )
-  }
-}
-
-class RefreshRun extends Run {
-  private readonly call: Call
-  private readonly options: RefreshOptions | undefined
-  startedAt = 0
-  seen: ConnectedAccount | undefined = undefined
-  /** The last ambiguous failure. */
-  private doubt: RefreshError | undefined = undefined
-
-  constructor(
-    config: Config,
-    next: Accounts,
-    call: Call,
-    fiber: Fiber.Fiber<unknown, unknown>,
-    id: ConnectedAccountId,
-    options: RefreshOptions | undefined
-  ) {
-    super(config, next, fiber, id, options)
-    this.call = call
-    this.options = options
-  }
-
-  send(): Effect.Effect<RefreshOutcome, RefreshError> {
-    this.call.attempts++
-    Metrics.attempts.updateUnsafe(1, this.fiber.context)
-    this.startedAt = this.now
-    return this.next.refresh(this.id, this.options).pipe(Effect.catch((error) => this.recover(error)))
-  }
-
-  private recover(error: RefreshError): Effect.Effect<RefreshOutcome, RefreshError> {
-    if (error.disposition === "ambiguous") {
-      this.doubt = error
-      this.call.doubt = true
-    }
-    const { options } = this
-    const allowed = verdict(error, {
-      idempotencyKey: options?.idempotencyKey,
-      reconcile: this.config.reconcile !== undefined
-    })
-    if (allowed === "stop") return Effect.fail(error)
-    const failure = this.doubt ?? error
-    const looks = this.doubt !== undefined && options?.idempotencyKey === undefined
-    return Effect.flatMap(this.held(error), (again) =>
-      looks ? this.lookAfter(failure, again) : again ? this.resend() : Effect.fail(failure)
-    )
-  }
-
-  private held(error: RefreshError): Effect.Effect<boolean> {
-    this.call.held = true
-    return Effect.map(this.pause(error), (again) => {
-      this.call.held = false
-      return again
-    })
-  }
-
-  private resend(): Effect.Effect<RefreshOutcome, RefreshError> {
-    this.spent()
-    return this.send()
-  }
-
-  private lookAfter(error: RefreshError, mayResend: boolean): Effect.Effect<RefreshOutcome, RefreshError> {
-    if (this.config.reconcile === undefined || this.now >= this.deadline) return Effect.fail(error)
-    return Effect.flatMap(
-      look(this.next, this.id, this, this.config.reconcile.clockSkew, this.config.events),
-      (found): Effect.Effect<RefreshOutcome, RefreshError> => {
-        if (mayResend && found._tag !== "Unmoved") this.config.budget?.refund()
-        if (found._tag === "Moved") return Effect.succeed(found.outcome)
-        if (!mayResend) return Effect.fail(error)
-        if (found._tag === "Unknown") return this.recover(error)
-        this.seen = found.account
-        return this.resend()
-      }
-    )
-  }
-}

@@ -22,7 +22,7 @@ const local = (reason: "circuit-open" | "queue-full" | "rate-limited" | "encode"
   new TransportError({ message: reason, reason, disposition: "not-sent" })
 const unavailable = new Unavailable({ message: "busy" })
 
-describe("the verdict on a failure", () => {
+describe("the next step after a failure", () => {
   const cases: ReadonlyArray<readonly [RefreshError, string]> = [
     [refused, "send"],
     [local("circuit-open"), "send"],
@@ -40,8 +40,8 @@ describe("the verdict on a failure", () => {
     [new UnexpectedResponse({ message: "", status: 418, excerpt: "" }), "stop"]
   ]
   it.each(cases)("of %s is %s, with or without a key or a look", (error, expected) => {
-    assert.strictEqual(Resilience.verdict(error, { reconcile: true }), expected)
-    assert.strictEqual(Resilience.verdict(error, { reconcile: false, idempotencyKey: "k" }), expected)
+    assert.strictEqual(Resilience.nextStep(error, { reconcile: true }), expected)
+    assert.strictEqual(Resilience.nextStep(error, { reconcile: false, idempotencyKey: "k" }), expected)
   })
 
   it.each([
@@ -50,9 +50,9 @@ describe("the verdict on a failure", () => {
     new UnexpectedResponse({ message: "", status: 502, excerpt: "" }),
     new DeadlineExceeded({ message: "", timeout: Duration.zero, disposition: "ambiguous" })
   ])("of the ambiguous %s depends on the key, then on whether one may look", (error) => {
-    assert.strictEqual(Resilience.verdict(error, { reconcile: true, idempotencyKey: "k" }), "send")
-    assert.strictEqual(Resilience.verdict(error, { reconcile: true }), "look")
-    assert.strictEqual(Resilience.verdict(error, { reconcile: false }), "stop")
+    assert.strictEqual(Resilience.nextStep(error, { reconcile: true, idempotencyKey: "k" }), "send")
+    assert.strictEqual(Resilience.nextStep(error, { reconcile: true }), "look")
+    assert.strictEqual(Resilience.nextStep(error, { reconcile: false }), "stop")
   })
 })
 
