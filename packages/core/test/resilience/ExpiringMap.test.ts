@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ExpiringMap } from "@rekindle/core/resilience/ExpiringMap"
+import { ExpiringMap } from "#core/resilience/ExpiringMap.ts"
 
 describe("a map that forgets", () => {
   it("gives an entry until its time has come", () => {

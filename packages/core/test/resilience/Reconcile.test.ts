@@ -1,5 +1,5 @@
 import { AccountNotFound, type ConnectedAccount, NotReady, Resilience, Unavailable } from "@rekindle/core"
-import { judge, type Before } from "@rekindle/core/resilience/Reconcile"
+import { judge, type Before } from "#core/resilience/Reconcile.ts"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, PubSub } from "effect"
 import { TestClock } from "effect/testing"
