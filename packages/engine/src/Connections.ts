@@ -325,6 +325,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       secrets,
       userId
     }: NewAccount) {
+      if (id !== undefined && !isId(id)) return yield* malformed
       const config = yield* configs.load(authConfigId)
       const now = yield* Clock.currentTimeMillis
       const accountId = id ?? ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`)

@@ -18,6 +18,7 @@ import type { CredentialVault } from "./vault/CredentialVault.ts"
 import { Egress, type EgressOptions } from "./egress/Egress.ts"
 import { Escrow, type EscrowError } from "./renewal/Escrow.ts"
 import { type CoordinatorOptions, RefreshCoordinator } from "./renewal/RefreshCoordinator.ts"
+import * as Retention from "./renewal/Retention.ts"
 import * as SqlAccountStore from "./store/SqlAccountStore.ts"
 import * as SqliteClient from "./store/SqliteClient.ts"
 import * as BasicWithJwt from "./strategies/BasicWithJwt.ts"
@@ -65,7 +66,7 @@ export type Provided =
 export const layerNoDeps = (
   options: EngineOptions
 ): Layer.Layer<Exclude<Provided, AccountStore>, never, AccountStore | CredentialVault | Egress | Escrow> =>
-  Connections.layer.pipe(
+  Layer.mergeAll(Connections.layer, Retention.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(Consent.layer(options.consent), RefreshCoordinator.layer(options.coordinator))),
     Layer.provideMerge(TokenCommit.layer(options.commit)),
     Layer.provideMerge(AuthConfigs.layer),

@@ -1,6 +1,6 @@
 /** What an application does with accounts besides refreshing them. */
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, ConnectedAccounts, CustomAuthScheme, Resilience } from "@rekindle/core"
+import { ConnectedAccountId, ConnectedAccounts, CustomAuthScheme, Resilience } from "@rekindle/core"
 import { AuthConfig, type AuthStrategy, Connections } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, DateTime, Duration, Effect, Redacted } from "effect"
@@ -295,4 +295,22 @@ describe("an OAuth 1 token that can be tried", () => {
       assert.strictEqual(server.requests.filter(({ path }) => path === "/me").length, 3)
     }).pipe(Effect.provide(memory()))
   )
+})
+
+describe("an account brought in", () => {
+  for (const id of ["legacy-account-1", "ca_short", "ca_with a space", "ca_12345678/../x"]) {
+    it.effect(`under the id ${id} is refused, since no reader of accounts could read it`, () =>
+      Effect.gen(function* () {
+        yield* connected()
+        const error = yield* Effect.flip(
+          (yield* Connections).create({
+            id: ConnectedAccountId.make(id, { disableChecks: true }),
+            authConfigId: "scripted",
+            userId: "u"
+          })
+        )
+        assert.deepInclude(error, { _tag: "InvalidRequest", slug: "invalid_id" })
+      }).pipe(scenario())
+    )
+  }
 })

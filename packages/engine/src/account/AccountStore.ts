@@ -5,6 +5,8 @@
  * a token is being spent and nobody knows. `write` is a compare-and-set on the revision and appends to the outbox in the same
  * transaction, so a stale owner cannot overwrite, and nothing is announced that did not happen.
  *
+ * Operations that return many rows leave out those that do not decode, and report each of them once: one bad row stops nobody else.
+ *
  * @module
  */
 import type { ConnectedAccountId } from "@rekindle/core"
@@ -104,18 +106,28 @@ export class AccountStore extends Context.Service<
       readonly result: AttemptResult
     }) => Effect.Effect<void, StoreError>
 
+    /** Auth configs that have accounts due at `now`. */
+    readonly dueConfigs: (now: number) => Effect.Effect<ReadonlyArray<string>, StoreError>
+
     /**
-     * Hands out accounts due at `now`, soonest first, and moves each one's due time to `nextLook`: another process asking at the same
-     * time gets others.
+     * Hands out accounts of one auth config due at `now`, soonest first, and moves each one's due time to `nextLook`: another process
+     * asking at the same time gets others. `dueAt` is the time that each was due at.
      */
     readonly claimDue: (request: {
+      readonly authConfigId: string
       readonly now: number
       readonly nextLook: number
       readonly limit: number
-    }) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "authConfigId" | "generation">>, StoreError>
+    }) => Effect.Effect<
+      ReadonlyArray<Pick<Account, "id" | "authConfigId" | "generation"> & { readonly dueAt: number }>,
+      StoreError
+    >
 
     /** Accounts whose intent is open while no lease holds: a process died there. Without those that are switched off or revoked. */
-    readonly findAbandoned: (now: number, limit: number) => Effect.Effect<ReadonlyArray<ConnectedAccountId>, StoreError>
+    readonly findAbandoned: (
+      now: number,
+      limit: number
+    ) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "authConfigId">>, StoreError>
 
     /** Takes a consent attempt away by its state: the second taker gets none. */
     readonly takeAttempt: (stateHash: string) => Effect.Effect<Option.Option<ConsentAttempt>, StoreError>
@@ -125,7 +137,7 @@ export class AccountStore extends Context.Service<
     /** Forgets events up to and including `through`. */
     readonly trimOutbox: (through: number) => Effect.Effect<void, StoreError>
 
-    /** Reserves an idempotency key, or returns what is remembered under it. Records older than `expireBefore` are forgotten. */
+    /** Reserves an idempotency key, or returns what is remembered under it. A record older than `expireBefore` counts as absent. */
     readonly reserveKey: (request: {
       readonly keyHash: string
       readonly accountId: ConnectedAccountId
@@ -135,6 +147,16 @@ export class AccountStore extends Context.Service<
     }) => Effect.Effect<Option.Option<IdempotencyRecord>, StoreError>
     /** Remembers the answer, or with null forgets the key so that it can be used again. */
     readonly settleKey: (keyHash: string, answer: string | null) => Effect.Effect<void, StoreError>
+
+    /**
+     * Deletes at most `limit` idempotency records older than `keysBefore`, and as many consent attempts that ended before `now`. Rows that
+     * somebody else holds are left for the next time. Returns the larger of both counts: less than `limit` means that nothing is left.
+     */
+    readonly sweep: (request: {
+      readonly now: number
+      readonly keysBefore: number
+      readonly limit: number
+    }) => Effect.Effect<number, StoreError>
 
     /** Sealed values of accounts after `afterId`, for sealing them again under a new key. */
     readonly listSealed: (

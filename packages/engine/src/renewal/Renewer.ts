@@ -1,9 +1,11 @@
 /**
  * Renews credentials before anybody misses them.
  *
- * Accounts carry the time at which they are due. The renewer claims those that are, by moving that time forward in the same statement, and
- * renews them through the coordinator like any other caller. Several processes share the work by that and nothing else. A provider that
- * is slow or limited holds back its own accounts, not the others'.
+ * Accounts carry the time at which they are due. The renewer claims those that are, by moving that time forward in the same transaction,
+ * and renews them through the coordinator like any other caller. That claim is the only coordination between processes.
+ *
+ * Each auth config with due accounts has a lane of its own. A lane claims a few accounts at a time and claims more as they end. So a
+ * provider that is slow, limited or far behind holds back its own accounts, not another's.
  *
  * It also picks up what a crash left behind: escrowed answers, and intents whose owner is gone.
  *
@@ -16,10 +18,12 @@ import {
   Context,
   Duration,
   Effect,
+  FiberMap,
   FiberSet,
   Layer,
   Metric,
   Option,
+  PartitionedSemaphore,
   Random,
   Schedule,
   Semaphore
@@ -33,11 +37,11 @@ import { TokenCommit } from "./TokenCommit.ts"
 
 /** How eagerly it works. */
 export interface RenewerOptions {
-  /** How often it looks for due accounts when there are none. Default 5 seconds, jittered. */
+  /** How often it looks for auth configs with due accounts. Default 5 seconds, jittered. */
   readonly pollInterval?: Duration.Input | undefined
-  /** Renewals at the same time, over all providers. Default 16. */
+  /** Renewals at the same time, over all providers. One provider gets half of them, so that there is room for another. Default 32. */
   readonly concurrency?: number | undefined
-  /** Accounts claimed at the same time, those waiting for their provider's limit included. Default 500. */
+  /** Accounts of one auth config claimed at the same time, those waiting for their provider's limit included. Default 100. */
   readonly maxClaimed?: number | undefined
   /** How long a claim keeps others away. Default 2 minutes. */
   readonly claimFor?: Duration.Input | undefined
@@ -56,14 +60,19 @@ export interface RenewerProgress {
 }
 
 /** Ends of background renewals, by kind. */
-export const renewals = Metric.counter("rekindle_renewer_renewals", {
+export const renewals = Metric.counter("rekindle.renewer.renewals", {
   description: "Background renewals by how they ended",
   incremental: true
 })
 
 /** Accounts that are claimed and not done with. */
-export const outstanding = Metric.gauge("rekindle_renewer_outstanding", {
+export const outstanding = Metric.gauge("rekindle.renewer.outstanding", {
   description: "Accounts claimed and not done with"
+})
+
+/** How long the account that was claimed last had been due, in milliseconds. It grows where the renewer falls behind. */
+export const lag = Metric.gauge("rekindle.renewer.lag", {
+  description: "Milliseconds for which the account claimed last had been due"
 })
 
 /** Renews due accounts in the background, as long as its layer is open. */
@@ -84,6 +93,21 @@ export class Renewer extends Context.Service<
 
 type Claimed = Pick<Account, "id" | "authConfigId" | "generation">
 
+/** Claims, and looks for lanes, at the same time: callers need the store's connections too. */
+const claimsAtOnce = 4
+
+/** Abandoned renewals that are settled at the same time. Most of them wait: for a dead owner's grace, for a lease. */
+const recoveriesAtOnce = 64
+
+/** Abandoned renewals found at once. */
+const abandonedAtMost = 500
+
+/** Due for longer than this, an account shows that its lane does not keep up. */
+const behindAfter = Duration.toMillis("1 minute")
+
+/** After how many claims in a row that are full and late a lane is said not to keep up. */
+const lateAfter = 10
+
 /** The longest that the store is waited for. */
 const storeTimeout = Duration.seconds(10)
 
@@ -95,9 +119,16 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const limiter = yield* RateLimiter.RateLimiter
   const pollInterval = Duration.fromInputUnsafe(options.pollInterval ?? "5 seconds")
   const claimFor = Duration.toMillis(Duration.fromInputUnsafe(options.claimFor ?? "2 minutes"))
-  const maxClaimed = options.maxClaimed ?? 500
-  const permits = yield* Semaphore.make(options.concurrency ?? 16)
+  /** A lane claims half of what it may, and the other half when there is room for that. */
+  const batch = Math.ceil((options.maxClaimed ?? 100) / 2)
+  const concurrency = options.concurrency ?? 32
+  /** Freed permits go to the waiting providers in turn. */
+  const permits = yield* PartitionedSemaphore.make<string>({ permits: concurrency })
+  /** What one provider may have of them. */
+  const shares = new Map<string, Semaphore.Semaphore>()
+  const claiming = yield* Semaphore.make(claimsAtOnce)
   const fibers = yield* FiberSet.make()
+  const lanes = yield* FiberMap.make<string>()
 
   const state = { claimed: 0, lastLookAt: 0 }
   const ended: Record<string, number> = {}
@@ -135,17 +166,28 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     (write) => Effect.ignore(write)
   )
 
-  const renew = Effect.fnUntraced(function* ({ authConfigId, generation, id }: Claimed) {
+  const shareOf = (provider: string) => {
+    const share = shares.get(provider) ?? Semaphore.makeUnsafe(Math.ceil(concurrency / 2))
+    shares.set(provider, share)
+    return share
+  }
+
+  /** Waits until the provider's limit has room, and tells whose limit it was. */
+  const turn = Effect.fnUntraced(function* (authConfigId: string) {
     const config = yield* Effect.option(configs.load(authConfigId))
-    if (Option.isSome(config)) {
-      const { name, requestsPerSecond } = config.value.profile
-      yield* RateLimiter.sleep(limiter, {
-        algorithm: "token-bucket",
-        key: name,
-        limit: Math.max(1, Math.round(requestsPerSecond)),
-        window: Duration.seconds(Math.max(1, 1 / requestsPerSecond))
-      }).pipe(Effect.ignore)
-    }
+    if (Option.isNone(config)) return ""
+    const { name, requestsPerSecond } = config.value.profile
+    yield* RateLimiter.sleep(limiter, {
+      algorithm: "token-bucket",
+      key: name,
+      limit: Math.max(1, Math.round(requestsPerSecond)),
+      window: Duration.seconds(Math.max(1, 1 / requestsPerSecond))
+    }).pipe(Effect.ignore)
+    return name
+  })
+
+  const renew = Effect.fnUntraced(function* ({ authConfigId, generation, id }: Claimed) {
+    const provider = yield* turn(authConfigId)
     const renewed = Effect.matchEffect(coordinator.renew(id), {
       onFailure: (error) =>
         Effect.andThen(
@@ -163,7 +205,10 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       Effect.map(Option.exists((account) => account.generation !== generation)),
       Effect.orElseSucceed(() => false)
     )
-    yield* permits.withPermit(Effect.flatMap(overtaken, (moved) => (moved ? count("Overtaken") : renewed)))
+    yield* Effect.flatMap(overtaken, (moved) => (moved ? count("Overtaken") : renewed)).pipe(
+      permits.withPermit(provider),
+      shareOf(provider).withPermit
+    )
   })
 
   const one = (due: Claimed) =>
@@ -188,34 +233,68 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       )
     )
 
-  const look = Effect.gen(function* () {
+  /** Not in step with other processes. */
+  const jittered = Effect.map(Random.next, (random) => Duration.times(pollInterval, 0.75 + 0.5 * random))
+
+  const claim = Effect.fnUntraced(function* (authConfigId: string) {
     const now = yield* Clock.currentTimeMillis
-    const limit = maxClaimed - claims.size
     const nextLook = now + claimFor
-    state.lastLookAt = now
-    const due = limit <= 0 ? [] : yield* Effect.timeout(store.claimDue({ now, nextLook, limit }), storeTimeout)
+    const due = yield* Effect.timeout(store.claimDue({ authConfigId, now, nextLook, limit: batch }), storeTimeout)
+    const first = due[0]
+    if (first !== undefined) yield* Metric.update(lag, now - first.dueAt)
     // One that still waits for its turn is claimed anew by that.
     const fresh = due.filter(({ id }) => !claims.has(id))
     for (const { id } of due) claims.set(id, nextLook)
     state.claimed += fresh.length
     yield* showOutstanding
-    yield* Effect.forEach(fresh, (account) => FiberSet.run(fibers, one(account)), { discard: true })
-    // A full catch means that there is more; otherwise wait, not in step with other processes.
-    const pause =
-      due.length === limit && limit > 0
-        ? Duration.millis(10)
-        : Duration.times(pollInterval, 0.75 + 0.5 * (yield* Random.next))
-    yield* Effect.sleep(pause)
+    return { fresh, full: due.length === batch, behind: first !== undefined && now - first.dueAt > behindAfter }
+  }, claiming.withPermit)
+
+  /** The due accounts of one auth config, until there are none left and those at hand are done with. */
+  const lane = Effect.fnUntraced(function* (authConfigId: string) {
+    const room = yield* Semaphore.make(2 * batch)
+    let fullAndBehind = 0
+    while (true) {
+      yield* room.take(batch)
+      const { behind, fresh, full } = yield* claim(authConfigId)
+      yield* room.release(batch - fresh.length)
+      yield* Effect.forEach(fresh, (account) => FiberSet.run(fibers, Effect.ensuring(one(account), room.release(1))), {
+        discard: true
+      })
+      fullAndBehind = full && behind ? fullAndBehind + 1 : 0
+      if (fullAndBehind === lateAfter) {
+        yield* Effect.logWarning(
+          "the renewer does not keep up with an auth config; raise requestsPerSecond of its profile if the provider allows, else the renewer's concurrency or the number of processes",
+          { authConfigId }
+        )
+      }
+      if (full) continue
+      const done = yield* Effect.timeoutOption(room.take(2 * batch), yield* jittered)
+      if (Option.isSome(done)) return
+    }
+  })
+
+  const look = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    state.lastLookAt = now
+    const due = yield* Effect.timeout(store.dueConfigs(now), storeTimeout)
+    yield* Effect.forEach(
+      due,
+      (id) => FiberMap.run(lanes, id, lane(id).pipe(orTryLater("cannot claim due accounts")), { onlyIfMissing: true }),
+      { discard: true }
+    )
+    yield* Effect.sleep(yield* jittered)
   }).pipe(orTryLater("cannot look for due accounts"))
 
   const recover = Effect.gen(function* () {
     yield* tokens.settle()
     const now = yield* Clock.currentTimeMillis
-    const abandoned = yield* Effect.timeout(store.findAbandoned(now, maxClaimed), storeTimeout)
-    yield* Effect.forEach(abandoned, (id) => Effect.exit(permits.withPermit(coordinator.renew(id))), {
-      discard: true,
-      concurrency: "unbounded"
-    })
+    const abandoned = yield* Effect.timeout(store.findAbandoned(now, abandonedAtMost), storeTimeout)
+    yield* Effect.forEach(
+      abandoned,
+      ({ authConfigId, id }) => Effect.andThen(turn(authConfigId), Effect.exit(coordinator.renew(id))),
+      { discard: true, concurrency: recoveriesAtOnce }
+    )
   }).pipe(orTryLater("cannot look for abandoned renewals"))
 
   yield* Effect.forkScoped(Effect.repeat(recover, Schedule.spaced(options.recoveryInterval ?? "15 seconds")))

@@ -59,7 +59,8 @@ export const reseal: Effect.Effect<ResealReport, StoreError, AccountStore | Cred
       else report.left++
     }
     const last = page.at(-1)
-    if (last === undefined || page.length < pageSize) return report
+    // A page may be short: rows that do not decode are left out.
+    if (last === undefined) return report
     after = last.id
   }
 })

@@ -7,7 +7,7 @@
  * @module
  */
 import { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
-import { Clock, Effect, Layer, Option, Schedule, Schema, SchemaTransformation } from "effect"
+import { Clock, Effect, Layer, Metric, Option, Predicate, Result, Schedule, Schema, SchemaTransformation } from "effect"
 import { type Migrator, SqlClient, SqlError } from "effect/sql"
 import { type Account, AttemptResult, OutboxEventType, StatusReason } from "../account/Account.ts"
 import {
@@ -88,7 +88,8 @@ const SealedRow = Schema.Struct({
   credential: Schema.NullOr(Sealed),
   previous_credential: Schema.NullOr(Sealed)
 })
-const DueRow = Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String, generation: Int })
+const DueRow = Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String, generation: Int, renew_at: Int })
+const AbandonedRow = Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String })
 const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int })
 const CountRow = Schema.Struct({ status: Schema.String, count: Int })
 
@@ -157,6 +158,43 @@ const decodeAccount = Schema.decodeUnknownEffect(AccountRow)
 const decodeAttempt = Schema.decodeUnknownEffect(AttemptRow)
 const decodeAll = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) =>
   Schema.decodeUnknownEffect(Schema.Array(schema))
+
+/** Rows that were left out because they do not decode, each counted once by each process. */
+export const unreadableRows = Metric.counter("rekindle.store.unreadable_rows", {
+  description: "Rows left out because they do not decode",
+  incremental: true
+})
+
+/** How many unreadable rows a process remembers to have reported. */
+const reportedAtMost = 1_000
+
+/** Decodes rows one by one. A row that does not decode is left out, and reported once by the name that `nameOf` gives it. */
+const makeReadable = () => {
+  const reported = new Set<string>()
+  return <S extends Schema.ConstraintDecoder<unknown>>(schema: S, nameOf: (row: object) => string) => {
+    const decode = Schema.decodeUnknownResult(schema)
+    return Effect.fnUntraced(function* (rows: ReadonlyArray<object>) {
+      const readable: Array<S["Type"]> = []
+      for (const row of rows) {
+        const decoded = decode(row)
+        if (Result.isSuccess(decoded)) {
+          readable.push(decoded.success)
+          continue
+        }
+        const name = nameOf(row)
+        if (reported.has(name) || reported.size >= reportedAtMost) continue
+        reported.add(name)
+        yield* Metric.update(unreadableRows, 1)
+        // The name alone: what does not decode may hold a secret.
+        yield* Effect.logError("a row of the account store does not decode; it is left out", { row: name })
+      }
+      return readable
+    })
+  }
+}
+
+const namedBy = (table: string, column: string) => (row: object) =>
+  `${table}/${String(Predicate.hasProperty(row, column) ? row[column] : undefined)}`
 const encodeResult = Schema.encodeSync(Schema.fromJsonString(AttemptResult))
 
 const make = Effect.gen(function* () {
@@ -174,6 +212,9 @@ const make = Effect.gen(function* () {
       }
   /** The clock of leases and intents, in epoch milliseconds. */
   const clock = (now: number) => (isSqlite ? sql`${now}` : sql`(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint`)
+
+  const readable = makeReadable()
+  const accountName = namedBy("rekindle_accounts", "id")
 
   const first =
     <A, E>(decode: (row: unknown) => Effect.Effect<A, E>) =>
@@ -226,7 +267,7 @@ const make = Effect.gen(function* () {
 
     listAuthConfigs: () =>
       sql`SELECT * FROM rekindle_auth_configs ORDER BY id`.pipe(
-        Effect.flatMap(decodeAll(AuthConfigRow)),
+        Effect.flatMap(readable(AuthConfigRow, namedBy("rekindle_auth_configs", "id"))),
         Effect.map((rows) =>
           rows.map((row) => ({ id: row.id, projectId: row.project_id, sealed: row.sealed, updatedAt: row.updated_at }))
         ),
@@ -314,16 +355,7 @@ const make = Effect.gen(function* () {
       const all =
         attempt === undefined
           ? durablyOne(written)
-          : durably(
-              Effect.tap(written, (done) =>
-                done
-                  ? Effect.andThen(
-                      sql`DELETE FROM rekindle_consent_attempts WHERE expires_at <= ${to.updatedAt}`,
-                      insertAttempt(attempt)
-                    )
-                  : Effect.void
-              )
-            )
+          : durably(Effect.tap(written, (done) => (done ? Effect.asVoid(insertAttempt(attempt)) : Effect.void)))
       return Effect.mapError(all, storeError)
     },
 
@@ -336,30 +368,48 @@ const make = Effect.gen(function* () {
             : sql`, intent_generation = NULL, intent_hash = NULL, intent_since = NULL, intent_attempts = NULL`
         } WHERE id = ${id} AND epoch = ${epoch}`).pipe(Effect.asVoid, Effect.mapError(storeError)),
 
-    claimDue: ({ limit, nextLook, now }) =>
+    dueConfigs: (now) =>
+      sql`SELECT configs.id FROM rekindle_auth_configs configs WHERE EXISTS (
+        SELECT 1 FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id AND accounts.renew_at <= ${now}
+      )`.pipe(
+        Effect.flatMap(decodeAll(Schema.Struct({ id: Schema.String }))),
+        Effect.map((rows) => rows.map(({ id }) => id)),
+        Effect.mapError(storeError)
+      ),
+
+    claimDue: ({ authConfigId, limit, nextLook, now }) =>
       durably(
         Effect.gen(function* () {
-          const due = yield* Effect.flatMap(
-            sql`SELECT id, auth_config_id, generation FROM rekindle_accounts WHERE renew_at <= ${now} ORDER BY renew_at LIMIT ${limit}${
-              isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
-            }`,
-            decodeAll(DueRow)
-          )
+          const due = yield* sql<{ readonly id: string }>`SELECT id, auth_config_id, generation, renew_at
+            FROM rekindle_accounts WHERE auth_config_id = ${authConfigId} AND renew_at <= ${now}
+            ORDER BY renew_at LIMIT ${limit}${isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`}`
           if (due.length > 0) {
             yield* sql`UPDATE rekindle_accounts SET renew_at = ${nextLook} WHERE ${sql.in(
               "id",
               due.map(({ id }) => id)
             )}`
           }
-          return due.map((row) => ({ id: row.id, authConfigId: row.auth_config_id, generation: row.generation }))
+          return due
         })
-      ).pipe(Effect.mapError(storeError)),
+      ).pipe(
+        Effect.flatMap(readable(DueRow, accountName)),
+        Effect.map((rows) =>
+          rows.map((row) => ({
+            id: row.id,
+            authConfigId: row.auth_config_id,
+            generation: row.generation,
+            dueAt: row.renew_at
+          }))
+        ),
+        Effect.mapError(storeError)
+      ),
 
     findAbandoned: (now, limit) =>
-      sql`SELECT id FROM rekindle_accounts WHERE intent_since IS NOT NULL AND status NOT IN ('INACTIVE', 'REVOKED')
+      sql`SELECT id, auth_config_id FROM rekindle_accounts
+        WHERE intent_since IS NOT NULL AND status NOT IN ('INACTIVE', 'REVOKED')
         AND lease_owner IS NOT NULL AND lease_until <= ${clock(now)} ORDER BY intent_since LIMIT ${limit}`.pipe(
-        Effect.flatMap(decodeAll(Schema.Struct({ id: ConnectedAccountId }))),
-        Effect.map((rows) => rows.map((row) => row.id)),
+        Effect.flatMap(readable(AbandonedRow, accountName)),
+        Effect.map((rows) => rows.map((row) => ({ id: row.id, authConfigId: row.auth_config_id }))),
         Effect.mapError(storeError)
       ),
 
@@ -392,7 +442,7 @@ const make = Effect.gen(function* () {
         ? read
         : Effect.flatMap(read, (rows) => (rows.length === 0 ? Effect.succeed(rows) : afterWriters))
       return settled.pipe(
-        Effect.flatMap(decodeAll(OutboxRow)),
+        Effect.flatMap(readable(OutboxRow, namedBy("rekindle_outbox", "sequence"))),
         Effect.map((rows) =>
           rows.map((row): OutboxEvent => ({
             sequence: row.sequence,
@@ -419,14 +469,15 @@ const make = Effect.gen(function* () {
         Option.Option<IdempotencyRecord>,
         SqlError.SqlError | Schema.SchemaError
       > = Effect.gen(function* () {
-        yield* sql`DELETE FROM rekindle_idempotency_keys WHERE created_at < ${expireBefore}`
         const inserted = yield* sql`INSERT INTO rekindle_idempotency_keys ${sql.insert({
           key_hash: keyHash,
           account_id: accountId,
           request_hash: requestHash,
           answer: null,
           created_at: now
-        })} ON CONFLICT (key_hash) DO NOTHING RETURNING key_hash`
+        })} ON CONFLICT (key_hash) DO UPDATE SET account_id = EXCLUDED.account_id, request_hash = EXCLUDED.request_hash,
+          answer = NULL, created_at = EXCLUDED.created_at
+          WHERE rekindle_idempotency_keys.created_at < ${expireBefore} RETURNING key_hash`
         if (inserted.length === 1) return Option.none()
         const rows = yield* sql`SELECT * FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash}`
         // Given up between the two statements: the key is free again.
@@ -444,10 +495,22 @@ const make = Effect.gen(function* () {
           : sql`UPDATE rekindle_idempotency_keys SET answer = ${answer} WHERE key_hash = ${keyHash}`
       ).pipe(Effect.asVoid, Effect.mapError(storeError)),
 
+    sweep: ({ keysBefore, limit, now }) => {
+      const skipping = isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
+      const keys = sql`DELETE FROM rekindle_idempotency_keys WHERE key_hash IN (SELECT key_hash FROM rekindle_idempotency_keys
+        WHERE created_at < ${keysBefore} ORDER BY created_at LIMIT ${limit}${skipping}) RETURNING key_hash`
+      const attempts = sql`DELETE FROM rekindle_consent_attempts WHERE state_hash IN (SELECT state_hash FROM rekindle_consent_attempts
+        WHERE expires_at <= ${now} ORDER BY expires_at LIMIT ${limit}${skipping}) RETURNING state_hash`
+      return Effect.all([durablyOne(keys), durablyOne(attempts)]).pipe(
+        Effect.map((deleted) => Math.max(...deleted.map((rows) => rows.length))),
+        Effect.mapError(storeError)
+      )
+    },
+
     listSealed: (afterId, limit) =>
       sql`SELECT id, revision, credential, previous_credential FROM rekindle_accounts
         WHERE id > ${afterId} ORDER BY id LIMIT ${limit}`.pipe(
-        Effect.flatMap(decodeAll(SealedRow)),
+        Effect.flatMap(readable(SealedRow, accountName)),
         Effect.map((rows) =>
           rows.map((row) => ({
             id: row.id,

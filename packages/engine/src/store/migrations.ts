@@ -122,12 +122,20 @@ const announcedAt = Effect.gen(function* () {
   })
 })
 
+// Each auth config has a share of the renewer, however many accounts of another one are overdue.
+const dueByConfig = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE INDEX rekindle_accounts_due_by_config ON rekindle_accounts (auth_config_id, renew_at) WHERE renew_at IS NOT NULL`
+  yield* sql`DROP INDEX rekindle_accounts_due`
+})
+
 /** Brings the database to the present schema. Safe to run from several processes at once. */
 export const migrate = Migrator.make({})({
   loader: Migrator.fromRecord({
     "0001_initial": initial,
     "0002_obtained_epoch": obtainedEpoch,
-    "0003_announced_at": announcedAt
+    "0003_announced_at": announcedAt,
+    "0004_due_by_config": dueByConfig
   }),
   table: "rekindle_migrations"
 })

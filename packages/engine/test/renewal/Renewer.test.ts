@@ -2,7 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { AccountStore, Connections, Renewer, type RenewerOptions, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Context, DateTime, Duration, Effect, Layer, Metric, Option, Random, Redacted, Scope } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Logger, Metric, Option, Random, Redacted, Scope } from "effect"
+import { SqlClient } from "effect/sql"
+import { TestClock } from "effect/testing"
 import {
   authConfig,
   beginning,
@@ -99,6 +101,47 @@ describe("the renewer", () => {
       assert.strictEqual(wire.sent.length, 60)
     }).pipe(Effect.scoped, scenario())
   )
+
+  it.effect("renews the accounts of one provider while a slow one has hundreds that were due before", () =>
+    Effect.gen(function* () {
+      const wire = yield* Wire
+      const slow = yield* Effect.forEach(Array.from({ length: 600 }), () =>
+        connected({ expired: true, configId: "slow", profile: { name: "slow" } })
+      )
+      yield* TestClock.adjust("1 second")
+      const others = yield* Effect.forEach(Array.from({ length: 10 }), () =>
+        connected({ expired: true, configId: "other", profile: { name: "other" } })
+      )
+      const slowTokens = new Set(slow.map(({ refreshToken }) => refreshToken))
+      wire.meets = (token) => (slowTokens.has(token) ? Effect.delay(Effect.undefined, "7 seconds") : Effect.undefined)
+      yield* renewing()
+      yield* elapse("40 seconds")
+      assert.isTrue(others.every(({ refreshToken }) => wire.sent.includes(refreshToken)))
+      assert.isAbove(wire.sent.length, 10 + 16, "the slow provider goes on too")
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("renews all others although one account's row cannot be read, and says so once", () => {
+    const logged: Array<unknown> = []
+    return Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const sick = yield* connected({ expired: true })
+      const others = yield* Effect.forEach(Array.from({ length: 5 }), () => connected({ expired: true }))
+      yield* sql`UPDATE rekindle_accounts SET id = 'legacy-account-1' WHERE id = ${sick.id}`
+      yield* sql`UPDATE rekindle_accounts SET renew_at = 0 WHERE id = 'legacy-account-1'`
+      yield* renewing()
+      yield* elapse("10 minutes", "30 seconds")
+      assert.isTrue((yield* Effect.forEach(others, ({ id }) => stored(id))).every(({ generation }) => generation === 2))
+      assert.lengthOf(
+        logged.filter((message) => JSON.stringify(message).includes("legacy-account-1")),
+        1
+      )
+    }).pipe(
+      Effect.scoped,
+      scenario(),
+      Effect.provide(Logger.layer([Logger.make(({ message }) => void logged.push(message))]))
+    )
+  })
 
   it.effect("stays within a rate of less than one a second", () =>
     Effect.gen(function* () {
@@ -252,7 +295,7 @@ describe("the renewer", () => {
       const account = yield* stored(id)
       yield* store.begin({ account, owner: "dead", leaseMillis: 30_000, intentHash: "h", now: beginning })
       // not due by its time, only abandoned
-      yield* store.claimDue({ now: beginning, nextLook: beginning + 86_400_000, limit: 10 })
+      yield* store.claimDue({ authConfigId: "scripted", now: beginning, nextLook: beginning + 86_400_000, limit: 10 })
       yield* renewing()
       yield* elapse("20 seconds")
       assert.strictEqual((yield* provider.counts).granted, 0)
@@ -284,6 +327,7 @@ describe("the renewer", () => {
         scenario({
           store: (store) => ({
             ...store,
+            dueConfigs: (now) => Effect.suspend(() => (down ? trouble : store.dueConfigs(now))),
             claimDue: (request) => Effect.suspend(() => (down ? trouble : store.claimDue(request))),
             findAbandoned: (...request) => Effect.suspend(() => (down ? trouble : store.findAbandoned(...request)))
           })
@@ -312,7 +356,7 @@ describe("the renewer", () => {
       yield* renewing()
       yield* elapse("30 seconds")
       const snapshot = yield* Metric.snapshot
-      const ends = snapshot.find(({ id }) => id === "rekindle_renewer_renewals")
+      const ends = snapshot.find(({ id }) => id === "rekindle.renewer.renewals")
       assert.deepInclude(ends?.attributes, { kind: "Renewed" })
     }).pipe(Effect.scoped, Effect.provideService(Metric.MetricRegistry, new Map()), scenario())
   )

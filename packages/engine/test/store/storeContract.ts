@@ -7,7 +7,7 @@
 import { assert, layer, type Vitest } from "@effect/vitest"
 import { ConnectedAccountId } from "@rekindle/core"
 import { type Account, AccountStore, type ConsentAttempt, Sealed, type StoreError } from "@rekindle/engine"
-import { Context, Effect, type Layer, Option, type Scope } from "effect"
+import { Context, Effect, Fiber, type Layer, Option, type Scope } from "effect"
 import { type Migrator, SqlClient, type SqlError } from "effect/sql"
 import { randomUUID } from "node:crypto"
 
@@ -435,11 +435,23 @@ export const suite = <R, E>(
         yield* added({ renewAt: null })
         const sorted = due
           .toSorted((a, b) => (a.renewAt ?? 0) - (b.renewAt ?? 0))
-          .map(({ authConfigId, generation, id }) => ({ id, authConfigId, generation }))
-        assert.deepStrictEqual(yield* store.claimDue({ now: 100, nextLook: 200, limit: 2 }), sorted.slice(0, 2))
-        assert.deepStrictEqual(yield* store.claimDue({ now: 100, nextLook: 200, limit: 10 }), sorted.slice(2))
-        assert.deepStrictEqual(yield* store.claimDue({ now: 100, nextLook: 200, limit: 10 }), [])
-        assert.strictEqual((yield* store.claimDue({ now: 200, nextLook: 300, limit: 10 })).length, 6)
+          .map(({ authConfigId, generation, id, renewAt }) => ({ id, authConfigId, generation, dueAt: renewAt ?? 0 }))
+        assert.deepStrictEqual(
+          yield* store.claimDue({ authConfigId: configId, now: 100, nextLook: 200, limit: 2 }),
+          sorted.slice(0, 2)
+        )
+        assert.deepStrictEqual(
+          yield* store.claimDue({ authConfigId: configId, now: 100, nextLook: 200, limit: 10 }),
+          sorted.slice(2)
+        )
+        assert.deepStrictEqual(
+          yield* store.claimDue({ authConfigId: configId, now: 100, nextLook: 200, limit: 10 }),
+          []
+        )
+        assert.strictEqual(
+          (yield* store.claimDue({ authConfigId: configId, now: 200, nextLook: 300, limit: 10 })).length,
+          6
+        )
       })
     )
 
@@ -453,7 +465,7 @@ export const suite = <R, E>(
           assert.isBelow(round, 20)
           const found = yield* Effect.forEach(
             [...stores, ...stores],
-            (store) => store.claimDue({ now: 100, nextLook: 200, limit: 5 }),
+            (store) => store.claimDue({ authConfigId: configId, now: 100, nextLook: 200, limit: 5 }),
             { concurrency: "unbounded" }
           )
           for (const each of found) {
@@ -477,7 +489,9 @@ export const suite = <R, E>(
         yield* added()
         // Nobody would renew it.
         yield* take(store, yield* added({ status: "INACTIVE", statusReason: "disabled" }), { leaseMillis: -1 })
-        assert.deepStrictEqual(yield* store.findAbandoned(Date.now(), 10), [abandoned.id])
+        assert.deepStrictEqual(yield* store.findAbandoned(Date.now(), 10), [
+          { id: abandoned.id, authConfigId: configId }
+        ])
       })
     )
 
@@ -510,9 +524,12 @@ export const suite = <R, E>(
         const old = attemptFor(one.id, { expiresAt: 50 })
         const second = yield* reread(one.id)
         yield* store.write({ from: second, to: { ...second, updatedAt: 10 }, announce: [], attempt: old })
+        const young = attemptFor(one.id, { expiresAt: 51 })
         const third = yield* reread(one.id)
-        yield* store.write({ from: third, to: { ...third, updatedAt: 50 }, announce: [], attempt: attemptFor(one.id) })
+        yield* store.write({ from: third, to: { ...third, updatedAt: 50 }, announce: [], attempt: young })
+        assert.strictEqual(yield* store.sweep({ now: 50, keysBefore: 0, limit: 10 }), 1)
         assert.isTrue(Option.isNone(yield* store.takeAttempt(old.stateHash)))
+        assert.isTrue(Option.isSome(yield* store.takeAttempt(young.stateHash)))
       })
     )
 
@@ -649,6 +666,69 @@ export const suite = <R, E>(
 
     // --- failures ---------------------------------------------------------------------------------------------------------------
 
+    it.effect("a row that does not decode is left out where many are asked for, and stops none of them", () =>
+      Effect.gen(function* () {
+        const { added, sql, store } = yield* start
+        const [sick, well] = [yield* added({ renewAt: 1 }), yield* added({ renewAt: 2 })]
+        for (const each of [sick, well]) {
+          yield* take(store, each, { leaseMillis: -1 })
+          yield* store.write({ from: each, to: each, announce: ["renewed"] })
+        }
+        yield* sql`UPDATE rekindle_accounts SET id = 'legacy-account-1' WHERE id = ${sick.id}`
+        yield* sql`UPDATE rekindle_outbox SET type = 'NEVER-HEARD-OF' WHERE account_id = ${sick.id}`
+        const due = yield* store.claimDue({ authConfigId: configId, now: 10, nextLook: 20, limit: 10 })
+        const found = [
+          due,
+          yield* store.findAbandoned(Date.now(), 10),
+          yield* store.listSealed("", 10),
+          (yield* store.readOutbox(0, 10)).map(({ accountId }) => ({ id: accountId }))
+        ]
+        assert.deepStrictEqual(
+          found.map((rows) => rows.map(({ id }) => id)),
+          found.map(() => [well.id])
+        )
+      })
+    )
+
+    it.effect("auth configs with due accounts are found, and each has accounts of its own handed out", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        for (const id of ["other", "idle"])
+          yield* store.putAuthConfig({ id, projectId: "project", sealed: sealed("config"), updatedAt: 1 })
+        yield* Effect.forEach([1, 2, 3], (renewAt) => added({ renewAt }))
+        const other = yield* added({ authConfigId: "other", renewAt: 9 })
+        yield* added({ authConfigId: "idle", renewAt: 11 })
+        assert.deepStrictEqual((yield* store.dueConfigs(10)).toSorted(), [configId, "other"])
+        const due = yield* store.claimDue({ authConfigId: "other", now: 10, nextLook: 20, limit: 2 })
+        assert.deepStrictEqual(due, [{ id: other.id, authConfigId: "other", generation: other.generation, dueAt: 9 }])
+        assert.deepStrictEqual(yield* store.dueConfigs(10), [configId])
+      })
+    )
+
+    it.effect(
+      "callers who reserve keys at the same time do not wait for old ones to be swept, nor for each other",
+      () =>
+        Effect.gen(function* () {
+          const { store } = yield* start
+          const stores = yield* otherStores(4)
+          const keys = Array.from({ length: 200 }, () => randomUUID())
+          const reserve = (from: AccountStore["Service"], keyHash: string, now: number) =>
+            from.reserveKey({ keyHash, accountId: account().id, requestHash: "r", now, expireBefore: now - 10 })
+          yield* Effect.forEach(keys, (key) => reserve(store, key, 1))
+          const sweeps = stores.map((each) => Effect.forever(each.sweep({ now: 0, keysBefore: 90, limit: 7 })))
+          const sweeping = yield* Effect.forkChild(Effect.all(sweeps, { concurrency: "unbounded" }))
+          const reserved = yield* Effect.forEach(
+            keys.toReversed(),
+            (key, index) => reserve(stores[index % stores.length] ?? store, key, 100),
+            { concurrency: 50 }
+          )
+          assert.isTrue(reserved.every(Option.isNone), "a key past its day is free, swept or not")
+          while ((yield* store.sweep({ now: 0, keysBefore: 90, limit: 7 })) > 0) yield* Effect.yieldNow
+          yield* Fiber.interrupt(sweeping)
+          assert.isTrue((yield* Effect.forEach(keys, (key) => reserve(store, key, 101))).every(Option.isSome))
+        })
+    )
+
     it.effect("a row that does not decode is a StoreError, and the message shows nothing of it", () =>
       Effect.gen(function* () {
         const { added, sql, store } = yield* start
@@ -656,10 +736,8 @@ export const suite = <R, E>(
         const attempt = attemptFor(one.id)
         yield* store.write({ from: one, to: one, announce: ["renewed"], attempt })
         yield* sql`UPDATE rekindle_accounts SET status = 'NEVER-HEARD-OF', credential = 'secret-text'`
-        yield* sql`UPDATE rekindle_outbox SET type = 'NEVER-HEARD-OF'`
         const errors: ReadonlyArray<StoreError> = [
           yield* Effect.flip(store.find(one.id)),
-          yield* Effect.flip(store.readOutbox(0, 10)),
           yield* Effect.flip(store.write({ from: { ...one, revision: 8 }, to: one, announce: [], attempt }))
         ]
         for (const error of errors) {

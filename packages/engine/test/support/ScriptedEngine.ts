@@ -27,7 +27,7 @@ import {
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Context, DateTime, Duration, Effect, Exit, type Fiber, Layer, Option, Redacted, Scope } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
-import type { Migrator, SqlError } from "effect/sql"
+import type { Migrator, SqlClient, SqlError } from "effect/sql"
 import { TestClock } from "effect/testing"
 
 /** Where consent comes back to. */
@@ -59,6 +59,8 @@ export class Wire extends Context.Service<
   {
     /** The refresh token (or the grant type) of each token request that was tried, refused connections included. */
     readonly sent: Array<string>
+    /** What one request meets on its way, by what it spends: an answer of its own, or nothing, perhaps after a while. */
+    meets: (spent: string) => Effect.Effect<Response | undefined>
     /** Statuses of the next probes; 200 when there are none left. */
     readonly probes: Array<number>
     /** The `x-key` header of each probe. */
@@ -74,7 +76,7 @@ const wired = (options: Options) =>
     Effect.gen(function* () {
       const provider = options.sharedProvider ?? (yield* ScriptedProvider.make(options.provider))
       const inner = ScriptedProvider.httpClient([provider])
-      const wire: Wire["Service"] = { sent: [], probes: [], probed: [] }
+      const wire: Wire["Service"] = { sent: [], meets: () => Effect.undefined, probes: [], probed: [] }
       const client = HttpClient.make((request, url) => {
         if (url.href === probeUrl) {
           wire.probed.push(request.headers["x-key"] ?? "")
@@ -83,8 +85,13 @@ const wired = (options: Options) =>
         }
         const text = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
         const fields = new URLSearchParams(text)
-        wire.sent.push(fields.get("refresh_token") ?? fields.get("grant_type") ?? "")
-        return inner.execute(request)
+        const spent = fields.get("refresh_token") ?? fields.get("grant_type") ?? ""
+        wire.sent.push(spent)
+        return Effect.flatMap(wire.meets(spent), (response) =>
+          response === undefined
+            ? inner.execute(request)
+            : Effect.succeed(HttpClientResponse.fromWeb(request, response))
+        )
       })
       return Context.make(Wire, wire).pipe(
         Context.add(ScriptedProvider.ScriptedProvider, provider),
@@ -101,6 +108,7 @@ export type Services =
   | CredentialVault
   | Escrow
   | HttpClient.HttpClient
+  | SqlClient.SqlClient
 
 /** The engine and its provider. */
 export const layer = (
@@ -109,7 +117,7 @@ export const layer = (
   const store = Layer.effect(
     AccountStore,
     Effect.map(AccountStore, (store) => options.store?.(store) ?? store)
-  ).pipe(Layer.provide(SqlAccountStore.layer), Layer.provide(SqliteClient.layer(options.filename ?? ":memory:")))
+  ).pipe(Layer.provide(SqlAccountStore.layer), Layer.provideMerge(SqliteClient.layer(options.filename ?? ":memory:")))
   return Engine.layerNoDeps({ consent: { callbackUrl }, ...options.engine }).pipe(
     Layer.provideMerge(Egress.layer({ privateHosts: ["*"] })),
     Layer.provideMerge(Layer.mergeAll(store, vault, options.escrow ?? Escrow.layerMemory)),
