@@ -22,7 +22,14 @@ import {
 } from "@rekindle/core"
 import { Clock, Context, DateTime, Duration, Effect, Layer, Option, type Redacted, Result, Schema } from "effect"
 import { randomUUID } from "node:crypto"
-import { type Account, isUsable, type StatusEvent, transition, visibleStatus } from "./account/Account.ts"
+import {
+  type Account,
+  credentialContext,
+  isUsable,
+  type StatusEvent,
+  transition,
+  visibleStatus
+} from "./account/Account.ts"
 import { AccountStore, type StoreError } from "./account/AccountStore.ts"
 import type { AuthConfig, AuthConfigError } from "./account/AuthConfig.ts"
 import { AuthConfigs } from "./strategies/AuthConfigs.ts"
@@ -30,7 +37,7 @@ import { AuthStrategies, type Connection } from "./strategies/AuthStrategy.ts"
 import { checkRedirect, Consent } from "./consent/Consent.ts"
 import * as Credential from "./account/Credential.ts"
 import * as Idempotency from "./renewal/Idempotency.ts"
-import { CredentialVault } from "./vault/CredentialVault.ts"
+import { CredentialVault, type Sealed } from "./vault/CredentialVault.ts"
 import { RefreshCoordinator } from "./renewal/RefreshCoordinator.ts"
 import { TokenCommit } from "./renewal/TokenCommit.ts"
 import * as Tokens from "./answer/Tokens.ts"
@@ -138,7 +145,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     const apply = Effect.fnUntraced(function* (
       id: ConnectedAccountId,
       event: StatusEvent,
-      changes: (from: Account) => Partial<Account>,
+      changes: (from: Account) => Effect.Effect<Partial<Account>>,
       applies: (from: Account) => boolean = () => true
     ) {
       while (true) {
@@ -149,7 +156,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         const next = transition(from, event)
         const to = {
           ...from,
-          ...changes(from),
+          ...(yield* changes(from)),
           status: next.status,
           statusReason: next.statusReason,
           updatedAt: yield* Clock.currentTimeMillis
@@ -163,7 +170,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       apply(
         id,
         event,
-        () => ({}),
+        () => Effect.succeed({}),
         (from) => from.generation === generation
       )
 
@@ -185,9 +192,12 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
             ? null
             : now + Duration.toMillis(ttl)
 
-    const seal = (id: ConnectedAccountId, credential: Credential.Credential) =>
+    const seal = (
+      account: Pick<Account, "id" | "projectId" | "generation">,
+      credential: Credential.Credential
+    ): Effect.Effect<Sealed> =>
       Effect.flatMap(Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential)), (text) =>
-        vault.seal(id, text)
+        vault.seal(credentialContext(account), text)
       )
 
     const view = Effect.fnUntraced(function* (account: Account) {
@@ -349,7 +359,10 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         generation: credential === undefined ? 0 : 1,
         revision: 1,
         grantId: randomUUID(),
-        credential: credential === undefined ? null : yield* seal(accountId, credential),
+        credential:
+          credential === undefined
+            ? null
+            : yield* seal({ id: accountId, projectId: config.projectId, generation: 1 }, credential),
         previousCredential: null,
         obtainedAt: credential === undefined ? 0 : now,
         expiresAt: expiry,
@@ -416,39 +429,44 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           replaceSecrets: Effect.fnUntraced(function* (id, secrets) {
             yield* management(id)
             const credential = Credential.make(secrets)
-            const sealed = yield* seal(id, credential)
             const now = yield* Clock.currentTimeMillis
             yield* apply(id, { _tag: "ConsentCompleted" }, (from) => {
               const expiresAt = expiryOf(from.scheme, credential, undefined, now)
-              return {
+              const generation = from.generation + 1
+              return Effect.map(seal({ ...from, generation }, credential), (sealed) => ({
                 credential: sealed,
                 expiresAt,
                 renewAt: from.status === "INACTIVE" || from.status === "REVOKED" ? null : expiresAt,
                 previousCredential: from.credential,
-                generation: from.generation + 1,
+                generation,
                 grantId: randomUUID(),
                 obtainedAt: now,
                 consentUntil: null
-              }
+              }))
             })
           }),
           disable: (id) =>
-            Effect.andThen(management(id), Effect.asVoid(apply(id, { _tag: "Disabled" }, () => ({ renewAt: null })))),
+            Effect.andThen(
+              management(id),
+              Effect.asVoid(apply(id, { _tag: "Disabled" }, () => Effect.succeed({ renewAt: null })))
+            ),
           enable: (id) =>
             Effect.andThen(
               management(id),
               Effect.flatMap(Clock.currentTimeMillis, (now) =>
                 Effect.asVoid(
                   // Its refresh token may have come close to dying of disuse.
-                  apply(id, { _tag: "Enabled" }, ({ scheme }) => ({
-                    renewAt: strategies.get(scheme)?.renewal === undefined ? null : now
-                  }))
+                  apply(id, { _tag: "Enabled" }, ({ scheme }) =>
+                    Effect.succeed({ renewAt: strategies.get(scheme)?.renewal === undefined ? null : now })
+                  )
                 )
               )
             ),
           revoke: Effect.fnUntraced(function* (id) {
             yield* management(id)
-            const account = yield* apply(id, { _tag: "Revoked" }, () => ({ renewAt: null, consentUntil: null }))
+            const account = yield* apply(id, { _tag: "Revoked" }, () =>
+              Effect.succeed({ renewAt: null, consentUntil: null })
+            )
             yield* tokens.withdraw(account)
           })
         })

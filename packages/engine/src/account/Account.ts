@@ -9,7 +9,7 @@
  */
 import type { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
 import { Schema } from "effect"
-import type { Sealed } from "../vault/CredentialVault.ts"
+import type { SealContext, Sealed } from "../vault/CredentialVault.ts"
 
 /** Why an account is not, or not quite, active. A closed set: it is counted, matched and translated. */
 export const StatusReason = Schema.Literals([
@@ -92,6 +92,18 @@ export interface Account {
   readonly createdAt: number
   readonly updatedAt: number
 }
+
+/** Where an account's credential is sealed. The previous one is that of the generation before. */
+export const credentialContext = ({
+  generation,
+  id,
+  projectId
+}: Pick<Account, "generation" | "id" | "projectId">): SealContext => ({
+  purpose: "credential",
+  projectId,
+  owner: id,
+  generation
+})
 
 /** The shared result of a renewal attempt that did not renew: what waiters in other processes answer. */
 export const AttemptResult = Schema.Struct({

@@ -163,7 +163,9 @@ export class AccountStore extends Context.Service<
       afterId: string,
       limit: number
     ) => Effect.Effect<
-      ReadonlyArray<Pick<Account, "id" | "revision" | "credential" | "previousCredential">>,
+      ReadonlyArray<
+        Pick<Account, "id" | "projectId" | "generation" | "revision" | "credential" | "previousCredential">
+      >,
       StoreError
     >
     /** Replaces sealed values in place if the account is still at `revision`. The generation stays. */

@@ -6,6 +6,7 @@
  */
 import { AuthScheme } from "@rekindle/core"
 import { Effect, Schema } from "effect"
+import type { SealContext } from "../vault/CredentialVault.ts"
 import { ProviderProfile, strict } from "./ProviderProfile.ts"
 
 /**
@@ -34,6 +35,13 @@ export type AuthConfig = typeof AuthConfig.Type
 
 /** The form that is sealed and stored. */
 export const AuthConfigJson = Schema.fromJsonString(AuthConfig)
+
+/** Where an auth config is sealed. */
+export const authConfigContext = ({ id, projectId }: Pick<AuthConfig, "id" | "projectId">): SealContext => ({
+  purpose: "auth-config",
+  projectId,
+  owner: id
+})
 
 /** The auth config is not valid, or not there. Mend it and register it again; no account was touched. */
 export class AuthConfigError extends Schema.TaggedError<AuthConfigError>("@rekindle/engine/AuthConfigError")(

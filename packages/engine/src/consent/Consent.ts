@@ -73,6 +73,9 @@ export const checkRedirect = (redirectUrl: string | undefined): Effect.Effect<vo
 
 const MemoJson = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
 
+/** Where an attempt's memo is sealed. */
+const memoContext = ({ id, projectId }: Account) => ({ purpose: "consent-memo", projectId, owner: id }) as const
+
 const hashOf = (state: string): string => createHash("sha256").update(state).digest("base64url")
 
 /**
@@ -145,7 +148,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
             : unavailable()
         )
       )
-    const sealed = yield* vault.seal(account.id, yield* Effect.orDie(Schema.encodeEffect(MemoJson)(memo)))
+    const sealed = yield* vault.seal(memoContext(account), yield* Effect.orDie(Schema.encodeEffect(MemoJson)(memo)))
     let from = account
     while (true) {
       const now = yield* Clock.currentTimeMillis
@@ -199,7 +202,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     const consent = strategy?.consent
     if (strategy === undefined || consent === undefined)
       return yield* fault("misconfigured", "the scheme has no consent")
-    const memo = yield* vault.open(account.id, sealed).pipe(
+    const memo = yield* vault.open(memoContext(account), sealed).pipe(
       Effect.flatMap(Schema.decodeEffect(MemoJson)),
       Effect.mapError(() => fault("misconfigured", "the attempt cannot be opened with the keys at hand"))
     )

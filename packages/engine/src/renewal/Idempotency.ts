@@ -57,6 +57,9 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
   const scope = yield* Effect.scope
   const running = new Map<string, Running>()
 
+  /** Where a remembered answer is sealed. The hash of the key covers the project. */
+  const place = (keyHash: string) => ({ purpose: "idempotent-answer", projectId: "", owner: keyHash }) as const
+
   const reused = () =>
     new InvalidRequest({
       message: "this idempotency key was used for another request",
@@ -74,7 +77,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       if (record.value.requestHash !== requestHash) return yield* reused()
       if (record.value.answer === null) return undefined
       return yield* vault
-        .open(keyHash, record.value.answer)
+        .open(place(keyHash), record.value.answer)
         .pipe(Effect.flatMap(Schema.decodeEffect(Answer)), Effect.option, Effect.map(Option.getOrUndefined))
     },
     Effect.catchTag("StoreError", () => Effect.fail(storeDown()))
@@ -87,7 +90,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       const sealed =
         answer === undefined
           ? null
-          : yield* vault.seal(keyHash, yield* Effect.orDie(Schema.encodeEffect(Answer)(answer)))
+          : yield* vault.seal(place(keyHash), yield* Effect.orDie(Schema.encodeEffect(Answer)(answer)))
       yield* store.settleKey(keyHash, sealed)
     },
     // The refresh is done either way; without the record a repeat merely does it again.

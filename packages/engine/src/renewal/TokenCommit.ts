@@ -22,7 +22,7 @@ import {
   Schema,
   type Scope
 } from "effect"
-import { type Account, transition } from "../account/Account.ts"
+import { type Account, credentialContext, transition } from "../account/Account.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
 import type { AuthConfig } from "../account/AuthConfig.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
@@ -141,6 +141,9 @@ const EscrowedAnswer = Schema.fromJsonString(
   })
 )
 
+/** Where an escrow entry is sealed. */
+const journalContext = ({ id, projectId }: Account) => ({ purpose: "journal", projectId, owner: id }) as const
+
 /**
  * How often an answer that only the escrow has is tried again. Once the store is back, another process that finds the intent open gives its
  * owner two seconds before it sends the token again, so it has to be well below that.
@@ -161,7 +164,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   const open = (account: Account) =>
     account.credential === null
       ? Effect.succeed(Credential.empty)
-      : Effect.flatMap(vault.open(account.id, account.credential), (text) =>
+      : Effect.flatMap(vault.open(credentialContext(account), account.credential), (text) =>
           Effect.orDie(Schema.decodeEffect(Credential.CredentialJson)(text))
         )
 
@@ -179,12 +182,12 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     origin: Origin
   ): Effect.fn.Return<Committed, StoreError> {
     const { event, receivedAt } = origin
-    const sealOnto = Effect.fnUntraced(function* (held: Credential.Credential) {
+    const sealFor = Effect.fnUntraced(function* (from: Account, held: Credential.Credential) {
       const credential = Tokens.merge(event === "Renewed" ? held : Credential.empty, tokens, extras)
       const text = yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential))
-      return yield* vault.seal(account.id, text)
+      return yield* vault.seal(credentialContext({ ...from, generation: from.generation + 1 }), text)
     })
-    let sealed = yield* sealOnto(held)
+    let sealed = yield* sealFor(account, held)
     const expiresAt = Tokens.expiryOf(tokens, config.profile, receivedAt)
     const renewAt = yield* Tokens.renewalTime(config.profile, receivedAt, expiresAt)
     let from = account
@@ -216,10 +219,8 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       if (overtaken(current.value, origin)) return { _tag: "Overtaken", account: current.value }
       // What the answer does not mention comes from the credential it replaces, which is another one now.
       if (current.value.generation !== from.generation) {
-        sealed = yield* Effect.matchEffect(open(current.value), {
-          onFailure: () => Effect.succeed(sealed),
-          onSuccess: sealOnto
-        })
+        const now = yield* Effect.orElseSucceed(open(current.value), () => held)
+        sealed = yield* sealFor(current.value, now)
       }
       from = current.value
     }
@@ -243,7 +244,11 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         ...(extras.attributes === undefined ? {} : { attributes: extras.attributes })
       })
     )
-    const entry: EscrowEntry = { ...origin, accountId: account.id, sealed: yield* vault.seal(account.id, text) }
+    const entry: EscrowEntry = {
+      ...origin,
+      accountId: account.id,
+      sealed: yield* vault.seal(journalContext(account), text)
+    }
     return entry
   })
 
@@ -284,7 +289,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       if (strategy === undefined) return yield* new CommitPending({ message: `no strategy for ${account.scheme}` })
       const config = yield* configs.load(account.authConfigId)
       const { attributes, contentType, secrets, ...answer } = yield* Effect.flatMap(
-        vault.open(account.id, entry.sealed),
+        vault.open(journalContext(account), entry.sealed),
         Schema.decodeEffect(EscrowedAnswer)
       )
       const observation = {
@@ -294,7 +299,8 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         retryAfter: undefined,
         receivedAt: entry.receivedAt
       }
-      const held = yield* open(account)
+      // What a person just gave replaces whatever is there, even what no key opens.
+      const held = entry.event === "Renewed" ? yield* open(account) : Credential.empty
       const connection: Connection = { accountId: account.id, config, credential: held }
       const verdict =
         entry.event === "Renewed"

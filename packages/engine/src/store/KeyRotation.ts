@@ -10,8 +10,10 @@
  * @module
  */
 import { Effect, Option } from "effect"
+import { credentialContext } from "../account/Account.ts"
+import { authConfigContext } from "../account/AuthConfig.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
-import { CredentialVault, type Sealed, type VaultError } from "../vault/CredentialVault.ts"
+import { CredentialVault, type SealContext, type Sealed, type VaultError } from "../vault/CredentialVault.ts"
 
 /** What one run did. `left` counts rows that changed meanwhile or cannot be opened with any key of the ring. */
 export interface ResealReport {
@@ -27,17 +29,17 @@ export const reseal: Effect.Effect<ResealReport, StoreError, AccountStore | Cred
   const vault = yield* CredentialVault
   const report = { resealed: 0, left: 0 }
 
-  const again = (owner: string, sealed: Sealed): Effect.Effect<Sealed, VaultError> =>
+  const again = (context: SealContext, sealed: Sealed): Effect.Effect<Sealed, VaultError> =>
     vault.isStale(sealed)
-      ? Effect.flatMap(vault.open(owner, sealed), (text) => vault.seal(owner, text))
+      ? Effect.flatMap(vault.open(context, sealed), (text) => vault.seal(context, text))
       : Effect.succeed(sealed)
-  const againOrNull = (owner: string, sealed: Sealed | null) =>
-    sealed === null ? Effect.succeed(null) : again(owner, sealed)
+  const againOrNull = (context: SealContext, sealed: Sealed | null) =>
+    sealed === null ? Effect.succeed(null) : again(context, sealed)
   const isStale = (sealed: Sealed | null) => sealed !== null && vault.isStale(sealed)
 
   for (const config of yield* store.listAuthConfigs()) {
     if (!isStale(config.sealed)) continue
-    const sealed = yield* Effect.option(again(config.id, config.sealed))
+    const sealed = yield* Effect.option(again(authConfigContext(config), config.sealed))
     const done =
       Option.isSome(sealed) && (yield* store.resealAuthConfig({ id: config.id, from: config.sealed, to: sealed.value }))
     if (done) report.resealed++
@@ -50,8 +52,11 @@ export const reseal: Effect.Effect<ResealReport, StoreError, AccountStore | Cred
       if (!isStale(account.credential) && !isStale(account.previousCredential)) continue
       const sealed = yield* Effect.option(
         Effect.all({
-          credential: againOrNull(account.id, account.credential),
-          previousCredential: againOrNull(account.id, account.previousCredential)
+          credential: againOrNull(credentialContext(account), account.credential),
+          previousCredential: againOrNull(
+            credentialContext({ ...account, generation: account.generation - 1 }),
+            account.previousCredential
+          )
         })
       )
       const done = Option.isSome(sealed) && (yield* store.reseal({ ...account, ...sealed.value }))

@@ -84,6 +84,8 @@ const AuthConfigRow = Schema.Struct({ id: Schema.String, project_id: Schema.Stri
 const KeyRow = Schema.Struct({ account_id: ConnectedAccountId, request_hash: Schema.String, answer: MaybeText })
 const SealedRow = Schema.Struct({
   id: ConnectedAccountId,
+  project_id: Schema.String,
+  generation: Int,
   revision: Int,
   credential: Schema.NullOr(Sealed),
   previous_credential: Schema.NullOr(Sealed)
@@ -508,12 +510,14 @@ const make = Effect.gen(function* () {
     },
 
     listSealed: (afterId, limit) =>
-      sql`SELECT id, revision, credential, previous_credential FROM rekindle_accounts
+      sql`SELECT id, project_id, generation, revision, credential, previous_credential FROM rekindle_accounts
         WHERE id > ${afterId} ORDER BY id LIMIT ${limit}`.pipe(
         Effect.flatMap(readable(SealedRow, accountName)),
         Effect.map((rows) =>
           rows.map((row) => ({
             id: row.id,
+            projectId: row.project_id,
+            generation: row.generation,
             revision: row.revision,
             credential: row.credential,
             previousCredential: row.previous_credential

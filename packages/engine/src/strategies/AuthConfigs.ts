@@ -7,7 +7,7 @@
 import { KnownAuthScheme } from "@rekindle/core"
 import { Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
-import { type AuthConfig, AuthConfigError, AuthConfigJson } from "../account/AuthConfig.ts"
+import { type AuthConfig, authConfigContext, AuthConfigError, AuthConfigJson } from "../account/AuthConfig.ts"
 import { AuthStrategies } from "./AuthStrategy.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
@@ -51,7 +51,7 @@ export class AuthConfigs extends Context.Service<
           yield* store.putAuthConfig({
             id: config.id,
             projectId: config.projectId,
-            sealed: yield* vault.seal(config.id, text),
+            sealed: yield* vault.seal(authConfigContext(config), text),
             updatedAt: yield* Clock.currentTimeMillis
           })
           cache.delete(config.id)
@@ -65,7 +65,7 @@ export class AuthConfigs extends Context.Service<
           if (cached !== undefined && cached.until > now) return cached.config
           const stored = yield* store.findAuthConfig(id)
           if (Option.isNone(stored)) return yield* fault(id, "it is not registered")
-          const config = yield* vault.open(id, stored.value.sealed).pipe(
+          const config = yield* vault.open(authConfigContext(stored.value), stored.value.sealed).pipe(
             Effect.flatMap(Schema.decodeEffect(AuthConfigJson)),
             Effect.mapError((error) => fault(id, error._tag === "VaultError" ? error.message : "it does not decode"))
           )

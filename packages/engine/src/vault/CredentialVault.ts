@@ -1,8 +1,14 @@
 /**
  * Seals credentials for storage with AES-256-GCM and opens them again.
  *
- * A sealed value names the key that sealed it and is bound to its account: the account id is authenticated as additional data, so a row
- * copied onto another account does not open. Keys rotate by adding a new one in front: it seals, all of them open.
+ * A sealed value names the key that sealed it and is bound to its place: project, purpose, owner and generation are authenticated as
+ * additional data. Copied to another row, column or project, or back into a row that has moved on, it does not open. Keys rotate by
+ * adding a new one in front: it seals, all of them open.
+ *
+ * **Gotchas**
+ *
+ * Values of version 1 were bound to their owner alone and still open. They are stale: `rekindle-reseal` seals them again as version 2.
+ * A key that has only ever sealed version 2 gives no weaker value to copy, so a new key and a reseal end version 1.
  *
  * @module
  */
@@ -17,9 +23,20 @@ export class VaultError extends Schema.TaggedError<VaultError>("@rekindle/engine
   reason: Schema.Literals(["unknown-key", "damaged", "invalid-key"])
 }) {}
 
-/** Text that only the vault can read: `v1.<key id>.<nonce>.<ciphertext and tag>`, base64url. */
+/** Text that only the vault can read: `v2.<key id>.<nonce>.<ciphertext and tag>`, base64url. */
 export const Sealed = Schema.String.pipe(Schema.brand("Sealed"))
 export type Sealed = typeof Sealed.Type
+
+/** Where a sealed value belongs. It opens there and nowhere else. */
+export interface SealContext {
+  readonly purpose: "credential" | "auth-config" | "consent-memo" | "idempotent-answer" | "journal" | "canary"
+  /** The project whose data it is; empty where there is none. */
+  readonly projectId: string
+  /** What it is of: the id of an account, an auth config or a key, the hash of a state or an idempotency key. */
+  readonly owner: string
+  /** The account's generation that a credential is of. */
+  readonly generation?: number | undefined
+}
 
 /** One key of the ring: an id of your choice (no dots) and 32 random bytes in base64. */
 export interface VaultKey {
@@ -31,15 +48,20 @@ export interface VaultKey {
 export class CredentialVault extends Context.Service<
   CredentialVault,
   {
-    /** Seals with the newest key, bound to `owner` (an account or auth config id). */
-    readonly seal: (owner: string, plaintext: string) => Effect.Effect<Sealed>
-    /** Opens what was sealed for the same `owner` with any key of the ring. */
-    readonly open: (owner: string, sealed: string) => Effect.Effect<string, VaultError>
-    /** Whether it was sealed with a key that is no longer the newest, so that it should be sealed again. */
+    /** Seals with the newest key, bound to the context. */
+    readonly seal: (context: SealContext, plaintext: string) => Effect.Effect<Sealed>
+    /** Opens what was sealed for the same context with any key of the ring. */
+    readonly open: (context: SealContext, sealed: string) => Effect.Effect<string, VaultError>
+    /** Whether the newest key or the present version did not seal it, so that it should be sealed again. */
     readonly isStale: (sealed: string) => boolean
+    /** The ids of the keys, newest first. */
+    readonly keyIds: ReadonlyArray<string>
   }
 >()("@rekindle/engine/CredentialVault") {
-  /** A vault over a key ring, newest key first. Fails on an empty ring, a repeated id, or a key that is not 32 bytes. */
+  /**
+   * A vault over a key ring, newest key first. Fails on an empty ring, a repeated id, and a key that is not 32 bytes or is one byte
+   * repeated (zeros are what a failed read leaves).
+   */
   static readonly layer = (ring: ReadonlyArray<VaultKey>): Layer.Layer<CredentialVault, VaultError> =>
     Layer.effect(CredentialVault, make(ring)).pipe(Layer.provide(aead))
 
@@ -67,7 +89,13 @@ export class CredentialVault extends Context.Service<
   )
 }
 
-const sealedForm = /^v1\.([\w-]+)\.([\w-]+)\.([\w-]+)$/
+const sealedForm = /^(v[12])\.([\w-]+)\.([\w-]+)\.([\w-]+)$/
+
+const utf8 = (text: string): Uint8Array => Buffer.from(text, "utf8")
+
+/** The additional data. JSON keeps the parts apart whatever is in them. */
+const boundTo = ({ generation, owner, projectId, purpose }: SealContext): Uint8Array =>
+  utf8(JSON.stringify(["rekindle.v2", purpose, projectId, owner, generation ?? null]))
 
 // Node's own AES runs on the calling thread in a few microseconds; a round trip through `crypto.subtle` costs ten times that.
 const tagLength = 16
@@ -114,6 +142,8 @@ const make = Effect.fnUntraced(function* (ring: ReadonlyArray<VaultKey>) {
     const bytes = yield* Effect.fromResult(Base64.decode(Redacted.value(key))).pipe(
       Effect.mapError(() => invalid(`vault key ${id} is not base64`))
     )
+    if (bytes.every((byte) => byte === bytes[0]))
+      return yield* invalid(`vault key ${id} is one byte repeated; make one with \`openssl rand -base64 32\``)
     keys.set(
       id,
       yield* Aead.key(Aead.aes256Gcm, bytes).pipe(Effect.mapError(() => invalid(`vault key ${id} must be 32 bytes`)))
@@ -123,22 +153,21 @@ const make = Effect.fnUntraced(function* (ring: ReadonlyArray<VaultKey>) {
   const sealingKey = newest === undefined ? undefined : keys.get(newest.id)
   if (newest === undefined || sealingKey === undefined) return yield* invalid("the vault needs at least one key")
 
-  const utf8 = (text: string): Uint8Array => Buffer.from(text, "utf8")
   const base64url = (bytes: Uint8Array): string =>
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64url")
 
-  const seal = Effect.fnUntraced(function* (owner: string, plaintext: string) {
+  const seal = Effect.fnUntraced(function* (context: SealContext, plaintext: string) {
     const nonce = yield* random.randomBytes(Aead.aes256Gcm.nonceLength)
-    const ciphertext = yield* cipher.encrypt(sealingKey, utf8(plaintext), { nonce, aad: utf8(owner) })
-    return Sealed.make(`v1.${newest.id}.${base64url(nonce)}.${base64url(ciphertext)}`)
+    const ciphertext = yield* cipher.encrypt(sealingKey, utf8(plaintext), { nonce, aad: boundTo(context) })
+    return Sealed.make(`v2.${newest.id}.${base64url(nonce)}.${base64url(ciphertext)}`)
   }, Effect.orDie)
 
-  const open = Effect.fnUntraced(function* (owner: string, sealed: string) {
+  const open = Effect.fnUntraced(function* (context: SealContext, sealed: string) {
     const damaged = () =>
-      new VaultError({ message: "a sealed value is damaged or not this owner's", reason: "damaged" })
+      new VaultError({ message: "a sealed value is damaged or does not belong here", reason: "damaged" })
     const parts = sealedForm.exec(sealed)
     if (parts === null) return yield* damaged()
-    const [, id = "", nonce = "", ciphertext = ""] = parts
+    const [, version, id = "", nonce = "", ciphertext = ""] = parts
     const key = keys.get(id)
     if (key === undefined) {
       return yield* new VaultError({ message: `no vault key with id ${id}`, reason: "unknown-key" })
@@ -146,11 +175,17 @@ const make = Effect.fnUntraced(function* (ring: ReadonlyArray<VaultKey>) {
     // the tag catches any change of the bytes, and the check that they encode to the same text any change of the unused last bits
     const bytes = { nonce: Buffer.from(nonce, "base64url"), ciphertext: Buffer.from(ciphertext, "base64url") }
     if (base64url(bytes.nonce) !== nonce || base64url(bytes.ciphertext) !== ciphertext) return yield* damaged()
+    const aad = version === "v1" ? utf8(context.owner) : boundTo(context)
     const plaintext = yield* cipher
-      .decrypt(key, bytes.ciphertext, { nonce: bytes.nonce, aad: utf8(owner) })
+      .decrypt(key, bytes.ciphertext, { nonce: bytes.nonce, aad })
       .pipe(Effect.mapError(damaged))
     return Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.length).toString("utf8")
   })
 
-  return CredentialVault.of({ seal, open, isStale: (sealed) => !sealed.startsWith(`v1.${newest.id}.`) })
+  return CredentialVault.of({
+    seal,
+    open,
+    isStale: (sealed) => !sealed.startsWith(`v2.${newest.id}.`),
+    keyIds: ring.map(({ id }) => id)
+  })
 })

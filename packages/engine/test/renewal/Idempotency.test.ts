@@ -11,7 +11,7 @@ import { AuthorizationServer, callbackUrl } from "../support/AuthorizationServer
 import * as scripted from "../support/ScriptedEngine.ts"
 import { connected } from "../support/TestEngine.ts"
 
-const key = { id: "k", key: Redacted.make(Buffer.alloc(32, 7).toString("base64")) }
+const key = { id: "k", key: Redacted.make(Buffer.alloc(32, "test key").toString("base64")) }
 
 /** An engine on a file; building it again is what a restart is. */
 const engine = (file: string) =>

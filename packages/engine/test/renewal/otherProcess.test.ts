@@ -1,7 +1,7 @@
 /** Another process holds the lease, or took it away, or was faster: its result counts like our own, and a stale one never overwrites. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, type ConnectedAccountId } from "@rekindle/core"
-import { type Account, AccountStore, Credential, CredentialVault } from "@rekindle/engine"
+import { type Account, AccountStore, Credential, credentialContext, CredentialVault } from "@rekindle/engine"
 import type { AttemptResult } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Effect, type Fiber, Schema } from "effect"
@@ -55,7 +55,7 @@ const commit = Effect.fnUntraced(function* (
     status: "ACTIVE",
     statusReason: null,
     generation: from.generation + 1,
-    credential: yield* vault.seal(id, text),
+    credential: yield* vault.seal(credentialContext({ ...from, generation: from.generation + 1 }), text),
     previousCredential: from.credential,
     obtainedAt: now,
     obtainedEpoch: from.epoch,

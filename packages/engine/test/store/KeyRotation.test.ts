@@ -18,8 +18,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
 
-const oldKey = { id: "old", key: Redacted.make(Buffer.alloc(32, 1).toString("base64")) }
-const newKey = { id: "new", key: Redacted.make(Buffer.alloc(32, 2).toString("base64")) }
+const oldKey = { id: "old", key: Redacted.make(Buffer.alloc(32, "old key").toString("base64")) }
+const newKey = { id: "new", key: Redacted.make(Buffer.alloc(32, "new key").toString("base64")) }
 
 const temporaryFile = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "rekindle-"))),

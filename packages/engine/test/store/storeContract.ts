@@ -633,6 +633,8 @@ export const suite = <R, E>(
           after = page.at(-1)?.id ?? ""
           assert.deepStrictEqual(page[0], {
             id: ConnectedAccountId.make(seen.at(-page.length) ?? ""),
+            projectId: "project",
+            generation: 3,
             revision: 7,
             credential: sealed("now"),
             previousCredential: sealed("before")

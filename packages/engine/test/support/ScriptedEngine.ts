@@ -69,7 +69,9 @@ export class Wire extends Context.Service<
 >()("test/Wire") {}
 
 /** The same key in every engine, so that one can open what another sealed. */
-export const vault = CredentialVault.layer([{ id: "test", key: Redacted.make(Buffer.alloc(32, 7).toString("base64")) }])
+export const vault = CredentialVault.layer([
+  { id: "test", key: Redacted.make(Buffer.alloc(32, "test key").toString("base64")) }
+])
 
 const wired = (options: Options) =>
   Layer.effectContext(

@@ -1,14 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
-import { CredentialVault, type VaultKey } from "@rekindle/engine/CredentialVault"
+import { CredentialVault, type SealContext, type VaultKey } from "@rekindle/engine/CredentialVault"
 import { ConfigProvider, Effect, Layer, Redacted } from "effect"
+import { createCipheriv } from "node:crypto"
 
 const key = (id: string, fill: number, length = 32): VaultKey => ({
   id,
-  key: Redacted.make(Buffer.alloc(length, fill).toString("base64"))
+  key: Redacted.make(
+    Buffer.alloc(length, fill)
+      .fill(255 - fill, 0, 1)
+      .toString("base64")
+  )
 })
 const first = key("k1", 1)
 const second = key("k2", 2)
-const owner = "ca_4CkFF_cKATwg"
+const owner: SealContext = {
+  purpose: "credential",
+  projectId: "acme",
+  owner: "ca_4CkFF_cKATwg",
+  generation: 3
+}
 const plaintext = JSON.stringify({ secrets: { refresh_token: "rt-ümläut" } })
 
 const withRing = (...ring: ReadonlyArray<VaultKey>) => Effect.provide(CredentialVault.layer(ring))
@@ -19,7 +29,7 @@ describe("sealing", () => {
   it.effect("hides the plaintext and gives it back to its owner", () =>
     Effect.gen(function* () {
       const sealed = yield* seal
-      assert.match(sealed, /^v1\.k1\.[\w-]{16}\.[\w-]+$/)
+      assert.match(sealed, /^v2\.k1\.[\w-]{16}\.[\w-]+$/)
       assert.notInclude(Buffer.from(sealed.split(".")[3] ?? "", "base64url").toString("latin1"), "refresh_token")
       assert.strictEqual(yield* open(sealed), plaintext)
     }).pipe(withRing(first))
@@ -43,10 +53,31 @@ describe("sealing", () => {
 })
 
 describe("opening", () => {
-  it.effect("refuses another owner", () =>
+  for (const [what, elsewhere] of [
+    ["another account", { owner: "ca_somebodyElse" }],
+    ["another project", { projectId: "other" }],
+    ["another purpose", { purpose: "journal" }],
+    ["an older generation", { generation: 2 }],
+    ["no generation", { generation: undefined }]
+  ] as const) {
+    it.effect(`refuses what was sealed for another place: ${what}`, () =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(open(yield* seal, { ...owner, ...elsewhere }))
+        assert.strictEqual(error.reason, "damaged")
+      }).pipe(withRing(first))
+    )
+  }
+
+  it.effect("takes version 1, bound to the account alone, and calls it stale", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(open(yield* seal, "ca_somebodyElse"))
-      assert.strictEqual(error.reason, "damaged")
+      const nonce = Buffer.alloc(12, 5)
+      const cipher = createCipheriv("aes-256-gcm", Buffer.from(Redacted.value(first.key), "base64"), nonce)
+      cipher.setAAD(Buffer.from(owner.owner))
+      const bytes = Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
+      const old = `v1.k1.${nonce.toString("base64url")}.${bytes.toString("base64url")}`
+      assert.strictEqual(yield* open(old), plaintext)
+      assert.isTrue((yield* CredentialVault).isStale(old))
+      assert.strictEqual((yield* Effect.flip(open(old, { ...owner, owner: "ca_somebodyElse" }))).reason, "damaged")
     }).pipe(withRing(first))
   )
 
@@ -102,7 +133,7 @@ describe("opening", () => {
   it.effect("refuses a value that claims another key of the ring", () =>
     Effect.gen(function* () {
       const sealed = yield* seal
-      const error = yield* Effect.flip(open(sealed.replace("v1.k1.", "v1.k2.")))
+      const error = yield* Effect.flip(open(sealed.replace("v2.k1.", "v2.k2.")))
       assert.strictEqual(error.reason, "damaged")
     }).pipe(withRing(first, second))
   )
@@ -117,7 +148,7 @@ describe("key rotation", () => {
         assert.strictEqual(yield* open(old), plaintext)
         assert.isTrue(vault.isStale(old))
         const renewed = yield* seal
-        assert.match(renewed, /^v1\.k2\./)
+        assert.match(renewed, /^v2\.k2\./)
         assert.isFalse(vault.isStale(renewed))
       }).pipe(withRing(second, first))
     })
@@ -139,6 +170,11 @@ describe("the key ring", () => {
     { name: "has no dots in an id", ring: [key("k.1", 1)] },
     { name: "has no key of 16 bytes", ring: [key("k1", 1, 16)] },
     { name: "has no key of 33 bytes, not even in second place", ring: [first, key("k2", 1, 33)] },
+    { name: "has no key of zeros", ring: [{ id: "k1", key: Redacted.make(Buffer.alloc(32).toString("base64")) }] },
+    {
+      name: "has no key of one byte",
+      ring: [{ id: "k1", key: Redacted.make(Buffer.alloc(32, 7).toString("base64")) }]
+    },
     { name: "has no key that is not base64", ring: [{ id: "k1", key: Redacted.make("not base64!") }] }
   ])("$name", ({ ring }) =>
     Effect.gen(function* () {
