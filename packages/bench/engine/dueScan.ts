@@ -24,13 +24,13 @@ const now = 1_800_000_000_000
 
 const fill = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  yield* sql`INSERT INTO rekindle_auth_configs VALUES ('bench', 'default', 'sealed', 0)`
+  yield* sql`INSERT INTO rekindle_auth_configs VALUES ('default/bench', 'default', 'sealed', 0)`
   // one in fifty is due; credentials are as long as real ones
   yield* sql`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${accounts})
     INSERT INTO rekindle_accounts
       (id, project_id, auth_config_id, toolkit, user_id, scheme, status, generation, revision, grant_id, credential,
        obtained_at, expires_at, renew_at, epoch, created_at, updated_at)
-    SELECT printf('ca_%012d', i), 'default', 'bench', 'mail', 'u' || i, 'OAUTH2', 'ACTIVE', 1, 1, 'g', hex(zeroblob(300)),
+    SELECT printf('ca_%012d', i), 'default', 'default/bench', 'mail', 'u' || i, 'OAUTH2', 'ACTIVE', 1, 1, 'g', hex(zeroblob(300)),
       0, ${now}, ${now} + (i % 50) * 60000, 0, 0, 0 FROM n`
 })
 
@@ -43,7 +43,12 @@ const program = Effect.gen(function* () {
   let claimed = 0
   for (let look = 0; look < looks; look++) {
     const start = performance.now()
-    const due = yield* store.claimDue({ authConfigId: "bench", now, nextLook: now + 3_600_000, limit })
+    const due = yield* store.claimDue({
+      config: { projectId: "default", authConfigId: "bench" },
+      now,
+      nextLook: now + 3_600_000,
+      limit
+    })
     times.push(performance.now() - start)
     claimed += due.length
   }

@@ -36,10 +36,13 @@ export class ConnectedAccounts extends Context.Service<
   }
 >()("@rekindle/core/ConnectedAccounts") {}
 
+/** The project of whoever names none. */
+export const defaultProject = "default"
+
 /**
- * The project on whose behalf a call is made. Server routes set it from the API key; a provider that holds several projects answers
- * `AccountNotFound` for another one's account. Undefined, the default, sees them all.
+ * The project on whose behalf a call is made. Server routes set it from the API key. What belongs to another project does not exist for
+ * the call: its accounts are `AccountNotFound`, its ids are free. There is no value that sees all projects.
  */
-export const CurrentProject = Context.Reference<string | undefined>("@rekindle/core/CurrentProject", {
-  defaultValue: () => undefined
+export const CurrentProject = Context.Reference<string>("@rekindle/core/CurrentProject", {
+  defaultValue: () => defaultProject
 })

@@ -88,6 +88,8 @@ export class Connections extends Context.Service<
   }
 >()("@rekindle/engine/Connections") {}
 
+const newId = () => ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`)
+
 const isId = Schema.is(ConnectedAccountId)
 
 /** A refresh under an idempotency key outlives its caller, so that its answer is there for the repeat. */
@@ -131,14 +133,11 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     const notFound = (id: string) =>
       new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" })
 
-    /** The account, if it is one of the caller's project. */
+    /** What the current project calls by that id. */
     const find = Effect.fnUntraced(function* (id: ConnectedAccountId) {
       if (!isId(id)) return yield* malformed
-      const project = yield* CurrentProject
-      const found = yield* Effect.mapError(store.find(id), storeDown)
-      if (Option.isNone(found) || (project !== undefined && found.value.projectId !== project))
-        return yield* notFound(id)
-      return found.value
+      const found = yield* Effect.mapError(store.findIn(yield* CurrentProject, id), storeDown)
+      return Option.isSome(found) ? found.value : yield* notFound(id)
     })
 
     /** Applies a status event with further changes, whatever else happens to the row meanwhile. */
@@ -206,7 +205,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       // Not being able to open the credential is no reason not to show the account.
       const credential = yield* Effect.orElseSucceed(tokens.open(account), () => Credential.empty)
       const shown: ConnectedAccount = {
-        id: account.id,
+        id: account.publicId,
         status,
         statusReason,
         toolkit: { slug: account.toolkit },
@@ -224,21 +223,21 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
 
     const startConsent = (account: Account, { redirectUrl }: RefreshOptions) =>
       Effect.map(consent.start(account, redirectUrl), ({ status, url }) =>
-        RefreshOutcome.cases.RedirectRequired.make({ id: account.id, redirectUrl: url, status })
+        RefreshOutcome.cases.RedirectRequired.make({ id: account.publicId, redirectUrl: url, status })
       )
 
     const asItIs = (account: Account): Effect.Effect<RefreshOutcome> =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const { status } = visibleStatus(account, now)
         return status === "ACTIVE"
-          ? RefreshOutcome.cases.Ready.make({ id: account.id })
-          : RefreshOutcome.cases.NotReady.make({ id: account.id, status })
+          ? RefreshOutcome.cases.Ready.make({ id: account.publicId })
+          : RefreshOutcome.cases.NotReady.make({ id: account.publicId, status })
       })
 
     /** A static credential cannot be renewed; it can be tried. Undefined: the auth config names no way to. */
     const tryOut = Effect.fnUntraced(function* (account: Account) {
       const config = yield* configs
-        .load(account.authConfigId)
+        .load(account)
         .pipe(
           Effect.mapError((error) =>
             error._tag === "StoreError"
@@ -292,10 +291,10 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     })
 
     const renew = Effect.fnUntraced(function* (
-      id: ConnectedAccountId,
+      account: Account,
       options: RefreshOptions
     ): Effect.fn.Return<RefreshOutcome, RefreshError> {
-      const renewal = yield* coordinator.renew(id, options.deadline)
+      const renewal = yield* coordinator.renew(account.id, { deadline: options.deadline, seen: account })
       switch (renewal._tag) {
         case "Renewed":
         case "Served":
@@ -312,17 +311,13 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       id: ConnectedAccountId,
       options: RefreshOptions = {}
     ): Effect.Effect<RefreshOutcome, RefreshError> =>
-      Effect.flatMap(CurrentProject, (project) => {
-        if (!isId(id)) return malformed
-        // The coordinator finds the account by itself; only the project has to be asked about before.
-        const admitted = project === undefined ? Effect.void : find(id)
+      Effect.gen(function* () {
+        yield* checkRedirect(options.redirectUrl)
+        const account = yield* find(id)
         const { idempotencyKey } = options
-        return Effect.andThen(
-          Effect.andThen(checkRedirect(options.redirectUrl), admitted),
-          idempotencyKey === undefined
-            ? renew(id, options)
-            : once(idempotencyKey, id, options, renew(id, withoutDeadline(options)))
-        )
+        return yield* idempotencyKey === undefined
+          ? renew(account, options)
+          : once(idempotencyKey, id, options, renew(account, withoutDeadline(options)))
       })
 
     // --- management ---------------------------------------------------------------------------------------------------------------
@@ -336,9 +331,10 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       userId
     }: NewAccount) {
       if (id !== undefined && !isId(id)) return yield* malformed
-      const config = yield* configs.load(authConfigId)
+      const projectId = yield* CurrentProject
+      const config = yield* configs.load({ projectId, authConfigId })
       const now = yield* Clock.currentTimeMillis
-      const accountId = id ?? ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`)
+      const publicId = id ?? newId()
       const credential = secrets === undefined ? undefined : Credential.make(secrets, attributes)
       const expiry =
         expiresAt !== undefined
@@ -346,9 +342,9 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           : credential === undefined
             ? null
             : expiryOf(config.scheme, credential, config.profile.accessTokenTtl, now)
-      const account: Account = {
-        id: accountId,
-        projectId: config.projectId,
+      const account: Omit<Account, "id" | "credential"> = {
+        publicId,
+        projectId,
         authConfigId,
         toolkit: config.toolkit,
         userId,
@@ -359,10 +355,6 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         generation: credential === undefined ? 0 : 1,
         revision: 1,
         grantId: randomUUID(),
-        credential:
-          credential === undefined
-            ? null
-            : yield* seal({ id: accountId, projectId: config.projectId, generation: 1 }, credential),
         previousCredential: null,
         obtainedAt: credential === undefined ? 0 : now,
         expiresAt: expiry,
@@ -380,10 +372,17 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         createdAt: now,
         updatedAt: now
       }
-      if (!(yield* store.insert(account))) {
-        return yield* new InvalidRequest({ message: `the id ${accountId} is taken`, slug: "id_taken" })
+      // Another project may have an account of that id. It is free in this one all the same.
+      for (const id of [publicId, newId()]) {
+        const row = {
+          ...account,
+          id,
+          credential: credential === undefined ? null : yield* seal({ ...account, id }, credential)
+        }
+        if (yield* store.insert(row)) return yield* view(row)
+        if (Option.isSome(yield* store.findIn(projectId, publicId))) break
       }
-      return yield* view(account)
+      return yield* new InvalidRequest({ message: `the id ${publicId} is taken`, slug: "id_taken" })
     })
 
     const accessToken = Effect.fnUntraced(function* (id: ConnectedAccountId, atLeast: Duration.Input = "1 minute") {
@@ -392,7 +391,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       let account = yield* find(id)
       if (!(yield* usable(account))) {
         // Not a refresh: nobody here could show the link of a consent.
-        const renewal = yield* Effect.result(coordinator.renew(id))
+        const renewal = yield* Effect.result(coordinator.renew(account.id, { seen: account }))
         account = yield* find(id)
         // A token that lasts a little longer is better than none.
         if (Result.isFailure(renewal) && !isUsable(account, yield* Clock.currentTimeMillis))
@@ -427,10 +426,10 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           create,
           accessToken,
           replaceSecrets: Effect.fnUntraced(function* (id, secrets) {
-            yield* management(id)
+            const account = yield* management(id)
             const credential = Credential.make(secrets)
             const now = yield* Clock.currentTimeMillis
-            yield* apply(id, { _tag: "ConsentCompleted" }, (from) => {
+            yield* apply(account.id, { _tag: "ConsentCompleted" }, (from) => {
               const expiresAt = expiryOf(from.scheme, credential, undefined, now)
               const generation = from.generation + 1
               return Effect.map(seal({ ...from, generation }, credential), (sealed) => ({
@@ -446,25 +445,23 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
             })
           }),
           disable: (id) =>
-            Effect.andThen(
-              management(id),
-              Effect.asVoid(apply(id, { _tag: "Disabled" }, () => Effect.succeed({ renewAt: null })))
+            Effect.flatMap(management(id), (account) =>
+              Effect.asVoid(apply(account.id, { _tag: "Disabled" }, () => Effect.succeed({ renewAt: null })))
             ),
           enable: (id) =>
-            Effect.andThen(
-              management(id),
+            Effect.flatMap(management(id), (account) =>
               Effect.flatMap(Clock.currentTimeMillis, (now) =>
                 Effect.asVoid(
                   // Its refresh token may have come close to dying of disuse.
-                  apply(id, { _tag: "Enabled" }, ({ scheme }) =>
+                  apply(account.id, { _tag: "Enabled" }, ({ scheme }) =>
                     Effect.succeed({ renewAt: strategies.get(scheme)?.renewal === undefined ? null : now })
                   )
                 )
               )
             ),
           revoke: Effect.fnUntraced(function* (id) {
-            yield* management(id)
-            const account = yield* apply(id, { _tag: "Revoked" }, () =>
+            const { id: key } = yield* management(id)
+            const account = yield* apply(key, { _tag: "Revoked" }, () =>
               Effect.succeed({ renewAt: null, consentUntil: null })
             )
             yield* tokens.withdraw(account)

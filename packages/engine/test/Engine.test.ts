@@ -45,8 +45,9 @@ describe("the engine", () => {
         const server = yield* AuthorizationServer
         const connections = yield* Connections
         const accounts = yield* ConnectedAccounts
-        yield* connections.register(server.authConfig({ projectId: "mine" }))
-        const { id } = yield* connected("oidc")
+        const mine = Effect.provideService(CurrentProject, "mine")
+        yield* mine(connections.register(server.authConfig({ projectId: "mine" })))
+        const { id } = yield* mine(connected("oidc"))
         const read = (project: string) =>
           Effect.result(Effect.provideService(accounts.get(id), CurrentProject, project))
         assert.strictEqual((yield* read("mine"))._tag, "Success")

@@ -6,15 +6,15 @@
  *
  * @module
  */
-import { type Forbidden, Unauthorized } from "@rekindle/core"
+import { defaultProject, type Forbidden, Unauthorized } from "@rekindle/core"
 import { Context, Effect, Layer, Redacted } from "effect"
 
 /** The caller an API key stands for. Handlers behind the key check can read it. */
 export class ApiPrincipal extends Context.Service<
   ApiPrincipal,
   {
-    /** The project the key belongs to; undefined where the server knows no projects. */
-    readonly projectId: string | undefined
+    /** The project the key belongs to: `defaultProject` where there is only one. No key stands for all projects. */
+    readonly projectId: string
   }
 >()("@rekindle/platform/ApiPrincipal") {}
 
@@ -46,7 +46,7 @@ export class ApiKeys extends Context.Service<
    */
   static readonly layerStatic = (
     keys: ReadonlyArray<Redacted.Redacted>,
-    principal: ApiPrincipal["Service"] = { projectId: undefined }
+    principal: ApiPrincipal["Service"] = { projectId: defaultProject }
   ): Layer.Layer<ApiKeys> =>
     Layer.effect(
       ApiKeys,

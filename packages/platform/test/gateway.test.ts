@@ -1,7 +1,7 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, layer } from "@effect/vitest"
-import { CurrentProject, RefreshFailed, Ready } from "@rekindle/core"
-import { RekindleClient } from "@rekindle/platform"
+import { CurrentProject, defaultProject, RefreshFailed, Ready } from "@rekindle/core"
+import { ApiKeys, RekindleClient } from "@rekindle/platform"
 import { Deferred, Duration, Effect, Logger, Redacted } from "effect"
 import type { RequestListener } from "node:http"
 import { account, apiKey, call, id, impostor, nobody, serve } from "./support.ts"
@@ -33,6 +33,13 @@ layer(NodeHttpClient.layerNodeHttp, { excludeTestServices: true })("a gateway", 
       )
       assert.deepStrictEqual(yield* client.refresh(id), Ready.make({ id }))
     })
+  )
+
+  it.effect("whose key names no project stands for the default one, not for all", () =>
+    Effect.gen(function* () {
+      const keys = yield* ApiKeys
+      assert.strictEqual((yield* keys.check(Redacted.make("key"))).projectId, defaultProject)
+    }).pipe(Effect.provide(ApiKeys.layerStatic([Redacted.make("key")])))
   )
 
   it.effect("passes on what our own server says", () =>

@@ -54,7 +54,10 @@ export interface Lease {
 
 /** One stored account. Times are epoch milliseconds. */
 export interface Account {
+  /** Unique in the store. */
   readonly id: ConnectedAccountId
+  /** What the application calls it, unique in its project: `id`, unless it brought an id that another project had already. */
+  readonly publicId: ConnectedAccountId
   readonly projectId: string
   readonly authConfigId: string
   readonly toolkit: string

@@ -20,6 +20,12 @@ export class StoreError extends Schema.TaggedError<StoreError>("@rekindle/engine
   cause: Schema.optionalKey(Schema.Defect())
 }) {}
 
+/** Names an auth config: ids are unique in their project. */
+export interface AuthConfigRef {
+  readonly projectId: string
+  readonly authConfigId: string
+}
+
 /** A sealed auth config as stored. */
 export interface StoredAuthConfig {
   readonly id: string
@@ -43,6 +49,8 @@ export interface ConsentAttempt {
 /** A committed announcement. */
 export interface OutboxEvent {
   readonly sequence: number
+  readonly projectId: string
+  /** As the project calls it. */
   readonly accountId: ConnectedAccountId
   readonly type: OutboxEventType
   readonly status: string
@@ -63,11 +71,16 @@ export class AccountStore extends Context.Service<
   AccountStore,
   {
     readonly putAuthConfig: (config: StoredAuthConfig) => Effect.Effect<void, StoreError>
-    readonly findAuthConfig: (id: string) => Effect.Effect<Option.Option<StoredAuthConfig>, StoreError>
+    readonly findAuthConfig: (config: AuthConfigRef) => Effect.Effect<Option.Option<StoredAuthConfig>, StoreError>
 
-    /** Adds a new account; false if the id is taken. */
+    /** Adds a new account; false if one of its ids is taken. */
     readonly insert: (account: Account) => Effect.Effect<boolean, StoreError>
     readonly find: (id: ConnectedAccountId) => Effect.Effect<Option.Option<Account>, StoreError>
+    /** Finds what a project calls by that id. */
+    readonly findIn: (
+      projectId: string,
+      publicId: ConnectedAccountId
+    ) => Effect.Effect<Option.Option<Account>, StoreError>
 
     /**
      * Takes the lease and writes the intent in one statement, if the account is still at `revision`, and no lease holds at `now`. None: someone
@@ -107,19 +120,19 @@ export class AccountStore extends Context.Service<
     }) => Effect.Effect<void, StoreError>
 
     /** Auth configs that have accounts due at `now`. */
-    readonly dueConfigs: (now: number) => Effect.Effect<ReadonlyArray<string>, StoreError>
+    readonly dueConfigs: (now: number) => Effect.Effect<ReadonlyArray<AuthConfigRef>, StoreError>
 
     /**
      * Hands out accounts of one auth config due at `now`, soonest first, and moves each one's due time to `nextLook`: another process
      * asking at the same time gets others. `dueAt` is the time that each was due at.
      */
     readonly claimDue: (request: {
-      readonly authConfigId: string
+      readonly config: AuthConfigRef
       readonly now: number
       readonly nextLook: number
       readonly limit: number
     }) => Effect.Effect<
-      ReadonlyArray<Pick<Account, "id" | "authConfigId" | "generation"> & { readonly dueAt: number }>,
+      ReadonlyArray<Pick<Account, "id" | "projectId" | "authConfigId" | "generation"> & { readonly dueAt: number }>,
       StoreError
     >
 
@@ -127,7 +140,7 @@ export class AccountStore extends Context.Service<
     readonly findAbandoned: (
       now: number,
       limit: number
-    ) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "authConfigId">>, StoreError>
+    ) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "projectId" | "authConfigId">>, StoreError>
 
     /** Takes a consent attempt away by its state: the second taker gets none. */
     readonly takeAttempt: (stateHash: string) => Effect.Effect<Option.Option<ConsentAttempt>, StoreError>
@@ -174,6 +187,7 @@ export class AccountStore extends Context.Service<
     ) => Effect.Effect<boolean, StoreError>
     /** The same for an auth config, if what is sealed there is still `from`. */
     readonly resealAuthConfig: (config: {
+      readonly projectId: string
       readonly id: string
       readonly from: Sealed
       readonly to: Sealed

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { AuthScheme } from "@rekindle/core"
+import { AuthScheme, defaultProject } from "@rekindle/core"
 import { Effect, Schema } from "effect"
 import type { SealContext } from "../vault/CredentialVault.ts"
 import { ProviderProfile, strict } from "./ProviderProfile.ts"
@@ -16,8 +16,9 @@ import { ProviderProfile, strict } from "./ProviderProfile.ts"
  * found then and not at the first refresh. `secrets` holds the application's own (`client_secret`, `private_key`).
  */
 export const AuthConfig = Schema.Struct({
+  /** Unique in its project. */
   id: Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/)),
-  projectId: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed("default"))),
+  projectId: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed(defaultProject))),
   toolkit: Schema.String,
   scheme: AuthScheme,
   profile: ProviderProfile.pipe(Schema.withConstructorDefault(Effect.succeed(strict))),

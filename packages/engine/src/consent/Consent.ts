@@ -4,7 +4,15 @@
  *
  * @module
  */
-import { type ConnectedAccountId, InvalidRequest, type KnownStatus, RefreshFailed, Unavailable } from "@rekindle/core"
+import {
+  AccountNotFound,
+  type ConnectedAccountId,
+  CurrentProject,
+  InvalidRequest,
+  type KnownStatus,
+  RefreshFailed,
+  Unavailable
+} from "@rekindle/core"
 import { Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Base64Url } from "effect/encoding"
@@ -45,7 +53,7 @@ export class Consent extends Context.Service<
       redirectUrl?: string
     ) => Effect.Effect<
       { readonly url: string; readonly account: Account; readonly status: KnownStatus },
-      InvalidRequest | RefreshFailed | Unavailable
+      AccountNotFound | InvalidRequest | RefreshFailed | Unavailable
     >
     /**
      * Completes the attempt that a callback belongs to. Fails with `unknown-state` when there is none, it was used, or it is too old; everything
@@ -118,6 +126,12 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
   })
 
   const start = Effect.fnUntraced(function* (account: Account, redirectUrl?: string) {
+    if (account.projectId !== (yield* CurrentProject)) {
+      return yield* new AccountNotFound({
+        message: `no connected account ${account.publicId}`,
+        slug: "connected_account_not_found"
+      })
+    }
     yield* checkRedirect(redirectUrl)
     const unavailable = () =>
       new Unavailable({
@@ -126,7 +140,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
         retryAfter: Duration.seconds(5)
       })
     const config = yield* configs
-      .load(account.authConfigId)
+      .load(account)
       .pipe(
         Effect.mapError((error) =>
           error._tag === "StoreError"
@@ -190,7 +204,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     const fault = (reason: ConsentError["reason"], message: string, code: string | null = null) =>
       new ConsentError({ reason, message, code })
     const config = yield* configs
-      .load(account.authConfigId)
+      .load(account)
       .pipe(
         Effect.mapError((error) =>
           error._tag === "StoreError"
@@ -251,7 +265,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
 
     const result = (account: Account, failure: ConsentError | undefined): Effect.Effect<ConsentResult> =>
       Effect.map(Clock.currentTimeMillis, (now) => ({
-        accountId,
+        accountId: account.publicId,
         status: visibleStatus(account, now).status,
         redirectUrl: redirectUrl ?? undefined,
         failure

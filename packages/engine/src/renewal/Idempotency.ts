@@ -129,7 +129,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
 
   return (key, id, options, refresh) =>
     Effect.gen(function* () {
-      const keyHash = hash((yield* CurrentProject) ?? "", key)
+      const keyHash = hash(yield* CurrentProject, key)
       const requestHash = hash(id, options.redirectUrl ?? "", String(options.validateCredentials === true))
       const first = yield* join(keyHash, requestHash, recallOrRefresh(keyHash, id, requestHash, refresh))
       if (first.requestHash !== requestHash) return yield* reused()

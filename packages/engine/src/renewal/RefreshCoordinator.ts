@@ -27,6 +27,7 @@ import {
 } from "effect"
 import { CircuitBreaker } from "effect/persistence"
 import { randomUUID } from "node:crypto"
+import type { Account } from "../account/Account.ts"
 import { AccountStore } from "../account/AccountStore.ts"
 import type { AuthConfig } from "../account/AuthConfig.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
@@ -58,12 +59,20 @@ export interface CoordinatorOptions {
   readonly requestTimeout?: Duration.Input | undefined
 }
 
+/** What a caller of a renewal may say. */
+export interface RenewOptions {
+  /** Bounds this caller's wait, never the flight. */
+  readonly deadline?: DateTime.Utc | undefined
+  /** The account as the caller has just read it: a flight that begins with it does not read it again. */
+  readonly seen?: Account | undefined
+}
+
 /** Renews credentials, safely. */
 export class RefreshCoordinator extends Context.Service<
   RefreshCoordinator,
   {
-    /** Joins the account's flight, or starts one. `deadline` bounds this caller's wait, never the flight. */
-    readonly renew: (id: ConnectedAccountId, deadline?: DateTime.Utc) => Effect.Effect<Renewal, RefreshError>
+    /** Joins the account's flight, or starts one. */
+    readonly renew: (id: ConnectedAccountId, options?: RenewOptions) => Effect.Effect<Renewal, RefreshError>
     /** Flights of this process under way. */
     readonly inFlight: Effect.Effect<number>
   }
@@ -143,11 +152,14 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
 
   const fly = Effect.fnUntraced(function* (
     id: ConnectedAccountId,
-    flight: Flight
+    flight: Flight,
+    seen: Account | undefined
   ): Effect.fn.Return<Renewal, RefreshError> {
+    let known = seen
     const until = (yield* monotonicMillis) + lease
     while (true) {
-      const ready = yield* prepare(id, until)
+      const ready = yield* prepare(id, until, known)
+      known = undefined
       if ("_tag" in ready) return ready
       const attempted = yield* guarded(ready, flight)
       if (attempted !== undefined) return yield* attempted.renewal
@@ -163,14 +175,14 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         : unavailable("shutting_down", "this process is shutting down; nothing was sent")
     )
 
-  const join = (id: ConnectedAccountId) =>
+  const join = (id: ConnectedAccountId, seen: Account | undefined) =>
     Effect.uninterruptible(
       Effect.suspend(() => {
         const existing = flights.get(id)
         if (existing !== undefined) return Effect.succeed(existing)
         const flight: Flight = { result: Deferred.makeUnsafe(), sent: false }
         flights.set(id, flight)
-        return Effect.map(Effect.forkIn(fly(id, flight), scope), (fiber) => {
+        return Effect.map(Effect.forkIn(fly(id, flight, seen), scope), (fiber) => {
           // Observed from outside: a fiber that is stopped before its first step ends too.
           fiber.addObserver((exit) => {
             flights.delete(id)
@@ -183,7 +195,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
 
   return RefreshCoordinator.of({
     inFlight: Effect.sync(() => flights.size),
-    renew: Effect.fnUntraced(function* (id, deadline) {
+    renew: Effect.fnUntraced(function* (id, { deadline, seen } = {}) {
       const now = yield* Clock.currentTimeMillis
       const wait = deadline === undefined ? patience : Duration.millis(Math.max(0, deadline.epochMilliseconds - now))
       if (Duration.isZero(wait)) {
@@ -193,7 +205,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
           disposition: "not-sent"
         })
       }
-      const flight = yield* join(id)
+      const flight = yield* join(id, seen)
       return yield* limited(Deferred.await(flight.result), wait, () =>
         Effect.fail(
           flight.sent

@@ -30,7 +30,7 @@ import {
 } from "effect"
 import { RateLimiter } from "effect/persistence"
 import { type Account, transition, visibleStatus } from "../account/Account.ts"
-import { AccountStore, type StoreError } from "../account/AccountStore.ts"
+import { AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { RefreshCoordinator } from "./RefreshCoordinator.ts"
 import { TokenCommit } from "./TokenCommit.ts"
@@ -91,7 +91,7 @@ export class Renewer extends Context.Service<
     )
 }
 
-type Claimed = Pick<Account, "id" | "authConfigId" | "generation">
+type Claimed = Pick<Account, "id" | "projectId" | "authConfigId" | "generation">
 
 /** Claims, and looks for lanes, at the same time: callers need the store's connections too. */
 const claimsAtOnce = 4
@@ -173,8 +173,8 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   }
 
   /** Waits until the provider's limit has room, and tells whose limit it was. */
-  const turn = Effect.fnUntraced(function* (authConfigId: string) {
-    const config = yield* Effect.option(configs.load(authConfigId))
+  const turn = Effect.fnUntraced(function* (ref: AuthConfigRef) {
+    const config = yield* Effect.option(configs.load(ref))
     if (Option.isNone(config)) return ""
     const { name, requestsPerSecond } = config.value.profile
     yield* RateLimiter.sleep(limiter, {
@@ -186,8 +186,9 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     return name
   })
 
-  const renew = Effect.fnUntraced(function* ({ authConfigId, generation, id }: Claimed) {
-    const provider = yield* turn(authConfigId)
+  const renew = Effect.fnUntraced(function* (claimed: Claimed) {
+    const { generation, id } = claimed
+    const provider = yield* turn(claimed)
     const renewed = Effect.matchEffect(coordinator.renew(id), {
       onFailure: (error) =>
         Effect.andThen(
@@ -236,10 +237,10 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   /** Not in step with other processes. */
   const jittered = Effect.map(Random.next, (random) => Duration.times(pollInterval, 0.75 + 0.5 * random))
 
-  const claim = Effect.fnUntraced(function* (authConfigId: string) {
+  const claim = Effect.fnUntraced(function* (config: AuthConfigRef) {
     const now = yield* Clock.currentTimeMillis
     const nextLook = now + claimFor
-    const due = yield* Effect.timeout(store.claimDue({ authConfigId, now, nextLook, limit: batch }), storeTimeout)
+    const due = yield* Effect.timeout(store.claimDue({ config, now, nextLook, limit: batch }), storeTimeout)
     const first = due[0]
     if (first !== undefined) yield* Metric.update(lag, now - first.dueAt)
     // One that still waits for its turn is claimed anew by that.
@@ -251,12 +252,12 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   }, claiming.withPermit)
 
   /** The due accounts of one auth config, until there are none left and those at hand are done with. */
-  const lane = Effect.fnUntraced(function* (authConfigId: string) {
+  const lane = Effect.fnUntraced(function* (config: AuthConfigRef) {
     const room = yield* Semaphore.make(2 * batch)
     let fullAndBehind = 0
     while (true) {
       yield* room.take(batch)
-      const { behind, fresh, full } = yield* claim(authConfigId)
+      const { behind, fresh, full } = yield* claim(config)
       yield* room.release(batch - fresh.length)
       yield* Effect.forEach(fresh, (account) => FiberSet.run(fibers, Effect.ensuring(one(account), room.release(1))), {
         discard: true
@@ -265,7 +266,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       if (fullAndBehind === lateAfter) {
         yield* Effect.logWarning(
           "the renewer does not keep up with an auth config; raise requestsPerSecond of its profile if the provider allows, else the renewer's concurrency or the number of processes",
-          { authConfigId }
+          config
         )
       }
       if (full) continue
@@ -280,7 +281,13 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     const due = yield* Effect.timeout(store.dueConfigs(now), storeTimeout)
     yield* Effect.forEach(
       due,
-      (id) => FiberMap.run(lanes, id, lane(id).pipe(orTryLater("cannot claim due accounts")), { onlyIfMissing: true }),
+      (config) =>
+        FiberMap.run(
+          lanes,
+          `${config.projectId}/${config.authConfigId}`,
+          lane(config).pipe(orTryLater("cannot claim due accounts")),
+          { onlyIfMissing: true }
+        ),
       { discard: true }
     )
     yield* Effect.sleep(yield* jittered)
@@ -292,7 +299,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     const abandoned = yield* Effect.timeout(store.findAbandoned(now, abandonedAtMost), storeTimeout)
     yield* Effect.forEach(
       abandoned,
-      ({ authConfigId, id }) => Effect.andThen(turn(authConfigId), Effect.exit(coordinator.renew(id))),
+      (account) => Effect.andThen(turn(account), Effect.exit(coordinator.renew(account.id))),
       { discard: true, concurrency: recoveriesAtOnce }
     )
   }).pipe(orTryLater("cannot look for abandoned renewals"))

@@ -170,7 +170,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
 
   const withdraw = Effect.fnUntraced(
     function* (account: Account) {
-      const config = yield* configs.load(account.authConfigId)
+      const config = yield* configs.load(account)
       const credential = yield* open(account)
       yield* strategies.get(account.scheme)?.revoke?.({ accountId: account.id, config, credential }) ?? Effect.void
     },
@@ -287,7 +287,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     if (account !== undefined && !overtaken(account, entry)) {
       const strategy = strategies.get(account.scheme)
       if (strategy === undefined) return yield* new CommitPending({ message: `no strategy for ${account.scheme}` })
-      const config = yield* configs.load(account.authConfigId)
+      const config = yield* configs.load(account)
       const { attributes, contentType, secrets, ...answer } = yield* Effect.flatMap(
         vault.open(journalContext(account), entry.sealed),
         Schema.decodeEffect(EscrowedAnswer)

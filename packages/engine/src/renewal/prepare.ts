@@ -87,7 +87,8 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
   /** Looks at the account until there is an end to report or a reason to send. */
   return Effect.fnUntraced(function* (
     id: ConnectedAccountId,
-    until: number
+    until: number,
+    seen: Account | undefined
   ): Effect.fn.Return<Renewal | Ready, RefreshError> {
     // An answer in escrow is newer than whatever stands in the store, even than a verdict that came after it.
     const { committed, waiting } = yield* bounded(tokens.settle(id))
@@ -95,8 +96,10 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
     if (waiting > 0) return yield* storeDown()
     let graceGiven = false
     let waitedOut: number | undefined
+    let known = committed > 0 ? undefined : seen
     while (true) {
-      const account = yield* find(id)
+      const account: Account = known ?? (yield* find(id))
+      known = undefined
       const now = yield* Clock.currentTimeMillis
       if (committed > 0 && isUsable(account, now)) return { _tag: "Renewed", account }
       if (account.status === "INACTIVE" || account.status === "REVOKED") {
@@ -126,7 +129,7 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
         }
         continue
       }
-      const config = yield* bounded(configs.load(account.authConfigId)).pipe(
+      const config = yield* bounded(configs.load(account)).pipe(
         Effect.mapError((error) =>
           error._tag === "AuthConfigError" ? failed("auth_config_invalid", error.message) : storeDown()
         )

@@ -41,7 +41,13 @@ export const reseal: Effect.Effect<ResealReport, StoreError, AccountStore | Cred
     if (!isStale(config.sealed)) continue
     const sealed = yield* Effect.option(again(authConfigContext(config), config.sealed))
     const done =
-      Option.isSome(sealed) && (yield* store.resealAuthConfig({ id: config.id, from: config.sealed, to: sealed.value }))
+      Option.isSome(sealed) &&
+      (yield* store.resealAuthConfig({
+        projectId: config.projectId,
+        id: config.id,
+        from: config.sealed,
+        to: sealed.value
+      }))
     if (done) report.resealed++
     else report.left++
   }

@@ -12,6 +12,7 @@ import { type Migrator, SqlClient, SqlError } from "effect/sql"
 import { type Account, AttemptResult, OutboxEventType, StatusReason } from "../account/Account.ts"
 import {
   AccountStore,
+  type AuthConfigRef,
   type ConsentAttempt,
   type IdempotencyRecord,
   type OutboxEvent,
@@ -31,6 +32,7 @@ const MaybeText = Schema.NullOr(Schema.String)
 
 const AccountRow = Schema.Struct({
   id: ConnectedAccountId,
+  public_id: ConnectedAccountId,
   project_id: Schema.String,
   auth_config_id: Schema.String,
   toolkit: Schema.String,
@@ -72,6 +74,7 @@ const AttemptRow = Schema.Struct({
 
 const OutboxRow = Schema.Struct({
   sequence: Int,
+  project_id: Schema.String,
   account_id: ConnectedAccountId,
   type: OutboxEventType,
   status: Schema.String,
@@ -90,16 +93,34 @@ const SealedRow = Schema.Struct({
   credential: Schema.NullOr(Sealed),
   previous_credential: Schema.NullOr(Sealed)
 })
-const DueRow = Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String, generation: Int, renew_at: Int })
-const AbandonedRow = Schema.Struct({ id: ConnectedAccountId, auth_config_id: Schema.String })
+const DueRow = Schema.Struct({
+  id: ConnectedAccountId,
+  project_id: Schema.String,
+  auth_config_id: Schema.String,
+  generation: Int,
+  renew_at: Int
+})
+const AbandonedRow = Schema.Struct({
+  id: ConnectedAccountId,
+  project_id: Schema.String,
+  auth_config_id: Schema.String
+})
 const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int })
 const CountRow = Schema.Struct({ status: Schema.String, count: Int })
+
+/** Auth config ids are unique in their project. In the database they stand behind it: no config id has a slash. */
+const configKey = ({ authConfigId, projectId }: AuthConfigRef): string => `${projectId}/${authConfigId}`
+const configIdOf = (key: string): string => key.slice(key.lastIndexOf("/") + 1)
+const configRefOf = (row: { readonly project_id: string; readonly auth_config_id: string }): AuthConfigRef => ({
+  projectId: row.project_id,
+  authConfigId: configIdOf(row.auth_config_id)
+})
 
 /** `now` is the reader's clock, `row.clock` the one that the row's lease and intent run on. */
 const toAccount = (row: typeof AccountRow.Type, now: number): Account => ({
   id: row.id,
-  projectId: row.project_id,
-  authConfigId: row.auth_config_id,
+  publicId: row.public_id,
+  ...configRefOf(row),
   toolkit: row.toolkit,
   userId: row.user_id,
   scheme: row.scheme,
@@ -238,19 +259,19 @@ const make = Effect.gen(function* () {
     putAuthConfig: (config) =>
       durablyOne(
         sql`INSERT INTO rekindle_auth_configs ${sql.insert({
-          id: config.id,
+          id: configKey({ projectId: config.projectId, authConfigId: config.id }),
           project_id: config.projectId,
           sealed: config.sealed,
           updated_at: config.updatedAt
         })} ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at`
       ).pipe(Effect.asVoid, Effect.mapError(storeError)),
 
-    findAuthConfig: (id) =>
-      sql`SELECT * FROM rekindle_auth_configs WHERE id = ${id}`.pipe(
+    findAuthConfig: (config) =>
+      sql`SELECT * FROM rekindle_auth_configs WHERE id = ${configKey(config)}`.pipe(
         Effect.flatMap(first(Schema.decodeUnknownEffect(AuthConfigRow))),
         Effect.map(
           Option.map((row) => ({
-            id: row.id,
+            id: configIdOf(row.id),
             projectId: row.project_id,
             sealed: row.sealed,
             updatedAt: row.updated_at
@@ -259,9 +280,10 @@ const make = Effect.gen(function* () {
         Effect.mapError(storeError)
       ),
 
-    resealAuthConfig: ({ from, id, to }) =>
+    resealAuthConfig: ({ from, id, projectId, to }) =>
       durablyOne(
-        sql`UPDATE rekindle_auth_configs SET sealed = ${to} WHERE id = ${id} AND sealed = ${from} RETURNING id`
+        sql`UPDATE rekindle_auth_configs SET sealed = ${to}
+          WHERE id = ${configKey({ projectId, authConfigId: id })} AND sealed = ${from} RETURNING id`
       ).pipe(
         Effect.map((rows) => rows.length === 1),
         Effect.mapError(storeError)
@@ -271,7 +293,12 @@ const make = Effect.gen(function* () {
       sql`SELECT * FROM rekindle_auth_configs ORDER BY id`.pipe(
         Effect.flatMap(readable(AuthConfigRow, namedBy("rekindle_auth_configs", "id"))),
         Effect.map((rows) =>
-          rows.map((row) => ({ id: row.id, projectId: row.project_id, sealed: row.sealed, updatedAt: row.updated_at }))
+          rows.map((row) => ({
+            id: configIdOf(row.id),
+            projectId: row.project_id,
+            sealed: row.sealed,
+            updatedAt: row.updated_at
+          }))
         ),
         Effect.mapError(storeError)
       ),
@@ -280,8 +307,9 @@ const make = Effect.gen(function* () {
       durablyOne(
         sql`INSERT INTO rekindle_accounts ${sql.insert({
           id: account.id,
+          public_id: account.publicId,
           project_id: account.projectId,
-          auth_config_id: account.authConfigId,
+          auth_config_id: configKey(account),
           toolkit: account.toolkit,
           user_id: account.userId,
           scheme: account.scheme,
@@ -289,7 +317,7 @@ const make = Effect.gen(function* () {
           revision: account.revision,
           epoch: account.epoch,
           created_at: account.createdAt
-        })} ON CONFLICT (id) DO NOTHING RETURNING id`
+        })} ON CONFLICT DO NOTHING RETURNING id`
       ).pipe(
         Effect.map((rows) => rows.length === 1),
         Effect.mapError(storeError)
@@ -298,6 +326,15 @@ const make = Effect.gen(function* () {
     find: (id) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         sql`SELECT *, ${clock(now)} AS clock FROM rekindle_accounts WHERE id = ${id}`.pipe(
+          Effect.flatMap(account(now)),
+          Effect.mapError(storeError)
+        )
+      ),
+
+    findIn: (projectId, publicId) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        sql`SELECT *, ${clock(now)} AS clock FROM rekindle_accounts
+          WHERE project_id = ${projectId} AND public_id = ${publicId}`.pipe(
           Effect.flatMap(account(now)),
           Effect.mapError(storeError)
         )
@@ -343,14 +380,14 @@ const make = Effect.gen(function* () {
       }${isSqlite ? sql`, announce = ${announce.length === 0 ? null : JSON.stringify({ at, types: announce })}` : sql``}
       WHERE id = ${from.id} AND revision = ${from.revision}${
         renewed || endLease === undefined ? sql`` : sql` AND epoch = ${endLease}`
-      } RETURNING id, status, status_reason, generation`
+      } RETURNING project_id, public_id, status, status_reason, generation`
       // One statement writes the account and its announcements: on SQLite by a trigger.
       const statement =
         isSqlite || announce.length === 0
           ? update
           : sql`WITH written AS (${update})
-            INSERT INTO rekindle_outbox (account_id, type, status, status_reason, generation, at)
-            SELECT written.id, announced.type, written.status, written.status_reason, written.generation, CAST(${at} AS BIGINT)
+            INSERT INTO rekindle_outbox (project_id, account_id, type, status, status_reason, generation, at)
+            SELECT written.project_id, written.public_id, announced.type, written.status, written.status_reason, written.generation, CAST(${at} AS BIGINT)
             FROM written, unnest(string_to_array(${announce.join(",")}, ',')) WITH ORDINALITY AS announced (type, place)
             ORDER BY announced.place RETURNING sequence`
       const written = Effect.map(statement, (rows) => rows.length > 0)
@@ -371,19 +408,19 @@ const make = Effect.gen(function* () {
         } WHERE id = ${id} AND epoch = ${epoch}`).pipe(Effect.asVoid, Effect.mapError(storeError)),
 
     dueConfigs: (now) =>
-      sql`SELECT configs.id FROM rekindle_auth_configs configs WHERE EXISTS (
+      sql`SELECT configs.project_id, configs.id AS auth_config_id FROM rekindle_auth_configs configs WHERE EXISTS (
         SELECT 1 FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id AND accounts.renew_at <= ${now}
       )`.pipe(
-        Effect.flatMap(decodeAll(Schema.Struct({ id: Schema.String }))),
-        Effect.map((rows) => rows.map(({ id }) => id)),
+        Effect.flatMap(decodeAll(Schema.Struct({ project_id: Schema.String, auth_config_id: Schema.String }))),
+        Effect.map((rows) => rows.map(configRefOf)),
         Effect.mapError(storeError)
       ),
 
-    claimDue: ({ authConfigId, limit, nextLook, now }) =>
+    claimDue: ({ config, limit, nextLook, now }) =>
       durably(
         Effect.gen(function* () {
-          const due = yield* sql<{ readonly id: string }>`SELECT id, auth_config_id, generation, renew_at
-            FROM rekindle_accounts WHERE auth_config_id = ${authConfigId} AND renew_at <= ${now}
+          const due = yield* sql<{ readonly id: string }>`SELECT id, project_id, auth_config_id, generation, renew_at
+            FROM rekindle_accounts WHERE auth_config_id = ${configKey(config)} AND renew_at <= ${now}
             ORDER BY renew_at LIMIT ${limit}${isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`}`
           if (due.length > 0) {
             yield* sql`UPDATE rekindle_accounts SET renew_at = ${nextLook} WHERE ${sql.in(
@@ -398,7 +435,7 @@ const make = Effect.gen(function* () {
         Effect.map((rows) =>
           rows.map((row) => ({
             id: row.id,
-            authConfigId: row.auth_config_id,
+            ...configRefOf(row),
             generation: row.generation,
             dueAt: row.renew_at
           }))
@@ -407,11 +444,11 @@ const make = Effect.gen(function* () {
       ),
 
     findAbandoned: (now, limit) =>
-      sql`SELECT id, auth_config_id FROM rekindle_accounts
+      sql`SELECT id, project_id, auth_config_id FROM rekindle_accounts
         WHERE intent_since IS NOT NULL AND status NOT IN ('INACTIVE', 'REVOKED')
         AND lease_owner IS NOT NULL AND lease_until <= ${clock(now)} ORDER BY intent_since LIMIT ${limit}`.pipe(
         Effect.flatMap(readable(AbandonedRow, accountName)),
-        Effect.map((rows) => rows.map((row) => ({ id: row.id, authConfigId: row.auth_config_id }))),
+        Effect.map((rows) => rows.map((row) => ({ id: row.id, ...configRefOf(row) }))),
         Effect.mapError(storeError)
       ),
 
@@ -448,6 +485,7 @@ const make = Effect.gen(function* () {
         Effect.map((rows) =>
           rows.map((row): OutboxEvent => ({
             sequence: row.sequence,
+            projectId: row.project_id,
             accountId: row.account_id,
             type: row.type,
             status: row.status,

@@ -129,13 +129,48 @@ const dueByConfig = Effect.gen(function* () {
   yield* sql`DROP INDEX rekindle_accounts_due`
 })
 
-/** Brings the database to the present schema. Safe to run from several processes at once. */
-export const migrate = Migrator.make({})({
-  loader: Migrator.fromRecord({
-    "0001_initial": initial,
-    "0002_obtained_epoch": obtainedEpoch,
-    "0003_announced_at": announcedAt,
-    "0004_due_by_config": dueByConfig
-  }),
-  table: "rekindle_migrations"
+// Ids are unique in their project: two projects may both have a config "google", or have brought in the same account.
+const projects = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`INSERT INTO rekindle_auth_configs (id, project_id, sealed, updated_at)
+    SELECT project_id || '/' || id, project_id, sealed, updated_at FROM rekindle_auth_configs`
+  yield* sql`UPDATE rekindle_accounts SET auth_config_id = project_id || '/' || auth_config_id`
+  yield* sql`DELETE FROM rekindle_auth_configs WHERE id NOT LIKE '%/%'`
+  yield* sql`ALTER TABLE rekindle_accounts ADD COLUMN public_id TEXT`
+  yield* sql`UPDATE rekindle_accounts SET public_id = id`
+  yield* sql`CREATE UNIQUE INDEX rekindle_accounts_public_id ON rekindle_accounts (project_id, public_id)`
+  yield* sql`ALTER TABLE rekindle_outbox ADD COLUMN project_id TEXT`
+  yield* sql`UPDATE rekindle_outbox SET project_id =
+    COALESCE((SELECT project_id FROM rekindle_accounts WHERE rekindle_accounts.id = rekindle_outbox.account_id), 'default')`
+  yield* sql.onDialectOrElse({
+    sqlite: () =>
+      Effect.andThen(
+        sql`DROP TRIGGER rekindle_announce`,
+        sql`CREATE TRIGGER rekindle_announce AFTER UPDATE OF announce ON rekindle_accounts WHEN NEW.announce IS NOT NULL BEGIN
+          INSERT INTO rekindle_outbox (project_id, account_id, type, status, status_reason, generation, at)
+          SELECT NEW.project_id, NEW.public_id, value, NEW.status, NEW.status_reason, NEW.generation,
+            json_extract(NEW.announce, '$.at')
+          FROM json_each(NEW.announce, '$.types') ORDER BY key;
+        END`
+      ),
+    orElse: () => Effect.void
+  })
 })
+
+const migrations = {
+  "0001_initial": initial,
+  "0002_obtained_epoch": obtainedEpoch,
+  "0003_announced_at": announcedAt,
+  "0004_due_by_config": dueByConfig,
+  "0005_projects": projects
+}
+
+/** Brings the database to the schema that it had after the first `count` migrations. */
+export const migrateTo = (count: number) =>
+  Migrator.make({})({
+    loader: Migrator.fromRecord(Object.fromEntries(Object.entries(migrations).slice(0, count))),
+    table: "rekindle_migrations"
+  })
+
+/** Brings the database to the present schema. Safe to run from several processes at once. */
+export const migrate = migrateTo(Object.keys(migrations).length)

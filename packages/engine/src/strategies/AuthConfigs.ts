@@ -1,12 +1,12 @@
 /**
- * Registers auth configs and hands them out opened. A config is checked when it is registered: its scheme has a strategy, its settings
- * decode, and every address in them is on a host it declares.
+ * Registers auth configs, each for one project, and hands them out opened. A config is checked when it is registered: its scheme has a
+ * strategy, its settings decode, and every address in them is on a host it declares.
  *
  * @module
  */
-import { KnownAuthScheme } from "@rekindle/core"
+import { CurrentProject, KnownAuthScheme } from "@rekindle/core"
 import { Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
-import { AccountStore, type StoreError } from "../account/AccountStore.ts"
+import { AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
 import { type AuthConfig, authConfigContext, AuthConfigError, AuthConfigJson } from "../account/AuthConfig.ts"
 import { AuthStrategies } from "./AuthStrategy.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
@@ -21,9 +21,9 @@ const cacheFor = Duration.seconds(10)
 export class AuthConfigs extends Context.Service<
   AuthConfigs,
   {
-    /** Adds a config or replaces the one with the same id. On a mistake nothing is changed. */
+    /** Adds a config of the current project, or replaces the project's with the same id. On a mistake nothing is changed. */
     readonly register: (config: AuthConfig) => Effect.Effect<void, AuthConfigError | StoreError>
-    readonly load: (id: string) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
+    readonly load: (config: AuthConfigRef) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
   }
 >()("@rekindle/engine/AuthConfigs") {
   static readonly layer: Layer.Layer<AuthConfigs, never, AccountStore | AuthStrategies | CredentialVault> =
@@ -39,7 +39,11 @@ export class AuthConfigs extends Context.Service<
         const fault = (id: string, message: string) =>
           new AuthConfigError({ authConfigId: id, message: `auth config ${id}: ${message}` })
 
+        const keyOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${authConfigId}`
+
         const register = Effect.fnUntraced(function* (config: AuthConfig) {
+          if (config.projectId !== (yield* CurrentProject))
+            return yield* fault(config.id, `it is registered for the project ${config.projectId}, on behalf of another`)
           const strategy = strategies.get(config.scheme)
           if (strategy !== undefined) yield* strategy.check(config)
           // A scheme of the contract without a strategy (NO_AUTH) has nothing to check and nothing to refresh; any other is a mistake.
@@ -54,23 +58,25 @@ export class AuthConfigs extends Context.Service<
             sealed: yield* vault.seal(authConfigContext(config), text),
             updatedAt: yield* Clock.currentTimeMillis
           })
-          cache.delete(config.id)
+          cache.delete(keyOf({ projectId: config.projectId, authConfigId: config.id }))
           registrations++
         })
 
-        const load = Effect.fnUntraced(function* (id: string) {
+        const load = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
+          const { authConfigId: id } = wanted
+          const key = keyOf(wanted)
           const now = yield* monotonicMillis
           const before = registrations
-          const cached = cache.get(id)
+          const cached = cache.get(key)
           if (cached !== undefined && cached.until > now) return cached.config
-          const stored = yield* store.findAuthConfig(id)
+          const stored = yield* store.findAuthConfig(wanted)
           if (Option.isNone(stored)) return yield* fault(id, "it is not registered")
           const config = yield* vault.open(authConfigContext(stored.value), stored.value.sealed).pipe(
             Effect.flatMap(Schema.decodeEffect(AuthConfigJson)),
             Effect.mapError((error) => fault(id, error._tag === "VaultError" ? error.message : "it does not decode"))
           )
           // What was read before a registration may be what it replaced.
-          if (before === registrations) cache.set(id, { config, until: now + Duration.toMillis(cacheFor) })
+          if (before === registrations) cache.set(key, { config, until: now + Duration.toMillis(cacheFor) })
           return config
         })
 

@@ -62,9 +62,12 @@ describe("an idempotency key", () => {
           refresh(id, { idempotencyKey: "a", redirectUrl: "https://elsewhere.example" })
         )
         assert.strictEqual(changed._tag, "InvalidRequest")
-        const elsewhere = refresh(other.id, { idempotencyKey: "a" }).pipe(
-          Effect.provideService(CurrentProject, "default")
-        )
+        const server = yield* AuthorizationServer
+        const elsewhere = Effect.gen(function* () {
+          yield* (yield* Connections).register(server.authConfig({ projectId: "elsewhere" }))
+          const { id } = yield* connected("oidc")
+          return yield* refresh(id, { idempotencyKey: "a" })
+        }).pipe(Effect.provideService(CurrentProject, "elsewhere"))
         assert.strictEqual((yield* elsewhere)._tag, "Ready")
       }).pipe(Effect.provide(engine(path)))
     }).pipe(Effect.provide(AuthorizationServer.layer()))

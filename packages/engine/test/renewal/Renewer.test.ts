@@ -295,7 +295,7 @@ describe("the renewer", () => {
       const account = yield* stored(id)
       yield* store.begin({ account, owner: "dead", leaseMillis: 30_000, intentHash: "h", now: beginning })
       // not due by its time, only abandoned
-      yield* store.claimDue({ authConfigId: "scripted", now: beginning, nextLook: beginning + 86_400_000, limit: 10 })
+      yield* store.claimDue({ config: account, now: beginning, nextLook: beginning + 86_400_000, limit: 10 })
       yield* renewing()
       yield* elapse("20 seconds")
       assert.strictEqual((yield* provider.counts).granted, 0)

@@ -132,6 +132,7 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
     const store: AccountStore["Service"] = {
       ...database,
       find: (id) => Effect.map(call(database.find(id)), inTermsOf(skew)),
+      findIn: (projectId, id) => Effect.map(call(database.findIn(projectId, id)), inTermsOf(skew)),
       begin: (request) => Effect.map(call(database.begin({ ...request, now: request.now - skew })), inTermsOf(skew)),
       write: (change) => {
         const { from, to } = change

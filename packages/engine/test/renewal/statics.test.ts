@@ -196,7 +196,8 @@ describe("an account that is not to be refreshed", () => {
       scenario({
         store: (store) => ({
           ...store,
-          find: (id) => (down ? Effect.fail(new StoreError({ message: "down" })) : store.find(id))
+          findIn: (projectId, id) =>
+            down ? Effect.fail(new StoreError({ message: "down" })) : store.findIn(projectId, id)
         })
       })
     )

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
+import { type ConnectedAccountId, ConnectedAccounts, defaultProject } from "@rekindle/core"
 import {
   AccountStore,
   AuthConfig,
@@ -86,9 +86,9 @@ describe("key rotation", () => {
       )
       assert.deepStrictEqual(report, { resealed: 1, left: 1 })
       assert.deepStrictEqual(yield* run(file), { resealed: 1, left: 0 })
-      const config = yield* AuthConfigs.use((configs) => configs.load("cfg")).pipe(
-        Effect.provide(engine(file, [newKey]))
-      )
+      const config = yield* AuthConfigs.use((configs) =>
+        configs.load({ projectId: defaultProject, authConfigId: "cfg" })
+      ).pipe(Effect.provide(engine(file, [newKey])))
       assert.strictEqual(config.toolkit, "changed")
     })
   )

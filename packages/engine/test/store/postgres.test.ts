@@ -79,8 +79,8 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       const inserted = yield* Deferred.make<void>()
       const commit = yield* Deferred.make<void>()
       // A writer that has its sequence number and not yet its commit.
-      const writer = yield* sql`INSERT INTO rekindle_outbox (account_id, type, status, generation, at)
-        VALUES (${slow.id}, 'renewed', 'ACTIVE', 1, 1)`.pipe(
+      const writer = yield* sql`INSERT INTO rekindle_outbox (project_id, account_id, type, status, generation, at)
+        VALUES ('project', ${slow.id}, 'renewed', 'ACTIVE', 1, 1)`.pipe(
         Effect.andThen(Deferred.succeed(inserted, undefined)),
         Effect.andThen(Deferred.await(commit)),
         sql.withTransaction,
@@ -123,7 +123,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
         ["begin", store.begin({ account: one, owner: "owner", leaseMillis: 1, intentHash: "hash", now: 1 })],
         ["write", store.write({ ...change, announce: ["renewed"] })],
         ["write with an attempt", store.write({ ...change, announce: ["consent_started"], attempt })],
-        ["claimDue", store.claimDue({ authConfigId: "config", now: Date.now(), nextLook: 2, limit: 3 })],
+        ["claimDue", store.claimDue({ config: one, now: Date.now(), nextLook: 2, limit: 3 })],
         ["readOutbox", store.readOutbox(0, 1)],
         [
           "reserveKey",
@@ -157,7 +157,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
         store.begin({ account: one, owner: "owner", leaseMillis: 1, intentHash: "hash", now: 1 }),
         store.write({ from: one, to: one, announce: ["renewed"] }),
         store.write({ from: one, to: one, announce: [] }),
-        store.claimDue({ authConfigId: "config", now: 1, nextLook: 2, limit: 3 }),
+        store.claimDue({ config: one, now: 1, nextLook: 2, limit: 3 }),
         store.readOutbox(0, 1),
         store.counts(0),
         store.reserveKey({ keyHash: "key", accountId: one.id, requestHash: "r", now: 1, expireBefore: 0 })

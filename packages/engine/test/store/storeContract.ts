@@ -9,6 +9,7 @@ import { ConnectedAccountId } from "@rekindle/core"
 import { type Account, AccountStore, type ConsentAttempt, Sealed, type StoreError } from "@rekindle/engine"
 import { Context, Effect, Fiber, type Layer, Option, type Scope } from "effect"
 import { type Migrator, SqlClient, type SqlError } from "effect/sql"
+import { migrate, migrateTo } from "#engine/store/migrations.ts"
 import { randomUUID } from "node:crypto"
 
 /** A database under test. */
@@ -26,10 +27,14 @@ export class Database extends Context.Service<
 
 const sealed = (text: string) => Sealed.make(`v1.key.${text}`)
 const configId = "config"
+const configRef = { projectId: "project", authConfigId: configId }
 
 /** An account with a value in every column, none of them like another. */
-const account = (overrides: Partial<Account> = {}): Account => ({
-  id: ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`),
+const newId = () => ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`)
+
+const account = (overrides: Partial<Account> = {}, id = newId()): Account => ({
+  id,
+  publicId: id,
   projectId: "project",
   authConfigId: configId,
   toolkit: "töölkit 'quoted' \"twice\"",
@@ -120,7 +125,7 @@ export const suite = <R, E>(
     it.effect("an account comes back as it was written, column by column", () =>
       Effect.gen(function* () {
         const { added, reread, store } = yield* start
-        const first = yield* added()
+        const first = yield* added({ publicId: newId() })
         assert.deepStrictEqual(yield* reread(first.id), first)
         const second: Account = {
           ...first,
@@ -177,9 +182,47 @@ export const suite = <R, E>(
         const { store } = yield* start
         const config = { id: configId, projectId: "project", sealed: sealed("changed"), updatedAt: 2 }
         yield* store.putAuthConfig(config)
-        assert.deepStrictEqual(yield* store.findAuthConfig(configId), Option.some(config))
+        assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some(config))
         assert.deepStrictEqual(yield* store.listAuthConfigs(), [config])
-        assert.isTrue(Option.isNone(yield* store.findAuthConfig("unknown")))
+        assert.isTrue(Option.isNone(yield* store.findAuthConfig({ ...configRef, authConfigId: "unknown" })))
+      })
+    )
+
+    it.effect("an auth config of another project's id is another one, and so is an account", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const config = { id: configId, projectId: "another", sealed: sealed("another"), updatedAt: 2 }
+        yield* store.putAuthConfig(config)
+        const ref = { projectId: "another", authConfigId: configId }
+        assert.deepStrictEqual(yield* store.findAuthConfig(ref), Option.some(config))
+        assert.notDeepEqual(yield* store.findAuthConfig(configRef), Option.some(config))
+        const one = yield* added()
+        const other = yield* added({ projectId: "another", publicId: one.publicId })
+        assert.deepStrictEqual(yield* store.findIn("project", one.publicId), Option.some(one))
+        assert.deepStrictEqual(yield* store.findIn("another", one.publicId), Option.some(other))
+        assert.isTrue(Option.isNone(yield* store.findIn("nobody's", one.publicId)))
+        assert.isFalse(yield* store.insert(account({ publicId: one.publicId })))
+      })
+    )
+
+    it.effect("accounts and configs of a database without projects are found after the migration", () =>
+      Effect.gen(function* () {
+        const { sql } = yield* start
+        yield* Effect.forEach([...tables, "rekindle_migrations"], (table) => sql`DROP TABLE ${sql(table)}`)
+        const withSql = Effect.provideService(SqlClient.SqlClient, sql)
+        yield* withSql(migrateTo(3))
+        yield* sql`INSERT INTO rekindle_auth_configs (id, project_id, sealed, updated_at) VALUES ('old_config', 'p/1', 'v1.k.s', 1)`
+        yield* sql`INSERT INTO rekindle_accounts (id, project_id, auth_config_id, toolkit, user_id, scheme, status, generation,
+          revision, grant_id, obtained_at, epoch, created_at, updated_at)
+          VALUES ('ca_oldoldold', 'p/1', 'old_config', 't', 'u', 'OAUTH2', 'ACTIVE', 1, 1, 'g', 1, 0, 1, 1)`
+        yield* withSql(migrate)
+        const { connect } = yield* Database
+        const store = Context.get(yield* connect, AccountStore)
+        const found = Option.getOrThrow(yield* store.findIn("p/1", ConnectedAccountId.make("ca_oldoldold")))
+        assert.deepInclude({ ...found }, { publicId: found.id, projectId: "p/1", authConfigId: "old_config" })
+        const config = Option.getOrThrow(yield* store.findAuthConfig(found))
+        assert.deepInclude(config, { id: "old_config", projectId: "p/1" })
+        assert.lengthOf(yield* store.listAuthConfigs(), 1)
       })
     )
 
@@ -282,7 +325,14 @@ export const suite = <R, E>(
         const one = yield* added({ status: "EXPIRED", statusReason: "grant_dead" })
         const to: Account = { ...one, status: "ACTIVE", statusReason: null, generation: 4, updatedAt: 99 }
         assert.isTrue(yield* store.write({ from: one, to, announce: ["renewed", "recovered"] }))
-        const common = { accountId: one.id, status: "ACTIVE", statusReason: null, generation: 4, at: 99 }
+        const common = {
+          projectId: one.projectId,
+          accountId: one.publicId,
+          status: "ACTIVE",
+          statusReason: null,
+          generation: 4,
+          at: 99
+        }
         assert.deepStrictEqual(
           (yield* store.readOutbox(0, 10)).map(({ sequence: _, ...event }) => event),
           [
@@ -435,23 +485,23 @@ export const suite = <R, E>(
         yield* added({ renewAt: null })
         const sorted = due
           .toSorted((a, b) => (a.renewAt ?? 0) - (b.renewAt ?? 0))
-          .map(({ authConfigId, generation, id, renewAt }) => ({ id, authConfigId, generation, dueAt: renewAt ?? 0 }))
+          .map(({ authConfigId, generation, id, projectId, renewAt }) => ({
+            id,
+            projectId,
+            authConfigId,
+            generation,
+            dueAt: renewAt ?? 0
+          }))
         assert.deepStrictEqual(
-          yield* store.claimDue({ authConfigId: configId, now: 100, nextLook: 200, limit: 2 }),
+          yield* store.claimDue({ config: configRef, now: 100, nextLook: 200, limit: 2 }),
           sorted.slice(0, 2)
         )
         assert.deepStrictEqual(
-          yield* store.claimDue({ authConfigId: configId, now: 100, nextLook: 200, limit: 10 }),
+          yield* store.claimDue({ config: configRef, now: 100, nextLook: 200, limit: 10 }),
           sorted.slice(2)
         )
-        assert.deepStrictEqual(
-          yield* store.claimDue({ authConfigId: configId, now: 100, nextLook: 200, limit: 10 }),
-          []
-        )
-        assert.strictEqual(
-          (yield* store.claimDue({ authConfigId: configId, now: 200, nextLook: 300, limit: 10 })).length,
-          6
-        )
+        assert.deepStrictEqual(yield* store.claimDue({ config: configRef, now: 100, nextLook: 200, limit: 10 }), [])
+        assert.strictEqual((yield* store.claimDue({ config: configRef, now: 200, nextLook: 300, limit: 10 })).length, 6)
       })
     )
 
@@ -465,7 +515,7 @@ export const suite = <R, E>(
           assert.isBelow(round, 20)
           const found = yield* Effect.forEach(
             [...stores, ...stores],
-            (store) => store.claimDue({ authConfigId: configId, now: 100, nextLook: 200, limit: 5 }),
+            (store) => store.claimDue({ config: configRef, now: 100, nextLook: 200, limit: 5 }),
             { concurrency: "unbounded" }
           )
           for (const each of found) {
@@ -489,9 +539,7 @@ export const suite = <R, E>(
         yield* added()
         // Nobody would renew it.
         yield* take(store, yield* added({ status: "INACTIVE", statusReason: "disabled" }), { leaseMillis: -1 })
-        assert.deepStrictEqual(yield* store.findAbandoned(Date.now(), 10), [
-          { id: abandoned.id, authConfigId: configId }
-        ])
+        assert.deepStrictEqual(yield* store.findAbandoned(Date.now(), 10), [{ id: abandoned.id, ...configRef }])
       })
     )
 
@@ -658,11 +706,11 @@ export const suite = <R, E>(
     it.effect("an auth config is sealed again in place, and not over one registered meanwhile", () =>
       Effect.gen(function* () {
         const { store } = yield* start
-        const again = { id: configId, from: sealed("config"), to: sealed("new key") }
+        const again = { projectId: "project", id: configId, from: sealed("config"), to: sealed("new key") }
         assert.isTrue(yield* store.resealAuthConfig(again))
         assert.isFalse(yield* store.resealAuthConfig(again))
         const config = { id: configId, projectId: "project", sealed: sealed("new key"), updatedAt: 1 }
-        assert.deepStrictEqual(yield* store.findAuthConfig(configId), Option.some(config))
+        assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some(config))
       })
     )
 
@@ -678,7 +726,7 @@ export const suite = <R, E>(
         }
         yield* sql`UPDATE rekindle_accounts SET id = 'legacy-account-1' WHERE id = ${sick.id}`
         yield* sql`UPDATE rekindle_outbox SET type = 'NEVER-HEARD-OF' WHERE account_id = ${sick.id}`
-        const due = yield* store.claimDue({ authConfigId: configId, now: 10, nextLook: 20, limit: 10 })
+        const due = yield* store.claimDue({ config: configRef, now: 10, nextLook: 20, limit: 10 })
         const found = [
           due,
           yield* store.findAbandoned(Date.now(), 10),
@@ -700,10 +748,15 @@ export const suite = <R, E>(
         yield* Effect.forEach([1, 2, 3], (renewAt) => added({ renewAt }))
         const other = yield* added({ authConfigId: "other", renewAt: 9 })
         yield* added({ authConfigId: "idle", renewAt: 11 })
-        assert.deepStrictEqual((yield* store.dueConfigs(10)).toSorted(), [configId, "other"])
-        const due = yield* store.claimDue({ authConfigId: "other", now: 10, nextLook: 20, limit: 2 })
-        assert.deepStrictEqual(due, [{ id: other.id, authConfigId: "other", generation: other.generation, dueAt: 9 }])
-        assert.deepStrictEqual(yield* store.dueConfigs(10), [configId])
+        assert.deepStrictEqual((yield* store.dueConfigs(10)).map(({ authConfigId }) => authConfigId).toSorted(), [
+          configId,
+          "other"
+        ])
+        const due = yield* store.claimDue({ config: other, now: 10, nextLook: 20, limit: 2 })
+        assert.deepStrictEqual(due, [
+          { id: other.id, projectId: "project", authConfigId: "other", generation: other.generation, dueAt: 9 }
+        ])
+        assert.deepStrictEqual(yield* store.dueConfigs(10), [configRef])
       })
     )
 

@@ -1,6 +1,6 @@
 /** Somebody who can write to the database, and has no key, moves sealed values about. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts } from "@rekindle/core"
+import { ConnectedAccounts, CurrentProject, defaultProject } from "@rekindle/core"
 import { AuthConfig, Connections, CredentialVault, Engine } from "@rekindle/engine"
 import { Effect, Layer, Redacted } from "effect"
 import { mkdtemp, rm } from "node:fs/promises"
@@ -20,7 +20,7 @@ const engine = (file: string) =>
     )
   )
 
-const tampered = (statement: string) =>
+const tampered = (statement: string, project = defaultProject) =>
   Effect.gen(function* () {
     const file = yield* temporaryFile
     const id = yield* Effect.gen(function* () {
@@ -41,7 +41,7 @@ const tampered = (statement: string) =>
     const database = new DatabaseSync(file)
     assert.strictEqual(database.prepare(statement).run().changes, 1)
     database.close()
-    return yield* shown
+    return yield* Effect.provideService(shown, CurrentProject, project)
   })
 
 describe("a sealed value moved to another place in the database", () => {
@@ -54,7 +54,7 @@ describe("a sealed value moved to another place in the database", () => {
 
   it.live("does not open: a row moved to another project", () =>
     Effect.gen(function* () {
-      assert.isUndefined(yield* tampered("UPDATE rekindle_accounts SET project_id = 'mallory'"))
+      assert.isUndefined(yield* tampered("UPDATE rekindle_accounts SET project_id = 'mallory'", "mallory"))
     })
   )
 

@@ -5,7 +5,7 @@
  */
 import type { Fiber } from "effect"
 import type { ConnectedAccountId } from "../../ConnectedAccount.ts"
-import { CurrentProject, type RefreshOptions } from "../../ConnectedAccounts.ts"
+import { CurrentProject, defaultProject, type RefreshOptions } from "../../ConnectedAccounts.ts"
 
 /** The account, what is asked for, and the project on whose behalf. */
 export const flightKey = (
@@ -15,9 +15,9 @@ export const flightKey = (
 ): string => {
   const project = fiber.getRef(CurrentProject)
   const { idempotencyKey, redirectUrl, validateCredentials = false } = options ?? {}
-  const asked = [project, redirectUrl, idempotencyKey]
+  const asked = [redirectUrl, idempotencyKey]
   // Most calls ask for nothing in particular, and this is on every call's way.
-  return !validateCredentials && asked.every((text) => text === undefined)
+  return project === defaultProject && !validateCredentials && asked.every((text) => text === undefined)
     ? id
-    : JSON.stringify([id, validateCredentials, ...asked])
+    : JSON.stringify([id, project, validateCredentials, ...asked])
 }

@@ -1,0 +1,159 @@
+/** What belongs to another project does not exist: every operation of every service that takes an id, one by one. */
+import { assert, describe, it } from "@effect/vitest"
+import { ConnectedAccountId, ConnectedAccounts, CurrentProject } from "@rekindle/core"
+import { type Account, AuthConfigs, Connections, Consent } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { DateTime, Effect, Exit, Redacted } from "effect"
+import { authConfig, scenario, type Services, settle, stored, Wire } from "./support/ScriptedEngine.ts"
+
+/** The ids that an operation is given: those of another project, or some that nobody has. */
+interface Ids {
+  readonly account: ConnectedAccountId
+  readonly config: string
+  readonly row: Account
+}
+
+type Operation = (ids: Ids) => Effect.Effect<unknown, unknown, Services>
+
+const secrets = { access_token: Redacted.make("stolen") }
+
+const elsewhere = (id: string, projectId: string) =>
+  authConfig(id, {}, { projectId, settings: { ...authConfig(id).settings, clientId: projectId } })
+
+const accounts: Record<keyof ConnectedAccounts["Service"], Operation> = {
+  get: ({ account }) => Effect.flatMap(ConnectedAccounts, (accounts) => accounts.get(account)),
+  refresh: ({ account }) => Effect.flatMap(ConnectedAccounts, (accounts) => accounts.refresh(account))
+}
+
+const connections: Record<keyof Connections["Service"], Operation> = {
+  register: ({ config }) => Effect.flatMap(Connections, ({ register }) => register(elsewhere(config, "ours"))),
+  create: ({ account, config }) =>
+    Effect.flatMap(Connections, ({ create, register }) =>
+      Effect.gen(function* () {
+        const underTheirs = yield* Effect.exit(create({ authConfigId: config, userId: "u", secrets }))
+        yield* register(elsewhere("own", "ours"))
+        // Time and the reading of the clock aside, it is made as any other.
+        const { id, status, userId } = yield* create({ id: account, authConfigId: "own", userId: "u", secrets })
+        return { underTheirs, id, status, userId }
+      })
+    ),
+  accessToken: ({ account }) => Effect.flatMap(Connections, ({ accessToken }) => accessToken(account)),
+  replaceSecrets: ({ account }) => Effect.flatMap(Connections, (each) => each.replaceSecrets(account, secrets)),
+  disable: ({ account }) => Effect.flatMap(Connections, ({ disable }) => disable(account)),
+  enable: ({ account }) => Effect.flatMap(Connections, ({ enable }) => enable(account)),
+  revoke: ({ account }) => Effect.flatMap(Connections, ({ revoke }) => revoke(account))
+}
+
+const consent: Record<keyof Consent["Service"], Operation> = {
+  start: ({ row }) => Effect.flatMap(Consent, ({ start }) => start(row)),
+  // It takes no id: the state is the proof, and whoever comes back from the provider has no key.
+  complete: () => Effect.flatMap(Consent, ({ complete }) => complete(new URLSearchParams({ state: "s", code: "c" })))
+}
+
+const configs: Record<keyof AuthConfigs["Service"], Operation> = {
+  register: ({ config }) => Effect.flatMap(AuthConfigs, ({ register }) => register(elsewhere(config, "ours"))),
+  load: ({ config }) =>
+    Effect.flatMap(CurrentProject, (projectId) =>
+      Effect.flatMap(AuthConfigs, ({ load }) => load({ projectId, authConfigId: config }))
+    )
+}
+
+const services = { ConnectedAccounts: accounts, Connections: connections, Consent: consent, AuthConfigs: configs }
+
+const as =
+  (project: string) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.provideService(effect, CurrentProject, project)
+
+const nobodys = { account: ConnectedAccountId.make("ca_nobodynobody"), config: "nobodys" }
+
+/** What they have: a config and an account under it. */
+const theirs = Effect.gen(function* () {
+  const provider = yield* ScriptedProvider.ScriptedProvider
+  const connections = yield* Connections
+  yield* connections.register(elsewhere("google", "theirs"))
+  const { accessToken, expiresAt, refreshToken } = yield* provider.connect
+  const { id } = yield* connections.create({
+    authConfigId: "google",
+    userId: "person",
+    secrets: { access_token: Redacted.make(accessToken), refresh_token: Redacted.make(refreshToken) },
+    expiresAt: DateTime.makeUnsafe(expiresAt)
+  })
+  return id
+}).pipe(as("theirs"))
+
+describe("of another project", () => {
+  for (const [service, operations] of Object.entries(services)) {
+    for (const [name, operation] of Object.entries(operations)) {
+      it.effect(`an id reads as absent: ${service}.${name}`, () =>
+        Effect.gen(function* () {
+          const account = yield* theirs
+          const row = yield* stored(account)
+          const config = yield* (yield* AuthConfigs).load(row)
+          const run = (ids: Ids) => Effect.exit(settle(as("ours")(operation(ids))))
+          const seen = yield* run({ account, config: "google", row })
+          assert.deepStrictEqual((yield* Wire).sent, [])
+          assert.deepStrictEqual(yield* stored(account), row)
+          assert.deepStrictEqual(yield* (yield* AuthConfigs).load(row), config)
+          const absent = yield* run({ ...nobodys, row: { ...row, id: nobodys.account, publicId: nobodys.account } })
+          const told = (exit: Exit.Exit<unknown, unknown>, { account, config }: Omit<Ids, "row">) =>
+            JSON.stringify(exit).replaceAll(account, "<account>").replaceAll(config, "<config>")
+          assert.strictEqual(told(seen, { account, config: "google" }), told(absent, nobodys))
+        }).pipe(scenario())
+      )
+    }
+  }
+
+  it.effect("and no operation is left out", () =>
+    Effect.gen(function* () {
+      const provided = {
+        ConnectedAccounts: yield* ConnectedAccounts,
+        Connections: yield* Connections,
+        Consent: yield* Consent,
+        AuthConfigs: yield* AuthConfigs
+      }
+      for (const name of Object.keys(services) as ReadonlyArray<keyof typeof services>) {
+        assert.sameMembers(Object.keys(services[name]), Object.keys(provided[name]), name)
+      }
+    }).pipe(scenario())
+  )
+
+  it.effect("a config of the same id is another config, and an account of the same id another account", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const accounts = yield* ConnectedAccounts
+      const id = yield* theirs
+      yield* as("ours")(connections.register(elsewhere("google", "ours")))
+      const brought = { id, authConfigId: "google", userId: "ours", secrets }
+      assert.strictEqual((yield* as("ours")(connections.create(brought))).id, id)
+      assert.strictEqual((yield* as("ours")(accounts.get(id))).userId, "ours")
+      assert.strictEqual((yield* as("theirs")(accounts.get(id))).userId, "person")
+      yield* as("ours")(connections.disable(id))
+      assert.strictEqual((yield* as("theirs")(accounts.get(id))).status, "ACTIVE")
+      assert.strictEqual((yield* as("ours")(accounts.get(id))).status, "INACTIVE")
+      const twice = yield* Effect.flip(as("ours")(connections.create(brought)))
+      assert.strictEqual("slug" in twice && twice.slug, "id_taken")
+    }).pipe(scenario())
+  )
+
+  it.effect("a config cannot be registered for", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(as("ours")((yield* Connections).register(elsewhere("google", "theirs"))))
+      assert.strictEqual(error._tag, "AuthConfigError")
+      const unregistered = yield* Effect.exit(
+        (yield* AuthConfigs).load({ projectId: "theirs", authConfigId: "google" })
+      )
+      assert.isTrue(Exit.isFailure(unregistered))
+    }).pipe(scenario())
+  )
+})
+
+describe("a caller that names no project", () => {
+  it.effect("is of the default one, and does not see the others", () =>
+    Effect.gen(function* () {
+      const id = yield* theirs
+      const error = yield* Effect.flip((yield* ConnectedAccounts).get(id))
+      assert.strictEqual(error._tag, "AccountNotFound")
+    }).pipe(scenario())
+  )
+})
