@@ -6,6 +6,17 @@
 import { Schema, SchemaTransformation } from "effect"
 import { ConnectedAccountId, ConnectedAccountStatus, KnownStatus } from "./ConnectedAccount.ts"
 
+const redirectUrlLimit = 2048
+
+/**
+ * Whether a browser may be sent there after consent: an absolute http(s) URL of at most 2,048 characters, without user name, password or
+ * control characters. Its scheme is spelled out, because browsers and parsers read `https:/host` and `https:\\host` in different ways.
+ */
+export const isRedirectUrl = (text: string): boolean => {
+  const url = text.length <= redirectUrlLimit && /^https?:\/\/[^\s\p{Cc}\\]*$/iu.test(text) ? URL.parse(text) : null
+  return url !== null && url.username === "" && url.password === ""
+}
+
 /** The published body of a refresh request. It may be absent altogether, or `{}`. */
 export const RefreshRequest = Schema.Struct({
   redirectUrl: Schema.optionalKey(Schema.String),

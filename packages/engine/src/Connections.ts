@@ -34,7 +34,7 @@ import { AccountStore, type StoreError } from "./account/AccountStore.ts"
 import type { AuthConfig, AuthConfigError } from "./account/AuthConfig.ts"
 import { AuthConfigs } from "./strategies/AuthConfigs.ts"
 import { AuthStrategies, type Connection } from "./strategies/AuthStrategy.ts"
-import { checkRedirect, Consent } from "./consent/Consent.ts"
+import { Consent } from "./consent/Consent.ts"
 import * as Credential from "./account/Credential.ts"
 import * as Idempotency from "./renewal/Idempotency.ts"
 import { CredentialVault, type Sealed } from "./vault/CredentialVault.ts"
@@ -312,7 +312,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       options: RefreshOptions = {}
     ): Effect.Effect<RefreshOutcome, RefreshError> =>
       Effect.gen(function* () {
-        yield* checkRedirect(options.redirectUrl)
+        yield* consent.checkRedirect(options.redirectUrl)
         const account = yield* find(id)
         const { idempotencyKey } = options
         return yield* idempotencyKey === undefined

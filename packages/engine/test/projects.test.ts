@@ -45,6 +45,7 @@ const connections: Record<keyof Connections["Service"], Operation> = {
 }
 
 const consent: Record<keyof Consent["Service"], Operation> = {
+  checkRedirect: () => Effect.flatMap(Consent, ({ checkRedirect }) => checkRedirect("https://app.test/")),
   start: ({ row }) => Effect.flatMap(Consent, ({ start }) => start(row)),
   // It takes no id: the state is the proof, and whoever comes back from the provider has no key.
   complete: () => Effect.flatMap(Consent, ({ complete }) => complete(new URLSearchParams({ state: "s", code: "c" })))

@@ -15,6 +15,7 @@ import {
   ErrorEnvelope,
   Forbidden,
   InvalidRequest,
+  isRedirectUrl,
   RateLimited,
   RefreshFailed,
   RefreshResponse,
@@ -134,15 +135,10 @@ export class RequestValidation extends HttpApiMiddleware.Service<RequestValidati
   { error: invalidRequest }
 ) {}
 
-const isHttpUrl = (text: string): boolean => {
-  const url = URL.parse(text)
-  return url !== null && (url.protocol === "http:" || url.protocol === "https:")
-}
-
 /** Where the user lands after consent. Anything but http(s) would let a caller send the user's browser into a script or an app. */
 const RedirectUrl = Schema.String.check(
-  Schema.makeFilter(isHttpUrl, {
-    expected: "an absolute http or https URL",
+  Schema.makeFilter(isRedirectUrl, {
+    expected: "an absolute http or https URL without user name, of at most 2048 characters",
     toJsonSchema: () => ({ format: "uri" })
   })
 )

@@ -113,6 +113,24 @@ const failures: ReadonlyArray<Case> = [
     status: 400,
     slug: "invalid_body"
   },
+  {
+    name: "a redirect with a user name",
+    path: `${refreshPath}?redirect_url=https://bank.example@evil.example/`,
+    status: 400,
+    slug: "invalid_query"
+  },
+  {
+    name: "a redirect with a control character",
+    path: `${refreshPath}?redirect_url=https://a.example/%00`,
+    status: 400,
+    slug: "invalid_query"
+  },
+  {
+    name: "a redirect that is too long",
+    path: `${refreshPath}?redirect_url=https://a.example/${"x".repeat(2_048)}`,
+    status: 400,
+    slug: "invalid_query"
+  },
   { name: "a relative redirect", path: `${refreshPath}?redirect_url=/here`, status: 400, slug: "invalid_query" },
   {
     name: "two values for a query field",

@@ -9,6 +9,7 @@ import {
   type ConnectedAccountId,
   CurrentProject,
   InvalidRequest,
+  isRedirectUrl,
   type KnownStatus,
   RefreshFailed,
   Unavailable
@@ -29,6 +30,11 @@ import { decideConsent, TokenCommit } from "../renewal/TokenCommit.ts"
 export interface ConsentOptions {
   /** The address of this service that providers send people back to (RFC 6749 §3.1.2). Register it with each provider. */
   readonly callbackUrl: string
+  /**
+   * The origins that people of a project may be sent to after consent, such as `https://app.example.com`. Undefined, or absent: every
+   * address that is an `isRedirectUrl`.
+   */
+  readonly redirectOrigins?: ((projectId: string) => ReadonlyArray<string> | undefined) | undefined
   /** How long a link may be used. Default 10 minutes. */
   readonly lifetime?: Duration.Input | undefined
 }
@@ -47,6 +53,8 @@ export interface ConsentResult {
 export class Consent extends Context.Service<
   Consent,
   {
+    /** Refuses what the current project's people may not be sent to. Asked before anything is done: the refusal says that nothing was. */
+    readonly checkRedirect: (redirectUrl: string | undefined) => Effect.Effect<void, InvalidRequest>
     /** Starts an attempt and gives the link, and the account as others see it now. */
     readonly start: (
       account: Account,
@@ -67,17 +75,6 @@ export class Consent extends Context.Service<
   ): Layer.Layer<Consent, never, AccountStore | AuthConfigs | AuthStrategies | CredentialVault | TokenCommit> =>
     Layer.effect(Consent, make(options)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 }
-
-/** Refuses what a browser could not or should not be sent to. Asked before anything is done, because the refusal says that nothing was. */
-export const checkRedirect = (redirectUrl: string | undefined): Effect.Effect<void, InvalidRequest> =>
-  redirectUrl === undefined || /^https?:$/.test(URL.parse(redirectUrl)?.protocol ?? "")
-    ? Effect.void
-    : Effect.fail(
-        new InvalidRequest({
-          message: "redirect_url must be an absolute http(s) url",
-          slug: "invalid_redirect_url"
-        })
-      )
 
 const MemoJson = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
 
@@ -102,6 +99,21 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
   const random = yield* SecureRandom.SecureRandom
   const lifetime = Duration.toMillis(Duration.fromInputUnsafe(options.lifetime ?? "10 minutes"))
   const { callbackUrl } = options
+
+  const invalidRedirect = (message: string) => new InvalidRequest({ message, slug: "invalid_redirect_url" })
+
+  const checkRedirect = Effect.fnUntraced(function* (redirectUrl: string | undefined) {
+    if (redirectUrl === undefined) return
+    if (!isRedirectUrl(redirectUrl)) {
+      return yield* invalidRedirect(
+        "redirect_url must be an absolute http(s) url without user name, of at most 2048 characters"
+      )
+    }
+    const allowed = options.redirectOrigins?.(yield* CurrentProject)
+    const { origin } = new URL(redirectUrl)
+    if (allowed !== undefined && !allowed.some((each) => URL.parse(each)?.origin === origin))
+      return yield* invalidRedirect("the origin of redirect_url is not one that this project allows")
+  })
 
   /** Applies a status event, whatever else happens to the row meanwhile. */
   const apply = Effect.fnUntraced(function* (
@@ -306,5 +318,5 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     )
   }, Effect.uninterruptible)
 
-  return Consent.of({ start, complete })
+  return Consent.of({ checkRedirect, start, complete })
 })

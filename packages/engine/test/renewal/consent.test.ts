@@ -1,6 +1,6 @@
 /** Consent by a person: a link works once and for ten minutes, and only a yes changes the account. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts, Resilience } from "@rekindle/core"
+import { ConnectedAccounts, CurrentProject, Resilience } from "@rekindle/core"
 import { AccountStore, Connections, Consent } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Effect, Fiber } from "effect"
@@ -248,15 +248,62 @@ describe("consent that is not given", () => {
 })
 
 describe("a redirect_url", () => {
+  it.effect("of 2048 characters is taken", () =>
+    Effect.gen(function* () {
+      const redirectUrl = `https://app.test/${"x".repeat(2_031)}`
+      assert.strictEqual((yield* consents(yield* link(yield* fresh, { redirectUrl }))).redirectUrl, redirectUrl)
+    }).pipe(scenario())
+  )
+
+  it.effect("has an origin that the project lists, if it lists any", () =>
+    Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const id = yield* accessOnly
+      yield* link(id, { redirectUrl: "https://app.test/done?a=b#c" })
+      for (const redirectUrl of [
+        "https://app.test:8443/",
+        "http://app.test/",
+        "https://app.test.evil.test/",
+        "https://other.test/"
+      ]) {
+        const error = yield* refused(id, { redirectUrl })
+        assert.strictEqual("slug" in error && error.slug, "invalid_redirect_url", redirectUrl)
+      }
+      const another = yield* Effect.flip(
+        Effect.provideService(accounts.refresh(id, { redirectUrl: "https://other.test/" }), CurrentProject, "another")
+      )
+      // Past the redirect: it lists none, and has no such account.
+      assert.strictEqual(another._tag, "AccountNotFound")
+    }).pipe(
+      scenario({
+        engine: {
+          consent: {
+            callbackUrl,
+            redirectOrigins: (project) => (project === "default" ? ["https://app.test/", "not a url"] : undefined)
+          }
+        }
+      })
+    )
+  )
+
   for (const redirectUrl of [
     "javascript:alert(1)",
     "/relative",
     "ftp://host.test/",
     "",
     "not a url",
-    "data:text/html,x"
+    "data:text/html,x",
+    "https://bank.test@evil.test/",
+    "https://:secret@app.test/",
+    "https:\\\\evil.test",
+    "https:/evil.test",
+    " https://app.test/",
+    "https://app.test/\u0000",
+    "https://app.test/\u0085x",
+    "https://app.test/\r\nset-cookie:a=b",
+    `https://app.test/${"x".repeat(2_032)}`
   ]) {
-    it.effect(`like ${JSON.stringify(redirectUrl)} is refused before anything is done`, () =>
+    it.effect(`like ${JSON.stringify(redirectUrl.slice(0, 40))} is refused before anything is done`, () =>
       Effect.gen(function* () {
         const provider = yield* ScriptedProvider.ScriptedProvider
         const { id, refreshToken } = yield* connected()
