@@ -77,7 +77,7 @@ export const layerNoDeps = (
 export const layer = (
   options: EngineOptions
 ): Layer.Layer<Provided, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient | CredentialVault | Escrow> =>
-  layerNoDeps(options).pipe(Layer.provideMerge(SqlAccountStore.layer), Layer.provide(Egress.layerNode(options.egress)))
+  layerNoDeps(options).pipe(Layer.provideMerge(SqlAccountStore.layer), Layer.provide(Egress.layer(options.egress)))
 
 /** The engine on SQLite. A file keeps its escrow in a directory beside it; `:memory:` keeps everything in memory. */
 export const layerSqlite = (

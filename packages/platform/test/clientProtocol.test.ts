@@ -236,7 +236,7 @@ describe("a failed connection", () => {
     [
       "one address that may have answered",
       new AggregateError([error({ code: "ECONNREFUSED" }), error({ code: "ECONNRESET", syscall: "read" })]),
-      "unknown",
+      "reset",
       "ambiguous"
     ],
     ["reset", error({ code: "ECONNRESET", syscall: "read" }), "reset", "ambiguous"],

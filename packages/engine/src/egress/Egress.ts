@@ -7,11 +7,15 @@
  *
  * @module
  */
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer, type Scope } from "effect"
 import { HttpClient } from "effect/http"
 import { lookup } from "node:dns/promises"
-import { BlockList, isIP } from "node:net"
-import { overHttpClient, overUndici, type Transport } from "./transport.ts"
+import { isIP } from "node:net"
+import { isInternalAddress } from "./addresses.ts"
+import { overHttpClient } from "./httpClient.ts"
+import { overNodeHttp } from "./nodeHttp.ts"
+import type { Transport, TransportOptions } from "./transport.ts"
+import { overUndici } from "./undici.ts"
 import { makeTimeLimit } from "./timeLimit.ts"
 import type { Observation } from "../answer/Verdict.ts"
 
@@ -46,77 +50,54 @@ export class Egress extends Context.Service<
     readonly isPrivateAllowed: (host: string) => boolean
   }
 >()("@rekindle/engine/Egress") {
-  /** Over any client. Names are resolved and checked before each request. */
-  static readonly layer = (options: EgressOptions = {}): Layer.Layer<Egress, never, HttpClient.HttpClient> =>
+  /** The best way out that this runtime has. All keep the same rules. */
+  static readonly layer = (options: EgressOptions = {}): Layer.Layer<Egress> =>
+    // Bun has undici in name only.
+    "bun" in process.versions ? Egress.layerNodeHttp(options) : Egress.layerUndici(options)
+
+  /** Over undici, with kept-alive connections. */
+  static readonly layerUndici = (options: EgressOptions = {}): Layer.Layer<Egress> => overSockets(options, overUndici)
+
+  /** Over `node:http`, which Bun and Deno have as well. */
+  static readonly layerNodeHttp = (options: EgressOptions = {}): Layer.Layer<Egress> =>
+    overSockets(options, overNodeHttp)
+
+  /**
+   * Over any client: a scripted provider in a test, or a platform that has nothing else.
+   *
+   * **Gotchas**
+   *
+   * Such a client connects by itself, so a name server that answers differently the second time leads it to an address that was not checked
+   * (DNS rebinding); and if it follows redirects, that shows only when it has. Whoever registers auth configs can then reach what this
+   * machine can reach. That has to be accepted in so many words.
+   */
+  static readonly layerHttpClient = (
+    options: EgressOptions & { readonly unpinned: "accepted" }
+  ): Layer.Layer<Egress, never, HttpClient.HttpClient> =>
     Layer.effect(
       Egress,
       Effect.map(HttpClient.HttpClient, (client) =>
         make(options, overHttpClient(client, maxBodyBytes(options)), resolvesInternally)
       )
     )
+}
 
-  /**
-   * Over Node's undici with kept-alive connections. Names are checked while connecting, so that a name which resolves differently the
-   * second time (DNS rebinding) gains nothing.
-   */
-  static readonly layerNode = (options: EgressOptions = {}): Layer.Layer<Egress> =>
-    Layer.effect(
-      Egress,
-      Effect.map(
-        overUndici({
-          maxBodyBytes: maxBodyBytes(options),
-          connectTimeout: Duration.times(timeoutOf(options), 0.5),
-          mayBeInternal: (host) => allows(options, host),
-          refuses: isInternalAddress
-        }),
-        (transport) => make(options, transport)
-      )
+const overSockets = (
+  options: EgressOptions,
+  transport: (options: TransportOptions) => Effect.Effect<Transport, never, Scope.Scope>
+): Layer.Layer<Egress> =>
+  Layer.effect(
+    Egress,
+    Effect.map(
+      transport({
+        maxBodyBytes: maxBodyBytes(options),
+        connectTimeout: Duration.times(timeoutOf(options), 0.5),
+        mayBeInternal: (host) => allows(options, host),
+        refuses: isInternalAddress
+      }),
+      (transport) => make(options, transport)
     )
-}
-
-// RFC 6890 and its registry: addresses that are not the public internet.
-const internal = new BlockList()
-for (const [network, prefix] of [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.0.2.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["198.51.100.0", 24],
-  ["203.0.113.0", 24],
-  ["224.0.0.0", 4],
-  ["240.0.0.0", 4]
-] as const) {
-  internal.addSubnet(network, prefix, "ipv4")
-  // RFC 6052: how a network without IPv4 reaches such an address. The public ones it reaches so are public.
-  internal.addSubnet(`64:ff9b::${network}`, 96 + prefix, "ipv6")
-}
-for (const [network, prefix] of [
-  ["::", 96],
-  ["::ffff:0:0:0", 96],
-  ["64:ff9b:1::", 48],
-  ["100::", 64],
-  ["2001::", 32],
-  ["2001:db8::", 32],
-  ["2002::", 16],
-  ["fc00::", 7],
-  ["fe80::", 10],
-  ["fec0::", 10],
-  ["ff00::", 8]
-] as const)
-  internal.addSubnet(network, prefix, "ipv6")
-
-/** Whether an address (not a name) belongs to a private, loopback, link-local or otherwise special network. */
-export const isInternalAddress = (address: string): boolean => {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
-  const plain = mapped ?? address
-  return internal.check(plain, isIP(plain) === 6 ? "ipv6" : "ipv4")
-}
+  )
 
 const timeoutOf = (options: EgressOptions): Duration.Duration =>
   Duration.fromInputUnsafe(options.timeout ?? "8 seconds")

@@ -1,14 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Egress, type EgressOptions, isInternalAddress } from "@rekindle/engine/Egress"
+import { Egress, type EgressOptions } from "@rekindle/engine/Egress"
+import { isInternalAddress } from "#engine/egress/addresses.ts"
 import { Effect, Layer } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
 import { once } from "node:events"
+import { createServer as createTlsServer } from "node:https"
 import { createServer as createTcpServer, type Socket } from "node:net"
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib"
 import * as HttpFixture from "../support/HttpFixture.ts"
+import { provider } from "../support/tls.ts"
 
 const overFetch = (options: EgressOptions): Layer.Layer<Egress> =>
-  Layer.provide(Egress.layer(options), FetchHttpClient.layer)
+  Layer.provide(Egress.layerHttpClient({ ...options, unpinned: "accepted" }), FetchHttpClient.layer)
 
 /** A server that does this with every connection; gives its host and port. */
 const tcpServer = Effect.fnUntraced(function* (onConnection: (socket: Socket) => void) {
@@ -33,7 +36,8 @@ const tcpServer = Effect.fnUntraced(function* (onConnection: (socket: Socket) =>
 })
 
 describe.each([
-  { client: "undici", layerOf: Egress.layerNode },
+  { client: "undici", layerOf: Egress.layerUndici },
+  { client: "node:http", layerOf: Egress.layerNodeHttp },
   { client: "fetch", layerOf: overFetch }
 ])("over $client", ({ layerOf }) => {
   const send = (
@@ -270,6 +274,25 @@ describe.each([
     })
   )
 
+  it.live("a certificate that nobody trusts, or that is another host's, was never sent to", () =>
+    Effect.gen(function* () {
+      const server = yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const server = createTlsServer(provider, (_, response) => void response.end("{}"))
+          await once(server.listen(0, "127.0.0.1"), "listening")
+          return server
+        }),
+        (server) => Effect.promise(async () => void server.close().closeAllConnections())
+      )
+      const address = server.address()
+      const port = typeof address === "object" ? address?.port : 0
+      for (const name of ["localhost", "127.0.0.1"]) {
+        const seen = yield* send([`${name}:${port}`], `https://${name}:${port}/`, undefined, "grant")
+        assert.strictEqual(seen._tag, "NotSent", JSON.stringify(seen))
+      }
+    })
+  )
+
   it.live("a connection cut after the request is ambiguous", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make((_, response) => void response.destroy())
@@ -310,11 +333,14 @@ describe.each([
   )
 })
 
-describe("over undici, which says when a request begins to leave", () => {
+describe.each([
+  { client: "undici", layerOf: Egress.layerUndici, code: "UND_ERR_CONNECT_TIMEOUT" },
+  { client: "node:http", layerOf: Egress.layerNodeHttp, code: "ETIMEDOUT" }
+])("over $client, which says when a request begins to leave", ({ code, layerOf }) => {
   const send = (host: string, options: EgressOptions = {}) =>
     Effect.flatMap(Egress, (egress) =>
       egress.send([host], { url: `https://${host}/`, method: "POST", body: "grant" })
-    ).pipe(Effect.provide(Egress.layerNode({ privateHosts: ["*"], ...options })))
+    ).pipe(Effect.provide(layerOf({ privateHosts: ["*"], ...options })))
 
   it.live("a connection that breaks in the TLS handshake was never sent", () =>
     Effect.gen(function* () {
@@ -324,28 +350,67 @@ describe("over undici, which says when a request begins to leave", () => {
     })
   )
 
-  it.live("HTTP/2, over which undici repeats requests by itself, is not offered", () =>
-    Effect.gen(function* () {
-      const hellos: Array<string> = []
-      const host = yield* tcpServer((socket) =>
-        socket.once("data", (bytes) => {
-          hellos.push(bytes.toString("latin1"))
-          socket.destroy()
-        })
-      )
-      yield* send(host)
-      assert.lengthOf(hellos, 1)
-      assert.include(hellos[0], "\x08http/1.1")
-      assert.notInclude(hellos[0], "\x02h2")
-    })
-  )
-
-  it.live("a connection that is never made was never sent, and is given up in half the time", () =>
+  it.live("a handshake that nobody answers was never sent, and is given up in half the time", () =>
     Effect.gen(function* () {
       const silent = yield* tcpServer(() => {})
       // long beside the half second that undici's timers are off by
       const seen = yield* send(silent, { timeout: "4 seconds" })
-      assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "UND_ERR_CONNECT_TIMEOUT" })
+      assert.deepStrictEqual(seen, { _tag: "NotSent", reason: code })
+    })
+  )
+})
+
+it.live("HTTP/2, over which undici repeats requests by itself, is not offered", () =>
+  Effect.gen(function* () {
+    const hellos: Array<string> = []
+    const host = yield* tcpServer((socket) =>
+      socket.once("data", (bytes) => {
+        hellos.push(bytes.toString("latin1"))
+        socket.destroy()
+      })
+    )
+    yield* Effect.flatMap(Egress, (egress) => egress.send([host], { url: `https://${host}/` })).pipe(
+      Effect.provide(Egress.layerUndici({ privateHosts: ["*"] }))
+    )
+    assert.lengthOf(hellos, 1)
+    assert.include(hellos[0], "\x08http/1.1")
+    assert.notInclude(hellos[0], "\x02h2")
+  })
+)
+
+describe("over a client that tells only why it failed", () => {
+  const failing = (fields: object) => {
+    const cause = new TypeError("fetch failed", { cause: Object.assign(new Error("the cause"), fields) })
+    return Layer.succeed(FetchHttpClient.Fetch, () => Promise.reject(cause))
+  }
+  const sent = (fetch: Layer.Layer<never>, url = "http://127.0.0.1:2/") =>
+    Effect.flatMap(Egress, (egress) => egress.send([new URL(url).host], { url, method: "POST", body: "grant" })).pipe(
+      Effect.provide([overFetch({ privateHosts: ["*"] }), fetch])
+    )
+
+  it.effect.each([
+    ["EHOSTUNREACH", "read"],
+    ["ENETUNREACH", "read"],
+    ["ETIMEDOUT", "read"],
+    ["EPIPE", "write"]
+  ])("%s of a %s was not said to be unsent: the connection was made", ([code, syscall]) =>
+    Effect.map(sent(failing({ code, syscall })), (seen) => assert.strictEqual(seen._tag, "NoAnswer"))
+  )
+
+  it.effect.each([{ code: "ETIMEDOUT", syscall: "connect" }, { code: "HOSTNAME_MISMATCH" }, { code: "CERT_REVOKED" }])(
+    "%o was never sent",
+    (fields) => Effect.map(sent(failing(fields)), (seen) => assert.strictEqual(seen._tag, "NotSent"))
+  )
+
+  it.live("an answer from where a redirect led is none: the client followed it, whatever it was told", () =>
+    Effect.gen(function* () {
+      const elsewhere = yield* HttpFixture.make(HttpFixture.json({ access_token: "planted" }))
+      const server = yield* HttpFixture.make((_, response) => {
+        response.writeHead(302, { location: `${elsewhere.origin}/token` }).end()
+      })
+      const following: typeof fetch = (input, init) => fetch(input, { ...init, redirect: "follow" })
+      const seen = yield* sent(Layer.succeed(FetchHttpClient.Fetch, following), `${server.origin}/token`)
+      assert.deepStrictEqual(seen, { _tag: "NoAnswer", reason: "the client followed a redirect" })
     })
   )
 })
@@ -358,7 +423,7 @@ it.effect("a public address is not looked up as a name", () =>
   }).pipe(
     Effect.provide(
       Layer.provide(
-        Egress.layer(),
+        Egress.layerHttpClient({ unpinned: "accepted" }),
         Layer.succeed(
           HttpClient.HttpClient,
           HttpClient.make((request) =>
@@ -384,12 +449,43 @@ describe("internal addresses", () => {
       "::ffff:0:7f00:1",
       "64:ff9b::a9fe:a9fe",
       "64:ff9b:1::808:808",
-      "fe80::1%eth0"
+      "fe80::1%eth0",
+      "::ffff:127.0.0.1%1",
+      "168.63.129.16",
+      "::ffff:a83f:8110",
+      "192.88.99.1",
+      "192.31.196.1",
+      "192.175.48.1",
+      "3fff::1",
+      "3fff:fff:ffff::1",
+      "5f00::1",
+      "2001:2::1",
+      "2001:10::1",
+      "2001:2f:ffff::1",
+      "2001:30::1",
+      "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+      "100::1",
+      "100:0:0:1::1",
+      "2620:4f:8000::1",
+      "not an address",
+      "1.2.3",
+      "1::2::3",
+      ":::"
     ]) {
       assert.isTrue(isInternalAddress(address), address)
     }
     // the last one is how a network without IPv4 reaches 8.8.8.8 (RFC 6052)
-    for (const address of ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "172.32.0.1", "64:ff9b::808:808"]) {
+    for (const address of [
+      "8.8.8.8",
+      "168.63.129.17",
+      "2606:4700::1111",
+      "2001:200::1",
+      "4000::1",
+      "::ffff:8.8.8.8",
+      "172.32.0.1",
+      "64:ff9b::808:808",
+      "64:ff9b::8.8.8.8"
+    ]) {
       assert.isFalse(isInternalAddress(address), address)
     }
   })

@@ -121,7 +121,7 @@ export const layer = (
     Effect.map(AccountStore, (store) => options.store?.(store) ?? store)
   ).pipe(Layer.provide(SqlAccountStore.layer), Layer.provideMerge(SqliteClient.layer(options.filename ?? ":memory:")))
   return Engine.layerNoDeps({ consent: { callbackUrl }, ...options.engine }).pipe(
-    Layer.provideMerge(Egress.layer({ privateHosts: ["*"] })),
+    Layer.provideMerge(Egress.layerHttpClient({ privateHosts: ["*"], unpinned: "accepted" })),
     Layer.provideMerge(Layer.mergeAll(store, vault, options.escrow ?? Escrow.layerMemory)),
     Layer.provideMerge(wired(options))
   )

@@ -11,7 +11,7 @@ import { Egress } from "@rekindle/engine/Egress"
 import { Redacted } from "effect"
 
 /** An egress for servers on loopback. */
-export const egress = Egress.layerNode({ privateHosts: ["*"], timeout: "5 seconds" })
+export const egress = Egress.layer({ privateHosts: ["*"], timeout: "5 seconds" })
 
 const redacted = (secrets: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(secrets).map(([name, value]) => [name, Redacted.make(value)]))

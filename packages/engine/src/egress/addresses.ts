@@ -1,0 +1,102 @@
+/**
+ * Which addresses are not the public internet.
+ *
+ * The source is IANA's two special-purpose registries (RFC 6890), IPv4 and IPv6, as updated on 2025-10-09: every block in them is refused,
+ * whether the registry calls it globally reachable or not, since no provider lives in one. What they leave to other registries is added:
+ * multicast, site-local addresses (RFC 3879), and the one address in public space by which a cloud reaches its own machines.
+ *
+ * @module
+ */
+
+/** IPv4 in the place that IPv6 has for it (RFC 4291 §2.5.5.2), so that one table serves both. */
+const mapped = 0xffff_0000_0000n
+
+const special = [
+  // IANA IPv4 Special-Purpose Address Registry
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.0.2.0/24",
+  "192.31.196.0/24",
+  "192.52.193.0/24",
+  "192.88.99.0/24",
+  "192.168.0.0/16",
+  "192.175.48.0/24",
+  "198.18.0.0/15",
+  "198.51.100.0/24",
+  "203.0.113.0/24",
+  "240.0.0.0/4",
+  // multicast (RFC 5771), and the platform address of Azure's virtual machines
+  "224.0.0.0/4",
+  "168.63.129.16/32",
+  // IANA IPv6 Special-Purpose Address Registry. `::/96` holds the unspecified address, loopback and the IPv4-compatible ones.
+  "::/96",
+  "64:ff9b:1::/48",
+  "100::/64",
+  "100:0:0:1::/64",
+  // all protocol assignments: Teredo, benchmarking, AMT, AS112, both ORCHIDs, drone identifiers
+  "2001::/23",
+  "2001:db8::/32",
+  "2002::/16",
+  "2620:4f:8000::/48",
+  "3fff::/20",
+  "5f00::/16",
+  "fc00::/7",
+  "fe80::/10",
+  // IPv4-translated (RFC 2765), site-local (RFC 3879), multicast (RFC 4291)
+  "::ffff:0:0:0/96",
+  "fec0::/10",
+  "ff00::/8"
+]
+
+const ipv4 = (text: string): bigint | undefined => {
+  const octets = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)?.slice(1).map(Number)
+  return octets?.every((octet) => octet < 256) === true
+    ? octets.reduce((bits, octet) => (bits << 8n) | BigInt(octet), 0n)
+    : undefined
+}
+
+/** An address as a number of 128 bits; undefined for anything else. A zone (`%eth0`) is no part of it. */
+const bitsOf = (address: string): bigint | undefined => {
+  const plain = address.replace(/%.*$/, "")
+  const four = ipv4(plain)
+  if (four !== undefined) return mapped | four
+  // The dotted end that IPv6 may have is written as its two groups.
+  const dotted = ipv4(plain.replace(/^.*:/, ""))
+  const text =
+    dotted === undefined
+      ? plain
+      : plain.replace(/[^:]*$/, `${(dotted >> 16n).toString(16)}:${(dotted & 0xffffn).toString(16)}`)
+  const [head = "", tail, ...more] = text.split("::")
+  const groups = (part: string) => (part === "" ? [] : part.split(":"))
+  const left = groups(head)
+  const right = groups(tail ?? "")
+  const missing = 8 - left.length - right.length
+  if (more.length > 0 || (tail === undefined ? missing !== 0 : missing < 1)) return undefined
+  const all = [...left, ...Array.from({ length: missing }, () => "0"), ...right]
+  return all.every((group) => /^[\da-f]{1,4}$/i.test(group))
+    ? all.reduce((bits, group) => (bits << 16n) | BigInt(`0x${group}`), 0n)
+    : undefined
+}
+
+const networks = special.flatMap((network) => {
+  const [address = "", prefix = ""] = network.split("/")
+  const bits = bitsOf(address)
+  const shift = BigInt((address.includes(":") ? 128 : 32) - Number(prefix))
+  return bits === undefined ? [] : [{ base: bits >> shift, shift }]
+})
+
+/** How a network without IPv4 reaches it (RFC 6052): the address behind is what counts. */
+const nat64 = 0x64_ff9b_0000_0000_0000_0000n
+
+/** Whether an address (not a name) belongs to a private, loopback, link-local or otherwise special network. What is no address does too. */
+export const isInternalAddress = (address: string): boolean => {
+  const bits = bitsOf(address)
+  if (bits === undefined) return true
+  const reached = bits >> 32n === nat64 ? mapped | (bits & 0xffff_ffffn) : bits
+  return networks.some(({ base, shift }) => reached >> shift === base)
+}

@@ -1,0 +1,83 @@
+/**
+ * Out over `node:http` and `node:https`, which Bun and Deno have too. Where there is no undici this keeps every rule: the address that was
+ * checked is the one that is connected to, and a redirect is an answer like any other.
+ *
+ * Its sockets say when they are connected. Until then a request waits in them, so what fails before was never sent, whatever its code.
+ *
+ * @module
+ */
+import { Duration, Effect, type Scope } from "effect"
+import http from "node:http"
+import https from "node:https"
+import type { Observation } from "../answer/Verdict.ts"
+import { answered, failure, guardedLookup, oversized, type Transport, type TransportOptions } from "./transport.ts"
+
+class ConnectTimeout extends Error {
+  readonly code = "ETIMEDOUT"
+  readonly syscall = "connect"
+}
+
+/** Over agents of its own, closed with the scope. */
+export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => ({
+        "http:": new http.Agent({ keepAlive: true }),
+        "https:": new https.Agent({ keepAlive: true })
+      })),
+      (agents) => Effect.sync(() => Object.values(agents).forEach((agent) => agent.destroy()))
+    ),
+    (agents): Transport => {
+      const lookup = guardedLookup(options.refuses)
+      const connectTimeout = Duration.toMillis(options.connectTimeout)
+      return ({ body, headers, method, url }) =>
+        Effect.callback<Observation>((resume) => {
+          const secure = url.protocol === "https:"
+          let began = false
+          const fail = (cause: unknown) => resume(Effect.succeed(failure(cause, began)))
+          try {
+            const request = (secure ? https : http).request(url, {
+              method,
+              headers: { ...headers },
+              agent: agents[secure ? "https:" : "http:"],
+              ...(options.mayBeInternal(url.host) ? {} : { lookup })
+            })
+            request.on("socket", (socket) => {
+              // One that is kept alive is connected already.
+              began = request.reusedSocket
+              if (began) return
+              const timer = setTimeout(() => request.destroy(new ConnectTimeout()), connectTimeout)
+              socket.once("close", () => clearTimeout(timer))
+              socket.once(secure ? "secureConnect" : "connect", () => {
+                clearTimeout(timer)
+                began = true
+              })
+            })
+            request.on("response", (response) => {
+              const chunks: Array<Uint8Array> = []
+              let size = 0
+              response.on("data", (chunk: Uint8Array) => {
+                chunks.push(chunk)
+                size += chunk.length
+                if (size <= options.maxBodyBytes) return
+                resume(Effect.succeed(oversized))
+                request.destroy()
+              })
+              response.on("end", () =>
+                resume(answered(response.statusCode ?? 0, response.headers, chunks, options.maxBodyBytes))
+              )
+              // An answer that is cut off ends in one of these, depending on how.
+              response.on("error", fail)
+              response.on("close", () => fail(undefined))
+            })
+            request.on("error", fail)
+            request.on("close", () => fail(undefined))
+            request.end(body)
+            return Effect.sync(() => request.destroy())
+          } catch (cause) {
+            fail(cause)
+            return undefined
+          }
+        })
+    }
+  )
