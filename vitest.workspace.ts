@@ -1,11 +1,23 @@
+import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 
 const project = (name: string, root: string) => ({
-  test: { name, root, include: ["test/**/*.test.ts"], testTimeout: 30_000, hookTimeout: 60_000 }
+  test: {
+    name,
+    root,
+    include: ["test/**/*.test.ts"],
+    setupFiles: [join(import.meta.dirname, "packages/testing/test/seeded.ts")],
+    testTimeout: 30_000,
+    hookTimeout: 60_000
+  }
 })
+
+// `.ci/run` wants the counts in a file besides.
+const results = process.env["TEST_RESULTS"]
 
 export default defineConfig({
   test: {
+    reporters: ["default", ...(results === undefined ? [] : [["json", { outputFile: results }] as const])],
     projects: [
       project("core", "packages/core"),
       project("platform", "packages/platform"),
