@@ -28,7 +28,8 @@ import {
   isUsable,
   type StatusEvent,
   transition,
-  visibleStatus
+  visibleStatus,
+  type Withdrawal
 } from "./account/Account.ts"
 import { AccountStore, type StoreError } from "./account/AccountStore.ts"
 import type { AuthConfig, AuthConfigError } from "./account/AuthConfig.ts"
@@ -36,6 +37,7 @@ import { AuthConfigs } from "./strategies/AuthConfigs.ts"
 import { AuthStrategies, type Connection } from "./strategies/AuthStrategy.ts"
 import { Consent } from "./consent/Consent.ts"
 import * as Credential from "./account/Credential.ts"
+import { begun } from "./renewal/withdrawal.ts"
 import * as Idempotency from "./renewal/Idempotency.ts"
 import { CredentialVault, type Sealed } from "./vault/CredentialVault.ts"
 import { RefreshCoordinator } from "./renewal/RefreshCoordinator.ts"
@@ -53,6 +55,13 @@ export interface NewAccount {
   readonly expiresAt?: DateTime.Utc | undefined
   /** An id of your own; made if absent. */
   readonly id?: ConnectedAccountId | undefined
+}
+
+/** How far a revocation is at the provider. */
+export interface Withdrawn {
+  readonly withdrawn: Withdrawal["state"]
+  /** Why it is pending: the provider's last answer, or what kept the engine from asking. */
+  readonly answer: string | null
 }
 
 /** Manages the accounts that the engine keeps. Every failure leaves the account as it was. */
@@ -78,13 +87,16 @@ export class Connections extends Context.Service<
     readonly replaceSecrets: (
       id: ConnectedAccountId,
       secrets: Readonly<Record<string, Redacted.Redacted<string>>>
-    ) => Effect.Effect<void, AccountNotFound | Unavailable>
+    ) => Effect.Effect<void, AccountNotFound | InvalidRequest | Unavailable>
     /** ACTIVE → INACTIVE. The credential is kept and not renewed. */
     readonly disable: (id: ConnectedAccountId) => Effect.Effect<void, AccountNotFound | Unavailable>
     /** INACTIVE → ACTIVE. */
     readonly enable: (id: ConnectedAccountId) => Effect.Effect<void, AccountNotFound | Unavailable>
-    /** → REVOKED for good; withdrawn at the provider too where there is a way (RFC 7009). */
-    readonly revoke: (id: ConnectedAccountId) => Effect.Effect<void, AccountNotFound | Unavailable>
+    /**
+     * → REVOKED for good, and withdrawn at the provider where there is a way (RFC 7009). While that is `pending` the engine tries again,
+     * as may the caller. Then the credential is erased.
+     */
+    readonly revoke: (id: ConnectedAccountId) => Effect.Effect<Withdrawn, AccountNotFound | Unavailable>
   }
 >()("@rekindle/engine/Connections") {}
 
@@ -160,7 +172,8 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           statusReason: next.statusReason,
           updatedAt: yield* Clock.currentTimeMillis
         }
-        if (yield* Effect.mapError(store.write({ from, to, announce: next.announce }), storeDown)) return to
+        if (yield* Effect.mapError(store.write({ from, to, announce: next.announce }), storeDown))
+          return { ...to, revision: from.revision + 1 }
       }
     })
 
@@ -317,7 +330,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         const { idempotencyKey } = options
         return yield* idempotencyKey === undefined
           ? renew(account, options)
-          : once(idempotencyKey, id, options, renew(account, withoutDeadline(options)))
+          : once(idempotencyKey, account, options, renew(account, withoutDeadline(options)))
       })
 
     // --- management ---------------------------------------------------------------------------------------------------------------
@@ -365,6 +378,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
               ? now
               : yield* Tokens.renewalTime(config.profile, now, expiry),
         consentUntil: null,
+        withdrawal: null,
         lease: null,
         epoch: 0,
         intent: null,
@@ -429,42 +443,71 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
             const account = yield* management(id)
             const credential = Credential.make(secrets)
             const now = yield* Clock.currentTimeMillis
-            yield* apply(account.id, { _tag: "ConsentCompleted" }, (from) => {
-              const expiresAt = expiryOf(from.scheme, credential, undefined, now)
-              const generation = from.generation + 1
-              return Effect.map(seal({ ...from, generation }, credential), (sealed) => ({
-                credential: sealed,
-                expiresAt,
-                renewAt: from.status === "INACTIVE" || from.status === "REVOKED" ? null : expiresAt,
-                previousCredential: from.credential,
-                generation,
-                grantId: randomUUID(),
-                obtainedAt: now,
-                consentUntil: null
-              }))
-            })
+            const { status } = yield* apply(
+              account.id,
+              { _tag: "ConsentCompleted" },
+              (from) => {
+                const expiresAt = expiryOf(from.scheme, credential, undefined, now)
+                const generation = from.generation + 1
+                return Effect.map(seal({ ...from, generation }, credential), (sealed) => ({
+                  credential: sealed,
+                  expiresAt,
+                  renewAt: from.status === "INACTIVE" ? null : expiresAt,
+                  previousCredential: from.credential,
+                  generation,
+                  grantId: randomUUID(),
+                  obtainedAt: now,
+                  consentUntil: null
+                }))
+              },
+              // What is revoked keeps no credential.
+              ({ status }) => status !== "REVOKED"
+            )
+            if (status === "REVOKED") {
+              return yield* new InvalidRequest({
+                message: "the account is REVOKED and takes no credential",
+                slug: "account_revoked",
+                suggestedFix: "connect the account anew"
+              })
+            }
           }),
           disable: (id) =>
             Effect.flatMap(management(id), (account) =>
-              Effect.asVoid(apply(account.id, { _tag: "Disabled" }, () => Effect.succeed({ renewAt: null })))
+              Effect.asVoid(
+                apply(
+                  account.id,
+                  { _tag: "Disabled" },
+                  () => Effect.succeed({ renewAt: null }),
+                  ({ status }) => status === "ACTIVE"
+                )
+              )
             ),
           enable: (id) =>
             Effect.flatMap(management(id), (account) =>
               Effect.flatMap(Clock.currentTimeMillis, (now) =>
                 Effect.asVoid(
                   // Its refresh token may have come close to dying of disuse.
-                  apply(account.id, { _tag: "Enabled" }, ({ scheme }) =>
-                    Effect.succeed({ renewAt: strategies.get(scheme)?.renewal === undefined ? null : now })
+                  apply(
+                    account.id,
+                    { _tag: "Enabled" },
+                    ({ scheme }) =>
+                      Effect.succeed({ renewAt: strategies.get(scheme)?.renewal === undefined ? null : now }),
+                    ({ status }) => status === "INACTIVE"
                   )
                 )
               )
             ),
           revoke: Effect.fnUntraced(function* (id) {
             const { id: key } = yield* management(id)
-            const account = yield* apply(key, { _tag: "Revoked" }, () =>
-              Effect.succeed({ renewAt: null, consentUntil: null })
+            const now = yield* Clock.currentTimeMillis
+            const account = yield* apply(
+              key,
+              { _tag: "Revoked" },
+              () => Effect.succeed({ ...begun(now), consentUntil: null }),
+              ({ status }) => status !== "REVOKED"
             )
-            yield* tokens.withdraw(account)
+            const { answer, state } = yield* Effect.mapError(tokens.withdraw(account), storeDown)
+            return { withdrawn: state, answer }
           })
         })
       )

@@ -155,6 +155,7 @@ describe("a revocation", () => {
       revoke: ({ credential }) =>
         Effect.sync(() => {
           for (const secret of Object.values(credential.secrets)) withdrawn.push(Redacted.value(secret))
+          return { _tag: "Confirmed" }
         })
     }
     return Effect.gen(function* () {
@@ -209,7 +210,10 @@ describe("a revocation", () => {
           })
       },
       revoke: ({ credential }) =>
-        Effect.sync(() => withdrawn.push(Redacted.value(credential.secrets["access_token"] ?? Redacted.make(""))))
+        Effect.sync(() => {
+          withdrawn.push(Redacted.value(credential.secrets["access_token"] ?? Redacted.make("")))
+          return { _tag: "Confirmed" }
+        })
     }
     return Effect.gen(function* () {
       const accounts = yield* ConnectedAccounts

@@ -90,6 +90,8 @@ export interface Account {
   /** The last epoch given out, whether or not it still holds. */
   readonly epoch: number
   readonly intent: Intent | null
+  /** How far the withdrawal at the provider is; null unless the account is revoked. */
+  readonly withdrawal: Withdrawal | null
   /** How the last attempt ended, for those who waited for it. */
   readonly lastAttempt: AttemptResult | null
   readonly createdAt: number
@@ -125,6 +127,20 @@ export const AttemptResult = Schema.Struct({
   retryAt: Schema.NullOr(Schema.Int)
 })
 export type AttemptResult = typeof AttemptResult.Type
+
+/** How far the withdrawal of a revoked account's credential is. */
+export const Withdrawal = Schema.Struct({
+  /**
+   * - `pending`: it may still work at the provider; the withdrawal is tried again.
+   * - `confirmed`: it does not work any more, and is erased.
+   * - `unsupported`: the provider has no way to withdraw it; it is erased here and works there until it expires.
+   */
+  state: Schema.Literals(["pending", "confirmed", "unsupported"]),
+  attempts: Schema.Int,
+  /** What the provider answered last, or what kept us from asking, while it is pending. */
+  answer: Schema.NullOr(Schema.String)
+})
+export type Withdrawal = typeof Withdrawal.Type
 
 /** What can happen to an account's status. */
 export type StatusEvent =

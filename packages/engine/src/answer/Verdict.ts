@@ -160,7 +160,10 @@ const codeShape = ((word: string) => new RegExp(`^${word}(?:[ _.:/-]{1,2}${word}
  * The provider's own code for a failure, if the body states one. It is shown to people and stored, and a body is nobody's to trust:
  * what does not look like a code is not repeated, since it may be a token.
  */
-const errorCode = (body: Readonly<Record<string, unknown>> | undefined, succeeded: boolean): string | undefined => {
+export const errorCode = (
+  body: Readonly<Record<string, unknown>> | undefined,
+  succeeded: boolean
+): string | undefined => {
   if (body === undefined) return undefined
   const stated = (succeeded ? codePaths : codePathsOfFailure)
     .map((path) => at(body, path))

@@ -39,6 +39,18 @@ export interface ConsentOptions {
   readonly lifetime?: Duration.Input | undefined
 }
 
+/** A link to consent. */
+export interface StartedConsent {
+  readonly url: string
+  /**
+   * Until when it has to be opened, in epoch milliseconds. Whoever opened it in time has the whole lifetime to consent: a pushed request
+   * (RFC 9126) may have to be opened within seconds, and reading the page takes longer.
+   */
+  readonly openUntil: number
+  readonly account: Account
+  readonly status: KnownStatus
+}
+
 /** What a completed callback led to. */
 export interface ConsentResult {
   readonly accountId: ConnectedAccountId
@@ -59,10 +71,7 @@ export class Consent extends Context.Service<
     readonly start: (
       account: Account,
       redirectUrl?: string
-    ) => Effect.Effect<
-      { readonly url: string; readonly account: Account; readonly status: KnownStatus },
-      AccountNotFound | InvalidRequest | RefreshFailed | Unavailable
-    >
+    ) => Effect.Effect<StartedConsent, AccountNotFound | InvalidRequest | RefreshFailed | Unavailable>
     /**
      * Completes the attempt that a callback belongs to. Fails with `unknown-state` when there is none, it was used, or it is too old; everything
      * else that can go wrong is part of the result, because the person has to be sent back either way.
@@ -165,7 +174,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
 
     const state = Base64Url.encode(yield* Effect.orDie(random.randomBytes(32)))
     const connection: Connection = { accountId: account.id, config, credential: Credential.empty }
-    const { memo, url } = yield* consent
+    const { expiresIn, memo, url } = yield* consent
       .authorize(connection, { callbackUrl, state })
       .pipe(
         Effect.mapError((error) =>
@@ -199,7 +208,10 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
       const written = yield* store
         .write({ from, to, announce: next.announce, attempt })
         .pipe(Effect.mapError(unavailable))
-      if (written) return { url, account: to, status: visibleStatus(to, now).status }
+      if (written) {
+        const openUntil = now + Math.min(lifetime, expiresIn === undefined ? lifetime : expiresIn * 1000)
+        return { url, openUntil, account: to, status: visibleStatus(to, now).status }
+      }
       const current = yield* store.find(account.id).pipe(Effect.mapError(unavailable))
       if (Option.isNone(current)) return yield* unavailable()
       from = current.value

@@ -4,6 +4,9 @@
  * A caller that lost an answer asks again under the same key and gets the answer, not a second renewal. Only final answers are
  * remembered. One that says "nothing was done" or "nobody knows" is forgotten: asking the engine again is safe, and may lead to an end.
  *
+ * An answer is about the account as it was. Once the account has another status, or a link in the answer is no longer open, it is not
+ * given again: the repeat is refused, and nothing is done.
+ *
  * @module
  */
 import {
@@ -12,6 +15,7 @@ import {
   CurrentProject,
   DeadlineExceeded,
   InvalidRequest,
+  KnownStatus,
   type RefreshError,
   RefreshOutcome,
   type RefreshOptions,
@@ -19,6 +23,7 @@ import {
 } from "@rekindle/core"
 import { Clock, Deferred, Duration, Effect, Exit, Option, Schema, type Scope } from "effect"
 import { createHash } from "node:crypto"
+import { type Account, visibleStatus } from "../account/Account.ts"
 import { AccountStore } from "../account/AccountStore.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
 import { failed, storeDown } from "./renewal.ts"
@@ -29,7 +34,7 @@ export const rememberFor = Duration.hours(24)
 /** Runs a refresh at most once for each idempotency key. */
 export type Once = (
   key: string,
-  id: ConnectedAccountId,
+  account: Account,
   options: RefreshOptions,
   refresh: Effect.Effect<RefreshOutcome, RefreshError>
 ) => Effect.Effect<RefreshOutcome, RefreshError>
@@ -37,9 +42,29 @@ export type Once = (
 const Final = Schema.Union([InvalidRequest, AccountNotFound, RefreshUnsupported])
 const isFinal = Schema.is(Final)
 
+/** What the account was when it was answered about. */
+const Moment = Schema.Struct({ status: KnownStatus, generation: Schema.Int })
+
 const Answer = Schema.fromJsonString(
-  Schema.Union([Schema.Struct({ outcome: RefreshOutcome }), Schema.Struct({ error: Final })])
+  Schema.Struct({
+    about: Moment,
+    answer: Schema.Union([Schema.Struct({ outcome: RefreshOutcome }), Schema.Struct({ error: Final })])
+  })
 )
+type Answer = typeof Answer.Type
+
+const momentOf = (account: Account, now: number): typeof Moment.Type => ({
+  status: visibleStatus(account, now).status,
+  generation: account.generation
+})
+
+/** Whether an answer is still true of the account. A link is only open until it was used, by anybody. */
+const holds = ({ about, answer }: Answer, account: Account, now: number): boolean => {
+  const { generation, status } = momentOf(account, now)
+  if (status !== about.status) return false
+  const isLink = "outcome" in answer && answer.outcome._tag === "RedirectRequired"
+  return !isLink || (generation === about.generation && account.consentUntil !== null && account.consentUntil > now)
+}
 
 const hash = (...parts: ReadonlyArray<string>): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("base64url")
@@ -67,31 +92,40 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       suggestedFix: "use a new key for each refresh"
     })
 
+  const outdated = () =>
+    new InvalidRequest({
+      message: "the account has moved on since it was answered about under this idempotency key",
+      slug: "idempotency_key_outdated",
+      suggestedFix: "look at the account; use a new key to refresh it again"
+    })
+
   /** The remembered answer, unless there is none yet or it cannot be read any more. */
   const recall = Effect.fnUntraced(
-    function* (keyHash: string, id: ConnectedAccountId, requestHash: string) {
+    function* (keyHash: string, account: Account, requestHash: string) {
       const now = yield* Clock.currentTimeMillis
       const expireBefore = now - Duration.toMillis(rememberFor)
-      const record = yield* store.reserveKey({ keyHash, accountId: id, requestHash, now, expireBefore })
+      const record = yield* store.reserveKey({ keyHash, accountId: account.id, requestHash, now, expireBefore })
       if (Option.isNone(record)) return undefined
       if (record.value.requestHash !== requestHash) return yield* reused()
       if (record.value.answer === null) return undefined
-      return yield* vault
+      const recalled = yield* vault
         .open(place(keyHash), record.value.answer)
-        .pipe(Effect.flatMap(Schema.decodeEffect(Answer)), Effect.option, Effect.map(Option.getOrUndefined))
+        .pipe(Effect.flatMap(Schema.decodeEffect(Answer)), Effect.option)
+      if (Option.isNone(recalled)) return undefined
+      return holds(recalled.value, account, now) ? recalled.value.answer : yield* outdated()
     },
     Effect.catchTag("StoreError", () => Effect.fail(storeDown()))
   )
 
   const remember = Effect.fnUntraced(
-    function* (keyHash: string, exit: Exit.Exit<RefreshOutcome, RefreshError>) {
+    function* (keyHash: string, id: ConnectedAccountId, exit: Exit.Exit<RefreshOutcome, RefreshError>) {
       const error = Exit.findErrorOption(exit).pipe(Option.filter(isFinal), Option.getOrUndefined)
       const answer = Exit.isSuccess(exit) ? { outcome: exit.value } : error === undefined ? undefined : { error }
-      const sealed =
-        answer === undefined
-          ? null
-          : yield* vault.seal(place(keyHash), yield* Effect.orDie(Schema.encodeEffect(Answer)(answer)))
-      yield* store.settleKey(keyHash, sealed)
+      const account = Option.getOrUndefined(yield* store.find(id))
+      if (answer === undefined || account === undefined) return yield* store.settleKey(keyHash, null)
+      const about = momentOf(account, yield* Clock.currentTimeMillis)
+      const text = yield* Effect.orDie(Schema.encodeEffect(Answer)({ about, answer }))
+      yield* store.settleKey(keyHash, yield* vault.seal(place(keyHash), text))
     },
     // The refresh is done either way; without the record a repeat merely does it again.
     (write) => Effect.ignore(write)
@@ -99,12 +133,12 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
 
   const recallOrRefresh = Effect.fnUntraced(function* (
     keyHash: string,
-    id: ConnectedAccountId,
+    account: Account,
     requestHash: string,
     refresh: Effect.Effect<RefreshOutcome, RefreshError>
   ): Effect.fn.Return<RefreshOutcome, RefreshError> {
-    const recalled = yield* recall(keyHash, id, requestHash)
-    if (recalled === undefined) return yield* Effect.onExit(refresh, (exit) => remember(keyHash, exit))
+    const recalled = yield* recall(keyHash, account, requestHash)
+    if (recalled === undefined) return yield* Effect.onExit(refresh, (exit) => remember(keyHash, account.id, exit))
     return yield* "outcome" in recalled ? Effect.succeed(recalled.outcome) : Effect.fail(recalled.error)
   })
 
@@ -127,11 +161,11 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       })
     )
 
-  return (key, id, options, refresh) =>
+  return (key, account, options, refresh) =>
     Effect.gen(function* () {
       const keyHash = hash(yield* CurrentProject, key)
-      const requestHash = hash(id, options.redirectUrl ?? "", String(options.validateCredentials === true))
-      const first = yield* join(keyHash, requestHash, recallOrRefresh(keyHash, id, requestHash, refresh))
+      const requestHash = hash(account.id, options.redirectUrl ?? "", String(options.validateCredentials === true))
+      const first = yield* join(keyHash, requestHash, recallOrRefresh(keyHash, account, requestHash, refresh))
       if (first.requestHash !== requestHash) return yield* reused()
       if (options.deadline === undefined) return yield* Deferred.await(first.answer)
       const wait = Duration.millis(Math.max(0, options.deadline.epochMilliseconds - (yield* Clock.currentTimeMillis)))

@@ -202,14 +202,13 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
         )
     })
     // Its turn may come when its claim is long over.
-    const overtaken = store.find(id).pipe(
-      Effect.map(Option.exists((account) => account.generation !== generation)),
-      Effect.orElseSucceed(() => false)
-    )
-    yield* Effect.flatMap(overtaken, (moved) => (moved ? count("Overtaken") : renewed)).pipe(
-      permits.withPermit(provider),
-      shareOf(provider).withPermit
-    )
+    const found = Effect.orElseSucceed(store.find(id), () => Option.none<Account>())
+    const task = Effect.flatMap(found, (account) => {
+      if (Option.isSome(account) && account.value.status === "REVOKED")
+        return Effect.flatMap(tokens.withdraw(account.value), ({ state }) => count(`Withdrawal ${state}`))
+      return Option.exists(account, (account) => account.generation !== generation) ? count("Overtaken") : renewed
+    })
+    yield* task.pipe(permits.withPermit(provider), shareOf(provider).withPermit)
   })
 
   const one = (due: Claimed) =>

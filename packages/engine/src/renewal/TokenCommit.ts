@@ -22,13 +22,14 @@ import {
   Schema,
   type Scope
 } from "effect"
-import { type Account, credentialContext, transition } from "../account/Account.ts"
+import { type Account, credentialContext, transition, type Withdrawal } from "../account/Account.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
 import type { AuthConfig } from "../account/AuthConfig.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies, type AuthStrategy, type Connection } from "../strategies/AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { CredentialVault, type VaultError } from "../vault/CredentialVault.ts"
+import { begun, makeWithdraw } from "./withdrawal.ts"
 import { Escrow, type EscrowEntry } from "./Escrow.ts"
 import { makeTimeLimit } from "../egress/timeLimit.ts"
 import type { IssuedTokens } from "../answer/TokenResponse.ts"
@@ -85,8 +86,8 @@ export class TokenCommit extends Context.Service<
     readonly keep: (issued: Issued) => Effect.Effect<Committed, CommitPending>
     /** Opens the credential of an account; an account without one has the empty credential. */
     readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
-    /** Withdraws an account's credential at its provider, where there is a way. Tried once; the caller learns nothing of how it ended. */
-    readonly withdraw: (account: Account) => Effect.Effect<void>
+    /** Withdraws a revoked account's credential at its provider, and erases it once that is done. Tries once, and says how far it is. */
+    readonly withdraw: (account: Account) => Effect.Effect<Withdrawal, StoreError>
     /** Commits what waits in escrow for one account, or all that waits. An account with nothing in escrow costs nothing. */
     readonly settle: (id?: ConnectedAccountId) => Effect.Effect<Settlement>
   }
@@ -168,14 +169,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
           Effect.orDie(Schema.decodeEffect(Credential.CredentialJson)(text))
         )
 
-  const withdraw = Effect.fnUntraced(
-    function* (account: Account) {
-      const config = yield* configs.load(account)
-      const credential = yield* open(account)
-      yield* strategies.get(account.scheme)?.revoke?.({ accountId: account.id, config, credential }) ?? Effect.void
-    },
-    (attempt) => Effect.ignoreCause(attempt)
-  )
+  const withdraw = makeWithdraw({ store, configs, strategies, open })
 
   const commit = Effect.fnUntraced(function* (
     { account, config, extras, held, tokens }: Pick<Issued, "account" | "config" | "extras" | "held" | "tokens">,
@@ -193,6 +187,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     let from = account
     while (true) {
       const next = transition(from, { _tag: event })
+      const now = yield* Clock.currentTimeMillis
       const to: Account = {
         ...from,
         status: next.status,
@@ -206,12 +201,14 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         expiresAt,
         renewAt: next.status === "ACTIVE" ? renewAt : null,
         consentUntil: event === "ConsentCompleted" ? null : from.consentUntil,
-        updatedAt: yield* Clock.currentTimeMillis
+        updatedAt: now,
+        ...(next.status === "REVOKED" ? begun(now) : {})
       }
       if (yield* store.write({ from, to, announce: next.announce })) {
         // Revoked while the answer was on its way: what came is withdrawn as what was there has been.
-        if (to.status === "REVOKED") yield* Effect.forkIn(withdraw(to), scope)
-        return { _tag: "Committed", account: { ...to, revision: from.revision + 1, lease: null, intent: null } }
+        const account: Account = { ...to, revision: from.revision + 1, lease: null, intent: null }
+        if (to.status === "REVOKED") yield* Effect.forkIn(Effect.ignore(withdraw(account)), scope)
+        return { _tag: "Committed", account }
       }
       const current = yield* store.find(account.id)
       // Accounts are never deleted; one that cannot be read back has nothing to keep tokens for.

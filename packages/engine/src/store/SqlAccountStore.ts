@@ -9,7 +9,7 @@
 import { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
 import { Clock, Effect, Layer, Metric, Option, Predicate, Result, Schedule, Schema, SchemaTransformation } from "effect"
 import { type Migrator, SqlClient, SqlError } from "effect/sql"
-import { type Account, AttemptResult, OutboxEventType, StatusReason } from "../account/Account.ts"
+import { type Account, AttemptResult, OutboxEventType, StatusReason, Withdrawal } from "../account/Account.ts"
 import {
   AccountStore,
   type AuthConfigRef,
@@ -57,6 +57,7 @@ const AccountRow = Schema.Struct({
   intent_hash: MaybeText,
   intent_since: MaybeInt,
   intent_attempts: MaybeInt,
+  withdrawal: Schema.NullOr(Schema.fromJsonString(Withdrawal)),
   last_attempt: Schema.NullOr(Schema.fromJsonString(AttemptResult)),
   created_at: Int,
   updated_at: Int,
@@ -150,10 +151,13 @@ const toAccount = (row: typeof AccountRow.Type, now: number): Account => ({
           since: row.intent_since + now - row.clock,
           attempts: row.intent_attempts ?? 1
         },
+  withdrawal: row.withdrawal,
   lastAttempt: row.last_attempt,
   createdAt: row.created_at,
   updatedAt: row.updated_at
 })
+
+const encodeWithdrawal = Schema.encodeSync(Schema.fromJsonString(Withdrawal))
 
 /** The columns that `write` may change. */
 const changeable = (account: Account) => ({
@@ -168,8 +172,12 @@ const changeable = (account: Account) => ({
   expires_at: account.expiresAt,
   renew_at: account.renewAt,
   consent_until: account.consentUntil,
+  withdrawal: account.withdrawal === null ? null : encodeWithdrawal(account.withdrawal),
   updated_at: account.updatedAt
 })
+
+/** Links to consent that an account may have open at the same time. */
+const openLinks = 5
 
 const storeError = (cause: SqlError.SqlError | Schema.SchemaError) =>
   new StoreError({
@@ -245,15 +253,22 @@ const make = Effect.gen(function* () {
       rows.length === 0 ? Effect.succeedNone : Effect.asSome(decode(rows[0]))
   const account = (now: number) => first((row) => Effect.map(decodeAccount(row), (row) => toAccount(row, now)))
 
+  /** Adds a link, and takes away the account's oldest: each of them would work until its end. */
   const insertAttempt = (attempt: ConsentAttempt) =>
-    sql`INSERT INTO rekindle_consent_attempts ${sql.insert({
-      state_hash: attempt.stateHash,
-      account_id: attempt.accountId,
-      sealed: attempt.sealed,
-      redirect_url: attempt.redirectUrl,
-      created_at: attempt.createdAt,
-      expires_at: attempt.expiresAt
-    })}`
+    Effect.andThen(
+      sql`DELETE FROM rekindle_consent_attempts WHERE account_id = ${attempt.accountId} AND state_hash NOT IN (
+        SELECT state_hash FROM rekindle_consent_attempts WHERE account_id = ${attempt.accountId}
+        ORDER BY created_at DESC, state_hash LIMIT ${openLinks - 1}
+      )`,
+      sql`INSERT INTO rekindle_consent_attempts ${sql.insert({
+        state_hash: attempt.stateHash,
+        account_id: attempt.accountId,
+        sealed: attempt.sealed,
+        redirect_url: attempt.redirectUrl,
+        created_at: attempt.createdAt,
+        expires_at: attempt.expiresAt
+      })}`
+    )
 
   return AccountStore.of({
     putAuthConfig: (config) =>

@@ -157,12 +157,20 @@ const projects = Effect.gen(function* () {
   })
 })
 
+// A credential is withdrawn until the provider confirms. Of an account's links only the newest are kept.
+const withdrawal = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`ALTER TABLE rekindle_accounts ADD COLUMN withdrawal TEXT`
+  yield* sql`CREATE INDEX rekindle_consent_attempts_account ON rekindle_consent_attempts (account_id, created_at)`
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
   "0003_announced_at": announcedAt,
   "0004_due_by_config": dueByConfig,
-  "0005_projects": projects
+  "0005_projects": projects,
+  "0006_withdrawal": withdrawal
 }
 
 /** Brings the database to the schema that it had after the first `count` migrations. */

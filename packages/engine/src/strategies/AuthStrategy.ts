@@ -12,6 +12,7 @@ import { Context, Effect, Layer, type Redacted, Schema } from "effect"
 import type { AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
 import type { Credential, Extras } from "../account/Credential.ts"
 import type { ProviderProfile } from "../account/ProviderProfile.ts"
+import type { Revocation } from "../answer/Revocation.ts"
 import type { Observation, Verdict } from "../answer/Verdict.ts"
 
 /** What a strategy is given to work with: one account's credential, in the clear, and its auth config. */
@@ -25,6 +26,8 @@ export interface Connection {
 export interface Authorization {
   /** The provider's page, for the person's browser. */
   readonly url: string
+  /** For how many seconds the page may be opened, where the provider says so (RFC 9126 §2.2). */
+  readonly expiresIn?: number | undefined
   /** What `complete` will need (PKCE verifier, request-token secret). It is sealed and kept until then. */
   readonly memo: Readonly<Record<string, string>>
 }
@@ -93,8 +96,8 @@ export interface AuthStrategy {
   }
   /** A real request with the credential, to see whether it works. Undefined when the auth config says no way to. */
   readonly validate?: (connection: Connection) => Effect.Effect<Validity> | undefined
-  /** Withdraws the credential at the provider (RFC 7009), where there is a way. */
-  readonly revoke?: (connection: Connection) => Effect.Effect<void>
+  /** Withdraws the credential at the provider (RFC 7009), where there is a way. Asks once, and says what came of it. */
+  readonly revoke?: (connection: Connection) => Effect.Effect<Revocation>
 }
 
 /** The strategies in use, by scheme. */

@@ -10,6 +10,7 @@ import * as oauth from "oauth4webapi"
 import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
 import { type AuthStrategy, type Connection, ConsentError } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
+import * as Revocation from "../answer/Revocation.ts"
 import { parseBody } from "../answer/TokenResponse.ts"
 import { decide, type Observation, type Verdict } from "../answer/Verdict.ts"
 import * as TokenEndpoint from "./TokenEndpoint.ts"
@@ -84,11 +85,14 @@ const reasons = new Map<string, ConsentError["reason"]>([
   ["temporarily_unavailable", "unavailable"]
 ])
 
-/** The reference to a pushed request (RFC 9126 §2.2). */
-const requestUri = (seen: Observation): string | undefined => {
+/** The reference to a pushed request, and for how many seconds it can be used (RFC 9126 §2.2). */
+const pushedRequest = (seen: Observation) => {
   if (seen._tag !== "Answer" || seen.status < 200 || seen.status >= 300) return undefined
-  const reference = parseBody(seen.body, seen.contentType)?.["request_uri"]
-  return Predicate.isString(reference) && reference !== "" ? reference : undefined
+  const body = parseBody(seen.body, seen.contentType)
+  const reference = body?.["request_uri"]
+  if (!Predicate.isString(reference) || reference === "") return undefined
+  const life = Number(body?.["expires_in"])
+  return { reference, expiresIn: Number.isFinite(life) && life > 0 ? life : undefined }
 }
 
 const notPushed = (verdict: Verdict): ConsentError => {
@@ -117,12 +121,34 @@ export const make = Effect.gen(function* () {
       new ConsentError({ reason: _tag === "AuthConfigError" ? "misconfigured" : "unavailable", message, code: null })
   )
 
-  const revokeToken = (config: AuthConfig, settings: OAuth2Settings, token: string) =>
-    endpoint.exchange(config, settings, ({ authenticate, client, options, server }) =>
-      server.revocation_endpoint === undefined
-        ? Promise.resolve()
-        : oauth.revocationRequest(server, client, authenticate, token, options)
+  /** Where tokens are withdrawn; undefined if the provider names no address for it. */
+  const revocationServer = (config: AuthConfig, settings: OAuth2Settings) =>
+    endpoint.server(config, settings, {
+      endpoints: {},
+      metadata: settings.revocationEndpoint === undefined && settings.issuer !== undefined ? "required" : "unneeded"
+    })
+
+  const revoke = Effect.fnUntraced(
+    function* ({ config, credential }: Connection) {
+      const settings = yield* settingsOf(config)
+      const server = yield* revocationServer(config, settings)
+      if (server.revocation_endpoint === undefined) return { _tag: "Unsupported" } as const
+      // Whoever withdraws a refresh token need not withdraw the access tokens of its grant, or cannot (RFC 7009 §2.1).
+      const tokens = ["refresh_token", "access_token"].flatMap((name) => Credential.secret(credential, name) ?? [])
+      const seen = yield* Effect.forEach(tokens, (token) =>
+        endpoint.exchange(config, settings, ({ authenticate, client, options }) =>
+          oauth.revocationRequest(server, client, authenticate, token, options)
+        )
+      )
+      return Revocation.together(seen.map(Revocation.decideRevocation))
+    },
+    Effect.catch(({ _tag }) =>
+      Effect.succeed<Revocation.Revocation>({
+        _tag: "Unconfirmed",
+        code: _tag === "AuthConfigError" ? "auth_config_invalid" : "metadata_unavailable"
+      })
     )
+  )
 
   const strategy: AuthStrategy = {
     scheme: "OAUTH2",
@@ -203,13 +229,13 @@ export const make = Effect.gen(function* () {
           const pushed = yield* endpoint.exchange(config, settings, ({ authenticate, client, options }) =>
             oauth.pushedAuthorizationRequest(parts.server, client, authenticate, parameters, options)
           )
-          const reference = requestUri(pushed)
-          if (reference === undefined) return yield* notPushed(decide(pushed, config.profile))
+          const request = pushedRequest(pushed)
+          if (request === undefined) return yield* notPushed(decide(pushed, config.profile))
           url.searchParams.set("client_id", settings.clientId)
-          url.searchParams.set("request_uri", reference)
-        } else {
-          for (const [name, value] of parameters) url.searchParams.set(name, value)
+          url.searchParams.set("request_uri", request.reference)
+          return { url: url.href, expiresIn: request.expiresIn, memo }
         }
+        for (const [name, value] of parameters) url.searchParams.set(name, value)
         return { url: url.href, memo }
       }),
 
@@ -267,12 +293,7 @@ export const make = Effect.gen(function* () {
       })
     },
 
-    revoke: ({ config, credential }) => {
-      const token = Credential.secret(credential, "refresh_token") ?? Credential.secret(credential, "access_token")
-      return token === undefined
-        ? Effect.void
-        : Effect.ignore(Effect.flatMap(settingsOf(config), (settings) => revokeToken(config, settings, token)))
-    }
+    revoke
   }
 
   return strategy

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts, CurrentProject } from "@rekindle/core"
+import { type ConnectedAccountId, ConnectedAccounts, CurrentProject } from "@rekindle/core"
 import { Connections, CredentialVault, Engine } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Effect, Fiber, Layer, Redacted } from "effect"
@@ -8,6 +8,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { AuthorizationServer, callbackUrl } from "../support/AuthorizationServer.ts"
+import { accessOnly, consents, fresh, link } from "../support/ScriptedConsent.ts"
 import * as scripted from "../support/ScriptedEngine.ts"
 import { connected } from "../support/TestEngine.ts"
 
@@ -139,6 +140,36 @@ describe("an idempotency key", () => {
       const late = yield* Effect.forkChild(Effect.result(accounts.refresh(id, { idempotencyKey: "b" })))
       assert.strictEqual((yield* scripted.join(late))._tag, "Failure")
     })
+  )
+
+  it.effect("does not give a link again that was used, nor READY after a revocation", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const outdated = Effect.fnUntraced(function* (id: ConnectedAccountId, idempotencyKey: string) {
+        const error = yield* scripted.refused(id, { idempotencyKey })
+        assert.deepInclude({ ...error }, { _tag: "InvalidRequest", slug: "idempotency_key_outdated" })
+      })
+      // A link of an account in service: a yes leaves it ACTIVE.
+      const id = yield* accessOnly
+      const used = yield* link(id, { idempotencyKey: "a" })
+      assert.deepStrictEqual(yield* link(id, { idempotencyKey: "a" }), used)
+      yield* consents(used)
+      yield* outdated(id, "a")
+      // A link of an account that is not, and one that ran out.
+      const never = yield* fresh
+      const first = yield* link(never, { idempotencyKey: "b" })
+      yield* scripted.elapse("11 minutes", "1 minute")
+      yield* outdated(never, "b")
+      const second = yield* link(never, { idempotencyKey: "c" })
+      assert.notDeepEqual(first, second)
+      yield* consents(second)
+      yield* outdated(never, "c")
+      assert.deepStrictEqual(yield* scripted.refresh(never, { idempotencyKey: "d" }), { _tag: "Ready", id: never })
+      yield* scripted.refresh(never)
+      assert.deepStrictEqual(yield* scripted.refresh(never, { idempotencyKey: "d" }), { _tag: "Ready", id: never })
+      yield* scripted.settle(connections.revoke(never))
+      yield* outdated(never, "d")
+    }).pipe(scripted.scenario())
   )
 
   it.live("never leaves a link to consent readable in the database", () =>

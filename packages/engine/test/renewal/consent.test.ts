@@ -1,12 +1,13 @@
 /** Consent by a person: a link works once and for ten minutes, and only a yes changes the account. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts, CurrentProject, Resilience } from "@rekindle/core"
-import { AccountStore, Connections, Consent } from "@rekindle/engine"
+import { ConnectedAccounts, CurrentProject, CustomAuthScheme, Resilience } from "@rekindle/core"
+import { AccountStore, type AuthStrategy, Connections, Consent, ConsentError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Effect, Fiber } from "effect"
+import { Clock, Effect, Fiber } from "effect"
 import { accessOnly, callback, complete, consents, fresh, link, statusOf } from "../support/ScriptedConsent.ts"
 import {
   attributesOf,
+  authConfig,
   callbackUrl,
   companyConfig,
   connected,
@@ -147,6 +148,41 @@ describe("a link to consent", () => {
         const error = yield* Effect.flip(complete(new URLSearchParams(parameters)))
         assert.strictEqual(error._tag === "ConsentError" && error.reason, "unknown-state")
       }
+    }).pipe(scenario())
+  )
+
+  it.effect("has to be opened when the provider says so, and is answered within the whole lifetime", () => {
+    const strategy: AuthStrategy = {
+      scheme: CustomAuthScheme.make("PUSHED"),
+      check: () => Effect.void,
+      consent: {
+        authorize: (_, { state }) => Effect.succeed({ url: `${consentPage}?state=${state}`, memo: {}, expiresIn: 5 }),
+        complete: () => Effect.fail(new ConsentError({ reason: "denied", message: "no", code: null }))
+      }
+    }
+    return Effect.gen(function* () {
+      const consent = yield* Consent
+      yield* (yield* Connections).register(authConfig("pushed", {}, { scheme: strategy.scheme, settings: {} }))
+      const { id } = yield* (yield* Connections).create({ authConfigId: "pushed", userId: "u" })
+      const { openUntil, url } = yield* consent.start(yield* stored(id))
+      assert.strictEqual(openUntil - (yield* Clock.currentTimeMillis), 5_000)
+      yield* elapse("5 minutes", "1 minute")
+      assert.strictEqual(yield* statusOf(id), "INITIATED")
+      assert.strictEqual((yield* complete(callback(new URL(url), {}))).failure?.reason, "denied")
+    }).pipe(scenario({ engine: { strategies: [Effect.succeed(strategy)] } }))
+  })
+
+  it.effect("works while it is among the newest few of its account", () =>
+    Effect.gen(function* () {
+      const id = yield* fresh
+      const links: Array<URL> = []
+      for (let asked = 0; asked < 20; asked++) {
+        links.push(yield* link(id))
+        yield* elapse("1 second")
+      }
+      const old = yield* Effect.flip(consents(links[14] ?? assert.fail()))
+      assert.strictEqual(old._tag === "ConsentError" && old.reason, "unknown-state")
+      assert.strictEqual((yield* consents(links[15] ?? assert.fail())).status, "ACTIVE")
     }).pipe(scenario())
   )
 

@@ -55,6 +55,7 @@ const account = (overrides: Partial<Account> = {}, id = newId()): Account => ({
   lease: null,
   epoch: 5,
   intent: null,
+  withdrawal: { state: "pending", attempts: 2, answer: "http_503" },
   lastAttempt: null,
   createdAt: 1_700_000_000_005,
   updatedAt: 1_700_000_000_006,

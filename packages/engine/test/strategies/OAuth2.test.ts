@@ -346,8 +346,12 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
             { clientId: "pusher", pushedRequests: true, ...settings },
             { client_secret: "push-secret" }
           )
-          const { url } = yield* consentOf(yield* OAuth2.make).authorize(connect(config), { callbackUrl, state })
+          const { expiresIn, url } = yield* consentOf(yield* OAuth2.make).authorize(connect(config), {
+            callbackUrl,
+            state
+          })
           assert.deepStrictEqual([...new URL(url).searchParams.keys()].toSorted(), ["client_id", "request_uri"])
+          assert.strictEqual(expiresIn, 60)
           tokensOf((yield* consented(connect(config))).observation)
         }
       })

@@ -1,0 +1,97 @@
+/**
+ * Withdraws credentials at their providers (RFC 7009) until the provider confirms, and then erases them.
+ *
+ * A revoked account that still has a credential is one whose withdrawal is not confirmed. It keeps a due time, so that the renewer comes
+ * back to it, in whatever process, less and less often.
+ *
+ * @module
+ */
+import { Clock, Duration, Effect, Option, Random } from "effect"
+import type { Account, Withdrawal } from "../account/Account.ts"
+import type { AccountStore, StoreError } from "../account/AccountStore.ts"
+import type { Revocation } from "../answer/Revocation.ts"
+import type * as Credential from "../account/Credential.ts"
+import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
+import type { AuthStrategies } from "../strategies/AuthStrategy.ts"
+import type { VaultError } from "../vault/CredentialVault.ts"
+
+interface Given {
+  readonly store: AccountStore["Service"]
+  readonly configs: AuthConfigs["Service"]
+  readonly strategies: AuthStrategies["Service"]
+  readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
+}
+
+/** The pauses between attempts: doubled each time, up to a day, and jittered. */
+const firstPause = Duration.toMillis("30 seconds")
+const longestPause = Duration.toMillis("1 day")
+
+const pauseAfter = (attempts: number) =>
+  Effect.map(Random.next, (jitter) =>
+    Math.round(Math.min(longestPause, firstPause * 2 ** Math.max(0, attempts - 1)) * (0.75 + 0.5 * jitter))
+  )
+
+/** How far a withdrawal is that was not tried yet, and when the renewer looks after it if this process does not. */
+export const begun = (now: number): Pick<Account, "renewAt" | "withdrawal"> => ({
+  renewAt: now + firstPause,
+  withdrawal: { state: "pending", attempts: 0, answer: null }
+})
+
+/** There is nothing to withdraw: the account never had a credential. */
+const nothing: Withdrawal = { state: "confirmed", attempts: 0, answer: null }
+
+/** Makes the withdrawal of a revoked account's credential: one attempt, and what came of it is written down. */
+export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
+  const attempt = (account: Account): Effect.Effect<Revocation, StoreError> =>
+    Effect.gen(function* () {
+      const config = yield* configs.load(account)
+      const credential = yield* open(account)
+      const revoke = strategies.get(account.scheme)?.revoke
+      return revoke === undefined
+        ? ({ _tag: "Unsupported" } as const)
+        : yield* revoke({ accountId: account.id, config, credential })
+    }).pipe(
+      Effect.catchTags({
+        AuthConfigError: () => Effect.succeed<Revocation>({ _tag: "Unconfirmed", code: "auth_config_invalid" }),
+        VaultError: () => Effect.succeed<Revocation>({ _tag: "Unconfirmed", code: "credential_unreadable" })
+      }),
+      Effect.catchDefect(() => Effect.succeed<Revocation>({ _tag: "Unconfirmed", code: "strategy_failed" }))
+    )
+
+  const outcome = Effect.fnUntraced(function* (from: Account, revocation: Revocation) {
+    const now = yield* Clock.currentTimeMillis
+    const attempts = (from.withdrawal?.attempts ?? 0) + 1
+    if (revocation._tag === "Unconfirmed") {
+      const withdrawal: Withdrawal = { state: "pending", attempts, answer: revocation.code }
+      return { ...from, withdrawal, renewAt: now + (yield* pauseAfter(attempts)) }
+    }
+    const state = revocation._tag === "Confirmed" ? "confirmed" : "unsupported"
+    const withdrawal: Withdrawal = { state, attempts, answer: null }
+    return { ...from, withdrawal, renewAt: null, credential: null, previousCredential: null, expiresAt: null }
+  })
+
+  /** Says how far it is. An account that is not revoked, or has nothing sealed any more, is left as it is. */
+  return Effect.fnUntraced(function* (account: Account): Effect.fn.Return<Withdrawal, StoreError> {
+    let from = account
+    let tried: { readonly generation: number; readonly revocation: Revocation } | undefined
+    while (from.status === "REVOKED" && from.credential !== null) {
+      // Another credential may have come meanwhile, from a renewal that was under way.
+      if (tried?.generation !== from.generation)
+        tried = { generation: from.generation, revocation: yield* attempt(from) }
+      const to: Account = yield* outcome(from, tried.revocation)
+      if (yield* store.write({ from, to, announce: [] })) {
+        if (to.withdrawal?.attempts === 1 && to.withdrawal.state === "pending") {
+          yield* Effect.logWarning("a withdrawal is not confirmed; it is tried again", {
+            accountId: from.id,
+            answer: to.withdrawal.answer
+          })
+        }
+        return to.withdrawal ?? nothing
+      }
+      const current = yield* store.find(from.id)
+      if (Option.isNone(current)) break
+      from = current.value
+    }
+    return from.withdrawal ?? nothing
+  })
+}
