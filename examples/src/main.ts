@@ -25,7 +25,10 @@ const examples: Readonly<Record<string, Example>> = {
     about: "an answer lost after the grant was spent",
     load: () => import("./ambiguousTimeout.ts")
   },
-  "with-refresh": { about: "an API call that survives a dead token", load: () => import("./withRefresh.ts") },
+  "with-refresh": {
+    about: "token, API call, dead grant, link, consent, call again",
+    load: () => import("./withRefresh.ts")
+  },
   "await-active": { about: "showing the link and waiting for consent", load: () => import("./awaitActive.ts") }
 }
 

@@ -1,47 +1,80 @@
 /**
- * A real API call whose access token has gone bad under it: `withRefresh` refreshes the account once, however many calls have failed,
- * and runs them again.
+ * The main job of an application, from the first link to the second: read the access token, call the API, and let `withRefresh` deal with
+ * whatever is wrong with the token. A stale one is renewed. Where only a person can help, the call fails with the link, every time.
  *
  * @module
  */
-import { Resilience } from "@rekindle/core"
+import { type ConnectedAccountId, Resilience } from "@rekindle/core"
 import { Connections } from "@rekindle/engine"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import assert from "node:assert/strict"
 import { AuthorizationServer } from "./support/AuthorizationServer.ts"
-import { connect } from "./support/connect.ts"
+import { consent } from "./support/Person.ts"
 import { layer } from "./support/Service.ts"
 import { step } from "./support/Step.ts"
+
+class ApiRefused extends Schema.TaggedError<ApiRefused>("examples/ApiRefused")("ApiRefused", { status: Schema.Int }) {}
+
+/** The API call: the provider's userinfo endpoint, with the token that the account has now. */
+const callApi = Effect.fnUntraced(function* (id: ConnectedAccountId) {
+  const connections = yield* Connections
+  const provider = yield* AuthorizationServer
+  const status = yield* provider.userinfo(yield* connections.accessToken(id))
+  return status === 200 ? status : yield* new ApiRefused({ status })
+})
+
+/** The same call, as a program makes it. */
+const call = (id: ConnectedAccountId) =>
+  Resilience.withRefresh(id, callApi(id), {
+    // Not any 401: one of our own service is about its API key, and no refresh mends that.
+    isAuthFailure: (error) => error._tag === "ApiRefused" && error.status === 401
+  })
+
+/** The link that the call fails with. */
+const linkOf = (id: ConnectedAccountId) =>
+  Effect.map(Effect.flip(call(id)), (error) => {
+    assert.ok(error._tag === "ConsentRequired", `${error._tag} instead of a link`)
+    return error.redirectUrl
+  })
 
 export const example = Effect.gen(function* () {
   const connections = yield* Connections
   const provider = yield* AuthorizationServer
-  const id = yield* connect("ada")
-
-  /** The API call: the provider's userinfo endpoint, with the token the account has now. */
-  const callApi = Effect.gen(function* () {
-    const status = yield* provider.userinfo(yield* connections.accessToken(id))
-    return status === 200 ? status : yield* Effect.fail({ _tag: "ApiRefused" as const, status })
-  })
+  yield* connections.register(provider.authConfig())
+  const { id } = yield* connections.create({ authConfigId: "calendar", userId: "ada" })
 
   yield* step(
-    "the provider forgets the access token, and the API answers 401",
+    "the account was never connected: the call fails with the link, and after consent it succeeds",
     Effect.gen(function* () {
-      yield* provider.forgetAccessTokens
-      assert.deepEqual(yield* Effect.flip(callApi), { _tag: "ApiRefused", status: 401 })
+      yield* consent(yield* linkOf(id), "ada")
+      assert.equal(yield* call(id), 200)
     })
   )
   yield* step(
-    "under withRefresh ten such calls succeed, on one refresh",
+    "the provider forgets the access token: ten calls succeed, on one refresh",
     Effect.gen(function* () {
+      yield* provider.forgetAccessTokens
+      assert.equal((yield* Effect.flip(callApi(id)))._tag, "ApiRefused")
       const before = provider.spent()
-      const call = Resilience.withRefresh(id, callApi, {
-        // Not any 401: one of our own service is about its API key, and no refresh mends that.
-        isAuthFailure: (error) => error._tag === "ApiRefused" && error.status === 401
-      })
-      const ten = Array.from({ length: 10 }, () => call)
+      const ten = Array.from({ length: 10 }, () => call(id))
       assert.ok((yield* Effect.all(ten, { concurrency: "unbounded" })).every((status) => status === 200))
       assert.equal(provider.spent() - before, 1)
+    })
+  )
+  yield* step(
+    "ada withdraws her consent: the call fails with a link the first time and the second time",
+    Effect.gen(function* () {
+      yield* provider.revoke("ada")
+      yield* provider.forgetAccessTokens
+      yield* linkOf(id)
+      yield* linkOf(id)
+    })
+  )
+  yield* step(
+    "she consents again, and the call goes on under the same account",
+    Effect.gen(function* () {
+      yield* consent(yield* linkOf(id), "ada")
+      assert.equal(yield* call(id), 200)
     })
   )
 }).pipe(Effect.provide(layer()))
