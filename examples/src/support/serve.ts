@@ -10,8 +10,15 @@ import { Effect, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
 
+/**
+ * An HTTP server that waits 10 s for the headers of a request and 15 s for all of it, body included. Node itself waits 1 and 5 minutes,
+ * and looks only every 30 s: time enough to be filled with requests that never end. How long an answer takes is not limited by these.
+ */
+const boundedServer = () =>
+  createServer({ headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 5_000 })
+
 /** A free loopback port. */
-export const freePort = NodeHttpServer.layer(createServer, {
+export const freePort = NodeHttpServer.layer(boundedServer, {
   host: "127.0.0.1",
   port: 0,
   gracefulShutdownTimeout: "100 millis"

@@ -89,8 +89,16 @@ const refuse = (request: HttpServerRequest.HttpServerRequest, { message, reason 
       })
 }
 
-/** `GET /api/v3/callback`, without an API key: it is the one-use `state` in the query that authorizes it. */
-export const ConsentCallbackRoutes: Layer.Layer<never, never, ConsentCallback | HttpRouter.HttpRouter> = Layer.merge(
+/**
+ * `GET /api/v3/callback`, without an API key: it is the one-use `state` in the query that authorizes it.
+ *
+ * `HttpRouter.serve` of it does not compile without {@link ConsentCallbackRedaction} around it, or the decision to do without.
+ */
+export const ConsentCallbackRoutes: Layer.Layer<
+  never,
+  never,
+  ConsentCallback | HttpRouter.HttpRouter | HttpRouter.Request.From<"Requires", ConsentCallbackPrivacy>
+> = Layer.merge(
   HttpRouter.use(
     Effect.fnUntraced(function* (router) {
       const consent = yield* ConsentCallback
@@ -102,7 +110,7 @@ export const ConsentCallbackRoutes: Layer.Layer<never, never, ConsentCallback | 
             return Effect.succeed(HttpServerResponse.empty({ status: 405, headers: { allow: "GET" } }))
           }
           const [, query] = /\?([^#]*)/.exec(request.url) ?? []
-          return Effect.match(consent.complete(new URLSearchParams(query)), {
+          return Effect.match(Effect.andThen(ConsentCallbackPrivacy, consent.complete(new URLSearchParams(query))), {
             onSuccess: answer,
             onFailure: (error) => refuse(request, error)
           })
@@ -115,18 +123,34 @@ export const ConsentCallbackRoutes: Layer.Layer<never, never, ConsentCallback | 
   allowOnly(consentCallbackPath, ["GET"])
 )
 
+/** Whether what the provider sends back is kept out of the spans and log lines of requests. */
+export class ConsentCallbackPrivacy extends Context.Service<ConsentCallbackPrivacy, "redacted" | "recorded">()(
+  "@rekindle/platform/ConsentCallbackPrivacy"
+) {}
+
 /**
- * Keeps what the provider sends back out of the spans and log lines of requests. The server makes those outside of every route, so this
- * goes around the server: `HttpRouter.serve(routes).pipe(Layer.provide(ConsentCallbackRedaction))`.
+ * Keeps the authorization code and the state out of the spans and log lines of requests. The server makes those outside of every route,
+ * so this goes around the server: `HttpRouter.serve(routes).pipe(Layer.provide(ConsentCallbackRedaction))`.
  */
-export const ConsentCallbackRedaction: Layer.Layer<never> = Layer.effect(
-  UrlParams.CurrentRedactedNames,
-  Effect.map(UrlParams.CurrentRedactedNames, (names) => [
-    ...names,
-    "code",
-    "state",
-    "oauth_token",
-    "oauth_verifier",
-    "denied"
-  ])
+export const ConsentCallbackRedaction: Layer.Layer<ConsentCallbackPrivacy> = Layer.merge(
+  Layer.succeed(ConsentCallbackPrivacy, "redacted"),
+  Layer.effect(
+    UrlParams.CurrentRedactedNames,
+    Effect.map(UrlParams.CurrentRedactedNames, (names) => [
+      ...names,
+      "code",
+      "state",
+      "access_token",
+      "id_token",
+      "oauth_token",
+      "oauth_verifier",
+      "denied"
+    ])
+  )
+)
+
+/** Records the whole query of the callback: for a development machine. A code in a trace can be redeemed by whoever reads it first. */
+export const ConsentCallbackRecorded: Layer.Layer<ConsentCallbackPrivacy> = Layer.succeed(
+  ConsentCallbackPrivacy,
+  "recorded"
 )

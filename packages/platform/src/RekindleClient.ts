@@ -59,6 +59,11 @@ export interface Options {
   /** Absolute http(s) URL up to `/api/v3`; it may have a path. Credentials in it are refused: the key has its own field. */
   readonly baseUrl: string | URL
   readonly apiKey: Redacted.Redacted
+  /**
+   * Whether the key may cross a network in the clear. Without it, `http` is refused unless the host is this very machine: `localhost` or
+   * a loopback address.
+   */
+  readonly allowInsecureHttp?: boolean
   /** Which of the two prefixes to call. They are the same contract; `v3` unless told otherwise. */
   readonly apiVersion?: ApiVersion
 }
@@ -197,11 +202,15 @@ export const make = Effect.fnUntraced(function* (
 export const layer = (options: Options): Layer.Layer<ConnectedAccounts, Config.ConfigError, HttpClient.HttpClient> =>
   Layer.effect(ConnectedAccounts, make(options))
 
-/** Like {@link layer}, from `REKINDLE_BASE_URL` and `REKINDLE_API_KEY`. */
+/** Like {@link layer}, from `REKINDLE_BASE_URL`, `REKINDLE_API_KEY` and, off by default, `REKINDLE_ALLOW_INSECURE_HTTP`. */
 export const layerConfig: Layer.Layer<ConnectedAccounts, Config.ConfigError, HttpClient.HttpClient> = Layer.effect(
   ConnectedAccounts,
   Effect.flatMap(
-    Config.all({ baseUrl: Config.String("REKINDLE_BASE_URL"), apiKey: Config.Redacted("REKINDLE_API_KEY") }),
+    Config.all({
+      baseUrl: Config.String("REKINDLE_BASE_URL"),
+      apiKey: Config.Redacted("REKINDLE_API_KEY"),
+      allowInsecureHttp: Config.Boolean("REKINDLE_ALLOW_INSECURE_HTTP").pipe(Config.withDefault(false))
+    }),
     make
   )
 )
@@ -222,10 +231,20 @@ const misconfigured = (message: string) =>
 const baseUrlName = "The base URL (baseUrl, REKINDLE_BASE_URL)"
 
 /** None of the messages quotes the URL, which may be where somebody put a password. */
-const baseOf = ({ apiVersion = "v3", baseUrl }: Options): Effect.Effect<Target, Config.ConfigError> => {
+const baseOf = ({
+  allowInsecureHttp = false,
+  apiVersion = "v3",
+  baseUrl
+}: Options): Effect.Effect<Target, Config.ConfigError> => {
   const url = URL.parse(String(baseUrl))
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
     return misconfigured(`${baseUrlName} has to be an absolute http or https URL`)
+  }
+  if (url.protocol === "http:" && !allowInsecureHttp && !isLoopback(url.hostname)) {
+    return misconfigured(
+      `${baseUrlName} has to be https: http sends the API key in the clear. Where the network is private, allowInsecureHttp ` +
+        "(REKINDLE_ALLOW_INSECURE_HTTP) permits it"
+    )
   }
   if (url.username !== "" || url.password !== "") {
     return misconfigured(`${baseUrlName} must not carry credentials; the API key has its own setting`)
@@ -239,6 +258,9 @@ const baseOf = ({ apiVersion = "v3", baseUrl }: Options): Effect.Effect<Target, 
   const path = `${url.pathname.replace(/\/+$/, "")}/api/${apiVersion}/connected_accounts/`
   return Effect.succeed({ origin: url.origin, path })
 }
+
+/** As the URL parser writes hosts: IPv4 in four decimals, IPv6 shortened and in brackets (RFC 6761 for `localhost`). */
+const isLoopback = (host: string): boolean => /^(?:(?:.+\.)?localhost\.?|127(?:\.\d+){3}|\[::1\])$/.test(host)
 
 /** Matches the key as it is and as JSON may write it: many encoders escape a `/` or an `=`. */
 const spellingsOf = (key: string): RegExp => {

@@ -166,6 +166,27 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
           })
       )
 
+      const link = "https://idp.example/authorize?client_id=1&state=s3cr3t"
+      it.effect.each([
+        link,
+        link.replaceAll("/", "\\/"),
+        link.replaceAll("/", "\\u002f"),
+        encodeURIComponent(link),
+        "myapp://callback?code=s3cr3t",
+        "/api/v3/callback?code=s3cr3t&state=1",
+        "access_token=s3cr3t&token_type=bearer",
+        "eyJhbGciOiJub25lIn0.s3cr3t.c2lnbmF0dXJl"
+      ])("keeps no link and no token of what it quotes: %s", (opener) =>
+        Effect.gen(function* () {
+          const body = JSON.stringify({ id, note: "moved", redirect_url: "@" }).replace("@", opener)
+          const client = yield* against(200, body)
+          const error = yield* Effect.flip(client.refresh(id))
+          if (error._tag !== "UnexpectedResponse") return assert.fail(error._tag)
+          assert.notMatch(error.excerpt, /s3cr3t|idp|:\/\//)
+          assert.include(error.excerpt, `"note":"moved"`)
+        })
+      )
+
       it.effect("accepts a status and fields it does not know", () =>
         Effect.gen(function* () {
           const client = yield* against(200, JSON.stringify({ id, status: "PAUSED", redirect_url: null, later: {} }))

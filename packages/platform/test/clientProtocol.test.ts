@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, type RefreshOptions, type TransportError } from "@rekindle/core"
 import { RekindleApi, RekindleClient } from "@rekindle/platform"
-import { Config, ConfigProvider, DateTime, Duration, Effect, Fiber, Option, Redacted, Tracer } from "effect"
+import { Config, ConfigProvider, DateTime, Duration, Effect, Fiber, Layer, Option, Redacted, Tracer } from "effect"
 import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { HttpApiClient } from "effect/http-api"
 import { TestClock } from "effect/testing"
@@ -320,6 +320,32 @@ describe("configuration", () => {
     })
   )
 
+  it.effect.each([
+    "http://server.example",
+    "http://10.0.0.1:3000",
+    "http://128.0.0.1",
+    "http://localhost.example",
+    "http://127.0.0.1.example",
+    "http://[::2]"
+  ])("does not send the key in the clear to %s, unless told to", (baseUrl) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(build({ baseUrl }))
+      assert.match(String(error), /base URL.*https.*allowInsecureHttp \(REKINDLE_ALLOW_INSECURE_HTTP\)/)
+      assert.notInclude(String(error), baseUrl)
+      yield* build({ baseUrl, allowInsecureHttp: true })
+    })
+  )
+
+  it.effect.each([
+    "http://localhost:3000",
+    "http://LOCALHOST",
+    "http://api.localhost",
+    "http://127.0.0.1",
+    "http://127.9.9.9:1",
+    "http://0x7f000001",
+    "http://[::1]:3000"
+  ])("speaks plain http with this machine: %s", (baseUrl) => Effect.asVoid(build({ baseUrl })))
+
   it.effect.each(["", "with space", "line\nbreak", "schlüssel"])("refuses the key '%s' without quoting it", (key) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(build({ apiKey: Redacted.make(key) }))
@@ -347,6 +373,12 @@ describe("configuration", () => {
         Effect.provide(RekindleClient.layerConfig),
         Effect.provideService(HttpClient.HttpClient, http),
         Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env)))
+      )
+      const insecure = { ...env, REKINDLE_BASE_URL: "http://rekindle:3000", REKINDLE_ALLOW_INSECURE_HTTP: "true" }
+      yield* Layer.build(RekindleClient.layerConfig).pipe(
+        Effect.scoped,
+        Effect.provideService(HttpClient.HttpClient, http),
+        Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(insecure)))
       )
       assert.strictEqual(sent[0]?.url, `https://env.example/api/v3/connected_accounts/${id}/refresh`)
       assert.strictEqual(sent[0]?.headers["x-api-key"], "from-env")

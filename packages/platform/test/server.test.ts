@@ -19,7 +19,7 @@ import {
 } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
 import { RekindleServer } from "@rekindle/platform"
-import { DateTime, Deferred, Duration, Effect, Exit, Fiber, Logger, Scope } from "effect"
+import { DateTime, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { account, apiKey, call, callRaw, id, serve } from "./support.ts"
 
@@ -274,14 +274,60 @@ describe("every failure answers the envelope with a request id", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("leaves the pages of other routes alone", () =>
+  it.live.each([
+    ["answers unlike ours", HttpServerResponse.empty({ status: 404, headers: { "x-app": "1" } }), 404, ""],
+    [
+      "pages",
+      HttpServerResponse.text("<h1>gone</h1>", { status: 410, contentType: "text/html" }),
+      410,
+      "<h1>gone</h1>"
+    ],
+    ["plain words", HttpServerResponse.text("no", { status: 401 }), 401, "no"]
+  ] as const)("leaves the routes of an application beside it their own %s", ([, answer, status, text]) =>
     Effect.gen(function* () {
-      const page = HttpServerResponse.text("<h1>gone</h1>", { status: 410, contentType: "text/html" })
-      const url = yield* serve({}, HttpRouter.add("GET", "/old", page))
-      const response = yield* call(`${url}/old`)
-      assert.strictEqual(response.status, 410)
-      assert.strictEqual(response.text, "<h1>gone</h1>")
-      assert.isNotNull(response.headers.get("x-request-id"))
+      const url = yield* serve({}, HttpRouter.add("GET", "/app", answer))
+      const response = yield* call(`${url}/app`)
+      assert.deepStrictEqual([response.status, response.text], [status, text])
+      for (const ours of ["x-request-id", "x-should-retry", "www-authenticate", "cache-control"]) {
+        assert.isNull(response.headers.get(ours), ours)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("leaves a defect of an application's route, and the size of its bodies, to the application", () =>
+    Effect.gen(function* () {
+      const url = yield* serve(
+        {},
+        Layer.merge(
+          HttpRouter.add("GET", "/broken", Effect.die(HttpServerResponse.text("theirs", { status: 500 }))),
+          HttpRouter.add("POST", "/large", (request) =>
+            Effect.map(Effect.orDie(request.text), (text) => HttpServerResponse.text(String(text.length)))
+          )
+        )
+      )
+      const broken = yield* call(`${url}/broken`)
+      assert.deepStrictEqual([broken.status, broken.text], [500, "theirs"])
+      const large = yield* call(`${url}/large`, { method: "POST", body: "x".repeat(100_000) })
+      assert.deepStrictEqual([large.status, large.text], [200, "100000"])
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
+  )
+})
+
+describe("an answer about an account", () => {
+  const cases: ReadonlyArray<readonly [name: string, path: string, init: RequestInit, status: number]> = [
+    ["that shows it", `/api/v3/connected_accounts/${id}`, {}, 200],
+    ["that refreshed it", refreshPath, { method: "POST" }, 200],
+    ["to a stranger", refreshPath, { method: "POST", headers: { "x-api-key": "guess" } }, 401],
+    ["to a malformed request", refreshPath, { method: "POST", headers: json, body: "{" }, 400],
+    ["to a wrong method", refreshPath, { method: "DELETE" }, 405],
+    ["at no address", "/api/v3/nowhere", {}, 404]
+  ]
+  it.live.each(cases)("%s is kept by no cache and taken for nothing else", ([, path, init, status]) =>
+    Effect.gen(function* () {
+      const response = yield* call((yield* serve()) + path, init)
+      assert.strictEqual(response.status, status)
+      assert.strictEqual(response.headers.get("cache-control"), "no-store")
+      assert.strictEqual(response.headers.get("x-content-type-options"), "nosniff")
     }).pipe(Effect.scoped)
   )
 })

@@ -4,13 +4,13 @@
  * @module
  */
 import { ConnectedAccount, ConnectedAccountId, ConnectedAccounts, Ready } from "@rekindle/core"
-import { ApiKeys, RekindleServer } from "@rekindle/platform"
+import { ApiKeys, type ConsentCallbackPrivacy, ConsentCallbackRedaction, RekindleServer } from "@rekindle/platform"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Redacted, Schema } from "effect"
-import { HttpRouter, HttpServer } from "effect/http"
+import { type HttpPlatform, HttpRouter, HttpServer } from "effect/http"
 import { createServer, request, type RequestListener, type RequestOptions } from "node:http"
 import type { AddressInfo } from "node:net"
-import { text } from "node:stream/consumers"
+import { buffer } from "node:stream/consumers"
 
 export type Accounts = ConnectedAccounts["Service"]
 
@@ -38,20 +38,28 @@ export const accountsWith = (accounts: Partial<Accounts> = {}): Accounts => ({
   ...accounts
 })
 
+/** What a test may serve beside the routes of the contract. */
+type Extra = Layer.Layer<
+  never,
+  never,
+  | HttpRouter.HttpRouter
+  | HttpPlatform.HttpPlatform
+  | HttpRouter.Request<"Requires", ConsentCallbackPrivacy>
+  | HttpRouter.Request<"Error", unknown>
+>
+
 /** Serves `accounts` within the scope and gives the base URL. */
-export const serve = (
-  accounts: Partial<Accounts> = {},
-  extra: Layer.Layer<never, never, HttpRouter.HttpRouter> = Layer.empty
-) =>
+export const serve = (accounts: Partial<Accounts> = {}, extra: Extra = Layer.empty, routes = RekindleServer.routes) =>
   Effect.gen(function* () {
-    const routes = Layer.merge(RekindleServer.routes, extra).pipe(
+    const all = Layer.merge(routes, extra).pipe(
       Layer.provide([
         Layer.succeed(ConnectedAccounts, accountsWith(accounts)),
         ApiKeys.layerStatic([Redacted.make("rk_other"), Redacted.make(apiKey)], { projectId: "project_1" })
       ])
     )
     const context = yield* Layer.build(
-      HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
+      HttpRouter.serve(all, { disableLogger: true, disableListenLog: true }).pipe(
+        Layer.provide(ConsentCallbackRedaction),
         Layer.provideMerge(
           NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0, gracefulShutdownTimeout: "100 millis" })
         )
@@ -84,13 +92,13 @@ export const nobody = "http://127.0.0.1:2"
 export const callRaw = (url: string, options: RequestOptions, chunks: ReadonlyArray<string> = []) =>
   Effect.promise(
     () =>
-      new Promise<{ status: number; headers: Headers; text: string }>((resolve, reject) => {
+      new Promise<{ status: number; headers: Headers; text: string; bytes: Buffer }>((resolve, reject) => {
         const call = request(url, { ...options, headers: { "x-api-key": apiKey, ...options.headers } })
         call.on("error", reject)
         call.on("response", (response) => {
           const status = response.statusCode ?? 0
           const headers = new Headers(response.headers as Record<string, string>)
-          text(response).then((text) => resolve({ status, headers, text }), reject)
+          buffer(response).then((bytes) => resolve({ status, headers, text: bytes.toString(), bytes }), reject)
         })
         for (const chunk of chunks) call.write(chunk)
         call.end()

@@ -95,8 +95,23 @@ const unexpected = ({ status, text }: Answer): UnexpectedResponse =>
         ? "The server's answer is not of the contract"
         : `The server answered ${status} outside the contract`,
     status,
-    excerpt: text.slice(0, excerptLimit)
+    excerpt: excerptOf(text)
   })
+
+/** Enough to fill an excerpt, and little enough for any pattern. */
+const maxMasked = 16 * 1024
+
+/**
+ * The beginning of a foreign body, without what opens doors: links, the values of queries and forms, and whatever is long and mixed like
+ * a token. A consent link in a log can be followed by whoever reads the log first. The `/` of a link may be escaped, as in JSON and URLs.
+ */
+const excerptOf = (text: string): string =>
+  text
+    .slice(0, maxMasked)
+    .replace(/\b[a-z][a-z0-9+.-]{1,15}(?::|%3a)(?:\\?\/|\\u002f|%2f){2}[^\s"'<>]*/gi, "<link>")
+    .replace(/\b([\w.%-]{1,64})=[^\s"'<>&]+/g, "$1=<redacted>")
+    .replace(/[\w+/=.~%-]{20,}/g, (run) => (/\d|[a-z][A-Z]/.test(run) ? "<redacted>" : run))
+    .slice(0, excerptLimit)
 
 /** The answer nearly every call gets, told apart without the codec, which costs as much as the rest of the decoding. */
 const isReady = (json: unknown, id: ConnectedAccountId): boolean =>

@@ -1,14 +1,15 @@
 /**
- * The last word on every answer: a failure leaves with an envelope and a request id, whoever produced it.
+ * The last word on every answer of ours: a failure leaves with an envelope and a request id, and no answer is kept by a cache or taken
+ * by a browser for what it is not.
  *
- * Handlers already answer envelopes. What they never see is what this is for: unknown routes, wrong methods, bodies that are too large,
- * unsupported content types, defects, shutdowns. Inside `/api/v3` it speaks for everybody; outside, where the application may have
- * routes of its own, only for those who said nothing.
+ * Handlers already answer envelopes. What they never see is what this is for: wrong methods, bodies that are too large or too slow,
+ * unsupported content types, defects, shutdowns. It speaks for `/api/v3` and for {@link pages}. Every other route is the application's,
+ * and keeps its own answers; only an address where nobody has a route at all is answered here.
  *
  * @module
  */
 import { ErrorEnvelope } from "@rekindle/core"
-import { ByteSize, Cause, Effect, identity, Option, Random, Schema } from "effect"
+import { ByteSize, Cause, Effect, Option, Random, Schema } from "effect"
 import { HttpBody, HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { routeNotFound } from "./envelope.ts"
 
@@ -26,6 +27,7 @@ const known: Readonly<Record<number, Failure>> = {
   400: { slug: "bad_request", message: "The request could not be understood" },
   404: { slug: routeNotFound, message: "There is nothing at this address" },
   405: { slug: "method_not_allowed", message: "This address does not answer to this method" },
+  408: { slug: "body_too_slow", message: "The body did not arrive in time; nothing was done" },
   413: { slug: "body_too_large", message: `The body is larger than ${ByteSize.format(maxBodySize)}` },
   415: { slug: "unsupported_media_type", message: "The body has to be application/json" },
   500: { slug: "internal_error", message: "Something went wrong here; the request id finds it in our logs" }
@@ -72,6 +74,12 @@ const requestIdOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effec
       )
 }
 
+interface RequestOfOurs {
+  readonly method: string
+  readonly path: string
+  readonly requestId: string
+}
+
 const hex48 = (fraction: number): string =>
   Math.floor(fraction * 2 ** 48)
     .toString(16)
@@ -85,26 +93,40 @@ const envelopeIn = ({ body }: HttpServerResponse.HttpServerResponse): ErrorEnvel
     ? Option.getOrUndefined(decodeEnvelope(body.text))
     : undefined
 
+/** What an answer with account data, or one about it, carries whatever it says. */
+const privately = { "x-content-type-options": "nosniff", "cache-control": "no-store" }
+
+/** Where a repeat is in order: the answer says that nothing was done, and that asking again may help. */
+const repeatable = new Set([408, 429, 503])
+
+/**
+ * The official clients repeat every 5xx and 409 unless they are told not to. A refresh is not idempotent; and what is refused once is
+ * refused again.
+ */
+const mustNotRepeat = (status: number, reads: boolean): boolean =>
+  status >= 400 && !repeatable.has(status) && !(reads && status === 500)
+
 /** Every answer gets the request id; a failure gets it in its envelope too, and an envelope if it has none. */
 const finish = (
   response: HttpServerResponse.HttpServerResponse,
-  requestId: string,
-  inApi: boolean,
+  { method, requestId }: RequestOfOurs,
   failure: Failure = known[response.status] ?? unknown(response.status)
 ): HttpServerResponse.HttpServerResponse => {
-  const answer = HttpServerResponse.setHeader(response, requestIdHeader, requestId)
-  if (response.status < 400) return answer
-  const written = inApi ? envelopeIn(response) : undefined
+  const { status } = response
+  const answer = HttpServerResponse.setHeaders(response, {
+    ...privately,
+    [requestIdHeader]: requestId,
+    ...(status === 401 && { "www-authenticate": 'ApiKey header="x-api-key"' }),
+    ...(mustNotRepeat(status, method === "GET" || method === "HEAD") && { "x-should-retry": "false" })
+  })
+  if (status < 400) return answer
+  const written = envelopeIn(response)
   if (written !== undefined) {
     return withBody(answer, { error: { ...written.error, request_id: requestId } })
   }
   // Whoever wrote a page of their own has said what they had to say.
-  const bare = response.body._tag === "Empty" || (inApi && response.body.contentType?.startsWith("text/plain"))
-  return bare
-    ? withBody(answer, {
-        error: { ...failure, code: response.status * 100, status: response.status, request_id: requestId }
-      })
-    : answer
+  const bare = response.body._tag === "Empty" || response.body.contentType?.startsWith("text/plain")
+  return bare ? withBody(answer, { error: { ...failure, code: status * 100, status, request_id: requestId } }) : answer
 }
 
 const withBody = (response: HttpServerResponse.HttpServerResponse, body: ErrorEnvelope) =>
@@ -113,45 +135,65 @@ const withBody = (response: HttpServerResponse.HttpServerResponse, body: ErrorEn
 const isClientAbort = (cause: Cause.Cause<unknown>): boolean =>
   cause.reasons.some((reason) => reason.annotations.has(HttpServerError.ClientAbort.key))
 
-const isUnreadableId = (cause: Cause.Cause<unknown>, path: string): boolean =>
-  cause.reasons.some(
-    (reason) =>
-      reason._tag === "Fail" &&
-      HttpServerError.isHttpServerError(reason.error) &&
-      reason.error.reason._tag === "RouteNotFound" &&
-      // The router describes this one case: a parameter longer than it takes.
-      (reason.error.reason.description !== undefined || unescaped(path) === undefined)
-  )
+/** The router's own failure, if there is no route for the request. */
+const routeNotFoundIn = (cause: Cause.Cause<unknown>): HttpServerError.RouteNotFound | undefined => {
+  for (const reason of cause.reasons) {
+    if (reason._tag === "Fail" && HttpServerError.isHttpServerError(reason.error)) {
+      if (reason.error.reason._tag === "RouteNotFound") return reason.error.reason
+    }
+  }
+  return undefined
+}
 
-/** Adds the envelope and the request id to everything the router answers. */
-export const layer = HttpRouter.middleware(
-  (app) =>
-    Effect.gen(function* () {
-      const request = yield* HttpServerRequest.HttpServerRequest
-      const requestId = yield* requestIdOf(request)
-      const path = pathOf(request)
-      const inApi = withinApi(path)
-      return yield* app.pipe(
-        inApi ? Effect.provideService(HttpServerRequest.MaxBodySize, maxBodySize) : identity,
-        Effect.map((response) => finish(response, requestId, inApi)),
-        Effect.catchCause((cause) => {
-          if (Cause.hasInterruptsOnly(cause)) {
-            return isClientAbort(cause)
-              ? Effect.failCause(cause)
-              : Effect.succeed(finish(HttpServerResponse.empty({ status: 500 }), requestId, inApi, interrupted))
-          }
-          if (inApi && isUnreadableId(cause, path)) {
-            return Effect.succeed(finish(HttpServerResponse.empty({ status: 400 }), requestId, inApi, invalidId))
-          }
-          return Effect.flatMap(HttpServerError.causeResponse(cause), ([response]) =>
-            Effect.as(
-              response.status >= 500 ? Effect.logError("A request failed", cause) : Effect.void,
-              finish(response, requestId, inApi)
-            )
-          )
-        }),
-        Effect.annotateLogs("request_id", requestId)
+const isUnreadableId = (cause: Cause.Cause<unknown>, path: string): boolean => {
+  const reason = routeNotFoundIn(cause)
+  // The router describes this one case: a parameter longer than it takes.
+  return reason !== undefined && (reason.description !== undefined || unescaped(path) === undefined)
+}
+
+const answerFailure = (cause: Cause.Cause<unknown>, request: RequestOfOurs) =>
+  Effect.suspend(() => {
+    if (Cause.hasInterruptsOnly(cause)) {
+      return isClientAbort(cause)
+        ? Effect.failCause(cause)
+        : Effect.succeed(finish(HttpServerResponse.empty({ status: 500 }), request, interrupted))
+    }
+    if (withinApi(request.path) && isUnreadableId(cause, request.path)) {
+      return Effect.succeed(finish(HttpServerResponse.empty({ status: 400 }), request, invalidId))
+    }
+    return Effect.flatMap(HttpServerError.causeResponse(cause), ([response]) =>
+      Effect.as(
+        response.status >= 500 ? Effect.logError("A request failed", cause) : Effect.void,
+        finish(response, request)
       )
-    }),
-  { global: true }
-)
+    )
+  })
+
+/** Adds the envelope, the request id and the headers to what is answered under the contract's prefixes and on `pages`. */
+export const layer = (pages: ReadonlyArray<string>) =>
+  HttpRouter.middleware(
+    (app) =>
+      Effect.gen(function* () {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const path = pathOf(request)
+        const inApi = withinApi(path)
+        const ours = { method: request.method, path, requestId: yield* requestIdOf(request) }
+        if (inApi) {
+          return yield* app.pipe(
+            Effect.provideService(HttpServerRequest.MaxBodySize, maxBodySize),
+            Effect.map((response) => finish(response, ours)),
+            Effect.catchCause((cause) => answerFailure(cause, ours)),
+            Effect.annotateLogs("request_id", ours.requestId)
+          )
+        }
+        return yield* Effect.matchCauseEffect(app, {
+          onSuccess: (response) =>
+            Effect.succeed(response.status >= 400 && pages.includes(path) ? finish(response, ours) : response),
+          onFailure: (cause) =>
+            pages.includes(path) || routeNotFoundIn(cause) !== undefined
+              ? answerFailure(cause, ours)
+              : Effect.failCause(cause)
+        })
+      }),
+    { global: true }
+  )

@@ -3,11 +3,8 @@
  *
  * @module
  */
-import { Effect, type Layer } from "effect"
-import { HttpRouter, HttpServerResponse } from "effect/http"
-
-/** What the router can be given routes for. HEAD is not among them: it follows GET. */
-const routable = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"] as const
+import type { Layer } from "effect"
+import { HttpMethod, HttpRouter, HttpServerResponse } from "effect/http"
 
 /** Refuses every method on `path` but the `allowed`. The answer's body is left to the envelope. */
 export const allowOnly = (
@@ -16,10 +13,10 @@ export const allowOnly = (
 ): Layer.Layer<never, never, HttpRouter.HttpRouter> => {
   const refusal = HttpServerResponse.empty({ status: 405, headers: { allow: allowed.join(", ") } })
   return HttpRouter.use((router) =>
-    Effect.forEach(
-      routable.filter((method) => !allowed.includes(method)),
-      (method) => router.add(method, `/${path.slice(1)}`, refusal),
-      { discard: true }
+    router.addAll(
+      Array.from(HttpMethod.all)
+        .filter((method) => !allowed.includes(method))
+        .map((method) => HttpRouter.route(method, `/${path.slice(1)}`, refusal))
     )
   )
 }
