@@ -56,6 +56,45 @@ describe.each([
     })
   )
 
+  it.effect("does not throw away an answer that arrived while the process was stalled", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let stall = 0n
+      const now = () => clock.monotonicTimeNanosUnsafe() + stall * 1_000_000n
+      const stalling: Clock.Clock = { ...clock, monotonicTimeNanosUnsafe: now, monotonicTimeNanos: Effect.sync(now) }
+      const script = scripted([{ takes: 5_020, answer: ready }, { answer: "hang" }])
+      const accounts = yield* policy("5 seconds").make(script.accounts)
+      const ask = Effect.forkChild(Effect.provideService(accounts.refresh(id), Clock.Clock, stalling), {
+        startImmediately: true
+      })
+      const answered = yield* ask
+      const silent = yield* ask
+      // The timer is 9 seconds late, and what has arrived meanwhile is read after it.
+      stall = 9_000n
+      yield* TestClock.adjust(5_020)
+      assertSame(answered.pollUnsafe(), Exit.succeed(ready))
+      assert.isUndefined(silent.pollUnsafe())
+      yield* TestClock.adjust(30)
+      assertSame(silent.pollUnsafe(), Exit.fail(exceeded(name, 5_000, "ambiguous")))
+    })
+  )
+
+  it.effect("keeps its word on an event loop that is always late", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let lag = 0n
+      // Later by 100 ms at each look.
+      const now = () => clock.monotonicTimeNanosUnsafe() + 100_000_000n * lag++
+      const lagging: Clock.Clock = { ...clock, monotonicTimeNanosUnsafe: now, monotonicTimeNanos: Effect.sync(now) }
+      const accounts = yield* policy("5 seconds").make(scripted([{ answer: "hang" }]).accounts)
+      const waiting = yield* Effect.forkChild(Effect.provideService(accounts.refresh(id), Clock.Clock, lagging), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust(6_000)
+      assertSame(waiting.pollUnsafe(), Exit.fail(exceeded(name, 5_000, "ambiguous")))
+    })
+  )
+
   it.effect("lets an answer through that comes in time, success or failure", () =>
     Effect.gen(function* () {
       const script = scripted([

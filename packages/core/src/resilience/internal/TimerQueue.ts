@@ -6,9 +6,22 @@
  * sorted by instant takes each at its tail, and a single fiber sleeps until its head. An empty queue sleeps nowhere, so it keeps no
  * process alive. It goes by the monotonic clock: a wall clock that is set back must not make anybody wait longer.
  *
+ * **Gotchas**
+ *
+ * A process that was stopped, or whose event loop was blocked, finds its timers due and its sockets full. Event loops run timers before
+ * they read sockets, so firing at once would throw away answers that have arrived. A queue that wakes late sleeps once more, for long
+ * enough that everything that has arrived is read, and fires only when it wakes on time.
+ *
  * @module
  */
 import { type Clock, type Context, Effect, type Fiber } from "effect"
+
+/** Waking later than this, in microseconds, means that the process was stalled. A busy event loop stays well below. */
+const lateAfter = 50_000
+/** How long input gets to be read after a stall. The event loop polls every socket at least once in that time. */
+const readingTime = 50_000
+/** An event loop that is late this often in a row is overloaded, not stalled, and has read its sockets each time. */
+const mostReadings = 8
 
 export class Timer {
   /** In microseconds of the monotonic clock. */
@@ -30,6 +43,9 @@ export class TimerQueue {
   #tail: Timer | undefined = undefined
   #sleeper: Fiber.Fiber<void> | undefined = undefined
   #wakesAt = Infinity
+  /** After a stall: nothing fires before. */
+  #readingUntil = 0
+  #readings = 0
 
   /** `context` is where the sleeping fiber runs; its clock is the queue's clock. */
   constructor(clock: Clock.Clock, context: Context.Context<never>) {
@@ -54,7 +70,8 @@ export class TimerQueue {
     else earlier.after = timer
     if (later === undefined) this.#tail = timer
     else later.before = timer
-    if (at < this.#wakesAt) this.#sleepUntil(at)
+    const wakeAt = Math.max(at, this.#readingUntil)
+    if (wakeAt < this.#wakesAt) this.#sleepUntil(wakeAt)
     return timer
   }
 
@@ -73,7 +90,9 @@ export class TimerQueue {
   /** Not at once: a caller that makes one call after another adds its next timer before this turn is over. */
   #stopIfIdle(): void {
     queueMicrotask(() => {
-      if (this.#head === undefined) this.#stop()
+      if (this.#head !== undefined) return
+      this.#readings = 0
+      this.#stop()
     })
   }
 
@@ -95,9 +114,16 @@ export class TimerQueue {
   }
 
   #wake(): void {
+    const now = this.#now()
+    const late = now - this.#wakesAt
     this.#sleeper = undefined
     this.#wakesAt = Infinity
-    const now = this.#now()
+    if (late > lateAfter && this.#readings < mostReadings) {
+      this.#readings++
+      this.#readingUntil = now + readingTime
+      return this.#sleepUntil(this.#readingUntil)
+    }
+    this.#readings = 0
     let head = this.#head
     while (head !== undefined && head.at <= now) {
       const { fire } = head

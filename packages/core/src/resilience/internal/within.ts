@@ -18,11 +18,15 @@ export interface Limit<E, A = never> {
   readonly onTimeout: () => Effect.Effect<A, E>
 }
 
+/** Takes over work whose time is over. */
+export type TakeOver<A, E> = (work: Fiber.Fiber<A, E>) => void
+
 export interface Limiter {
-  /** Runs `self` until the limit. */
+  /** Runs `self` until the limit. Then it is interrupted, unless there is somebody to take it over. */
   readonly within: <A, E, E2, A2 = never>(
     self: Effect.Effect<A, E>,
-    limit: Limit<E2, A2>
+    limit: Limit<E2, A2>,
+    takeOver?: TakeOver<A, E>
   ) => Effect.Effect<A | A2, E | E2>
   /**
    * `Effect.callback` until the limit, for work that has no fiber of the caller's. `register` starts it or joins it, and returns how to
@@ -42,7 +46,7 @@ export const makeLimiter = (): Limiter => {
     return timers
   }
   return {
-    within: <A, E, E2, A2>(self: Effect.Effect<A, E>, limit: Limit<E2, A2>) =>
+    within: <A, E, E2, A2>(self: Effect.Effect<A, E>, limit: Limit<E2, A2>, takeOver?: TakeOver<A, E>) =>
       Effect.callback<A | A2, E | E2>((resume) => {
         const work = Effect.runForkWith(limit.fiber.context)(self)
         const done = work.pollUnsafe()
@@ -50,7 +54,8 @@ export const makeLimiter = (): Limiter => {
         const queue = timersOf(limit)
         const timer = queue.add(limit.millis, () => {
           resume(limit.onTimeout())
-          work.interruptUnsafe()
+          if (takeOver === undefined) work.interruptUnsafe()
+          else takeOver(work)
         })
         work.addObserver((exit) => {
           queue.remove(timer)
