@@ -83,8 +83,9 @@ export class AccountStore extends Context.Service<
     ) => Effect.Effect<Option.Option<Account>, StoreError>
 
     /**
-     * Takes the lease and writes the intent in one statement, if the account is still at `revision`, and no lease holds at `now`. None: someone
-     * else was faster.
+     * Takes the lease and writes the intent in one statement, if the account is still at its revision and epoch, and no lease holds. With
+     * `takeOver` a lease of that epoch is taken whatever the clock says: the caller has watched it for longer than leases last. None:
+     * someone else was faster.
      */
     readonly begin: (request: {
       readonly account: Account
@@ -92,6 +93,7 @@ export class AccountStore extends Context.Service<
       readonly leaseMillis: number
       readonly intentHash: string
       readonly now: number
+      readonly takeOver?: boolean | undefined
     }) => Effect.Effect<Option.Option<Account>, StoreError>
 
     /**
@@ -110,11 +112,15 @@ export class AccountStore extends Context.Service<
       readonly attempt?: ConsentAttempt | undefined
     }) => Effect.Effect<boolean, StoreError>
 
-    /** Gives the lease back without a new credential and leaves word for those who wait. The intent stays if the token may be spent. */
+    /**
+     * Gives the lease back without a new credential and leaves word for those who wait. The intent stays if the token may be spent, and the
+     * lease with it while the answer may still come. A lease that a new credential has ended is left as it is.
+     */
     readonly release: (request: {
       readonly id: ConnectedAccountId
       readonly epoch: number
       readonly keepIntent: boolean
+      readonly keepLease?: boolean | undefined
       readonly renewAt: number | null
       readonly result: AttemptResult
     }) => Effect.Effect<void, StoreError>

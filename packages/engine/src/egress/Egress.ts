@@ -16,6 +16,7 @@ import { overHttpClient } from "./httpClient.ts"
 import { overNodeHttp } from "./nodeHttp.ts"
 import type { Transport, TransportOptions } from "./transport.ts"
 import { overUndici } from "./undici.ts"
+import { Passage } from "./Passage.ts"
 import { makeTimeLimit } from "./timeLimit.ts"
 import type { Observation } from "../answer/Verdict.ts"
 
@@ -148,8 +149,13 @@ const make = (
       if (url === null) return notSent("the url is malformed")
       const refused = refusal(hosts, url)
       if (refused !== undefined) return notSent(refused)
-      const sent = limited(transport({ url, method, headers: lowerCased(headers), body }), timeout, () =>
-        Effect.succeed<Observation>({ _tag: "NoAnswer", reason: "timeout" })
+      const sent = Effect.flatMap(Passage, ({ refusal, takeOver }) =>
+        limited(
+          transport({ url, method, headers: lowerCased(headers), body, refusal }),
+          timeout,
+          () => Effect.succeed<Observation>({ _tag: "NoAnswer", reason: "timeout" }),
+          takeOver
+        )
       )
       return resolve === undefined || allows(options, url.host) || isIP(literal(url)) !== 0
         ? sent

@@ -49,11 +49,14 @@ export const overHttpClient = (client: HttpClient.HttpClient, maxBodyBytes: numb
       )
     )
   }
-  return ({ body, headers, method, url }) => {
+  return ({ body, headers, method, refusal, url }) => {
     if (!HttpMethod.isHttpMethod(method)) return Effect.succeed(notSent("the method is not one of HTTP"))
     const request = HttpClientRequest.make(method)(url, { headers })
     const contentType = headers["content-type"] ?? "text/plain"
     return Effect.gen(function* () {
+      // A client does not tell when its connection is made; this is the last that is known of.
+      const refused = refusal()
+      if (refused !== undefined) return notSent(refused)
       const response = yield* client.execute(
         body === undefined ? request : HttpClientRequest.bodyText(request, body, contentType)
       )

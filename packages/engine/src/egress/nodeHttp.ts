@@ -10,7 +10,15 @@ import { Duration, Effect, type Scope } from "effect"
 import http from "node:http"
 import https from "node:https"
 import type { Observation } from "../answer/Verdict.ts"
-import { answered, failure, guardedLookup, oversized, type Transport, type TransportOptions } from "./transport.ts"
+import {
+  answered,
+  failure,
+  guardedLookup,
+  notSent,
+  oversized,
+  type Transport,
+  type TransportOptions
+} from "./transport.ts"
 
 class ConnectTimeout extends Error {
   readonly code = "ETIMEDOUT"
@@ -30,7 +38,7 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
     (agents): Transport => {
       const lookup = guardedLookup(options.refuses)
       const connectTimeout = Duration.toMillis(options.connectTimeout)
-      return ({ body, headers, method, url }) =>
+      return ({ body, headers, method, refusal, url }) =>
         Effect.callback<Observation>((resume) => {
           const secure = url.protocol === "https:"
           let began = false
@@ -42,15 +50,25 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
               agent: agents[secure ? "https:" : "http:"],
               ...(options.mayBeInternal(url.host) ? {} : { lookup })
             })
+            /** Nothing is written before the body is known, so this is when the request leaves. */
+            const leave = () => {
+              const refused = refusal()
+              if (refused === undefined) {
+                began = true
+                request.end(body)
+              } else {
+                resume(Effect.succeed(notSent(refused)))
+                request.destroy()
+              }
+            }
             request.on("socket", (socket) => {
               // One that is kept alive is connected already.
-              began = request.reusedSocket
-              if (began) return
+              if (request.reusedSocket) return leave()
               const timer = setTimeout(() => request.destroy(new ConnectTimeout()), connectTimeout)
               socket.once("close", () => clearTimeout(timer))
               socket.once(secure ? "secureConnect" : "connect", () => {
                 clearTimeout(timer)
-                began = true
+                leave()
               })
             })
             request.on("response", (response) => {
@@ -72,7 +90,6 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
             })
             request.on("error", fail)
             request.on("close", () => fail(undefined))
-            request.end(body)
             return Effect.sync(() => request.destroy())
           } catch (cause) {
             fail(cause)

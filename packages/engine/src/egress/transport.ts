@@ -18,6 +18,8 @@ export interface Permitted {
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
+  /** Asked at the last moment before the request leaves: why it may not leave, if so. */
+  readonly refusal: () => string | undefined
 }
 
 /** Sends once. Never fails: whatever happened is an observation. */

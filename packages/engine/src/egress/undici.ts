@@ -12,6 +12,7 @@ import {
   failure,
   guardedLookup,
   type IncomingHeaders,
+  notSent,
   type Transport,
   type TransportOptions
 } from "./transport.ts"
@@ -27,6 +28,9 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
         const outside = buildConnector({ ...connection, lookup: guardedLookup(options.refuses) })
         return new Agent({
           allowH2: false,
+          // The egress limits a request altogether, and lets what has arrived be read first.
+          headersTimeout: 0,
+          bodyTimeout: 0,
           maxResponseSize: options.maxBodyBytes,
           connect: (target, callback) =>
             (options.mayBeInternal(target.host ?? target.hostname) ? anywhere : outside)(target, callback)
@@ -35,9 +39,9 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
       (agent) => Effect.promise(() => agent.destroy())
     ),
     (agent): Transport =>
-      ({ body, headers, method, url }) =>
+      ({ body, headers, method, refusal, url }) =>
         Effect.callback<Observation>((resume) => {
-          const exchange = new Exchange(options.maxBodyBytes, resume)
+          const exchange = new Exchange(options.maxBodyBytes, refusal, resume)
           try {
             agent.dispatch(
               { origin: url.origin, path: url.pathname + url.search, method, headers, body: body ?? null },
@@ -53,6 +57,7 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
 /** One request and its answer, collected as undici reports it: the bodies are small, and a stream for each costs more than the request. */
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #maxBodyBytes: number
+  readonly #refusal: () => string | undefined
   readonly #done: (observation: Effect.Effect<Observation>) => void
   /** Undefined until the request begins to leave. */
   #controller: Dispatcher.DispatchController | undefined
@@ -61,8 +66,13 @@ class Exchange implements Dispatcher.DispatchHandler {
   #headers: IncomingHeaders = {}
   readonly #chunks: Array<Uint8Array> = []
 
-  constructor(maxBodyBytes: number, done: (observation: Effect.Effect<Observation>) => void) {
+  constructor(
+    maxBodyBytes: number,
+    refusal: () => string | undefined,
+    done: (observation: Effect.Effect<Observation>) => void
+  ) {
     this.#maxBodyBytes = maxBodyBytes
+    this.#refusal = refusal
     this.#done = done
   }
 
@@ -73,8 +83,13 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    const refused = this.#abandoned ? "abandoned" : this.#refusal()
+    if (refused !== undefined) {
+      // Aborted here it is not written. Connecting may have taken long, and its sender may have changed its mind.
+      this.#done(Effect.succeed(notSent(refused)))
+      return controller.abort(new Error(refused))
+    }
     this.#controller = controller
-    if (this.#abandoned) this.abandon()
   }
 
   onResponseStart(_: unknown, status: number, headers: IncomingHeaders): void {

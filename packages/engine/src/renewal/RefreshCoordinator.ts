@@ -33,6 +33,7 @@ import type { AuthConfig } from "../account/AuthConfig.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies } from "../strategies/AuthStrategy.ts"
 import { makeAttempt, type Progress } from "./attempt.ts"
+import { makeLateAnswers } from "./lateAnswers.ts"
 import { makeParts } from "./parts.ts"
 import { makePrepare, type Ready } from "./prepare.ts"
 import { failed, type Renewal, unavailable } from "./renewal.ts"
@@ -98,6 +99,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const scope: Scope.Scope = yield* Effect.scope
   const lease = Duration.toMillis(Duration.fromInputUnsafe(options.lease ?? "60 seconds"))
   const patience = Duration.fromInputUnsafe(options.patience ?? "40 seconds")
+  const requestTimeout = Duration.fromInputUnsafe(options.requestTimeout ?? "10 seconds")
   const parts = makeParts({
     store: yield* AccountStore,
     configs: yield* AuthConfigs,
@@ -105,7 +107,8 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     tokens: yield* TokenCommit,
     owner: options.owner ?? `process-${randomUUID()}`,
     lease,
-    requestTimeout: Duration.fromInputUnsafe(options.requestTimeout ?? "10 seconds")
+    requestTimeout,
+    lateAnswers: yield* makeLateAnswers(requestTimeout)
   })
   const limited = makeTimeLimit()
   const prepare = makePrepare(parts)
@@ -156,13 +159,16 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     seen: Account | undefined
   ): Effect.fn.Return<Renewal, RefreshError> {
     let known = seen
-    const until = (yield* monotonicMillis) + lease
+    // A lease is watched to its end, and one that is lost once more is another process's.
+    const until = (yield* monotonicMillis) + 2 * lease
     while (true) {
       const ready = yield* prepare(id, until, known)
       known = undefined
-      if ("_tag" in ready) return ready
+      if (ready._tag !== "Ready") return ready
       const attempted = yield* guarded(ready, flight)
       if (attempted !== undefined) return yield* attempted.renewal
+      if ((yield* monotonicMillis) >= until)
+        return yield* unavailable("busy", "another process is renewing this account")
     }
   })
 

@@ -4,13 +4,18 @@
  * @module
  */
 import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
-import { Clock, Context, Duration, Effect, Option, Random } from "effect"
+import { Clock, Context, Deferred, Duration, Effect, Option, Random } from "effect"
 import { type Account, type AttemptResult, isUsable } from "../account/Account.ts"
 import { decideRenewal } from "./TokenCommit.ts"
+import type { IssuedTokens } from "../answer/TokenResponse.ts"
 import type { Observation, Verdict } from "../answer/Verdict.ts"
+import { Passage } from "../egress/Passage.ts"
+import { monotonicMillisUnsafe } from "../egress/timeLimit.ts"
+import type { Overdue } from "./lateAnswers.ts"
+import { nextStep } from "./nextStep.ts"
 import type { Parts } from "./parts.ts"
 import { mayResend, type Ready } from "./prepare.ts"
-import { failed, type Renewal, servedAfter, shared, storeDown, unavailable } from "./renewal.ts"
+import { failed, type Renewal, servedAfter, shared, storeDown } from "./renewal.ts"
 
 /** The points of a renewal at which a crash differs in what it leaves behind. */
 export type Checkpoint = "before-lease" | "after-intent" | "after-response" | "after-commit"
@@ -23,7 +28,7 @@ export const AtCheckpoint = Context.Reference<(point: Checkpoint, id: ConnectedA
 
 /** What is known of a flight while it is under way. */
 export interface Progress {
-  /** Set once a request may have left: from then on nobody may say "nothing was done". */
+  /** Set while a request may have left of which nobody knows what became: then nobody may say "nothing was done". */
   sent: boolean
 }
 
@@ -33,25 +38,41 @@ export interface Attempted {
   readonly renewal: Effect.Effect<Renewal, RefreshError>
 }
 
-/** How often one flight sends the same request, where sending it again is safe. */
-const sendsPerFlight = 3
-/** The pauses between them: doubled each time, jittered. */
-const firstPause = Duration.millis(200)
+/** What became of sending. */
+type Sent =
+  | {
+      readonly _tag: "Judged"
+      readonly observation: Observation
+      readonly verdict: Verdict
+      /** Whether a request may have been carried out whose answer nobody has: one of this attempt, or of an earlier one. */
+      readonly doubtful: boolean
+    }
+  /** The lease was over before the request left. */
+  | { readonly _tag: "TooLate"; readonly verdict: Verdict; readonly doubtful: boolean }
+  /** The answer to a request that counted as unanswered came, and its tokens are kept. */
+  | { readonly _tag: "Late"; readonly attempted: Attempted }
+
 /** After a failure that may pass, the renewer looks again after this long, and up to twice that. */
 const retryLater = Duration.seconds(30)
 
-/** Makes the attempt. Undefined: the lease was not to be had, or not for long enough; look at the account anew. */
-export const makeAttempt = ({ bounded, bury, inTime, lease, owner, requestTimeout, store, tokens }: Parts) => {
+/** Makes the attempt. Returns `undefined` if the lease was not acquired, or was over before a request left; re-read the account. */
+export const makeAttempt = (parts: Parts) => {
+  const { bounded, bury, lateAnswers, lease, limited, owner, requestTimeout, store, tokens } = parts
+
   /** Gives the lease back and leaves word. Not being able to is no reason to fail: the lease runs out by itself. */
-  const release = Effect.fnUntraced(function* (leased: Account, verdict: Verdict, keepIntent: boolean) {
+  const release = Effect.fnUntraced(function* (
+    leased: Account,
+    verdict: Verdict,
+    keep: { readonly intent: boolean; readonly lease: boolean }
+  ) {
     const now = yield* Clock.currentTimeMillis
     const asked =
       verdict._tag === "Transient" && verdict.retryAfter !== undefined ? Duration.toMillis(verdict.retryAfter) : 0
     const pause = Math.max(asked, Duration.toMillis(retryLater)) * (1 + (yield* Random.next))
-    const retryAt = Math.round(now + pause)
     const result: AttemptResult = {
       epoch: leased.epoch,
-      verdict: verdict._tag,
+      // What became of one request says nothing about an earlier one that is still in doubt.
+      verdict: keep.intent ? "Ambiguous" : verdict._tag,
       code: "code" in verdict ? verdict.code : null,
       retryAt: verdict._tag === "Transient" && asked > 0 ? Math.round(now + asked) : null
     }
@@ -59,8 +80,9 @@ export const makeAttempt = ({ bounded, bury, inTime, lease, owner, requestTimeou
       store.release({
         id: leased.id,
         epoch: leased.epoch,
-        keepIntent,
-        renewAt: leased.renewAt === null ? null : retryAt,
+        keepIntent: keep.intent,
+        keepLease: keep.lease,
+        renewAt: leased.renewAt === null ? null : Math.round(now + pause),
         result
       })
     ).pipe(
@@ -69,43 +91,127 @@ export const makeAttempt = ({ bounded, bury, inTime, lease, owner, requestTimeou
     return result
   })
 
-  /** Sends, as often as is safe and useful, under the lease. */
-  const send = Effect.fnUntraced(function* (ready: Ready, leased: Account, progress: Progress) {
+  /**
+   * Gives the lease back; the intent stays if the token may be spent. Others may not send a strict single-use token while its answer may
+   * still come, so then the lease stays too until that is over.
+   */
+  const giveBack = Effect.fnUntraced(function* (
+    ready: Ready,
+    leased: Account,
+    verdict: Verdict,
+    intent: boolean,
+    overdue: Overdue<Attempted>
+  ) {
+    const now = yield* Clock.currentTimeMillis
+    const waits = intent && overdue.isOpen() && !mayResend({ ...ready, account: leased }, now, requestTimeout)
+    if (waits) overdue.afterwards(Effect.asVoid(release(leased, verdict, { intent, lease: false })))
+    return yield* release(leased, verdict, { intent, lease: waits })
+  })
+
+  /** Commits the tokens of an answer. */
+  const keep = Effect.fnUntraced(function* (
+    { connection }: Ready,
+    leased: Account,
+    answer: Extract<Observation, { readonly _tag: "Answer" }>,
+    issued: IssuedTokens
+  ) {
+    if (issued.irregularities.length > 0) {
+      yield* Effect.logWarning("tokens kept from an irregular answer", {
+        accountId: leased.id,
+        irregularities: issued.irregularities
+      })
+    }
+    const { account } = yield* tokens.keep({
+      account: leased,
+      config: connection.config,
+      held: connection.credential,
+      tokens: issued,
+      answer,
+      event: "Renewed",
+      grantId: leased.grantId
+    })
+    return account
+  })
+
+  /** Commits what came late, if there are tokens in it. */
+  const keepLate = (ready: Ready, leased: Account) =>
+    Effect.fnUntraced(function* (observation: Observation) {
+      const verdict = decideRenewal(ready.strategy, ready.connection, observation)
+      if (observation._tag !== "Answer" || verdict._tag !== "Renewed") return Option.none<Attempted>()
+      yield* Effect.logInfo("an answer came after its time; its tokens are kept", { accountId: leased.id })
+      const renewal = yield* keep(ready, leased, observation, verdict.tokens).pipe(
+        Effect.match({
+          onFailure: ({ message }) => Effect.fail(failed("commit_pending", message)),
+          onSuccess: (account) => Effect.succeed<Renewal>({ _tag: "Renewed", account })
+        })
+      )
+      return Option.some<Attempted>({ verdict, renewal })
+    })
+
+  /** Sends, as often as is safe and useful, while the lease lets requests leave. */
+  const send = Effect.fnUntraced(function* (
+    ready: Ready,
+    leased: Account,
+    timeLeft: () => number,
+    overdue: Overdue<Attempted>,
+    progress: Progress
+  ): Effect.fn.Return<Sent> {
     const { connection, renewal, strategy } = ready
-    let pause = firstPause
     let doubtful = (leased.intent?.attempts ?? 1) > 1
-    for (let count = 1; ; count++) {
-      progress.sent = true
-      const sent = Effect.catchDefect(
-        renewal.send(connection),
-        // A strategy that breaks may have sent.
-        (defect) =>
+    let tooLate = false
+    for (let sends = 1; ; sends++) {
+      // A strategy whose time is over may still be about to send.
+      let closed = false
+      const refusal = () => {
+        if (closed) return "its time is over"
+        tooLate = timeLeft() <= 0
+        return tooLate ? "the lease is over" : undefined
+      }
+      const request = Effect.suspend(() => {
+        const reason = refusal()
+        if (reason !== undefined) return Effect.succeed<Observation>({ _tag: "NotSent", reason })
+        progress.sent = true
+        return renewal.send(connection)
+      }).pipe(
+        Effect.provideService(Passage, { refusal, takeOver: overdue.takeOver }),
+        Effect.catchDefect((defect) =>
           Effect.as(
             // Its name only: what a strategy says about itself may hold a secret.
             Effect.logError("a strategy broke while renewing", {
               accountId: leased.id,
               defect: defect instanceof Error ? defect.name : typeof defect
             }),
+            // It may have sent.
             noAnswer("the strategy broke")
           )
+        )
       )
-      const observation: Observation = yield* inTime(sent, () => Effect.succeed(noAnswer("timeout")))
+      const unanswered = () => Effect.succeed(noAnswer("timeout"))
+      const observation = yield* limited(request, requestTimeout, unanswered, overdue.takeOver)
+      closed = true
       const verdict = decideRenewal(strategy, connection, observation)
-      if (verdict._tag === "NotApplied" && !doubtful) progress.sent = false
       if (verdict._tag === "Ambiguous") doubtful = true
+      if (verdict._tag === "NotApplied") progress.sent = doubtful
+      if (verdict._tag !== "Renewed" && Deferred.isDoneUnsafe(overdue.kept)) {
+        return { _tag: "Late", attempted: yield* Deferred.await(overdue.kept) }
+      }
+      if (verdict._tag === "NotApplied" && tooLate) return { _tag: "TooLate", verdict, doubtful }
       const now = yield* Clock.currentTimeMillis
-      const resendable = verdict._tag === "NotApplied" || mayResend({ ...ready, account: leased }, now, requestTimeout)
-      // A strict single-use token gets one more try, and only when there is no access token left to lose by it.
-      const lastHope = verdict._tag === "Ambiguous" && !resendable && count === 1 && !isUsable(leased, now)
-      const again = lastHope || (resendable && (verdict._tag === "NotApplied" || verdict._tag === "Ambiguous"))
-      // The first request may still be at work over there: sent beside it, a single-use token revokes the grant.
-      const jittered = Duration.times(pause, 0.5 + (yield* Random.next))
-      const wait = lastHope ? Duration.max(jittered, requestTimeout) : jittered
-      const timeLeft =
-        (leased.lease?.until ?? 0) - now - Duration.toMillis(wait) - 2 * Duration.toMillis(requestTimeout)
-      if (!again || count >= sendsPerFlight || timeLeft < 0) return { observation, verdict, doubtful }
-      yield* Effect.sleep(wait)
-      pause = Duration.times(pause, 2)
+      const step = nextStep({
+        verdict: verdict._tag,
+        sends,
+        repeatable: mayResend({ ...ready, account: leased }, now, requestTimeout),
+        usable: isUsable(leased, now),
+        answerMayCome: overdue.isOpen(),
+        timeLeft: timeLeft(),
+        requestTimeout: Duration.toMillis(requestTimeout),
+        jitter: yield* Random.next
+      })
+      if (step._tag === "Stop") return { _tag: "Judged", observation, verdict, doubtful }
+      // A late answer ends the pause.
+      const pause = Duration.millis(step.pause)
+      const attempted = yield* limited(Deferred.await(overdue.kept), pause, () => Effect.undefined)
+      if (attempted !== undefined) return { _tag: "Late", attempted }
     }
   })
 
@@ -113,26 +219,42 @@ export const makeAttempt = ({ bounded, bury, inTime, lease, owner, requestTimeou
     ready: Ready,
     progress: Progress
   ): Effect.fn.Return<Attempted | undefined, RefreshError> {
-    const { account, connection, intentHash, strategy } = ready
+    const { account, intentHash, strategy } = ready
     const checkpoint = yield* AtCheckpoint
+    const clock = yield* Clock.Clock
     yield* checkpoint("before-lease", account.id)
-    const clock = yield* Clock.currentTimeMillis
-    const now = ready.waitedOut ? Math.max(clock, account.lease?.until ?? 0) : clock
-    const begun = yield* bounded(store.begin({ account, owner, leaseMillis: lease, intentHash, now })).pipe(
-      Effect.mapError(storeDown)
-    )
-    if (Option.isNone(begun)) {
-      if (ready.waitedOut) return yield* unavailable("busy", "another process is renewing this account")
-      return undefined
-    }
+    const begunAt = monotonicMillisUnsafe(clock)
+    const begun = yield* bounded(
+      store.begin({
+        account,
+        owner,
+        leaseMillis: lease,
+        intentHash,
+        now: clock.currentTimeMillisUnsafe(),
+        takeOver: ready.waitedOut
+      })
+    ).pipe(Effect.mapError(storeDown))
+    if (Option.isNone(begun)) return undefined
     const leased = begun.value
     yield* checkpoint("after-intent", account.id)
-    // A machine that slept here wakes to a lease that is over, and another process may be at work with the same token.
-    if ((yield* Clock.currentTimeMillis) >= (leased.lease?.until ?? 0)) {
-      yield* release(leased, { _tag: "NotApplied", reason: "the lease is over" }, account.intent !== null)
+    /**
+     * For how long requests may leave under this lease: in its first half, since a request takes less than half of it, and the rest is for
+     * the commit. By two clocks: no step of the wall clock moves the monotonic one, and that one stands still while a machine sleeps.
+     */
+    const timeLeft = () =>
+      Math.min(
+        begunAt + lease - monotonicMillisUnsafe(clock),
+        (leased.lease?.until ?? 0) - clock.currentTimeMillisUnsafe()
+      ) -
+      lease / 2
+    const overdue = lateAnswers(begunAt + lease, keepLate(ready, leased))
+    const sent = yield* send(ready, leased, timeLeft, overdue, progress)
+    if (sent._tag === "TooLate") {
+      yield* giveBack(ready, leased, sent.verdict, sent.doubtful, overdue)
       return undefined
     }
-    const { doubtful, observation, verdict } = yield* send(ready, leased, progress)
+    if (sent._tag === "Late") return sent.attempted
+    const { doubtful, observation, verdict } = sent
     yield* checkpoint("after-response", account.id)
     yield* Effect.logDebug("token endpoint answered", { accountId: account.id, verdict: verdict._tag })
 
@@ -140,35 +262,20 @@ export const makeAttempt = ({ bounded, bury, inTime, lease, owner, requestTimeou
       case "Renewed": {
         if (observation._tag !== "Answer" || !("tokens" in verdict))
           return yield* Effect.die("tokens without an answer")
-        if (verdict.tokens.irregularities.length > 0) {
-          yield* Effect.logWarning("tokens kept from an irregular answer", {
-            accountId: account.id,
-            irregularities: verdict.tokens.irregularities
-          })
-        }
-        const kept = yield* tokens
-          .keep({
-            account: leased,
-            config: connection.config,
-            held: connection.credential,
-            tokens: verdict.tokens,
-            answer: observation,
-            event: "Renewed",
-            grantId: leased.grantId
-          })
-          .pipe(Effect.mapError(({ message }) => failed("commit_pending", message)))
+        const renewed = yield* keep(ready, leased, observation, verdict.tokens).pipe(
+          Effect.mapError(({ message }) => failed("commit_pending", message))
+        )
         yield* checkpoint("after-commit", account.id)
-        return { verdict, renewal: Effect.succeed({ _tag: "Renewed", account: kept.account }) }
+        return { verdict, renewal: Effect.succeed({ _tag: "Renewed", account: renewed }) }
       }
       case "Dead": {
         const buried = yield* bury(leased, strategy.consent !== undefined, doubtful)
         return { verdict, renewal: Effect.succeed(buried) }
       }
       default: {
-        const keepIntent = doubtful && verdict._tag !== "NotRenewed"
-        const result = yield* release(leased, verdict, keepIntent)
         const now = yield* Clock.currentTimeMillis
-        const why = servedAfter(verdict._tag)
+        const result = yield* giveBack(ready, leased, verdict, doubtful && verdict._tag !== "NotRenewed", overdue)
+        const why = servedAfter(result.verdict)
         return {
           verdict,
           renewal:

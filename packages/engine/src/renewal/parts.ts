@@ -10,8 +10,9 @@ import { type Account, transition } from "../account/Account.ts"
 import type { AccountStore } from "../account/AccountStore.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import type { AuthStrategies } from "../strategies/AuthStrategy.ts"
+import type { LateAnswers } from "./lateAnswers.ts"
 import type { TokenCommit } from "./TokenCommit.ts"
-import { type Renewal, storeDown, unavailable } from "./renewal.ts"
+import { failed, type Renewal, storeDown, unavailable } from "./renewal.ts"
 import { makeTimeLimit } from "../egress/timeLimit.ts"
 
 interface Given {
@@ -24,6 +25,7 @@ interface Given {
   /** How long a lease holds, in milliseconds. */
   readonly lease: number
   readonly requestTimeout: Duration.Duration
+  readonly lateAnswers: LateAnswers
 }
 
 /** What every step is given. */
@@ -34,13 +36,9 @@ export const makeParts = (given: Given) => {
   const { requestTimeout, store } = given
   const limited = makeTimeLimit()
 
-  /** Runs `call` for at most the time of one request. */
-  const inTime = <A, E, A2, E2>(call: Effect.Effect<A, E>, orElse: () => Effect.Effect<A2, E2>) =>
-    limited(call, requestTimeout, orElse)
-
   /** A store that hangs is a store that is down: every flight has an end. */
   const bounded = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E | Unavailable> =>
-    inTime(call, () => Effect.fail(storeDown()))
+    limited(call, requestTimeout, () => Effect.fail(storeDown()))
 
   const find = (id: ConnectedAccountId) =>
     bounded(store.find(id)).pipe(
@@ -60,6 +58,11 @@ export const makeParts = (given: Given) => {
     hasConsent: boolean,
     lost: boolean
   ): Effect.fn.Return<Renewal, RefreshError> {
+    // The provider refused this request, and perhaps carried out one before it.
+    const undecided = (slug: string, message: string): RefreshError =>
+      lost ? failed(slug, message) : unavailable(slug, message)
+    const storeGone = () =>
+      undecided("store_unavailable", "the provider refused the credential, and the account store is unavailable")
     let from = leased
     while (true) {
       const next = transition(from, {
@@ -74,21 +77,23 @@ export const makeParts = (given: Given) => {
         updatedAt: yield* Clock.currentTimeMillis
       }
       const written = yield* bounded(store.write({ from, to, announce: next.announce, endLease: leased.epoch })).pipe(
-        Effect.mapError(() =>
-          unavailable("store_unavailable", "the provider refused the credential, and the account store is unavailable")
-        )
+        Effect.mapError(storeGone)
       )
       if (written) {
         const account = { ...to, revision: from.revision + 1, lease: null, intent: null }
         return { _tag: hasConsent ? "ConsentNeeded" : "Rejected", account }
       }
-      const current = yield* find(leased.id)
+      const current = yield* Effect.mapError(find(leased.id), (error) =>
+        error._tag === "Unavailable" ? storeGone() : error
+      )
       if (current.generation !== leased.generation) return { _tag: "Renewed", account: current }
       // Somebody newer holds the lease: it is theirs to say, and theirs to find the token alive.
-      if (current.epoch !== leased.epoch) return yield* unavailable("busy", "another process is renewing this account")
+      if (current.epoch !== leased.epoch) {
+        return yield* Effect.fail(undecided("busy", "another process is renewing this account"))
+      }
       from = current
     }
   })
 
-  return { ...given, bounded, bury, find, inTime }
+  return { ...given, bounded, bury, find, limited }
 }

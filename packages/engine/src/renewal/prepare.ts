@@ -17,20 +17,24 @@ import { monotonicMillis } from "../egress/timeLimit.ts"
 
 /** What a flight found out before it may send. */
 export interface Ready {
+  readonly _tag: "Ready"
   readonly account: Account
   readonly strategy: AuthStrategy
   readonly renewal: NonNullable<AuthStrategy["renewal"]>
   readonly connection: Connection
   readonly intentHash: string
-  /** Whether the lease that stands was watched for longer than it can be real, and may be taken although it says otherwise. */
+  /** Whether the lease that stands was seen for as long as leases last: nobody sends under it any more, and it may be taken. */
   readonly waitedOut: boolean
 }
 
 /** How often a waiting flight looks whether the holder is done. */
 const firstLook = Duration.millis(25)
 const slowestLook = Duration.millis(500)
-/** An owner that lost its database may be alive and about to commit: it is given this long before its single-use token is sent again. */
-const settleGrace = Duration.seconds(2)
+/** A lease, and since when it is seen to stand, in monotonic milliseconds. Kept as long as it stands. */
+interface Sighting {
+  readonly epoch: number
+  readonly since: number
+}
 /** By how much two readings of the time may be out of order without anything having happened to the clock. */
 const clockSlack = 5_000
 
@@ -53,34 +57,48 @@ export const mayResend = (
 
 /** Makes the look. `until` is in monotonic milliseconds: when to stop waiting for another holder. */
 export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeout, strategies, tokens }: Parts) => {
+  const sightings = new Map<ConnectedAccountId, Sighting>()
+
+  /** For how long the account's lease has been seen to stand, by the monotonic clock. */
+  const standsFor = Effect.fnUntraced(function* ({ epoch, id, lease }: Account) {
+    const now = yield* monotonicMillis
+    const sighting = sightings.get(id)
+    if (lease !== null && sighting?.epoch === epoch) return now - sighting.since
+    if (lease === null) sightings.delete(id)
+    else sightings.set(id, { epoch, since: now })
+    return 0
+  })
+
   /**
-   * Waits while somebody else holds the lease, and says what came of it. None: look at the account anew. `waited-out`: the same lease held
-   * for longer than leases do, so the clock by which it was given has been set back since.
+   * Waits while somebody else holds the lease, and says what came of it. None: look at the account anew, since the lease is over or has
+   * stood for as long as leases do. `strictly`: only the latter counts, and not what the wall clock says.
    */
   const awaitHolder = Effect.fnUntraced(function* (
     held: Account,
-    until: number
-  ): Effect.fn.Return<Option.Option<Renewal | "waited-out">, RefreshError> {
-    const since = yield* monotonicMillis
+    until: number,
+    strictly: boolean
+  ): Effect.fn.Return<Option.Option<Renewal>, RefreshError> {
     let look = firstLook
     while (true) {
       yield* Effect.sleep(look)
       look = Duration.min(Duration.times(look, 2), slowestLook)
-      const now = yield* Clock.currentTimeMillis
       const account = yield* find(held.id)
+      const stood = yield* standsFor(account)
+      const now = yield* Clock.currentTimeMillis
       if (account.generation !== held.generation && account.status === "ACTIVE") {
         return Option.some({ _tag: "Renewed", account })
       }
-      if (account.lastAttempt !== null && account.lastAttempt.epoch === held.epoch && account.lease === null) {
+      const over = stood >= lease || account.lease === null || (account.lease.until <= now && !strictly)
+      // A holder that waits for a late answer leaves word and keeps the lease.
+      if (account.lastAttempt?.epoch === held.epoch && (account.lease === null || !over)) {
         const why = servedAfter(account.lastAttempt.verdict)
         return why !== undefined && isUsable(account, now)
           ? Option.some({ _tag: "Served", account, why })
           : yield* shared(account.lastAttempt, now)
       }
-      if (account.lease === null || account.lease.until <= now || account.epoch !== held.epoch) return Option.none()
-      const waited = yield* monotonicMillis
-      if (waited - since >= lease) return Option.some("waited-out")
-      if (waited >= until) return yield* unavailable("busy", "another process is renewing this account")
+      if (over || account.epoch !== held.epoch) return Option.none()
+      if ((yield* monotonicMillis) >= until)
+        return yield* unavailable("busy", "another process is renewing this account")
     }
   })
 
@@ -94,12 +112,11 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
     const { committed, waiting } = yield* bounded(tokens.settle(id))
     // Until it is in the store, what stands there is a spent token.
     if (waiting > 0) return yield* storeDown()
-    let graceGiven = false
-    let waitedOut: number | undefined
     let known = committed > 0 ? undefined : seen
     while (true) {
       const account: Account = known ?? (yield* find(id))
       known = undefined
+      const waitedOut = (yield* standsFor(account)) >= lease
       const now = yield* Clock.currentTimeMillis
       if (committed > 0 && isUsable(account, now)) return { _tag: "Renewed", account }
       if (account.status === "INACTIVE" || account.status === "REVOKED") {
@@ -121,12 +138,9 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
       // A confirmed dead credential is never sent again where a person can bring a new one.
       if (account.status !== "ACTIVE" && strategy.consent !== undefined) return { _tag: "ConsentNeeded", account }
 
-      if (account.lease !== null && account.lease.until > now && account.epoch !== waitedOut) {
-        const outcome = yield* awaitHolder(account, until)
-        if (Option.isSome(outcome)) {
-          if (outcome.value !== "waited-out") return outcome.value
-          waitedOut = account.epoch
-        }
+      if (account.lease !== null && account.lease.until > now && !waitedOut) {
+        const outcome = yield* awaitHolder(account, until, false)
+        if (Option.isSome(outcome)) return outcome.value
         continue
       }
       const config = yield* bounded(configs.load(account)).pipe(
@@ -156,19 +170,21 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
       }
       const intentHash = createHash("sha256").update(Redacted.value(spent)).digest("base64url")
       const ready: Ready = {
+        _tag: "Ready",
         account,
         strategy,
         renewal,
         connection,
         intentHash,
-        waitedOut: account.epoch === waitedOut
+        waitedOut
       }
       if (account.intent !== null && !mayResend(ready, now, requestTimeout)) {
         // The token may be spent. While the access token lasts, finding out can only do harm.
         if (isUsable(account, now)) return { _tag: "Served", account, why: "ambiguous" }
-        if (!graceGiven && account.lease !== null) {
-          graceGiven = true
-          yield* Effect.sleep(settleGrace)
+        // A lease that seems to be over may be held still, with the token under way: a clock was set, or the holder is only slow.
+        if (account.lease !== null && !waitedOut) {
+          const outcome = yield* awaitHolder(account, until, true)
+          if (Option.isSome(outcome)) return outcome.value
           continue
         }
       }

@@ -355,7 +355,7 @@ const make = Effect.gen(function* () {
         )
       ),
 
-    begin: ({ account, intentHash, leaseMillis, now, owner }) => {
+    begin: ({ account, intentHash, leaseMillis, now, owner, takeOver }) => {
       const { epoch, generation, id, intent, revision } = account
       const attempts = (intent?.attempts ?? 0) + 1
       return durablyOne(sql`UPDATE rekindle_accounts SET
@@ -368,7 +368,7 @@ const make = Effect.gen(function* () {
         intent_attempts = ${attempts}
       WHERE id = ${id} AND revision = ${revision} AND epoch = ${epoch}
         AND intent_attempts IS NOT DISTINCT FROM ${intent?.attempts ?? null}
-        AND (lease_owner IS NULL OR lease_until <= ${clock(now)})
+        ${takeOver === true ? sql`` : sql`AND (lease_owner IS NULL OR lease_until <= ${clock(now)})`}
       RETURNING lease_until, intent_since, ${clock(now)} AS clock`).pipe(
         Effect.flatMap(first(Schema.decodeUnknownEffect(LeaseRow))),
         // The revision was right, so that all else is as the caller has it.
@@ -413,14 +413,17 @@ const make = Effect.gen(function* () {
       return Effect.mapError(all, storeError)
     },
 
-    release: ({ epoch, id, keepIntent, renewAt, result }) =>
-      durablyOne(sql`UPDATE rekindle_accounts SET lease_owner = NULL, lease_until = NULL,
+    release: ({ epoch, id, keepIntent, keepLease, renewAt, result }) =>
+      durablyOne(sql`UPDATE rekindle_accounts SET ${keepLease === true ? sql`` : sql`lease_owner = NULL, lease_until = NULL,`}
         renew_at = CASE WHEN renew_at IS NULL THEN NULL ELSE CAST(${renewAt} AS BIGINT) END,
         last_attempt = ${encodeResult(result)}${
           keepIntent
             ? sql``
             : sql`, intent_generation = NULL, intent_hash = NULL, intent_since = NULL, intent_attempts = NULL`
-        } WHERE id = ${id} AND epoch = ${epoch}`).pipe(Effect.asVoid, Effect.mapError(storeError)),
+        } WHERE id = ${id} AND epoch = ${epoch} AND lease_owner IS NOT NULL`).pipe(
+        Effect.asVoid,
+        Effect.mapError(storeError)
+      ),
 
     dueConfigs: (now) =>
       sql`SELECT configs.project_id, configs.id AS auth_config_id FROM rekindle_auth_configs configs WHERE EXISTS (

@@ -5,10 +5,11 @@
  * @module
  */
 import { importJWK, importPKCS8 } from "jose"
-import { Clock, Duration, Effect, Redacted, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Redacted, Schema } from "effect"
 import * as oauth from "oauth4webapi"
 import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
 import { Egress, type EgressRequest } from "../egress/Egress.ts"
+import { freely, Passage } from "../egress/Passage.ts"
 import type { Observation } from "../answer/Verdict.ts"
 
 /** An absolute http(s) url, without credentials in it. */
@@ -168,7 +169,8 @@ export const make = Effect.gen(function* () {
 
   /** A `fetch` for `oauth4webapi` that goes through the egress. */
   const fetcher = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings) {
-    const run = Effect.runPromiseWith(yield* Effect.context())
+    // Metadata are no part of what the sender of a renewal follows.
+    const run = Effect.runPromiseWith(Context.add(yield* Effect.context(), Passage, freely))
     return async (url: string, init: RequestInit): Promise<Response> => {
       const seen = await run(egress.send(config.hosts, requestOf(settings, url, init)))
       if (seen._tag !== "Answer") throw new TypeError(seen.reason)

@@ -132,6 +132,42 @@ describe("a clock that jumps", () => {
       ).pipe(scenario())
   )
 
+  it.effect(
+    "two hours forward while another process has a strict token under way: it is watched for a whole lease first",
+    () =>
+      withWallClock((set) =>
+        Effect.gen(function* () {
+          const accounts = yield* ConnectedAccounts
+          const { id } = yield* connected({ expired: true })
+          yield* leaseAs(id, "them")
+          set(2 * hour)
+          const caller = yield* Effect.forkChild(accounts.refresh(id))
+          yield* elapse("55 seconds")
+          assert.strictEqual(yield* sends, 0)
+          // They are gone: their lease is over by any clock now.
+          assert.deepStrictEqual(yield* join(caller), { _tag: "Ready", id })
+          assert.strictEqual(yield* sends, 1)
+        })
+      ).pipe(scenario({ engine: { coordinator: { patience: "2 minutes" } } }))
+  )
+
+  it.effect("two hours forward in the pause before a second try: it is not made under the old lease", () =>
+    withWallClock((set) =>
+      Effect.gen(function* () {
+        const accounts = yield* ConnectedAccounts
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const { id } = yield* connected({ expired: true })
+        yield* provider.next({ _tag: "ConnectionReset", applied: false })
+        const caller = yield* Effect.forkChild(accounts.refresh(id))
+        yield* elapse("1 second")
+        set(2 * hour)
+        // Another process may take the account now, and finds a lease that is over.
+        assert.deepStrictEqual(yield* join(caller), { _tag: "Ready", id })
+        assert.strictEqual((yield* stored(id)).obtainedEpoch, 2)
+      })
+    ).pipe(scenario())
+  )
+
   it.effect("back, after a process died with the lease: the account is not held for as long as the jump", () =>
     withWallClock((set) =>
       Effect.gen(function* () {

@@ -151,7 +151,9 @@ for (const kind of Object.keys(kinds) as ReadonlyArray<Kind>) {
             Effect.gen(function* () {
               const seen = yield* run(kind, expired, mishap, lasting)
               assert.deepStrictEqual({ answer: seen.answer, account: seen.account, sends: seen.sends }, expected)
-              assert.isFalse(seen.leased)
+              // Nobody sends a strict token while the answer to it may still come.
+              const answerMayCome = mishap._tag === "NoAnswer" && kind === "single-use"
+              assert.strictEqual(seen.leased, answerMayCome && expected.account?.endsWith("open") === true)
               const announced =
                 expected.account?.startsWith("EXPIRED") === true
                   ? ["expired", "consent_started"]

@@ -53,9 +53,10 @@ export const makeLimiter = (): Limiter => {
         if (done !== undefined) return resume(done)
         const queue = timersOf(limit)
         const timer = queue.add(limit.millis, () => {
+          // Before anybody is told: who is told may ask what became of it.
+          takeOver?.(work)
           resume(limit.onTimeout())
           if (takeOver === undefined) work.interruptUnsafe()
-          else takeOver(work)
         })
         work.addObserver((exit) => {
           queue.remove(timer)

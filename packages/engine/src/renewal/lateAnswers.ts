@@ -1,0 +1,73 @@
+/**
+ * Answers that come when their time is over.
+ *
+ * A request that got no answer in time may have been carried out all the same, and then its answer holds the only token that works. So
+ * its connection stays open, and tokens that come over it are kept like any others. It is followed until its lease is over: from then on
+ * another process may send the same token again, and what this one would bring is void.
+ *
+ * @module
+ */
+import { Deferred, Duration, Effect, Exit, Fiber, FiberSet, Option, type Scope } from "effect"
+import type { Observation } from "../answer/Verdict.ts"
+import type { TakeOver } from "../egress/Passage.ts"
+import { makeTimeLimit, monotonicMillis } from "../egress/timeLimit.ts"
+
+/** The overdue requests of one attempt. */
+export interface Overdue<A> {
+  readonly takeOver: TakeOver
+  /** Whether an answer may still come. */
+  readonly isOpen: () => boolean
+  /** What was made of the tokens, once some have come and are committed. */
+  readonly kept: Deferred.Deferred<A>
+  /** Runs this when no answer can come any more, and none brought tokens. */
+  readonly afterwards: (effect: Effect.Effect<void>) => void
+}
+
+/** Follows the overdue requests of an attempt until an instant, in monotonic milliseconds. `keep` commits the tokens of an answer. */
+export type LateAnswers = <A>(
+  until: number,
+  keep: (observation: Observation) => Effect.Effect<Option.Option<A>>
+) => Overdue<A>
+
+/** Makes it. When the scope closes, requests that are still open are given `grace`. */
+export const makeLateAnswers = Effect.fnUntraced(function* (
+  grace: Duration.Duration
+): Effect.fn.Return<LateAnswers, never, Scope.Scope> {
+  const following = yield* FiberSet.make<void>()
+  const run = yield* FiberSet.runtime(following)()
+  const limited = makeTimeLimit()
+  yield* Effect.addFinalizer(() => limited(FiberSet.awaitEmpty(following), grace, () => Effect.void))
+
+  return <A>(until: number, keep: (observation: Observation) => Effect.Effect<Option.Option<A>>): Overdue<A> => {
+    const kept = Deferred.makeUnsafe<A>()
+    let ended = Deferred.makeUnsafe<void>()
+    let open = 0
+
+    const follow = (request: Fiber.Fiber<Observation>) =>
+      Effect.flatMap(monotonicMillis, (now) =>
+        limited(Fiber.await(request), Duration.millis(Math.max(0, until - now)), () => Effect.undefined)
+      ).pipe(
+        Effect.flatMap((exit) => (exit !== undefined && Exit.isSuccess(exit) ? keep(exit.value) : Effect.succeedNone)),
+        Effect.map((made) => {
+          if (Option.isSome(made)) Deferred.doneUnsafe(kept, Exit.succeed(made.value))
+        }),
+        Effect.ensuring(
+          Effect.sync(() => {
+            request.interruptUnsafe()
+            if (--open === 0) Deferred.doneUnsafe(ended, Exit.void)
+          })
+        )
+      )
+
+    return {
+      takeOver: (request) => {
+        if (open++ === 0) ended = Deferred.makeUnsafe()
+        run(follow(request))
+      },
+      isOpen: () => open > 0,
+      kept,
+      afterwards: (effect) =>
+        void run(Effect.flatMap(Deferred.await(ended), () => (Deferred.isDoneUnsafe(kept) ? Effect.void : effect)))
+    }
+  }
+})

@@ -1,0 +1,115 @@
+/** A request that may have been carried out leaves a doubt, and nobody says "nothing was sent" until the doubt is settled. */
+import { assert, describe, it } from "@effect/vitest"
+import { ConnectedAccounts } from "@rekindle/core"
+import { StoreError } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Effect } from "effect"
+import {
+  connected,
+  elapse,
+  leaseAs,
+  refused,
+  scenario,
+  settle,
+  start,
+  stored,
+  summary
+} from "../support/ScriptedEngine.ts"
+
+/** The slug of what a caller is told; what says that nothing was done begins otherwise. */
+const told = (error: { readonly _tag: string; readonly slug?: string | undefined }) => error.slug ?? error._tag
+
+const refusedConnection: ScriptedProvider.Mishap = { _tag: "ConnectionRefused" }
+
+describe("after a request whose answer was lost", () => {
+  const seconds: ReadonlyArray<readonly [string, ScriptedProvider.Mishap]> = [
+    ["a refused connection", refusedConnection],
+    ["a 503", ScriptedProvider.unavailable()],
+    [
+      "a 400 for another reason",
+      { _tag: "OtherAnswer", applied: false, status: 400, body: JSON.stringify({ error: "invalid_scope" }) }
+    ],
+    [
+      "a refused client",
+      { _tag: "OtherAnswer", applied: false, status: 401, body: JSON.stringify({ error: "invalid_client" }) }
+    ]
+  ]
+  for (const [name, second] of seconds) {
+    it.effect(`${name} says nothing about the first one`, () =>
+      Effect.gen(function* () {
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const { id } = yield* connected({ expired: true })
+        yield* provider.next(ScriptedProvider.lostResponse, second, second, second)
+        assert.strictEqual(told(yield* refused(id)), "provider_silent")
+        const account = yield* stored(id)
+        assert.deepInclude(summary(account), { intent: "open", leased: false })
+        // Waiters in other processes are told by the row.
+        assert.strictEqual(account.lastAttempt?.verdict, "Ambiguous")
+      }).pipe(scenario())
+    )
+  }
+
+  it.effect("an access token that still works is served, whatever became of the second", () =>
+    Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected({ profile: { rotation: "rolling" } })
+      yield* provider.next(ScriptedProvider.lostResponse, ScriptedProvider.unavailable())
+      assert.deepStrictEqual(yield* settle(accounts.refresh(id)), { _tag: "Ready", id })
+      assert.deepInclude(summary(yield* stored(id)), { generation: 1, intent: "open" })
+    }).pipe(scenario({ provider: { rotation: "rolling" } }))
+  )
+
+  it.effect("a dead token that the store cannot be told of is no promise that nothing was done", () => {
+    let gone = false
+    return Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected({ expired: true })
+      yield* provider.next(ScriptedProvider.lostResponse)
+      gone = true
+      const error = yield* refused(id)
+      assert.strictEqual(error._tag, "RefreshFailed")
+      assert.strictEqual(error.disposition, "ambiguous")
+    }).pipe(
+      scenario({
+        store: (store) => ({
+          ...store,
+          write: (change) => (gone ? Effect.fail(new StoreError({ message: "gone" })) : store.write(change))
+        })
+      })
+    )
+  })
+
+  it.effect("a process that is shut down before the second one says that it may have been done", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.make()
+      const { context, stop } = yield* start({ sharedProvider: provider })
+      const caller = yield* Effect.gen(function* () {
+        const accounts = yield* ConnectedAccounts
+        const { id } = yield* connected({ expired: true })
+        yield* provider.next(ScriptedProvider.lostResponse, refusedConnection, refusedConnection)
+        const caller = yield* Effect.forkChild(Effect.flip(accounts.refresh(id)))
+        yield* elapse("10500 millis", "100 millis")
+        return caller
+      }).pipe(Effect.provideContext(context))
+      yield* settle(stop, "100 millis")
+      const exit = caller.pollUnsafe()
+      assert.strictEqual(exit?._tag, "Success")
+      if (exit?._tag === "Success") assert.notInclude(exit.value.message, "nothing was sent")
+    })
+  )
+})
+
+describe("after a restart with an open intent", () => {
+  it.effect("a refused connection does not say that the token was never sent", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected({ expired: true })
+      yield* leaseAs(id, "a process that died", 20_000)
+      yield* elapse("21 seconds")
+      yield* provider.outage(refusedConnection, "1 day")
+      assert.strictEqual(told(yield* refused(id)), "provider_silent")
+      assert.deepInclude(summary(yield* stored(id)), { intent: "open", leased: false })
+    }).pipe(scenario({ engine: { coordinator: { patience: "2 minutes" } } }))
+  )
+})

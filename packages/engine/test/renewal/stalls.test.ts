@@ -1,0 +1,148 @@
+/** Processes are stopped, and providers are slow: an answer is kept whenever it comes, and nothing leaves under a lease that is over. */
+import { assert, describe, it } from "@effect/vitest"
+import { ConnectedAccounts } from "@rekindle/core"
+import { AccountStore, AtCheckpoint } from "@rekindle/engine"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Clock, Effect, Latch } from "effect"
+import { TestClock } from "effect/testing"
+import {
+  connected,
+  elapse,
+  join,
+  leaseAs,
+  refresh,
+  rest,
+  scenario,
+  secretsOf,
+  stored,
+  summary,
+  Wire
+} from "../support/ScriptedEngine.ts"
+
+const sends = Effect.map(Wire, ({ sent }) => sent.length)
+
+/** Runs with a process that can be frozen: nothing in it wakes until it is thawed. */
+const withFreezer = <A, E, R>(body: (process: Latch.Latch) => Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const awake = yield* Latch.make(true)
+    const freezing: Clock.Clock = {
+      ...clock,
+      sleep: (duration) => Effect.andThen(clock.sleep(duration), awake.await)
+    }
+    return yield* Effect.provideService(body(awake), Clock.Clock, freezing)
+  })
+
+describe("an answer that comes when its time is over", () => {
+  it.effect("is what the refresh waits for, instead of sending a strict token beside it", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected({ expired: true })
+      // The request's time is 8 seconds.
+      yield* provider.next({ _tag: "LateAnswer", delay: "25 seconds" })
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      assert.strictEqual(yield* sends, 1)
+      assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed", leased: false })
+      assert.isTrue(yield* provider.isLive((yield* secretsOf(id))["access_token"] ?? ""))
+      assert.deepInclude(yield* provider.counts, { replays: 0, revokedGrants: 0 })
+    }).pipe(scenario())
+  )
+
+  it.effect("is kept when everybody has been told that there was none", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id, refreshToken } = yield* connected()
+      yield* provider.next({ _tag: "LateAnswer", delay: "40 seconds" })
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      assert.deepInclude(summary(yield* stored(id)), { generation: 1, intent: "open" })
+      yield* elapse("40 seconds")
+      assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed", leased: false })
+      assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], refreshToken)
+      assert.strictEqual(yield* sends, 1)
+    }).pipe(scenario())
+  )
+
+  it.effect("keeps a strict token from being sent as long as it may come, and no longer", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected()
+      yield* provider.next({ _tag: "NoAnswer", applied: false })
+      yield* refresh(id)
+      const asked = yield* Clock.currentTimeMillis
+      // Others are told at once how it stands.
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      assert.isAtMost((yield* Clock.currentTimeMillis) - asked, 200)
+      yield* elapse("45 seconds")
+      assert.deepInclude(summary(yield* stored(id)), { intent: "open", leased: true })
+      yield* elapse("10 seconds")
+      assert.deepInclude(summary(yield* stored(id)), { intent: "open", leased: false })
+      assert.strictEqual(yield* sends, 1)
+    }).pipe(scenario())
+  )
+
+  it.effect("does not overwrite the token of a later lease", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected({ expired: true, profile: { rotation: "none" } })
+      yield* provider.next({ _tag: "LateAnswer", delay: "15 seconds" })
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      assert.strictEqual((yield* stored(id)).generation, 2)
+      yield* refresh(id)
+      const { access_token } = yield* secretsOf(id)
+      yield* elapse("20 seconds")
+      assert.strictEqual((yield* secretsOf(id))["access_token"], access_token)
+      assert.strictEqual((yield* stored(id)).generation, 3)
+    }).pipe(scenario({ provider: { rotation: "none" } }))
+  )
+})
+
+describe("a process that was frozen", () => {
+  it.effect("in the pause before its second try does not send the token when its lease is over", () =>
+    withFreezer((process) =>
+      Effect.gen(function* () {
+        const accounts = yield* ConnectedAccounts
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const store = yield* AccountStore
+        const { id } = yield* connected({ expired: true })
+        yield* provider.next({ _tag: "ConnectionReset", applied: false })
+        const ours = yield* Effect.forkChild(Effect.exit(accounts.refresh(id)))
+        yield* elapse("1 second")
+        process.closeUnsafe()
+        yield* elapse("61 seconds")
+        const theirs = yield* leaseAs(id, "another process")
+        assert.strictEqual(yield* sends, 1)
+        process.openUnsafe()
+        yield* rest
+        yield* TestClock.adjust("1 second")
+        yield* rest
+        assert.strictEqual(yield* sends, 1, "it was sent beside the other process's request")
+        assert.deepInclude(yield* stored(id), { epoch: theirs.epoch, lease: theirs.lease })
+        yield* store.write({
+          from: theirs,
+          to: { ...theirs, generation: 2, obtainedEpoch: theirs.epoch },
+          announce: []
+        })
+        yield* join(ours)
+        assert.deepInclude(yield* provider.counts, { replays: 0, revokedGrants: 0 })
+      })
+    ).pipe(scenario())
+  )
+
+  it.effect(
+    "between its intent and its request takes a new lease, by a clock that stands still in the meantime or not",
+    () =>
+      Effect.gen(function* () {
+        const { id } = yield* connected({ expired: true })
+        let stops = 1
+        const freeze = Effect.suspend(() => (stops-- > 0 ? Effect.sleep("31 seconds") : Effect.void))
+        assert.deepStrictEqual(
+          yield* refresh(id).pipe(
+            Effect.provideService(AtCheckpoint, (point) => (point === "after-intent" ? freeze : Effect.void))
+          ),
+          { _tag: "Ready", id }
+        )
+        assert.strictEqual(yield* sends, 1)
+        assert.strictEqual((yield* stored(id)).obtainedEpoch, 2)
+      }).pipe(scenario())
+  )
+})
