@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Egress, type EgressOptions } from "@rekindle/engine/Egress"
 import { isInternalAddress } from "#engine/egress/addresses.ts"
-import { Effect, Layer } from "effect"
+import { Passage } from "#engine/egress/Passage.ts"
+import type { Observation } from "@rekindle/engine/Verdict"
+import { Effect, Fiber, Layer } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
 import { once } from "node:events"
 import { createServer as createTlsServer } from "node:https"
 import { createServer as createTcpServer, type Socket } from "node:net"
+import { Worker } from "node:worker_threads"
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib"
 import * as HttpFixture from "../support/HttpFixture.ts"
 import { provider } from "../support/tls.ts"
@@ -33,6 +36,44 @@ const tcpServer = Effect.fnUntraced(function* (onConnection: (socket: Socket) =>
   )
   const address = server.address()
   return `127.0.0.1:${typeof address === "object" ? address?.port : ""}`
+})
+
+/** Signals between this thread and the server's. */
+const [allArrived, blocked, never] = [0, 1, 2]
+
+/** Answers so many requests together, as soon as it is told that the other thread is blocked. */
+const serverThread = `
+  const { createServer } = require("node:http")
+  const { parentPort, workerData: { count, cells } } = require("node:worker_threads")
+  const held = []
+  const server = createServer((request, response) => {
+    request.resume().on("end", () => {
+      if (held.push(response) < count) return
+      Atomics.store(cells, ${allArrived}, 1)
+      Atomics.wait(cells, ${blocked}, 0)
+      for (const each of held) each.writeHead(200, { "content-type": "application/json" }).end("{}")
+    })
+  })
+  server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port))
+`
+
+/** A server in a thread of its own; `block` lets it answer while this thread stands still. */
+const otherThread = Effect.fnUntraced(function* (count: number) {
+  const cells = new Int32Array(new SharedArrayBuffer(12))
+  const worker = yield* Effect.acquireRelease(
+    Effect.sync(() => new Worker(serverThread, { eval: true, workerData: { count, cells } })),
+    (worker) => Effect.promise(() => worker.terminate())
+  )
+  const [port] = yield* Effect.promise(() => once(worker, "message"))
+  return {
+    host: `127.0.0.1:${port}`,
+    haveArrived: () => Atomics.load(cells, allArrived) === 1,
+    block: (millis: number) => {
+      Atomics.store(cells, blocked, 1)
+      Atomics.notify(cells, blocked)
+      Atomics.wait(cells, never, 0, millis)
+    }
+  }
 })
 
 describe.each([
@@ -317,6 +358,73 @@ describe.each([
       })
       assert.strictEqual((yield* send([server.host], server.origin))._tag, "NoAnswer")
     })
+  )
+
+  it.live("what has arrived while the event loop was blocked is an answer: 40 of 40", () =>
+    Effect.gen(function* () {
+      const count = 40
+      const server = yield* otherThread(count)
+      const egress = yield* Egress
+      const request = { url: `http://${server.host}/token`, method: "POST", body: "grant" }
+      const all = yield* Effect.forkChild(
+        Effect.all(
+          Array.from({ length: count }, () => egress.send([server.host], request)),
+          { concurrency: "unbounded" }
+        )
+      )
+      while (!server.haveArrived()) yield* Effect.sleep("2 millis")
+      // Longer than a request may take: every timer is due before a socket is read.
+      server.block(1_100)
+      const seen = yield* Fiber.join(all)
+      assert.lengthOf(
+        seen.filter(({ _tag }) => _tag === "Answer"),
+        count
+      )
+    }).pipe(Effect.provide(layerOf({ privateHosts: ["*"], timeout: "1 second" })))
+  )
+
+  it.live("a request whose time is over goes on for whoever takes it over, and ends when that is interrupted", () =>
+    Effect.gen(function* () {
+      const egress = yield* Egress
+      const closed: Array<string> = []
+      const server = yield* HttpFixture.make(({ path }, response) => {
+        response.on("close", () => void closed.push(path))
+        if (path === "/slow") setTimeout(() => response.writeHead(200).end("late"), 300)
+      })
+      const overdue: Array<Fiber.Fiber<Observation>> = []
+      for (const path of ["/slow", "/silent"]) {
+        const seen = yield* egress.send([server.host], { url: `${server.origin}${path}` }).pipe(
+          Effect.provideService(Passage, {
+            refusal: () => undefined,
+            takeOver: (request) => void overdue.push(request)
+          })
+        )
+        assert.deepStrictEqual(seen, { _tag: "NoAnswer", reason: "timeout" })
+      }
+      const [slow, silent] = overdue
+      if (slow === undefined || silent === undefined) return assert.fail("not taken over")
+      assert.deepInclude(yield* Fiber.join(slow), { _tag: "Answer", body: "late" })
+      yield* Fiber.interrupt(silent)
+      while (!closed.includes("/silent")) yield* Effect.sleep("2 millis")
+    }).pipe(Effect.provide(layerOf({ privateHosts: ["*"], timeout: "100 millis" })))
+  )
+
+  it.live("a request that is refused at the last moment was never sent", () =>
+    Effect.gen(function* () {
+      const egress = yield* Egress
+      const server = yield* HttpFixture.make(HttpFixture.json({}))
+      const send = (refusal: string | undefined) =>
+        egress
+          .send([server.host], { url: server.origin, method: "POST", body: "grant" })
+          .pipe(Effect.provideService(Passage, { refusal: () => refusal, takeOver: undefined }))
+      assert.deepStrictEqual(yield* send("the lease is over"), { _tag: "NotSent", reason: "the lease is over" })
+      assert.strictEqual((yield* send(undefined))._tag, "Answer")
+      assert.lengthOf(server.requests, 1)
+      // Over a connection that is kept alive, too.
+      assert.deepStrictEqual(yield* send("the lease is over"), { _tag: "NotSent", reason: "the lease is over" })
+      assert.strictEqual((yield* send(undefined))._tag, "Answer")
+      assert.lengthOf(server.requests, 2)
+    }).pipe(Effect.provide(layerOf({ privateHosts: ["*"] })))
   )
 
   it.live("no answer in time is ambiguous, also for a caller that cannot be interrupted", () =>
