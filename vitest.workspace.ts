@@ -7,8 +7,11 @@ const project = (name: string, root: string) => ({
     root,
     include: ["test/**/*.test.ts"],
     setupFiles: [join(import.meta.dirname, "packages/testing/test/seeded.ts")],
-    testTimeout: 30_000,
-    hookTimeout: 60_000
+    // Tests share the process of their worker: most of a short file was spent on loading the same modules again.
+    isolate: false,
+    // A limit tells that a test hangs, not that the machine is slow.
+    testTimeout: 180_000,
+    hookTimeout: 180_000
   }
 })
 

@@ -20,7 +20,7 @@ const env = { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-c
 /** Runs a program with these arguments. */
 export const execute = (program: string, ...args: ReadonlyArray<string>): Promise<Run> =>
   new Promise((resolve) => {
-    execFile(program, args, { env, timeout: 25_000 }, (error, stdout, stderr) =>
+    execFile(program, args, { env }, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : (error.code ?? error.signal ?? "unknown"), stdout, stderr })
     )
   })

@@ -8,58 +8,44 @@ import * as Outage from "./outage.ts"
 
 const expiring = { ttl: { accessToken: "2 seconds" } } as const
 const seed = 1
-/** Processes take long to start on a machine under load. */
-const patience = 120_000
 
 // The long versions of these are `packages/bench/chaos`.
 layer(Postgres.layer, { excludeTestServices: true })("real processes against a server that forgives nothing", (it) => {
-  it.effect(
-    "three on one Postgres spend each grant once and lose none",
-    () =>
-      Effect.gen(function* () {
-        const { broken } = yield* ManyProcesses.run({ kind: "postgres", processes: 3, accounts: 20, asks: 400, seed })
-        assert.deepStrictEqual(broken, [])
-      }).pipe(Effect.provide(AuthorizationServer.layer(expiring))),
-    patience
+  it.effect("three on one Postgres spend each grant once and lose none", () =>
+    Effect.gen(function* () {
+      const { broken } = yield* ManyProcesses.run({ kind: "postgres", processes: 3, accounts: 20, asks: 400, seed })
+      assert.deepStrictEqual(broken, [])
+    }).pipe(Effect.provide(AuthorizationServer.layer(expiring)))
   )
 
-  it.effect(
-    "one on SQLite spends each grant once and loses none",
-    () =>
-      Effect.gen(function* () {
-        const { broken } = yield* ManyProcesses.run({ kind: "sqlite", processes: 1, accounts: 20, asks: 400, seed })
-        assert.deepStrictEqual(broken, [])
-      }).pipe(Effect.provide(AuthorizationServer.layer(expiring))),
-    patience
+  it.effect("one on SQLite spends each grant once and loses none", () =>
+    Effect.gen(function* () {
+      const { broken } = yield* ManyProcesses.run({ kind: "sqlite", processes: 1, accounts: 20, asks: 400, seed })
+      assert.deepStrictEqual(broken, [])
+    }).pipe(Effect.provide(AuthorizationServer.layer(expiring)))
   )
 
   for (const kind of ["sqlite", "postgres"] as const) {
-    it.effect(
-      `killed at every point of a renewal on ${kind}, they lose at most an answer that was under way`,
-      () =>
-        Effect.gen(function* () {
-          const { broken, kills, wronged } = yield* Kills.run({ kind, killsPerPoint: 1, lease: 8_000, seed })
-          assert.deepStrictEqual({ broken, wronged, kills }, { broken: [], wronged: [], kills: Kills.points.length })
-        }).pipe(Effect.provide(AuthorizationServer.layer())),
-      patience
+    it.effect(`killed at every point of a renewal on ${kind}, they lose at most an answer that was under way`, () =>
+      Effect.gen(function* () {
+        const { broken, kills, wronged } = yield* Kills.run({ kind, killsPerPoint: 1, lease: 8_000, seed })
+        assert.deepStrictEqual({ broken, wronged, kills }, { broken: [], wronged: [], kills: Kills.points.length })
+      }).pipe(Effect.provide(AuthorizationServer.layer()))
     )
   }
 
-  it.effect(
-    "the database may go away in the middle, and no token is lost",
-    () =>
-      Effect.gen(function* () {
-        const { broken } = yield* Outage.run({
-          processes: 2,
-          accounts: 20,
-          before: 500,
-          outage: 2_500,
-          after: 1_000,
-          lease: 18_000,
-          seed
-        })
-        assert.deepStrictEqual(broken, [])
-      }).pipe(Effect.provide(AuthorizationServer.layer({ ...expiring, latency: "100 millis" }))),
-    patience
+  it.effect("the database may go away in the middle, and no token is lost", () =>
+    Effect.gen(function* () {
+      const { broken } = yield* Outage.run({
+        processes: 2,
+        accounts: 20,
+        before: 500,
+        outage: 2_500,
+        after: 1_000,
+        lease: 18_000,
+        seed
+      })
+      assert.deepStrictEqual(broken, [])
+    }).pipe(Effect.provide(AuthorizationServer.layer({ ...expiring, latency: "100 millis" })))
   )
 })

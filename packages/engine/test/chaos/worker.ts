@@ -37,7 +37,7 @@ const mortalClient = Layer.effect(
           const statement = Reflect.apply(target, self, args)
           const text = Array.isArray(args[0]) ? args[0].join(" ") : ""
           const commits = sql.onDialectOrElse({
-            sqlite: () => "RETURNING id, status",
+            sqlite: () => "status, status_reason, generation",
             orElse: () => "INSERT INTO rekindle_outbox"
           })
           if (!text.includes(commits)) return statement

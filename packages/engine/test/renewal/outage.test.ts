@@ -72,8 +72,7 @@ describe("a provider that for an hour", () => {
               population
             )
           }).pipe(Effect.provide(Renewer.layer()))
-        }).pipe(scenario()),
-      60_000
+        }).pipe(scenario())
     )
   }
 })
