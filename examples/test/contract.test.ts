@@ -40,7 +40,7 @@ const fixtures = Layer.effect(
         const id = yield* create("calendar", { refresh_token: Redacted.make("never-sent") })
         const account = Option.getOrThrow(yield* store.find(id))
         const now = yield* Clock.currentTimeMillis
-        yield* store.begin({ account, owner: "another process", leaseMillis: 60_000, intentHash: "hash", now })
+        yield* store.begin({ account, owner: "another process", leaseMillis: 60_000, now })
         return id
       }).pipe(Effect.orDie),
       secrets: Effect.sync(() => [

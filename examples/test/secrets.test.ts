@@ -43,12 +43,11 @@ const failures = Effect.gen(function* () {
   const lost = { ...settings, tokenEndpoint: `${settings["tokenEndpoint"]}/of-nothing` }
   yield* connections.register(provider.authConfig({ id: "lost", settings: lost }))
   yield* connections.register(api.authConfig("down", "/down"))
-  const secrets = {
+  const tokens = {
     access_token: Redacted.make(ours.accessToken),
-    refresh_token: Redacted.make(ours.refreshToken),
-    api_key: api.key
+    refresh_token: Redacted.make(ours.refreshToken)
   }
-  const create = (authConfigId: string) =>
+  const create = (authConfigId: string, secrets: Readonly<Record<string, Redacted.Redacted>> = tokens) =>
     Effect.map(connections.create({ authConfigId, userId: "ada", secrets }), ({ id }) => id)
   const apiKey = Redacted.make(ours.apiKey)
   const client = (baseUrl: string) =>
@@ -59,13 +58,13 @@ const failures = Effect.gen(function* () {
     accounts.refresh(yield* create("wrong")),
     accounts.refresh(yield* create("lost")),
     accounts.refresh(yield* create("calendar")),
-    accounts.refresh(yield* create("down"), { validateCredentials: true }),
+    accounts.refresh(yield* create("down", { api_key: api.key }), { validateCredentials: true }),
     accounts.refresh(ConnectedAccountId.make(`ca_${"x".repeat(80)}`, { disableChecks: true })),
     accounts.get(id),
     Effect.flatMap(client(url), (stranger) => stranger.refresh(id)),
     Effect.flatMap(client("http://127.0.0.1:1"), (nobody) => nobody.refresh(id)),
     client(`http://user:${ours.apiKey}@127.0.0.1`),
-    connections.create({ id, authConfigId: "calendar", userId: "ada", secrets }),
+    connections.create({ id, authConfigId: "calendar", userId: "ada", secrets: tokens }),
     connections.register(provider.authConfig({ id: "stray", hosts: ["elsewhere.example"] })),
     Effect.scoped(Layer.build(CredentialVault.layer([{ id: "k", key: Redacted.make(ours.vaultKey) }])))
   ]

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url"
 import { extract, type Snippet, verify } from "./support/snippets.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
-const documents = ["README.md", "packages/*/README.md", "examples/README.md", "packages/*/src/**/*.ts"]
+const documents = ["README.md", "docs/*.md", "packages/*/README.md", "examples/README.md", "packages/*/src/**/*.ts"]
 const snippets = globSync(documents, { cwd: root }).flatMap((file) =>
   extract(file, readFileSync(join(root, file), "utf8"))
 )

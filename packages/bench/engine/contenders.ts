@@ -150,7 +150,11 @@ const engine =
             toolkit: "bench",
             scheme: "OAUTH2",
             profile: ProviderProfile.make({ name: "bench", rotation: "single-use", accessTokenTtl: Duration.hours(1) }),
-            settings: { clientId: "id", tokenEndpoint: `http://${host}/token` },
+            settings: {
+              clientId: "id",
+              tokenEndpoint: `http://${host}/token`,
+              authorizationEndpoint: `http://${host}/authorize`
+            },
             secrets: { client_secret: Redacted.make("secret") },
             hosts: [host]
           })

@@ -8,20 +8,25 @@
  * @module
  */
 import { Schema } from "effect"
+import { sayExpected } from "./Expected.ts"
 
 /**
  * Identifies a connected account: a prefix (`con_` or `ca_`), then a URL-safe nanoid, e.g. `con_1a2b3c4d5e6f` or `ca_-l3FzWqTw58L`.
  *
  * Anything else is refused before it reaches a network or a database.
  */
-export const ConnectedAccountId = Schema.String.check(Schema.isPattern(/^(?:con|ca)_[A-Za-z0-9_-]{8,64}$/u)).pipe(
+export const ConnectedAccountId = Schema.String.check(
+  Schema.isPattern(/^(?:con|ca)_[A-Za-z0-9_-]{8,64}$/u, {
+    expected: "a connected account id such as ca_4CkFF_cKATwg (con_ or ca_, then 8 to 64 letters, digits, - or _)"
+  })
+).pipe(
   Schema.brand("ConnectedAccountId"),
   Schema.annotate({
     identifier: "ConnectedAccountId",
     title: "connected account id",
-    description: "Prefix con_ or ca_, then a URL-safe nanoid",
-    expected: "a connected account id such as ca_4CkFF_cKATwg"
-  })
+    description: "Prefix con_ or ca_, then a URL-safe nanoid"
+  }),
+  sayExpected("ConnectedAccountId")
 )
 export type ConnectedAccountId = typeof ConnectedAccountId.Type
 
@@ -98,6 +103,7 @@ export const ConnectedAccount = Schema.Struct({
     isDisabled: "is_disabled",
     createdAt: "created_at",
     updatedAt: "updated_at"
-  })
+  }),
+  sayExpected("ConnectedAccount")
 )
 export type ConnectedAccount = typeof ConnectedAccount.Type

@@ -5,6 +5,7 @@
  */
 import { Schema, SchemaTransformation } from "effect"
 import { ConnectedAccountId, ConnectedAccountStatus, KnownStatus } from "./ConnectedAccount.ts"
+import { sayExpected } from "./Expected.ts"
 
 const redirectUrlLimit = 2048
 
@@ -49,9 +50,9 @@ export const RefreshOutcome = Schema.TaggedUnion({
 })
 export type RefreshOutcome = typeof RefreshOutcome.Type
 
-const ready = RefreshOutcome.cases.Ready
-const redirectRequired = RefreshOutcome.cases.RedirectRequired
-const notReady = RefreshOutcome.cases.NotReady
+const ready = RefreshOutcome.cases.Ready.pipe(sayExpected("Ready"))
+const redirectRequired = RefreshOutcome.cases.RedirectRequired.pipe(sayExpected("RedirectRequired"))
+const notReady = RefreshOutcome.cases.NotReady.pipe(sayExpected("NotReady"))
 export {
   /** Makes the outcome that says the connection can be used now. */
   ready as Ready,

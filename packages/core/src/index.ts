@@ -6,6 +6,7 @@
 export * from "./ConnectedAccount.ts"
 export * from "./ConnectedAccounts.ts"
 export * from "./ConnectionFailure.ts"
+export * as Expected from "./Expected.ts"
 export * from "./RefreshError.ts"
 export * from "./RefreshOutcome.ts"
 export * as Resilience from "./resilience/Resilience.ts"

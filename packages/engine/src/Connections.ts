@@ -10,6 +10,7 @@ import {
   ConnectedAccountId,
   ConnectedAccounts,
   CurrentProject,
+  Expected,
   InvalidRequest,
   type ReadError,
   type RefreshError,
@@ -75,8 +76,8 @@ export class Connections extends Context.Service<
       account: NewAccount
     ) => Effect.Effect<ConnectedAccount, AuthConfigError | StoreError | InvalidRequest>
     /**
-     * The access token, renewed first if it would not last for another `atLeast` (default one minute). Where that fails, the one at hand
-     * while it lasts. Never begins a consent: `refresh` does, and so does `Resilience.withRefresh` around the call that needs the token.
+     * The access token, renewed first if it would not last for another `atLeast` (default one minute, never more than half of its life).
+     * Where that fails, the one at hand while it lasts. Never begins a consent: `refresh` does, and so does `Resilience.withRefresh` around the call that needs the token.
      * Fails with `ConnectionNotReady`, which carries the account's status, where there is no usable token.
      */
     readonly accessToken: (
@@ -87,7 +88,7 @@ export class Connections extends Context.Service<
     readonly replaceSecrets: (
       id: ConnectedAccountId,
       secrets: Readonly<Record<string, Redacted.Redacted<string>>>
-    ) => Effect.Effect<void, AccountNotFound | InvalidRequest | Unavailable>
+    ) => Effect.Effect<void, AccountNotFound | AuthConfigError | InvalidRequest | Unavailable>
     /** ACTIVE → INACTIVE. The credential is kept and not renewed. */
     readonly disable: (id: ConnectedAccountId) => Effect.Effect<void, AccountNotFound | Unavailable>
     /** INACTIVE → ACTIVE. */
@@ -190,19 +191,26 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
      * When the access token of a credential that was brought in is over, if nobody says: at once if there is none yet, otherwise as the
      * provider does it. A credential that is not renewed lasts.
      */
-    const expiryOf = (
-      scheme: Account["scheme"],
-      credential: Credential.Credential,
-      ttl: Duration.Duration | undefined,
-      now: number
-    ) =>
-      strategies.get(scheme)?.renewal === undefined
-        ? null
-        : credential.secrets["access_token"] === undefined
-          ? now
-          : ttl === undefined
-            ? null
-            : now + Duration.toMillis(ttl)
+    const expiryOf = ({ profile, scheme }: AuthConfig, credential: Credential.Credential, now: number) => {
+      if (strategies.get(scheme)?.renewal === undefined) return null
+      if (credential.secrets["access_token"] === undefined) return now
+      const { millis } = Tokens.lifeOf({ expiresIn: undefined }, profile, credential)
+      return millis === null ? null : now + millis
+    }
+
+    /** Refuses secrets that the scheme does not know or cannot use, and cleans the others. */
+    const admit = (scheme: Account["scheme"], secrets: Credential.Credential["secrets"]) =>
+      Result.match(Credential.admit(secrets, strategies.get(scheme)?.secrets?.account), {
+        onFailure: (mistakes) =>
+          Effect.fail(
+            new InvalidRequest({
+              message: `not a credential for ${scheme}: ${mistakes.map(Expected.line).join("; ")}`,
+              slug: "invalid_secrets",
+              errors: mistakes.map(Expected.line)
+            })
+          ),
+        onSuccess: Effect.succeed
+      })
 
     const seal = (
       account: Pick<Account, "id" | "projectId" | "generation">,
@@ -348,13 +356,14 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       const config = yield* configs.load({ projectId, authConfigId })
       const now = yield* Clock.currentTimeMillis
       const publicId = id ?? newId()
-      const credential = secrets === undefined ? undefined : Credential.make(secrets, attributes)
+      const credential =
+        secrets === undefined ? undefined : Credential.make(yield* admit(config.scheme, secrets), attributes)
       const expiry =
         expiresAt !== undefined
           ? expiresAt.epochMilliseconds
           : credential === undefined
             ? null
-            : expiryOf(config.scheme, credential, config.profile.accessTokenTtl, now)
+            : expiryOf(config, credential, now)
       const account: Omit<Account, "id" | "credential"> = {
         publicId,
         projectId,
@@ -441,13 +450,14 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           accessToken,
           replaceSecrets: Effect.fnUntraced(function* (id, secrets) {
             const account = yield* management(id)
-            const credential = Credential.make(secrets)
+            const config = yield* Effect.catchTag(configs.load(account), "StoreError", () => Effect.fail(storeDown()))
+            const credential = Credential.make(yield* admit(account.scheme, secrets))
             const now = yield* Clock.currentTimeMillis
             const { status } = yield* apply(
               account.id,
               { _tag: "ConsentCompleted" },
               (from) => {
-                const expiresAt = expiryOf(from.scheme, credential, undefined, now)
+                const expiresAt = expiryOf(config, credential, now)
                 const generation = from.generation + 1
                 return Effect.map(seal({ ...from, generation }, credential), (sealed) => ({
                   credential: sealed,

@@ -7,7 +7,7 @@
  * @module
  */
 import type { ConnectedAccounts } from "@rekindle/core"
-import { type Effect, Layer } from "effect"
+import { type Config, type Effect, Layer } from "effect"
 import type { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { AccountStore } from "./account/AccountStore.ts"
 import { AuthConfigs } from "./strategies/AuthConfigs.ts"
@@ -65,7 +65,7 @@ export type Provided =
 /** The engine on any account store, vault, escrow and egress: the part that does not care where things are kept. */
 export const layerNoDeps = (
   options: EngineOptions
-): Layer.Layer<Exclude<Provided, AccountStore>, never, AccountStore | CredentialVault | Egress | Escrow> =>
+): Layer.Layer<Exclude<Provided, AccountStore>, Config.ConfigError, AccountStore | CredentialVault | Egress | Escrow> =>
   Layer.mergeAll(Connections.layer, Retention.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(Consent.layer(options.consent), RefreshCoordinator.layer(options.coordinator))),
     Layer.provideMerge(TokenCommit.layer(options.commit)),
@@ -76,14 +76,21 @@ export const layerNoDeps = (
 /** The engine on whatever database is there, over Node's HTTP client. Give it a vault whose keys outlive the process, and an escrow on disk. */
 export const layer = (
   options: EngineOptions
-): Layer.Layer<Provided, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient | CredentialVault | Escrow> =>
-  layerNoDeps(options).pipe(Layer.provideMerge(SqlAccountStore.layer), Layer.provide(Egress.layer(options.egress)))
+): Layer.Layer<
+  Provided,
+  Config.ConfigError | Migrator.MigrationError | SqlError.SqlError,
+  SqlClient.SqlClient | CredentialVault | Escrow
+> => layerNoDeps(options).pipe(Layer.provideMerge(SqlAccountStore.layer), Layer.provide(Egress.layer(options.egress)))
 
 /** The engine on SQLite. A file keeps its escrow in a directory beside it; `:memory:` keeps everything in memory. */
 export const layerSqlite = (
   filename: string,
   options: EngineOptions
-): Layer.Layer<Provided, Migrator.MigrationError | SqlError.SqlError | EscrowError, CredentialVault> =>
+): Layer.Layer<
+  Provided,
+  Config.ConfigError | Migrator.MigrationError | SqlError.SqlError | EscrowError,
+  CredentialVault
+> =>
   layer(options).pipe(
     Layer.provide(SqliteClient.layer(filename)),
     Layer.provide(filename === ":memory:" ? Escrow.layerMemory : Escrow.layerDirectory(`${filename}.escrow`))

@@ -114,7 +114,7 @@ describe("a refresh token that dies of disuse", () => {
   const day = 86_400_000
   const brought = Effect.gen(function* () {
     const connections = yield* Connections
-    yield* connections.register(authConfig("idle", { refreshTokenIdle: Duration.days(30) }))
+    yield* connections.register(authConfig("idle", { refreshTokenIdle: Duration.days(30), accessTokenTtl: "never" }))
     const { id } = yield* connections.create({
       authConfigId: "idle",
       userId: "u",
@@ -237,7 +237,11 @@ describe("a password entered anew", () => {
     Effect.gen(function* () {
       const connections = yield* Connections
       yield* connections.register(
-        authConfig("login", {}, { scheme: "BASIC_WITH_JWT", settings: { loginUrl: "https://provider.test/login" } })
+        authConfig(
+          "login",
+          {},
+          { scheme: "BASIC_WITH_JWT", settings: { loginUrl: "https://provider.test/login" }, secrets: {} }
+        )
       )
       const person = { username: Redacted.make("ada"), password: Redacted.make("secret") }
       const { id } = yield* connections.create({ authConfigId: "login", userId: "u", secrets: person })

@@ -27,7 +27,8 @@ export class ApiKeys extends Context.Service<
   }
 >()("@rekindle/platform/ApiKeys") {
   /**
-   * A fixed list of keys, all for one project. No keys means that nobody may call.
+   * A fixed list of keys, all for one project. No keys means that nobody may call. White space around a key is not part of it: no header
+   * could carry it.
    *
    * ```ts
    * import { ApiKeys } from "@rekindle/platform"
@@ -70,7 +71,7 @@ const encoder = new TextEncoder()
 
 const hash = (key: Redacted.Redacted): Effect.Effect<Uint8Array> =>
   Effect.map(
-    Effect.promise(() => crypto.subtle.digest("SHA-256", encoder.encode(Redacted.value(key)))),
+    Effect.promise(() => crypto.subtle.digest("SHA-256", encoder.encode(Redacted.value(key).trim()))),
     (digest) => new Uint8Array(digest)
   )
 

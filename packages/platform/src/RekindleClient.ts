@@ -274,7 +274,8 @@ const spellingsOf = (key: string): RegExp => {
 const visibleAscii = /^[\x21-\x7e]{1,255}$/
 
 const keyOf = ({ apiKey }: Options): Effect.Effect<string, Config.ConfigError> => {
-  const key = Redacted.value(apiKey)
+  // Files and environments like to end in a line break.
+  const key = Redacted.value(apiKey).trim()
   // Otherwise the HTTP client would complain, and quote the key as it does.
   return /^[\x21-\x7e]+$/.test(key)
     ? Effect.succeed(key)

@@ -32,8 +32,8 @@
  *
  * @module
  */
-import { CurrentProject, InvalidRequest, Unauthorized } from "@rekindle/core"
-import { type Duration, Effect, Layer, Redacted, SchemaIssue, type Types } from "effect"
+import { CurrentProject, Expected, InvalidRequest, Unauthorized } from "@rekindle/core"
+import { type Duration, Effect, Layer, Redacted, type Types } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiError, HttpApiScalar, OpenApi } from "effect/http-api"
 import { ApiKeys, ApiPrincipal } from "./ApiKeys.ts"
@@ -80,16 +80,12 @@ const slugs = {
   Payload: "invalid_body"
 } as const
 
-const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
-
 /** Names the fields that are wrong and what was expected; never what was sent. */
 const toInvalidRequest = (slug: string, error: HttpApiError.HttpApiSchemaError) =>
   new InvalidRequest({
     message: "The request is malformed",
     slug,
-    errors: formatIssues(error.cause.issue).issues.map(({ message, path = [] }) =>
-      [...path.map((key) => String(typeof key === "object" ? key.key : key)), message].join(": ")
-    )
+    errors: Expected.mistakes(error.cause.issue).map(Expected.line)
   })
 
 const requestValidation = (bodyTimeout: Duration.Input) =>

@@ -46,6 +46,15 @@ const recorder = () => {
 }
 
 describe("what is sent", () => {
+  it.effect("is the key, and not the line break that it was read with", () =>
+    Effect.gen(function* () {
+      const { http, sent } = recorder()
+      const client = yield* connect(http, { apiKey: Redacted.make(` ${apiKey}\r\n`) })
+      yield* client.refresh(id)
+      assert.strictEqual(sent[0]?.headers["x-api-key"], apiKey)
+    })
+  )
+
   it.effect("is one request without a body when there are no options", () =>
     Effect.gen(function* () {
       const { http, sent } = recorder()

@@ -54,7 +54,7 @@ export const serve = (accounts: Partial<Accounts> = {}, extra: Extra = Layer.emp
     const all = Layer.merge(routes, extra).pipe(
       Layer.provide([
         Layer.succeed(ConnectedAccounts, accountsWith(accounts)),
-        ApiKeys.layerStatic([Redacted.make("rk_other"), Redacted.make(apiKey)], { projectId: "project_1" })
+        ApiKeys.layerStatic([Redacted.make("rk_other"), Redacted.make(`${apiKey}\n`)], { projectId: "project_1" })
       ])
     )
     const context = yield* Layer.build(

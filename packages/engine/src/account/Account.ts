@@ -36,8 +36,6 @@ export type StatusReason = typeof StatusReason.Type
 export interface Intent {
   /** The generation whose refresh token is being spent. */
   readonly generation: number
-  /** SHA-256 of that token, so that a log or a dump shows which one without showing it. */
-  readonly hash: string
   /** Epoch milliseconds of the first attempt to spend it. */
   readonly since: number
   /** How many times it has been sent. */
@@ -233,10 +231,27 @@ export const visibleStatus = (account: StatusState & Pick<Account, "consentUntil
 /** Whether the credential is in service: its access token may be handed out while it lasts. */
 export const inService = (account: Pick<Account, "status">): boolean => account.status === "ACTIVE"
 
-/** Whether the access token can still be used for at least `atLeast` milliseconds. */
+/** By how much the clock of the machine that obtained a credential may be ahead for its times to be believed, in milliseconds. */
+const clockSkew = 60_000
+
+/** Whether the access token has come to its end. */
+export const isOver = ({ credential, expiresAt }: Pick<Account, "expiresAt" | "credential">, now: number): boolean =>
+  credential === null || (expiresAt !== null && expiresAt <= now)
+
+/**
+ * Whether the access token can be used for another `atLeast` milliseconds, or for half of its life if that is less: a token that lives
+ * for a minute is not renewed at every use. One that is obtained in the future came when a clock was ahead. When it ends is not known, so
+ * it is not usable, and not over either.
+ */
 export const isUsable = (
-  account: Pick<Account, "status" | "expiresAt" | "credential">,
+  account: Pick<Account, "status" | "expiresAt" | "obtainedAt" | "credential">,
   now: number,
   atLeast = 0
-): boolean =>
-  inService(account) && account.credential !== null && (account.expiresAt === null || account.expiresAt > now + atLeast)
+): boolean => {
+  const { expiresAt, obtainedAt } = account
+  if (!inService(account) || isOver(account, now)) return false
+  return (
+    expiresAt === null ||
+    (obtainedAt <= now + clockSkew && expiresAt > now + Math.min(atLeast, (expiresAt - obtainedAt) / 2))
+  )
+}

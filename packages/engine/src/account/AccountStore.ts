@@ -91,7 +91,6 @@ export class AccountStore extends Context.Service<
       readonly account: Account
       readonly owner: string
       readonly leaseMillis: number
-      readonly intentHash: string
       readonly now: number
       readonly takeOver?: boolean | undefined
     }) => Effect.Effect<Option.Option<Account>, StoreError>

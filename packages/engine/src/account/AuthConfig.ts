@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { AuthScheme, defaultProject } from "@rekindle/core"
+import { AuthScheme, defaultProject, Expected } from "@rekindle/core"
 import { Effect, Schema } from "effect"
 import type { SealContext } from "../vault/CredentialVault.ts"
 import { ProviderProfile, strict } from "./ProviderProfile.ts"
@@ -17,7 +17,7 @@ import { ProviderProfile, strict } from "./ProviderProfile.ts"
  */
 export const AuthConfig = Schema.Struct({
   /** Unique in its project. */
-  id: Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/)),
+  id: Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/, { expected: "1 to 64 letters, digits, - or _" })),
   projectId: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed(defaultProject))),
   toolkit: Schema.String,
   scheme: AuthScheme,
@@ -31,7 +31,7 @@ export const AuthConfig = Schema.Struct({
    * nothing else is ever contacted with its credentials.
    */
   hosts: Schema.Array(Schema.String)
-})
+}).pipe(Expected.sayExpected("AuthConfig", { unknownFields: "refused" }))
 export type AuthConfig = typeof AuthConfig.Type
 
 /** The form that is sealed and stored. */
@@ -44,8 +44,26 @@ export const authConfigContext = ({ id, projectId }: Pick<AuthConfig, "id" | "pr
   owner: id
 })
 
-/** The auth config is not valid, or not there. Mend it and register it again; no account was touched. */
+/** The auth config is not valid, or not there. Mend it and register it again; no account was touched. No message repeats a value. */
 export class AuthConfigError extends Schema.TaggedError<AuthConfigError>("@rekindle/engine/AuthConfigError")(
   "AuthConfigError",
-  { message: Schema.String, authConfigId: Schema.String }
+  {
+    message: Schema.String,
+    authConfigId: Schema.String,
+    /** The fields to mend, where the config itself is at fault, such as `settings.tokenEndpoint`. */
+    mistakes: Schema.Array(Schema.Struct({ field: Schema.String, message: Schema.String })).pipe(
+      Schema.withConstructorDefault(Effect.succeed([]))
+    )
+  }
 ) {}
+
+/** The error of a config with these mistakes. */
+export const invalidConfig = (
+  { id }: Pick<AuthConfig, "id">,
+  mistakes: ReadonlyArray<Expected.Mistake>
+): AuthConfigError =>
+  new AuthConfigError({
+    authConfigId: id,
+    message: `auth config ${id}: ${mistakes.map(Expected.line).join("; ")}`,
+    mistakes
+  })

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { Redacted, Schema } from "effect"
+import { Expected } from "@rekindle/core"
+import { Redacted, Result, Schema } from "effect"
 
 /** A credential in the clear, secrets redacted. */
 export interface Credential {
@@ -55,3 +56,66 @@ export const masked = (credential: Credential): Record<string, Schema.Json> => (
   ...credential.attributes,
   ...Object.fromEntries(Object.keys(credential.secrets).map((name) => [name, "********"]))
 })
+
+/**
+ * How a secret is cleaned and what it may hold.
+ *
+ * - `header`: it travels in a header as it is, such as a key. White space around it is taken off; control characters, and characters that no
+ *   header can carry, are refused (RFC 9110 §5.5).
+ * - `parameter`: it travels encoded, such as a client's secret. White space around it is taken off; control characters are refused (RFC 6749
+ *   appendix A).
+ * - `password`: it was chosen by a person, so a space at its end may be part of it. A line break cannot be, and is taken off; other control
+ *   characters are refused (RFC 7617 §2).
+ * - `document`: it has lines, such as a private key. White space around it is taken off.
+ */
+export type SecretForm = "header" | "parameter" | "password" | "document"
+
+/** The secrets that a scheme knows. */
+export interface SecretNames {
+  readonly forms: Readonly<Record<string, SecretForm>>
+  /** Of each of these groups one has to be there. */
+  readonly needs?: ReadonlyArray<readonly [string, ...Array<string>]> | undefined
+}
+
+const cleaned = (form: SecretForm, value: string): string =>
+  form === "password" ? value.replace(/[\r\n]+$/, "") : value.trim()
+
+const fault = (form: SecretForm, value: string): string | undefined => {
+  if (value === "" && form !== "password") return "it is empty"
+  if (form !== "document" && /\p{Cc}/u.test(value)) return "it has a control character in it, such as a line break"
+  if (form === "header" && /[\u{100}-\u{10ffff}]/u.test(value))
+    return "it has a character in it that no header can carry"
+  return undefined
+}
+
+/**
+ * Takes secrets in at the door: known names, cleaned values, and nothing missing. No mistake repeats a value. Without `names` (a scheme of
+ * a user's own that declares none) they are taken as they are.
+ */
+export const admit = (
+  secrets: Credential["secrets"],
+  names: SecretNames | undefined
+): Result.Result<Credential["secrets"], ReadonlyArray<Expected.Mistake>> => {
+  if (names === undefined) return Result.succeed(secrets)
+  const known = Object.keys(names.forms)
+  const mistakes: Array<Expected.Mistake> = []
+  const admitted = Object.entries(secrets).map(([name, secret]) => {
+    const form = names.forms[name]
+    if (form === undefined) {
+      mistakes.push({ ...Expected.unknownField(name, known), field: `secrets.${name}` })
+      return [name, secret] as const
+    }
+    const value = cleaned(form, Redacted.value(secret))
+    const message = fault(form, value)
+    if (message !== undefined) mistakes.push({ field: `secrets.${name}`, message })
+    return [name, value === Redacted.value(secret) ? secret : Redacted.make(value, { label: name })] as const
+  })
+  for (const group of names.needs ?? []) {
+    if (group.every((name) => secrets[name] === undefined))
+      mistakes.push({
+        field: `secrets.${group[0]}`,
+        message: group.length === 1 ? "it is missing" : `it is missing, and so is ${group.slice(1).join(", ")}`
+      })
+  }
+  return mistakes.length === 0 ? Result.succeed(Object.fromEntries(admitted)) : Result.fail(mistakes)
+}

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Expected } from "@rekindle/core"
 import { Duration, Effect, Schema } from "effect"
 
 /**
@@ -36,10 +37,16 @@ export const ProviderProfile = Schema.Struct({
   /** For how long a used refresh token may be sent again and still be honoured. Absent: not at all. */
   reuseWindow: Schema.optionalKey(Schema.DurationFromMillis),
   /**
-   * How long an access token lives when the answer has no `expires_in` (RFC 6749 §5.1 makes it optional). Absent: it does not expire, as
-   * where a provider gives `expires_in` with every token that does. A token without a refresh token beside it is taken for dead after this.
+   * How long an access token lives when neither its answer nor an earlier one of the account has `expires_in` (RFC 6749 §5.1 makes it
+   * optional). `"never"`: it does not expire, as where a provider states the life of every token that does. Absent: unknown; an hour is
+   * assumed, with a warning. A token without a refresh token beside it is taken for dead after this.
    */
-  accessTokenTtl: Schema.optionalKey(Schema.DurationFromMillis),
+  accessTokenTtl: Schema.optionalKey(Schema.Union([Schema.Literal("never"), Schema.DurationFromMillis])),
+  /**
+   * The field that states when the access token expires, where the answer has no `expires_in`: a dotted path, from the tokens or from the
+   * top. Its value is a date (ISO 8601), or seconds or milliseconds since 1970.
+   */
+  expiresAtField: Schema.optionalKey(Schema.String),
   /** A refresh token unused for this long dies. */
   refreshTokenIdle: Schema.optionalKey(Schema.DurationFromMillis),
   /** A refresh token dies this long after consent, whatever is done. Nothing prolongs it; it is here for whoever warns people in time. */
@@ -63,7 +70,7 @@ export const ProviderProfile = Schema.Struct({
   minimumAge: Schema.DurationFromMillis.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.zero))),
   /** Renewals a second that the renewer begins in one process, for all accounts of this provider together. Callers are not held back. */
   requestsPerSecond: Schema.Finite.pipe(Schema.withConstructorDefault(Effect.succeed(20)))
-})
+}).pipe(Expected.sayExpected("ProviderProfile", { unknownFields: "refused" }))
 export type ProviderProfile = typeof ProviderProfile.Type
 
 /** Follows RFC 6749 and assumes the worst: single-use refresh tokens without a reuse window, and a lifetime of an hour. */

@@ -16,7 +16,7 @@ export interface IssuedTokens {
   readonly refreshToken: Redacted.Redacted<string> | undefined
   readonly idToken: Redacted.Redacted<string> | undefined
   readonly tokenType: string
-  /** Whole seconds, as the provider said; absent when it did not, or said nonsense; null when the scheme's tokens never expire. */
+  /** Whole seconds from the answer on; absent when the provider did not say, or said nonsense; null when the scheme's tokens never expire. */
   readonly expiresIn: number | null | undefined
   /** Absent means unchanged. */
   readonly scope: string | undefined
@@ -65,10 +65,22 @@ const longestLife = 100 * 366 * 86_400
 const hasAccessToken = (value: unknown): value is { readonly access_token: string } =>
   Predicate.hasProperty(value, "access_token") && Predicate.isString(value.access_token) && value.access_token !== ""
 
-/** Finds the tokens in a parsed body, or undefined when there is no usable access token in it. */
+/** The least number that can only be milliseconds: in seconds it is the year 5138. */
+const leastMillis = 1e11
+
+/** Reads a moment in epoch milliseconds: a date, or seconds or milliseconds since 1970. */
+const momentOf = (value: unknown): number | undefined => {
+  const number = Predicate.isString(value) && /^\d+(?:\.\d+)?$/.test(value.trim()) ? Number(value) : value
+  if (Predicate.isNumber(number)) return number < leastMillis ? number * 1000 : number
+  const date = Predicate.isString(value) ? Date.parse(value) : Number.NaN
+  return Number.isNaN(date) ? undefined : date
+}
+
+/** Finds the tokens in a parsed body that came at `receivedAt`, or undefined when there is no usable access token in it. */
 export const issuedTokens = (
   body: Readonly<Record<string, unknown>>,
-  profile: Pick<ProviderProfile, "keptFields" | "tokenPath" | "tokenTypes">
+  profile: Pick<ProviderProfile, "expiresAtField" | "keptFields" | "tokenPath" | "tokenTypes">,
+  receivedAt: number
 ): IssuedTokens | undefined => {
   // All from one object: an access token of one grant with the refresh token of another would lose both.
   const nested = profile.tokenPath === undefined ? undefined : at(body, profile.tokenPath)
@@ -88,9 +100,19 @@ export const issuedTokens = (
 
   const rawExpiry = read("expires_in")
   const expiry = Predicate.isString(rawExpiry) && rawExpiry.trim() !== "" ? Number(rawExpiry) : rawExpiry
-  const expiresIn = Predicate.isNumber(expiry) && expiry >= 0 && expiry <= longestLife ? Math.floor(expiry) : undefined
+  const stated = Predicate.isNumber(expiry) && expiry >= 0 && expiry <= longestLife ? Math.floor(expiry) : undefined
   if (rawExpiry !== undefined && !Predicate.isNumber(rawExpiry)) irregularities.push("expires_in is not a number")
-  else if (rawExpiry !== undefined && expiresIn === undefined) irregularities.push("expires_in is out of range")
+  else if (rawExpiry !== undefined && stated === undefined) irregularities.push("expires_in is out of range")
+  const { expiresAtField } = profile
+  const rawMoment =
+    stated !== undefined || expiresAtField === undefined
+      ? undefined
+      : (at(fields, expiresAtField) ?? at(body, expiresAtField))
+  const left = Math.floor(((momentOf(rawMoment) ?? Number.NaN) - receivedAt) / 1000)
+  // A moment that is past says more of the clocks than of the token.
+  const expiresIn = left > 0 && left <= longestLife ? left : stated
+  if (rawMoment !== undefined && expiresIn === undefined)
+    irregularities.push(`${expiresAtField} is not a time in the future`)
 
   const rawScope = read("scope")
   const scope = Array.isArray(rawScope) ? rawScope.filter(Predicate.isString).join(" ") : rawScope
@@ -123,9 +145,10 @@ const optionalString = (value: unknown, name: string, irregularities: Array<stri
   return undefined
 }
 
-/** The attributes of a credential that come from a token answer. */
+/** The attributes of a credential that come from a token answer. `expires_in` is the life last stated, for an answer that states none. */
 export const attributesOf = (tokens: IssuedTokens): Record<string, Schema.Json | undefined> => ({
   ...tokens.fields,
   token_type: tokens.tokenType,
-  scope: tokens.scope
+  scope: tokens.scope,
+  expires_in: tokens.expiresIn ?? undefined
 })

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Duration, Effect, Random } from "effect"
+import { Duration, Effect, Predicate, Random } from "effect"
 import * as Credential from "../account/Credential.ts"
 import type { ProviderProfile } from "../account/ProviderProfile.ts"
 import { attributesOf, type IssuedTokens } from "./TokenResponse.ts"
@@ -30,15 +30,33 @@ export const merge = (
   }
 }
 
-/** When the access token expires, in epoch milliseconds; null when it does not. */
-export const expiryOf = (tokens: IssuedTokens, profile: ProviderProfile, receivedAt: number): number | null =>
-  tokens.expiresIn === null
-    ? null
-    : tokens.expiresIn !== undefined
-      ? receivedAt + Math.round(tokens.expiresIn * 1000)
-      : profile.accessTokenTtl !== undefined
-        ? receivedAt + Duration.toMillis(profile.accessTokenTtl)
-        : null
+/** How long an access token lives. */
+export interface Life {
+  /** Milliseconds; null for ever. */
+  readonly millis: number | null
+  /** Nobody has said: neither the provider, now or earlier, nor its profile. */
+  readonly assumed: boolean
+}
+
+/** What is assumed of a token whose life nobody states: never that it has no end. */
+const assumedLife = Duration.toMillis("1 hour")
+
+/**
+ * The life of an access token: what its answer states, or what was last stated for the account (the attribute `expires_in` of the credential
+ * held), or what the profile knows, in this order.
+ */
+export const lifeOf = (
+  { expiresIn }: Pick<IssuedTokens, "expiresIn">,
+  { accessTokenTtl }: Pick<ProviderProfile, "accessTokenTtl">,
+  { attributes }: Pick<Credential.Credential, "attributes">
+): Life => {
+  const last = attributes["expires_in"]
+  const seconds = expiresIn === undefined && Predicate.isNumber(last) && last > 0 ? last : expiresIn
+  if (seconds === null) return { millis: null, assumed: false }
+  if (seconds !== undefined) return { millis: Math.round(seconds * 1000), assumed: false }
+  if (accessTokenTtl === undefined) return { millis: assumedLife, assumed: true }
+  return { millis: accessTokenTtl === "never" ? null : Duration.toMillis(accessTokenTtl), assumed: false }
+}
 
 /** A token that is over sooner than this is renewed when somebody asks for it, and not in the background all the time. */
 const soonest = Duration.toMillis("30 seconds")

@@ -110,7 +110,7 @@ const decideAnswer = (
 
   // Tokens first: an answer that carries usable ones has rotated the grant, whatever else is wrong with it.
   if (body !== undefined && succeeded) {
-    const tokens = issuedTokens(body, profile)
+    const tokens = issuedTokens(body, profile, answer.receivedAt)
     if (tokens !== undefined) {
       const moved =
         isNew(tokens.accessToken, held["access_token"]) ||

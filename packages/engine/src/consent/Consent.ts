@@ -14,7 +14,7 @@ import {
   RefreshFailed,
   Unavailable
 } from "@rekindle/core"
-import { Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Clock, Config, Context, Duration, Effect, Layer, Option, Schema, SchemaIssue } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Base64Url } from "effect/encoding"
 import { createHash, randomUUID } from "node:crypto"
@@ -81,8 +81,11 @@ export class Consent extends Context.Service<
 >()("@rekindle/engine/Consent") {
   static readonly layer = (
     options: ConsentOptions
-  ): Layer.Layer<Consent, never, AccountStore | AuthConfigs | AuthStrategies | CredentialVault | TokenCommit> =>
-    Layer.effect(Consent, make(options)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
+  ): Layer.Layer<
+    Consent,
+    Config.ConfigError,
+    AccountStore | AuthConfigs | AuthStrategies | CredentialVault | TokenCommit
+  > => Layer.effect(Consent, make(options)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 }
 
 const MemoJson = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
@@ -90,6 +93,7 @@ const MemoJson = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Strin
 /** Where an attempt's memo is sealed. */
 const memoContext = ({ id, projectId }: Account) => ({ purpose: "consent-memo", projectId, owner: id }) as const
 
+/** A plain digest is enough: a state is 256 random bits, so there is no list to guess it from. */
 const hashOf = (state: string): string => createHash("sha256").update(state).digest("base64url")
 
 /**
@@ -99,7 +103,14 @@ const hashOf = (state: string): string => createHash("sha256").update(state).dig
 const movedAt = (from: Account, status: Account["status"], now: number): number =>
   from.status === "ACTIVE" && status === "ACTIVE" ? from.updatedAt : now
 
+/** What a provider can send people back to (RFC 6749 §3.1.2). */
+const isCallbackUrl = (text: string): boolean => isRedirectUrl(text) && !text.includes("#")
+
 const make = Effect.fnUntraced(function* (options: ConsentOptions) {
+  if (!isCallbackUrl(options.callbackUrl)) {
+    const message = "consent.callbackUrl has to be an absolute http(s) url without user name and fragment"
+    return yield* Effect.fail(new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message }))))
+  }
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
   const strategies = yield* AuthStrategies

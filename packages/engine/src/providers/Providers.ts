@@ -17,13 +17,47 @@
  * assert.ok(config.hosts.includes("oauth2.googleapis.com"))
  * ```
  *
- * A fact that differs for one application is replaced when it is registered: `profile: { rotation: "none" }`. A provider that is not here
- * is made with {@link make}.
+ * A fact that differs for one application is replaced when it is registered: `profile: { rotation: "none" }`. Parameters and headers are
+ * added to the provider's: `settings: { authorizationParameters: { hd: "example.com" } }`. A provider that is not here is made with
+ * {@link make}; `docs/adding-a-provider.md` shows how.
  *
  * @module
  */
-export * from "./ApiKeys.ts"
-export * from "./NonRotating.ts"
-export { type Definition, make, type Provider, type ProviderSettings, type Registration } from "./Provider.ts"
-export * from "./Reusable.ts"
-export * from "./SingleUse.ts"
+export type { ApiKeyProvider, ApiKeyRegistration } from "./ApiKeyProvider.ts"
+export {
+  type About,
+  type Changes,
+  type Definition,
+  make,
+  type Provider,
+  type ProviderSettings,
+  type Registration
+} from "./Provider.ts"
+export * from "./anthropic.ts"
+export * from "./atlassian.ts"
+export * from "./box.ts"
+export * from "./calendly.ts"
+export * from "./discord.ts"
+export * from "./dropbox.ts"
+export * from "./entra.ts"
+export * from "./exactOnline.ts"
+export * from "./githubApp.ts"
+export * from "./githubOAuthApp.ts"
+export * from "./google.ts"
+export * from "./hubspot.ts"
+export * from "./linear.ts"
+export * from "./linkedin.ts"
+export * from "./notion.ts"
+export * from "./openai.ts"
+export * from "./quickbooks.ts"
+export * from "./ringcentral.ts"
+export * from "./salesforce.ts"
+export * from "./sendgrid.ts"
+export * from "./shopify.ts"
+export * from "./slack.ts"
+export * from "./spotify.ts"
+export * from "./stripe.ts"
+export * from "./x.ts"
+export * from "./xero.ts"
+export * from "./zendesk.ts"
+export * from "./zoom.ts"

@@ -66,6 +66,10 @@ const holds = ({ about, answer }: Answer, account: Account, now: number): boolea
   return !isLink || (generation === about.generation && account.consentUntil !== null && account.consentUntil > now)
 }
 
+/**
+ * A digest makes long keys short. It need not hide them: a key opens nothing by itself, and the answer under it is sealed. A digest under
+ * the ring would lose the records of a day with each change of the newest key, and each lost record is a second renewal.
+ */
 const hash = (...parts: ReadonlyArray<string>): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("base64url")
 

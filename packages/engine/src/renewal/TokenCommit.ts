@@ -171,6 +171,19 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
 
   const withdraw = makeWithdraw({ store, configs, strategies, open })
 
+  const warned = new Set<string>()
+  /** Once for each auth config: the profile is what has to change. */
+  const warnOfAssumedLife = ({ id, projectId }: AuthConfig) =>
+    Effect.suspend(() => {
+      const key = `${projectId}/${id}`
+      if (warned.has(key)) return Effect.void
+      warned.add(key)
+      return Effect.logWarning(
+        'nobody says how long the access tokens live: an hour is assumed; set accessTokenTtl in the profile, to "never" if they have no end',
+        { projectId, authConfigId: id }
+      )
+    })
+
   const commit = Effect.fnUntraced(function* (
     { account, config, extras, held, tokens }: Pick<Issued, "account" | "config" | "extras" | "held" | "tokens">,
     origin: Origin
@@ -182,7 +195,9 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       return yield* vault.seal(credentialContext({ ...from, generation: from.generation + 1 }), text)
     })
     let sealed = yield* sealFor(account, held)
-    const expiresAt = Tokens.expiryOf(tokens, config.profile, receivedAt)
+    const life = Tokens.lifeOf(tokens, config.profile, event === "Renewed" ? held : Credential.empty)
+    if (life.assumed) yield* warnOfAssumedLife(config)
+    const expiresAt = life.millis === null ? null : receivedAt + life.millis
     const renewAt = yield* Tokens.renewalTime(config.profile, receivedAt, expiresAt)
     let from = account
     while (true) {

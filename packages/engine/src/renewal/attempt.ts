@@ -5,7 +5,7 @@
  */
 import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
 import { Clock, Context, Deferred, Duration, Effect, Option, Random } from "effect"
-import { type Account, type AttemptResult, isUsable } from "../account/Account.ts"
+import { type Account, type AttemptResult, inService, isOver, isUsable } from "../account/Account.ts"
 import { decideRenewal } from "./TokenCommit.ts"
 import type { IssuedTokens } from "../answer/TokenResponse.ts"
 import type { Observation, Verdict } from "../answer/Verdict.ts"
@@ -201,7 +201,7 @@ export const makeAttempt = (parts: Parts) => {
         verdict: verdict._tag,
         sends,
         repeatable: mayResend({ ...ready, account: leased }, now, requestTimeout),
-        usable: isUsable(leased, now),
+        usable: inService(leased) && !isOver(leased, now),
         answerMayCome: overdue.isOpen(),
         timeLeft: timeLeft(),
         requestTimeout: Duration.toMillis(requestTimeout),
@@ -219,7 +219,7 @@ export const makeAttempt = (parts: Parts) => {
     ready: Ready,
     progress: Progress
   ): Effect.fn.Return<Attempted | undefined, RefreshError> {
-    const { account, intentHash, strategy } = ready
+    const { account, strategy } = ready
     const checkpoint = yield* AtCheckpoint
     const clock = yield* Clock.Clock
     yield* checkpoint("before-lease", account.id)
@@ -229,7 +229,6 @@ export const makeAttempt = (parts: Parts) => {
         account,
         owner,
         leaseMillis: lease,
-        intentHash,
         now: clock.currentTimeMillisUnsafe(),
         takeOver: ready.waitedOut
       })

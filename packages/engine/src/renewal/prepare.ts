@@ -7,9 +7,8 @@
  * @module
  */
 import { type ConnectedAccountId, InvalidRequest, type RefreshError, RefreshUnsupported } from "@rekindle/core"
-import { Clock, Duration, Effect, Option, Redacted } from "effect"
-import { createHash } from "node:crypto"
-import { type Account, isUsable } from "../account/Account.ts"
+import { Clock, Duration, Effect, Option } from "effect"
+import { type Account, inService, isOver, isUsable } from "../account/Account.ts"
 import type { AuthStrategy, Connection } from "../strategies/AuthStrategy.ts"
 import type { Parts } from "./parts.ts"
 import { failed, type Renewal, servedAfter, shared, storeDown, unavailable } from "./renewal.ts"
@@ -22,7 +21,6 @@ export interface Ready {
   readonly strategy: AuthStrategy
   readonly renewal: NonNullable<AuthStrategy["renewal"]>
   readonly connection: Connection
-  readonly intentHash: string
   /** Whether the lease that stands was seen for as long as leases last: nobody sends under it any more, and it may be taken. */
   readonly waitedOut: boolean
 }
@@ -159,7 +157,7 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
       const spent = renewal.spends(connection)
       if (spent === undefined) {
         // Nothing to renew with and nothing left to serve: the clock confirms that this credential is dead.
-        if (account.status === "ACTIVE" && !isUsable(account, now))
+        if (account.status === "ACTIVE" && isOver(account, now))
           return yield* bury(account, strategy.consent !== undefined, false)
         return { _tag: strategy.consent === undefined ? "Rejected" : "ConsentNeeded", account }
       }
@@ -168,19 +166,17 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
       if (isUsable(account, now) && age >= 0 && age < Duration.toMillis(config.profile.minimumAge)) {
         return { _tag: "Served", account, why: "fresh" }
       }
-      const intentHash = createHash("sha256").update(Redacted.value(spent)).digest("base64url")
       const ready: Ready = {
         _tag: "Ready",
         account,
         strategy,
         renewal,
         connection,
-        intentHash,
         waitedOut
       }
       if (account.intent !== null && !mayResend(ready, now, requestTimeout)) {
         // The token may be spent. While the access token lasts, finding out can only do harm.
-        if (isUsable(account, now)) return { _tag: "Served", account, why: "ambiguous" }
+        if (inService(account) && !isOver(account, now)) return { _tag: "Served", account, why: "ambiguous" }
         // A lease that seems to be over may be held still, with the token under way: a clock was set, or the holder is only slow.
         if (account.lease !== null && !waitedOut) {
           const outcome = yield* awaitHolder(account, until, true)

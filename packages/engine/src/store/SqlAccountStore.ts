@@ -54,7 +54,6 @@ const AccountRow = Schema.Struct({
   lease_until: MaybeInt,
   epoch: Int,
   intent_generation: MaybeInt,
-  intent_hash: MaybeText,
   intent_since: MaybeInt,
   intent_attempts: MaybeInt,
   withdrawal: Schema.NullOr(Schema.fromJsonString(Withdrawal)),
@@ -143,11 +142,10 @@ const toAccount = (row: typeof AccountRow.Type, now: number): Account => ({
       : { owner: row.lease_owner, epoch: row.epoch, until: row.lease_until + now - row.clock },
   epoch: row.epoch,
   intent:
-    row.intent_generation === null || row.intent_hash === null || row.intent_since === null
+    row.intent_generation === null || row.intent_since === null
       ? null
       : {
           generation: row.intent_generation,
-          hash: row.intent_hash,
           since: row.intent_since + now - row.clock,
           attempts: row.intent_attempts ?? 1
         },
@@ -355,7 +353,7 @@ const make = Effect.gen(function* () {
         )
       ),
 
-    begin: ({ account, intentHash, leaseMillis, now, owner, takeOver }) => {
+    begin: ({ account, leaseMillis, now, owner, takeOver }) => {
       const { epoch, generation, id, intent, revision } = account
       const attempts = (intent?.attempts ?? 0) + 1
       return durablyOne(sql`UPDATE rekindle_accounts SET
@@ -363,7 +361,6 @@ const make = Effect.gen(function* () {
         lease_until = ${clock(now)} + ${leaseMillis},
         epoch = epoch + 1,
         intent_generation = ${generation},
-        intent_hash = ${intentHash},
         intent_since = COALESCE(intent_since, ${clock(now)}),
         intent_attempts = ${attempts}
       WHERE id = ${id} AND revision = ${revision} AND epoch = ${epoch}
@@ -377,7 +374,7 @@ const make = Effect.gen(function* () {
             ...account,
             epoch: epoch + 1,
             lease: { owner, epoch: epoch + 1, until: row.lease_until + now - row.clock },
-            intent: { generation, hash: intentHash, since: row.intent_since + now - row.clock, attempts }
+            intent: { generation, since: row.intent_since + now - row.clock, attempts }
           }))
         ),
         Effect.mapError(storeError)
@@ -389,7 +386,7 @@ const make = Effect.gen(function* () {
       const at = attempt?.createdAt ?? to.updatedAt
       const update = sql`UPDATE rekindle_accounts SET ${sql.update(changeable(to))}, revision = revision + 1${
         renewed || endLease !== undefined
-          ? sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_hash = NULL, intent_since = NULL,
+          ? sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_since = NULL,
             intent_attempts = NULL, last_attempt = NULL`
           : sql``
       }${isSqlite ? sql`, announce = ${announce.length === 0 ? null : JSON.stringify({ at, types: announce })}` : sql``}
@@ -417,9 +414,7 @@ const make = Effect.gen(function* () {
       durablyOne(sql`UPDATE rekindle_accounts SET ${keepLease === true ? sql`` : sql`lease_owner = NULL, lease_until = NULL,`}
         renew_at = CASE WHEN renew_at IS NULL THEN NULL ELSE CAST(${renewAt} AS BIGINT) END,
         last_attempt = ${encodeResult(result)}${
-          keepIntent
-            ? sql``
-            : sql`, intent_generation = NULL, intent_hash = NULL, intent_since = NULL, intent_attempts = NULL`
+          keepIntent ? sql`` : sql`, intent_generation = NULL, intent_since = NULL, intent_attempts = NULL`
         } WHERE id = ${id} AND epoch = ${epoch} AND lease_owner IS NOT NULL`).pipe(
         Effect.asVoid,
         Effect.mapError(storeError)

@@ -164,13 +164,20 @@ const withdrawal = Effect.gen(function* () {
   yield* sql`CREATE INDEX rekindle_consent_attempts_account ON rekindle_consent_attempts (account_id, created_at)`
 })
 
+// A plain digest of a password can be guessed from a list, and nothing has ever read it: the generation says which token is being spent.
+const noDigests = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`ALTER TABLE rekindle_accounts DROP COLUMN intent_hash`
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
   "0003_announced_at": announcedAt,
   "0004_due_by_config": dueByConfig,
   "0005_projects": projects,
-  "0006_withdrawal": withdrawal
+  "0006_withdrawal": withdrawal,
+  "0007_no_digests": noDigests
 }
 
 /** Brings the database to the schema that it had after the first `count` migrations. */

@@ -5,11 +5,19 @@
  * @module
  */
 import { CurrentProject, KnownAuthScheme } from "@rekindle/core"
-import { Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option, Result, Schema } from "effect"
 import { AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
-import { type AuthConfig, authConfigContext, AuthConfigError, AuthConfigJson } from "../account/AuthConfig.ts"
+import {
+  type AuthConfig,
+  authConfigContext,
+  AuthConfigError,
+  AuthConfigJson,
+  invalidConfig
+} from "../account/AuthConfig.ts"
 import { AuthStrategies } from "./AuthStrategy.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
+import * as Credential from "../account/Credential.ts"
+import { Egress } from "../egress/Egress.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
 const isKnownScheme = Schema.is(KnownAuthScheme)
@@ -26,13 +34,14 @@ export class AuthConfigs extends Context.Service<
     readonly load: (config: AuthConfigRef) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
   }
 >()("@rekindle/engine/AuthConfigs") {
-  static readonly layer: Layer.Layer<AuthConfigs, never, AccountStore | AuthStrategies | CredentialVault> =
+  static readonly layer: Layer.Layer<AuthConfigs, never, AccountStore | AuthStrategies | CredentialVault | Egress> =
     Layer.effect(
       AuthConfigs,
       Effect.gen(function* () {
         const store = yield* AccountStore
         const strategies = yield* AuthStrategies
         const vault = yield* CredentialVault
+        const egress = yield* Egress
         const cache = new Map<string, { readonly config: AuthConfig; readonly until: number }>()
         let registrations = 0
 
@@ -41,16 +50,45 @@ export class AuthConfigs extends Context.Service<
 
         const keyOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${authConfigId}`
 
-        const register = Effect.fnUntraced(function* (config: AuthConfig) {
-          if (config.projectId !== (yield* CurrentProject))
-            return yield* fault(config.id, `it is registered for the project ${config.projectId}, on behalf of another`)
+        /** The config with its secrets as they are to be kept. */
+        const admitted = (config: AuthConfig) =>
+          Result.match(Credential.admit(config.secrets, strategies.get(config.scheme)?.secrets?.config), {
+            onFailure: (mistakes) => Effect.fail(invalidConfig(config, mistakes)),
+            onSuccess: (secrets) => Effect.succeed({ ...config, secrets })
+          })
+
+        /** Finds now what would otherwise be found out by the first refresh. */
+        const check = Effect.fnUntraced(function* (config: AuthConfig) {
           const strategy = strategies.get(config.scheme)
           if (strategy !== undefined) yield* strategy.check(config)
           // A scheme of the contract without a strategy (NO_AUTH) has nothing to check and nothing to refresh; any other is a mistake.
           else if (!isKnownScheme(config.scheme))
-            return yield* fault(config.id, `no strategy for the scheme ${config.scheme}`)
-          const stray = addresses(config.settings).find((url) => !config.hosts.includes(url.host))
-          if (stray !== undefined) return yield* fault(config.id, `${stray.host} is not among its hosts`)
+            return yield* invalidConfig(config, [{ field: "scheme", message: "it has no strategy here" }])
+          const mistakes = addresses("settings", config.settings).flatMap(({ field, url }) =>
+            !config.hosts.includes(url.host)
+              ? [{ field, message: `${url.host} is not among its hosts` }]
+              : url.protocol === "http:" && !egress.isPrivateAllowed(url.host)
+                ? [{ field, message: `it has to be https; plain http is for hosts in the egress's privateHosts` }]
+                : []
+          )
+          if (mistakes.length > 0) return yield* invalidConfig(config, mistakes)
+          const ref = { projectId: config.projectId, authConfigId: config.id }
+          // One that cannot be read is mended by being replaced.
+          const before = yield* Effect.asSome(load(ref)).pipe(
+            Effect.catchTag("AuthConfigError", () => Effect.succeedNone)
+          )
+          // Its accounts have credentials of the scheme that it was registered with.
+          if (Option.isSome(before) && before.value.scheme !== config.scheme) {
+            const message = `it is registered with the scheme ${before.value.scheme}; another scheme needs an id of its own`
+            return yield* invalidConfig(config, [{ field: "scheme", message }])
+          }
+        })
+
+        const register = Effect.fnUntraced(function* (given: AuthConfig) {
+          const config = yield* admitted(given)
+          if (config.projectId !== (yield* CurrentProject))
+            return yield* fault(config.id, `it is registered for the project ${config.projectId}, on behalf of another`)
+          yield* check(config)
           const text = yield* Effect.orDie(Schema.encodeEffect(AuthConfigJson)(config))
           yield* store.putAuthConfig({
             id: config.id,
@@ -62,7 +100,7 @@ export class AuthConfigs extends Context.Service<
           registrations++
         })
 
-        const load = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
+        const load: AuthConfigs["Service"]["load"] = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
           const { authConfigId: id } = wanted
           const key = keyOf(wanted)
           const now = yield* monotonicMillis
@@ -88,13 +126,15 @@ export class AuthConfigs extends Context.Service<
 /** Settings whose urls are names and not addresses: nothing is sent there. */
 const namesOnly = new Set(["scopes", "tokenParameters", "authorizationParameters"])
 
-/** Every http(s) address anywhere in the settings. */
-const addresses = (value: Schema.Json): ReadonlyArray<URL> => {
+/** Every http(s) address anywhere in the settings, and where it stands. */
+const addresses = (field: string, value: Schema.Json): ReadonlyArray<{ readonly field: string; readonly url: URL }> => {
   if (typeof value === "string") {
-    const url = /^https?:\/\//i.test(value) ? URL.parse(value) : null
-    return url === null ? [] : [url]
+    const url = /^https?:/i.test(value.trim()) ? URL.parse(value) : null
+    return url === null ? [] : [{ field, url }]
   }
   return value !== null && typeof value === "object"
-    ? Object.entries(value).flatMap(([name, inner]) => (namesOnly.has(name) ? [] : addresses(inner)))
+    ? Object.entries(value).flatMap(([name, inner]) =>
+        namesOnly.has(name) ? [] : addresses(`${field}.${name}`, inner)
+      )
     : []
 }

@@ -10,7 +10,7 @@
 import type { AuthScheme, ConnectedAccountId } from "@rekindle/core"
 import { Context, Effect, Layer, type Redacted, Schema } from "effect"
 import type { AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
-import type { Credential, Extras } from "../account/Credential.ts"
+import type { Credential, Extras, SecretNames } from "../account/Credential.ts"
 import type { ProviderProfile } from "../account/ProviderProfile.ts"
 import type { Revocation } from "../answer/Revocation.ts"
 import type { Observation, Verdict } from "../answer/Verdict.ts"
@@ -59,7 +59,12 @@ export type Validity =
 /** One scheme's strategy. What a scheme cannot do is absent. */
 export interface AuthStrategy {
   readonly scheme: AuthScheme
-  /** Decodes the scheme's part of an auth config, so that a mistake is found when it is registered. */
+  /**
+   * The secrets that the scheme knows, of an account and of an auth config. Others are refused, and these are cleaned, before anything is
+   * stored. Absent: whatever is given is taken as it is.
+   */
+  readonly secrets?: { readonly account: SecretNames; readonly config: SecretNames } | undefined
+  /** Checks the scheme's part of an auth config, so that a mistake is found when it is registered. */
   readonly check: (config: AuthConfig) => Effect.Effect<void, AuthConfigError>
   /** Renewal without a person. */
   readonly renewal?: {

@@ -14,7 +14,7 @@ import * as Credential from "../account/Credential.ts"
 import { Egress, type EgressRequest } from "../egress/Egress.ts"
 import { at, parseBody } from "../answer/TokenResponse.ts"
 import { decide, type Observation } from "../answer/Verdict.ts"
-import { decodeSettings, Url } from "./TokenEndpoint.ts"
+import { checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** Settings of a BASIC_WITH_JWT auth config. */
 export const BasicWithJwtSettings = Schema.Struct({
@@ -36,6 +36,7 @@ export const BasicWithJwtSettings = Schema.Struct({
 export type BasicWithJwtSettings = typeof BasicWithJwtSettings.Type
 
 const settingsOf = decodeSettings(BasicWithJwtSettings)
+const checkSettings = settingsCheck(BasicWithJwtSettings)
 const readSettings = Schema.decodeUnknownOption(BasicWithJwtSettings)
 const none: Partial<BasicWithJwtSettings> = {}
 
@@ -96,7 +97,14 @@ export const make = Effect.gen(function* () {
 
   const strategy: AuthStrategy = {
     scheme: "BASIC_WITH_JWT",
-    check: (config) => Effect.asVoid(settingsOf(config)),
+    secrets: {
+      account: {
+        forms: { username: "password", password: "password", access_token: "header" },
+        needs: [["username"], ["password"]]
+      },
+      config: { forms: {} }
+    },
+    check: (config) => Effect.asVoid(checkSettings(config)),
     renewal: {
       rotation: "none",
       spends: ({ credential }) => credential.secrets["password"],

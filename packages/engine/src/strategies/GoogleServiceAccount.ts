@@ -14,7 +14,7 @@ import { SecureRandom } from "effect/crypto"
 import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import { Egress } from "../egress/Egress.ts"
 import { decide, type Observation } from "../answer/Verdict.ts"
-import { decodeSettings } from "./TokenEndpoint.ts"
+import { checkSettings as settingsCheck, decodeSettings } from "./TokenEndpoint.ts"
 
 /** Settings of a GOOGLE_SERVICE_ACCOUNT auth config. */
 export const GoogleServiceAccountSettings = Schema.Struct({
@@ -35,6 +35,7 @@ const KeyFile = Schema.fromJsonString(
 )
 
 const settingsOf = decodeSettings(GoogleServiceAccountSettings)
+const checkSettings = settingsCheck(GoogleServiceAccountSettings)
 const algorithm = "RS256"
 const grantType = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
@@ -89,7 +90,14 @@ export const make = Effect.gen(function* () {
 
   const strategy: AuthStrategy = {
     scheme: "GOOGLE_SERVICE_ACCOUNT",
-    check: (config) => Effect.asVoid(settingsOf(config)),
+    secrets: {
+      account: {
+        forms: { service_account_json: "document", access_token: "header" },
+        needs: [["service_account_json"]]
+      },
+      config: { forms: {} }
+    },
+    check: (config) => Effect.asVoid(checkSettings(config)),
     renewal: {
       rotation: "none",
       spends: keyFileOf,

@@ -11,13 +11,13 @@
 import { Clock, Effect, Predicate, Redacted, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { createHmac, sign } from "node:crypto"
-import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
+import { type AuthConfig, type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import { type AuthStrategy, type Connection, ConsentError, type Validity } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress } from "../egress/Egress.ts"
 import { parseBody } from "../answer/TokenResponse.ts"
 import { decide, type Observation } from "../answer/Verdict.ts"
-import { decodeSettings, Url } from "./TokenEndpoint.ts"
+import { checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** How requests are signed (RFC 5849 §3.4; HMAC-SHA256 is what later providers added). */
 export const SignatureMethod = Schema.Literals(["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"])
@@ -42,6 +42,7 @@ export const OAuth1Settings = Schema.Struct({
 export type OAuth1Settings = typeof OAuth1Settings.Type
 
 const settingsOf = decodeSettings(OAuth1Settings)
+const checkSettings = settingsCheck(OAuth1Settings)
 
 /** Percent-encoding of RFC 5849 §3.6: everything but the unreserved characters of RFC 3986, in upper case. */
 export const percentEncode = (value: string): string =>
@@ -111,13 +112,12 @@ const signed = (
 ): Effect.Effect<string, AuthConfigError> => {
   const name = method === "RSA-SHA1" ? "private_key" : "consumer_secret"
   const secret = config.secrets[name]
-  const fault = (what: string) =>
-    new AuthConfigError({ authConfigId: config.id, message: `auth config ${config.id}: the secret ${name} ${what}` })
+  const fault = (message: string) => invalidConfig(config, [{ field: `secrets.${name}`, message }])
   return secret === undefined
-    ? Effect.fail(fault("is missing"))
+    ? Effect.fail(fault("it is missing"))
     : Effect.try({
         try: () => signature(method, baseString, { consumerSecret: Redacted.value(secret), tokenSecret }),
-        catch: () => fault(`cannot sign with ${method}`)
+        catch: () => fault(`it cannot sign with ${method}`)
       })
 }
 
@@ -187,8 +187,15 @@ export const make = Effect.gen(function* () {
 
   const strategy: AuthStrategy = {
     scheme: "OAUTH1",
+    secrets: {
+      account: {
+        forms: { access_token: "parameter", oauth_token_secret: "password" },
+        needs: [["access_token"], ["oauth_token_secret"]]
+      },
+      config: { forms: { consumer_secret: "parameter", private_key: "document" } }
+    },
     check: (config) =>
-      Effect.flatMap(settingsOf(config), ({ signatureMethod = "HMAC-SHA1" }) =>
+      Effect.flatMap(checkSettings(config), ({ signatureMethod = "HMAC-SHA1" }) =>
         Effect.asVoid(signed(config, signatureMethod, "", ""))
       ),
 

@@ -4,10 +4,11 @@
  *
  * @module
  */
+import type { Expected } from "@rekindle/core"
 import { exportJWK, importJWK } from "jose"
 import { Effect, Predicate, Schema } from "effect"
 import * as oauth from "oauth4webapi"
-import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
+import { type AuthConfig, AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import { type AuthStrategy, type Connection, ConsentError } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import * as Revocation from "../answer/Revocation.ts"
@@ -42,6 +43,7 @@ const dpopSecret = "dpop_key"
 const dpopAlgorithm = "ES256"
 
 const settingsOf = TokenEndpoint.decodeSettings(OAuth2Settings)
+const checkSettings = TokenEndpoint.checkSettings(OAuth2Settings)
 
 const consentEndpoints = (
   { authorizationEndpoint, pushedRequestEndpoint, pushedRequests }: OAuth2Settings,
@@ -55,6 +57,14 @@ const consentEndpoints = (
     },
     metadata: step === "complete" ? "wanted" : named ? "unneeded" : "required"
   }
+}
+
+const scopesOf = ({ scopeSeparator = " ", scopes }: OAuth2Settings): string | undefined => scopes?.join(scopeSeparator)
+
+const withScopes = (options: oauth.TokenEndpointRequestOptions, scope: string): oauth.TokenEndpointRequestOptions => {
+  const additionalParameters = new URLSearchParams(options.additionalParameters)
+  additionalParameters.set("scope", scope)
+  return { ...options, additionalParameters }
 }
 
 /** The DPoP key of an account, from its stored JWK. */
@@ -152,15 +162,27 @@ export const make = Effect.gen(function* () {
 
   const strategy: AuthStrategy = {
     scheme: "OAUTH2",
-    check: (config) =>
-      Effect.flatMap(settingsOf(config), (settings) =>
-        settings.pkce === false && TokenEndpoint.clientAuthOf(config, settings) === "none"
-          ? new AuthConfigError({
-              authConfigId: config.id,
-              message: `auth config ${config.id}: a client without a secret or key of its own needs PKCE`
-            })
-          : endpoint.check(config, settings, "of the config")
-      ),
+    secrets: {
+      account: {
+        forms: { access_token: "header", refresh_token: "parameter", id_token: "parameter", [dpopSecret]: "document" },
+        needs: [["access_token", "refresh_token"]]
+      },
+      config: TokenEndpoint.clientSecrets
+    },
+    check: Effect.fnUntraced(function* (config) {
+      const settings = yield* checkSettings(config)
+      const { authorizationEndpoint, issuer, pkce, pushedRequestEndpoint, pushedRequests } = settings
+      const mistakes: Array<Expected.Mistake> = []
+      const missing = (field: string) =>
+        mistakes.push({ field: `settings.${field}`, message: "it is missing, and so is issuer" })
+      if (issuer === undefined && authorizationEndpoint === undefined) missing("authorizationEndpoint")
+      if (issuer === undefined && pushedRequests === true && pushedRequestEndpoint === undefined)
+        missing("pushedRequestEndpoint")
+      if (pkce === false && TokenEndpoint.clientAuthOf(config, settings) === "none")
+        mistakes.push({ field: "settings.pkce", message: "a client without a secret or key of its own needs it" })
+      if (mistakes.length > 0) return yield* invalidConfig(config, mistakes)
+      yield* endpoint.check(config, settings, "of the config")
+    }),
 
     renewal: {
       spends: ({ credential }) => credential.secrets["refresh_token"],
@@ -168,6 +190,7 @@ export const make = Effect.gen(function* () {
         function* ({ config, credential }: Connection) {
           const settings = yield* settingsOf(config)
           const key = Credential.secret(credential, dpopSecret)
+          const scopes = settings.scopeOnRefresh === true ? scopesOf(settings) : undefined
           return yield* endpoint.exchange(
             config,
             settings,
@@ -177,7 +200,7 @@ export const make = Effect.gen(function* () {
                 client,
                 authenticate,
                 Credential.secret(credential, "refresh_token") ?? "",
-                options
+                scopes === undefined ? options : withScopes(options, scopes)
               ),
             key === undefined ? undefined : yield* dpopHandle(config, key)
           )
@@ -210,7 +233,8 @@ export const make = Effect.gen(function* () {
           parameters.set("code_challenge", yield* Effect.promise(() => oauth.calculatePKCECodeChallenge(verifier)))
           parameters.set("code_challenge_method", "S256")
         }
-        if (settings.scopes !== undefined) parameters.set("scope", settings.scopes.join(settings.scopeSeparator ?? " "))
+        const scopes = scopesOf(settings)
+        if (scopes !== undefined) parameters.set("scope", scopes)
         if (settings.dpop === true) {
           const jwk = yield* Effect.promise(async () => {
             const pair = await oauth.generateKeyPair(dpopAlgorithm, { extractable: true })

@@ -19,6 +19,7 @@ export const S2SOAuth2Settings = Schema.Struct(Struct.omit(TokenEndpoint.TokenEn
 export type S2SOAuth2Settings = typeof S2SOAuth2Settings.Type
 
 const settingsOf = TokenEndpoint.decodeSettings(S2SOAuth2Settings)
+const checkSettings = TokenEndpoint.checkSettings(S2SOAuth2Settings)
 
 /** The secret of the account's own client, if it brought one. */
 const ownSecret = ({ credential }: Connection) => credential.secrets["client_secret"]
@@ -49,8 +50,12 @@ export const make = Effect.gen(function* () {
 
   const strategy: AuthStrategy = {
     scheme: "S2S_OAUTH2",
+    secrets: {
+      account: { forms: { client_id: "parameter", client_secret: "parameter", access_token: "header" } },
+      config: TokenEndpoint.clientSecrets
+    },
     check: (config) =>
-      Effect.flatMap(settingsOf(config), (settings) => endpoint.check(config, settings, "of the account")),
+      Effect.flatMap(checkSettings(config), (settings) => endpoint.check(config, settings, "of the account")),
     renewal: {
       rotation: "none",
       spends: (connection) =>

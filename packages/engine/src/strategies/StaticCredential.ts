@@ -12,7 +12,7 @@ import { Effect, Schema } from "effect"
 import type { AuthStrategy, Connection, Validity } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress } from "../egress/Egress.ts"
-import { decodeSettings, Url } from "./TokenEndpoint.ts"
+import { checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** Settings of an auth config with a static credential. */
 export const StaticSettings = Schema.Struct({
@@ -32,6 +32,7 @@ export const StaticSettings = Schema.Struct({
 export type StaticSettings = typeof StaticSettings.Type
 
 const settingsOf = decodeSettings(StaticSettings)
+const checkSettings = settingsCheck(StaticSettings)
 
 /** How a scheme presents its credential on a request. */
 type Present = (
@@ -59,7 +60,7 @@ const presentBasic: Present = (credential) => {
   return { headers: { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}` } }
 }
 
-const make = (scheme: KnownAuthScheme, present: Present) =>
+const make = (scheme: KnownAuthScheme, present: Present, account: Credential.SecretNames) =>
   Effect.gen(function* () {
     const egress = yield* Egress
 
@@ -81,7 +82,8 @@ const make = (scheme: KnownAuthScheme, present: Present) =>
 
     const strategy: AuthStrategy = {
       scheme,
-      check: (config) => Effect.asVoid(settingsOf(config)),
+      secrets: { account, config: { forms: {} } },
+      check: (config) => Effect.asVoid(checkSettings(config)),
       validate: (connection) =>
         typeof connection.config.settings["probeUrl"] === "string" ? probe(connection) : undefined
     }
@@ -89,10 +91,13 @@ const make = (scheme: KnownAuthScheme, present: Present) =>
   })
 
 /** API_KEY: the secret `api_key`, in a header or query parameter of the provider's choice. */
-export const apiKey = make("API_KEY", presentKey)
+export const apiKey = make("API_KEY", presentKey, { forms: { api_key: "header" }, needs: [["api_key"]] })
 
 /** BEARER_TOKEN: the secret `token` (RFC 6750 §2.1). */
-export const bearerToken = make("BEARER_TOKEN", presentBearer)
+export const bearerToken = make("BEARER_TOKEN", presentBearer, { forms: { token: "header" }, needs: [["token"]] })
 
 /** BASIC: the secrets `username` and `password` (RFC 7617). */
-export const basic = make("BASIC", presentBasic)
+export const basic = make("BASIC", presentBasic, {
+  forms: { username: "password", password: "password" },
+  needs: [["username"]]
+})

@@ -4,10 +4,12 @@
  *
  * @module
  */
+import { Expected } from "@rekindle/core"
 import { importJWK, importPKCS8 } from "jose"
-import { Clock, Context, Duration, Effect, Redacted, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Redacted, Schema, type SchemaIssue } from "effect"
 import * as oauth from "oauth4webapi"
-import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
+import { type AuthConfig, type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
+import type { SecretNames } from "../account/Credential.ts"
 import { Egress, type EgressRequest } from "../egress/Egress.ts"
 import { freely, Passage } from "../egress/Passage.ts"
 import type { Observation } from "../answer/Verdict.ts"
@@ -16,8 +18,9 @@ import type { Observation } from "../answer/Verdict.ts"
 export const Url = Schema.String.check(
   Schema.makeFilter((value) => {
     const url = URL.parse(value)
-    const usable = url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === ""
-    return usable || "an absolute http(s) url without credentials"
+    // Parsers repair what is written in other ways, each in its own.
+    const usable = url !== null && /^https?:\/\/[^\s\\]+$/i.test(value) && url.username === "" && url.password === ""
+    return usable || "Expected an absolute http(s) url without credentials in it"
   })
 )
 
@@ -38,6 +41,8 @@ export const TokenEndpointSettings = Schema.Struct({
   tokenBody: Schema.optionalKey(Schema.Literals(["form", "json"])),
   /** Further parameters of every token request, such as `audience` or `resource`. */
   tokenParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** Repeats `scopes` with every refresh (RFC 6749 §6): some providers take a refresh without them for another resource's. */
+  scopeOnRefresh: Schema.optionalKey(Schema.Boolean),
   /** Further headers of every token request, such as a version. */
   tokenHeaders: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   /** Sender-constrained tokens (RFC 9449). Each account has a key of its own. */
@@ -45,7 +50,22 @@ export const TokenEndpointSettings = Schema.Struct({
 })
 export type TokenEndpointSettings = typeof TokenEndpointSettings.Type
 
-/** Decodes a scheme's settings out of an auth config, naming what is wrong. A config in use is decoded once. */
+const settingsMistakes = (issue: SchemaIssue.Issue, known?: ReadonlyArray<string>) =>
+  Expected.mistakes(issue, known).map(({ field, message }) => ({ field: `settings.${field}`, message }))
+
+/** Finds the mistakes in a scheme's settings, all of them; a setting that the scheme does not know is one. */
+export const checkSettings = <S extends Schema.ConstraintDecoder<unknown> & { readonly fields: Schema.Struct.Fields }>(
+  schema: S
+) => {
+  const decode = Schema.decodeUnknownEffect(schema)
+  const known = Object.keys(schema.fields)
+  return (config: AuthConfig): Effect.Effect<S["Type"], AuthConfigError> =>
+    decode(config.settings, { errors: "all", onExcessProperty: "error" }).pipe(
+      Effect.mapError(({ issue }) => invalidConfig(config, settingsMistakes(issue, known)))
+    )
+}
+
+/** Decodes a scheme's settings out of an auth config in use, once. What it does not know, an earlier version may have taken. */
 export const decodeSettings = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {
   const decode = Schema.decodeUnknownEffect(schema)
   const known = new WeakMap<AuthConfig, S["Type"]>()
@@ -53,17 +73,14 @@ export const decodeSettings = <S extends Schema.ConstraintDecoder<unknown>>(sche
     const settings = known.get(config)
     if (settings !== undefined) return Effect.succeed(settings)
     return decode(config.settings).pipe(
-      Effect.mapError(
-        (error) =>
-          new AuthConfigError({
-            authConfigId: config.id,
-            message: `settings of auth config ${config.id}: ${error.message}`
-          })
-      ),
+      Effect.mapError(({ issue }) => invalidConfig(config, settingsMistakes(issue))),
       Effect.tap((settings) => Effect.sync(() => known.set(config, settings)))
     )
   }
 }
+
+/** The secrets that an auth config of an OAuth 2 client knows. */
+export const clientSecrets: SecretNames = { forms: { client_secret: "parameter", private_key: "document" } }
 
 /** What a grant request is built from. */
 export interface GrantContext {
@@ -112,8 +129,7 @@ const basic =
     )
   }
 
-const misconfigured = (config: AuthConfig, message: string) =>
-  new AuthConfigError({ authConfigId: config.id, message: `auth config ${config.id}: ${message}` })
+const misconfigured = (config: AuthConfig, message: string, field = "") => invalidConfig(config, [{ field, message }])
 
 /** Reads a private key given as PKCS #8 PEM or as a JWK. */
 export const importKey = (
@@ -130,7 +146,7 @@ export const importKey = (
       if (key instanceof Uint8Array) throw new Error("a symmetric key")
       return key
     },
-    catch: () => misconfigured(config, `private_key is not a PKCS #8 or JWK private key for ${algorithm}`)
+    catch: () => misconfigured(config, `not a PKCS #8 or JWK private key for ${algorithm}`, "secrets.private_key")
   })
 
 /** How a client proves who it is: as its settings say, else by its secret if there is one. */
@@ -145,14 +161,14 @@ const clientAuthentication = Effect.fnUntraced(function* (config: AuthConfig, se
       return oauth.None()
     case "basic":
     case "post": {
-      if (secret === undefined) return yield* misconfigured(config, "the secret client_secret is missing")
+      if (secret === undefined) return yield* misconfigured(config, "it is missing", "secrets.client_secret")
       return method === "post"
         ? oauth.ClientSecretPost(Redacted.value(secret))
         : basic(settings.clientId ?? "", Redacted.value(secret))
     }
     case "private_key_jwt": {
       const key = config.secrets["private_key"]
-      if (key === undefined) return yield* misconfigured(config, "the secret private_key is missing")
+      if (key === undefined) return yield* misconfigured(config, "it is missing", "secrets.private_key")
       const imported = yield* importKey(config, key, settings.signingAlgorithm ?? "RS256")
       return oauth.PrivateKeyJwt(
         settings.signingKeyId === undefined ? imported : { key: imported, kid: settings.signingKeyId }
@@ -222,7 +238,7 @@ export const make = Effect.gen(function* () {
   const anyIssuer = (config: AuthConfig, { issuer, tokenEndpoint }: TokenEndpointSettings) => {
     const name = issuer ?? tokenEndpoint
     return name === undefined
-      ? Effect.fail(misconfigured(config, "settings need an issuer or a tokenEndpoint"))
+      ? Effect.fail(misconfigured(config, "it is missing, and so is issuer", "settings.tokenEndpoint"))
       : Effect.succeed(name)
   }
 

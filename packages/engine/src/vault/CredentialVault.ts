@@ -38,7 +38,7 @@ export interface SealContext {
   readonly generation?: number | undefined
 }
 
-/** One key of the ring: an id of your choice (no dots) and 32 random bytes in base64. */
+/** One key of the ring: an id of your choice (up to 40 letters, digits, `-` and `_`) and 32 random bytes in base64. */
 export interface VaultKey {
   readonly id: string
   readonly key: Redacted.Redacted<string>
@@ -74,15 +74,16 @@ export class CredentialVault extends Context.Service<
     })
   ).pipe(Layer.orDie, Layer.provide(SecureRandom.layerWebCrypto))
 
-  /** Reads `REKINDLE_KEYS`: comma-separated `id:base64key`, newest first. */
+  /** Reads `REKINDLE_KEYS`: comma-separated `id:base64key`, newest first. No error repeats any of it. */
   static readonly layerConfig: Layer.Layer<CredentialVault, VaultError | Config.ConfigError> = Layer.unwrap(
     Effect.map(Config.Redacted("REKINDLE_KEYS"), (keys) =>
       CredentialVault.layer(
         Redacted.value(keys)
           .split(",")
           .map((entry) => {
-            const [id = "", key = ""] = entry.trim().split(":")
-            return { id, key: Redacted.make(key) }
+            const text = entry.trim()
+            const colon = text.indexOf(":")
+            return { id: text.slice(0, Math.max(0, colon)), key: Redacted.make(text.slice(colon + 1)) }
           })
       )
     )
@@ -130,28 +131,34 @@ const aead = Aead.layerWebCryptoWith({
   }
 }).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))
 
+/** Names a key by its place: what was given as its id may be the key. */
+const invalidKey = (fault: string) =>
+  new VaultError({
+    message: `${fault}; REKINDLE_KEYS is id:key,… with the newest first, a key is 32 random bytes in base64, and echo "k1:$(openssl rand -base64 32)" makes one`,
+    reason: "invalid-key"
+  })
+
 const make = Effect.fnUntraced(function* (ring: ReadonlyArray<VaultKey>) {
   const cipher = yield* Aead.Aead
   const random = yield* SecureRandom.SecureRandom
-  const invalid = (message: string) => new VaultError({ message, reason: "invalid-key" })
 
   const keys = new Map<string, Aead.Key>()
-  for (const { id, key } of ring) {
-    if (!/^[\w-]+$/.test(id) || keys.has(id))
-      return yield* invalid("every vault key needs an id of its own, without dots")
-    const bytes = yield* Effect.fromResult(Base64.decode(Redacted.value(key))).pipe(
-      Effect.mapError(() => invalid(`vault key ${id} is not base64`))
+  for (const [index, { id, key }] of ring.entries()) {
+    const invalid = (fault: string) => invalidKey(`key ${index + 1} of the ring ${fault}`)
+    const text = Redacted.value(key)
+    if (!/^[\w-]{1,40}$/.test(id)) return yield* invalid(id === "" ? "has no id" : "has a malformed id")
+    if (keys.has(id)) return yield* invalid("has the id of an earlier one")
+    if (/^[\da-f]{64}$/i.test(text)) return yield* invalid("is in hex")
+    const bytes = yield* Effect.fromResult(Base64.decode(text)).pipe(Effect.mapError(() => invalid("is not in base64")))
+    const made = yield* Aead.key(Aead.aes256Gcm, bytes).pipe(
+      Effect.mapError(() => invalid(`is ${bytes.length} bytes long`))
     )
-    if (bytes.every((byte) => byte === bytes[0]))
-      return yield* invalid(`vault key ${id} is one byte repeated; make one with \`openssl rand -base64 32\``)
-    keys.set(
-      id,
-      yield* Aead.key(Aead.aes256Gcm, bytes).pipe(Effect.mapError(() => invalid(`vault key ${id} must be 32 bytes`)))
-    )
+    if (bytes.every((byte) => byte === bytes[0])) return yield* invalid("is one byte repeated")
+    keys.set(id, made)
   }
   const newest = ring[0]
   const sealingKey = newest === undefined ? undefined : keys.get(newest.id)
-  if (newest === undefined || sealingKey === undefined) return yield* invalid("the vault needs at least one key")
+  if (newest === undefined || sealingKey === undefined) return yield* invalidKey("the ring is empty")
 
   const base64url = (bytes: Uint8Array): string =>
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64url")

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
   inService,
+  isOver,
   isUsable,
   type StatusEvent,
   StatusReason,
@@ -233,7 +234,7 @@ describe("a credential", () => {
   })
 
   it("is usable until it expires", () => {
-    const account = { status: "ACTIVE", credential } as const
+    const account = { status: "ACTIVE", credential, obtainedAt: 0 } as const
     assert.isTrue(isUsable({ ...account, expiresAt: null }, 10))
     assert.isTrue(isUsable({ ...account, expiresAt: 11 }, 10))
     assert.isFalse(isUsable({ ...account, expiresAt: 10 }, 10))
@@ -241,8 +242,24 @@ describe("a credential", () => {
     assert.isFalse(isUsable({ ...account, expiresAt: 15 }, 10, 5))
   })
 
+  it("that lives for a minute is usable for a minute more in the first half of its life", () => {
+    const account = { status: "ACTIVE", credential, obtainedAt: 0, expiresAt: 60_000 } as const
+    assert.isTrue(isUsable(account, 29_999, 60_000))
+    assert.isFalse(isUsable(account, 30_000, 60_000))
+    assert.isTrue(isUsable(account, 30_000))
+  })
+
+  it("that was obtained in the future is not usable, since nobody knows when it ends, and not over", () => {
+    const day = 86_400_000
+    const account = { status: "ACTIVE", credential, obtainedAt: day, expiresAt: day + 3_600_000 } as const
+    assert.isFalse(isUsable(account, 0))
+    assert.isFalse(isOver(account, 0))
+    assert.isTrue(isUsable(account, day - 60_000))
+    assert.isTrue(isUsable({ ...account, expiresAt: null }, 0))
+  })
+
   it("is not usable when there is none, or the account is not active", () => {
-    assert.isFalse(isUsable({ status: "ACTIVE", credential: null, expiresAt: null }, 0))
-    assert.isFalse(isUsable({ status: "EXPIRED", credential, expiresAt: null }, 0))
+    assert.isFalse(isUsable({ status: "ACTIVE", credential: null, obtainedAt: 0, expiresAt: null }, 0))
+    assert.isFalse(isUsable({ status: "EXPIRED", credential, obtainedAt: 0, expiresAt: null }, 0))
   })
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { strict } from "@rekindle/engine/ProviderProfile"
+import { ProviderProfile, strict } from "@rekindle/engine/ProviderProfile"
 import * as Providers from "@rekindle/engine/Providers"
 import { at, attributesOf, issuedTokens, parseBody } from "@rekindle/engine/TokenResponse"
 import { decide } from "@rekindle/engine/Verdict"
@@ -8,8 +8,11 @@ import * as oauth from "oauth4webapi"
 
 const bearer = { access_token: "at-new", token_type: "Bearer", expires_in: 3600, refresh_token: "rt-new" }
 
+/** 2026-11-26T12:00:00Z, in epoch milliseconds. */
+const receivedAt = 1_795_694_400_000
+
 const tokensIn = (body: Readonly<Record<string, unknown>>, profile = strict) => {
-  const tokens = issuedTokens(body, profile)
+  const tokens = issuedTokens(body, profile, receivedAt)
   if (tokens === undefined) return assert.fail("no tokens")
   return tokens
 }
@@ -79,14 +82,19 @@ describe("a token answer", () => {
     assert.strictEqual(text(tokens.refreshToken), "rt-new")
     assert.strictEqual(text(tokens.idToken), "e30.e30.")
     assert.deepInclude(tokens, { tokenType: "Bearer", expiresIn: 3600, scope: "read write", irregularities: [] })
-    assert.deepStrictEqual(attributesOf(tokens), { token_type: "Bearer", scope: "read write" })
+    assert.deepStrictEqual(attributesOf(tokens), { token_type: "Bearer", scope: "read write", expires_in: 3600 })
   })
 
   it("gives the fields that its profile keeps, wherever the tokens stand", () => {
     const { profile } = Providers.slackUser
     const user = { access_token: "xoxp-1", token_type: "user" }
     const tokens = tokensIn({ ok: true, team: { id: "T1", name: "Acme" }, authed_user: user }, profile)
-    assert.deepStrictEqual(attributesOf(tokens), { "team.id": "T1", token_type: "user", scope: undefined })
+    assert.deepStrictEqual(attributesOf(tokens), {
+      "team.id": "T1",
+      token_type: "user",
+      scope: undefined,
+      expires_in: undefined
+    })
     for (const team of [undefined, null, "T1", { id: null }, { id: { deep: 1 } }]) {
       assert.notProperty(attributesOf(tokensIn({ ...user, team }, profile)), "team.id")
     }
@@ -105,7 +113,7 @@ describe("a token answer", () => {
 
   it("has no tokens without a usable access token", () => {
     for (const access_token of [undefined, null, "", 5, {}, ["at"], true]) {
-      assert.isUndefined(issuedTokens({ access_token, refresh_token: "rt" }, strict))
+      assert.isUndefined(issuedTokens({ access_token, refresh_token: "rt" }, strict, receivedAt))
     }
   })
 
@@ -131,6 +139,25 @@ describe("a token answer", () => {
     [true, undefined]
   ])("with expires_in %j lives for %j seconds", (expires_in, expected) => {
     assert.strictEqual(tokensIn({ access_token: "at", expires_in }).expiresIn, expected)
+  })
+
+  it.each([
+    ["2026-11-26T13:00:00Z", 3600],
+    ["2026-11-26T14:00:00+01:00", 3600],
+    [1_795_698_000, 3600],
+    ["1795698000", 3600],
+    [1_795_698_000_000, 3600],
+    ["2026-11-26T11:59:59Z", undefined],
+    ["tomorrow", undefined],
+    [-1, undefined],
+    [1e300, undefined],
+    [null, undefined],
+    [undefined, undefined]
+  ])("with the expiry at %j, in a field that its profile names, lives for %j seconds", (expires_at, expected) => {
+    const profile = ProviderProfile.make({ name: "p", rotation: "none", expiresAtField: "expires_at" })
+    assert.strictEqual(tokensIn({ access_token: "at", expires_at }, profile).expiresIn, expected)
+    assert.strictEqual(tokensIn({ access_token: "at", expires_at, expires_in: 60 }, profile).expiresIn, 60)
+    assert.isUndefined(tokensIn({ access_token: "at", expires_at }).expiresIn)
   })
 
   it("accepts the token types of its provider in any case", () => {
@@ -205,7 +232,7 @@ describe("a body", () => {
 
   it("cannot reach prototypes", () => {
     const body = parseBody(`{"__proto__":{"access_token":"at"}}`, undefined)
-    assert.isUndefined(issuedTokens(body ?? {}, strict))
+    assert.isUndefined(issuedTokens(body ?? {}, strict, receivedAt))
     assert.isUndefined(Object.getOwnPropertyDescriptor(Object.prototype, "access_token"))
   })
 })

@@ -58,7 +58,7 @@ describe("the renewer", () => {
   it.effect("uses a refresh token before it dies of disuse, though the access token never expires", () =>
     Effect.gen(function* () {
       const provider = yield* Provider
-      const { id } = yield* connected({ profile: { refreshTokenIdle: Duration.days(90) } })
+      const { id } = yield* connected({ profile: { refreshTokenIdle: Duration.days(90), accessTokenTtl: "never" } })
       yield* provider.outage({ _tag: "AmendedAnswer", drop: ["expires_in"] }, "1000 days")
       yield* refresh(id)
       assert.isNull((yield* stored(id)).expiresAt)
@@ -294,7 +294,7 @@ describe("the renewer", () => {
       const provider = yield* Provider
       const { id } = yield* connected({ expired: true })
       const account = yield* stored(id)
-      yield* store.begin({ account, owner: "dead", leaseMillis: 30_000, intentHash: "h", now: beginning })
+      yield* store.begin({ account, owner: "dead", leaseMillis: 30_000, now: beginning })
       // not due by its time, only abandoned
       yield* store.claimDue({ config: account, now: beginning, nextLook: beginning + 86_400_000, limit: 10 })
       yield* renewing()

@@ -47,9 +47,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
     Effect.gen(function* () {
       const { added, store } = yield* start
       const take = (account: Account, leaseMillis: number) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          store.begin({ account, owner: "owner", leaseMillis, intentHash: "hash", now })
-        )
+        Effect.flatMap(Clock.currentTimeMillis, (now) => store.begin({ account, owner: "owner", leaseMillis, now }))
       const held = Option.getOrThrow(yield* take(yield* added(), 60_000))
       assert.isTrue(Option.isNone(yield* ahead(hour)(take(held, 60_000))))
       const lapsed = Option.getOrThrow(yield* ahead(hour)(take(yield* added(), 0)))
@@ -61,7 +59,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
     Effect.gen(function* () {
       const { added, store } = yield* start
       const account = yield* added()
-      yield* store.begin({ account, owner: "owner", leaseMillis: 60_000, intentHash: "hash", now: Date.now() })
+      yield* store.begin({ account, owner: "owner", leaseMillis: 60_000, now: Date.now() })
       for (const skew of [-hour, 0, hour]) {
         const { intent, lease } = Option.getOrThrow(yield* ahead(skew)(store.find(account.id)))
         assert.approximately((lease?.until ?? 0) - skew, Date.now() + 60_000, 20_000)
@@ -120,7 +118,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       const change = { from: one, to: { ...one, generation: one.generation + 1 } }
       const operations: ReadonlyArray<readonly [name: string, Effect.Effect<unknown, StoreError>]> = [
         ["find", store.find(one.id)],
-        ["begin", store.begin({ account: one, owner: "owner", leaseMillis: 1, intentHash: "hash", now: 1 })],
+        ["begin", store.begin({ account: one, owner: "owner", leaseMillis: 1, now: 1 })],
         ["write", store.write({ ...change, announce: ["renewed"] })],
         ["write with an attempt", store.write({ ...change, announce: ["consent_started"], attempt })],
         ["claimDue", store.claimDue({ config: one, now: Date.now(), nextLook: 2, limit: 3 })],
@@ -154,7 +152,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       const operations: ReadonlyArray<Effect.Effect<unknown, StoreError>> = [
         store.find(one.id),
         store.insert(one),
-        store.begin({ account: one, owner: "owner", leaseMillis: 1, intentHash: "hash", now: 1 }),
+        store.begin({ account: one, owner: "owner", leaseMillis: 1, now: 1 }),
         store.write({ from: one, to: one, announce: ["renewed"] }),
         store.write({ from: one, to: one, announce: [] }),
         store.claimDue({ config: one, now: 1, nextLook: 2, limit: 3 }),

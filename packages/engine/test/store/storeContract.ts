@@ -106,7 +106,7 @@ const take = (
   store: AccountStore["Service"],
   held: Account,
   { leaseMillis = 60_000, owner = "owner" }: { readonly leaseMillis?: number; readonly owner?: string } = {}
-) => store.begin({ account: held, owner, leaseMillis, intentHash: "hash", now: Date.now() })
+) => store.begin({ account: held, owner, leaseMillis, now: Date.now() })
 
 const result = (epoch: number) => ({ epoch, verdict: "Transient", code: "503", retryAt: 17 }) as const
 
@@ -239,7 +239,7 @@ export const suite = <R, E>(
         assert.strictEqual(lease?.owner, "owner")
         assert.strictEqual(lease?.epoch, 6)
         around(lease?.until, Date.now() + 60_000)
-        assert.deepStrictEqual({ ...intent, since: 0 }, { generation: 3, hash: "hash", since: 0, attempts: 1 })
+        assert.deepStrictEqual({ ...intent, since: 0 }, { generation: 3, since: 0, attempts: 1 })
         around(intent?.since, Date.now())
         const read = yield* reread(one.id)
         assert.deepStrictEqual({ ...read, lease: null, intent: null }, { ...leased, lease: null, intent: null })

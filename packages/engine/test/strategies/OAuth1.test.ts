@@ -334,9 +334,9 @@ describe("consent", () => {
       const server = yield* provider()
       const strategy = yield* OAuth1.make
       for (const [settings, secrets, what] of [
-        [{}, {}, "the secret consumer_secret is missing"],
-        [{ signatureMethod: "RSA-SHA1" }, {}, "the secret private_key is missing"],
-        [{ signatureMethod: "RSA-SHA1" }, privateKey("no key"), "the secret private_key cannot sign with RSA-SHA1"]
+        [{}, {}, "secrets.consumer_secret: it is missing"],
+        [{ signatureMethod: "RSA-SHA1" }, {}, "secrets.private_key: it is missing"],
+        [{ signatureMethod: "RSA-SHA1" }, privateKey("no key"), "secrets.private_key: it cannot sign with RSA-SHA1"]
       ] as const) {
         const config = { ...configFor(server, settings), secrets }
         assert.include((yield* Effect.flip(strategy.check(config))).message, what)

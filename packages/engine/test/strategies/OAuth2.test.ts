@@ -496,7 +496,12 @@ describe("token requests as they are sent", () => {
     const server = yield* HttpFixture.make(HttpFixture.json({ access_token: "at", token_type: "bearer" }))
     const config = configOf({
       scheme: "OAUTH2",
-      settings: { tokenEndpoint: `${server.origin}/token`, clientId: "my-client.id", ...settings },
+      settings: {
+        tokenEndpoint: `${server.origin}/token`,
+        authorizationEndpoint: `${server.origin}/authorize`,
+        clientId: "my-client.id",
+        ...settings
+      },
       secrets,
       hosts: [server.host]
     })

@@ -15,6 +15,7 @@ import {
   Connections,
   CredentialVault,
   Egress,
+  type EgressOptions,
   Engine,
   Escrow,
   type EscrowError,
@@ -25,7 +26,20 @@ import {
   type VaultError
 } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, Context, DateTime, Duration, Effect, Exit, type Fiber, Layer, Option, Redacted, Scope } from "effect"
+import {
+  Clock,
+  type Config,
+  Context,
+  DateTime,
+  Duration,
+  Effect,
+  Exit,
+  type Fiber,
+  Layer,
+  Option,
+  Redacted,
+  Scope
+} from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import type { Migrator, SqlClient, SqlError } from "effect/sql"
 import { TestClock } from "effect/testing"
@@ -43,6 +57,8 @@ export const beginning = Date.UTC(2026, 10, 1)
 export interface Options {
   readonly provider?: ScriptedProvider.ProviderOptions
   readonly engine?: Partial<Engine.EngineOptions>
+  /** What the egress lets out; default everything. */
+  readonly egress?: EgressOptions
   /** Puts something between the engine and its store. */
   readonly store?: (store: AccountStore["Service"]) => AccountStore["Service"]
   /** A database that outlives the engine; default in memory. */
@@ -59,6 +75,8 @@ export class Wire extends Context.Service<
   {
     /** The refresh token (or the grant type) of each token request that was tried, refused connections included. */
     readonly sent: Array<string>
+    /** The fields of each of them. */
+    readonly bodies: Array<URLSearchParams>
     /** What one request meets on its way, by what it spends: an answer of its own, or nothing, perhaps after a while. */
     meets: (spent: string) => Effect.Effect<Response | undefined>
     /** Statuses of the next probes; 200 when there are none left. */
@@ -78,7 +96,7 @@ const wired = (options: Options) =>
     Effect.gen(function* () {
       const provider = options.sharedProvider ?? (yield* ScriptedProvider.make(options.provider))
       const inner = ScriptedProvider.httpClient([provider])
-      const wire: Wire["Service"] = { sent: [], meets: () => Effect.undefined, probes: [], probed: [] }
+      const wire: Wire["Service"] = { sent: [], bodies: [], meets: () => Effect.undefined, probes: [], probed: [] }
       const client = HttpClient.make((request, url) => {
         if (url.href === probeUrl) {
           wire.probed.push(request.headers["x-key"] ?? "")
@@ -89,6 +107,7 @@ const wired = (options: Options) =>
         const fields = new URLSearchParams(text)
         const spent = fields.get("refresh_token") ?? fields.get("grant_type") ?? ""
         wire.sent.push(spent)
+        wire.bodies.push(fields)
         return Effect.flatMap(wire.meets(spent), (response) =>
           response === undefined
             ? inner.execute(request)
@@ -115,13 +134,16 @@ export type Services =
 /** The engine and its provider. */
 export const layer = (
   options: Options = {}
-): Layer.Layer<Services, VaultError | EscrowError | Migrator.MigrationError | SqlError.SqlError> => {
+): Layer.Layer<
+  Services,
+  Config.ConfigError | VaultError | EscrowError | Migrator.MigrationError | SqlError.SqlError
+> => {
   const store = Layer.effect(
     AccountStore,
     Effect.map(AccountStore, (store) => options.store?.(store) ?? store)
   ).pipe(Layer.provide(SqlAccountStore.layer), Layer.provideMerge(SqliteClient.layer(options.filename ?? ":memory:")))
   return Engine.layerNoDeps({ consent: { callbackUrl }, ...options.engine }).pipe(
-    Layer.provideMerge(Egress.layerHttpClient({ privateHosts: ["*"], unpinned: "accepted" })),
+    Layer.provideMerge(Egress.layerHttpClient({ privateHosts: ["*"], ...options.egress, unpinned: "accepted" })),
     Layer.provideMerge(Layer.mergeAll(store, vault, options.escrow ?? Escrow.layerMemory)),
     Layer.provideMerge(wired(options))
   )
@@ -276,7 +298,6 @@ export const leaseAs = Effect.fnUntraced(function* (id: ConnectedAccountId, owne
     account,
     owner,
     leaseMillis,
-    intentHash: "of the token",
     now: yield* Clock.currentTimeMillis
   })
   return Option.getOrThrow(leased)

@@ -74,7 +74,6 @@ export const fixtures = Layer.effect(
           account: held,
           owner: "somebody else",
           leaseMillis: 60_000,
-          intentHash: "x",
           now: Date.now()
         })
         return id

@@ -184,6 +184,35 @@ describe("the key ring", () => {
     }).pipe(Effect.scoped)
   )
 
+  const good = Redacted.value(first.key)
+  const hex = Buffer.from(good, "base64").toString("hex")
+  it.effect.each([
+    { mistake: "no id", keys: good, fault: "key 1 of the ring has no id" },
+    { mistake: "hex", keys: `k1:${hex}`, fault: "key 1 of the ring is in hex" },
+    { mistake: "hex and no id", keys: hex, fault: "key 1 of the ring has no id" },
+    { mistake: "no id in second place", keys: `k1:${good}, ${hex}`, fault: "key 2 of the ring has no id" },
+    { mistake: "id and key the wrong way round", keys: `${good}:k1`, fault: "key 1 of the ring has a malformed id" },
+    { mistake: "hex in place of the id", keys: `${hex}:${good}`, fault: "key 1 of the ring has a malformed id" },
+    { mistake: "a key cut short", keys: `k1:${good.slice(0, 40)}`, fault: "key 1 of the ring is 30 bytes long" },
+    { mistake: "a colon too many", keys: `k1:${good}:`, fault: "key 1 of the ring is not in base64" },
+    { mistake: "one id twice", keys: `k1:${good},k1:${good}`, fault: "key 2 of the ring has the id of an earlier one" }
+  ])("tells what is wrong with REKINDLE_KEYS and how to make a key, and repeats none of it: $mistake", (mistake) =>
+    Effect.gen(function* () {
+      const error = yield* CredentialVault.layerConfig.pipe(
+        Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ REKINDLE_KEYS: mistake.keys }))),
+        Layer.build,
+        Effect.scoped,
+        Effect.flip
+      )
+      assert.include(error.message, mistake.fault)
+      assert.include(error.message, 'echo "k1:$(openssl rand -base64 32)"')
+      for (let start = 0; start + 8 <= hex.length; start++) {
+        assert.notInclude(String(error), good.slice(start, start + 8).padEnd(8, "\0"))
+        assert.notInclude(String(error), hex.slice(start, start + 8))
+      }
+    })
+  )
+
   it.effect("is read from the configuration, newest first", () =>
     Effect.gen(function* () {
       const old = yield* seal.pipe(withRing(first))

@@ -5,21 +5,14 @@ import * as Providers from "@rekindle/engine/Providers"
 import { OAuth2Settings } from "@rekindle/engine/OAuth2"
 import { StaticSettings } from "@rekindle/engine/StaticCredential"
 import { issuedTokens } from "@rekindle/engine/TokenResponse"
-import { expiryOf } from "#engine/answer/Tokens.ts"
+import { lifeOf } from "#engine/answer/Tokens.ts"
+import * as Credential from "@rekindle/engine/Credential"
 import { decide } from "@rekindle/engine/Verdict"
 import { Duration, Effect, Redacted, Schema } from "effect"
-import { readFileSync } from "node:fs"
+import { readdirSync } from "node:fs"
+import { keyProviders, providers as all } from "./page.ts"
 
-const isProvider = (value: unknown): value is Providers.Provider =>
-  typeof value === "object" && value !== null && "profile" in value
-
-const providers: ReadonlyArray<Providers.Provider> = [
-  ...Object.values(Providers).filter(isProvider),
-  Providers.entra(),
-  Providers.salesforce(),
-  Providers.shopify("acme"),
-  Providers.zendesk("acme")
-]
+const providers = all.map(([, provider]) => provider)
 const named = providers.map((provider) => [provider.profile.name, provider] as const)
 
 describe("a profile", () => {
@@ -78,7 +71,7 @@ describe("the ready-made providers", () => {
 
   it.each(named)("%s: renews within the token's life", (_, { profile }) => {
     const { accessTokenTtl, margin, minimumAge } = profile
-    if (accessTokenTtl === undefined) return
+    if (accessTokenTtl === undefined || accessTokenTtl === "never") return
     assert.isTrue(Duration.isLessThan(margin, accessTokenTtl))
     assert.isTrue(Duration.isLessThanOrEqualTo(minimumAge, Duration.subtract(accessTokenTtl, margin)))
   })
@@ -106,8 +99,8 @@ describe("the ready-made providers", () => {
     [Providers.slackUser, { ok: true, token_type: "user" }]
   ] as const)("of tokens that may not expire take no lifetime for granted", ({ profile }, answer) => {
     const expiry = (body: Readonly<Record<string, unknown>>): number | null | undefined => {
-      const tokens = issuedTokens({ ...answer, access_token: "at", ...body }, profile)
-      return tokens === undefined ? undefined : expiryOf(tokens, profile, 0)
+      const tokens = issuedTokens({ ...answer, access_token: "at", ...body }, profile, 0)
+      return tokens === undefined ? undefined : lifeOf(tokens, profile, Credential.empty).millis
     }
     assert.isNull(expiry({}))
     assert.strictEqual(expiry({ expires_in: 3600, refresh_token: "rt" }), 3_600_000)
@@ -130,19 +123,21 @@ describe("the ready-made providers", () => {
     })
   )
 
-  it("name a source for every provider", () => {
-    for (const file of ["NonRotating", "Reusable", "SingleUse", "ApiKeys"]) {
-      const text = readFileSync(new URL(`../../src/providers/${file}.ts`, import.meta.url), "utf8")
-      const exports = text
-        .split(/^export const /m)
-        .slice(1)
-        .map((part) => part.slice(0, part.indexOf(" ")))
-      for (const name of exports) {
-        const before = text.slice(0, text.indexOf(`export const ${name} `))
-        const docstring = before.slice(before.lastIndexOf("/**"))
-        assert.match(docstring, /Sources?: |As \{@link/, `${file}: ${name}`)
-        assert.match(docstring.trimEnd(), /\*\/$/, `${file}: ${name}`)
-      }
+  it.each(named)("%s: says how long an access token lives, or that it has no end", (_, { profile }) => {
+    assert.isDefined(profile.accessTokenTtl)
+  })
+
+  it("have a file each, with sources, a date and facts", () => {
+    const directory = new URL("../../src/providers/", import.meta.url)
+    const files = readdirSync(directory).filter((file) => /^[a-z]/.test(file))
+    const everyone = [...providers, ...keyProviders.map(([, provider]) => provider)]
+    // Bot and user tokens of Slack share a file.
+    assert.lengthOf(files, everyone.length - 1)
+    for (const { about } of everyone) {
+      if (about === undefined) return assert.fail("nothing is said")
+      assert.match(about.checked ?? "", /^20\d\d-\d\d-\d\d$/, about.title)
+      assert.isNotEmpty(about.sources, about.title)
+      assert.isNotEmpty(Object.keys(about.facts), about.title)
     }
   })
 })
@@ -208,6 +203,45 @@ describe("a registration", () => {
     assert.deepStrictEqual(config.profile.deadToken, Providers.exactOnline.profile.deadToken)
   })
 
+  it("adds parameters to the provider's own, and takes one out that is null", () => {
+    const authorizationParameters = (changes: Record<string, string | null>) =>
+      Providers.google.authConfig({ id: "g", clientId: "c", settings: { authorizationParameters: changes } }).settings[
+        "authorizationParameters"
+      ]
+    assert.deepStrictEqual(authorizationParameters({ hd: "example.com" }), {
+      access_type: "offline",
+      prompt: "consent",
+      hd: "example.com"
+    })
+    assert.deepStrictEqual(authorizationParameters({ prompt: "select_account" }), {
+      access_type: "offline",
+      prompt: "select_account"
+    })
+    assert.deepStrictEqual(authorizationParameters({ prompt: null }), { access_type: "offline" })
+    const headers = Providers.notion.authConfig({ id: "n", clientId: "c", settings: { tokenHeaders: { "x-a": "b" } } })
+    assert.deepStrictEqual(headers.settings["tokenHeaders"], { "notion-version": "2022-06-28", "x-a": "b" })
+    const user = Providers.slackUser.authConfig({
+      id: "s",
+      clientId: "c",
+      scopes: ["chat:write"],
+      settings: { authorizationParameters: { team: "T1" } }
+    })
+    assert.deepStrictEqual(user.settings["authorizationParameters"], { team: "T1", user_scope: "chat:write" })
+    const probe = Providers.anthropic.authConfig({ id: "a", settings: { probeHeaders: { "x-a": "b" } } })
+    assert.deepStrictEqual(probe.settings["probeHeaders"], { "anthropic-version": "2023-06-01", "x-a": "b" })
+  })
+
+  it("changes nothing by what is undefined", () => {
+    const { profile, settings } = Providers.xero.authConfig({
+      id: "x",
+      clientId: "c",
+      settings: { clientAuth: undefined, authorizationParameters: undefined },
+      profile: { margin: undefined }
+    })
+    assert.deepStrictEqual(settings, { ...Providers.xero.settings, clientId: "c" })
+    assert.deepStrictEqual(profile, Providers.xero.profile)
+  })
+
   it("takes further secrets and a secret that is redacted already", () => {
     const config = Providers.xero.authConfig({
       id: "x",
@@ -256,8 +290,11 @@ describe("a registration", () => {
     assert.strictEqual(provider.authConfig({ id: "p", clientId: "c" }).settings["pkce"], pkce)
   })
 
-  it("refuses a malformed id", () => {
-    assert.throws(() => Providers.google.authConfig({ id: "no spaces", clientId: "c" }))
+  it("refuses a malformed id, in one line", () => {
+    assert.throws(
+      () => Providers.google.authConfig({ id: "no spaces", clientId: "c" }),
+      /^AuthConfig: id: Expected 1 to 64 letters, digits, - or _$/
+    )
   })
 })
 
@@ -285,9 +322,12 @@ describe("a provider with a host for each customer", () => {
     "..",
     "x/../y"
   ])("cannot be led elsewhere by %j", (name) => {
-    assert.throws(() => Providers.shopify(name))
-    assert.throws(() => Providers.zendesk(name))
-    assert.throws(() => Providers.salesforce(name))
+    assert.throws(() => Providers.shopify(name), /^the customer's name: Expected one domain label: [^\n]+$/)
+    assert.throws(() => Providers.zendesk(name), /^the customer's name: Expected one domain label: [^\n]+$/)
+    assert.throws(
+      () => Providers.salesforce(name),
+      /^the customer's domain: Expected one or two domain labels: [^\n]+$/
+    )
     const tenant = Providers.entra(name)
     assert.deepStrictEqual(tenant.hosts, ["login.microsoftonline.com"])
   })

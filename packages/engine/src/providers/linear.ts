@@ -1,0 +1,41 @@
+/**
+ * Linear, as the engine knows it.
+ *
+ * @module
+ */
+import { Duration } from "effect"
+import * as Provider from "./Provider.ts"
+
+/** Linear. */
+export const linear = Provider.make({
+  about: {
+    title: "Linear",
+    checked: "2026-11-22",
+    sources: [
+      'Linear Developers, "OAuth 2.0 authentication"',
+      `For the window, Airbyte's notes on its Linear connector, "Rotating Refresh Tokens"`
+    ],
+    facts: {
+      rotation: "a new refresh token with each use.",
+      reuseWindow: '30 minutes, the "replay grace period".',
+      accessTokenTtl: "24 hours.",
+      dead: "`invalid_grant`.",
+      margin: "an hour, to sit out an outage; a choice of ours.",
+      settings: "scopes are joined by commas."
+    }
+  },
+  profile: {
+    name: "linear",
+    rotation: "single-use",
+    reuseWindow: Duration.minutes(30),
+    accessTokenTtl: Duration.hours(24),
+    margin: Duration.hours(1)
+  },
+  settings: {
+    authorizationEndpoint: "https://linear.app/oauth/authorize",
+    tokenEndpoint: "https://api.linear.app/oauth/token",
+    revocationEndpoint: "https://api.linear.app/oauth/revoke",
+    clientAuth: "post",
+    scopeSeparator: ","
+  }
+})

@@ -1,0 +1,40 @@
+/**
+ * Notion, as the engine knows it.
+ *
+ * @module
+ */
+import { Duration } from "effect"
+import * as Provider from "./Provider.ts"
+
+/** Notion. */
+export const notion = Provider.make({
+  about: {
+    title: "Notion",
+    checked: "2026-11-22",
+    sources: ['Notion, "Refresh a token", "Create a token", "Authorization"'],
+    facts: {
+      rotation: "a new refresh token with every use; whether the old one lives on is not documented; conservative.",
+      accessTokenTtl:
+        "not stated by the provider, and the answer has no `expires_in`; assumed: a day. Much less would spend a single-use token, each time at some risk, for access tokens that are reported to live long; with none, a lost answer would never come to light.",
+      "refreshTokenIdle, refreshTokenLife": "not stated; assumed: none.",
+      dead: "`invalid_grant`.",
+      keptFields: "the workspace that the tokens are for.",
+      settings: "client id and secret in the Basic header, a JSON body, `owner=user`, and Notion's version header."
+    }
+  },
+  profile: {
+    name: "notion",
+    rotation: "single-use",
+    accessTokenTtl: Duration.days(1),
+    keptFields: ["workspace_id"]
+  },
+  settings: {
+    authorizationEndpoint: "https://api.notion.com/v1/oauth/authorize",
+    tokenEndpoint: "https://api.notion.com/v1/oauth/token",
+    revocationEndpoint: "https://api.notion.com/v1/oauth/revoke",
+    clientAuth: "basic",
+    tokenBody: "json",
+    tokenHeaders: { "notion-version": "2022-06-28" },
+    authorizationParameters: { owner: "user" }
+  }
+})

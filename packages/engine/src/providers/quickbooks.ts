@@ -1,0 +1,38 @@
+/**
+ * QuickBooks Online, as the engine knows it.
+ *
+ * @module
+ */
+import { Duration } from "effect"
+import * as Provider from "./Provider.ts"
+
+/** QuickBooks Online. */
+export const quickbooks = Provider.make({
+  about: {
+    title: "QuickBooks Online",
+    checked: "2026-11-22",
+    sources: ['Intuit Developer, "Authorization FAQ", "Important changes to refresh token policy" (November 2025)'],
+    facts: {
+      rotation:
+        "the value changes about once a day, and only the latest is to be used; how long the old one lives on is not documented; conservative.",
+      accessTokenTtl: "an hour.",
+      "refreshTokenIdle, refreshTokenLife": "100 days, five years.",
+      dead: "400 `invalid_grant`.",
+      settings:
+        "client id and secret in the Basic header. Every API address holds the id of the company that the person chose, and only the callback tells it: `realmId`. Revocation takes a JSON body and is left out."
+    }
+  },
+  profile: {
+    name: "quickbooks",
+    rotation: "single-use",
+    accessTokenTtl: Duration.hours(1),
+    refreshTokenIdle: Duration.days(100),
+    refreshTokenLife: Duration.days(5 * 365)
+  },
+  settings: {
+    authorizationEndpoint: "https://appcenter.intuit.com/connect/oauth2",
+    tokenEndpoint: "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
+    clientAuth: "basic",
+    keptParameters: ["realmId"]
+  }
+})
