@@ -23,7 +23,7 @@ const scheme = CustomAuthScheme.make("PIN_SESSION")
 
 const pinSession = Effect.map(Egress, (egress): AuthStrategy => ({
   scheme,
-  check: () => Effect.void,
+  check: () => Effect.succeed([]),
   renewal: {
     // A PIN is not consumed by its use, so it may always be sent again.
     rotation: "none",

@@ -290,6 +290,12 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
             errors: [validity.reason],
             retryAfter: Duration.seconds(5)
           })
+        case "Misconfigured":
+          return yield* new RefreshFailed({
+            message: "the credential cannot be tried; a setting needs mending",
+            slug: "auth_config_invalid",
+            errors: [validity.reason]
+          })
       }
     })
 

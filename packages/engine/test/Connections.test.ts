@@ -151,7 +151,7 @@ describe("a revocation", () => {
     let meanwhile: Effect.Effect<void> = Effect.void
     const strategy: AuthStrategy = {
       scheme: CustomAuthScheme.make("CUSTOM"),
-      check: () => Effect.void,
+      check: () => Effect.succeed([]),
       revoke: ({ credential }) =>
         Effect.sync(() => {
           for (const secret of Object.values(credential.secrets)) withdrawn.push(Redacted.value(secret))
@@ -196,7 +196,7 @@ describe("a revocation", () => {
     const scheme = CustomAuthScheme.make("CUSTOM")
     const strategy: AuthStrategy = {
       scheme,
-      check: () => Effect.void,
+      check: () => Effect.succeed([]),
       renewal: {
         spends: ({ credential }) => credential.secrets["key"],
         send: () =>

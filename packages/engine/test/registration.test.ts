@@ -33,7 +33,7 @@ describe("a registration is refused, with the field named, for", () => {
       "plain http",
       { settings: { ...settings, tokenEndpoint: "http://provider.test/token" } },
       "settings.tokenEndpoint",
-      "it has to be https; plain http is for hosts in the egress's privateHosts"
+      "plain_http: provider.test is asked over plain http; egress.privateHosts can allow it"
     ],
     [
       "no way to consent",
@@ -63,7 +63,7 @@ describe("a registration is refused, with the field named, for", () => {
       "a host that it does not declare",
       { settings: { ...settings, tokenEndpoint: "https://elsewhere.test/token" } },
       "settings.tokenEndpoint",
-      "elsewhere.test is not among its hosts"
+      "host_not_declared: elsewhere.test is not among the hosts of the auth config"
     ],
     ...[" https://provider.test/token", "https:/provider.test/token", "https:\\\\provider.test/token", "/token"].map(
       (tokenEndpoint) =>
@@ -186,7 +186,7 @@ describe("a registration is taken", () => {
       scenario({
         engine: {
           strategies: [
-            Effect.succeed<AuthStrategy>({ scheme: CustomAuthScheme.make("HOUSE"), check: () => Effect.void })
+            Effect.succeed<AuthStrategy>({ scheme: CustomAuthScheme.make("HOUSE"), check: () => Effect.succeed([]) })
           ]
         }
       })

@@ -114,6 +114,7 @@ export const AttemptResult = Schema.Struct({
   verdict: Schema.Literals([
     "Renewed",
     "NotRenewed",
+    "Refused",
     "NotApplied",
     "Ambiguous",
     "Transient",

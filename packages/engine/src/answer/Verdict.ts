@@ -12,9 +12,14 @@ import { at, type IssuedTokens, issuedTokens, parseBody } from "./TokenResponse.
 
 /** What was seen of one token request. */
 export type Observation =
-  /** It provably never left: DNS, connect, TLS, a refused destination. */
+  /**
+   * Our own rules refuse it, or it cannot be made: nothing was sent, and nothing will be until a setting or the credential is changed.
+   * `reason` is a code and what to change, for people.
+   */
+  | { readonly _tag: "Refused"; readonly reason: string }
+  /** It provably never left: DNS, connect, TLS. `reason` is the step and the error's code, such as `dns_failed ENOTFOUND`. */
   | { readonly _tag: "NotSent"; readonly reason: string }
-  /** It left, and no complete answer came back. */
+  /** It left, and no complete answer came back. `reason` is what happened, such as `connection_lost ECONNRESET`. */
   | { readonly _tag: "NoAnswer"; readonly reason: string }
   /** An answer arrived. `receivedAt` is in epoch milliseconds. */
   | {
@@ -28,12 +33,18 @@ export type Observation =
       readonly headers?: Readonly<Record<string, string>>
     }
 
+export const refused = (reason: string): Observation => ({ _tag: "Refused", reason })
+export const notSent = (reason: string): Observation => ({ _tag: "NotSent", reason })
+export const noAnswer = (reason: string): Observation => ({ _tag: "NoAnswer", reason })
+
 /** What the observation means. */
 export type Verdict =
   /** New tokens were issued; keep them before anything else. */
   | { readonly _tag: "Renewed"; readonly tokens: IssuedTokens }
   /** The provider answered with the token we already had. */
   | { readonly _tag: "NotRenewed"; readonly tokens: IssuedTokens }
+  /** It was refused here, and will be until a setting or the credential is changed. Nothing was sent. */
+  | { readonly _tag: "Refused"; readonly reason: string }
   /** Nothing happened on the other side; the same request may be sent again. */
   | { readonly _tag: "NotApplied"; readonly reason: string }
   /** The grant may or may not have been spent. */
@@ -88,6 +99,8 @@ const isNew = (issued: Redacted.Redacted<string>, held: Redacted.Redacted<string
  */
 export const decide = (observation: Observation, profile: ProviderProfile, held: HeldSecrets = {}): Verdict => {
   switch (observation._tag) {
+    case "Refused":
+      return observation
     case "NotSent":
       return { _tag: "NotApplied", reason: observation.reason }
     case "NoAnswer":
@@ -106,7 +119,8 @@ const decideAnswer = (
   const body = parseBody(answer.body, answer.contentType)
   const succeeded = status >= 200 && status < 300
   const stated = errorCode(body, succeeded)
-  const code = stated?.replace(/[^\w.:-]+/g, "_") ?? `http_${status}`
+  const redirected = status >= 300 && status < 400
+  const code = stated?.replace(/[^\w.:-]+/g, "_") ?? `${redirected ? "redirected" : "http"}_${status}`
 
   // Tokens first: an answer that carries usable ones has rotated the grant, whatever else is wrong with it.
   if (body !== undefined && succeeded) {
@@ -129,7 +143,9 @@ const decideAnswer = (
   if (status === 429 || status === 503) return later
   if (status >= 500 || status === 408 || status === 409) return { _tag: "Ambiguous", reason: code }
 
-  const refused = status >= 400 || (succeeded && stated !== undefined)
+  // "Send this elsewhere" (RFC 9110 §15.4): nothing was done here. The other redirects may follow what was done.
+  const moved = status === 301 || status === 307 || status === 308
+  const refused = moved || status >= 400 || (succeeded && stated !== undefined)
   if (!refused) {
     // A 2xx without tokens and without an error, or a redirect: a truncated or foreign answer. The grant may be spent.
     return { _tag: "Ambiguous", reason: succeeded ? "answer without tokens" : code }

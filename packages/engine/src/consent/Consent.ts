@@ -165,11 +165,12 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
       })
     }
     yield* checkRedirect(redirectUrl)
-    const unavailable = () =>
+    const unavailable = (...errors: ReadonlyArray<string>) =>
       new Unavailable({
         message: "consent cannot be started now; nothing was changed",
         slug: "consent_unavailable",
-        retryAfter: Duration.seconds(5)
+        retryAfter: Duration.seconds(5),
+        ...(errors.length === 0 ? {} : { errors })
       })
     const config = yield* configs
       .load(account)
@@ -191,7 +192,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
         Effect.mapError((error) =>
           error.reason === "misconfigured"
             ? new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
-            : unavailable()
+            : unavailable(error.message)
         )
       )
     const sealed = yield* vault.seal(memoContext(account), yield* Effect.orDie(Schema.encodeEffect(MemoJson)(memo)))
@@ -218,12 +219,12 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
       }
       const written = yield* store
         .write({ from, to, announce: next.announce, attempt })
-        .pipe(Effect.mapError(unavailable))
+        .pipe(Effect.mapError(() => unavailable()))
       if (written) {
         const openUntil = now + Math.min(lifetime, expiresIn === undefined ? lifetime : expiresIn * 1000)
         return { url, openUntil, account: to, status: visibleStatus(to, now).status }
       }
-      const current = yield* store.find(account.id).pipe(Effect.mapError(unavailable))
+      const current = yield* store.find(account.id).pipe(Effect.mapError(() => unavailable()))
       if (Option.isNone(current)) return yield* unavailable()
       from = current.value
     }
@@ -275,9 +276,13 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
             yield* Effect.sleep("200 millis")
             continue
           }
-          return yield* fault("unavailable", "the provider could not be reached")
+          return yield* fault("unavailable", `the provider could not be reached: ${verdict.reason}`)
+        case "Refused":
+          return yield* fault("misconfigured", verdict.reason)
+        case "Ambiguous":
+          return yield* fault("unavailable", `the provider gave no clear answer: ${verdict.reason}`)
         default:
-          return yield* fault("unavailable", "the provider gave no clear answer")
+          return yield* fault("unavailable", "the provider asked to come back later")
       }
     }
   })

@@ -14,15 +14,15 @@ import { isIP } from "node:net"
 import { isInternalAddress } from "./addresses.ts"
 import { overHttpClient } from "./httpClient.ts"
 import { overNodeHttp } from "./nodeHttp.ts"
-import type { Transport, TransportOptions } from "./transport.ts"
+import { failure, privateAddress, type Transport, type TransportOptions } from "./transport.ts"
 import { overUndici } from "./undici.ts"
 import { Passage } from "./Passage.ts"
 import { makeTimeLimit } from "./timeLimit.ts"
-import type { Observation } from "../answer/Verdict.ts"
+import { noAnswer, notSent, type Observation, refused } from "../answer/Verdict.ts"
 
 /** One outbound request, as strategies build it. */
 export interface EgressRequest {
-  readonly url: string
+  readonly url: string | URL
   readonly method?: string | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
   readonly body?: string | undefined
@@ -30,7 +30,7 @@ export interface EgressRequest {
 
 /** What the outside may be, and how long it may take. */
 export interface EgressOptions {
-  /** Hosts (with port) that may be private or loopback, and plain http: for tests and in-house providers. `*` allows them all. */
+  /** Hosts (with port, if not the scheme's own) that may be private or loopback, and plain http: for tests and in-house providers. `*` allows them all. */
   readonly privateHosts?: ReadonlyArray<string> | undefined
   /**
    * How long one request may take altogether. It must stay below the coordinator's `requestTimeout`, which knows less of
@@ -47,8 +47,10 @@ export class Egress extends Context.Service<
   {
     /** Sends once. Never fails: whatever happened is an observation. */
     readonly send: (hosts: ReadonlyArray<string>, request: EgressRequest) => Effect.Effect<Observation>
-    /** Whether plain http to this host is allowed. */
-    readonly isPrivateAllowed: (host: string) => boolean
+    /** Why `send` would refuse an address, for whoever wants to know before: a code and what to change. Undefined: it would not. */
+    readonly refusal: (hosts: ReadonlyArray<string>, url: URL) => string | undefined
+    /** Whether an address may be private, and asked over plain http. */
+    readonly isPrivateAllowed: (url: URL) => boolean
   }
 >()("@rekindle/engine/Egress") {
   /** The best way out that this runtime has. All keep the same rules. */
@@ -93,7 +95,7 @@ const overSockets = (
       transport({
         maxBodyBytes: maxBodyBytes(options),
         connectTimeout: Duration.times(timeoutOf(options), 0.5),
-        mayBeInternal: (host) => allows(options, host),
+        mayBeInternal: (url) => allows(options, url),
         refuses: isInternalAddress
       }),
       (transport) => make(options, transport)
@@ -105,21 +107,23 @@ const timeoutOf = (options: EgressOptions): Duration.Duration =>
 
 const maxBodyBytes = (options: EgressOptions): number => options.maxBodyBytes ?? 1024 * 1024
 
-const allows = (options: EgressOptions, host: string): boolean =>
-  options.privateHosts?.some((allowed) => allowed === "*" || allowed === host) === true
+/** Whether a url is on one of these hosts. Both are taken apart the same way, so that case, a default port or an IDN make no difference. */
+const isAmong = (hosts: ReadonlyArray<string>, url: URL): boolean =>
+  hosts.some((host) => host === url.host || URL.parse(`${url.protocol}//${host}/`)?.href === `${url.origin}/`)
+
+const allows = ({ privateHosts = [] }: EgressOptions, url: URL): boolean =>
+  privateHosts.includes("*") || isAmong(privateHosts, url)
 
 // The address literal without the brackets of IPv6.
 const literal = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, "$1")
 
-const resolvesInternally = (url: URL): Effect.Effect<string | undefined> =>
+const resolvesInternally = (url: URL): Effect.Effect<Observation | undefined> =>
   Effect.match(
     Effect.tryPromise(() => lookup(url.hostname, { all: true })),
     {
-      onFailure: () => "the name does not resolve",
+      onFailure: ({ cause }) => failure(cause, false),
       onSuccess: (addresses) =>
-        addresses.some(({ address }) => isInternalAddress(address))
-          ? `${url.hostname} resolves to an internal address`
-          : undefined
+        addresses.some(({ address }) => isInternalAddress(address)) ? refused(privateAddress(url.host)) : undefined
     }
   )
 
@@ -127,41 +131,42 @@ const resolvesInternally = (url: URL): Effect.Effect<string | undefined> =>
 const make = (
   options: EgressOptions,
   transport: Transport,
-  resolve?: (url: URL) => Effect.Effect<string | undefined>
+  resolve?: (url: URL) => Effect.Effect<Observation | undefined>
 ): Egress["Service"] => {
   const timeout = timeoutOf(options)
   const limited = makeTimeLimit()
-  const notSent = (reason: string) => Effect.succeed<Observation>({ _tag: "NotSent", reason })
 
   const refusal = (hosts: ReadonlyArray<string>, url: URL): string | undefined => {
-    if (!hosts.includes(url.host)) return `${url.host} is not a host of this auth config`
-    if (url.username !== "" || url.password !== "") return "the url carries credentials"
-    if (allows(options, url.host)) return undefined
-    if (url.protocol !== "https:") return "plain http is refused"
+    if (url.protocol !== "https:" && url.protocol !== "http:") return "url_malformed: the address is not one of http(s)"
+    if (url.username !== "" || url.password !== "") return "url_credentials: the address carries a user or password"
+    if (!isAmong(hosts, url)) return `host_not_declared: ${url.host} is not among the hosts of the auth config`
+    if (allows(options, url)) return undefined
+    if (url.protocol !== "https:")
+      return `plain_http: ${url.host} is asked over plain http; egress.privateHosts can allow it`
     const address = literal(url)
-    return isIP(address) !== 0 && isInternalAddress(address) ? `${address} is an internal address` : undefined
+    return isIP(address) !== 0 && isInternalAddress(address) ? privateAddress(url.host) : undefined
   }
 
   return Egress.of({
-    isPrivateAllowed: (host) => allows(options, host),
+    refusal,
+    isPrivateAllowed: (url) => allows(options, url),
     send: (hosts, { body, headers = {}, method = "GET", url: address }) => {
-      const url = URL.parse(address)
-      if (url === null) return notSent("the url is malformed")
-      const refused = refusal(hosts, url)
-      if (refused !== undefined) return notSent(refused)
+      const url = typeof address === "string" ? URL.parse(address) : address
+      const problem = url === null ? "url_malformed: the address is not an absolute url" : refusal(hosts, url)
+      if (url === null || problem !== undefined) return Effect.succeed(refused(problem ?? ""))
       const sent = Effect.flatMap(Passage, ({ refusal, takeOver }) =>
         limited(
           transport({ url, method, headers: lowerCased(headers), body, refusal }),
           timeout,
-          () => Effect.succeed<Observation>({ _tag: "NoAnswer", reason: "timeout" }),
+          () => Effect.succeed(noAnswer("timed_out")),
           takeOver
         )
       )
-      return resolve === undefined || allows(options, url.host) || isIP(literal(url)) !== 0
+      return resolve === undefined || allows(options, url) || isIP(literal(url)) !== 0
         ? sent
         : Effect.flatMap(
-            limited(resolve(url), timeout, () => Effect.succeed("the name does not resolve in time")),
-            (refused) => (refused === undefined ? sent : notSent(refused))
+            limited(resolve(url), timeout, () => Effect.succeed(notSent("dns_failed timed_out"))),
+            (problem) => (problem === undefined ? sent : Effect.succeed(problem))
           )
     }
   })

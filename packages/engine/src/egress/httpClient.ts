@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { connectionFailure } from "@rekindle/core"
 import { Clock, Effect, Stream } from "effect"
 import {
   FetchHttpClient,
@@ -16,14 +15,13 @@ import {
   type HttpClientResponse,
   HttpMethod
 } from "effect/http"
-import type { Observation } from "../answer/Verdict.ts"
-import { answer, noAnswer, notSent, oversized, type Transport } from "./transport.ts"
+import { noAnswer, notSent, type Observation, refused } from "../answer/Verdict.ts"
+import { answer, failure, oversized, type Transport } from "./transport.ts"
 
 const fromFailure = ({ reason }: HttpClientError.HttpClientError): Observation => {
-  if (reason._tag === "EncodeError" || reason._tag === "InvalidUrlError")
-    return notSent("the request could not be built")
-  const { code, neverSent } = connectionFailure(reason.cause)
-  return reason._tag === "TransportError" && neverSent ? notSent(code ?? reason._tag) : noAnswer(code ?? reason._tag)
+  if (reason._tag === "EncodeError" || reason._tag === "InvalidUrlError") return refused("request_malformed")
+  // Once there is a response, whatever its cause looks like, the request had been sent.
+  return reason._tag === "TransportError" ? failure(reason.cause) : failure(reason.cause, true)
 }
 
 const isElsewhere = (answeredFrom: string, asked: URL): boolean => {
@@ -50,18 +48,19 @@ export const overHttpClient = (client: HttpClient.HttpClient, maxBodyBytes: numb
     )
   }
   return ({ body, headers, method, refusal, url }) => {
-    if (!HttpMethod.isHttpMethod(method)) return Effect.succeed(notSent("the method is not one of HTTP"))
+    if (!HttpMethod.isHttpMethod(method))
+      return Effect.succeed(refused("request_malformed: the method is not one of HTTP"))
     const request = HttpClientRequest.make(method)(url, { headers })
     const contentType = headers["content-type"] ?? "text/plain"
     return Effect.gen(function* () {
       // A client does not tell when its connection is made; this is the last that is known of.
-      const refused = refusal()
-      if (refused !== undefined) return notSent(refused)
+      const objection = refusal()
+      if (objection !== undefined) return notSent(objection)
       const response = yield* client.execute(
         body === undefined ? request : HttpClientRequest.bodyText(request, body, contentType)
       )
       // Some clients follow redirects whatever they are told, and then the answer is not from where the request was let go.
-      if (response.status === 0 || isElsewhere(response.url, url)) return noAnswer("the client followed a redirect")
+      if (response.status === 0 || isElsewhere(response.url, url)) return noAnswer("redirect_followed")
       const received = yield* text(response)
       return received === undefined
         ? oversized

@@ -9,16 +9,8 @@
 import { Duration, Effect, type Scope } from "effect"
 import http from "node:http"
 import https from "node:https"
-import type { Observation } from "../answer/Verdict.ts"
-import {
-  answered,
-  failure,
-  guardedLookup,
-  notSent,
-  oversized,
-  type Transport,
-  type TransportOptions
-} from "./transport.ts"
+import { notSent, type Observation } from "../answer/Verdict.ts"
+import { answered, failure, guardedLookup, oversized, type Transport, type TransportOptions } from "./transport.ts"
 
 class ConnectTimeout extends Error {
   readonly code = "ETIMEDOUT"
@@ -48,7 +40,7 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
               method,
               headers: { ...headers },
               agent: agents[secure ? "https:" : "http:"],
-              ...(options.mayBeInternal(url.host) ? {} : { lookup })
+              ...(options.mayBeInternal(url) ? {} : { lookup })
             })
             /** Nothing is written before the body is known, so this is when the request leaves. */
             const leave = () => {

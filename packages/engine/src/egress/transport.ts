@@ -10,7 +10,7 @@ import { Clock, type Duration, Effect, Predicate } from "effect"
 import { lookup as lookupName, type LookupAddress } from "node:dns"
 import type { LookupFunction } from "node:net"
 import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib"
-import type { Observation } from "../answer/Verdict.ts"
+import { noAnswer, notSent, type Observation, refused } from "../answer/Verdict.ts"
 
 /** A request that the rules let pass. */
 export interface Permitted {
@@ -30,28 +30,34 @@ export interface TransportOptions {
   readonly maxBodyBytes: number
   /** How long connecting may take. Given up then, a request was never sent, which nobody could say of it afterwards. */
   readonly connectTimeout: Duration.Duration
-  /** Whether a host (with port) may be on an internal address. */
-  readonly mayBeInternal: (host: string) => boolean
+  /** Whether a url may lead to an internal address. */
+  readonly mayBeInternal: (url: URL) => boolean
   /** Whether an address is one that a name must not resolve to. */
   readonly refuses: (address: string) => boolean
 }
 
-export const notSent = (reason: string): Observation => ({ _tag: "NotSent", reason })
-export const noAnswer = (reason: string): Observation => ({ _tag: "NoAnswer", reason })
-export const oversized = noAnswer("the body is too large")
+export const oversized = noAnswer("body_too_large")
+
+/** A rule of the egress that a host breaks, and the setting that allows it. */
+export const privateAddress = (host: string) =>
+  `private_address: ${host} is not on the public internet; egress.privateHosts can allow it`
 
 /** Header values as they come over the wire; those given twice may be lists. */
 export type IncomingHeaders = Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
 
-/** The fate of a request that failed, from a transport that knows whether it began to leave. */
-export const failure = (cause: unknown, began: boolean): Observation => {
-  const { code = "the connection failed" } = connectionFailure(cause)
-  return began ? noAnswer(code) : notSent(code)
+/** The fate of a request that failed. `began`: whether it began to leave, from a transport that knows; otherwise its error tells. */
+export const failure = (cause: unknown, began?: boolean): Observation => {
+  if (cause instanceof RefusedAddress) return refused(cause.message)
+  const { code, neverSent, stage } = connectionFailure(cause)
+  const told = (step: string) => (code === undefined ? step : `${step} ${code}`)
+  if (began ?? !neverSent) return noAnswer(told("connection_lost"))
+  // What cannot be built cannot be built the next time either.
+  return stage === "build"
+    ? refused(told("request_malformed"))
+    : notSent(told(stage === "lost" ? "connect_failed" : `${stage}_failed`))
 }
 
-class RefusedAddress extends Error {
-  readonly code = "REFUSED_ADDRESS"
-}
+class RefusedAddress extends Error {}
 
 /**
  * Looks a name up and refuses it if any of its addresses is refused. Asked at the moment of connecting, so that a second, different answer
@@ -62,7 +68,7 @@ export const guardedLookup =
   (hostname, options, callback) =>
     lookupName(hostname, { ...options, all: true }, (error, addresses: ReadonlyArray<LookupAddress>) => {
       const refused = error === null && addresses.some(({ address }) => refuses(address))
-      const failure = refused ? new RefusedAddress(`${hostname} resolves to an internal address`) : error
+      const failure = refused ? new RefusedAddress(privateAddress(hostname)) : error
       if (options.all === true) callback(failure, [...(addresses ?? [])])
       else callback(failure, addresses?.[0]?.address ?? "", addresses?.[0]?.family)
     })

@@ -6,13 +6,12 @@
  */
 import { Agent, buildConnector, type Dispatcher } from "@effect/platform-node/Undici"
 import { Duration, Effect, type Scope } from "effect"
-import type { Observation } from "../answer/Verdict.ts"
+import { notSent, type Observation } from "../answer/Verdict.ts"
 import {
   answered,
   failure,
   guardedLookup,
   type IncomingHeaders,
-  notSent,
   type Transport,
   type TransportOptions
 } from "./transport.ts"
@@ -32,8 +31,11 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
           headersTimeout: 0,
           bodyTimeout: 0,
           maxResponseSize: options.maxBodyBytes,
-          connect: (target, callback) =>
-            (options.mayBeInternal(target.host ?? target.hostname) ? anywhere : outside)(target, callback)
+          connect: (target, callback) => {
+            const { host = target.hostname, protocol } = target
+            const connect = options.mayBeInternal(new URL(`${protocol}//${host}/`)) ? anywhere : outside
+            connect(target, callback)
+          }
         })
       }),
       (agent) => Effect.promise(() => agent.destroy())

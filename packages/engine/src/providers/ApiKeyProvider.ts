@@ -11,7 +11,7 @@ import { type About, type Changes, change } from "./Provider.ts"
 /** A provider of API keys, ready to be registered. */
 export interface ApiKeyProvider {
   readonly about: About
-  readonly settings: StaticSettings
+  readonly settings: (typeof StaticSettings)["Encoded"]
   /** A complete API_KEY auth config; each account brings its own `api_key`. Throws on a malformed `id`, as `AuthConfig.make` does. */
   readonly authConfig: (registration: ApiKeyRegistration) => AuthConfig
 }
@@ -25,7 +25,7 @@ export interface ApiKeyRegistration {
   readonly settings?: Changes<ProbeSettings> | undefined
 }
 
-type ProbeSettings = StaticSettings & { readonly probeUrl: string }
+type ProbeSettings = (typeof StaticSettings)["Encoded"] & { readonly probeUrl: string }
 
 /** Makes a provider of API keys out of what is known of it. */
 export const make = (name: string, about: About, settings: ProbeSettings): ApiKeyProvider => ({

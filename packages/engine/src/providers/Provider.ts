@@ -11,7 +11,7 @@ import { ProviderProfile } from "../account/ProviderProfile.ts"
 import type { OAuth2Settings } from "../strategies/OAuth2.ts"
 
 /** The part of an OAUTH2 auth config's settings that is the provider's; the client id is the application's. */
-export type ProviderSettings = Omit<OAuth2Settings, "clientId">
+export type ProviderSettings = Omit<(typeof OAuth2Settings)["Encoded"], "clientId">
 
 /** Where the knowledge of a provider comes from. `docs/providers.md` is made of it. */
 export interface About {

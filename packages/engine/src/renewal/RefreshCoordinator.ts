@@ -231,6 +231,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
 const providerOutcome = (verdict: Verdict | undefined): CircuitBreaker.Outcome => {
   switch (verdict?._tag) {
     case undefined:
+    case "Refused":
       return CircuitBreaker.ignored
     case "Transient":
       return CircuitBreaker.failure({ retryAfter: verdict.retryAfter })

@@ -8,7 +8,7 @@ import { Clock, Context, Deferred, Duration, Effect, Option, Random } from "effe
 import { type Account, type AttemptResult, inService, isOver, isUsable } from "../account/Account.ts"
 import { decideRenewal } from "./TokenCommit.ts"
 import type { IssuedTokens } from "../answer/TokenResponse.ts"
-import type { Observation, Verdict } from "../answer/Verdict.ts"
+import { noAnswer, type Observation, type Verdict } from "../answer/Verdict.ts"
 import { Passage } from "../egress/Passage.ts"
 import { monotonicMillisUnsafe } from "../egress/timeLimit.ts"
 import type { Overdue } from "./lateAnswers.ts"
@@ -73,7 +73,7 @@ export const makeAttempt = (parts: Parts) => {
       epoch: leased.epoch,
       // What became of one request says nothing about an earlier one that is still in doubt.
       verdict: keep.intent ? "Ambiguous" : verdict._tag,
-      code: "code" in verdict ? verdict.code : null,
+      code: "code" in verdict ? verdict.code : "reason" in verdict ? verdict.reason : null,
       retryAt: verdict._tag === "Transient" && asked > 0 ? Math.round(now + asked) : null
     }
     yield* bounded(
@@ -163,9 +163,9 @@ export const makeAttempt = (parts: Parts) => {
       // A strategy whose time is over may still be about to send.
       let closed = false
       const refusal = () => {
-        if (closed) return "its time is over"
+        if (closed) return "time_over"
         tooLate = timeLeft() <= 0
-        return tooLate ? "the lease is over" : undefined
+        return tooLate ? "lease_over" : undefined
       }
       const request = Effect.suspend(() => {
         const reason = refusal()
@@ -182,16 +182,16 @@ export const makeAttempt = (parts: Parts) => {
               defect: defect instanceof Error ? defect.name : typeof defect
             }),
             // It may have sent.
-            noAnswer("the strategy broke")
+            noAnswer("strategy_failed")
           )
         )
       )
-      const unanswered = () => Effect.succeed(noAnswer("timeout"))
+      const unanswered = () => Effect.succeed(noAnswer("timed_out"))
       const observation = yield* limited(request, requestTimeout, unanswered, overdue.takeOver)
       closed = true
       const verdict = decideRenewal(strategy, connection, observation)
       if (verdict._tag === "Ambiguous") doubtful = true
-      if (verdict._tag === "NotApplied") progress.sent = doubtful
+      if (verdict._tag === "NotApplied" || verdict._tag === "Refused") progress.sent = doubtful
       if (verdict._tag !== "Renewed" && Deferred.isDoneUnsafe(overdue.kept)) {
         return { _tag: "Late", attempted: yield* Deferred.await(overdue.kept) }
       }
@@ -297,5 +297,3 @@ const prolongs = (verdict: Verdict, observation: Observation, { expiresAt }: Acc
   verdict.tokens.expiresIn !== undefined &&
   expiresAt !== null &&
   (verdict.tokens.expiresIn === null || observation.receivedAt + verdict.tokens.expiresIn * 1000 > expiresAt + movedBy)
-
-const noAnswer = (reason: string): Observation => ({ _tag: "NoAnswer", reason })

@@ -23,8 +23,12 @@ export type Renewal =
   | { readonly _tag: "Static"; readonly account: Account }
 
 /** Nothing was done, and it says nothing about the credential. */
-export const unavailable = (slug: string, message: string, retryAfter: Duration.Duration = Duration.seconds(1)) =>
-  new Unavailable({ message, slug, retryAfter })
+export const unavailable = (
+  slug: string,
+  message: string,
+  retryAfter: Duration.Duration = Duration.seconds(1),
+  errors?: ReadonlyArray<string>
+) => new Unavailable({ message, slug, retryAfter, ...(errors === undefined ? {} : { errors }) })
 
 /** The store did not answer, and nothing was sent. */
 export const storeDown = () => unavailable("store_unavailable", "the account store is unavailable; nothing was sent")
@@ -38,15 +42,23 @@ export const shared = (result: AttemptResult, now: number): Effect.Effect<never,
   const retryAfter = Duration.millis(Math.max(1000, (result.retryAt ?? 0) - now))
   const errors = result.code === null ? undefined : [result.code]
   switch (result.verdict) {
+    case "Refused":
+      return Effect.fail(
+        failed(
+          "auth_config_invalid",
+          "the request was refused here and nothing was sent; a setting needs mending",
+          errors
+        )
+      )
     case "NotApplied":
       return Effect.fail(
-        unavailable("provider_unreachable", "the provider could not be reached; nothing was sent", retryAfter)
+        unavailable("provider_unreachable", "the provider could not be reached; nothing was sent", retryAfter, errors)
       )
     case "Transient":
-      return Effect.fail(unavailable("provider_busy", "the provider asked to come back later", retryAfter))
+      return Effect.fail(unavailable("provider_busy", "the provider asked to come back later", retryAfter, errors))
     case "Ambiguous":
       return Effect.fail(
-        unavailable("provider_silent", "the provider gave no clear answer; the credential is kept", retryAfter)
+        unavailable("provider_silent", "the provider gave no clear answer; the credential is kept", retryAfter, errors)
       )
     case "AppFault":
       return Effect.fail(

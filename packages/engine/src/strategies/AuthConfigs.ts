@@ -1,6 +1,6 @@
 /**
  * Registers auth configs, each for one project, and hands them out opened. A config is checked when it is registered: its scheme has a
- * strategy, its settings decode, and every address in them is on a host it declares.
+ * strategy, its settings decode, and every address in them is one that the egress lets pass.
  *
  * @module
  */
@@ -60,18 +60,16 @@ export class AuthConfigs extends Context.Service<
         /** Finds now what would otherwise be found out by the first refresh. */
         const check = Effect.fnUntraced(function* (config: AuthConfig) {
           const strategy = strategies.get(config.scheme)
-          if (strategy !== undefined) yield* strategy.check(config)
+          if (strategy !== undefined) {
+            const mistakes = (yield* strategy.check(config)).flatMap(({ field, url }) => {
+              const message = egress.refusal(config.hosts, url)
+              return message === undefined ? [] : [{ field: `settings.${field}`, message }]
+            })
+            if (mistakes.length > 0) return yield* invalidConfig(config, mistakes)
+          }
           // A scheme of the contract without a strategy (NO_AUTH) has nothing to check and nothing to refresh; any other is a mistake.
           else if (!isKnownScheme(config.scheme))
             return yield* invalidConfig(config, [{ field: "scheme", message: "it has no strategy here" }])
-          const mistakes = addresses("settings", config.settings).flatMap(({ field, url }) =>
-            !config.hosts.includes(url.host)
-              ? [{ field, message: `${url.host} is not among its hosts` }]
-              : url.protocol === "http:" && !egress.isPrivateAllowed(url.host)
-                ? [{ field, message: `it has to be https; plain http is for hosts in the egress's privateHosts` }]
-                : []
-          )
-          if (mistakes.length > 0) return yield* invalidConfig(config, mistakes)
           const ref = { projectId: config.projectId, authConfigId: config.id }
           // One that cannot be read is mended by being replaced.
           const before = yield* Effect.asSome(load(ref)).pipe(
@@ -121,20 +119,4 @@ export class AuthConfigs extends Context.Service<
         return AuthConfigs.of({ register, load })
       })
     )
-}
-
-/** Settings whose urls are names and not addresses: nothing is sent there. */
-const namesOnly = new Set(["scopes", "tokenParameters", "authorizationParameters"])
-
-/** Every http(s) address anywhere in the settings, and where it stands. */
-const addresses = (field: string, value: Schema.Json): ReadonlyArray<{ readonly field: string; readonly url: URL }> => {
-  if (typeof value === "string") {
-    const url = /^https?:/i.test(value.trim()) ? URL.parse(value) : null
-    return url === null ? [] : [{ field, url }]
-  }
-  return value !== null && typeof value === "object"
-    ? Object.entries(value).flatMap(([name, inner]) =>
-        namesOnly.has(name) ? [] : addresses(`${field}.${name}`, inner)
-      )
-    : []
 }

@@ -55,6 +55,11 @@ export type Validity =
   | { readonly _tag: "Valid" }
   | { readonly _tag: "Rejected"; readonly code: string }
   | { readonly _tag: "Unverified"; readonly reason: string }
+  /** It cannot be tried until a setting is changed. */
+  | { readonly _tag: "Misconfigured"; readonly reason: string }
+
+/** The addresses in settings, each with the name of the setting. */
+export type Addresses = ReadonlyArray<{ readonly field: string; readonly url: URL }>
 
 /** One scheme's strategy. What a scheme cannot do is absent. */
 export interface AuthStrategy {
@@ -64,8 +69,11 @@ export interface AuthStrategy {
    * stored. Absent: whatever is given is taken as it is.
    */
   readonly secrets?: { readonly account: SecretNames; readonly config: SecretNames } | undefined
-  /** Checks the scheme's part of an auth config, so that a mistake is found when it is registered. */
-  readonly check: (config: AuthConfig) => Effect.Effect<void, AuthConfigError>
+  /**
+   * Checks the scheme's part of an auth config, so that a mistake is found when it is registered, and gives the address that each setting
+   * holds: one that the egress would refuse is a mistake too.
+   */
+  readonly check: (config: AuthConfig) => Effect.Effect<Addresses, AuthConfigError>
   /** Renewal without a person. */
   readonly renewal?: {
     /** The secret a renewal spends; undefined when the credential has nothing to renew with. */

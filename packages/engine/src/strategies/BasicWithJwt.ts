@@ -13,8 +13,8 @@ import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress, type EgressRequest } from "../egress/Egress.ts"
 import { at, parseBody } from "../answer/TokenResponse.ts"
-import { decide, type Observation } from "../answer/Verdict.ts"
-import { checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
+import { decide, type Observation, refused } from "../answer/Verdict.ts"
+import { addressesOf, checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** Settings of a BASIC_WITH_JWT auth config. */
 export const BasicWithJwtSettings = Schema.Struct({
@@ -104,16 +104,14 @@ export const make = Effect.gen(function* () {
       },
       config: { forms: {} }
     },
-    check: (config) => Effect.asVoid(checkSettings(config)),
+    check: (config) => Effect.map(checkSettings(config), addressesOf),
     renewal: {
       rotation: "none",
       spends: ({ credential }) => credential.secrets["password"],
       send: (connection) =>
         settingsOf(connection.config).pipe(
           Effect.flatMap((settings) => egress.send(connection.config.hosts, loginRequest(settings, connection))),
-          Effect.catchTag("AuthConfigError", (error) =>
-            Effect.succeed<Observation>({ _tag: "NotSent", reason: error.message })
-          )
+          Effect.catchTag("AuthConfigError", (error) => Effect.succeed(refused(error.message)))
         ),
       decide: (observation, { config, credential }) => {
         const { rejectedStatuses = [], tokenField } = Option.getOrElse(readSettings(config.settings), () => none)

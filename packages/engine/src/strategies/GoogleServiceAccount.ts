@@ -13,8 +13,8 @@ import { Clock, Effect, Option, Redacted, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import { Egress } from "../egress/Egress.ts"
-import { decide, type Observation } from "../answer/Verdict.ts"
-import { checkSettings as settingsCheck, decodeSettings } from "./TokenEndpoint.ts"
+import { decide, refused } from "../answer/Verdict.ts"
+import { addressesOf, checkSettings as settingsCheck, decodeSettings } from "./TokenEndpoint.ts"
 
 /** Settings of a GOOGLE_SERVICE_ACCOUNT auth config. */
 export const GoogleServiceAccountSettings = Schema.Struct({
@@ -47,8 +47,7 @@ const keyFileOf = ({ credential }: Connection) => credential.secrets["service_ac
 const decodeKeyFile = (file: Redacted.Redacted<string> | undefined) =>
   Schema.decodeUnknownOption(KeyFile)(file === undefined ? undefined : Redacted.value(file))
 
-const malformed = "service_account_json is not a service account key"
-const notSent = (reason: string): Observation => ({ _tag: "NotSent", reason })
+const malformed = refused("credential_malformed: service_account_json is not a service account key")
 
 /** Makes the strategy. */
 export const make = Effect.gen(function* () {
@@ -59,7 +58,7 @@ export const make = Effect.gen(function* () {
     function* (connection: Connection) {
       const { scopes, subject } = yield* settingsOf(connection.config)
       const file = decodeKeyFile(keyFileOf(connection))
-      if (Option.isNone(file)) return notSent(malformed)
+      if (Option.isNone(file)) return malformed
       const { client_email, private_key, private_key_id, token_uri } = file.value
       const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
       const jwt = new SignJWT({ scope: scopes.join(" ") })
@@ -77,7 +76,7 @@ export const make = Effect.gen(function* () {
       const assertion = yield* Effect.option(
         Effect.tryPromise(async () => jwt.sign(await importPKCS8(Redacted.value(private_key), algorithm)))
       )
-      if (Option.isNone(assertion)) return notSent(malformed)
+      if (Option.isNone(assertion)) return malformed
       return yield* egress.send(connection.config.hosts, {
         url: token_uri,
         method: "POST",
@@ -85,7 +84,7 @@ export const make = Effect.gen(function* () {
         body: new URLSearchParams({ grant_type: grantType, assertion: assertion.value }).toString()
       })
     },
-    Effect.catchTag("AuthConfigError", (error) => Effect.succeed(notSent(error.message)))
+    Effect.catchTag("AuthConfigError", (error) => Effect.succeed(refused(error.message)))
   )
 
   const strategy: AuthStrategy = {
@@ -97,16 +96,12 @@ export const make = Effect.gen(function* () {
       },
       config: { forms: {} }
     },
-    check: (config) => Effect.asVoid(checkSettings(config)),
+    check: (config) => Effect.map(checkSettings(config), addressesOf),
     renewal: {
       rotation: "none",
       spends: keyFileOf,
       send,
       decide: (observation, { config, credential }) => {
-        // A file that is no key will not become one by waiting, so it is not "not sent, try again".
-        if (observation._tag === "NotSent" && observation.reason === malformed) {
-          return { _tag: "Misconfigured", code: "invalid_service_account_key" }
-        }
         // Google's own `invalid_grant` (wrong signature, deleted key) makes the credential dead by the table. A client that is refused
         // (`unauthorized_client`: the scopes were not delegated to it) is this account's, and says nothing of the others.
         const verdict = decide(observation, config.profile, credential.secrets)

@@ -17,7 +17,7 @@ import * as Credential from "../account/Credential.ts"
 import { Egress } from "../egress/Egress.ts"
 import { parseBody } from "../answer/TokenResponse.ts"
 import { decide, type Observation } from "../answer/Verdict.ts"
-import { checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
+import { addressesOf, checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** How requests are signed (RFC 5849 §3.4; HMAC-SHA256 is what later providers added). */
 export const SignatureMethod = Schema.Literals(["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"])
@@ -54,7 +54,7 @@ export const percentEncode = (value: string): string =>
  */
 export const signatureBaseString = (
   method: string,
-  url: string,
+  url: string | URL,
   parameters: Iterable<readonly [name: string, value: string]>
 ): string => {
   const { origin, pathname, searchParams } = new URL(url)
@@ -95,7 +95,7 @@ export const signature = (method: SignatureMethod, baseString: string, secrets: 
 /** One request to be signed. */
 interface SignedRequest {
   readonly method: "GET" | "POST"
-  readonly url: string
+  readonly url: URL
   readonly token?: { readonly token: string; readonly secret: string }
   /** Protocol parameters besides the usual (`oauth_callback`, `oauth_verifier`). */
   readonly protocol?: Readonly<Record<string, string>>
@@ -168,12 +168,13 @@ export const make = Effect.gen(function* () {
       const settings = yield* settingsOf(config)
       const seen = yield* send(config, settings, {
         method: "GET",
-        url: settings.probeUrl ?? "",
+        url: new URL(settings.probeUrl ?? ""),
         token: {
           token: Credential.secret(credential, "access_token") ?? "",
           secret: Credential.secret(credential, "oauth_token_secret") ?? ""
         }
       })
+      if (seen._tag === "Refused") return { _tag: "Misconfigured", reason: seen.reason }
       if (seen._tag !== "Answer") return { _tag: "Unverified", reason: seen.reason }
       if (seen.status >= 200 && seen.status < 300) return { _tag: "Valid" }
       return seen.status === 401
@@ -181,7 +182,7 @@ export const make = Effect.gen(function* () {
         : { _tag: "Unverified", reason: `http_${seen.status}` }
     },
     Effect.catchTag("AuthConfigError", (error) =>
-      Effect.succeed<Validity>({ _tag: "Unverified", reason: error.message })
+      Effect.succeed<Validity>({ _tag: "Misconfigured", reason: error.message })
     )
   )
 
@@ -195,8 +196,8 @@ export const make = Effect.gen(function* () {
       config: { forms: { consumer_secret: "parameter", private_key: "document" } }
     },
     check: (config) =>
-      Effect.flatMap(checkSettings(config), ({ signatureMethod = "HMAC-SHA1" }) =>
-        Effect.asVoid(signed(config, signatureMethod, "", ""))
+      Effect.flatMap(checkSettings(config), (settings) =>
+        Effect.as(signed(config, settings.signatureMethod ?? "HMAC-SHA1", "", ""), addressesOf(settings))
       ),
 
     consent: {
@@ -222,6 +223,10 @@ export const make = Effect.gen(function* () {
             code: null
           })
         }
+        // An auth config that was registered before addresses were checked is held to the rules here.
+        const refusal = egress.refusal(config.hosts, settings.authorizeUrl)
+        if (refusal !== undefined)
+          return yield* new ConsentError({ reason: "misconfigured", message: refusal, code: null })
         const url = new URL(settings.authorizeUrl)
         for (const [name, value] of Object.entries(settings.authorizationParameters ?? {})) {
           url.searchParams.set(name, value)
@@ -302,8 +307,10 @@ const issued = (seen: Observation) => {
 }
 
 const noRequestToken = (seen: Observation): ConsentError => {
-  if (seen._tag === "NotSent" || seen._tag === "NoAnswer") {
-    return new ConsentError({ reason: "unavailable", message: "the provider could not be reached", code: null })
+  if (seen._tag === "Refused") return new ConsentError({ reason: "misconfigured", message: seen.reason, code: null })
+  if (seen._tag !== "Answer") {
+    const message = `the provider could not be reached: ${seen.reason}`
+    return new ConsentError({ reason: "unavailable", message, code: null })
   }
   const refused = seen.status >= 400 && seen.status < 500 && seen.status !== 408 && seen.status !== 429
   return new ConsentError({

@@ -13,7 +13,7 @@ import { type AuthStrategy, type Connection, ConsentError } from "./AuthStrategy
 import * as Credential from "../account/Credential.ts"
 import * as Revocation from "../answer/Revocation.ts"
 import { parseBody } from "../answer/TokenResponse.ts"
-import { decide, type Observation, type Verdict } from "../answer/Verdict.ts"
+import { decide, type Observation, refused, type Verdict } from "../answer/Verdict.ts"
 import * as TokenEndpoint from "./TokenEndpoint.ts"
 
 /** Settings of an OAUTH2 auth config. */
@@ -45,18 +45,43 @@ const dpopAlgorithm = "ES256"
 const settingsOf = TokenEndpoint.decodeSettings(OAuth2Settings)
 const checkSettings = TokenEndpoint.checkSettings(OAuth2Settings)
 
-const consentEndpoints = (
-  { authorizationEndpoint, pushedRequestEndpoint, pushedRequests }: OAuth2Settings,
-  step: "authorize" | "complete"
-): TokenEndpoint.ConsentEndpoints => {
-  const named = authorizationEndpoint !== undefined && (pushedRequests !== true || pushedRequestEndpoint !== undefined)
-  return {
-    endpoints: {
-      ...(authorizationEndpoint === undefined ? {} : { authorization_endpoint: authorizationEndpoint }),
-      ...(pushedRequestEndpoint === undefined ? {} : { pushed_authorization_request_endpoint: pushedRequestEndpoint })
-    },
-    metadata: step === "complete" ? "wanted" : named ? "unneeded" : "required"
-  }
+const consentEndpoints = ({
+  authorizationEndpoint,
+  pushedRequestEndpoint,
+  pushedRequests
+}: OAuth2Settings): TokenEndpoint.GivenEndpoints => ({
+  endpoints: {
+    ...(authorizationEndpoint === undefined ? {} : { authorization_endpoint: authorizationEndpoint.href }),
+    ...(pushedRequestEndpoint === undefined
+      ? {}
+      : { pushed_authorization_request_endpoint: pushedRequestEndpoint.href })
+  },
+  complete: authorizationEndpoint !== undefined && (pushedRequests !== true || pushedRequestEndpoint !== undefined)
+})
+
+/** In the memo: whether the provider promised, when consent began, to name itself in the callback. */
+const issuerMemo = "issuer_promise"
+
+const isPromise = Schema.is(Schema.Literals(["promised", "not-promised"]))
+
+const sameUrl = (one: string, other: string): boolean => {
+  const href = URL.parse(one)?.href
+  return href !== undefined && href === URL.parse(other)?.href
+}
+
+/**
+ * The issuer that a callback has to come from: the provider that the person was sent to, and no other that shares the callback address
+ * (mix-up, RFC 9700 §4.4). A configured issuer is compared. Without one, the code may go only to the origin that says it issued it.
+ */
+const expectedIssuer = (
+  { issuer: known }: OAuth2Settings,
+  tokenEndpoint: string | undefined,
+  named: string | null
+): string | undefined => {
+  if (named === null) return known
+  if (known !== undefined) return sameUrl(known, named) ? named : known
+  const origin = URL.parse(named)?.origin
+  return origin !== undefined && origin === URL.parse(tokenEndpoint ?? "")?.origin ? named : undefined
 }
 
 const scopesOf = ({ scopeSeparator = " ", scopes }: OAuth2Settings): string | undefined => scopes?.join(scopeSeparator)
@@ -107,6 +132,8 @@ const pushedRequest = (seen: Observation) => {
 
 const notPushed = (verdict: Verdict): ConsentError => {
   switch (verdict._tag) {
+    case "Refused":
+      return new ConsentError({ reason: "misconfigured", message: verdict.reason, code: null })
     case "AppFault":
     case "Dead":
     case "Misconfigured": {
@@ -116,7 +143,7 @@ const notPushed = (verdict: Verdict): ConsentError => {
     default:
       return new ConsentError({
         reason: "unavailable",
-        message: "the provider did not take the pushed request",
+        message: `the provider did not take the pushed request${"reason" in verdict ? `: ${verdict.reason}` : ""}`,
         code: null
       })
   }
@@ -133,10 +160,7 @@ export const make = Effect.gen(function* () {
 
   /** Where tokens are withdrawn; undefined if the provider names no address for it. */
   const revocationServer = (config: AuthConfig, settings: OAuth2Settings) =>
-    endpoint.server(config, settings, {
-      endpoints: {},
-      metadata: settings.revocationEndpoint === undefined && settings.issuer !== undefined ? "required" : "unneeded"
-    })
+    endpoint.server(config, settings, { endpoints: {}, complete: settings.revocationEndpoint !== undefined })
 
   const revoke = Effect.fnUntraced(
     function* ({ config, credential }: Connection) {
@@ -181,7 +205,7 @@ export const make = Effect.gen(function* () {
       if (pkce === false && TokenEndpoint.clientAuthOf(config, settings) === "none")
         mistakes.push({ field: "settings.pkce", message: "a client without a secret or key of its own needs it" })
       if (mistakes.length > 0) return yield* invalidConfig(config, mistakes)
-      yield* endpoint.check(config, settings, "of the config")
+      return yield* endpoint.check(config, settings, "of the config")
     }),
 
     renewal: {
@@ -205,23 +229,18 @@ export const make = Effect.gen(function* () {
             key === undefined ? undefined : yield* dpopHandle(config, key)
           )
         },
-        Effect.catchTag("AuthConfigError", (error) =>
-          Effect.succeed({ _tag: "NotSent" as const, reason: error.message })
-        )
+        Effect.catchTag("AuthConfigError", (error) => Effect.succeed(refused(error.message)))
       )
     },
 
     consent: {
       authorize: Effect.fnUntraced(function* ({ config }, { callbackUrl, state }) {
         const settings = yield* asConsentError(settingsOf(config))
-        const parts = yield* asConsentError(endpoint.context(config, settings, consentEndpoints(settings, "authorize")))
-        const page = parts.server.authorization_endpoint
-        if (page === undefined) {
-          const message = `auth config ${config.id} has no authorization endpoint`
-          return yield* new ConsentError({ reason: "misconfigured", message, code: null })
-        }
+        const parts = yield* asConsentError(endpoint.context(config, settings, consentEndpoints(settings)))
+        const url = yield* asConsentError(endpoint.page(config, parts.server.authorization_endpoint))
         const verifier = settings.pkce === false ? undefined : oauth.generateRandomCodeVerifier()
-        const memo: Record<string, string> = verifier === undefined ? {} : { code_verifier: verifier }
+        const memo: Record<string, string> = { [issuerMemo]: yield* endpoint.issuerPromise(config, settings) }
+        if (verifier !== undefined) memo["code_verifier"] = verifier
         const parameters = new URLSearchParams({
           ...settings.authorizationParameters,
           client_id: settings.clientId,
@@ -244,7 +263,6 @@ export const make = Effect.gen(function* () {
           const handle = yield* asConsentError(dpopHandle(config, jwk))
           parameters.set("dpop_jkt", yield* Effect.promise(() => handle.calculateThumbprint()))
         }
-        const url = new URL(page)
         if (settings.pushedRequests ?? parts.server.require_pushed_authorization_requests === true) {
           if (parts.server.pushed_authorization_request_endpoint === undefined) {
             const message = `auth config ${config.id} has no endpoint for pushed requests`
@@ -265,12 +283,25 @@ export const make = Effect.gen(function* () {
 
       complete: Effect.fnUntraced(function* ({ config }, { callbackUrl, memo, parameters, state }) {
         const settings = yield* asConsentError(settingsOf(config))
-        const server = yield* asConsentError(endpoint.server(config, settings, consentEndpoints(settings, "complete")))
-        const answer = new URLSearchParams(parameters)
-        // Without a configured issuer there is nothing to compare with: this service's callback state already binds the config.
-        if (settings.issuer === undefined) answer.delete("iss")
+        const server = yield* asConsentError(endpoint.server(config, settings))
+        const remembered = memo[issuerMemo]
+        const promise = isPromise(remembered) ? remembered : yield* endpoint.issuerPromise(config, settings)
+        const named = parameters.get("iss")
+        if (promise === "unknown" && named === null && !parameters.has("error")) {
+          const message = "the callback names no issuer, and whether the provider promises one cannot be found out now"
+          return yield* new ConsentError({ reason: "unavailable", message, code: null })
+        }
+        const issuer = expectedIssuer(settings, server.token_endpoint, named)
+        if (issuer === undefined && named !== null) {
+          const message = `the callback names an issuer that auth config ${config.id} does not know: set issuer in its settings`
+          return yield* new ConsentError({ reason: "refused", message, code: "unexpected_issuer" })
+        }
+        const expected: oauth.AuthorizationServer = {
+          issuer: issuer ?? server.issuer,
+          authorization_response_iss_parameter_supported: promise === "promised"
+        }
         const validated = yield* Effect.try({
-          try: () => oauth.validateAuthResponse(server, { client_id: settings.clientId }, answer, state),
+          try: () => oauth.validateAuthResponse(expected, { client_id: settings.clientId }, parameters, state),
           catch: (error) =>
             error instanceof oauth.AuthorizationResponseError
               ? new ConsentError({

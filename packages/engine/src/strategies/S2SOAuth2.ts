@@ -10,7 +10,7 @@
 import { Effect, Schema, Struct } from "effect"
 import * as oauth from "oauth4webapi"
 import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
-import { decide } from "../answer/Verdict.ts"
+import { decide, refused } from "../answer/Verdict.ts"
 import * as Credential from "../account/Credential.ts"
 import * as TokenEndpoint from "./TokenEndpoint.ts"
 
@@ -45,7 +45,7 @@ export const make = Effect.gen(function* () {
         }
       )
     },
-    Effect.catchTag("AuthConfigError", (error) => Effect.succeed({ _tag: "NotSent" as const, reason: error.message }))
+    Effect.catchTag("AuthConfigError", (error) => Effect.succeed(refused(error.message)))
   )
 
   const strategy: AuthStrategy = {

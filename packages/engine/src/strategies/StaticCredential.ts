@@ -12,7 +12,7 @@ import { Effect, Schema } from "effect"
 import type { AuthStrategy, Connection, Validity } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress } from "../egress/Egress.ts"
-import { checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
+import { addressesOf, checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
 
 /** Settings of an auth config with a static credential. */
 export const StaticSettings = Schema.Struct({
@@ -70,9 +70,10 @@ const make = (scheme: KnownAuthScheme, present: Present, account: Credential.Sec
       const url = new URL(settings.probeUrl ?? "")
       for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
       const seen = yield* egress.send(config.hosts, {
-        url: url.href,
+        url,
         headers: { ...settings.probeHeaders, ...headers }
       })
+      if (seen._tag === "Refused") return { _tag: "Misconfigured", reason: seen.reason }
       if (seen._tag !== "Answer") return { _tag: "Unverified", reason: seen.reason }
       if (seen.status >= 200 && seen.status < 300) return { _tag: "Valid" }
       return seen.status === 401 || settings.rejectedStatuses?.includes(seen.status) === true
@@ -83,7 +84,7 @@ const make = (scheme: KnownAuthScheme, present: Present, account: Credential.Sec
     const strategy: AuthStrategy = {
       scheme,
       secrets: { account, config: { forms: {} } },
-      check: (config) => Effect.asVoid(checkSettings(config)),
+      check: (config) => Effect.map(checkSettings(config), addressesOf),
       validate: (connection) =>
         typeof connection.config.settings["probeUrl"] === "string" ? probe(connection) : undefined
     }

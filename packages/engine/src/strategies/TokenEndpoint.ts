@@ -6,28 +6,36 @@
  */
 import { Expected } from "@rekindle/core"
 import { importJWK, importPKCS8 } from "jose"
-import { Clock, Context, Duration, Effect, Redacted, Schema, type SchemaIssue } from "effect"
+import { Clock, Context, Duration, Effect, Redacted, Schema, type SchemaIssue, SchemaTransformation } from "effect"
 import * as oauth from "oauth4webapi"
 import { type AuthConfig, type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import type { SecretNames } from "../account/Credential.ts"
 import { Egress, type EgressRequest } from "../egress/Egress.ts"
+import type { Addresses } from "./AuthStrategy.ts"
 import { freely, Passage } from "../egress/Passage.ts"
-import type { Observation } from "../answer/Verdict.ts"
+import { notSent, type Observation, refused } from "../answer/Verdict.ts"
 
-/** An absolute http(s) url, without credentials in it. */
-export const Url = Schema.String.check(
+/** An absolute http(s) url as RFC 3986 writes it, without credentials in it: browsers also read `https:/host` and `https:\\host`. */
+const Address = Schema.String.check(
   Schema.makeFilter((value) => {
-    const url = URL.parse(value)
     // Parsers repair what is written in other ways, each in its own.
-    const usable = url !== null && /^https?:\/\/[^\s\\]+$/i.test(value) && url.username === "" && url.password === ""
+    const url = /^https?:\/\/[^/\\\s][^\s\\]*$/i.test(value) ? URL.parse(value) : null
+    const usable = url !== null && url.username === "" && url.password === ""
     return usable || "Expected an absolute http(s) url without credentials in it"
   })
 )
 
+/** An address in the settings. It is taken apart once, and goes by its parts from then on. */
+export const Url = Address.pipe(Schema.decodeTo(Schema.URL, SchemaTransformation.urlFromString))
+
+/** The addresses in settings, each with the setting that holds it. */
+export const addressesOf = (settings: object): Addresses =>
+  Object.entries(settings).flatMap(([field, value]) => (value instanceof URL ? [{ field, url: value }] : []))
+
 /** Settings of an auth config whose scheme has a token endpoint. */
 export const TokenEndpointSettings = Schema.Struct({
   /** Discovers the endpoints (RFC 8414, OpenID Connect Discovery). Explicit endpoints win over discovered ones. */
-  issuer: Schema.optionalKey(Url),
+  issuer: Schema.optionalKey(Address),
   tokenEndpoint: Schema.optionalKey(Url),
   revocationEndpoint: Schema.optionalKey(Url),
   clientId: Schema.optionalKey(Schema.String),
@@ -90,12 +98,14 @@ export interface GrantContext {
   readonly options: oauth.TokenEndpointRequestOptions
 }
 
-/** The endpoints of consent that the settings name, and how much the provider's metadata matter beside them. */
-export interface ConsentEndpoints {
+/** Endpoints besides the token endpoint that the settings name, and whether these are all that is needed. */
+export interface GivenEndpoints {
   readonly endpoints: Partial<oauth.AuthorizationServer>
-  /** `required`: an endpoint is missing. `wanted`: they say whether to expect an issuer (RFC 9207), and nothing else is missing. */
-  readonly metadata: "required" | "wanted" | "unneeded"
+  readonly complete: boolean
 }
+
+/** Whether a provider promises to name itself in its callbacks (RFC 9207 §3). `unknown`: its metadata cannot be had at the moment. */
+export type IssuerPromise = "promised" | "not-promised" | "unknown"
 
 /** The provider's metadata cannot be had at the moment: no fault of the auth config. */
 export class MetadataUnavailable extends Schema.TaggedError<MetadataUnavailable>(
@@ -110,11 +120,14 @@ const metadataTtl = Duration.toMillis("1 hour")
 /** Asking for it is part of a renewal, and has to leave time for the rest. */
 const metadataTimeout = Duration.seconds(4)
 
+/** Documents that are kept; the one asked for longest ago makes room. */
+const metadataKept = 500
+
 /** While it cannot be had, what is known serves on, and is not asked for again for this long. */
 const metadataPause = Duration.toMillis("1 minute")
 
-/** Whether a status (0: no answer) says to come back later, and not that there is nothing at this address. */
-const isOutage = (status: number): boolean => status === 0 || status === 408 || status === 429 || status >= 500
+/** Whether a status says to come back later, and not that there is nothing at this address. */
+const isOutage = (status: number): boolean => status === 408 || status === 429 || status >= 500
 
 // RFC 6749 §2.3.1: form-encoded before base64. `oauth4webapi` escapes `-` and `.` too, which is allowed and which some providers
 // fail to decode; the unreserved characters need no escape.
@@ -183,32 +196,36 @@ export const make = Effect.gen(function* () {
   const metadata = new Map<string, { readonly server: oauth.AuthorizationServer; readonly until: number }>()
   const authentication = new WeakMap<AuthConfig, oauth.ClientAuth>()
 
-  /** A `fetch` for `oauth4webapi` that goes through the egress. */
-  const fetcher = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings) {
-    // Metadata are no part of what the sender of a renewal follows.
-    const run = Effect.runPromiseWith(Context.add(yield* Effect.context(), Passage, freely))
-    return async (url: string, init: RequestInit): Promise<Response> => {
-      const seen = await run(egress.send(config.hosts, requestOf(settings, url, init)))
-      if (seen._tag !== "Answer") throw new TypeError(seen.reason)
-      return responseOf(seen)
-    }
-  })
-
   const isInsecure = (url: string | undefined): boolean => {
     const parsed = url === undefined ? null : URL.parse(url)
-    return parsed !== null && parsed.protocol === "http:" && egress.isPrivateAllowed(parsed.host)
+    return parsed !== null && parsed.protocol === "http:" && egress.isPrivateAllowed(parsed)
   }
 
   const discover = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
     const now = yield* Clock.currentTimeMillis
-    const known = metadata.get(issuer)
+    // Whatever shapes the request shapes the answer: another auth config's headers are none of this one's business.
+    const key = JSON.stringify([config.projectId, config.id, config.hosts, issuer, settings.tokenHeaders])
+    const known = metadata.get(key)
     if (known !== undefined && known.until > now) return known.server
+    // Metadata are no part of what the sender of a renewal follows.
+    const run = Effect.runPromiseWith(Context.add(yield* Effect.context(), Passage, freely))
+    let seen: Observation = notSent("timed_out")
     const options = {
-      [oauth.customFetch]: yield* fetcher(config, settings),
+      [oauth.customFetch]: async (url: string, init: RequestInit): Promise<Response> => {
+        seen = await run(egress.send(config.hosts, requestOf(settings, url, init)))
+        return seen._tag === "Answer" ? responseOf(seen) : Promise.reject(stopped)
+      },
       [oauth.allowInsecureRequests]: isInsecure(issuer)
     }
-    const unavailable = new MetadataUnavailable({ message: `the metadata of ${issuer} cannot be had now` })
-    let status = 0
+    const unavailable = (reason: string) =>
+      new MetadataUnavailable({ message: `the metadata of ${issuer} cannot be had now: ${reason}` })
+    const unread = (): AuthConfigError | MetadataUnavailable => {
+      if (seen._tag === "Refused") return misconfigured(config, `the metadata of ${issuer}: ${seen.reason}`)
+      if (seen._tag !== "Answer") return unavailable(seen.reason)
+      return isOutage(seen.status)
+        ? unavailable(`http_${seen.status}`)
+        : misconfigured(config, `the metadata of ${issuer} cannot be read: http_${seen.status}`)
+    }
     return yield* Effect.tryPromise({
       try: async () => {
         const url = new URL(issuer)
@@ -216,27 +233,40 @@ export const make = Effect.gen(function* () {
         // A server that is no OpenID provider has them at the address of RFC 8414 only.
         if (response.status !== 200 && !isOutage(response.status))
           response = await oauth.discoveryRequest(url, { ...options, algorithm: "oauth2" })
-        status = response.status
         return await oauth.processDiscoveryResponse(url, response)
       },
-      catch: () => (isOutage(status) ? unavailable : misconfigured(config, `the metadata of ${issuer} cannot be read`))
+      catch: unread
     }).pipe(
-      Effect.timeoutOrElse({ duration: metadataTimeout, orElse: () => Effect.fail(unavailable) }),
+      Effect.timeoutOrElse({ duration: metadataTimeout, orElse: () => Effect.fail(unavailable("timed_out")) }),
       Effect.map((server) => ({ server, until: now + metadataTtl })),
       // Endpoints seldom move, and renewals must not stop because a document is missing.
       Effect.catch((error) =>
         known === undefined ? Effect.fail(error) : Effect.succeed({ server: known.server, until: now + metadataPause })
       ),
       Effect.map((entry) => {
-        metadata.set(issuer, entry)
+        metadata.delete(key)
+        metadata.set(key, entry)
+        for (const [oldest] of metadata) if (metadata.size > metadataKept) metadata.delete(oldest)
         return entry.server
       })
     )
   })
 
-  /** What stands for the issuer where no metadata tell it. */
+  const issuerPromise = (config: AuthConfig, settings: TokenEndpointSettings): Effect.Effect<IssuerPromise> =>
+    settings.issuer === undefined
+      ? Effect.succeed("not-promised")
+      : discover(config, settings, settings.issuer).pipe(
+          Effect.map(({ authorization_response_iss_parameter_supported: promised }) =>
+            promised === true ? "promised" : "not-promised"
+          ),
+          // A provider without metadata has promised nothing.
+          Effect.catchTag("AuthConfigError", () => Effect.succeed<IssuerPromise>("not-promised")),
+          Effect.catchTag("MetadataUnavailable", () => Effect.succeed<IssuerPromise>("unknown"))
+        )
+
+  /** Fallback issuer when there is no metadata. */
   const anyIssuer = (config: AuthConfig, { issuer, tokenEndpoint }: TokenEndpointSettings) => {
-    const name = issuer ?? tokenEndpoint
+    const name = issuer ?? tokenEndpoint?.href
     return name === undefined
       ? Effect.fail(misconfigured(config, "it is missing, and so is issuer", "settings.tokenEndpoint"))
       : Effect.succeed(name)
@@ -246,22 +276,17 @@ export const make = Effect.gen(function* () {
   const server = Effect.fnUntraced(function* (
     config: AuthConfig,
     settings: TokenEndpointSettings,
-    consent: ConsentEndpoints = { endpoints: {}, metadata: "unneeded" }
+    besides: GivenEndpoints = { endpoints: {}, complete: true }
   ) {
     const given: Partial<oauth.AuthorizationServer> = {
-      ...consent.endpoints,
-      ...(settings.tokenEndpoint === undefined ? {} : { token_endpoint: settings.tokenEndpoint }),
-      ...(settings.revocationEndpoint === undefined ? {} : { revocation_endpoint: settings.revocationEndpoint })
+      ...besides.endpoints,
+      ...(settings.tokenEndpoint === undefined ? {} : { token_endpoint: settings.tokenEndpoint.href }),
+      ...(settings.revocationEndpoint === undefined ? {} : { revocation_endpoint: settings.revocationEndpoint.href })
     }
-    const metadata = given.token_endpoint === undefined ? "required" : consent.metadata
     const discovered: Partial<oauth.AuthorizationServer> =
-      settings.issuer === undefined || metadata === "unneeded"
+      settings.issuer === undefined || (besides.complete && given.token_endpoint !== undefined)
         ? {}
-        : yield* discover(config, settings, settings.issuer).pipe(
-            Effect.catch((error) =>
-              metadata === "wanted" ? Effect.succeed<Partial<oauth.AuthorizationServer>>({}) : Effect.fail(error)
-            )
-          )
+        : yield* discover(config, settings, settings.issuer)
     const { issuer = yield* anyIssuer(config, settings) } = discovered
     const merged: oauth.AuthorizationServer = { ...discovered, ...given, issuer }
     return merged
@@ -279,15 +304,14 @@ export const make = Effect.gen(function* () {
   const context = Effect.fnUntraced(function* (
     config: AuthConfig,
     settings: TokenEndpointSettings,
-    consent?: ConsentEndpoints
+    besides?: GivenEndpoints
   ) {
-    const resolved = yield* server(config, settings, consent)
+    const resolved = yield* server(config, settings, besides)
     return {
       server: resolved,
       client: { client_id: settings.clientId ?? "" },
       authenticate: yield* authenticate(config, settings),
       options: {
-        [oauth.customFetch]: yield* fetcher(config, settings),
         [oauth.allowInsecureRequests]: isInsecure(resolved.token_endpoint),
         ...(settings.tokenParameters === undefined ? {} : { additionalParameters: settings.tokenParameters })
       }
@@ -314,9 +338,7 @@ export const make = Effect.gen(function* () {
       }
       const build = Effect.promise(() => grant({ ...parts, options }).catch(() => undefined))
       const send = Effect.suspend(() =>
-        built === undefined
-          ? Effect.succeed<Observation>({ _tag: "NotSent", reason: "the request could not be built" })
-          : egress.send(config.hosts, built)
+        built === undefined ? Effect.succeed(refused("request_malformed")) : egress.send(config.hosts, built)
       )
       const seen = yield* Effect.andThen(build, send)
       if (dpop === undefined || seen._tag !== "Answer" || !asksForNonce(seen)) return seen
@@ -326,17 +348,41 @@ export const make = Effect.gen(function* () {
       reply = undefined
       return yield* Effect.andThen(build, send)
     },
-    Effect.catch(({ message }) => Effect.succeed<Observation>({ _tag: "NotSent", reason: message }))
+    Effect.catch(({ _tag, message }) =>
+      Effect.succeed(_tag === "AuthConfigError" ? refused(message) : notSent(message))
+    )
   )
 
   /** Finds mistakes that need no request. Where accounts may bring a client of their own, the config's may lack its secret. */
-  const check = (config: AuthConfig, settings: TokenEndpointSettings, client: "of the config" | "of the account") =>
-    Effect.andThen(
-      anyIssuer(config, settings),
-      client === "of the config" ? Effect.asVoid(authenticate(config, settings)) : Effect.void
-    )
+  const check = Effect.fnUntraced(function* (
+    config: AuthConfig,
+    settings: TokenEndpointSettings,
+    client: "of the config" | "of the account"
+  ) {
+    yield* anyIssuer(config, settings)
+    if (client === "of the config") yield* authenticate(config, settings)
+    return settings.issuer === undefined
+      ? addressesOf(settings)
+      : [...addressesOf(settings), { field: "issuer", url: new URL(settings.issuer) }]
+  })
 
-  return { server, context, exchange, check }
+  /**
+   * The page that a person is sent to. Nothing is sent there from here, but a browser goes where it says: one that the provider's metadata
+   * name has to keep the same rules as an address of the settings.
+   */
+  const page = (config: AuthConfig, address: string | undefined): Effect.Effect<URL, AuthConfigError> => {
+    const url = address === undefined ? null : URL.parse(address)
+    const refusal = url === null ? "it is not an absolute url" : egress.refusal(config.hosts, url)
+    if (url !== null && refusal === undefined) return Effect.succeed(url)
+    return Effect.fail(
+      misconfigured(
+        config,
+        address === undefined ? "no authorization endpoint" : `the authorization endpoint: ${refusal}`
+      )
+    )
+  }
+
+  return { server, context, exchange, check, page, issuerPromise }
 })
 
 /** A request as `oauth4webapi` builds it. */

@@ -25,6 +25,7 @@ const told = (verdict: Verdict): string => {
     case "Renewed":
     case "NotRenewed":
       return verdict._tag
+    case "Refused":
     case "NotApplied":
     case "Ambiguous":
       return `${verdict._tag} ${verdict.reason}`
@@ -78,7 +79,16 @@ describe("the decision table, for a provider that follows RFC 6749", () => {
       answer(200, { status: "success", code: "done" }),
       "Ambiguous answer without tokens"
     ],
-    ["a redirect is ambiguous", answer(302, ""), "Ambiguous http_302"],
+    ["a redirect that may follow what was done is ambiguous", answer(302, ""), "Ambiguous redirected_302"],
+    ["a redirect of a POST to its result is ambiguous", answer(303, ""), "Ambiguous redirected_303"],
+    ["an address that has moved did nothing", answer(301, ""), "Misconfigured redirected_301"],
+    ["a request to be sent elsewhere did nothing", answer(307, ""), "Misconfigured redirected_307"],
+    ["a request to be sent elsewhere for good did nothing", answer(308, ""), "Misconfigured redirected_308"],
+    [
+      "a request that our rules refuse is refused",
+      { _tag: "Refused", reason: "plain_http: a.test" },
+      "Refused plain_http: a.test"
+    ],
 
     ["a 429 is transient", answer(429, ""), "Transient http_429"],
     ["a 503 is transient", answer(503, "<html>Maintenance</html>"), "Transient http_503"],

@@ -119,11 +119,14 @@ describe.each([
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       for (const hosts of [[], ["127.0.0.1"], ["example.com"]]) {
         const seen = yield* send(hosts, `${server.origin}/`)
-        assert.deepStrictEqual(seen, { _tag: "NotSent", reason: `${server.host} is not a host of this auth config` })
+        assert.deepStrictEqual(seen, {
+          _tag: "Refused",
+          reason: `host_not_declared: ${server.host} is not among the hosts of the auth config`
+        })
       }
       // what stands before the @ is a user, not the host
       const disguised = yield* send(["example.com"], `http://example.com@${server.host}/`)
-      assert.strictEqual(disguised._tag, "NotSent")
+      assert.strictEqual(disguised._tag, "Refused")
       assert.lengthOf(server.requests, 0)
     })
   )
@@ -155,8 +158,8 @@ describe.each([
       ]) {
         const url = new URL(`https://${host}/`)
         const seen = yield* send([url.host], url.href, {})
-        assert.strictEqual(seen._tag, "NotSent", host)
-        assert.match(seen._tag === "NotSent" ? seen.reason : "", /is an internal address$/, host)
+        assert.strictEqual(seen._tag, "Refused", host)
+        assert.match(seen._tag === "Refused" ? seen.reason : "", /^private_address: .*egress\.privateHosts/, host)
       }
     })
   )
@@ -166,7 +169,7 @@ describe.each([
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       const host = server.host.replace("127.0.0.1", "localhost")
       const seen = yield* send([host], `https://${host}/`, {})
-      assert.strictEqual(seen._tag, "NotSent")
+      assert.strictEqual(seen._tag, "Refused")
       assert.lengthOf(server.requests, 0)
     })
   )
@@ -174,8 +177,8 @@ describe.each([
   it.live("plain http is refused unless the host is allowed to be private", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* send(["example.com"], "http://example.com/", {}), {
-        _tag: "NotSent",
-        reason: "plain http is refused"
+        _tag: "Refused",
+        reason: "plain_http: example.com is asked over plain http; egress.privateHosts can allow it"
       })
     })
   )
@@ -187,7 +190,7 @@ describe.each([
       const options = { privateHosts: [allowed.host] }
       const hosts = [allowed.host, other.host]
       assert.strictEqual((yield* send(hosts, allowed.origin, options))._tag, "Answer")
-      assert.strictEqual((yield* send(hosts, other.origin, options))._tag, "NotSent")
+      assert.strictEqual((yield* send(hosts, other.origin, options))._tag, "Refused")
       assert.lengthOf(other.requests, 0)
     })
   )
@@ -197,8 +200,8 @@ describe.each([
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       const host = server.host.replace("127.0.0.1", "localhost")
       const seen = yield* send([host], `https://${host}/`, { privateHosts: ["localhost:1"] })
-      assert.strictEqual(seen._tag, "NotSent")
-      assert.match(seen._tag === "NotSent" ? seen.reason : "", /^REFUSED_ADDRESS$|resolves to an internal address$/)
+      assert.strictEqual(seen._tag, "Refused")
+      assert.match(seen._tag === "Refused" ? seen.reason : "", /^private_address: localhost/)
     })
   )
 
@@ -207,9 +210,27 @@ describe.each([
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       for (const user of ["user:password@", "user@", ":password@"]) {
         const seen = yield* send([server.host], `http://${user}${server.host}/`)
-        assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "the url carries credentials" })
+        assert.deepStrictEqual(seen, {
+          _tag: "Refused",
+          reason: "url_credentials: the address carries a user or password"
+        })
       }
       assert.lengthOf(server.requests, 0)
+    })
+  )
+
+  it.live("a host is declared however it is spelled", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make(HttpFixture.json({}))
+      const port = server.host.split(":")[1]
+      for (const spelled of [`LOCALHOST:${port}`, `localhost:0${port}`, `ｌocalhost:${port}`]) {
+        const seen = yield* send([spelled], `http://localhost:${port}/`)
+        assert.strictEqual(seen._tag, "Answer", spelled)
+      }
+      for (const other of [`localhost.:${port}`, `localhost:${port}/path`, `user@localhost:${port}`, "", " ", "*"]) {
+        const seen = yield* send([other], `http://localhost:${port}/`)
+        assert.strictEqual(seen._tag, "Refused", other)
+      }
     })
   )
 
@@ -266,7 +287,7 @@ describe.each([
         })
         assert.deepInclude(yield* send([server.host], server.origin), { _tag: "Answer", body })
         const seen = yield* send([server.host], `${server.origin}/bomb`)
-        assert.deepStrictEqual(seen, { _tag: "NoAnswer", reason: "the body is too large" })
+        assert.deepStrictEqual(seen, { _tag: "NoAnswer", reason: "body_too_large" })
       })
     )
   }
@@ -295,7 +316,7 @@ describe.each([
     Effect.gen(function* () {
       // Nobody listens on a port of compressnet; a port that was just given up may be somebody else's already.
       const seen = yield* send(["127.0.0.1:2"], "http://127.0.0.1:2/")
-      assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "ECONNREFUSED" })
+      assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "connect_failed ECONNREFUSED" })
     })
   )
 
@@ -399,7 +420,7 @@ describe.each([
             takeOver: (request) => void overdue.push(request)
           })
         )
-        assert.deepStrictEqual(seen, { _tag: "NoAnswer", reason: "timeout" })
+        assert.deepStrictEqual(seen, { _tag: "NoAnswer", reason: "timed_out" })
       }
       const [slow, silent] = overdue
       if (slow === undefined || silent === undefined) return assert.fail("not taken over")
@@ -433,9 +454,9 @@ describe.each([
       const dripping = yield* HttpFixture.make((_, response) => void response.writeHead(200).write("{"))
       for (const server of [silent, dripping]) {
         const sent = send([server.host], server.origin, { privateHosts: ["*"], timeout: "150 millis" })
-        assert.deepStrictEqual(yield* sent, { _tag: "NoAnswer", reason: "timeout" })
+        assert.deepStrictEqual(yield* sent, { _tag: "NoAnswer", reason: "timed_out" })
         const patient = yield* Effect.timeoutOption(Effect.uninterruptible(sent), "5 seconds")
-        assert.deepStrictEqual(patient.valueOrUndefined, { _tag: "NoAnswer", reason: "timeout" })
+        assert.deepStrictEqual(patient.valueOrUndefined, { _tag: "NoAnswer", reason: "timed_out" })
       }
     })
   )
@@ -463,7 +484,7 @@ describe.each([
       const silent = yield* tcpServer(() => {})
       // long beside the half second that undici's timers are off by
       const seen = yield* send(silent, { timeout: "4 seconds" })
-      assert.deepStrictEqual(seen, { _tag: "NotSent", reason: code })
+      assert.deepStrictEqual(seen, { _tag: "NotSent", reason: `connect_failed ${code}` })
     })
   )
 })
@@ -518,7 +539,7 @@ describe("over a client that tells only why it failed", () => {
       })
       const following: typeof fetch = (input, init) => fetch(input, { ...init, redirect: "follow" })
       const seen = yield* sent(Layer.succeed(FetchHttpClient.Fetch, following), `${server.origin}/token`)
-      assert.deepStrictEqual(seen, { _tag: "NoAnswer", reason: "the client followed a redirect" })
+      assert.deepStrictEqual(seen, { _tag: "NoAnswer", reason: "redirect_followed" })
     })
   )
 })

@@ -154,7 +154,7 @@ describe("a link to consent", () => {
   it.effect("has to be opened when the provider says so, and is answered within the whole lifetime", () => {
     const strategy: AuthStrategy = {
       scheme: CustomAuthScheme.make("PUSHED"),
-      check: () => Effect.void,
+      check: () => Effect.succeed([]),
       consent: {
         authorize: (_, { state }) => Effect.succeed({ url: `${consentPage}?state=${state}`, memo: {}, expiresIn: 5 }),
         complete: () => Effect.fail(new ConsentError({ reason: "denied", message: "no", code: null }))

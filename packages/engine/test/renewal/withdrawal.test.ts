@@ -18,7 +18,7 @@ const provider = (...answers: ReadonlyArray<Revocation>) => {
   const asked: Array<string> = []
   const strategy: AuthStrategy = {
     scheme,
-    check: () => Effect.void,
+    check: () => Effect.succeed([]),
     revoke: ({ credential }) =>
       Effect.sync(() => {
         asked.push(Redacted.value(credential.secrets["key"] ?? Redacted.make("")))

@@ -120,7 +120,7 @@ describe("GOOGLE_SERVICE_ACCOUNT", () => {
     Effect.gen(function* () {
       const [server, thief] = [yield* google, yield* google]
       const verdict = yield* renew(connect(configFor(server), { service_account_json: keyFile(thief.origin) }))
-      assert.strictEqual(verdict._tag, "NotApplied")
+      assert.strictEqual(verdict._tag, "Refused")
       assert.lengthOf(thief.requests, 0)
     })
   )
@@ -130,8 +130,8 @@ describe("GOOGLE_SERVICE_ACCOUNT", () => {
       const server = yield* google
       const file = { ...JSON.parse(keyFile(server.origin)), token_uri: undefined }
       assert.deepStrictEqual(yield* renew(connect(configFor(server), { service_account_json: JSON.stringify(file) })), {
-        _tag: "NotApplied",
-        reason: "oauth2.googleapis.com is not a host of this auth config"
+        _tag: "Refused",
+        reason: "host_not_declared: oauth2.googleapis.com is not among the hosts of the auth config"
       })
     })
   )
@@ -141,11 +141,14 @@ describe("GOOGLE_SERVICE_ACCOUNT", () => {
     { name: "lacks a field", file: JSON.stringify({ client_email: "robot@example.com" }) },
     { name: "has a broken key", file: keyFile("https://example.com", { private_key: "-----BEGIN PRIVATE KEY-----" }) }
   ]) {
-    it.live(`is misconfigured, without a request, when the file ${name}`, () =>
+    it.live(`is refused, without a request, when the file ${name}`, () =>
       Effect.gen(function* () {
         const server = yield* google
         const verdict = yield* renew(connect(configFor(server), { service_account_json: file }))
-        assert.deepStrictEqual(verdict, { _tag: "Misconfigured", code: "invalid_service_account_key" })
+        assert.deepStrictEqual(verdict, {
+          _tag: "Refused",
+          reason: "credential_malformed: service_account_json is not a service account key"
+        })
         assert.lengthOf(server.requests, 0)
       })
     )

@@ -1,6 +1,7 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import type { AuthConfig } from "@rekindle/engine/AuthConfig"
 import type { AuthStrategy, Connection } from "@rekindle/engine/AuthStrategy"
+import { Egress } from "@rekindle/engine/Egress"
 import { strict } from "@rekindle/engine/ProviderProfile"
 import * as OAuth2 from "@rekindle/engine/OAuth2"
 import { decide, type Observation } from "@rekindle/engine/Verdict"
@@ -129,7 +130,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
           yield* configFor({ clientAuth: "private_key_jwt" }),
           yield* configFor({ clientAuth: "private_key_jwt" }, { private_key: "no key" })
         ]) {
-          assert.strictEqual((yield* renewal.send(connect(config, { refresh_token: "rt" })))._tag, "NotSent")
+          assert.strictEqual((yield* renewal.send(connect(config, { refresh_token: "rt" })))._tag, "Refused")
         }
         assert.strictEqual(server.tally().requests, requests)
       })
@@ -163,7 +164,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
         const { requests } = server.tally()
         const config = { ...server.authConfig(), hosts: ["example.com"] }
         const seen = yield* renewalOf(yield* OAuth2.make).send(connect(config, { refresh_token: "rt" }))
-        assert.strictEqual(seen._tag, "NotSent")
+        assert.strictEqual(seen._tag, "Refused")
         assert.strictEqual(server.tally().requests, requests)
       })
     )
@@ -173,7 +174,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
         const server = yield* AuthorizationServer
         const config = server.authConfig({ settings: { clientId } })
         const seen = yield* renewalOf(yield* OAuth2.make).send(connect(config, { refresh_token: "rt" }))
-        assert.strictEqual(seen._tag, "NotSent")
+        assert.strictEqual(seen._tag, "Refused")
         const error = yield* Effect.flip(
           consentOf(yield* OAuth2.make).authorize(connect(config), { callbackUrl, state })
         )
@@ -467,7 +468,7 @@ for (const dpopNonce of [false, true]) {
           const renewal = renewalOf(yield* OAuth2.make)
           for (const dpop_key of ["no JSON", "{}", JSON.stringify({ kty: "oct", k: "c2VjcmV0" })]) {
             const seen = yield* renewal.send(connect(server.authConfig(), { refresh_token: "rt", dpop_key }))
-            assert.strictEqual(seen._tag, "NotSent")
+            assert.strictEqual(seen._tag, "Refused")
           }
           assert.strictEqual(server.tally().requests, requests)
         })
@@ -623,6 +624,179 @@ describe("metadata", () => {
   )
 })
 
+describe("the provider's own endpoints", () => {
+  /** A server whose metadata say this besides where its tokens are. */
+  const saying = (document: (origin: string) => object) =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((request, response) => {
+        const { origin } = server
+        HttpFixture.json({ issuer: origin, token_endpoint: `${origin}/token`, ...document(origin) })(request, response)
+      })
+      return configOf({
+        scheme: "OAUTH2",
+        settings: { issuer: server.origin, clientId: "c" },
+        hosts: [server.host, "169.254.169.254"]
+      })
+    })
+  // What is declared and in-house is spelled out, so that the rules hold for everything else.
+  const strictEgress = (config: AuthConfig) =>
+    Egress.layer({ privateHosts: config.hosts.filter((host) => host.startsWith("127.")), timeout: "5 seconds" })
+
+  it.live.each([
+    "javascript:alert(document.domain)//https://example.com",
+    "data:text/html,<script>alert(1)</script>",
+    "https://169.254.169.254/latest/meta-data",
+    "http://169.254.169.254/",
+    "https://evil.example/authorize",
+    "//evil.example/authorize",
+    "https://user:password@evil.example/"
+  ])("do not lead a person to %s", (address) =>
+    Effect.gen(function* () {
+      const config = yield* saying(() => ({ authorization_endpoint: address }))
+      const error = yield* Effect.flip(
+        Effect.flatMap(OAuth2.make, (strategy) =>
+          consentOf(strategy).authorize(connect(config), { callbackUrl, state })
+        ).pipe(Effect.provide(strictEgress(config)))
+      )
+      assert.strictEqual(error.reason, "misconfigured")
+    })
+  )
+
+  it.live("lead a person to a page on a declared host", () =>
+    Effect.gen(function* () {
+      const config = yield* saying((origin) => ({ authorization_endpoint: `${origin}/authorize?tenant=a` }))
+      const { url } = yield* Effect.flatMap(OAuth2.make, (strategy) =>
+        consentOf(strategy).authorize(connect(config), { callbackUrl, state })
+      ).pipe(Effect.provide(strictEgress(config)))
+      assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/authorize\?tenant=a&/)
+    })
+  )
+
+  it.live("are asked for once for each way of asking: another tenant's headers shape no answer but its own", () =>
+    Effect.gen(function* () {
+      const server = yield* HttpFixture.make((request, response) => {
+        const { origin } = server
+        const tenant = String(request.headers["x-tenant"])
+        HttpFixture.json({ issuer: origin, token_endpoint: `${origin}/${tenant}/token`, access_token: "at" })(
+          request,
+          response
+        )
+      })
+      const { send } = renewalOf(yield* OAuth2.make)
+      const tenant = (name: string) =>
+        connect(
+          configOf({
+            id: name,
+            scheme: "OAUTH2",
+            settings: { issuer: server.origin, clientId: "c", tokenHeaders: { "x-tenant": name } },
+            hosts: [server.host]
+          }),
+          { refresh_token: `rt-of-${name}` }
+        )
+      for (const name of ["evil", "honest", "evil", "honest"]) yield* send(tenant(name))
+      assert.deepStrictEqual(
+        server.requests.filter(({ method }) => method === "POST").map(({ path }) => path),
+        ["/evil/token", "/honest/token", "/evil/token", "/honest/token"]
+      )
+      assert.lengthOf(
+        server.requests.filter(({ method }) => method === "GET"),
+        2
+      )
+    }).pipe(Effect.provide(egress))
+  )
+})
+
+describe("a code of another provider", () => {
+  const callbackOf = (parameters: Record<string, string>, memo: Record<string, string> = {}) => ({
+    callbackUrl,
+    state,
+    parameters: new URLSearchParams({ state, code: "the-code", ...parameters }),
+    memo: { code_verifier: "v".repeat(43), ...memo }
+  })
+
+  /** A provider whose metadata can fail, and a config that names its endpoints. */
+  const provider = Effect.fnUntraced(function* (promised: boolean) {
+    const metadata = { status: 200 }
+    const server = yield* HttpFixture.make((request, response) => {
+      const { origin } = server
+      if (request.method === "POST")
+        return HttpFixture.json({ access_token: "at", token_type: "bearer" })(request, response)
+      HttpFixture.json({ issuer: origin, authorization_response_iss_parameter_supported: promised }, metadata.status)(
+        request,
+        response
+      )
+    })
+    const config = (settings: AuthConfig["settings"]) =>
+      configOf({
+        scheme: "OAUTH2",
+        settings: {
+          clientId: "c",
+          authorizationEndpoint: `${server.origin}/authorize`,
+          tokenEndpoint: `${server.origin}/token`,
+          ...settings
+        },
+        hosts: [server.host]
+      })
+    const codes = () => server.requests.filter(({ method }) => method === "POST").length
+    return { metadata, server, config, codes }
+  })
+
+  it.live("is not sent to the provider of a config that does not know its issuer", () =>
+    Effect.gen(function* () {
+      const { codes, config, server } = yield* provider(false)
+      const connection = connect(config({}))
+      const { complete } = consentOf(yield* OAuth2.make)
+      for (const iss of ["https://honest.example", "http://127.0.0.1:1", "not a url", ""]) {
+        const error = yield* Effect.flip(complete(connection, callbackOf({ iss })))
+        assert.strictEqual(error.reason, "refused", iss)
+      }
+      assert.strictEqual(codes(), 0)
+      // The code goes to the origin that says it issued it.
+      for (const iss of [server.origin, `${server.origin}/realms/one`])
+        tokensOf((yield* complete(connection, callbackOf({ iss }))).observation)
+      tokensOf((yield* complete(connection, callbackOf({}))).observation)
+    }).pipe(Effect.provide(egress))
+  )
+
+  it.live("is not taken for the provider's own while it cannot be asked whether it names itself", () =>
+    Effect.gen(function* () {
+      const { codes, config, metadata, server } = yield* provider(true)
+      const connection = connect(config({ issuer: server.origin }))
+      metadata.status = 503
+      const { complete } = consentOf(yield* OAuth2.make)
+      const error = yield* Effect.flip(complete(connection, callbackOf({})))
+      assert.strictEqual(error.reason, "unavailable")
+      assert.strictEqual(
+        (yield* Effect.flip(complete(connection, callbackOf({ iss: "https://evil.example" })))).reason,
+        "refused"
+      )
+      assert.strictEqual(codes(), 0)
+      // A person who says no is believed without.
+      const denied = yield* Effect.flip(complete(connection, callbackOf({ error: "access_denied" })))
+      assert.strictEqual(denied.reason, "denied")
+      tokensOf((yield* complete(connection, callbackOf({ iss: server.origin }))).observation)
+    }).pipe(Effect.provide(egress))
+  )
+
+  for (const [promised, reason] of [
+    [true, "refused"],
+    [false, undefined]
+  ] as const) {
+    it.live(`without an issuer is ${reason ?? "taken"} where consent began with ${promised ? "a" : "no"} promise`, () =>
+      Effect.gen(function* () {
+        const { config, metadata, server } = yield* provider(promised)
+        const connection = connect(config({ issuer: server.origin }))
+        const { memo } = yield* consentOf(yield* OAuth2.make).authorize(connection, { callbackUrl, state })
+        metadata.status = 503
+        // Another process completes it: nothing is remembered there but the memo.
+        const completed = consentOf(yield* OAuth2.make).complete(connection, callbackOf({}, memo))
+        if (reason === undefined) tokensOf((yield* completed).observation)
+        else assert.strictEqual((yield* Effect.flip(completed)).reason, reason)
+      }).pipe(Effect.provide(egress))
+    )
+  }
+})
+
 describe("a provider that refuses PKCE from a client with a secret", () => {
   it.live("sees neither challenge nor verifier", () =>
     Effect.gen(function* () {
@@ -687,6 +861,20 @@ describe("settings", () => {
       name: "a token endpoint with a password in it",
       settings: { clientId: "c", tokenEndpoint: "https://user:password@example.com/token" }
     },
+    ...[
+      " https://example.com/token",
+      "https://example.com/token\n",
+      "https:/example.com/token",
+      "https:example.com/token",
+      "https:\\\\example.com/token",
+      "https://\\example.com/token",
+      "https:///example.com/token",
+      "ht\ntps://example.com/token",
+      "https://exa\tmple.com/token"
+    ].map((tokenEndpoint) => ({
+      name: `a token endpoint that only browsers can read, ${JSON.stringify(tokenEndpoint)}`,
+      settings: { clientId: "c", tokenEndpoint }
+    })),
     { name: "a token endpoint that is no url", settings: { clientId: "c", tokenEndpoint: "/token" } },
     {
       name: "an authorization endpoint that is no url",

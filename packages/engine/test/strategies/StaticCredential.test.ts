@@ -123,7 +123,7 @@ describe("a probe finds the credential", () => {
 
   it.live("unverified when the answer does not come, or is cut", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* answered(() => {}), { _tag: "Unverified", reason: "timeout" })
+      assert.deepStrictEqual(yield* answered(() => {}), { _tag: "Unverified", reason: "timed_out" })
       assert.strictEqual((yield* answered((response) => void response.destroy()))._tag, "Unverified")
     })
   )
@@ -132,15 +132,15 @@ describe("a probe finds the credential", () => {
     Effect.gen(function* () {
       const gone = yield* Effect.scoped(HttpFixture.make(HttpFixture.json({})))
       const validity = yield* probe(gone, "API_KEY", { api_key: "k1" })
-      assert.deepStrictEqual(validity, { _tag: "Unverified", reason: "ECONNREFUSED" })
+      assert.deepStrictEqual(validity, { _tag: "Unverified", reason: "connect_failed ECONNREFUSED" })
     })
   )
 
-  it.live("unverified, and not sent, when the address is not on a declared host", () =>
+  it.live("misconfigured, and not sent, when the address is not on a declared host", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       const validity = yield* probe({ origin: server.origin, host: "example.com" }, "API_KEY", { api_key: "k1" })
-      assert.strictEqual(validity._tag, "Unverified")
+      assert.strictEqual(validity._tag, "Misconfigured")
       assert.lengthOf(server.requests, 0)
     })
   )
