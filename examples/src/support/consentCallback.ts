@@ -11,8 +11,8 @@ import { Effect, Layer } from "effect"
 export const consentCallback = Layer.effect(
   ConsentCallback,
   Effect.map(Consent, (consent) => ({
-    complete: (query) =>
-      consent.complete(query).pipe(
+    complete: (query, session) =>
+      consent.complete(query, session).pipe(
         Effect.map(({ failure, ...result }) => ({ ...result, succeeded: failure === undefined })),
         Effect.mapError(
           ({ _tag, message }) =>

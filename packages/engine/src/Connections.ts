@@ -12,6 +12,7 @@ import {
   CurrentProject,
   Expected,
   InvalidRequest,
+  type KnownStatus,
   type ReadError,
   type RefreshError,
   RefreshFailed,
@@ -36,7 +37,7 @@ import { AccountStore, type StoreError } from "./account/AccountStore.ts"
 import type { AuthConfig, AuthConfigError } from "./account/AuthConfig.ts"
 import { AuthConfigs } from "./strategies/AuthConfigs.ts"
 import { AuthStrategies, type Connection } from "./strategies/AuthStrategy.ts"
-import { Consent } from "./consent/Consent.ts"
+import { Consent, type StartOptions } from "./consent/Consent.ts"
 import * as Credential from "./account/Credential.ts"
 import { begun } from "./renewal/withdrawal.ts"
 import * as Idempotency from "./renewal/Idempotency.ts"
@@ -56,6 +57,15 @@ export interface NewAccount {
   readonly expiresAt?: DateTime.Utc | undefined
   /** An id of your own; made if absent. */
   readonly id?: ConnectedAccountId | undefined
+}
+
+/** A link to consent, for the person's browser. */
+export interface Link {
+  readonly url: string
+  /** Until when it has to be opened. */
+  readonly openUntil: DateTime.Utc
+  /** What the account is meanwhile. */
+  readonly status: KnownStatus
 }
 
 /** How far a revocation is at the provider. */
@@ -84,6 +94,13 @@ export class Connections extends Context.Service<
       id: ConnectedAccountId,
       atLeast?: Duration.Input
     ) => Effect.Effect<Redacted.Redacted<string>, RefreshError | Resilience.ConnectionNotReady>
+    /**
+     * A link to consent, whatever the state of the credential. Where nothing special is asked for, `refresh` gives one when there is need.
+     */
+    readonly link: (
+      id: ConnectedAccountId,
+      options?: StartOptions
+    ) => Effect.Effect<Link, AccountNotFound | InvalidRequest | RefreshFailed | RefreshUnsupported | Unavailable>
     /** Replaces a static credential (API key, password) and puts the account into service. */
     readonly replaceSecrets: (
       id: ConnectedAccountId,
@@ -243,7 +260,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     // --- refresh ------------------------------------------------------------------------------------------------------------------
 
     const startConsent = (account: Account, { redirectUrl }: RefreshOptions) =>
-      Effect.map(consent.start(account, redirectUrl), ({ status, url }) =>
+      Effect.map(consent.start(account, { redirectUrl }), ({ status, url }) =>
         RefreshOutcome.cases.RedirectRequired.make({ id: account.publicId, redirectUrl: url, status })
       )
 
@@ -438,6 +455,24 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       return token
     })
 
+    const link = Effect.fnUntraced(function* (id: ConnectedAccountId, options?: StartOptions) {
+      const account = yield* find(id)
+      if (account.status === "INACTIVE" || account.status === "REVOKED") {
+        return yield* new InvalidRequest({
+          message: `the account is ${account.status} and cannot be connected`,
+          slug: "account_not_refreshable"
+        })
+      }
+      if (strategies.get(account.scheme)?.consent === undefined) {
+        return yield* new RefreshUnsupported({
+          message: `the scheme ${account.scheme} has no consent`,
+          slug: "scheme_unsupported"
+        })
+      }
+      const { openUntil, status, url } = yield* consent.start(account, options)
+      return { url, openUntil: DateTime.makeUnsafe(openUntil), status }
+    })
+
     const management = (id: ConnectedAccountId) =>
       Effect.catchTag(find(id), "InvalidRequest", () => Effect.fail(notFound(id)))
 
@@ -454,6 +489,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           register: configs.register,
           create,
           accessToken,
+          link,
           replaceSecrets: Effect.fnUntraced(function* (id, secrets) {
             const account = yield* management(id)
             const config = yield* Effect.catchTag(configs.load(account), "StoreError", () => Effect.fail(storeDown()))

@@ -38,6 +38,7 @@ const connections: Record<keyof Connections["Service"], Operation> = {
       })
     ),
   accessToken: ({ account }) => Effect.flatMap(Connections, ({ accessToken }) => accessToken(account)),
+  link: ({ account }) => Effect.flatMap(Connections, ({ link }) => link(account)),
   replaceSecrets: ({ account }) => Effect.flatMap(Connections, (each) => each.replaceSecrets(account, secrets)),
   disable: ({ account }) => Effect.flatMap(Connections, ({ disable }) => disable(account)),
   enable: ({ account }) => Effect.flatMap(Connections, ({ enable }) => enable(account)),

@@ -38,8 +38,23 @@ export interface ConsentResult {
 /** Completes a consent from the query the provider sent back (`code`, `state`, `error`, …). */
 export class ConsentCallback extends Context.Service<
   ConsentCallback,
-  { readonly complete: (query: URLSearchParams) => Effect.Effect<ConsentResult, ConsentCallbackError> }
+  {
+    /** `session` is what {@link ConsentSession} reads from the request. */
+    readonly complete: (
+      query: URLSearchParams,
+      session: string | undefined
+    ) => Effect.Effect<ConsentResult, ConsentCallbackError>
+  }
 >()("@rekindle/platform/ConsentCallback") {}
+
+/**
+ * Reads from the callback the value that its link was bound to when the consent was started, such as a cookie:
+ * `Layer.succeed(ConsentSession, ({ cookies }) => cookies["consent"])`. By default there is none.
+ */
+export const ConsentSession = Context.Reference<(request: HttpServerRequest.HttpServerRequest) => string | undefined>(
+  "@rekindle/platform/ConsentSession",
+  { defaultValue: () => () => undefined }
+)
 
 /** The path to register with providers as the redirect URI. */
 export const consentCallbackPath = "/api/v3/callback"
@@ -102,6 +117,7 @@ export const ConsentCallbackRoutes: Layer.Layer<
   HttpRouter.use(
     Effect.fnUntraced(function* (router) {
       const consent = yield* ConsentCallback
+      const sessionOf = yield* ConsentSession
       yield* router.add(
         "GET",
         consentCallbackPath,
@@ -110,7 +126,8 @@ export const ConsentCallbackRoutes: Layer.Layer<
             return Effect.succeed(HttpServerResponse.empty({ status: 405, headers: { allow: "GET" } }))
           }
           const [, query] = /\?([^#]*)/.exec(request.url) ?? []
-          return Effect.match(Effect.andThen(ConsentCallbackPrivacy, consent.complete(new URLSearchParams(query))), {
+          const completed = consent.complete(new URLSearchParams(query), sessionOf(request))
+          return Effect.match(Effect.andThen(ConsentCallbackPrivacy, completed), {
             onSuccess: answer,
             onFailure: (error) => refuse(request, error)
           })

@@ -1,5 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConsentCallback, ConsentCallbackError, consentCallbackPath, ConsentCallbackRoutes } from "@rekindle/platform"
+import {
+  ConsentCallback,
+  ConsentCallbackError,
+  consentCallbackPath,
+  ConsentCallbackRoutes,
+  ConsentSession
+} from "@rekindle/platform"
 import { type ConsentResult } from "@rekindle/platform"
 import { Effect, Layer } from "effect"
 import { call, callRaw, id, serve } from "./support.ts"
@@ -25,6 +31,23 @@ const consenting = (outcome: Effect.Effect<ConsentResult, ConsentCallbackError>)
 const browser = { headers: { accept: "text/html,*/*", "x-api-key": "" } }
 
 describe("the consent callback", () => {
+  it.live("hands on the session that the browser brings, where one is read", () =>
+    Effect.gen(function* () {
+      const sessions: Array<string | undefined> = []
+      const complete = (_: URLSearchParams, session: string | undefined) =>
+        Effect.sync(() => {
+          sessions.push(session)
+          return result
+        })
+      const routes = ConsentCallbackRoutes.pipe(Layer.provide(Layer.succeed(ConsentCallback, { complete })))
+      const cookie = Layer.succeed(ConsentSession, ({ cookies }) => cookies["consent"])
+      const headers = { ...browser.headers, cookie: "consent=abc" }
+      for (const layer of [routes, Layer.provide(routes, cookie)])
+        yield* call(`${yield* serve({}, layer)}${consentCallbackPath}?code=c&state=s`, { headers })
+      assert.deepStrictEqual(sessions, [undefined, "abc"])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("needs no key and completes from the query the provider sent", () =>
     Effect.gen(function* () {
       const { queries, url } = yield* consenting(Effect.succeed(result))

@@ -23,6 +23,8 @@ export const StatusReason = Schema.Literals([
   "consent_denied",
   /** The provider refused to exchange the consent for tokens. */
   "consent_failed",
+  /** The consent was another person's, or for another workspace, than the account is of. */
+  "identity_mismatch",
   /** Nobody used the link in time. */
   "consent_lapsed",
   /** Switched off by hand. */
@@ -150,7 +152,10 @@ export type StatusEvent =
     }
   | { readonly _tag: "ConsentStarted" }
   | { readonly _tag: "ConsentCompleted" }
-  | { readonly _tag: "ConsentRefused"; readonly reason: "consent_denied" | "consent_failed" }
+  | {
+      readonly _tag: "ConsentRefused"
+      readonly reason: "consent_denied" | "consent_failed" | "identity_mismatch"
+    }
   | { readonly _tag: "ConsentLapsed" }
   | { readonly _tag: "Disabled" }
   | { readonly _tag: "Enabled" }
@@ -162,7 +167,9 @@ export const OutboxEventType = Schema.Literals([
   "recovered",
   "renewed",
   "consent_started",
-  "consent_completed"
+  "consent_completed",
+  /** Somebody else gave a consent for the account. It was refused, and the account is as it was. */
+  "identity_mismatch"
 ])
 export type OutboxEventType = typeof OutboxEventType.Type
 
@@ -209,7 +216,10 @@ export const transition = (from: StatusState, event: StatusEvent): Transition =>
         ? to("ACTIVE", null, "consent_completed", "recovered")
         : to("ACTIVE", null, "consent_completed")
     case "ConsentRefused":
-      return from.status === "INITIALIZING" || from.status === "INITIATED" ? to("FAILED", event.reason) : stay
+      return {
+        ...(from.status === "INITIALIZING" || from.status === "INITIATED" ? to("FAILED", event.reason) : stay),
+        announce: event.reason === "identity_mismatch" && from.status !== "REVOKED" ? ["identity_mismatch"] : []
+      }
     case "ConsentLapsed":
       return from.status === "INITIATED" ? to("EXPIRED", "consent_lapsed", "expired") : stay
     case "Disabled":

@@ -26,6 +26,8 @@ export const AuthConfig = Schema.Struct({
   secrets: Schema.Record(Schema.String, Schema.RedactedFromValue(Schema.String)).pipe(
     Schema.withConstructorDefault(Effect.succeed({}))
   ),
+  /** Whether a later consent may be another person's, or for another workspace, than the account's first. Default false. */
+  allowAnotherIdentity: Schema.optionalKey(Schema.Boolean),
   /**
    * The hosts (with port, if not the scheme's own) that requests for this config may go to. Every endpoint in `settings` must be on one;
    * nothing else is ever contacted with its credentials.

@@ -64,6 +64,11 @@ export const ProviderProfile = Schema.Struct({
    * become attributes of the account under these names, and an answer that leaves one out changes nothing.
    */
   keptFields: Schema.optionalKey(Schema.Array(Schema.String)),
+  /**
+   * Attributes of the account that say whose it is besides the subject of the id token: a workspace, a company. A consent that leads to
+   * other ones is refused, unless the auth config allows another identity.
+   */
+  identifiedBy: Schema.optionalKey(Schema.Array(Schema.String)),
   /** Renew this long before expiry; never more than half the token's life is used. */
   margin: Schema.DurationFromMillis.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.minutes(5)))),
   /** Two renewals of one account are at least this far apart; sooner, the fresh token is served again. */

@@ -7,6 +7,7 @@
 import { Duration, Effect, Predicate, Random } from "effect"
 import * as Credential from "../account/Credential.ts"
 import type { ProviderProfile } from "../account/ProviderProfile.ts"
+import { compare } from "./Identity.ts"
 import { attributesOf, type IssuedTokens } from "./TokenResponse.ts"
 
 /** The credential after an answer: what the answer does not mention stays as it was (RFC 6749 §5.1 and §6). */
@@ -28,6 +29,26 @@ export const merge = (
     secrets: { ...held.secrets, ...issued.secrets },
     attributes: { ...held.attributes, ...issued.attributes }
   }
+}
+
+/**
+ * The credential after a consent. It is of a new grant: nothing of the old one is merged into it. The exception is a refresh token that is
+ * not consumed (`rotation` none): such providers give it once and not again at a second consent of the same person, and it works on.
+ */
+export const consented = (
+  held: Credential.Credential,
+  tokens: IssuedTokens,
+  extras: Credential.Extras | undefined,
+  profile: ProviderProfile
+): Credential.Credential => {
+  const given = merge(Credential.empty, tokens, extras)
+  const kept = held.secrets["refresh_token"]
+  return kept !== undefined &&
+    given.secrets["refresh_token"] === undefined &&
+    profile.rotation === "none" &&
+    compare(held, given, profile) === "same"
+    ? { ...given, secrets: { ...given.secrets, refresh_token: kept } }
+    : given
 }
 
 /** How long an access token lives. */

@@ -17,7 +17,7 @@ import {
 import { Clock, Config, Context, Duration, Effect, Layer, Option, Schema, SchemaIssue } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Base64Url } from "effect/encoding"
-import { createHash, randomUUID } from "node:crypto"
+import { createHash, randomUUID, timingSafeEqual } from "node:crypto"
 import { type Account, type StatusEvent, transition, visibleStatus } from "../account/Account.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
@@ -37,6 +37,19 @@ export interface ConsentOptions {
   readonly redirectOrigins?: ((projectId: string) => ReadonlyArray<string> | undefined) | undefined
   /** How long a link may be used. Default 10 minutes. */
   readonly lifetime?: Duration.Input | undefined
+}
+
+/** What a consent may be told when it is started. */
+export interface StartOptions {
+  /** Where the person lands afterwards. */
+  readonly redirectUrl?: string | undefined
+  /**
+   * Binds the link to a browser: an opaque value, such as a random one in a cookie of the page that shows the link. The consent is then
+   * completed for a callback that brings the same value, and refused for any other: nobody can make another person complete it.
+   */
+  readonly session?: string | undefined
+  /** Whether it may be another person's than the account is. Default: as the auth config says. */
+  readonly allowAnotherIdentity?: boolean | undefined
 }
 
 /** A link to consent. */
@@ -70,13 +83,16 @@ export class Consent extends Context.Service<
     /** Starts an attempt and gives the link, and the account as others see it now. */
     readonly start: (
       account: Account,
-      redirectUrl?: string
+      options?: StartOptions
     ) => Effect.Effect<StartedConsent, AccountNotFound | InvalidRequest | RefreshFailed | Unavailable>
     /**
-     * Completes the attempt that a callback belongs to. Fails with `unknown-state` when there is none, it was used, or it is too old; everything
+     * Completes the attempt that a callback belongs to; `session` is what the callback's browser brings of the value given to `start`. Fails with `unknown-state` when there is none, it was used, or it is too old; everything
      * else that can go wrong is part of the result, because the person has to be sent back either way.
      */
-    readonly complete: (parameters: URLSearchParams) => Effect.Effect<ConsentResult, ConsentError | StoreError>
+    readonly complete: (
+      parameters: URLSearchParams,
+      session?: string
+    ) => Effect.Effect<ConsentResult, ConsentError | StoreError>
   }
 >()("@rekindle/engine/Consent") {
   static readonly layer = (
@@ -88,13 +104,24 @@ export class Consent extends Context.Service<
   > => Layer.effect(Consent, make(options)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 }
 
-const MemoJson = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
+const MemoJson = Schema.fromJsonString(
+  Schema.Struct({
+    /** What the strategy needs. */
+    memo: Schema.Record(Schema.String, Schema.String),
+    /** The hash of the session that the attempt is bound to. */
+    session: Schema.optionalKey(Schema.String),
+    allowAnotherIdentity: Schema.optionalKey(Schema.Boolean)
+  })
+)
 
 /** Where an attempt's memo is sealed. */
 const memoContext = ({ id, projectId }: Account) => ({ purpose: "consent-memo", projectId, owner: id }) as const
 
-/** A plain digest is enough: a state is 256 random bits, so there is no list to guess it from. */
-const hashOf = (state: string): string => createHash("sha256").update(state).digest("base64url")
+/** A plain digest is enough: both are random, a state 256 bits, a session as the application makes it, so there is no list to guess from. */
+const hashOf = (secret: string): string => createHash("sha256").update(secret).digest("base64url")
+
+const isSession = (session: string | undefined, hash: string): boolean =>
+  timingSafeEqual(Buffer.from(hashOf(session ?? "")), Buffer.from(hash))
 
 /**
  * An account in service is as it was when a link is handed out or refused: its credential has not changed. Whoever waits for a consent,
@@ -105,6 +132,27 @@ const movedAt = (from: Account, status: Account["status"], now: number): number 
 
 /** What a provider can send people back to (RFC 6749 §3.1.2). */
 const isCallbackUrl = (text: string): boolean => isRedirectUrl(text) && !text.includes("#")
+
+/** Failures that are an end, and the reason that the account is given for them. */
+const refusals = new Map<ConsentError["reason"], Extract<StatusEvent, { readonly _tag: "ConsentRefused" }>["reason"]>([
+  ["denied", "consent_denied"],
+  ["refused", "consent_failed"],
+  ["identity-mismatch", "identity_mismatch"]
+])
+
+const anotherIdentity = () =>
+  new ConsentError({
+    reason: "identity-mismatch",
+    message: "the account belongs to another person or workspace; it was left as it was",
+    code: null
+  })
+
+const overtaken = () =>
+  new ConsentError({
+    reason: "overtaken",
+    message: "another consent for this account was completed first",
+    code: null
+  })
 
 const make = Effect.fnUntraced(function* (options: ConsentOptions) {
   if (!isCallbackUrl(options.callbackUrl)) {
@@ -157,7 +205,10 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     }
   })
 
-  const start = Effect.fnUntraced(function* (account: Account, redirectUrl?: string) {
+  const start = Effect.fnUntraced(function* (
+    account: Account,
+    { allowAnotherIdentity, redirectUrl, session }: StartOptions = {}
+  ) {
     if (account.projectId !== (yield* CurrentProject)) {
       return yield* new AccountNotFound({
         message: `no connected account ${account.publicId}`,
@@ -195,7 +246,14 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
             : unavailable(error.message)
         )
       )
-    const sealed = yield* vault.seal(memoContext(account), yield* Effect.orDie(Schema.encodeEffect(MemoJson)(memo)))
+    const text = yield* Effect.orDie(
+      Schema.encodeEffect(MemoJson)({
+        memo,
+        ...(session === undefined ? {} : { session: hashOf(session) }),
+        ...(allowAnotherIdentity === undefined ? {} : { allowAnotherIdentity })
+      })
+    )
+    const sealed = yield* vault.seal(memoContext(account), text)
     let from = account
     while (true) {
       const now = yield* Clock.currentTimeMillis
@@ -235,7 +293,8 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     account: Account,
     parameters: URLSearchParams,
     state: string,
-    sealed: string
+    sealed: string,
+    session: string | undefined
   ) {
     const fault = (reason: ConsentError["reason"], message: string, code: string | null = null) =>
       new ConsentError({ reason, message, code })
@@ -252,10 +311,13 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     const consent = strategy?.consent
     if (strategy === undefined || consent === undefined)
       return yield* fault("misconfigured", "the scheme has no consent")
-    const memo = yield* vault.open(memoContext(account), sealed).pipe(
+    const opened = yield* vault.open(memoContext(account), sealed).pipe(
       Effect.flatMap(Schema.decodeEffect(MemoJson)),
       Effect.mapError(() => fault("misconfigured", "the attempt cannot be opened with the keys at hand"))
     )
+    if (opened.session !== undefined && !isSession(session, opened.session))
+      return yield* fault("unknown-state", "this link was made for another browser")
+    const { allowAnotherIdentity = config.allowAnotherIdentity, memo } = opened
     const connection: Connection = { accountId: account.id, config, credential: Credential.empty }
     for (let tries = 1; ; tries++) {
       const { observation, ...extras } = yield* consent.complete(connection, { callbackUrl, state, parameters, memo })
@@ -264,7 +326,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
         case "Renewed":
         case "NotRenewed":
           return observation._tag === "Answer"
-            ? { config, tokens: verdict.tokens, answer: observation, extras }
+            ? { allowAnotherIdentity, config, tokens: verdict.tokens, answer: observation, extras }
             : yield* Effect.die("tokens without an answer")
         case "Dead":
         case "Misconfigured":
@@ -287,7 +349,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     }
   })
 
-  const complete = Effect.fnUntraced(function* (parameters: URLSearchParams) {
+  const complete = Effect.fnUntraced(function* (parameters: URLSearchParams, session?: string) {
     const unknown = new ConsentError({
       reason: "unknown-state",
       message: "this link was used already, or is too old",
@@ -311,17 +373,17 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
         failure
       }))
 
-    return yield* exchange(account, parameters, state, sealed).pipe(
-      Effect.flatMap(({ answer, config, extras, tokens: issued }) =>
-        tokens.keep({
-          account,
-          config,
-          held: Credential.empty,
-          tokens: issued,
-          answer,
-          event: "ConsentCompleted",
-          grantId: randomUUID(),
-          extras
+    const grantId = randomUUID()
+    return yield* exchange(account, parameters, state, sealed, session).pipe(
+      Effect.flatMap(
+        Effect.fnUntraced(function* ({ tokens: issued, ...exchanged }) {
+          const held = yield* tokens.openedOrEmpty(account)
+          const issue = { ...exchanged, account, held, tokens: issued, event: "ConsentCompleted", grantId } as const
+          const committed = yield* tokens.keep(issue)
+          if (committed._tag === "Refused") return yield* anotherIdentity()
+          // Its own tokens may be what was there first: a commit whose answer was lost.
+          if (committed.account.grantId !== grantId) return yield* overtaken()
+          return committed
         })
       ),
       Effect.matchEffect({
@@ -330,8 +392,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
           if (error._tag === "CommitPending") {
             return result(account, new ConsentError({ reason: "unavailable", message: error.message, code: null }))
           }
-          const refused =
-            error.reason === "denied" ? "consent_denied" : error.reason === "refused" ? "consent_failed" : undefined
+          const refused = refusals.get(error.reason)
           if (refused === undefined) return result(account, error)
           // The latest attempt ends the wait for consent. While a later one is open, somebody may be looking at its page.
           const ends = ({ consentUntil }: Account) => consentUntil === null || consentUntil <= expiresAt

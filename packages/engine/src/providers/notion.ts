@@ -26,7 +26,8 @@ export const notion = Provider.make({
     name: "notion",
     rotation: "single-use",
     accessTokenTtl: Duration.days(1),
-    keptFields: ["workspace_id"]
+    keptFields: ["workspace_id"],
+    identifiedBy: ["workspace_id"]
   },
   settings: {
     authorizationEndpoint: "https://api.notion.com/v1/oauth/authorize",

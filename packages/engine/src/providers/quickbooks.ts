@@ -27,7 +27,8 @@ export const quickbooks = Provider.make({
     rotation: "single-use",
     accessTokenTtl: Duration.hours(1),
     refreshTokenIdle: Duration.days(100),
-    refreshTokenLife: Duration.days(5 * 365)
+    refreshTokenLife: Duration.days(5 * 365),
+    identifiedBy: ["realmId"]
   },
   settings: {
     authorizationEndpoint: "https://appcenter.intuit.com/connect/oauth2",

@@ -39,6 +39,7 @@ const profile = {
   ],
   tokenTypes: ["bot", "user", "bearer"],
   keptFields: ["team.id"],
+  identifiedBy: ["team.id"],
   margin: Duration.hours(2)
 } as const
 

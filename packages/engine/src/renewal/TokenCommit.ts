@@ -29,7 +29,8 @@ import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies, type AuthStrategy, type Connection } from "../strategies/AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { CredentialVault, type VaultError } from "../vault/CredentialVault.ts"
-import { begun, makeWithdraw } from "./withdrawal.ts"
+import { compare } from "../answer/Identity.ts"
+import { begun, makeDiscard, makeWithdraw } from "./withdrawal.ts"
 import { Escrow, type EscrowEntry } from "./Escrow.ts"
 import { makeTimeLimit } from "../egress/timeLimit.ts"
 import type { IssuedTokens } from "../answer/TokenResponse.ts"
@@ -49,10 +50,15 @@ export interface Issued {
   /** The grant that the tokens belong to: the account's own for a renewal, a new one after consent. */
   readonly grantId: string
   readonly extras?: Credential.Extras | undefined
+  /** Whether the tokens may be of another person or workspace than the account is. */
+  readonly allowAnotherIdentity?: boolean | undefined
 }
 
-/** What a commit led to: the account as committed, or the newer one that was there first. */
-export type Committed = { readonly _tag: "Committed" | "Overtaken"; readonly account: Account }
+/**
+ * What a commit led to: the account as committed, or the newer one that was there first, or the account as it was, because the tokens are
+ * another person's. Tokens of another person are withdrawn.
+ */
+export type Committed = { readonly _tag: "Committed" | "Overtaken" | "Refused"; readonly account: Account }
 
 /** What became of the entries of the escrow. Those that were overtaken are dropped and not counted. */
 export interface Settlement {
@@ -84,6 +90,8 @@ export class TokenCommit extends Context.Service<
   TokenCommit,
   {
     readonly keep: (issued: Issued) => Effect.Effect<Committed, CommitPending>
+    /** The same for what a consent is about to replace: a credential that no key opens counts as none. */
+    readonly openedOrEmpty: (account: Account) => Effect.Effect<Credential.Credential>
     /** Opens the credential of an account; an account without one has the empty credential. */
     readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
     /** Withdraws a revoked account's credential at its provider, and erases it once that is done. Tries once, and says how far it is. */
@@ -138,7 +146,8 @@ const EscrowedAnswer = Schema.fromJsonString(
     contentType: Schema.optionalKey(Schema.String),
     body: Schema.String,
     secrets: Schema.Record(Schema.String, Schema.String),
-    attributes: Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
+    attributes: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+    allowAnotherIdentity: Schema.optionalKey(Schema.Boolean)
   })
 )
 
@@ -170,6 +179,10 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         )
 
   const withdraw = makeWithdraw({ store, configs, strategies, open })
+  const discard = makeDiscard(strategies)
+
+  /** What is there before a consent. What no key opens is replaced like nothing. */
+  const openedOrEmpty = (account: Account) => Effect.orElseSucceed(open(account), () => Credential.empty)
 
   const warned = new Set<string>()
   /** Once for each auth config: the profile is what has to change. */
@@ -185,15 +198,31 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     })
 
   const commit = Effect.fnUntraced(function* (
-    { account, config, extras, held, tokens }: Pick<Issued, "account" | "config" | "extras" | "held" | "tokens">,
+    {
+      account,
+      allowAnotherIdentity = false,
+      config,
+      extras,
+      held,
+      tokens
+    }: Pick<Issued, "account" | "allowAnotherIdentity" | "config" | "extras" | "held" | "tokens">,
     origin: Origin
   ): Effect.fn.Return<Committed, StoreError> {
     const { event, receivedAt } = origin
+    const given = Tokens.merge(Credential.empty, tokens, extras)
+    const isAnothers = (held: Credential.Credential) =>
+      event === "ConsentCompleted" && !allowAnotherIdentity && compare(held, given, config.profile) === "another"
+    const refused = (account: Account) =>
+      Effect.as(Effect.forkIn(discard(account, config, given), scope), { _tag: "Refused" as const, account })
     const sealFor = Effect.fnUntraced(function* (from: Account, held: Credential.Credential) {
-      const credential = Tokens.merge(event === "Renewed" ? held : Credential.empty, tokens, extras)
+      const credential =
+        event === "Renewed"
+          ? Tokens.merge(held, tokens, extras)
+          : Tokens.consented(held, tokens, extras, config.profile)
       const text = yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential))
       return yield* vault.seal(credentialContext({ ...from, generation: from.generation + 1 }), text)
     })
+    if (isAnothers(held)) return yield* refused(account)
     let sealed = yield* sealFor(account, held)
     const life = Tokens.lifeOf(tokens, config.profile, event === "Renewed" ? held : Credential.empty)
     if (life.assumed) yield* warnOfAssumedLife(config)
@@ -228,12 +257,12 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       const current = yield* store.find(account.id)
       // Accounts are never deleted; one that cannot be read back has nothing to keep tokens for.
       if (Option.isNone(current)) return { _tag: "Overtaken", account }
+      const moved = current.value.generation !== from.generation
+      const holds = moved ? yield* Effect.orElseSucceed(open(current.value), () => held) : held
+      if (moved && isAnothers(holds)) return yield* refused(current.value)
       if (overtaken(current.value, origin)) return { _tag: "Overtaken", account: current.value }
       // What the answer does not mention comes from the credential it replaces, which is another one now.
-      if (current.value.generation !== from.generation) {
-        const now = yield* Effect.orElseSucceed(open(current.value), () => held)
-        sealed = yield* sealFor(current.value, now)
-      }
+      if (moved) sealed = yield* sealFor(current.value, holds)
       from = current.value
     }
   })
@@ -246,14 +275,16 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     receivedAt: answer.receivedAt
   })
 
-  const escrowed = Effect.fnUntraced(function* ({ account, answer, extras = {} }: Issued, origin: Origin) {
+  const escrowed = Effect.fnUntraced(function* (issued: Issued, origin: Origin) {
+    const { account, allowAnotherIdentity = false, answer, extras = {} } = issued
     const text = yield* Effect.orDie(
       Schema.encodeEffect(EscrowedAnswer)({
         status: answer.status,
         ...(answer.contentType === undefined ? {} : { contentType: answer.contentType }),
         body: answer.body,
         secrets: extras.secrets ?? {},
-        ...(extras.attributes === undefined ? {} : { attributes: extras.attributes })
+        ...(extras.attributes === undefined ? {} : { attributes: extras.attributes }),
+        allowAnotherIdentity
       })
     )
     const entry: EscrowEntry = {
@@ -300,7 +331,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       const strategy = strategies.get(account.scheme)
       if (strategy === undefined) return yield* new CommitPending({ message: `no strategy for ${account.scheme}` })
       const config = yield* configs.load(account)
-      const { attributes, contentType, secrets, ...answer } = yield* Effect.flatMap(
+      const { allowAnotherIdentity, attributes, contentType, secrets, ...answer } = yield* Effect.flatMap(
         vault.open(journalContext(account), entry.sealed),
         Schema.decodeEffect(EscrowedAnswer)
       )
@@ -311,16 +342,19 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         retryAfter: undefined,
         receivedAt: entry.receivedAt
       }
-      // What a person just gave replaces whatever is there, even what no key opens.
-      const held = entry.event === "Renewed" ? yield* open(account) : Credential.empty
-      const connection: Connection = { accountId: account.id, config, credential: held }
+      const held = yield* entry.event === "Renewed" ? open(account) : openedOrEmpty(account)
+      const connection: Connection = {
+        accountId: account.id,
+        config,
+        credential: entry.event === "Renewed" ? held : Credential.empty
+      }
       const verdict =
         entry.event === "Renewed"
           ? decideRenewal(strategy, connection, observation)
           : decideConsent(strategy, connection, observation)
       if (!("tokens" in verdict)) return yield* new CommitPending({ message: "its tokens cannot be read any more" })
       const { _tag } = yield* commit(
-        { account, config, held, tokens: verdict.tokens, extras: { secrets, attributes } },
+        { account, allowAnotherIdentity, config, held, tokens: verdict.tokens, extras: { secrets, attributes } },
         entry
       )
       committed = _tag === "Committed"
@@ -345,6 +379,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
 
   return TokenCommit.of({
     keep,
+    openedOrEmpty,
     open,
     withdraw,
     settle: Effect.fnUntraced(function* (id?: ConnectedAccountId) {

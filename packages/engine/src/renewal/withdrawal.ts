@@ -6,11 +6,12 @@
  *
  * @module
  */
-import { Clock, Duration, Effect, Option, Random } from "effect"
+import { Clock, Duration, Effect, Option, Random, Schedule } from "effect"
 import type { Account, Withdrawal } from "../account/Account.ts"
 import type { AccountStore, StoreError } from "../account/AccountStore.ts"
 import type { Revocation } from "../answer/Revocation.ts"
 import type * as Credential from "../account/Credential.ts"
+import type { AuthConfig } from "../account/AuthConfig.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import type { AuthStrategies } from "../strategies/AuthStrategy.ts"
 import type { VaultError } from "../vault/CredentialVault.ts"
@@ -95,3 +96,24 @@ export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
     return from.withdrawal ?? nothing
   })
 }
+
+/** For how long the withdrawal of tokens that are not kept is tried. */
+const discardPauses = Schedule.exponential("30 seconds").pipe(Schedule.upTo({ times: 8 }))
+
+/**
+ * Makes the withdrawal of tokens that were issued for an account and are not kept. No row holds them, so it is tried for about two hours,
+ * by this process alone.
+ */
+export const makeDiscard =
+  (strategies: AuthStrategies["Service"]) =>
+  (account: Account, config: AuthConfig, credential: Credential.Credential): Effect.Effect<void> => {
+    const revoke = strategies.get(account.scheme)?.revoke
+    if (revoke === undefined) return Effect.void
+    return Effect.suspend(() => revoke({ accountId: account.id, config, credential })).pipe(
+      Effect.flatMap((revocation) => (revocation._tag === "Unconfirmed" ? Effect.fail(revocation.code) : Effect.void)),
+      Effect.retry(discardPauses),
+      Effect.catchCause(() =>
+        Effect.logWarning("tokens that are not kept could not be withdrawn", { accountId: account.id })
+      )
+    )
+  }

@@ -44,6 +44,10 @@ export class ConsentError extends Schema.TaggedError<ConsentError>("@rekindle/en
     "unavailable",
     /** The state is unknown, used, or too old. */
     "unknown-state",
+    /** The consent is another person's, or for another workspace, than the account is of. */
+    "identity-mismatch",
+    /** Another consent for the account was completed first; its tokens are in use. */
+    "overtaken",
     /** The auth config is at fault. */
     "misconfigured"
   ]),
