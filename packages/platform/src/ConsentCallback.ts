@@ -81,16 +81,21 @@ const page = (status: number, title: string, text: string) =>
     { status, contentType: "text/html; charset=utf-8", headers: privately }
   )
 
+/** Appends to the query of an address. What the application wrote keeps its bytes; only what no header can carry is escaped. */
+const withQuery = (address: string, query: string): string => {
+  const [, base = "", fragment = ""] = /^([^#]*)(.*)$/.exec(address) ?? []
+  const separator = !base.includes("?") ? "?" : /[?&]$/.test(base) ? "" : "&"
+  return `${base}${separator}${query}${fragment}`.replace(/[^\x21-\x7e]+/g, encodeURIComponent)
+}
+
 const answer = ({ accountId, redirectUrl, status, succeeded }: ConsentResult) => {
-  const landing = redirectUrl === undefined ? null : URL.parse(redirectUrl)
-  if (landing === null) {
+  if (redirectUrl === undefined) {
     return succeeded
       ? page(200, "Connected", "The account is connected. You can close this window.")
       : page(200, "Not connected", `Nothing was connected; the account is ${status}. You can close this window.`)
   }
-  landing.searchParams.set("status", succeeded ? "success" : "failed")
-  landing.searchParams.set("connected_account_id", accountId)
-  return HttpServerResponse.redirect(landing, { headers: privately })
+  const said = `status=${succeeded ? "success" : "failed"}&connected_account_id=${accountId}`
+  return HttpServerResponse.redirect(withQuery(redirectUrl, said), { headers: privately })
 }
 
 /** A page for a browser, the envelope for anything else. */

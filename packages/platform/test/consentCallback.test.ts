@@ -86,6 +86,19 @@ describe("the consent callback", () => {
   )
 
   it.live.each([
+    ["https://app.example/done", "?"],
+    ["https://app.example/done?", ""],
+    ["https://app.example/done?flag&a=b%20c&e=%C3%A9+", "&"]
+  ] as const)("leaves the bytes of %s as they are", ([redirectUrl, separator]) =>
+    Effect.gen(function* () {
+      const { url } = yield* consenting(Effect.succeed({ ...result, redirectUrl: `${redirectUrl}#part?x` }))
+      const response = yield* call(`${url}?code=c&state=s`, browser)
+      const expected = `${redirectUrl}${separator}status=success&connected_account_id=${id}#part?x`
+      assert.strictEqual(response.headers.get("location"), expected)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each([
     ["invalid", 400],
     ["unavailable", 503]
   ] as const)("that is %s answers %i: a page to a browser, the envelope to a program", ([reason, status]) =>
