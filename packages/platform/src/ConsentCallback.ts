@@ -98,6 +98,12 @@ const answer = ({ accountId, redirectUrl, status, succeeded }: ConsentResult) =>
   return HttpServerResponse.redirect(withQuery(redirectUrl, said), { headers: privately })
 }
 
+/** A browser that fetches ahead shows nobody anything. It takes a 503 for a refusal and asks again when somebody goes there. */
+const isPrefetch = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
+  [headers["sec-purpose"], headers["purpose"], headers["x-moz"]].some((purpose) =>
+    /^pre(?:fetch|view|render)/i.test(purpose ?? "")
+  )
+
 /** A page for a browser, the envelope for anything else. */
 const refuse = (request: HttpServerRequest.HttpServerRequest, { message, reason }: ConsentCallbackError) => {
   const status = reason === "invalid" ? 400 : 503
@@ -130,6 +136,7 @@ export const ConsentCallbackRoutes: Layer.Layer<
           if (request.method !== "GET") {
             return Effect.succeed(HttpServerResponse.empty({ status: 405, headers: { allow: "GET" } }))
           }
+          if (isPrefetch(request)) return Effect.succeed(HttpServerResponse.empty({ status: 503, headers: privately }))
           const [, query] = /\?([^#]*)/.exec(request.url) ?? []
           const completed = consent.complete(new URLSearchParams(query), sessionOf(request))
           return Effect.match(Effect.andThen(ConsentCallbackPrivacy, completed), {

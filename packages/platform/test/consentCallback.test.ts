@@ -116,6 +116,16 @@ describe("the consent callback", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live.each(["sec-purpose", "purpose"])("is not spent by a browser that fetches ahead and says so in %s", (header) =>
+    Effect.gen(function* () {
+      const { queries, url } = yield* consenting(Effect.succeed(result))
+      const response = yield* call(`${url}?code=c&state=s`, { headers: { ...browser.headers, [header]: "prefetch" } })
+      assert.strictEqual(response.status, 503)
+      assert.strictEqual(response.headers.get("cache-control"), "no-store")
+      assert.deepStrictEqual(queries, [])
+    }).pipe(Effect.scoped)
+  )
+
   it.live.each(["HEAD", "POST", "DELETE"])("is not spent by %s", (method) =>
     Effect.gen(function* () {
       const { queries, url } = yield* consenting(Effect.succeed(result))
