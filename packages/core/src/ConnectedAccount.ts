@@ -80,21 +80,33 @@ export type AuthScheme = typeof AuthScheme.Type
  * A connected account as `GET /connected_accounts/{nanoid}` answers it.
  *
  * `state.val` shows which credential fields exist, every secret masked; it is for people to look at, not for programs to use.
+ *
+ * What is optional is not known everywhere: the published contract means to drop `user_id`, its older version has neither alias nor word
+ * id, and an engine of one's own has nobody who manages auth configs.
  */
 export const ConnectedAccount = Schema.Struct({
   id: ConnectedAccountId,
   status: ConnectedAccountStatus,
   statusReason: Schema.NullOr(Schema.String),
   toolkit: Schema.Struct({ slug: Schema.String }),
-  authConfig: Schema.Struct({ id: Schema.String }),
-  userId: Schema.String,
+  authConfig: Schema.Struct({
+    id: Schema.String,
+    /** Whether the hosted service, and not the application, registered the OAuth client at the provider. */
+    isManaged: Schema.optionalKey(Schema.Boolean),
+    isDisabled: Schema.optionalKey(Schema.Boolean)
+  }).pipe(Schema.encodeKeys({ isManaged: "is_composio_managed", isDisabled: "is_disabled" })),
+  userId: Schema.optionalKey(Schema.String),
   isDisabled: Schema.Boolean,
   createdAt: Schema.DateTimeUtcFromString,
   updatedAt: Schema.DateTimeUtcFromString,
   state: Schema.Struct({
     authScheme: AuthScheme,
     val: Schema.Record(Schema.String, Schema.Json)
-  })
+  }),
+  /** A name that a person gave the account. */
+  alias: Schema.optionalKey(Schema.NullOr(Schema.String)),
+  /** A name of one or two words that the server gave it. */
+  wordId: Schema.optionalKey(Schema.NullOr(Schema.String))
 }).pipe(
   Schema.encodeKeys({
     statusReason: "status_reason",
@@ -102,7 +114,8 @@ export const ConnectedAccount = Schema.Struct({
     userId: "user_id",
     isDisabled: "is_disabled",
     createdAt: "created_at",
-    updatedAt: "updated_at"
+    updatedAt: "updated_at",
+    wordId: "word_id"
   }),
   sayExpected("ConnectedAccount")
 )

@@ -206,17 +206,12 @@ export const RefreshError = Schema.Union([...StatusError.members, ...ClientError
 )
 export type RefreshError = typeof RefreshError.Type
 
-/** Every failure of `get`: those of `refresh` without the two that only an attempt to renew can produce. */
-export const ReadError = Schema.Union([
-  InvalidRequest,
-  Unauthorized,
-  Forbidden,
-  AccountNotFound,
-  RateLimited,
-  Unavailable,
-  ...ClientError.members
-]).pipe(Schema.toTaggedUnion("_tag"))
-export type ReadError = typeof ReadError.Type
+/**
+ * Every failure of `get`: the same as those of `refresh`, since a server may fail at a read as well, or not support one. A read changes
+ * nothing, so it may be sent again whatever the disposition.
+ */
+export const ReadError = RefreshError
+export type ReadError = RefreshError
 
 /** How long the other side asked us to wait, if it did. */
 export const retryAfterOf = (error: RefreshError): Duration.Duration | undefined =>

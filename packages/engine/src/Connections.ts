@@ -252,7 +252,10 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
         isDisabled: account.status === "INACTIVE",
         createdAt: DateTime.makeUnsafe(account.createdAt),
         updatedAt: DateTime.makeUnsafe(account.updatedAt),
-        state: { authScheme: account.scheme, val: Credential.masked(credential) }
+        state: {
+          authScheme: account.scheme,
+          val: Credential.masked(credential, strategies.get(account.scheme)?.publishedNames)
+        }
       }
       return shown
     })

@@ -287,6 +287,8 @@ describe("an OAuth 1 token that can be tried", () => {
       })
       const validate = accounts.refresh(id, { validateCredentials: true })
       assert.deepStrictEqual(yield* validate, { _tag: "Ready", id })
+      // under the names of the published contract
+      assert.hasAllKeys((yield* accounts.get(id)).state.val, ["oauth_token", "oauth_token_secret"])
 
       status = 503
       assert.strictEqual((yield* Effect.flip(validate))._tag, "Unavailable")
@@ -321,4 +323,27 @@ describe("an account brought in", () => {
       }).pipe(scenario())
     )
   }
+})
+
+describe("a service account that is shown", () => {
+  it.live("has its key file under the published name, masked", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      yield* connections.register(
+        AuthConfig.make({
+          id: "robot",
+          toolkit: "drive",
+          scheme: "GOOGLE_SERVICE_ACCOUNT",
+          settings: { scopes: ["drive"] },
+          hosts: ["oauth2.googleapis.com"]
+        })
+      )
+      const { state } = yield* connections.create({
+        authConfigId: "robot",
+        userId: "u",
+        secrets: { service_account_json: Redacted.make('{"private_key":"s3cr3t"}') }
+      })
+      assert.deepStrictEqual(state, { authScheme: "GOOGLE_SERVICE_ACCOUNT", val: { credentials_json: "********" } })
+    }).pipe(Effect.provide(memory()))
+  )
 })

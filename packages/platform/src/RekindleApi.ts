@@ -170,7 +170,7 @@ const refresh = HttpApiEndpoint.post("refresh", "/connected_accounts/:nanoid/ref
 const get = HttpApiEndpoint.get("get", "/connected_accounts/:nanoid", {
   params: { nanoid: ConnectedAccountId },
   success: ConnectedAccount.pipe(Schema.annotate({ identifier: "ConnectedAccount" })),
-  error: [invalidRequest, accountNotFound, rateLimited, refreshFailed, unavailable]
+  error: [invalidRequest, accountNotFound, rateLimited, refreshFailed, refreshUnsupported, unavailable]
 }).annotateMerge(OpenApi.annotations({ summary: "Read a connected account, its secrets masked" }))
 
 const connectedAccounts = <const V extends ApiVersion>(version: V) =>

@@ -101,8 +101,8 @@ const requestValidation = (bodyTimeout: Duration.Input) =>
   )
 
 const groups = Layer.mergeAll(
-  HttpApiBuilder.group(Api, "v3", (group) => Effect.map(handlers, (all) => group.handleAll(all))),
-  HttpApiBuilder.group(Api, "v3.1", (group) => Effect.map(handlers, (all) => group.handleAll(all)))
+  HttpApiBuilder.group(Api, "v3", (group) => Effect.map(handlers, (of) => group.handleAll(of("v3")))),
+  HttpApiBuilder.group(Api, "v3.1", (group) => Effect.map(handlers, (of) => group.handleAll(of("v3.1"))))
 )
 
 const methodsByPath = new Map<string, ReadonlyArray<string>>()

@@ -11,6 +11,8 @@ import { type HttpPlatform, HttpRouter, HttpServer } from "effect/http"
 import { createServer, request, type RequestListener, type RequestOptions } from "node:http"
 import type { AddressInfo } from "node:net"
 import { buffer } from "node:stream/consumers"
+import { assert } from "vitest"
+import { faultsOf } from "./published.ts"
 
 export type Accounts = ConnectedAccounts["Service"]
 
@@ -23,12 +25,12 @@ export const account = Schema.decodeUnknownSync(ConnectedAccount)({
   status: "ACTIVE",
   status_reason: null,
   toolkit: { slug: "gmail" },
-  auth_config: { id: "ac_1" },
+  auth_config: { id: "ac_1", is_composio_managed: false, is_disabled: false },
   user_id: "user_1",
   is_disabled: false,
   created_at: "2026-10-01T00:00:00.000Z",
   updated_at: "2026-10-02T00:00:00.000Z",
-  state: { authScheme: "OAUTH2", val: { access_token: "ya29…" } }
+  state: { authScheme: "OAUTH2", val: { access_token: "ya29…", status: "ACTIVE" } }
 })
 
 /** Accounts that are always fine, save for what a test says. */
@@ -105,7 +107,7 @@ export const callRaw = (url: string, options: RequestOptions, chunks: ReadonlyAr
       })
   )
 
-/** One request, as any HTTP client would send it. */
+/** One request, as any HTTP client would send it. An answer of the contract has to be as it is published. */
 export const call = (url: string, init: RequestInit = {}) =>
   Effect.promise(async () => {
     const response = await fetch(url, {
@@ -113,5 +115,7 @@ export const call = (url: string, init: RequestInit = {}) =>
       ...init,
       headers: { "x-api-key": apiKey, ...init.headers }
     })
-    return { status: response.status, headers: response.headers, text: await response.text() }
+    const answer = { status: response.status, headers: response.headers, text: await response.text() }
+    assert.strictEqual(faultsOf(url, init.method ?? "GET", answer), "")
+    return answer
   })

@@ -18,7 +18,6 @@ import {
   Forbidden,
   InvalidRequest,
   RateLimited,
-  type ReadError,
   type RefreshError,
   RefreshFailed,
   RefreshUnsupported,
@@ -180,21 +179,16 @@ const policy = (
       refresh:
         on === "get"
           ? next.refresh
-          : (id, options) => Effect.flatMap(fault, (fault) => perform(fault, next.refresh(id, options), refreshError)),
-      get:
-        on === "refresh" ? next.get : (id) => Effect.flatMap(fault, (fault) => perform(fault, next.get(id), readError))
+          : (id, options) => Effect.flatMap(fault, (fault) => perform(fault, next.refresh(id, options))),
+      get: on === "refresh" ? next.get : (id) => Effect.flatMap(fault, (fault) => perform(fault, next.get(id)))
     }))
   )
 
-const perform = <A, E>(
-  fault: Fault,
-  call: Effect.Effect<A, E>,
-  statusError: (fault: StatusFault) => E & RefreshError
-): Effect.Effect<A, E | TransportError | UnexpectedResponse> => {
+const perform = <A>(fault: Fault, call: Effect.Effect<A, RefreshError>): Effect.Effect<A, RefreshError> => {
   const lose = <E2>(error: E2) => Effect.andThen(Effect.ignore(call), Effect.fail(error))
   return Fault.match(fault, {
     None: () => call,
-    Latency: ({ delay, side }): Effect.Effect<A, E> =>
+    Latency: ({ delay, side }): Effect.Effect<A, RefreshError> =>
       side === "request"
         ? Effect.delay(call, delay)
         : Effect.flatMap(Effect.exit(call), (exit) => Effect.delay(exit, delay)),
@@ -229,7 +223,7 @@ const retryFields = (fault: StatusFault) => ({
 const undeclared = (fault: StatusFault) =>
   new UnexpectedResponse({ ...fields(fault), status: fault.status, excerpt: "" })
 
-const readError = (fault: StatusFault): ReadError => {
+const statusError = (fault: StatusFault): RefreshError => {
   switch (fault.status) {
     case 400:
       return new InvalidRequest(fields(fault))
@@ -241,21 +235,14 @@ const readError = (fault: StatusFault): ReadError => {
       return new AccountNotFound(fields(fault))
     case 429:
       return new RateLimited(retryFields(fault))
-    case 503:
-      return new Unavailable(retryFields(fault))
-    default:
-      return undeclared(fault)
-  }
-}
-
-const refreshError = (fault: StatusFault): RefreshError => {
-  switch (fault.status) {
     case 500:
       return new RefreshFailed(fields(fault))
     case 501:
       return new RefreshUnsupported(fields(fault))
+    case 503:
+      return new Unavailable(retryFields(fault))
     default:
-      return readError(fault)
+      return undeclared(fault)
   }
 }
 

@@ -98,8 +98,8 @@ describe("status", () => {
   )
 
   it.effect.each([
-    [500, "UnexpectedResponse"],
-    [501, "UnexpectedResponse"],
+    [500, "RefreshFailed"],
+    [501, "RefreshUnsupported"],
     [503, "Unavailable"],
     [404, "AccountNotFound"]
   ] as const)("%i on get is %s", ([status, tag]) =>

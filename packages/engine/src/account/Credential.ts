@@ -51,10 +51,16 @@ export const secret = (credential: Credential, name: string): string | undefined
   return value === undefined ? undefined : Redacted.value(value)
 }
 
-/** What may be shown of it: attributes as they are, and of each secret only that it is there. */
-export const masked = (credential: Credential): Record<string, Schema.Json> => ({
+/**
+ * What may be shown of it: attributes as they are, and of each secret only that it is there. `names` says what a secret is called by
+ * those who look at it, where that is not what it is called here.
+ */
+export const masked = (
+  credential: Credential,
+  names: Readonly<Record<string, string>> = {}
+): Record<string, Schema.Json> => ({
   ...credential.attributes,
-  ...Object.fromEntries(Object.keys(credential.secrets).map((name) => [name, "********"]))
+  ...Object.fromEntries(Object.keys(credential.secrets).map((name) => [names[name] ?? name, "********"]))
 })
 
 /**

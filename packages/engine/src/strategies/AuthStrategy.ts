@@ -68,6 +68,8 @@ export type Addresses = ReadonlyArray<{ readonly field: string; readonly url: UR
 /** One scheme's strategy. What a scheme cannot do is absent. */
 export interface AuthStrategy {
   readonly scheme: AuthScheme
+  /** What the published contract calls a secret of the credential, where that is not the name it is kept under. */
+  readonly publishedNames?: Readonly<Record<string, string>>
   /**
    * The secrets that the scheme knows, of an account and of an auth config. Others are refused, and these are cleaned, before anything is
    * stored. Absent: whatever is given is taken as it is.

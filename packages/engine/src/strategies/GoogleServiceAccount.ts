@@ -89,6 +89,7 @@ export const make = Effect.gen(function* () {
 
   const strategy: AuthStrategy = {
     scheme: "GOOGLE_SERVICE_ACCOUNT",
+    publishedNames: { service_account_json: "credentials_json" },
     secrets: {
       account: {
         forms: { service_account_json: "document", access_token: "header" },

@@ -188,6 +188,7 @@ export const make = Effect.gen(function* () {
 
   const strategy: AuthStrategy = {
     scheme: "OAUTH1",
+    publishedNames: { access_token: "oauth_token" },
     secrets: {
       account: {
         forms: { access_token: "parameter", oauth_token_secret: "password" },

@@ -15,7 +15,6 @@ import {
   Forbidden,
   InvalidRequest,
   RateLimited,
-  type ReadError,
   RefreshFailed,
   type RefreshOutcome,
   RefreshOutcomeFromWire,
@@ -135,23 +134,16 @@ export const outcomeIn = ({ status, text }: Answer, id: ConnectedAccountId): Ref
 export const accountIn = (answer: Answer): ConnectedAccount | undefined =>
   answer.status === 200 ? decodeWith(decodeAccount, parse(answer.text)) : undefined
 
-/** The failure any other answer to a refresh stands for. */
+/** The failure any other answer stands for. */
 export const refused = (answer: Answer): Effect.Effect<never, StatusError | UnexpectedResponse> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(statusErrorOf(answer, now) ?? unexpected(answer)))
 
 /**
- * The failure any other answer to a read stands for. An account that does not decode leaves no excerpt: fields we could not read are
- * fields we cannot know to be masked.
+ * The same for a read. An account that does not decode leaves no excerpt: fields we could not read are fields we cannot know to be
+ * masked.
  */
-export const unread = (answer: Answer): Effect.Effect<never, ReadError> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    const error = statusErrorOf(answer, now)
-    return Effect.fail(
-      error === undefined || error._tag === "RefreshFailed" || error._tag === "RefreshUnsupported"
-        ? unexpected(answer.status === 200 ? { ...answer, text: "" } : answer)
-        : error
-    )
-  })
+export const unread = (answer: Answer): Effect.Effect<never, StatusError | UnexpectedResponse> =>
+  refused(answer.status === 200 ? { ...answer, text: "" } : answer)
 
 /**
  * Reads a failure of the contract: a status of it, and the envelope. Without the envelope even a 429 or a 503 is not one: a proxy that

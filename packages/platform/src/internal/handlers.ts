@@ -15,14 +15,14 @@ import {
   type RefreshError,
   RefreshFailed,
   RefreshOutcomeFromWire,
-  type RefreshUnsupported,
   retryAfterOf,
   type StatusError,
   Unavailable
 } from "@rekindle/core"
 import { DateTime, Duration, Effect, Fiber, Schema } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
-import { idempotencyKeyHeader, timeoutHeader } from "../RekindleApi.ts"
+import { type ApiVersion, idempotencyKeyHeader, timeoutHeader } from "../RekindleApi.ts"
+import { published } from "./published.ts"
 
 interface RefreshRequest {
   readonly params: { readonly nanoid: ConnectedAccountId }
@@ -71,10 +71,17 @@ export const handlers = Effect.gen(function* () {
     return HttpServerResponse.jsonUnsafe(encodeOutcome(outcome))
   })
 
-  const get = ({ params }: { readonly params: { readonly nanoid: ConnectedAccountId } }) =>
-    accounts.get(params.nanoid).pipe(asProvider, Effect.catch(answerReadError))
+  const get =
+    (version: ApiVersion) =>
+    ({ params }: { readonly params: { readonly nanoid: ConnectedAccountId } }) =>
+      accounts.get(params.nanoid).pipe(
+        asProvider,
+        Effect.catch(answerReadError),
+        Effect.flatMap((account) => published(account, version)),
+        Effect.map((account) => HttpServerResponse.jsonUnsafe(account))
+      )
 
-  return { get, refresh }
+  return (version: ApiVersion) => ({ get: get(version), refresh })
 })
 
 /** One value for a field that may come in the query and in the body. */
@@ -126,7 +133,7 @@ const answerRefreshError = (error: RefreshError): Effect.Effect<never, StatusErr
 }
 
 /** A read changes nothing, so that only an upstream speaking another language is more than "try again". */
-const answerReadError = (error: ReadError): Effect.Effect<never, Exclude<StatusError, RefreshUnsupported>> => {
+const answerReadError = (error: ReadError): Effect.Effect<never, StatusError> => {
   switch (error._tag) {
     case "TransportError":
     case "DeadlineExceeded":
