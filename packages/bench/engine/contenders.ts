@@ -11,7 +11,7 @@ import {
   Connections,
   CredentialVault,
   Engine,
-  Escrow,
+  Journal,
   ProviderProfile,
   SqliteClient
 } from "@rekindle/engine"
@@ -135,7 +135,7 @@ const engine =
       egress: { privateHosts: [host] }
     }).pipe(
       Layer.provide(database(environment)),
-      Layer.provide([CredentialVault.layerEphemeral, Escrow.layerDirectory(`${environment.file}.escrow`)])
+      Layer.provide([CredentialVault.layerEphemeral, Journal.layerDirectory(`${environment.file}.journal`)])
     )
     const scope = new AbortController()
     const opened = Promise.withResolvers<{ readonly renew: Renew }>()

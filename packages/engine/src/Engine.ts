@@ -16,7 +16,7 @@ import * as Connections from "./Connections.ts"
 import { Consent, type ConsentOptions } from "./consent/Consent.ts"
 import type { CredentialVault } from "./vault/CredentialVault.ts"
 import { Egress, type EgressOptions } from "./egress/Egress.ts"
-import { Escrow, type EscrowError } from "./renewal/Escrow.ts"
+import { Journal, type JournalError, type JournalOptions } from "./renewal/Journal.ts"
 import { type CoordinatorOptions, RefreshCoordinator } from "./renewal/RefreshCoordinator.ts"
 import * as Retention from "./renewal/Retention.ts"
 import * as SqlAccountStore from "./store/SqlAccountStore.ts"
@@ -35,6 +35,8 @@ export interface EngineOptions {
   readonly coordinator?: CoordinatorOptions | undefined
   readonly commit?: TokenCommitOptions | undefined
   readonly egress?: EgressOptions | undefined
+  /** How the journal of {@link layerSqlite} keeps answers. */
+  readonly journal?: JournalOptions | undefined
   /** Strategies for schemes of your own; one for a scheme the engine knows replaces the engine's. */
   readonly strategies?: ReadonlyArray<Effect.Effect<AuthStrategy, never, Egress>> | undefined
 }
@@ -62,10 +64,14 @@ export type Provided =
   | TokenCommit
   | AccountStore
 
-/** The engine on any account store, vault, escrow and egress: the part that does not care where things are kept. */
+/** The engine on any account store, vault, journal and egress: the part that does not care where things are kept. */
 export const layerNoDeps = (
   options: EngineOptions
-): Layer.Layer<Exclude<Provided, AccountStore>, Config.ConfigError, AccountStore | CredentialVault | Egress | Escrow> =>
+): Layer.Layer<
+  Exclude<Provided, AccountStore>,
+  Config.ConfigError,
+  AccountStore | CredentialVault | Egress | Journal
+> =>
   Layer.mergeAll(Connections.layer, Retention.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(Consent.layer(options.consent), RefreshCoordinator.layer(options.coordinator))),
     Layer.provideMerge(TokenCommit.layer(options.commit)),
@@ -73,25 +79,27 @@ export const layerNoDeps = (
     Layer.provideMerge(AuthStrategies.layer([...builtInStrategies, ...(options.strategies ?? [])]))
   )
 
-/** The engine on whatever database is there, over Node's HTTP client. Give it a vault whose keys outlive the process, and an escrow on disk. */
+/** The engine on whatever database is there, over Node's HTTP client. Give it a vault whose keys outlive the process, and a journal on disk. */
 export const layer = (
   options: EngineOptions
 ): Layer.Layer<
   Provided,
   Config.ConfigError | Migrator.MigrationError | SqlError.SqlError,
-  SqlClient.SqlClient | CredentialVault | Escrow
+  SqlClient.SqlClient | CredentialVault | Journal
 > => layerNoDeps(options).pipe(Layer.provideMerge(SqlAccountStore.layer), Layer.provide(Egress.layer(options.egress)))
 
-/** The engine on SQLite. A file keeps its escrow in a directory beside it; `:memory:` keeps everything in memory. */
+/** The engine on SQLite. A file has its journal in the directory `<file>.journal` beside it; `:memory:` keeps everything in memory. */
 export const layerSqlite = (
   filename: string,
   options: EngineOptions
 ): Layer.Layer<
   Provided,
-  Config.ConfigError | Migrator.MigrationError | SqlError.SqlError | EscrowError,
+  Config.ConfigError | Migrator.MigrationError | SqlError.SqlError | JournalError,
   CredentialVault
 > =>
   layer(options).pipe(
     Layer.provide(SqliteClient.layer(filename)),
-    Layer.provide(filename === ":memory:" ? Escrow.layerMemory : Escrow.layerDirectory(`${filename}.escrow`))
+    Layer.provide(
+      filename === ":memory:" ? Journal.layerMemory : Journal.layerDirectory(`${filename}.journal`, options.journal)
+    )
   )

@@ -24,7 +24,8 @@ import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies, ConsentError, type Connection } from "../strategies/AuthStrategy.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
 import * as Credential from "../account/Credential.ts"
-import { decideConsent, TokenCommit } from "../renewal/TokenCommit.ts"
+import { decideConsent } from "../renewal/judge.ts"
+import { TokenCommit } from "../renewal/TokenCommit.ts"
 
 /** How consent is arranged. */
 export interface ConsentOptions {
@@ -319,15 +320,34 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
       return yield* fault("unknown-state", "this link was made for another browser")
     const { allowAnotherIdentity = config.allowAnotherIdentity, memo } = opened
     const connection: Connection = { accountId: account.id, config, credential: Credential.empty }
-    for (let tries = 1; ; tries++) {
+    const grantId = randomUUID()
+    const send = Effect.gen(function* () {
       const { observation, ...extras } = yield* consent.complete(connection, { callbackUrl, state, parameters, memo })
+      const recorded =
+        observation._tag === "Answer"
+          ? yield* tokens.record({
+              account,
+              answer: observation,
+              event: "ConsentCompleted",
+              grantId,
+              extras,
+              allowAnotherIdentity
+            })
+          : undefined
+      return { observation, recorded }
+    })
+    for (let tries = 1; ; tries++) {
+      const { observation, recorded } = yield* tokens
+        .withRoom(send)
+        .pipe(Effect.catchTag("JournalError", ({ message }) => Effect.fail(fault("unavailable", message))))
       const verdict = decideConsent(strategy, connection, observation)
+      if (recorded !== undefined && !("tokens" in verdict)) yield* tokens.discard(recorded)
       switch (verdict._tag) {
         case "Renewed":
         case "NotRenewed":
-          return observation._tag === "Answer"
-            ? { allowAnotherIdentity, config, tokens: verdict.tokens, answer: observation, extras }
-            : yield* Effect.die("tokens without an answer")
+          return recorded === undefined
+            ? yield* Effect.die("tokens without an answer")
+            : { config, held: yield* tokens.openedOrEmpty(account), tokens: verdict.tokens, recorded }
         case "Dead":
         case "Misconfigured":
           return yield* fault("refused", `the provider refused the code: ${verdict.code}`, verdict.code)
@@ -373,16 +393,13 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
         failure
       }))
 
-    const grantId = randomUUID()
     return yield* exchange(account, parameters, state, sealed, session).pipe(
       Effect.flatMap(
-        Effect.fnUntraced(function* ({ tokens: issued, ...exchanged }) {
-          const held = yield* tokens.openedOrEmpty(account)
-          const issue = { ...exchanged, account, held, tokens: issued, event: "ConsentCompleted", grantId } as const
-          const committed = yield* tokens.keep(issue)
+        Effect.fnUntraced(function* (issued) {
+          const committed = yield* tokens.keep(issued)
           if (committed._tag === "Refused") return yield* anotherIdentity()
           // Its own tokens may be what was there first: a commit whose answer was lost.
-          if (committed.account.grantId !== grantId) return yield* overtaken()
+          if (committed.account.grantId !== issued.recorded.grantId) return yield* overtaken()
           return committed
         })
       ),

@@ -7,7 +7,7 @@
  * Each auth config with due accounts has a lane of its own. A lane claims a few accounts at a time and claims more as they end. So a
  * provider that is slow, limited or far behind holds back its own accounts, not another's.
  *
- * It also picks up what a crash left behind: escrowed answers, and intents whose owner is gone.
+ * It also picks up what a crash left behind: answers in the journal, and intents whose owner is gone.
  *
  * @module
  */

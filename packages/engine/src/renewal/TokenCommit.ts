@@ -1,66 +1,59 @@
 /**
- * Keeps issued tokens, whatever it takes.
+ * Keeps issued tokens, whatever it takes: room in the journal before the request, the answer in the journal before it is judged, and then
+ * the commit, tried until the store takes it.
  *
- * The commit is a compare-and-set that rebases onto whatever happened to the row meanwhile: a status change is merged, of two tokens of
- * one grant the one of the later lease wins, and a new grant wins over the one it replaced. While the store does not take it, the sealed
- * answer is in escrow, and the commit is tried again.
+ * What is left in the journal, by this process or by one that is gone, is offered to the same commit: in the background, and before the
+ * account is renewed.
  *
  * @module
  */
 import type { ConnectedAccountId } from "@rekindle/core"
-import {
-  Cause,
-  Clock,
-  Context,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  Layer,
-  Option,
-  Schedule,
-  Schema,
-  type Scope
-} from "effect"
-import { type Account, credentialContext, transition, type Withdrawal } from "../account/Account.ts"
+import { Cause, Context, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, Schema, type Scope } from "effect"
+import { type Account, credentialContext, type Withdrawal } from "../account/Account.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
-import type { AuthConfig } from "../account/AuthConfig.ts"
+import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
-import { AuthStrategies, type AuthStrategy, type Connection } from "../strategies/AuthStrategy.ts"
+import { AuthStrategies, type Connection } from "../strategies/AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
-import { CredentialVault, type VaultError } from "../vault/CredentialVault.ts"
-import { compare } from "../answer/Identity.ts"
-import { begun, makeDiscard, makeWithdraw } from "./withdrawal.ts"
-import { Escrow, type EscrowEntry } from "./Escrow.ts"
+import { CredentialVault, type SealContext, type VaultError } from "../vault/CredentialVault.ts"
+import { type Committed, makeCommit, type Origin, overtaken } from "./commit.ts"
+import { Journal, type JournalEntry, type JournalError } from "./Journal.ts"
+import { decideConsent, decideRenewal, prolongs } from "./judge.ts"
+import { makeDiscard, makeWithdraw } from "./withdrawal.ts"
 import { makeTimeLimit } from "../egress/timeLimit.ts"
 import type { IssuedTokens } from "../answer/TokenResponse.ts"
-import * as Tokens from "../answer/Tokens.ts"
-import { decide, type Observation, type Verdict } from "../answer/Verdict.ts"
+import type { Observation } from "../answer/Verdict.ts"
 
-/** Tokens as issued, and everything needed to keep them. */
-export interface Issued {
+export type { Committed } from "./commit.ts"
+
+/** An answer as it was read, and what is needed to judge and commit it. */
+export interface Arrived {
   /** The row as it was when the request was sent. */
   readonly account: Account
-  readonly config: AuthConfig
-  /** The credential that the tokens are merged into. */
-  readonly held: Credential.Credential
-  readonly tokens: IssuedTokens
   readonly answer: Extract<Observation, { readonly _tag: "Answer" }>
   readonly event: "Renewed" | "ConsentCompleted"
-  /** The grant that the tokens belong to: the account's own for a renewal, a new one after consent. */
+  /** The grant that its tokens belong to: the account's own for a renewal, a new one after consent. */
   readonly grantId: string
   readonly extras?: Credential.Extras | undefined
   /** Whether the tokens may be of another person or workspace than the account is. */
   readonly allowAnotherIdentity?: boolean | undefined
 }
 
-/**
- * What a commit led to: the account as committed, or the newer one that was there first, or the account as it was, because the tokens are
- * another person's. Tokens of another person are withdrawn.
- */
-export type Committed = { readonly _tag: "Committed" | "Overtaken" | "Refused"; readonly account: Account }
+/** An answer that is in the journal. */
+export interface Recorded extends Arrived {
+  readonly entry: JournalEntry
+}
 
-/** What became of the entries of the escrow. Those that were overtaken are dropped and not counted. */
+/** Tokens as issued, and everything needed to keep them. */
+export interface Issued {
+  readonly recorded: Recorded
+  readonly config: AuthConfig
+  /** The credential that the tokens are merged into. */
+  readonly held: Credential.Credential
+  readonly tokens: IssuedTokens
+}
+
+/** What became of the answers in the journal. Those that were overtaken, or hold no tokens, are dropped and not counted. */
 export interface Settlement {
   readonly committed: number
   /** The store does not take them yet: what they replace is spent or void, and must not be sent. */
@@ -69,7 +62,7 @@ export interface Settlement {
   readonly unreadable: number
 }
 
-/** The answer is safe, in escrow or in this process, and not yet in the store. */
+/** The answer was kept, and is not yet in the store. The message says where it is. */
 export class CommitPending extends Schema.TaggedError<CommitPending>("@rekindle/engine/CommitPending")(
   "CommitPending",
   {
@@ -79,9 +72,7 @@ export class CommitPending extends Schema.TaggedError<CommitPending>("@rekindle/
 
 /** How patient it is. */
 export interface TokenCommitOptions {
-  /** After how long a commit counts as slow and its answer goes to escrow as well. Default 1 second. */
-  readonly slow?: Duration.Input | undefined
-  /** For how long the commit is tried before only the escrow has it. Default 45 seconds, below the lease. */
+  /** How long a caller waits for the commit, which goes on afterwards. Default 45 seconds, below the lease. */
   readonly giveUp?: Duration.Input | undefined
 }
 
@@ -89,60 +80,38 @@ export interface TokenCommitOptions {
 export class TokenCommit extends Context.Service<
   TokenCommit,
   {
+    /** Runs a request while there is room in the journal for its answer. Fails, and runs nothing, if there is none. */
+    readonly withRoom: <A, E, R>(request: Effect.Effect<A, E, R>) => Effect.Effect<A, E | JournalError, R>
+    /** Puts an answer into the journal. The next step is to judge it, and then `keep` or `discard`. */
+    readonly record: (arrived: Arrived) => Effect.Effect<Recorded>
     readonly keep: (issued: Issued) => Effect.Effect<Committed, CommitPending>
-    /** The same for what a consent is about to replace: a credential that no key opens counts as none. */
-    readonly openedOrEmpty: (account: Account) => Effect.Effect<Credential.Credential>
+    /** Lets go of an answer without tokens. */
+    readonly discard: (recorded: Recorded) => Effect.Effect<void>
     /** Opens the credential of an account; an account without one has the empty credential. */
     readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
+    /** The same for what a consent is about to replace: a credential that no key opens counts as none. */
+    readonly openedOrEmpty: (account: Account) => Effect.Effect<Credential.Credential>
     /** Withdraws a revoked account's credential at its provider, and erases it once that is done. Tries once, and says how far it is. */
     readonly withdraw: (account: Account) => Effect.Effect<Withdrawal, StoreError>
-    /** Commits what waits in escrow for one account, or all that waits. An account with nothing in escrow costs nothing. */
+    /** Commits what is left in the journal for one account, or all that is left. An account with nothing in it costs nothing. */
     readonly settle: (id?: ConnectedAccountId) => Effect.Effect<Settlement>
   }
 >()("@rekindle/engine/TokenCommit") {
   static readonly layer = (
     options: TokenCommitOptions = {}
-  ): Layer.Layer<TokenCommit, never, AccountStore | AuthConfigs | AuthStrategies | CredentialVault | Escrow> =>
+  ): Layer.Layer<TokenCommit, never, AccountStore | AuthConfigs | AuthStrategies | CredentialVault | Journal> =>
     Layer.effect(TokenCommit, make(options))
 }
 
-/** The strategy's own reading; the decision table's where it has none, or breaks: an answer may hold tokens. */
-const read = (own: () => Verdict | undefined, byTable: () => Verdict): Verdict => {
-  try {
-    return own() ?? byTable()
-  } catch {
-    return byTable()
-  }
-}
-
-/** The verdict on a renewal's answer: the strategy's own reading if it has one. */
-export const decideRenewal = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>
-  read(
-    () => strategy.renewal?.decide?.(observation, connection),
-    () => decide(observation, connection.config.profile, connection.credential.secrets)
-  )
-
-/** The verdict on the answer to a consent's code: nothing was held, so whatever came is new. */
-export const decideConsent = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>
-  read(
-    () => strategy.consent?.decide?.(observation, connection),
-    () => decide(observation, connection.config.profile)
-  )
-
-/** What tells which of two answers is newer. */
-type Origin = Pick<EscrowEntry, "epoch" | "event" | "grantId" | "heldGrantId" | "receivedAt">
-
-/** Whether what is stored now is newer than the answer, or is the answer itself. */
-const overtaken = (current: Account, { epoch, event, grantId, heldGrantId, receivedAt }: Origin): boolean =>
-  event === "Renewed"
-    ? // Answers come in while their lease holds, so that leases order them.
-      current.grantId !== grantId || (current.obtainedEpoch ?? 0) >= epoch
-    : current.grantId === grantId || (current.grantId !== heldGrantId && current.obtainedAt >= receivedAt)
-
-/** What an escrow entry seals: enough to judge the answer again from the beginning. */
-const EscrowedAnswer = Schema.fromJsonString(
+/** What a journal record seals: enough to judge the answer again from the beginning, and to order it. */
+const Sealable = Schema.fromJsonString(
   Schema.Struct({
-    status: Schema.Int,
+    event: Schema.Literals(["Renewed", "ConsentCompleted"]),
+    grantId: Schema.String,
+    heldGrantId: Schema.String,
+    epoch: Schema.Number,
+    receivedAt: Schema.Number,
+    status: Schema.Number,
     contentType: Schema.optionalKey(Schema.String),
     body: Schema.String,
     secrets: Schema.Record(Schema.String, Schema.String),
@@ -151,14 +120,27 @@ const EscrowedAnswer = Schema.fromJsonString(
   })
 )
 
-/** Where an escrow entry is sealed. */
-const journalContext = ({ id, projectId }: Account) => ({ purpose: "journal", projectId, owner: id }) as const
+/** Where a journal record is sealed. */
+const journalContext = ({ id, projectId }: Account): SealContext => ({ purpose: "journal", projectId, owner: id })
+
+const originOf = ({ account, answer, event, grantId }: Arrived): Origin => ({
+  event,
+  grantId,
+  heldGrantId: account.grantId,
+  epoch: account.epoch,
+  receivedAt: answer.receivedAt
+})
 
 /**
- * How often an answer that only the escrow has is tried again. Once the store is back, another process that finds the intent open gives its
- * owner two seconds before it sends the token again, so it has to be well below that.
+ * How often an answer that only the journal has is offered again. Once the store is back, another process that finds the intent open gives
+ * its owner two seconds before it sends the token again, so it has to be well below that.
  */
 const tryAgainAfter = Duration.millis(500)
+
+/** How many answers are offered at the same time. */
+const offersAtOnce = 8
+
+type End = "committed" | "dropped" | "waiting" | "unreadable"
 
 const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   const scope: Scope.Scope = yield* Effect.scope
@@ -166,8 +148,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   const configs = yield* AuthConfigs
   const strategies = yield* AuthStrategies
   const vault = yield* CredentialVault
-  const escrow = yield* Escrow
-  const slow = Duration.fromInputUnsafe(options.slow ?? "1 second")
+  const journal = yield* Journal
   const giveUp = Duration.fromInputUnsafe(options.giveUp ?? "45 seconds")
   const limited = makeTimeLimit()
 
@@ -178,228 +159,179 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
           Effect.orDie(Schema.decodeEffect(Credential.CredentialJson)(text))
         )
 
-  const withdraw = makeWithdraw({ store, configs, strategies, open })
-  const discard = makeDiscard(strategies)
-
-  /** What is there before a consent. What no key opens is replaced like nothing. */
   const openedOrEmpty = (account: Account) => Effect.orElseSucceed(open(account), () => Credential.empty)
 
-  const warned = new Set<string>()
-  /** Once for each auth config: the profile is what has to change. */
-  const warnOfAssumedLife = ({ id, projectId }: AuthConfig) =>
-    Effect.suspend(() => {
-      const key = `${projectId}/${id}`
-      if (warned.has(key)) return Effect.void
-      warned.add(key)
-      return Effect.logWarning(
-        'nobody says how long the access tokens live: an hour is assumed; set accessTokenTtl in the profile, to "never" if they have no end',
-        { projectId, authConfigId: id }
-      )
-    })
+  const withdraw = makeWithdraw({ store, configs, strategies, open })
+  const commit = makeCommit({ discard: makeDiscard(strategies), open, scope, store, vault, withdraw })
 
-  const commit = Effect.fnUntraced(function* (
-    {
-      account,
-      allowAnotherIdentity = false,
-      config,
-      extras,
-      held,
-      tokens
-    }: Pick<Issued, "account" | "allowAnotherIdentity" | "config" | "extras" | "held" | "tokens">,
-    origin: Origin
-  ): Effect.fn.Return<Committed, StoreError> {
-    const { event, receivedAt } = origin
-    const given = Tokens.merge(Credential.empty, tokens, extras)
-    const isAnothers = (held: Credential.Credential) =>
-      event === "ConsentCompleted" && !allowAnotherIdentity && compare(held, given, config.profile) === "another"
-    const refused = (account: Account) =>
-      Effect.as(Effect.forkIn(discard(account, config, given), scope), { _tag: "Refused" as const, account })
-    const sealFor = Effect.fnUntraced(function* (from: Account, held: Credential.Credential) {
-      const credential =
-        event === "Renewed"
-          ? Tokens.merge(held, tokens, extras)
-          : Tokens.consented(held, tokens, extras, config.profile)
-      const text = yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential))
-      return yield* vault.seal(credentialContext({ ...from, generation: from.generation + 1 }), text)
-    })
-    if (isAnothers(held)) return yield* refused(account)
-    let sealed = yield* sealFor(account, held)
-    const life = Tokens.lifeOf(tokens, config.profile, event === "Renewed" ? held : Credential.empty)
-    if (life.assumed) yield* warnOfAssumedLife(config)
-    const expiresAt = life.millis === null ? null : receivedAt + life.millis
-    const renewAt = yield* Tokens.renewalTime(config.profile, receivedAt, expiresAt)
-    let from = account
-    while (true) {
-      const next = transition(from, { _tag: event })
-      const now = yield* Clock.currentTimeMillis
-      const to: Account = {
-        ...from,
-        status: next.status,
-        statusReason: next.statusReason,
-        generation: from.generation + 1,
-        grantId: origin.grantId,
-        credential: sealed,
-        previousCredential: from.credential,
-        obtainedAt: receivedAt,
-        obtainedEpoch: event === "Renewed" ? origin.epoch : undefined,
-        expiresAt,
-        renewAt: next.status === "ACTIVE" ? renewAt : null,
-        consentUntil: event === "ConsentCompleted" ? null : from.consentUntil,
-        updatedAt: now,
-        ...(next.status === "REVOKED" ? begun(now) : {})
-      }
-      if (yield* store.write({ from, to, announce: next.announce })) {
-        // Revoked while the answer was on its way: what came is withdrawn as what was there has been.
-        const account: Account = { ...to, revision: from.revision + 1, lease: null, intent: null }
-        if (to.status === "REVOKED") yield* Effect.forkIn(Effect.ignore(withdraw(account)), scope)
-        return { _tag: "Committed", account }
-      }
-      const current = yield* store.find(account.id)
-      // Accounts are never deleted; one that cannot be read back has nothing to keep tokens for.
-      if (Option.isNone(current)) return { _tag: "Overtaken", account }
-      const moved = current.value.generation !== from.generation
-      const holds = moved ? yield* Effect.orElseSucceed(open(current.value), () => held) : held
-      if (moved && isAnothers(holds)) return yield* refused(current.value)
-      if (overtaken(current.value, origin)) return { _tag: "Overtaken", account: current.value }
-      // What the answer does not mention comes from the credential it replaces, which is another one now.
-      if (moved) sealed = yield* sealFor(current.value, holds)
-      from = current.value
-    }
-  })
+  /** Answers that are being judged or committed right now. Nobody else has to offer them. */
+  const inHand = new Set<JournalEntry>()
 
-  const originOf = ({ account, answer, event, grantId }: Issued): Origin => ({
-    event,
-    grantId,
-    heldGrantId: account.grantId,
-    epoch: account.epoch,
-    receivedAt: answer.receivedAt
-  })
-
-  const escrowed = Effect.fnUntraced(function* (issued: Issued, origin: Origin) {
-    const { account, allowAnotherIdentity = false, answer, extras = {} } = issued
+  const record = Effect.fnUntraced(function* (arrived: Arrived) {
+    const { account, allowAnotherIdentity = false, answer, extras } = arrived
     const text = yield* Effect.orDie(
-      Schema.encodeEffect(EscrowedAnswer)({
+      Schema.encodeEffect(Sealable)({
+        ...originOf(arrived),
         status: answer.status,
         ...(answer.contentType === undefined ? {} : { contentType: answer.contentType }),
         body: answer.body,
-        secrets: extras.secrets ?? {},
-        ...(extras.attributes === undefined ? {} : { attributes: extras.attributes }),
+        secrets: extras?.secrets ?? {},
+        ...(extras?.attributes === undefined ? {} : { attributes: extras.attributes }),
         allowAnotherIdentity
       })
     )
-    const entry: EscrowEntry = {
-      ...origin,
-      accountId: account.id,
-      sealed: yield* vault.seal(journalContext(account), text)
-    }
-    return entry
-  })
-
-  const keep = Effect.fnUntraced(function* (issued: Issued) {
-    const origin = originOf(issued)
-    const attempt = commit(issued, origin)
-    // Not interrupted when it is slow: a database that hangs can take its time over that too, and the answer is not on disk yet.
-    const running = yield* Effect.forkIn(attempt, scope)
-    const quick = yield* limited(Fiber.await(running), slow, () => Effect.undefined)
-    if (quick !== undefined && Exit.isSuccess(quick)) return quick.value
-
-    const entry = yield* escrowed(issued, origin)
-    yield* escrow.put(entry).pipe(
-      Effect.catchTag("EscrowError", ({ message }) =>
-        Effect.logError("an answer could not be escrowed; this process holds it until the store takes it", {
-          message
-        })
-      )
-    )
-    const late = yield* Fiber.join(running).pipe(
-      Effect.catch(() => Effect.retry(attempt, Schedule.spaced("250 millis"))),
-      Effect.timeoutOption(giveUp),
-      Effect.orDie
-    )
-    if (Option.isNone(late)) {
-      yield* Effect.forkIn(keepTrying(entry), scope)
-      return yield* new CommitPending({ message: "the new credential is safe in escrow and not yet committed" })
-    }
-    yield* Effect.ignore(escrow.remove(entry))
-    return late.value
+    const sealed = yield* vault.seal(journalContext(account), text)
+    const entry = yield* journal.append({ accountId: account.id, sealed })
+    inHand.add(entry)
+    return { ...arrived, entry }
   }, Effect.uninterruptible)
 
-  const settleEntry = Effect.fnUntraced(function* (entry: EscrowEntry) {
-    const account = Option.getOrUndefined(yield* store.find(entry.accountId))
-    let committed = false
-    if (account !== undefined && !overtaken(account, entry)) {
-      const strategy = strategies.get(account.scheme)
-      if (strategy === undefined) return yield* new CommitPending({ message: `no strategy for ${account.scheme}` })
-      const config = yield* configs.load(account)
-      const { allowAnotherIdentity, attributes, contentType, secrets, ...answer } = yield* Effect.flatMap(
-        vault.open(journalContext(account), entry.sealed),
-        Schema.decodeEffect(EscrowedAnswer)
-      )
-      const observation = {
-        _tag: "Answer" as const,
-        ...answer,
-        contentType,
-        retryAfter: undefined,
-        receivedAt: entry.receivedAt
-      }
-      const held = yield* entry.event === "Renewed" ? open(account) : openedOrEmpty(account)
-      const connection: Connection = {
-        accountId: account.id,
-        config,
-        credential: entry.event === "Renewed" ? held : Credential.empty
-      }
-      const verdict =
-        entry.event === "Renewed"
-          ? decideRenewal(strategy, connection, observation)
-          : decideConsent(strategy, connection, observation)
-      if (!("tokens" in verdict)) return yield* new CommitPending({ message: "its tokens cannot be read any more" })
-      const { _tag } = yield* commit(
-        { account, allowAnotherIdentity, config, held, tokens: verdict.tokens, extras: { secrets, attributes } },
-        entry
-      )
-      committed = _tag === "Committed"
-      yield* Effect.logInfo("settled an answer from escrow", { accountId: account.id, committed })
+  const letGo = (entry: JournalEntry) =>
+    Effect.suspend(() => {
+      inHand.delete(entry)
+      return journal.settle(entry)
+    })
+
+  const keep = Effect.fnUntraced(function* ({ config, held, recorded, tokens }: Issued) {
+    const { account, allowAnotherIdentity, entry, extras } = recorded
+    const attempt = commit({ account, allowAnotherIdentity, config, held, tokens, extras, origin: originOf(recorded) })
+    // Not interrupted when it is slow: a database that hangs can take its time over that too.
+    const running = yield* Effect.forkIn(Effect.retry(attempt, Schedule.spaced("250 millis")), scope)
+    const end = yield* limited(Fiber.await(running), giveUp, () => Effect.undefined)
+    if (end !== undefined && Exit.isSuccess(end)) {
+      yield* letGo(entry)
+      return end.value
     }
-    yield* escrow.remove(entry)
+    yield* Effect.forkIn(Fiber.interrupt(running), scope)
+    inHand.delete(entry)
+    yield* keepTrying
+    return yield* new CommitPending({
+      message: (yield* journal.isOnDisk(entry))
+        ? "the new credential is safe in the journal and not yet committed"
+        : "the new credential is not yet committed, and this process alone holds it"
+    })
+  }, Effect.uninterruptible)
+
+  // --- what is left in the journal -------------------------------------------------------------------------------------------------
+
+  const judged = Effect.fnUntraced(function* (entry: JournalEntry, account: Account) {
+    const { allowAnotherIdentity, attributes, body, contentType, secrets, status, ...origin } = yield* Effect.flatMap(
+      vault.open(journalContext(account), entry.sealed),
+      Schema.decodeEffect(Sealable)
+    )
+    if (overtaken(account, origin)) return undefined
+    const strategy = strategies.get(account.scheme)
+    const config = yield* configs.load(account)
+    if (strategy === undefined) {
+      return yield* new AuthConfigError({ authConfigId: config.id, message: `no strategy for ${account.scheme}` })
+    }
+    const renews = origin.event === "Renewed"
+    const held = yield* renews ? open(account) : openedOrEmpty(account)
+    const connection: Connection = { accountId: account.id, config, credential: renews ? held : Credential.empty }
+    const observation: Observation = {
+      _tag: "Answer",
+      status,
+      contentType,
+      retryAfter: undefined,
+      body,
+      receivedAt: origin.receivedAt
+    }
+    const verdict = (renews ? decideRenewal : decideConsent)(strategy, connection, observation)
+    // An answer that refuses was written down like any other; its verdict is passed again by whoever asks again.
+    const keeps = verdict._tag === "Renewed" || !renews || prolongs(verdict, observation, account)
+    return keeps && "tokens" in verdict
+      ? {
+          account,
+          allowAnotherIdentity,
+          config,
+          held,
+          origin,
+          tokens: verdict.tokens,
+          extras: { secrets, attributes }
+        }
+      : undefined
+  })
+
+  /** Offers one record to the commit, and lets go of it unless it has to wait. */
+  const offer = Effect.fnUntraced(function* (entry: JournalEntry) {
+    const account = yield* store.find(entry.accountId)
+    // The database may be the wrong one: nothing is thrown away for an account that is not there.
+    if (Option.isNone(account)) return "unreadable"
+    const issued = yield* judged(entry, account.value)
+    const committed = issued !== undefined && (yield* commit(issued))._tag === "Committed"
+    yield* journal.settle(entry)
+    if (committed) yield* Effect.logInfo("committed an answer from the journal", { accountId: entry.accountId })
     return committed ? "committed" : "dropped"
   })
 
-  const isStoreTrouble = ({ _tag }: { readonly _tag: string }) => _tag === "StoreError" || _tag === "TimeoutError"
+  const reported = new WeakSet<JournalEntry>()
+  const report = (entry: JournalEntry, error: string) =>
+    Effect.suspend(() => {
+      if (reported.has(entry)) return Effect.void
+      reported.add(entry)
+      // Its name only: what does not decode is an opened answer.
+      return Effect.logWarning("an answer in the journal cannot be committed; it is kept", {
+        accountId: entry.accountId,
+        error
+      })
+    })
 
-  const settleInTime = (entry: EscrowEntry) => Effect.timeout(settleEntry(entry), "5 seconds")
-
-  const keepTrying = (entry: EscrowEntry) =>
-    settleInTime(entry).pipe(
-      Effect.retry({ while: isStoreTrouble, schedule: Schedule.spaced(tryAgainAfter) }),
-      Effect.ignoreCause
+  const offerAll = (entries: ReadonlyArray<JournalEntry>) =>
+    Effect.forEach(
+      entries,
+      (entry) =>
+        inHand.has(entry)
+          ? Effect.succeed("dropped")
+          : Effect.catchCause(Effect.timeout(offer(entry), "5 seconds"), (cause): Effect.Effect<End> => {
+              const tag = Option.match(Cause.findErrorOption(cause), {
+                onNone: () => "defect",
+                onSome: ({ _tag }) => _tag
+              })
+              return tag === "StoreError" || tag === "TimeoutError"
+                ? Effect.succeed("waiting")
+                : Effect.as(report(entry, tag), "unreadable")
+            }),
+      { concurrency: offersAtOnce }
     )
 
-  // What an earlier process left. Another one may be about to take its token for lost.
-  yield* Effect.forEach(yield* escrow.all, (entry) => Effect.forkIn(keepTrying(entry), scope), { discard: true })
-
-  return TokenCommit.of({
-    keep,
-    openedOrEmpty,
-    open,
-    withdraw,
-    settle: Effect.fnUntraced(function* (id?: ConnectedAccountId) {
-      const entries = yield* id === undefined ? escrow.all : escrow.entriesOf(id)
-      const ends = yield* Effect.forEach(entries, (entry) =>
-        settleInTime(entry).pipe(
-          Effect.catchCause((cause) => {
-            const error = Option.getOrUndefined(Cause.findErrorOption(cause))
-            return Effect.as(
-              // Its name only: what does not decode is an opened answer.
-              Effect.logWarning("an escrowed answer cannot be committed yet", {
-                accountId: entry.accountId,
-                error: error?._tag ?? "defect"
-              }),
-              error !== undefined && isStoreTrouble(error) ? "waiting" : "unreadable"
-            )
+  /** Offers what waits for the store until nothing does. One fiber does it for all. */
+  let trying = false
+  const keepTrying = Effect.suspend(() => {
+    if (trying) return Effect.void
+    trying = true
+    const round = Effect.flatMap(journal.all, offerAll)
+    return Effect.forkIn(
+      round.pipe(
+        Effect.repeat({ while: (ends) => ends.includes("waiting"), schedule: Schedule.spaced(tryAgainAfter) }),
+        Effect.ensuring(
+          Effect.sync(() => {
+            trying = false
           })
         )
-      )
-      const count = (end: (typeof ends)[number]) => ends.filter((each) => each === end).length
+      ),
+      scope
+    )
+  })
+
+  const takeOver = Effect.flatMap(journal.takeOver, (found) => (found.length === 0 ? Effect.void : keepTrying))
+
+  // What earlier processes left. Another one may be about to take its token for lost.
+  yield* takeOver
+  if ((yield* journal.all).length > 0) yield* keepTrying
+
+  return TokenCommit.of({
+    withRoom: journal.withRoom,
+    record,
+    keep,
+    discard: ({ entry }) => letGo(entry),
+    open,
+    openedOrEmpty,
+    withdraw,
+    settle: Effect.fnUntraced(function* (id?: ConnectedAccountId) {
+      yield* takeOver
+      const entries = yield* id === undefined ? journal.all : journal.entriesOf(id)
+      const ends = entries.length === 0 ? [] : yield* offerAll(entries)
+      const count = (end: End) => ends.filter((each) => each === end).length
       return { committed: count("committed"), waiting: count("waiting"), unreadable: count("unreadable") }
     })
   })

@@ -6,8 +6,8 @@
 import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
 import { Clock, Context, Deferred, Duration, Effect, Option, Random } from "effect"
 import { type Account, type AttemptResult, inService, isOver, isUsable } from "../account/Account.ts"
-import { decideRenewal } from "./TokenCommit.ts"
-import type { IssuedTokens } from "../answer/TokenResponse.ts"
+import { decideRenewal, prolongs } from "./judge.ts"
+import type { Issued } from "./TokenCommit.ts"
 import { noAnswer, type Observation, type Verdict } from "../answer/Verdict.ts"
 import { Passage } from "../egress/Passage.ts"
 import { monotonicMillisUnsafe } from "../egress/timeLimit.ts"
@@ -15,7 +15,7 @@ import type { Overdue } from "./lateAnswers.ts"
 import { nextStep } from "./nextStep.ts"
 import type { Parts } from "./parts.ts"
 import { mayResend, type Ready } from "./prepare.ts"
-import { failed, type Renewal, servedAfter, shared, storeDown } from "./renewal.ts"
+import { failed, type Renewal, servedAfter, shared, storeDown, unavailable } from "./renewal.ts"
 
 /** The points of a renewal at which a crash differs in what it leaves behind. */
 export type Checkpoint = "before-lease" | "after-intent" | "after-response" | "after-commit"
@@ -38,12 +38,18 @@ export interface Attempted {
   readonly renewal: Effect.Effect<Renewal, RefreshError>
 }
 
+/** What an observation means, and the tokens to keep if it brought any. */
+interface Judged {
+  readonly verdict: Verdict
+  readonly issued: Pick<Issued, "recorded" | "tokens"> | undefined
+}
+
 /** What became of sending. */
 type Sent =
   | {
       readonly _tag: "Judged"
-      readonly observation: Observation
       readonly verdict: Verdict
+      readonly issued: Judged["issued"]
       /** Whether a request may have been carried out whose answer nobody has: one of this attempt, or of an earlier one. */
       readonly doubtful: boolean
     }
@@ -108,12 +114,34 @@ export const makeAttempt = (parts: Parts) => {
     return yield* release(leased, verdict, { intent, lease: waits })
   })
 
+  /** An answer goes into the journal before it is judged: from then on nobody loses it. */
+  const judge = Effect.fnUntraced(function* (
+    { connection, strategy }: Ready,
+    leased: Account,
+    observation: Observation
+  ): Effect.fn.Return<Judged> {
+    if (observation._tag !== "Answer") {
+      return { verdict: decideRenewal(strategy, connection, observation), issued: undefined }
+    }
+    const recorded = yield* tokens.record({
+      account: leased,
+      answer: observation,
+      event: "Renewed",
+      grantId: leased.grantId
+    })
+    const verdict = decideRenewal(strategy, connection, observation)
+    if (verdict._tag === "Renewed" || (verdict._tag === "NotRenewed" && prolongs(verdict, observation, leased))) {
+      return { verdict, issued: { recorded, tokens: verdict.tokens } }
+    }
+    yield* tokens.discard(recorded)
+    return { verdict, issued: undefined }
+  })
+
   /** Commits the tokens of an answer. */
   const keep = Effect.fnUntraced(function* (
     { connection }: Ready,
     leased: Account,
-    answer: Extract<Observation, { readonly _tag: "Answer" }>,
-    issued: IssuedTokens
+    { recorded, tokens: issued }: Pick<Issued, "recorded" | "tokens">
   ) {
     if (issued.irregularities.length > 0) {
       yield* Effect.logWarning("tokens kept from an irregular answer", {
@@ -122,13 +150,10 @@ export const makeAttempt = (parts: Parts) => {
       })
     }
     const { account } = yield* tokens.keep({
-      account: leased,
+      recorded,
       config: connection.config,
       held: connection.credential,
-      tokens: issued,
-      answer,
-      event: "Renewed",
-      grantId: leased.grantId
+      tokens: issued
     })
     return account
   })
@@ -136,10 +161,10 @@ export const makeAttempt = (parts: Parts) => {
   /** Commits what came late, if there are tokens in it. */
   const keepLate = (ready: Ready, leased: Account) =>
     Effect.fnUntraced(function* (observation: Observation) {
-      const verdict = decideRenewal(ready.strategy, ready.connection, observation)
-      if (observation._tag !== "Answer" || verdict._tag !== "Renewed") return Option.none<Attempted>()
+      const { issued, verdict } = yield* judge(ready, leased, observation)
+      if (issued === undefined) return Option.none<Attempted>()
       yield* Effect.logInfo("an answer came after its time; its tokens are kept", { accountId: leased.id })
-      const renewal = yield* keep(ready, leased, observation, verdict.tokens).pipe(
+      const renewal = yield* keep(ready, leased, issued).pipe(
         Effect.match({
           onFailure: ({ message }) => Effect.fail(failed("commit_pending", message)),
           onSuccess: (account) => Effect.succeed<Renewal>({ _tag: "Renewed", account })
@@ -156,7 +181,7 @@ export const makeAttempt = (parts: Parts) => {
     overdue: Overdue<Attempted>,
     progress: Progress
   ): Effect.fn.Return<Sent> {
-    const { connection, renewal, strategy } = ready
+    const { connection, renewal } = ready
     let doubtful = (leased.intent?.attempts ?? 1) > 1
     let tooLate = false
     for (let sends = 1; ; sends++) {
@@ -189,7 +214,7 @@ export const makeAttempt = (parts: Parts) => {
       const unanswered = () => Effect.succeed(noAnswer("timed_out"))
       const observation = yield* limited(request, requestTimeout, unanswered, overdue.takeOver)
       closed = true
-      const verdict = decideRenewal(strategy, connection, observation)
+      const { issued, verdict } = yield* judge(ready, leased, observation)
       if (verdict._tag === "Ambiguous") doubtful = true
       if (verdict._tag === "NotApplied" || verdict._tag === "Refused") progress.sent = doubtful
       if (verdict._tag !== "Renewed" && Deferred.isDoneUnsafe(overdue.kept)) {
@@ -207,7 +232,7 @@ export const makeAttempt = (parts: Parts) => {
         requestTimeout: Duration.toMillis(requestTimeout),
         jitter: yield* Random.next
       })
-      if (step._tag === "Stop") return { _tag: "Judged", observation, verdict, doubtful }
+      if (step._tag === "Stop") return { _tag: "Judged", issued, verdict, doubtful }
       // A late answer ends the pause.
       const pause = Duration.millis(step.pause)
       const attempted = yield* limited(Deferred.await(overdue.kept), pause, () => Effect.undefined)
@@ -215,7 +240,7 @@ export const makeAttempt = (parts: Parts) => {
     }
   })
 
-  return Effect.fnUntraced(function* (
+  const attempt = Effect.fnUntraced(function* (
     ready: Ready,
     progress: Progress
   ): Effect.fn.Return<Attempted | undefined, RefreshError> {
@@ -253,20 +278,18 @@ export const makeAttempt = (parts: Parts) => {
       return undefined
     }
     if (sent._tag === "Late") return sent.attempted
-    const { doubtful, observation, verdict } = sent
+    const { doubtful, issued, verdict } = sent
     yield* checkpoint("after-response", account.id)
     yield* Effect.logDebug("token endpoint answered", { accountId: account.id, verdict: verdict._tag })
 
-    switch (prolongs(verdict, observation, leased) ? "Renewed" : verdict._tag) {
-      case "Renewed": {
-        if (observation._tag !== "Answer" || !("tokens" in verdict))
-          return yield* Effect.die("tokens without an answer")
-        const renewed = yield* keep(ready, leased, observation, verdict.tokens).pipe(
-          Effect.mapError(({ message }) => failed("commit_pending", message))
-        )
-        yield* checkpoint("after-commit", account.id)
-        return { verdict, renewal: Effect.succeed({ _tag: "Renewed", account: renewed }) }
-      }
+    if (issued !== undefined) {
+      const renewed = yield* keep(ready, leased, issued).pipe(
+        Effect.mapError(({ message }) => failed("commit_pending", message))
+      )
+      yield* checkpoint("after-commit", account.id)
+      return { verdict, renewal: Effect.succeed({ _tag: "Renewed", account: renewed }) }
+    }
+    switch (verdict._tag) {
       case "Dead": {
         const buried = yield* bury(leased, strategy.consent !== undefined, doubtful)
         return { verdict, renewal: Effect.succeed(buried) }
@@ -285,15 +308,9 @@ export const makeAttempt = (parts: Parts) => {
       }
     }
   }, Effect.uninterruptible)
+
+  return (ready: Ready, progress: Progress) =>
+    Effect.catchTag(tokens.withRoom(attempt(ready, progress)), "JournalError", () =>
+      Effect.fail(unavailable("journal_unavailable", "the journal has no room for the answer; nothing was sent"))
+    )
 }
-
-/** By how much an expiry has to be later to have moved: what latency and rounding do is less. */
-const movedBy = Duration.toMillis("1 minute")
-
-/** Whether an answer with the access token in hand gives that token a longer life. */
-const prolongs = (verdict: Verdict, observation: Observation, { expiresAt }: Account): boolean =>
-  verdict._tag === "NotRenewed" &&
-  observation._tag === "Answer" &&
-  verdict.tokens.expiresIn !== undefined &&
-  expiresAt !== null &&
-  (verdict.tokens.expiresIn === null || observation.receivedAt + verdict.tokens.expiresIn * 1000 > expiresAt + movedBy)

@@ -1,7 +1,7 @@
 /**
  * What happens before a refresh token may be sent: the account is looked at until there is an end to report, or a reason to send.
  *
- * Everything that makes sending unnecessary, impossible or dangerous is found here: an answer that waits in escrow, another holder of the
+ * Everything that makes sending unnecessary, impossible or dangerous is found here: an answer that waits in the journal, another holder of the
  * lease, a credential that is dead or fresh, a token that may have been spent already.
  *
  * @module
@@ -106,7 +106,7 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
     until: number,
     seen: Account | undefined
   ): Effect.fn.Return<Renewal | Ready, RefreshError> {
-    // An answer in escrow is newer than whatever stands in the store, even than a verdict that came after it.
+    // An answer in the journal is newer than whatever stands in the store, even than a verdict that came after it.
     const { committed, waiting } = yield* bounded(tokens.settle(id))
     // Until it is in the store, what stands there is a spent token.
     if (waiting > 0) return yield* storeDown()

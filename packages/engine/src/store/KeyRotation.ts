@@ -4,7 +4,7 @@
  * It runs beside a working engine: everything is replaced by compare-and-set, and an account that is renewed meanwhile was sealed with the
  * newest key by that. Run it once every process has the new key in front, and again until it reports nothing left; then remove the old key.
  *
- * Not resealed is what goes by itself: links to consent within ten minutes, and answers in escrow once the store takes them. Without the
+ * Not resealed is what goes by itself: links to consent within ten minutes, and answers in the journal once the store takes them. Without the
  * old key neither can be opened. Nor are the remembered answers under idempotency keys; a repeat runs anew.
  *
  * @module

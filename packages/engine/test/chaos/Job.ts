@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CredentialVault, Engine, Escrow } from "@rekindle/engine"
+import { CredentialVault, Engine, Journal } from "@rekindle/engine"
 import { ConnectedAccountId } from "@rekindle/core"
 import { Layer, Redacted, Schema } from "effect"
 import { callbackUrl } from "../support/AuthorizationServer.ts"
@@ -12,11 +12,10 @@ import { clientOf, Place } from "../support/Place.ts"
 /** Where an engine keeps things, and how patient it is, in milliseconds. */
 export const Wiring = Schema.Struct({
   place: Place,
-  /** The escrow directory. */
-  escrow: Schema.String,
+  /** The journal directory. */
+  journal: Schema.String,
   lease: Schema.Int,
   requestTimeout: Schema.Int,
-  slow: Schema.Int,
   giveUp: Schema.Int
 })
 export type Wiring = typeof Wiring.Type
@@ -71,6 +70,6 @@ export const engineOn = (wiring: Wiring, client = clientOf(wiring.place)) =>
   Engine.layer({
     consent: { callbackUrl },
     coordinator: { lease: wiring.lease, requestTimeout: wiring.requestTimeout },
-    commit: { slow: wiring.slow, giveUp: wiring.giveUp },
+    commit: { giveUp: wiring.giveUp },
     egress: { privateHosts: ["*"] }
-  }).pipe(Layer.provideMerge(client), Layer.provide(Escrow.layerDirectory(wiring.escrow)), Layer.provide(vault))
+  }).pipe(Layer.provideMerge(client), Layer.provide(Journal.layerDirectory(wiring.journal)), Layer.provide(vault))

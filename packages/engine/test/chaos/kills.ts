@@ -82,10 +82,9 @@ export const run = Effect.fnUntraced(function* ({
   const home = yield* folder
   const wiring: Wiring = {
     place,
-    escrow: join(home, "escrow"),
+    journal: join(home, "journal"),
     lease,
     requestTimeout: Math.round(lease * 0.4),
-    slow: 500,
     giveUp: Math.round(lease / 2)
   }
   const kills = chosen.flatMap((point) => Array.from({ length: killsPerPoint }, () => point))
@@ -121,12 +120,8 @@ export const run = Effect.fnUntraced(function* ({
   /** Which of the two accounts of a worker it dies for, and whether a request caught on its way is carried out. */
   const strictDies = (index: number) => (index + seed) % 2 === 0
   const carriedOut = (index: number) => Math.floor((index + seed) / 2) % 2 === 0
-  /** Whether the answer to an account's request may have been lost: never for who died with none sent, or with its answer committed. */
-  const mayBeLost = (point: Point, index: number) =>
-    !strictDies(index) ||
-    point === "after-response" ||
-    point === "in-commit" ||
-    (point === "after-send" && carriedOut(index))
+  /** Whether the answer to an account's request may have been lost: only where it was under way when the worker died. */
+  const mayBeLost = (point: Point, index: number) => !strictDies(index) || (point === "after-send" && carriedOut(index))
 
   const startedAt = Date.now()
   const survivors: Array<string> = []
@@ -134,7 +129,7 @@ export const run = Effect.fnUntraced(function* ({
     const strictFirst = strictDies(index)
     const pair = [strictIds[index], windowIds[index]].filter((id): id is ConnectedAccountId => id !== undefined)
     const worker = yield* Fleet.start({
-      wiring: { ...wiring, escrow: join(home, `escrow-${index}`) },
+      wiring,
       ids: strictFirst ? pair : pair.toReversed(),
       work: { _tag: "RefreshEach", concurrency: 2 },
       ...(point === "after-send" ? {} : { death: point satisfies Death })
@@ -150,19 +145,18 @@ export const run = Effect.fnUntraced(function* ({
   yield* Effect.forEach(kills, killOnce, { concurrency: 3, discard: true })
   const spentByTheDead = server.tally()
 
-  // The dead workers' escrow is on this machine; nothing of it is used: what they left in the database has to do.
+  // The dead workers' journal is on this machine: what they read is in it, whatever became of their commits.
   const ids = [...strictIds, ...windowIds]
-  const check = (name: string) =>
-    Fleet.run({
-      // With time: an answer that this process does not wait for would be lost too.
-      wiring: { ...wiring, escrow: join(home, name), lease: 60_000, requestTimeout: 20_000 },
-      ids,
-      work: { _tag: "RefreshEach", concurrency: 50 }
-    })
-  const first = yield* check("first")
+  const check = Fleet.run({
+    // With time: an answer that this process does not wait for would be lost too.
+    wiring: { ...wiring, lease: 60_000, requestTimeout: 20_000 },
+    ids,
+    work: { _tag: "RefreshEach", concurrency: 50 }
+  })
+  const first = yield* check
   const stored = new Map((yield* rows(wiring)).map((row) => [row.id, row]))
   // A token that works is not enough: the one to renew it with has to work too.
-  const second = yield* check("second")
+  const second = yield* check
 
   const alive = (ending: Ending | undefined, strict: boolean) =>
     typeof ending?.token !== "string"

@@ -37,10 +37,9 @@ export const run = Effect.fnUntraced(function* ({ accounts, asks, kind, processe
   const home = yield* folder
   const wiringOf = (name: string): Wiring => ({
     place,
-    escrow: join(home, name),
+    journal: join(home, name),
     lease: 60_000,
     requestTimeout: 10_000,
-    slow: 1_000,
     giveUp: 45_000
   })
   const wiring = wiringOf("parent")

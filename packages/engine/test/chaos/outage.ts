@@ -1,14 +1,14 @@
 /**
  * The database goes away in the middle of renewals and comes back. What the authorization server answered meanwhile exists nowhere but
- * in the escrow.
+ * in the journal.
  *
  * @module
  */
 import { Effect, Fiber } from "effect"
-import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { AuthorizationServer } from "../support/AuthorizationServer.ts"
 import { Postgres } from "../support/Postgres.ts"
+import { recordsIn } from "../support/StoreTrouble.ts"
 import * as Fleet from "./Fleet.ts"
 import { connect, folder, placeFor, rows, sum, total, broken } from "./ground.ts"
 import type { Wiring } from "./Job.ts"
@@ -35,10 +35,9 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const home = yield* folder
   const wiringOf = (name: string): Wiring => ({
     place,
-    escrow: join(home, name),
+    journal: join(home, name),
     lease,
     requestTimeout: Math.round(lease / 6),
-    slow: 1_000,
     giveUp: Math.round(lease * 0.75)
   })
   const wiring = wiringOf("parent")
@@ -58,16 +57,16 @@ export const run = Effect.fnUntraced(function* (options: Options) {
       work: { _tag: "AskAtRandom", times: Number.MAX_SAFE_INTEGER, concurrency: 16, seed: seed + index }
     })
   )
-  const escrowed = Effect.promise(async () => {
-    const files = await Promise.all(names.map((name) => readdir(join(home, name)).catch(() => [])))
-    return files.flat().filter((file) => file.endsWith(".escrow.json")).length
-  })
-  let mostEscrowed = 0
+  const journaled = Effect.map(
+    Effect.forEach(names, (name) => Effect.catchCause(recordsIn(join(home, name)), () => Effect.succeed([]))),
+    (records) => records.flat().length
+  )
+  let mostJournaled = 0
   const watch = yield* Effect.forkChild(
     Effect.forever(
       Effect.andThen(
-        Effect.map(escrowed, (count) => {
-          mostEscrowed = Math.max(mostEscrowed, count)
+        Effect.map(journaled, (count) => {
+          mostJournaled = Math.max(mostJournaled, count)
         }),
         Effect.sleep(50)
       )
@@ -89,7 +88,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     )
   )
   yield* Fiber.interrupt(watch)
-  const leftInEscrow = yield* escrowed
+  const leftInJournal = yield* journaled
 
   const fresh = yield* Fleet.run({ wiring: wiringOf("fresh"), ids, work: { _tag: "RefreshEach", concurrency: 50 } })
   const stored = yield* rows(wiring)
@@ -108,8 +107,8 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     seconds: Math.round((Date.now() - startedAt) / 1000),
     answers: total(reports),
     spentInTheOutage: spentAfter - spentBefore,
-    mostEscrowed,
-    leftInEscrow,
+    mostJournaled,
+    leftInJournal,
     spent,
     committed,
     replays,
@@ -117,8 +116,8 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     notActive,
     working: works,
     broken: broken({
-      "the escrow is needed": mostEscrowed > 0,
-      "the escrow is emptied": leftInEscrow === 0,
+      "the journal is needed": mostJournaled > 0,
+      "the journal is emptied": leftInJournal === 0,
       "no grant is revoked": revoked.length === 0 && replays === 0,
       "no account is lost": notActive === 0,
       "every grant spent is a renewal committed": spent === committed,

@@ -5,7 +5,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
-import { type Account, AccountStore, Escrow, SqlAccountStore, SqliteClient, StoreError } from "@rekindle/engine"
+import { type Account, AccountStore, Journal, SqlAccountStore, SqliteClient, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
 import { HttpClientResponse } from "effect/http"
@@ -42,10 +42,10 @@ const mishaps: readonly [ScriptedProvider.Mishap, ...ReadonlyArray<ScriptedProvi
   ScriptedProvider.unavailable()
 ]
 
-/** A machine's clock is its own, and its escrow outlives its processes. */
+/** A machine's clock is its own, and its journal outlives its processes. */
 interface Machine {
   readonly skew: number
-  readonly escrow: Escrow["Service"]
+  readonly journal: Journal["Service"]
   process: Process
 }
 
@@ -102,7 +102,7 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
 
   /** Whose refresh token is whose. */
   const owners = new Map<string, ConnectedAccountId>()
-  /** Answers that a process has, and neither the store nor its escrow. */
+  /** Answers that a process has, and neither the store nor its journal. */
   const inHand = new Map<ConnectedAccountId, State>()
   /** Accounts of which an answer is gone. */
   const lost = new Set<ConnectedAccountId>()
@@ -112,7 +112,7 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
   const saidSo = new Set<ConnectedAccountId>()
   const machines: Array<Machine> = []
 
-  const boot = Effect.fnUntraced(function* (skew: number, escrow: Escrow["Service"]): Effect.fn.Return<Process> {
+  const boot = Effect.fnUntraced(function* (skew: number, journal: Journal["Service"]): Effect.fn.Return<Process> {
     const state: State = { dead: false, cut: { until: 0, whole: false } }
     const mortal = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
       Effect.suspend(() => (state.dead ? Effect.never : effect))
@@ -152,7 +152,7 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
       const text = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
       const id = owners.get(new URLSearchParams(text).get("refresh_token") ?? "") ?? assert.fail("an unknown token")
       for (const other of machines) {
-        if (other.escrow !== escrow && (yield* other.escrow.entriesOf(id)).length > 0) hidden.add(id)
+        if (other.journal !== journal && (yield* other.journal.entriesOf(id)).length > 0) hidden.add(id)
       }
       if (inHand.has(id) && inHand.get(id) !== state) hidden.add(id)
       // Unless it gets through.
@@ -181,25 +181,26 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
     const { context } = yield* start({
       sharedProvider: { ...provider, handle: (request, url) => mortal(handle(request, url)) },
       store: () => store,
-      escrow: Layer.succeed(Escrow, {
-        ...escrow,
-        put: (entry) => mortal(Effect.tap(escrow.put(entry), () => Effect.sync(() => inHand.delete(entry.accountId)))),
-        remove: (entry) => mortal(escrow.remove(entry))
+      journal: Layer.succeed(Journal, {
+        ...journal,
+        append: (record) =>
+          mortal(Effect.tap(journal.append(record), () => Effect.sync(() => inHand.delete(record.accountId)))),
+        settle: (entry) => mortal(journal.settle(entry))
       }),
       engine: {
         coordinator: { lease: "20 seconds", requestTimeout: "3 seconds", patience: "30 seconds" },
-        commit: { slow: "300 millis", giveUp: "8 seconds" }
+        commit: { giveUp: "8 seconds" }
       }
     }).pipe(Effect.updateService(Clock.Clock, skewed(skew)), Effect.orDie)
     return { context, state }
   })
   const revive = Effect.fnUntraced(function* (machine: Machine) {
-    machine.process = yield* settle(boot(machine.skew, machine.escrow))
+    machine.process = yield* settle(boot(machine.skew, machine.journal))
   })
 
   for (const skew of [0, -40_000, 40_000]) {
-    const escrow = Context.get(yield* Layer.build(Layer.fresh(Escrow.layerMemory)), Escrow)
-    machines.push({ skew, escrow, process: yield* boot(skew, escrow) })
+    const journal = Context.get(yield* Layer.build(Layer.fresh(Journal.layerMemory)), Journal)
+    machines.push({ skew, journal, process: yield* boot(skew, journal) })
   }
   const [machine, ...machinesToo] = machines
   if (machine === undefined) return assert.fail("no machine")
@@ -259,7 +260,7 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
     }
   }
   if (kind !== "strict single-use") assert.strictEqual((yield* provider.counts).replays, 0)
-  for (const { escrow } of machines) assert.deepStrictEqual(yield* escrow.all, [])
+  for (const { journal } of machines) assert.deepStrictEqual(yield* journal.all, [])
 })
 
 const seeds = 12

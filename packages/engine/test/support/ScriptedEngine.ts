@@ -1,7 +1,7 @@
 /**
  * A whole engine against a scripted provider, on virtual time: SQLite in memory, no socket, no sleep.
  *
- * Not everything inside is an Effect (`oauth4webapi` and the escrow return promises), so moving the clock is not enough to get to the end
+ * Not everything inside is an Effect (`oauth4webapi` returns promises), so moving the clock is not enough to get to the end
  * of a call. {@link settle} lets what is under way come to rest before each step of time.
  *
  * @module
@@ -17,8 +17,8 @@ import {
   Egress,
   type EgressOptions,
   Engine,
-  Escrow,
-  type EscrowError,
+  Journal,
+  type JournalError,
   ProviderProfile,
   SqlAccountStore,
   SqliteClient,
@@ -63,8 +63,8 @@ export interface Options {
   readonly store?: (store: AccountStore["Service"]) => AccountStore["Service"]
   /** A database that outlives the engine; default in memory. */
   readonly filename?: string
-  /** An escrow that outlives the engine; default in memory. */
-  readonly escrow?: Layer.Layer<Escrow, EscrowError>
+  /** A journal that outlives the engine; default in memory. */
+  readonly journal?: Layer.Layer<Journal, JournalError>
   /** A provider that outlives the engine, as {@link ScriptedProvider.make} makes it. */
   readonly sharedProvider?: ScriptedProvider.Provider
 }
@@ -127,7 +127,7 @@ export type Services =
   | ScriptedProvider.ScriptedProvider
   | Wire
   | CredentialVault
-  | Escrow
+  | Journal
   | HttpClient.HttpClient
   | SqlClient.SqlClient
 
@@ -136,7 +136,7 @@ export const layer = (
   options: Options = {}
 ): Layer.Layer<
   Services,
-  Config.ConfigError | VaultError | EscrowError | Migrator.MigrationError | SqlError.SqlError
+  Config.ConfigError | VaultError | JournalError | Migrator.MigrationError | SqlError.SqlError
 > => {
   const store = Layer.effect(
     AccountStore,
@@ -144,7 +144,7 @@ export const layer = (
   ).pipe(Layer.provide(SqlAccountStore.layer), Layer.provideMerge(SqliteClient.layer(options.filename ?? ":memory:")))
   return Engine.layerNoDeps({ consent: { callbackUrl }, ...options.engine }).pipe(
     Layer.provideMerge(Egress.layerHttpClient({ privateHosts: ["*"], ...options.egress, unpinned: "accepted" })),
-    Layer.provideMerge(Layer.mergeAll(store, vault, options.escrow ?? Escrow.layerMemory)),
+    Layer.provideMerge(Layer.mergeAll(store, vault, options.journal ?? Journal.layerMemory)),
     Layer.provideMerge(wired(options))
   )
 }

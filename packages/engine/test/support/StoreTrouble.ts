@@ -4,11 +4,11 @@
  * @module
  */
 import { ConnectedAccounts, type ConnectedAccountId } from "@rekindle/core"
-import { Escrow, StoreError } from "@rekindle/engine"
+import { Journal, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { mkdtemp, readdir, rm } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join as path } from "node:path"
 import { beginning, type Options, rest, type Services, settle, start } from "./ScriptedEngine.ts"
@@ -32,23 +32,29 @@ export const trouble = () => {
 
 /** A directory that goes with the scope. */
 export const temporary = Effect.acquireRelease(
-  Effect.promise(() => mkdtemp(path(tmpdir(), "rekindle-escrow-"))),
+  Effect.promise(() => mkdtemp(path(tmpdir(), "rekindle-journal-"))),
   (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
 )
 
-/** The names of the escrow's files. */
-export const filesIn = (directory: string) =>
-  Effect.map(
-    Effect.promise(() => readdir(directory)),
-    (names) => names.filter((name) => name.endsWith(".escrow.json"))
-  )
+/** What is written in a journal's files, a line for each record. */
+export const recordsIn = (directory: string) =>
+  Effect.promise(async () => {
+    const names = (await readdir(directory)).filter((name) => name.endsWith(".segment"))
+    const texts = await Promise.all(names.map((name) => readFile(path(directory, name), "latin1")))
+    return texts.flatMap((text) =>
+      text
+        .slice(0, text.indexOf("\0"))
+        .split("\n")
+        .filter((line) => line !== "")
+    )
+  })
 
-/** A refresh in small steps: the escrow's files take real time, in which the clock should not run away. */
+/** A refresh in small steps, so that the clock does not run away. */
 export const refreshSlowly = (id: ConnectedAccountId) =>
   Effect.flatMap(ConnectedAccounts, (accounts) => settle(accounts.refresh(id), "10 millis"))
 
 /**
- * An engine on files, started, left with an answer in escrow, and stopped. Then `after` runs in a new one on the same files, whose store is
+ * An engine on files, started, left with an answer in the journal, and stopped. Then `after` runs in a new one on the same files, whose store is
  * still in trouble.
  */
 export const restarted = <A, E, E2>(
@@ -58,10 +64,11 @@ export const restarted = <A, E, E2>(
 ) =>
   Effect.gen(function* () {
     yield* TestClock.setTime(beginning)
-    const directory = yield* temporary
+    const folder = yield* temporary
+    const directory = path(folder, "journal")
     const files = {
-      filename: path(directory, "accounts.db"),
-      escrow: Escrow.layerDirectory(directory),
+      filename: path(folder, "accounts.db"),
+      journal: Journal.layerDirectory(directory),
       sharedProvider: yield* ScriptedProvider.make()
     }
     const { options, state } = trouble()

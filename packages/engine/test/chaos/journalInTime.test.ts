@@ -1,7 +1,7 @@
 /** What chaos found about the moments in which an answer is nowhere but here, on virtual time. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
-import { Escrow, StoreError } from "@rekindle/engine"
+import { Journal, StoreError } from "@rekindle/engine"
 import { Effect } from "effect"
 import { connected, elapse, type Options, refused, scenario, stored, summary } from "../support/ScriptedEngine.ts"
 
@@ -35,20 +35,20 @@ describe("an answer that the store does not take", () => {
       trouble.before = Effect.void
       yield* elapse("1 second", "100 millis")
       assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed", leased: false })
-      assert.deepStrictEqual(yield* (yield* Escrow).all, [])
+      assert.deepStrictEqual(yield* (yield* Journal).all, [])
     }).pipe(scenario(troubled(trouble)))
   })
 
-  it.effect("is in escrow after a second, also when the store cannot be interrupted", () =>
+  it.effect("is in the journal at once, also when the store cannot be interrupted", () =>
     Effect.gen(function* () {
       const accounts = yield* ConnectedAccounts
       const { id } = yield* connected()
       yield* Effect.forkChild(accounts.refresh(id))
-      yield* elapse("1500 millis", "100 millis")
-      assert.strictEqual((yield* (yield* Escrow).all).length, 1)
+      yield* elapse("100 millis", "100 millis")
+      assert.strictEqual((yield* (yield* Journal).all).length, 1)
       yield* elapse("5 seconds", "100 millis")
       assert.strictEqual((yield* stored(id)).generation, 2)
-      assert.deepStrictEqual(yield* (yield* Escrow).all, [])
+      assert.deepStrictEqual(yield* (yield* Journal).all, [])
     }).pipe(scenario(troubled({ before: Effect.uninterruptible(Effect.sleep("5 seconds")) })))
   )
 })

@@ -1,18 +1,20 @@
-/** The store does not take a new token: it waits on disk, sealed, and is committed as soon as that is possible. */
+/** The store does not take a new token: its answer is in the journal, sealed, and is committed as soon as that is possible. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
-import { Escrow, Sealed, StoreError } from "@rekindle/engine"
+import { Journal, Sealed, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Effect, Fiber, Option } from "effect"
-import { readFile, rm, stat } from "node:fs/promises"
+import { DateTime, Effect, Fiber, Layer, Option } from "effect"
+import { chmod, mkdir, readdir, rm, stat } from "node:fs/promises"
 import { join as path } from "node:path"
-import { setTimeout } from "node:timers/promises"
 import {
+  beginning,
   connected,
   elapse,
   join,
   type Options,
+  refresh,
   refused,
+  rest,
   scenario,
   secretsOf,
   settle,
@@ -21,18 +23,7 @@ import {
   Wire
 } from "../support/ScriptedEngine.ts"
 import { consents, fresh, link } from "../support/ScriptedConsent.ts"
-import { filesIn, refreshSlowly, temporary, trouble } from "../support/StoreTrouble.ts"
-
-/** Moves the clock to where a commit counts as slow, and waits until the file is there: writing it takes real time. */
-const untilFile = Effect.fnUntraced(function* (directory: string) {
-  yield* elapse("1100 millis", "100 millis")
-  for (let tries = 0; tries < 500; tries++) {
-    const [name] = yield* filesIn(directory)
-    if (name !== undefined) return path(directory, name)
-    yield* Effect.promise(() => setTimeout(10))
-  }
-  return assert.fail("no escrow file was written")
-})
+import { recordsIn, refreshSlowly, temporary, trouble } from "../support/StoreTrouble.ts"
 
 describe("a store that does not take a new token", () => {
   it.effect("once is asked again, and nothing is lost", () => {
@@ -42,7 +33,7 @@ describe("a store that does not take a new token", () => {
       state.failures = 3
       assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
       assert.deepInclude(summary(yield* stored(id)), { generation: 2, leased: false, intent: "closed" })
-      assert.deepStrictEqual(yield* (yield* Escrow).all, [])
+      assert.deepStrictEqual(yield* (yield* Journal).all, [])
       assert.lengthOf((yield* Wire).sent, 1)
     }).pipe(scenario(options))
   })
@@ -50,7 +41,7 @@ describe("a store that does not take a new token", () => {
   for (const kind of ["fails", "is slow", "hangs"] as const) {
     it.effect(`and ${kind}: the sealed answer is on disk meanwhile, readable by us alone, and gone afterwards`, () =>
       Effect.gen(function* () {
-        const directory = yield* temporary
+        const directory = path(yield* temporary, "journal")
         const { options, state } = trouble()
         yield* Effect.gen(function* () {
           const accounts = yield* ConnectedAccounts
@@ -60,23 +51,26 @@ describe("a store that does not take a new token", () => {
           else if (kind === "is slow") state.slow = true
           else state.failures = 40
           const caller = yield* Effect.forkChild(accounts.refresh(id))
-          const file = yield* untilFile(directory)
-          const text = yield* Effect.promise(() => readFile(file, "utf8"))
-          for (const secret of yield* provider.secrets) assert.notInclude(text, secret)
-          assert.strictEqual((yield* Effect.promise(() => stat(file))).mode & 0o777, 0o600)
+          yield* rest
+          const [record = "", ...others] = yield* recordsIn(directory)
+          assert.lengthOf(others, 0)
+          for (const secret of yield* provider.secrets) assert.notInclude(record, secret)
+          for (const name of yield* Effect.promise(() => readdir(directory))) {
+            assert.strictEqual((yield* Effect.promise(() => stat(path(directory, name)))).mode & 0o777, 0o600)
+          }
           assert.strictEqual((yield* Effect.promise(() => stat(directory))).mode & 0o077, 0)
           if (kind === "hangs") {
-            // A hanging write is given up with the whole commit; what comes after finds the answer in escrow.
+            // A hanging write is given up with the whole commit; what comes after finds the answer in the journal.
             yield* Fiber.interrupt(caller)
             yield* elapse("46 seconds", "500 millis")
             state.hangs = false
           } else assert.deepStrictEqual(yield* join(caller, "10 millis"), { _tag: "Ready", id })
           state.slow = false
-          if (kind !== "hangs") assert.deepStrictEqual(yield* filesIn(directory), [])
+          if (kind !== "hangs") assert.deepStrictEqual(yield* recordsIn(directory), [])
           assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
-          assert.deepStrictEqual(yield* filesIn(directory), [])
+          assert.deepStrictEqual(yield* recordsIn(directory), [])
           assert.deepInclude(yield* provider.counts, { revokedGrants: 0, replays: 0 })
-        }).pipe(scenario({ ...options, escrow: Escrow.layerDirectory(directory) }))
+        }).pipe(scenario({ ...options, journal: Journal.layerDirectory(directory) }))
       }).pipe(Effect.scoped)
     )
   }
@@ -90,12 +84,12 @@ describe("a store that does not take a new token", () => {
       assert.strictEqual(error._tag, "DeadlineExceeded")
       assert.strictEqual(error.disposition, "ambiguous")
       yield* elapse("20 seconds", "1 second")
-      assert.lengthOf(yield* (yield* Escrow).all, 1)
+      assert.lengthOf(yield* (yield* Journal).all, 1)
       state.failures = 0
       assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
       assert.lengthOf((yield* Wire).sent, 1)
       assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], refreshToken)
-      assert.deepStrictEqual(yield* (yield* Escrow).all, [])
+      assert.deepStrictEqual(yield* (yield* Journal).all, [])
     }).pipe(scenario(options))
   })
 
@@ -146,21 +140,80 @@ describe("a store that does not take a new token", () => {
     }
   )
 
-  it.effect("nor a disk that takes the escrow: this process still holds it, and commits it later", () => {
+  it.effect("while the journal is removed after the request: the caller does not hear that the answer is safe", () => {
     const { options, state } = trouble()
     return Effect.gen(function* () {
-      const directory = yield* temporary
+      const directory = path(yield* temporary, "journal")
+      yield* Effect.gen(function* () {
+        const accounts = yield* ConnectedAccounts
+        const { id } = yield* connected()
+        state.failures = Infinity
+        const deadline = DateTime.makeUnsafe(beginning + 120_000)
+        const caller = yield* Effect.forkChild(Effect.flip(accounts.refresh(id, { deadline })))
+        yield* rest
+        assert.lengthOf(yield* recordsIn(directory), 1)
+        yield* Effect.promise(() => rm(directory, { recursive: true }))
+        const error = yield* join(caller, "1 second")
+        assert.deepInclude(error, { _tag: "RefreshFailed", slug: "commit_pending", disposition: "ambiguous" })
+        assert.notInclude(error.message, "safe")
+        state.failures = 0
+        yield* elapse("1 second", "100 millis")
+        assert.deepInclude(summary(yield* stored(id)), { generation: 2 })
+        assert.lengthOf((yield* Wire).sent, 1)
+      }).pipe(scenario({ ...options, journal: Journal.layerDirectory(directory) }))
+    }).pipe(Effect.scoped)
+  })
+
+  it.effect("and a journal that has it: the caller hears that the answer is safe", () => {
+    const { options, state } = trouble()
+    return Effect.gen(function* () {
+      const directory = path(yield* temporary, "journal")
+      yield* Effect.gen(function* () {
+        const accounts = yield* ConnectedAccounts
+        const { id } = yield* connected()
+        state.failures = Infinity
+        const deadline = DateTime.makeUnsafe(beginning + 120_000)
+        const error = yield* settle(Effect.flip(accounts.refresh(id, { deadline })), "1 second")
+        assert.include(error.message, "safe in the journal")
+      }).pipe(scenario({ ...options, journal: Journal.layerDirectory(directory) }))
+    }).pipe(Effect.scoped)
+  })
+})
+
+describe("a journal without room", () => {
+  it.effect("removed with its directory: nothing is sent, and renewals go on when it is back", () =>
+    Effect.gen(function* () {
+      const directory = path(yield* temporary, "journal")
       yield* Effect.gen(function* () {
         const { id } = yield* connected()
         yield* Effect.promise(() => rm(directory, { recursive: true }))
-        state.failures = Infinity
-        yield* refused(id)
-        yield* elapse("30 seconds", "1 second")
-        state.failures = 0
-        assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
-        assert.deepInclude(summary(yield* stored(id)), { generation: 2 })
-        assert.lengthOf((yield* Wire).sent, 1)
-      }).pipe(scenario({ ...options, escrow: Escrow.layerDirectory(directory) }))
+        const error = yield* refused(id)
+        assert.deepInclude(error, { _tag: "Unavailable", slug: "journal_unavailable" })
+        assert.lengthOf((yield* Wire).sent, 0)
+        assert.deepInclude(summary(yield* stored(id)), { generation: 1, intent: "closed", leased: false })
+        yield* Effect.promise(() => mkdir(directory, { mode: 0o700 }))
+        assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      }).pipe(scenario({ journal: Journal.layerDirectory(directory) }))
     }).pipe(Effect.scoped)
-  })
+  )
+
+  it.effect("whose directory others can write to is refused when the layer is built", () =>
+    Effect.gen(function* () {
+      const directory = path(yield* temporary, "journal")
+      yield* Effect.promise(() => mkdir(directory))
+      yield* Effect.promise(() => chmod(directory, 0o777))
+      const error = yield* Effect.flip(Layer.build(Journal.layerDirectory(directory)))
+      assert.include(error.message, directory)
+      assert.include(error.message, "others can write")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("below a directory that does not exist is not made in silence: the error names it", () =>
+    Effect.gen(function* () {
+      const directory = path(yield* temporary, "missing", "journal")
+      const error = yield* Effect.flip(Layer.build(Journal.layerDirectory(directory)))
+      assert.include(error.message, directory)
+      assert.include(error.message, "ENOENT")
+    }).pipe(Effect.scoped)
+  )
 })

@@ -1,10 +1,11 @@
-/** A process ends while an answer waits in escrow: the next one settles it before it spends anything. */
+/** A process ends while an answer waits in the journal: the next one settles it before it spends anything. */
 import { assert, describe, it } from "@effect/vitest"
 import { AccountStore, Connections, Consent, TokenCommit } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Effect } from "effect"
 import { readdir, readFile, writeFile } from "node:fs/promises"
 import { join as path } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import {
   attributesOf,
   companyConfig,
@@ -17,9 +18,9 @@ import {
   summary,
   Wire
 } from "../support/ScriptedEngine.ts"
-import { filesIn, refreshSlowly, restarted } from "../support/StoreTrouble.ts"
+import { recordsIn, refreshSlowly, restarted } from "../support/StoreTrouble.ts"
 
-describe("a process that ends with an answer in escrow", () => {
+describe("a process that ends with an answer in the journal", () => {
   const leave = (state: { failures: number }) =>
     Effect.gen(function* () {
       const account = yield* connected({ expired: true })
@@ -34,13 +35,13 @@ describe("a process that ends with an answer in escrow", () => {
       Effect.gen(function* () {
         state.failures = 0
         const provider = yield* ScriptedProvider.ScriptedProvider
-        assert.lengthOf(yield* filesIn(directory), 1)
+        assert.lengthOf(yield* recordsIn(directory), 1)
         assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
         assert.lengthOf((yield* Wire).sent, 0)
         const tokens = yield* secretsOf(id)
         assert.notStrictEqual(tokens["refresh_token"], refreshToken)
         assert.isTrue(yield* provider.isLive(tokens["access_token"] ?? ""))
-        assert.deepStrictEqual(yield* filesIn(directory), [])
+        assert.deepStrictEqual(yield* recordsIn(directory), [])
         assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
         assert.deepInclude(yield* provider.counts, { granted: 2, revokedGrants: 0 })
       })
@@ -53,13 +54,13 @@ describe("a process that ends with an answer in escrow", () => {
         state.failures = 0
         yield* elapse("1 second", "100 millis")
         assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed" })
-        assert.deepStrictEqual(yield* filesIn(directory), [])
+        assert.deepStrictEqual(yield* recordsIn(directory), [])
         assert.lengthOf((yield* Wire).sent, 0)
       })
     ).pipe(Effect.scoped)
   )
 
-  it.effect("and a provider or machine whose clock was set back: the entry is newer by its epoch", () =>
+  it.effect("and a provider or machine whose clock was set back: the record is newer by its epoch", () =>
     restarted(leave, ({ id, refreshToken }, directory, state) =>
       Effect.gen(function* () {
         const store = yield* AccountStore
@@ -69,7 +70,7 @@ describe("a process that ends with an answer in escrow", () => {
         state.failures = 0
         assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 1, waiting: 0 })
         assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], refreshToken)
-        assert.deepStrictEqual(yield* filesIn(directory), [])
+        assert.deepStrictEqual(yield* recordsIn(directory), [])
       })
     ).pipe(Effect.scoped)
   )
@@ -89,7 +90,7 @@ describe("a process that ends with an answer in escrow", () => {
     ).pipe(Effect.scoped)
   )
 
-  it.effect("and a person who consented meanwhile: the entry is of the old grant and is dropped", () =>
+  it.effect("and a person who consented meanwhile: the record is of the old grant and is dropped", () =>
     restarted(leave, ({ id }, directory, trouble) =>
       Effect.gen(function* () {
         trouble.failures = 0
@@ -101,39 +102,106 @@ describe("a process that ends with an answer in escrow", () => {
         const tokens = yield* secretsOf(id)
         assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 0, waiting: 0 })
         assert.deepStrictEqual(yield* secretsOf(id), tokens)
-        assert.deepStrictEqual(yield* filesIn(directory), [])
+        assert.deepStrictEqual(yield* recordsIn(directory), [])
       })
     ).pipe(Effect.scoped)
   )
 
-  it.effect("and damaged files are left alone, and do not keep the engine from starting", () =>
+  /** The file that the first process left. */
+  const segment = async (directory: string) => {
+    const names = (await readdir(directory)).filter((name) => name.endsWith(".segment"))
+    for (const name of names) {
+      const text = await readFile(path(directory, name), "latin1")
+      if (text.startsWith("ca_")) return { file: path(directory, name), text }
+    }
+    return assert.fail("nothing was left")
+  }
+
+  it.effect("and damage in its file: what is sound is committed, the file stays, and the engine starts", () =>
     restarted(
       leave,
       ({ id }, directory, state) =>
         Effect.gen(function* () {
           state.failures = 0
           assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
-          assert.deepStrictEqual(yield* filesIn(directory), ["ca_damaged.1.1.escrow.json"])
+          assert.deepInclude(summary(yield* stored(id)), { generation: 2 })
+          assert.include(yield* recordsIn(directory), "no record at all")
         }),
-      (directory) => writeFile(path(directory, "ca_damaged.1.1.escrow.json"), '{"accountId":"ca_da')
+      async (directory) => {
+        const { file, text } = await segment(directory)
+        await writeFile(file, `no record at all\n${text}`, "latin1")
+      }
     ).pipe(Effect.scoped)
   )
 
-  it.effect("sealed for another account: it does not open, is not committed, and is not thrown away", () =>
+  it.effect("and a record cut short behind it: the tail is cut, and what is before it is committed", () =>
     restarted(
       leave,
       ({ id }, directory, state) =>
         Effect.gen(function* () {
           state.failures = 0
+          assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
+          assert.deepInclude(summary(yield* stored(id)), { generation: 2 })
+          assert.deepStrictEqual(yield* recordsIn(directory), [])
+        }),
+      async (directory) => {
+        const { file, text } = await segment(directory)
+        const written = text.slice(0, text.indexOf("\0"))
+        await writeFile(file, (written + written.slice(0, 300)).padEnd(text.length, "\0"), "latin1")
+      }
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect("changed on disk: it does not open, is not committed, is not thrown away, and stops no other", () =>
+    restarted(
+      (state) =>
+        Effect.gen(function* () {
+          const account = yield* leave(state)
+          const other = yield* connected({ expired: true })
+          yield* refused(other.id)
+          yield* elapse("20 seconds", "1 second")
+          return { id: account.id, other: other.id }
+        }),
+      ({ id, other }, directory, state) =>
+        Effect.gen(function* () {
+          state.failures = 0
+          assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 1, waiting: 0, unreadable: 1 })
+          assert.lengthOf(yield* recordsIn(directory), 2)
+          assert.strictEqual((yield* stored(id)).generation, 1)
+          assert.strictEqual((yield* stored(other)).generation, 2)
+        }),
+      async (directory) => {
+        const { file, text } = await segment(directory)
+        const end = text.indexOf("\n")
+        await writeFile(file, `${text.slice(0, end - 6)}AAAAAA${text.slice(end)}`, "latin1")
+      }
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect("under another account's name: it does not open there", () =>
+    restarted(
+      (state) =>
+        Effect.gen(function* () {
+          yield* leave(state)
+          return yield* connected({ expired: true })
+        }),
+      ({ id }, _, state) =>
+        Effect.gen(function* () {
+          state.failures = 0
           assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 0, waiting: 0, unreadable: 1 })
-          assert.lengthOf(yield* filesIn(directory), 1)
           assert.strictEqual((yield* stored(id)).generation, 1)
         }),
       async (directory) => {
-        const [name = ""] = (await readdir(directory)).filter((name) => name.endsWith(".escrow.json"))
-        const text = await readFile(path(directory, name), "utf8")
-        const sealed = /"sealed":"([^"]+)"/.exec(text)?.[1] ?? ""
-        await writeFile(path(directory, name), text.replace(sealed, `${sealed.slice(0, -6)}AAAAAA`))
+        const { file, text } = await segment(directory)
+        const database = new DatabaseSync(path(directory, "../accounts.db"))
+        const ids = database
+          .prepare("SELECT id FROM rekindle_accounts")
+          .all()
+          .map(({ id }) => String(id))
+        database.close()
+        const mine = text.slice(0, text.indexOf(" "))
+        const theirs = ids.find((id) => id !== mine) ?? ""
+        await writeFile(file, text.replace(mine, theirs), "latin1")
       }
     ).pipe(Effect.scoped)
   )
@@ -165,7 +233,7 @@ describe("a process that ends with an answer in escrow", () => {
           assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
           assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", generation: 2 })
           assert.deepInclude(yield* attributesOf(id), { company: "acme" })
-          assert.deepStrictEqual(yield* filesIn(directory), [])
+          assert.deepStrictEqual(yield* recordsIn(directory), [])
           assert.lengthOf((yield* Wire).sent, 0)
         })
     ).pipe(Effect.scoped)
@@ -192,13 +260,13 @@ describe("a process that ends with an answer in escrow", () => {
         Effect.gen(function* () {
           const store = yield* AccountStore
           const from = yield* stored(id)
-          // Another process, which has no part in this escrow, renewed what it found.
+          // Another process, which does not see this journal, renewed what it found.
           const to = { ...from, generation: from.generation + 1, obtainedAt: yield* Clock.currentTimeMillis }
           state.failures = 0
           assert.isTrue(yield* store.write({ from, to, announce: ["renewed"] }))
           yield* (yield* TokenCommit).settle()
           assert.notStrictEqual((yield* stored(id)).grantId, grantId)
-          assert.deepStrictEqual(yield* filesIn(directory), [])
+          assert.deepStrictEqual(yield* recordsIn(directory), [])
         })
     ).pipe(Effect.scoped)
   )

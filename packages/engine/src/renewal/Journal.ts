@@ -1,0 +1,201 @@
+/**
+ * Where an answer is from the moment it was read until it is committed.
+ *
+ * A rotated token exists nowhere but in the answer that brought it. So the complete raw answer, sealed, is written to a local append-only
+ * journal in one write before it is parsed or judged, and only then the commit begins. One write survives `kill -9` and the kernel's
+ * out-of-memory kill; `durability: "power"` flushes it too, many at once.
+ *
+ * No record is marked when it is committed. When a process starts, and before an account is renewed, what is in the journal is offered to
+ * the commit, where a newer lease or grant drops it. That makes one mechanism for a slow store, a dead store and a dead process.
+ *
+ * @module
+ */
+import type { ConnectedAccountId } from "@rekindle/core"
+import { Context, Duration, Effect, Layer, Schema } from "effect"
+import { monotonicMillis } from "../egress/timeLimit.ts"
+import {
+  type Durability,
+  isInPlace,
+  type JournalFiles,
+  type JournalRecord,
+  open,
+  type Segment
+} from "./journalFiles.ts"
+
+export type { Durability, JournalRecord } from "./journalFiles.ts"
+
+/** A record that is not settled. */
+export interface JournalEntry extends JournalRecord {
+  /** The file that it is in; undefined while only this process has it. */
+  readonly segment: Segment | undefined
+}
+
+/** The journal has no room, or cannot be reached. */
+export class JournalError extends Schema.TaggedError<JournalError>("@rekindle/engine/JournalError")("JournalError", {
+  message: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {}
+
+/** How much a record has to survive. */
+export interface JournalOptions {
+  /**
+   * `process`, the default: the end of the process, also by `kill -9`. `power`: the loss of power as well, at the price of a flush of the
+   * disk, which answers that arrive together share.
+   */
+  readonly durability?: Durability | undefined
+}
+
+/** Keeps answers until they are committed. */
+export class Journal extends Context.Service<
+  Journal,
+  {
+    /** Runs `use` while there is room on disk for one more answer. Fails, and runs nothing, if there is none. */
+    readonly withRoom: <A, E, R>(use: Effect.Effect<A, E, R>) => Effect.Effect<A, E | JournalError, R>
+    /** Appends a record. It does not fail: what the disk does not take is held in memory, logged, and not said to be on disk. */
+    readonly append: (record: JournalRecord) => Effect.Effect<JournalEntry>
+    /** Whether a record is on disk now, where the next process will find it. */
+    readonly isOnDisk: (entry: JournalEntry) => Effect.Effect<boolean>
+    /** Lets go of a record: it is committed, was overtaken, or holds nothing to commit. */
+    readonly settle: (entry: JournalEntry) => Effect.Effect<void>
+    /** The records of one account, oldest first. Answers from memory: asking before each renewal costs nothing. */
+    readonly entriesOf: (id: ConnectedAccountId) => Effect.Effect<ReadonlyArray<JournalEntry>>
+    readonly all: Effect.Effect<ReadonlyArray<JournalEntry>>
+    /** Takes over what processes that are gone have left in the directory, and gives it. Looks once a second at most. */
+    readonly takeOver: Effect.Effect<ReadonlyArray<JournalEntry>>
+  }
+>()("@rekindle/engine/Journal") {
+  /** Keeps records in memory only: for an in-memory store, which would not survive the process either. */
+  static readonly layerMemory: Layer.Layer<Journal> = Layer.sync(Journal, () => make(undefined))
+
+  /**
+   * Keeps records in files in a directory on this machine's own disk. The directory is made, readable by this user alone; the one above it
+   * has to be there. Any number of processes can use one directory: each writes files of its own.
+   */
+  static readonly layerDirectory = (
+    directory: string,
+    options: JournalOptions = {}
+  ): Layer.Layer<Journal, JournalError> =>
+    Layer.effect(
+      Journal,
+      Effect.acquireRelease(
+        Effect.try({ try: () => open(directory, options.durability ?? "process"), catch: failure(directory) }),
+        (files) => Effect.sync(() => files.close())
+      ).pipe(Effect.map((files) => make({ files, directory, flushes: options.durability === "power" })))
+    )
+}
+
+const failure = (directory: string) => (cause: unknown) =>
+  new JournalError({
+    message: `the journal directory ${directory} cannot be used: ${cause instanceof Error ? cause.message : "unknown"}`,
+    cause
+  })
+
+/** How often the directory is looked at for files whose process is gone, in milliseconds. */
+const lookAgainAfter = Duration.toMillis("1 second")
+
+interface Disk {
+  readonly files: JournalFiles
+  readonly directory: string
+  readonly flushes: boolean
+}
+
+const make = (disk: Disk | undefined): Journal["Service"] => {
+  const entries = new Map<ConnectedAccountId, Array<JournalEntry>>()
+  let failing = false
+  let lookedAt = Number.NEGATIVE_INFINITY
+
+  const add = (entry: JournalEntry): JournalEntry => {
+    const others = entries.get(entry.accountId)
+    if (others === undefined) entries.set(entry.accountId, [entry])
+    else others.push(entry)
+    return entry
+  }
+
+  /** Writes a record to disk; undefined where it did not get there. */
+  const write = ({ directory, files, flushes }: Disk, record: JournalRecord): Effect.Effect<Segment | undefined> =>
+    Effect.try({ try: () => files.write(record), catch: failure(directory) }).pipe(
+      Effect.tap((segment) =>
+        flushes
+          ? Effect.tapError(Effect.tryPromise({ try: () => segment.flush(), catch: failure(directory) }), () =>
+              Effect.sync(() => files.settle(segment))
+            )
+          : Effect.void
+      ),
+      Effect.catch(({ message }) =>
+        Effect.as(
+          Effect.logError("an answer could not be written to the journal; this process alone holds it", {
+            accountId: record.accountId,
+            message
+          }),
+          undefined
+        )
+      )
+    )
+
+  const takeOver = Effect.fnUntraced(function* ({ directory, files }: Disk) {
+    const { damaged, records, torn } = yield* Effect.try({ try: () => files.takeOver(), catch: failure(directory) })
+    for (const path of torn) yield* Effect.logWarning("the last record of a journal file was cut short", { path })
+    for (const path of damaged) {
+      yield* Effect.logError("a journal file holds something that is no record; the file is left in place", { path })
+    }
+    return records.map(({ record, segment }) => add({ ...record, segment }))
+  })
+
+  /** Holds room; said is the first failure, and that there is room again. */
+  const reserve = ({ directory, files }: Disk) =>
+    Effect.try({ try: () => files.reserve(), catch: failure(directory) }).pipe(
+      Effect.tap(() => {
+        if (!failing) return Effect.void
+        failing = false
+        return Effect.logInfo("the journal has room again", { directory })
+      }),
+      Effect.tapError(({ message }) => {
+        if (failing) return Effect.void
+        failing = true
+        return Effect.logError("the journal has no room; until it has, nothing is renewed", { message })
+      })
+    )
+
+  return Journal.of({
+    withRoom: (use) =>
+      disk === undefined
+        ? use
+        : Effect.acquireUseRelease(
+            reserve(disk),
+            () => use,
+            () => Effect.sync(() => disk.files.release())
+          ),
+    append: (record) =>
+      Effect.map(disk === undefined ? Effect.succeed(undefined) : write(disk, record), (segment) =>
+        add({ ...record, segment })
+      ),
+    isOnDisk: ({ segment }) => Effect.sync(() => segment !== undefined && isInPlace(segment)),
+    settle: (entry) =>
+      Effect.suspend(() => {
+        const left = entries.get(entry.accountId)?.filter((each) => each !== entry) ?? []
+        if (left.length === (entries.get(entry.accountId)?.length ?? 0)) return Effect.void
+        if (left.length === 0) entries.delete(entry.accountId)
+        else entries.set(entry.accountId, left)
+        const { segment } = entry
+        return disk === undefined || segment === undefined
+          ? Effect.void
+          : Effect.try({ try: () => disk.files.settle(segment), catch: failure(disk.directory) }).pipe(
+              Effect.catch(({ message }) => Effect.logWarning("a journal file could not be emptied", { message }))
+            )
+      }),
+    entriesOf: (id) => Effect.sync(() => entries.get(id) ?? []),
+    all: Effect.sync(() => [...entries.values()].flat()),
+    takeOver:
+      disk === undefined
+        ? Effect.succeed([])
+        : Effect.flatMap(monotonicMillis, (now) => {
+            if (now - lookedAt < lookAgainAfter) return Effect.succeed([])
+            lookedAt = now
+            return takeOver(disk).pipe(
+              Effect.catch(({ message }) =>
+                Effect.as(Effect.logWarning("the journal directory cannot be read", { message }), [])
+              )
+            )
+          })
+  })
+}

@@ -1,0 +1,156 @@
+/**
+ * The commit of issued tokens: a compare-and-set that rebases onto whatever happened to the row meanwhile.
+ *
+ * A status change is merged. Of two tokens of one grant, the one of the later lease wins. A new grant wins over the one it replaced.
+ *
+ * @module
+ */
+import { Clock, Effect, Option, Schema, type Scope } from "effect"
+import { type Account, credentialContext, transition, type Withdrawal } from "../account/Account.ts"
+import type { AccountStore, StoreError } from "../account/AccountStore.ts"
+import type { AuthConfig } from "../account/AuthConfig.ts"
+import * as Credential from "../account/Credential.ts"
+import type { IssuedTokens } from "../answer/TokenResponse.ts"
+import { compare } from "../answer/Identity.ts"
+import * as Tokens from "../answer/Tokens.ts"
+import type { CredentialVault, VaultError } from "../vault/CredentialVault.ts"
+import { begun } from "./withdrawal.ts"
+
+/** Fields that order two answers of one account. */
+export interface Origin {
+  readonly event: "Renewed" | "ConsentCompleted"
+  /** The grant that the answer belongs to. */
+  readonly grantId: string
+  /** The grant that was in place when it came: another one after consent. */
+  readonly heldGrantId: string
+  /** The epoch of the lease that it was asked for under, or after consent the last one given out. */
+  readonly epoch: number
+  /** Epoch milliseconds. */
+  readonly receivedAt: number
+}
+
+/** Whether what is stored now is newer than the answer, or is the answer itself. */
+export const overtaken = (current: Account, { epoch, event, grantId, heldGrantId, receivedAt }: Origin): boolean =>
+  event === "Renewed"
+    ? // Answers come in while their lease holds, so that leases order them.
+      current.grantId !== grantId || (current.obtainedEpoch ?? 0) >= epoch
+    : current.grantId === grantId || (current.grantId !== heldGrantId && current.obtainedAt >= receivedAt)
+
+/**
+ * What a commit led to: the account as committed, or the newer one that was there first, or the account as it was, because the tokens are
+ * another person's. Tokens of another person are withdrawn.
+ */
+export type Committed = { readonly _tag: "Committed" | "Overtaken" | "Refused"; readonly account: Account }
+
+/** Tokens to commit. */
+export interface Commit {
+  /** The row as last read. */
+  readonly account: Account
+  readonly config: AuthConfig
+  /** The credential that the tokens are merged into. */
+  readonly held: Credential.Credential
+  readonly tokens: IssuedTokens
+  readonly extras?: Credential.Extras | undefined
+  /** Whether the tokens may be of another person or workspace than the account is. */
+  readonly allowAnotherIdentity?: boolean | undefined
+  readonly origin: Origin
+}
+
+/** Makes the commit. */
+export const makeCommit = ({
+  discard,
+  open,
+  scope,
+  store,
+  vault,
+  withdraw
+}: {
+  /** Withdraws tokens that are not kept. */
+  readonly discard: (account: Account, config: AuthConfig, credential: Credential.Credential) => Effect.Effect<void>
+  readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
+  readonly scope: Scope.Scope
+  readonly store: AccountStore["Service"]
+  readonly vault: CredentialVault["Service"]
+  readonly withdraw: (account: Account) => Effect.Effect<Withdrawal, StoreError>
+}) => {
+  const warned = new Set<string>()
+  /** Once for each auth config: the profile is what has to change. */
+  const warnOfAssumedLife = ({ id, projectId }: AuthConfig) =>
+    Effect.suspend(() => {
+      const key = `${projectId}/${id}`
+      if (warned.has(key)) return Effect.void
+      warned.add(key)
+      return Effect.logWarning(
+        'nobody says how long the access tokens live: an hour is assumed; set accessTokenTtl in the profile, to "never" if they have no end',
+        { projectId, authConfigId: id }
+      )
+    })
+
+  return Effect.fnUntraced(function* ({
+    account,
+    allowAnotherIdentity = false,
+    config,
+    extras,
+    held,
+    origin,
+    tokens
+  }: Commit): Effect.fn.Return<Committed, StoreError> {
+    const { event, receivedAt } = origin
+    const given = Tokens.merge(Credential.empty, tokens, extras)
+    const isAnothers = (held: Credential.Credential) =>
+      event === "ConsentCompleted" && !allowAnotherIdentity && compare(held, given, config.profile) === "another"
+    const refused = (account: Account) =>
+      Effect.as(Effect.forkIn(discard(account, config, given), scope), { _tag: "Refused" as const, account })
+    const sealFor = Effect.fnUntraced(function* (from: Account, held: Credential.Credential) {
+      const credential =
+        event === "Renewed"
+          ? Tokens.merge(held, tokens, extras)
+          : Tokens.consented(held, tokens, extras, config.profile)
+      const text = yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential))
+      return yield* vault.seal(credentialContext({ ...from, generation: from.generation + 1 }), text)
+    })
+    if (isAnothers(held)) return yield* refused(account)
+    let sealed = yield* sealFor(account, held)
+    const life = Tokens.lifeOf(tokens, config.profile, event === "Renewed" ? held : Credential.empty)
+    if (life.assumed) yield* warnOfAssumedLife(config)
+    const expiresAt = life.millis === null ? null : receivedAt + life.millis
+    const renewAt = yield* Tokens.renewalTime(config.profile, receivedAt, expiresAt)
+    let from = account
+    while (true) {
+      const next = transition(from, { _tag: event })
+      const now = yield* Clock.currentTimeMillis
+      const to: Account = {
+        ...from,
+        status: next.status,
+        statusReason: next.statusReason,
+        generation: from.generation + 1,
+        grantId: origin.grantId,
+        credential: sealed,
+        previousCredential: from.credential,
+        obtainedAt: receivedAt,
+        obtainedEpoch: event === "Renewed" ? origin.epoch : undefined,
+        expiresAt,
+        renewAt: next.status === "ACTIVE" ? renewAt : null,
+        consentUntil: event === "ConsentCompleted" ? null : from.consentUntil,
+        updatedAt: now,
+        ...(next.status === "REVOKED" ? begun(now) : {})
+      }
+      if (yield* store.write({ from, to, announce: next.announce })) {
+        // Revoked while the answer was on its way: what came is withdrawn as what was there has been.
+        const account: Account = { ...to, revision: from.revision + 1, lease: null, intent: null }
+        if (to.status === "REVOKED") yield* Effect.forkIn(Effect.ignore(withdraw(account)), scope)
+        return { _tag: "Committed", account }
+      }
+      const current = yield* store.find(account.id)
+      // An account that is gone has nothing to keep tokens for.
+      if (Option.isNone(current)) return { _tag: "Overtaken", account }
+      const moved = current.value.generation !== from.generation
+      const holds = moved ? yield* Effect.orElseSucceed(open(current.value), () => held) : held
+      if (moved && isAnothers(holds)) return yield* refused(current.value)
+      if (overtaken(current.value, origin)) return { _tag: "Overtaken", account: current.value }
+      // What the answer does not mention comes from the credential it replaces, which is another one now.
+      if (moved) sealed = yield* sealFor(current.value, holds)
+      from = current.value
+    }
+  })
+}

@@ -1,0 +1,308 @@
+/**
+ * The journal's files: segments with room made in advance, and the lock that says whose they are.
+ *
+ * A record is one line, written in one `write` over blocks that exist already, so that neither `kill -9` nor a disk that has filled up
+ * meanwhile keeps it from being there. No record is marked afterwards: once everything in a segment is settled, the segment is emptied.
+ *
+ * A process writes to files of its own, named after a lock that it holds. The lock is an exclusive transaction on an empty SQLite database:
+ * the operating system drops it when the process ends, however it ends, so there is no stale lock and no process id to guess about. Whoever
+ * gets the lock of another's files knows that their owner is gone, and takes over what they hold.
+ *
+ * **Gotchas**
+ *
+ * On a copy-on-write file system (btrfs, ZFS) and on some network file systems a write over existing blocks needs new ones, so that the
+ * room made in advance is a likelihood there and no promise.
+ *
+ * @module
+ */
+import { ConnectedAccountId } from "@rekindle/core"
+import { Schema } from "effect"
+import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { promisify } from "node:util"
+import { Sealed } from "../vault/CredentialVault.ts"
+
+/** One answer: whose it is, in the clear so that the account can be found, and everything else sealed. */
+export const JournalRecord = Schema.Struct({ accountId: ConnectedAccountId, sealed: Sealed })
+export type JournalRecord = typeof JournalRecord.Type
+
+/** A file of records. */
+export interface Segment {
+  readonly path: string
+  readonly inode: bigint
+  /** How many of its records are not settled. */
+  live: number
+}
+
+/** A segment of this process. */
+interface OwnSegment extends Segment {
+  readonly fd: number
+  readonly size: number
+  /** Where the next record goes. */
+  end: number
+  /** Returns when everything written before the call is on the medium. */
+  readonly flush: () => Promise<void>
+}
+
+/** What processes that are gone have left. */
+export interface Leftovers {
+  readonly records: ReadonlyArray<{ readonly record: JournalRecord; readonly segment: Segment }>
+  /** Files whose last record was cut short by the end of their process. */
+  readonly torn: ReadonlyArray<string>
+  /** Files that hold lines that are no records, or that cannot be read. They are left in place. */
+  readonly damaged: ReadonlyArray<string>
+}
+
+/** Whether an answer has to survive the end of the process (also `kill -9`), or the loss of power too. */
+export type Durability = "process" | "power"
+
+/** The room that one answer is promised, in bytes. Sealing adds a third to what came over the wire. */
+const room = 32 * 1024
+const segmentSize = 1024 * 1024
+const segmentSuffix = ".segment"
+const lockSuffix = ".lock"
+
+/** SQLITE_BUSY: somebody holds the lock. */
+const busy = 5
+
+/** Takes a lock; undefined while its owner is alive. The file may only ever be opened by SQLite: closing it otherwise drops the lock. */
+const lock = (path: string): DatabaseSync | undefined => {
+  const database = new DatabaseSync(path, { timeout: 0 })
+  try {
+    database.exec("BEGIN EXCLUSIVE")
+    return database
+  } catch (cause) {
+    database.close()
+    if (cause instanceof Error && "errcode" in cause && cause.errcode === busy) return undefined
+    throw cause
+  }
+}
+
+const inodeOf = (path: string): bigint | undefined => fs.statSync(path, { bigint: true, throwIfNoEntry: false })?.ino
+
+/** Whether a segment is still the file that its records were written to. */
+export const isInPlace = ({ inode, path }: Segment): boolean => inodeOf(path) === inode
+
+const remove = (path: string): void => fs.rmSync(path, { force: true })
+
+const writeAt = (fd: number, bytes: Uint8Array, position: number): void => {
+  let written = fs.writeSync(fd, bytes, 0, bytes.length, position)
+  // A short write is what a disk does that has just filled up; the next one says so.
+  while (written < bytes.length) {
+    written += fs.writeSync(fd, bytes, written, bytes.length - written, position + written)
+  }
+}
+
+/** Runs `work` once for all who ask while it is under way, after it. */
+const grouped = (work: () => Promise<void>): (() => Promise<void>) => {
+  let running = Promise.resolve()
+  let next: Promise<void> | undefined
+  return () =>
+    (next ??= running
+      .catch(() => {})
+      .then(() => {
+        next = undefined
+        running = work()
+        return running
+      }))
+}
+
+const isRecord = Schema.is(JournalRecord)
+
+/** The records of a segment, up to the first byte that was never written. */
+const parse = (bytes: Buffer) => {
+  const written = bytes.indexOf(0)
+  const lines = bytes.toString("latin1", 0, written === -1 ? bytes.length : written).split("\n")
+  // A record ends with its line break, so nothing follows the last one.
+  const torn = lines.pop() !== ""
+  const found = lines.map((line) => {
+    const [accountId, sealed] = line.split(" ")
+    return { accountId, sealed }
+  })
+  const records = found.filter(isRecord)
+  return { records, torn, isDamaged: records.length < found.length }
+}
+
+/**
+ * Opens a directory for this process; it is made if only itself is missing.
+ *
+ * Everything but `flush` is synchronous: a record is a few kilobytes into the page cache, which takes microseconds and has to be done
+ * before anything else happens. Everything may throw what `node:fs` throws.
+ */
+export const open = (directory: string, durability: Durability) => {
+  if (!fs.existsSync(directory)) fs.mkdirSync(directory, { mode: 0o700 })
+  if (process.platform !== "win32" && (fs.statSync(directory).mode & 0o002) !== 0) {
+    throw new Error("others can write to it")
+  }
+
+  const settleIn = () => {
+    while (true) {
+      const owner = randomUUID()
+      const path = join(directory, owner + lockSuffix)
+      fs.closeSync(fs.openSync(path, "wx", 0o600))
+      const database = lock(path)
+      const inode = inodeOf(path)
+      // Another process may have taken a lock that nobody held yet for one that was left.
+      if (database !== undefined && inode !== undefined) return { owner, path, inode, database, count: 0 }
+      database?.close()
+    }
+  }
+  let home = settleIn()
+  let segments: Array<OwnSegment> = []
+  let held = 0
+
+  const places = (among: ReadonlyArray<OwnSegment>): number =>
+    among.reduce((sum, { end, size }) => sum + Math.floor((size - end) / room), 0)
+
+  const grow = (size: number): OwnSegment => {
+    const path = join(directory, `${home.owner}.${home.count++}${segmentSuffix}`)
+    const fd = fs.openSync(path, "wx", 0o600)
+    try {
+      writeAt(fd, Buffer.alloc(size), 0)
+      if (durability === "power") {
+        fs.fsyncSync(fd)
+        const folder = fs.openSync(directory, "r")
+        fs.fsyncSync(folder)
+        fs.closeSync(folder)
+      }
+    } catch (cause) {
+      fs.closeSync(fd)
+      remove(path)
+      throw cause
+    }
+    const { ino } = fs.fstatSync(fd, { bigint: true })
+    const flush = grouped(() => promisify(fs.fdatasync)(fd))
+    const segment = { path, fd, size, inode: ino, end: 0, live: 0, flush }
+    segments.push(segment)
+    return segment
+  }
+
+  /** Holds room for one more answer. */
+  const reserve = (): void => {
+    if (inodeOf(home.path) !== home.inode) {
+      // Somebody removed the directory, or everything in it. What was written there is gone.
+      fs.statSync(directory)
+      home.database.close()
+      home = settleIn()
+      segments = []
+    }
+    while (places(segments) <= held) grow(segmentSize)
+    held++
+  }
+
+  const release = (): void => {
+    held--
+  }
+
+  /** Writes a record and says where it is. */
+  const write = ({ accountId, sealed }: JournalRecord): OwnSegment => {
+    const line = Buffer.from(`${accountId} ${sealed}\n`, "latin1")
+    const segment =
+      segments.find((segment) => segment.end + line.length <= segment.size && isInPlace(segment)) ??
+      grow(Math.max(segmentSize, line.length))
+    writeAt(segment.fd, line, segment.end)
+    segment.end += line.length
+    segment.live++
+    return segment
+  }
+
+  // --- what others left ---------------------------------------------------------------------------------------------------------
+
+  /** The locks of owners that are gone, with how many of their segments hold something. */
+  const takenOver = new Map<string, { readonly database: DatabaseSync; files: number }>()
+
+  const ownerOf = (path: string): string => path.slice(directory.length + 1).split(".")[0] ?? ""
+  const segmentsOf = (owner: string): ReadonlyArray<string> =>
+    fs
+      .readdirSync(directory)
+      .filter((name) => name.startsWith(`${owner}.`) && name.endsWith(segmentSuffix))
+      .map((name) => join(directory, name))
+
+  const letGo = (owner: string, database: DatabaseSync): void => {
+    remove(join(directory, owner + lockSuffix))
+    database.close()
+    takenOver.delete(owner)
+  }
+
+  /** Takes over the files of processes that are gone. */
+  const takeOver = (): Leftovers => {
+    const records: Array<Leftovers["records"][number]> = []
+    const torn: Array<string> = []
+    const damaged: Array<string> = []
+    const owners = new Set(
+      fs
+        .readdirSync(directory)
+        .filter((name) => name.endsWith(segmentSuffix) || name.endsWith(lockSuffix))
+        .map((name) => ownerOf(join(directory, name)))
+    )
+    for (const owner of owners) {
+      if (owner === home.owner || takenOver.has(owner)) continue
+      const database = lock(join(directory, owner + lockSuffix))
+      if (database === undefined) continue
+      const theirs = { database, files: 0 }
+      takenOver.set(owner, theirs)
+      for (const path of segmentsOf(owner)) {
+        let found: ReturnType<typeof parse>
+        try {
+          found = parse(fs.readFileSync(path))
+        } catch {
+          found = { records: [], torn: false, isDamaged: true }
+        }
+        if (found.torn) torn.push(path)
+        if (found.isDamaged) damaged.push(path)
+        // What is damaged is never settled, so that its file stays.
+        const live = found.records.length + (found.isDamaged ? 1 : 0)
+        if (live === 0) {
+          remove(path)
+          continue
+        }
+        theirs.files++
+        const segment: Segment = { path, inode: inodeOf(path) ?? 0n, live }
+        for (const record of found.records) records.push({ record, segment })
+      }
+      if (theirs.files === 0) letGo(owner, database)
+    }
+    return { records, torn, damaged }
+  }
+
+  /** A record of a segment is settled. With its last one, the segment is emptied. */
+  const settle = (segment: Segment): void => {
+    segment.live--
+    if (segment.live > 0) return
+    const own = segments.find((each) => each === segment)
+    if (own === undefined) {
+      remove(segment.path)
+      const owner = ownerOf(segment.path)
+      const theirs = takenOver.get(owner)
+      if (theirs !== undefined && --theirs.files === 0) letGo(owner, theirs.database)
+      return
+    }
+    const others = segments.filter((each) => each !== own)
+    if (places(others) > held) {
+      segments = others
+      fs.closeSync(own.fd)
+      remove(own.path)
+    } else {
+      writeAt(own.fd, Buffer.alloc(own.end), 0)
+      own.end = 0
+    }
+  }
+
+  /** Leaves what is not settled to the next process. */
+  const close = (): void => {
+    for (const { fd, live, path } of segments) {
+      fs.closeSync(fd)
+      if (live === 0) remove(path)
+    }
+    if (segments.every(({ live }) => live === 0)) remove(home.path)
+    home.database.close()
+    for (const { database } of takenOver.values()) database.close()
+  }
+
+  return { reserve, release, write, settle, takeOver, close }
+}
+
+/** The files of one process in one directory. */
+export type JournalFiles = ReturnType<typeof open>
