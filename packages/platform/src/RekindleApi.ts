@@ -10,7 +10,6 @@
  */
 import {
   AccountNotFound,
-  ConnectedAccount,
   ConnectedAccountId,
   ErrorEnvelope,
   Forbidden,
@@ -36,6 +35,8 @@ import {
 } from "effect/http-api"
 import type { ApiPrincipal } from "./ApiKeys.ts"
 import { type EnvelopeFields, envelopeOf, fieldsOf } from "./internal/envelope.ts"
+import { count, operation, specification } from "./internal/openapi.ts"
+import { LaterPublishedAccount, PublishedAccount } from "./internal/published.ts"
 import { idempotencyKeyHeader, timeoutHeader } from "./internal/requestHeaders.ts"
 
 /** The versions of the contract that are served, each under `/api/<version>`. */
@@ -136,46 +137,95 @@ export class RequestValidation extends HttpApiMiddleware.Service<RequestValidati
 ) {}
 
 /** Where the user lands after consent. Anything but http(s) would let a caller send the user's browser into a script or an app. */
-const RedirectUrl = Schema.String.check(
+const RedirectUrl = Schema.String.pipe(Schema.annotate({ message: "Expected one URL as a string" })).check(
   Schema.makeFilter(isRedirectUrl, {
     expected: "an absolute http or https URL without user name, of at most 2048 characters",
     toJsonSchema: () => ({ format: "uri" })
   })
 )
 
+/** A header is text, and the text has to be that of a whole number. */
+const Milliseconds = Schema.String.check(
+  Schema.isPattern(/^\d{1,15}$/u, { expected: "a whole number of milliseconds, from 0" })
+).pipe(Schema.decodeTo(Schema.Int, SchemaTransformation.numberFromString))
+
 const RefreshPayload = Schema.Struct({
   redirect_url: Schema.optionalKey(RedirectUrl),
-  validate_credentials: Schema.optionalKey(Schema.Boolean)
+  validate_credentials: Schema.optionalKey(
+    Schema.Boolean.pipe(
+      Schema.annotate({
+        message: "Expected true or false",
+        default: false,
+        description: "Whether to try the credential at the provider, where the scheme has nothing to renew"
+      })
+    )
+  )
 }).pipe(Schema.annotate({ identifier: "RefreshRequest" }))
+
+const nanoid = { description: "The unique identifier of the connected account", example: "con_1a2b3c4d5e6f" }
 
 const refresh = HttpApiEndpoint.post("refresh", "/connected_accounts/:nanoid/refresh", {
   params: { nanoid: ConnectedAccountId },
   query: { redirect_url: Schema.optionalKey(RedirectUrl) },
   headers: {
-    [idempotencyKeyHeader]: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[\x21-\x7e]{1,255}$/u))),
-    [timeoutHeader]: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))
+    [idempotencyKeyHeader]: Schema.optionalKey(
+      Schema.String.check(Schema.isPattern(/^[\x21-\x7e]{1,255}$/u, { expected: "1 to 255 visible ASCII characters" }))
+    ),
+    [timeoutHeader]: Schema.optionalKey(Milliseconds)
   },
   payload: [RefreshPayload, HttpApiSchema.NoContent],
   success: RefreshResponse,
   error: [invalidRequest, accountNotFound, rateLimited, refreshFailed, refreshUnsupported, unavailable]
 }).annotateMerge(
   OpenApi.annotations({
-    summary: "Refresh a connected account",
+    summary: "Refresh authentication for a connected account",
     description: "Makes the connection usable now, or answers the link where a person has to consent.",
-    // The generator calls every declared body required; this one may be absent.
-    transform: (operation) => ({ ...operation, requestBody: { ...operation["requestBody"], required: false } })
+    transform: operation({
+      takesBody: true,
+      parameters: {
+        nanoid,
+        redirect_url: { description: "Where the user lands after consent; the same as in the body" },
+        [idempotencyKeyHeader]: { description: "Repeats under one key get the first one's answer" },
+        [timeoutHeader]: { description: "How many milliseconds the caller still waits", schema: count }
+      },
+      answers: {
+        "200": "The connection is usable now, or redirect_url says where a person has to consent"
+      }
+    })
   })
 )
 
-const get = HttpApiEndpoint.get("get", "/connected_accounts/:nanoid", {
-  params: { nanoid: ConnectedAccountId },
-  success: ConnectedAccount.pipe(Schema.annotate({ identifier: "ConnectedAccount" })),
-  error: [invalidRequest, accountNotFound, rateLimited, refreshFailed, refreshUnsupported, unavailable]
-}).annotateMerge(OpenApi.annotations({ summary: "Read a connected account, its secrets masked" }))
+const get = <const S extends typeof PublishedAccount | typeof LaterPublishedAccount>(success: S) =>
+  HttpApiEndpoint.get("get", "/connected_accounts/:nanoid", {
+    params: { nanoid: ConnectedAccountId },
+    success,
+    error: [invalidRequest, accountNotFound, rateLimited, refreshFailed, refreshUnsupported, unavailable]
+  }).annotateMerge(
+    OpenApi.annotations({
+      summary: "Get connected account details by ID",
+      description: "Reads the account, the secrets of its state masked. Nothing is renewed by it.",
+      transform: operation({
+        takesBody: false,
+        parameters: { nanoid },
+        answers: {
+          "200": "The account",
+          "400": "Malformed id",
+          "500": "The account could not be read",
+          "501": "Reading is not supported for this account"
+        }
+      })
+    })
+  )
 
-const connectedAccounts = <const V extends ApiVersion>(version: V) =>
+const connectedAccounts = <
+  const V extends ApiVersion,
+  const S extends typeof PublishedAccount | typeof LaterPublishedAccount
+>(
+  version: V,
+  account: S
+) =>
   HttpApiGroup.make(version)
-    .add(refresh, get)
+    .add(refresh, get(account))
     .prefix(`/api/${version}`)
     .middleware(RequestValidation)
     .middleware(ApiKeyAuth)
@@ -183,15 +233,13 @@ const connectedAccounts = <const V extends ApiVersion>(version: V) =>
 
 /** The contract, served under both prefixes. */
 export class Api extends HttpApi.make("rekindle")
-  .add(connectedAccounts("v3"), connectedAccounts("v3.1"))
+  .add(connectedAccounts("v3", PublishedAccount), connectedAccounts("v3.1", LaterPublishedAccount))
   .annotateMerge(
     OpenApi.annotations({
       title: "Rekindle",
       version: "3.1",
-      // Both sides accept fields they do not know, so the document must not forbid them.
-      transform: (spec) =>
-        JSON.parse(
-          JSON.stringify(spec, (key, value) => (key === "additionalProperties" && value === false ? undefined : value))
-        )
+      // The server that the document comes from.
+      servers: [{ url: "/" }],
+      transform: specification
     })
   ) {}

@@ -85,7 +85,12 @@ const toInvalidRequest = (slug: string, error: HttpApiError.HttpApiSchemaError) 
   new InvalidRequest({
     message: "The request is malformed",
     slug,
-    errors: Expected.mistakes(error.cause.issue).map(Expected.line)
+    errors: Expected.mistakes(error.cause.issue).map(({ field, message }) =>
+      // The contract knows several forms of a body, and names them as its schemas do.
+      error.kind === "Payload" && field === ""
+        ? "the body must be a JSON object, or absent"
+        : Expected.line({ field, message })
+    )
   })
 
 const requestValidation = (bodyTimeout: Duration.Input) =>

@@ -19,6 +19,7 @@ const contract = {
   },
   published: ["400", "401", "403", "404", "500", "501"],
   beyond: ["429", "503"],
+  ofTheRouter: ["405", "408", "413", "415"],
   envelope: {
     message: "string",
     code: "number",
@@ -99,16 +100,80 @@ describe.each(["/api/v3", "/api/v3.1"])("the OpenAPI document under %s", (prefix
     assert.deepEqual(at(schema, "properties", "redirect_url", "anyOf"), [{ type: "string" }, { type: "null" }] as never)
   })
 
-  it("answers the failures of the contract and those two of ours, and no other", () => {
+  it("answers the failures of the contract, those two of ours, those of the router, and no other", () => {
     const statuses = Object.keys(at(operation, "responses"))
-    assert.sameMembers(statuses, [contract.success.status, ...contract.published, ...contract.beyond])
+    const failures = [...contract.published, ...contract.beyond, ...contract.ofTheRouter]
+    assert.sameMembers(statuses, [contract.success.status, ...failures])
   })
 
-  it.each([...contract.published, ...contract.beyond])("answers %s with the envelope", (status) => {
-    const response = at(operation, "responses", status)
-    const error = at(response, "content", "application/json", "schema", "properties", "error")
-    assert.deepStrictEqual(types(at(error, "properties")), contract.envelope)
-    assert.deepStrictEqual(sorted(error["required"]), contract.envelopeMandatory)
-    assert.strictEqual("retry-after" in (response["headers"] ?? {}), contract.beyond.includes(status))
+  it.each([...contract.published, ...contract.beyond, ...contract.ofTheRouter])(
+    "answers %s with the envelope",
+    (status) => {
+      const response = at(operation, "responses", status)
+      const error = at(response, "content", "application/json", "schema", "properties", "error")
+      assert.deepStrictEqual(types(at(error, "properties")), contract.envelope)
+      assert.deepStrictEqual(sorted(error["required"]), contract.envelopeMandatory)
+      assert.strictEqual("retry-after" in (response["headers"] ?? {}), contract.beyond.includes(status))
+    }
+  )
+
+  const count: unknown = { type: "integer", minimum: 0 }
+  const parameter = (of: Json, name: string): Json => {
+    const found = Object.values(at(of, "parameters")).find((parameter) => String(parameter["name"]) === name)
+    if (found === undefined) throw new Error(`no parameter ${name}`)
+    return found
+  }
+
+  it("calls a number in a header an integer from nought", () => {
+    assert.deepStrictEqual<unknown>(at(parameter(operation, "x-rekindle-timeout-ms"), "schema"), count)
+    for (const status of contract.beyond) {
+      assert.deepStrictEqual<unknown>(at(operation, "responses", status, "headers", "retry-after", "schema"), count)
+    }
   })
+
+  const read = at(spec, "paths", `${prefix}/connected_accounts/{nanoid}`, "get")
+
+  it("names the request in every answer", () => {
+    for (const response of [operation, read].flatMap((each) => Object.values(at(each, "responses")))) {
+      assert.property(response["headers"] ?? {}, "x-request-id")
+    }
+  })
+
+  it("gives the published example of an id, and the published default", () => {
+    for (const each of [operation, read]) {
+      assert.strictEqual<unknown>(parameter(each, "nanoid")["example"], "con_1a2b3c4d5e6f")
+    }
+    const body = at(operation, "requestBody", "content", "application/json", "schema")
+    assert.strictEqual<unknown>(at(body, "properties", "validate_credentials")["default"], false)
+  })
+
+  it("speaks of reading where an account is read", () => {
+    const texts = Object.entries(at(read, "responses")).map(([status, { description }]) => `${status} ${description}`)
+    assert.notMatch(texts.join(), /refresh|body/)
+    assert.sameMembers(Object.keys(at(read, "responses")), ["200", ...contract.published, ...contract.beyond, "405"])
+  })
+
+  it("shows an account in the published form, its sets of names as they are", () => {
+    const schema = at(read, "responses", "200", "content", "application/json", "schema")
+    const published = { v3: [], "v3.1": ["alias", "word_id"] }[prefix.slice(5)] ?? []
+    assert.includeMembers([...sorted(schema["required"])], ["data", "params", "user_id", ...published])
+    assert.strictEqual("alias" in at(schema, "properties"), published.length > 0)
+    assert.includeMembers(
+      [...sorted(at(schema, "properties", "auth_config")["required"])],
+      ["auth_scheme", "is_composio_managed", "is_disabled"]
+    )
+    const statuses = contract.success.statuses.toSorted()
+    const val = at(schema, "properties", "state", "properties", "val")
+    for (const status of [at(schema, "properties", "status"), at(val, "properties", "status")]) {
+      assert.deepStrictEqual(sorted(status["enum"]), statuses)
+    }
+    assert.include([...sorted(at(schema, "properties", "state", "properties", "authScheme")["enum"])], "OAUTH2")
+    for (const open of [val, at(schema, "properties", "data"), at(schema, "properties", "params")]) {
+      assert.strictEqual<unknown>(open["additionalProperties"], true)
+    }
+  })
+})
+
+it("says that the document is that of the server it came from", () => {
+  assert.deepStrictEqual<unknown>(spec["servers"], [{ url: "/" }])
 })

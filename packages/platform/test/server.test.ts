@@ -21,7 +21,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { RekindleServer } from "@rekindle/platform"
 import { DateTime, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
-import { account, apiKey, call, callRaw, id, serve } from "./support.ts"
+import { account, apiKey, call, callRaw, exchange, id, serve } from "./support.ts"
 
 const refreshPath = `/api/v3/connected_accounts/${id}/refresh`
 const json = { "content-type": "application/json" }
@@ -99,6 +99,14 @@ const failures: ReadonlyArray<Case> = [
     status: 400,
     slug: "invalid_id"
   },
+  {
+    name: "a method of the protocol that nobody serves",
+    path: `/api/v3/connected_accounts/${id}`,
+    init: { method: "OPTIONS" },
+    status: 405,
+    slug: "method_not_allowed",
+    headers: { allow: "GET, HEAD" }
+  },
   { name: "malformed JSON", init: { headers: json, body: "{" }, status: 400, slug: "invalid_body" },
   { name: "a body that is an array", init: { headers: json, body: "[]" }, status: 400, slug: "invalid_body" },
   {
@@ -175,8 +183,20 @@ const failures: ReadonlyArray<Case> = [
     status: 413,
     slug: "body_too_large"
   },
-  { name: "a missing key", init: { headers: { "x-api-key": "" } }, status: 401, slug: "missing_api_key" },
-  { name: "an unknown key", init: { headers: { "x-api-key": "guess" } }, status: 401, slug: "unknown_api_key" }
+  {
+    name: "a missing key",
+    init: { headers: { "x-api-key": "" } },
+    status: 401,
+    slug: "missing_api_key",
+    headers: { "www-authenticate": 'ApiKey header="x-api-key"' }
+  },
+  {
+    name: "an unknown key",
+    init: { headers: { "x-api-key": "guess" } },
+    status: 401,
+    slug: "unknown_api_key",
+    headers: { "www-authenticate": 'ApiKey header="x-api-key"' }
+  }
 ]
 
 describe("every failure answers the envelope with a request id", () => {
@@ -216,6 +236,43 @@ describe("every failure answers the envelope with a request id", () => {
       ]
       const slugs = answers.map((answer) => envelope(answer).slug)
       assert.deepStrictEqual(slugs, ["body_too_large", "unknown_api_key", "unsupported_media_type"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each(["TRACE", "OPTIONS"])("%s on an address that exists", (method) =>
+    Effect.gen(function* () {
+      const url = yield* serve()
+      const response = yield* callRaw(url + refreshPath, { method })
+      assert.deepStrictEqual([response.status, response.headers.get("allow")], [405, "POST"])
+      assert.strictEqual(envelope(response).slug, "method_not_allowed")
+    }).pipe(Effect.scoped)
+  )
+
+  const wrong: ReadonlyArray<readonly [RequestInit, query: string, said: string]> = [
+    [{ headers: json, body: "[]" }, "", "the body must be a JSON object, or absent"],
+    [{ headers: json, body: "{" }, "", "the body must be a JSON object, or absent"],
+    [{ headers: json, body: '{"validate_credentials":"yes"}' }, "", "validate_credentials: Expected true or false"],
+    [
+      { headers: { "x-rekindle-timeout-ms": "soon" } },
+      "",
+      "x-rekindle-timeout-ms: Expected a whole number of milliseconds, from 0"
+    ],
+    [
+      { headers: { "x-rekindle-timeout-ms": "1.5" } },
+      "",
+      "x-rekindle-timeout-ms: Expected a whole number of milliseconds, from 0"
+    ],
+    [
+      {},
+      "?redirect_url=https://a.example&redirect_url=https://b.example",
+      "redirect_url: Expected one URL as a string"
+    ],
+    [{ headers: { "idempotency-key": "a b" } }, "", "idempotency-key: Expected 1 to 255 visible ASCII characters"]
+  ]
+  it.live.each(wrong)("a malformed request, in words and not in types: %o", ([init, query, said]) =>
+    Effect.gen(function* () {
+      const response = yield* call((yield* serve()) + refreshPath + query, { method: "POST", ...init })
+      assert.deepStrictEqual(envelope(response).errors, [said])
     }).pipe(Effect.scoped)
   )
 
@@ -399,6 +456,19 @@ describe("the request's fields", () => {
     // some clients name a type for every POST
     { headers: { "content-type": "application/x-www-form-urlencoded" }, body: "" }
   ])("may all be absent: %o", (init) => Effect.map(asked(init), (options) => assert.deepStrictEqual(options, {})))
+
+  it.live("may be absent without a length that says so, whatever type is named", () =>
+    Effect.gen(function* () {
+      const url = yield* serve()
+      for (const type of ["application/x-www-form-urlencoded", "text/plain", "application/json"]) {
+        const head = [`POST ${refreshPath} HTTP/1.1`, "host: server", "connection: close", `x-api-key: ${apiKey}`]
+        const answer = yield* exchange(url, [...head, `content-type: ${type}`, "", ""].join("\r\n"))
+        assert.match(answer, /^HTTP\/1\.1 200 /, type)
+        const chunked = [...head, `content-type: ${type}`, "transfer-encoding: chunked", "", "0", "", ""].join("\r\n")
+        assert.match(yield* exchange(url, chunked), /^HTTP\/1\.1 200 /, type)
+      }
+    }).pipe(Effect.scoped)
+  )
 
   it.live("come from body, query and headers", () =>
     Effect.gen(function* () {

@@ -1,20 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { RekindleServer } from "@rekindle/platform"
 import { Effect } from "effect"
-import { connect } from "node:net"
-import { text } from "node:stream/consumers"
-import { accountsWith, apiKey, id, serve } from "./support.ts"
-
-/** Sends the bytes and then nothing, and gives what comes back until the other side hangs up. */
-const sendAndStall = (url: string, bytes: string) =>
-  Effect.promise(async () => {
-    const { hostname, port } = new URL(url)
-    const socket = connect(Number(port), hostname)
-    socket.write(bytes)
-    const answer = await text(socket)
-    socket.destroy()
-    return answer
-  })
+import { accountsWith, apiKey, exchange, id, serve } from "./support.ts"
 
 const head = (headers: ReadonlyArray<string>) =>
   [`POST /api/v3/connected_accounts/${id}/refresh HTTP/1.1`, "host: server", ...headers, "", ""].join("\r\n")
@@ -35,7 +22,7 @@ describe("a body that never arrives in full", () => {
   ] as const)("%s is answered 408 in the envelope, and its connection is closed", ([, bytes]) =>
     Effect.gen(function* () {
       const url = yield* impatient
-      const answer = yield* sendAndStall(url, bytes)
+      const answer = yield* exchange(url, bytes)
       assert.match(answer, /^HTTP\/1\.1 408 /)
       assert.match(answer, /^connection: close\r$/im)
       const { error } = JSON.parse(answer.slice(answer.indexOf("\r\n\r\n")))
@@ -46,7 +33,7 @@ describe("a body that never arrives in full", () => {
   it.live("is not waited for where nobody knows the sender", () =>
     Effect.gen(function* () {
       const url = yield* serve()
-      const answer = yield* sendAndStall(
+      const answer = yield* exchange(
         url,
         `${head(["x-api-key: guess", json, "connection: close", "content-length: 60000"])}{`
       )
@@ -59,7 +46,7 @@ describe("a body that never arrives in full", () => {
       const url = yield* serve(accountsWith(), undefined, RekindleServer.layerWith({ bodyTimeout: "300 millis" }))
       const slow = `${head([`x-api-key: ${apiKey}`, json, "content-length: 60000"])}{`
       const answers = yield* Effect.all(
-        Array.from({ length: 50 }, () => sendAndStall(url, slow)),
+        Array.from({ length: 50 }, () => exchange(url, slow)),
         { concurrency: "unbounded" }
       )
       assert.lengthOf(
@@ -67,7 +54,7 @@ describe("a body that never arrives in full", () => {
         50
       )
       const quick = `${head([`x-api-key: ${apiKey}`, json, "connection: close", "content-length: 2"])}{}`
-      assert.match(yield* sendAndStall(url, quick), /^HTTP\/1\.1 200 /)
+      assert.match(yield* exchange(url, quick), /^HTTP\/1\.1 200 /)
     }).pipe(Effect.scoped)
   )
 })

@@ -9,8 +9,8 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { type HttpPlatform, HttpRouter, HttpServer } from "effect/http"
 import { createServer, request, type RequestListener, type RequestOptions } from "node:http"
-import type { AddressInfo } from "node:net"
-import { buffer } from "node:stream/consumers"
+import { type AddressInfo, connect } from "node:net"
+import { buffer, text } from "node:stream/consumers"
 import { assert } from "vitest"
 import { faultsOf } from "./published.ts"
 
@@ -106,6 +106,17 @@ export const callRaw = (url: string, options: RequestOptions, chunks: ReadonlyAr
         call.end()
       })
   )
+
+/** Sends the bytes and then nothing, and gives what comes back until the other side hangs up. */
+export const exchange = (url: string, bytes: string) =>
+  Effect.promise(async () => {
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port), hostname)
+    socket.write(bytes)
+    const answer = await text(socket)
+    socket.destroy()
+    return answer
+  })
 
 /** One request, as any HTTP client would send it. An answer of the contract has to be as it is published. */
 export const call = (url: string, init: RequestInit = {}) =>

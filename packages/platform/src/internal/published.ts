@@ -7,9 +7,53 @@
  *
  * @module
  */
-import { ConnectedAccount, KnownStatus } from "@rekindle/core"
+import { AuthScheme, ConnectedAccount, ConnectedAccountId, ConnectedAccountStatus, KnownStatus } from "@rekindle/core"
 import { Effect, Schema } from "effect"
 import type { ApiVersion } from "../RekindleApi.ts"
+
+const AnyRecord = Schema.Record(Schema.String, Schema.Json)
+
+const described = <S extends Schema.Top>(schema: S, description: string) =>
+  schema.pipe(Schema.annotate({ description }))
+
+const accountFields = {
+  id: ConnectedAccountId,
+  status: described(ConnectedAccountStatus, "The status of the connection"),
+  status_reason: described(
+    Schema.NullOr(Schema.String),
+    "Why the connection is in its status; null where there is nothing to say"
+  ),
+  toolkit: Schema.Struct({ slug: described(Schema.String, "The slug of the toolkit") }),
+  auth_config: Schema.Struct({
+    id: described(Schema.String, "The id of the auth config"),
+    auth_scheme: described(AuthScheme, "The same as state.authScheme"),
+    is_composio_managed: described(Schema.Boolean, "Whether the auth config is managed by the hosted service"),
+    is_disabled: described(Schema.Boolean, "Whether the auth config is disabled")
+  }),
+  user_id: described(Schema.String, "The user whose connection it is"),
+  is_disabled: described(Schema.Boolean, "Whether the connection is disabled"),
+  created_at: described(Schema.String, "When the connection was created, in ISO 8601"),
+  updated_at: described(Schema.String, "When the connection was last changed, in ISO 8601"),
+  state: Schema.Struct({
+    authScheme: AuthScheme,
+    val: described(
+      Schema.StructWithRest(Schema.Struct({ status: ConnectedAccountStatus }), [AnyRecord]),
+      "The fields of the credential, every secret masked"
+    )
+  }),
+  data: described(AnyRecord, "The same as state.val, for clients of older versions"),
+  params: described(AnyRecord, "Empty, for clients of older versions")
+}
+
+/** An account on the wire, for the documents and for generated clients. */
+export const PublishedAccount = Schema.Struct(accountFields).pipe(Schema.annotate({ identifier: "ConnectedAccount" }))
+
+/** The same in v3.1. */
+export const LaterPublishedAccount = Schema.Struct({
+  ...accountFields,
+  word_id: described(Schema.NullOr(Schema.String), "A name of one or two words that the server gave the connection"),
+  alias: described(Schema.NullOr(Schema.String), "A name that a person gave the connection")
+}).pipe(Schema.annotate({ identifier: "ConnectedAccountV31" }))
 
 const mask = "********"
 
@@ -46,6 +90,7 @@ const forms: Readonly<Record<string, Forms>> = {
   },
   GOOGLE_SERVICE_ACCOUNT: { ...withFields("credentials_json"), INITIATED: ["redirectUrl"] },
   BILLCOM_AUTH: { ...withFields("sessionId", "devKey"), ...ending, INITIATED: ["redirectUrl"] },
+  SERVICE_ACCOUNT: withFields("application_id", "installation_id", "private_key"),
   NO_AUTH: { ...withFields(), ...ending },
   CALCOM_AUTH: { ...withFields(), ...ending },
   SAML: { ...withFields(), ...ending }
