@@ -341,7 +341,11 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       account: Account,
       options: RefreshOptions
     ): Effect.fn.Return<RefreshOutcome, RefreshError> {
-      const renewal = yield* coordinator.renew(account.id, { deadline: options.deadline, seen: account })
+      const renewal = yield* coordinator.renew(account.id, {
+        deadline: options.deadline,
+        seen: account,
+        insist: options.validateCredentials
+      })
       switch (renewal._tag) {
         case "Renewed":
         case "Served":

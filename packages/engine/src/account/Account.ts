@@ -124,8 +124,12 @@ export const AttemptResult = Schema.Struct({
     "AppFault",
     "Misconfigured"
   ]),
+  /** The provider's code, or ours where nothing was sent. */
   code: Schema.NullOr(Schema.String),
-  retryAt: Schema.NullOr(Schema.Int)
+  /** Until when callers are told of this result instead of asking the provider again, in epoch milliseconds. */
+  retryAt: Schema.NullOr(Schema.Int),
+  /** Since when every attempt has failed, in epoch milliseconds: the longer, the less often it is tried. */
+  since: Schema.optionalKey(Schema.Int)
 })
 export type AttemptResult = typeof AttemptResult.Type
 

@@ -12,27 +12,14 @@
  * @module
  */
 import { type ConnectedAccountId, DeadlineExceeded, type RefreshError } from "@rekindle/core"
-import {
-  Clock,
-  Context,
-  type DateTime,
-  Deferred,
-  Duration,
-  Effect,
-  Equal,
-  Exit,
-  Layer,
-  Schedule,
-  type Scope
-} from "effect"
-import { CircuitBreaker } from "effect/persistence"
+import { Clock, Context, type DateTime, Deferred, Duration, Effect, Exit, Layer, type Scope } from "effect"
 import { randomUUID } from "node:crypto"
 import type { Account } from "../account/Account.ts"
 import { AccountStore } from "../account/AccountStore.ts"
-import type { AuthConfig } from "../account/AuthConfig.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies } from "../strategies/AuthStrategy.ts"
 import { makeAttempt, type Progress } from "./attempt.ts"
+import { make as makeCircuits, type Refusal } from "./Circuits.ts"
 import { makeLateAnswers } from "./lateAnswers.ts"
 import { makeParts } from "./parts.ts"
 import { makePrepare, type Ready } from "./prepare.ts"
@@ -40,7 +27,6 @@ import { failed, type Renewal, unavailable } from "./renewal.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 import { makeTimeLimit } from "../egress/timeLimit.ts"
 import { TokenCommit } from "./TokenCommit.ts"
-import type { Verdict } from "../answer/Verdict.ts"
 
 export { AtCheckpoint, type Checkpoint } from "./attempt.ts"
 export type { Renewal } from "./renewal.ts"
@@ -66,6 +52,8 @@ export interface RenewOptions {
   readonly deadline?: DateTime.Utc | undefined
   /** The account as the caller has just read it: a flight that begins with it does not read it again. */
   readonly seen?: Account | undefined
+  /** Tries the credential although it was refused, or failed a moment ago: somebody asked for that. Default false. */
+  readonly insist?: boolean | undefined
 }
 
 /** Renews credentials, safely. */
@@ -81,19 +69,25 @@ export class RefreshCoordinator extends Context.Service<
   static readonly layer = (
     options: CoordinatorOptions = {}
   ): Layer.Layer<RefreshCoordinator, never, AccountStore | AuthConfigs | AuthStrategies | TokenCommit> =>
-    Layer.effect(RefreshCoordinator, make(options)).pipe(Layer.provide(CircuitBreaker.layerStoreMemory()))
+    Layer.effect(RefreshCoordinator, make(options))
 }
 
 /** What the callers of one flight share. */
 interface Flight extends Progress {
+  /** Whether it tries the credential whatever came of it before. */
+  insists: boolean
   readonly result: Deferred.Deferred<Renewal, RefreshError>
 }
 
-/** For how long an auth config that the provider refuses is left alone, in milliseconds. */
-const faultTime = 60_000
-
-const circuitOpen = (retryAfter: Duration.Duration) =>
-  unavailable("circuit_open", "the provider or this auth config is failing; nothing was sent", retryAfter)
+const circuitOpen = ({ cause, retryAfter }: Refusal) =>
+  Effect.fail(
+    unavailable(
+      "circuit_open",
+      "several accounts of this auth config met the same fault; nothing was sent",
+      retryAfter,
+      [cause]
+    )
+  )
 
 const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const scope: Scope.Scope = yield* Effect.scope
@@ -114,44 +108,18 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const prepare = makePrepare(parts)
   const attempt = makeAttempt(parts)
 
-  // A fault of the application counts at once and for all accounts of the config: every further request would be refused too. `until` is in
-  // monotonic milliseconds.
-  const faulty = new Map<string, { readonly config: AuthConfig; readonly until: number }>()
-  // A provider that is down is left alone, longer each time, so that its recovery does not meet a crowd.
-  const providerBreaker = yield* CircuitBreaker.make({
-    tripPolicy: CircuitBreaker.consecutive(5),
-    openDuration: Schedule.exponential("5 seconds").pipe(Schedule.upTo({ duration: "5 minutes" })),
-    maxOpenDuration: "15 minutes"
-  })
-
+  const circuits = makeCircuits()
   const flights = new Map<ConnectedAccountId, Flight>()
 
-  /** An attempt behind the breakers: an open one answers without touching the account. */
-  const guarded = Effect.fnUntraced(function* (ready: Ready, flight: Flight) {
-    const { config } = ready.connection
-    const { hosts, id, profile } = config
-    const fault = faulty.get(id)
-    // One that was changed may have been mended.
-    if (fault !== undefined && Equal.equals(fault.config, config)) {
-      const left = fault.until - (yield* monotonicMillis)
-      if (left > 0) return yield* circuitOpen(Duration.millis(left))
-    }
-    const attempted = yield* providerBreaker
-      .execute(attempt(ready, flight), {
-        key: `${profile.name}/${hosts.join(",")}`,
-        classify: (exit) => providerOutcome(Exit.isSuccess(exit) ? exit.value?.verdict : undefined)
-      })
-      .pipe(
-        Effect.mapError((error) =>
-          error instanceof CircuitBreaker.CircuitBreakerError
-            ? circuitOpen(error.reason._tag === "CircuitOpen" ? error.reason.retryAfter : Duration.seconds(1))
-            : error
-        )
-      )
-    if (attempted?.verdict._tag === "AppFault") faulty.set(id, { config, until: (yield* monotonicMillis) + faultTime })
-    else if (attempted !== undefined) faulty.delete(id)
-    return attempted
-  })
+  /** An attempt behind its circuit: an open one answers without touching the account. */
+  const guarded = (ready: Ready, flight: Flight) =>
+    circuits.guard({
+      config: ready.connection.config,
+      id: ready.account.id,
+      attempt: attempt(ready, flight),
+      evidence: (attempted) => attempted?.evidence ?? { _tag: "Nothing" },
+      refused: circuitOpen
+    })
 
   const fly = Effect.fnUntraced(function* (
     id: ConnectedAccountId,
@@ -162,7 +130,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     // A lease is watched to its end, and one that is lost once more is another process's.
     const until = (yield* monotonicMillis) + 2 * lease
     while (true) {
-      const ready = yield* prepare(id, until, known)
+      const ready = yield* prepare(id, until, { seen: known, flight })
       known = undefined
       if (ready._tag !== "Ready") return ready
       const attempted = yield* guarded(ready, flight)
@@ -181,12 +149,16 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         : unavailable("shutting_down", "this process is shutting down; nothing was sent")
     )
 
-  const join = (id: ConnectedAccountId, seen: Account | undefined) =>
+  const join = (id: ConnectedAccountId, { insist = false, seen }: RenewOptions) =>
     Effect.uninterruptible(
       Effect.suspend(() => {
         const existing = flights.get(id)
-        if (existing !== undefined) return Effect.succeed(existing)
-        const flight: Flight = { result: Deferred.makeUnsafe(), sent: false }
+        if (existing !== undefined) {
+          // One that has not sent yet will; one that has is what was asked for.
+          existing.insists ||= insist
+          return Effect.succeed(existing)
+        }
+        const flight: Flight = { result: Deferred.makeUnsafe(), sent: false, insists: insist }
         flights.set(id, flight)
         return Effect.map(Effect.forkIn(fly(id, flight, seen), scope), (fiber) => {
           // Observed from outside: a fiber that is stopped before its first step ends too.
@@ -201,7 +173,8 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
 
   return RefreshCoordinator.of({
     inFlight: Effect.sync(() => flights.size),
-    renew: Effect.fnUntraced(function* (id, { deadline, seen } = {}) {
+    renew: Effect.fnUntraced(function* (id, options = {}) {
+      const { deadline } = options
       const now = yield* Clock.currentTimeMillis
       const wait = deadline === undefined ? patience : Duration.millis(Math.max(0, deadline.epochMilliseconds - now))
       if (Duration.isZero(wait)) {
@@ -211,7 +184,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
           disposition: "not-sent"
         })
       }
-      const flight = yield* join(id, seen)
+      const flight = yield* join(id, options)
       return yield* limited(Deferred.await(flight.result), wait, () =>
         Effect.fail(
           flight.sent
@@ -226,19 +199,3 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     })
   })
 })
-
-/** What an attempt says about the provider's health. An answer that refuses is a healthy one. */
-const providerOutcome = (verdict: Verdict | undefined): CircuitBreaker.Outcome => {
-  switch (verdict?._tag) {
-    case undefined:
-    case "Refused":
-      return CircuitBreaker.ignored
-    case "Transient":
-      return CircuitBreaker.failure({ retryAfter: verdict.retryAfter })
-    case "NotApplied":
-    case "Ambiguous":
-      return CircuitBreaker.failure()
-    default:
-      return CircuitBreaker.success
-  }
-}

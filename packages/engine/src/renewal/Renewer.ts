@@ -93,6 +93,8 @@ export class Renewer extends Context.Service<
 
 type Claimed = Pick<Account, "id" | "projectId" | "authConfigId" | "generation">
 
+const laneOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${authConfigId}`
+
 /** Claims, and looks for lanes, at the same time: callers need the store's connections too. */
 const claimsAtOnce = 4
 
@@ -134,6 +136,8 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const ended: Record<string, number> = {}
   /** The accounts at hand, each with the time until which others keep away from it. */
   const claims = new Map<ConnectedAccountId, number>()
+  /** Until when nothing of an auth config is claimed, since its circuit is open. In epoch milliseconds. */
+  const heldUntil = new Map<string, number>()
   const showOutstanding = Effect.suspend(() => Metric.update(outstanding, claims.size))
 
   const count = (kind: string) => {
@@ -186,6 +190,9 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     return name
   })
 
+  const hold = (config: AuthConfigRef, duration: Duration.Duration) =>
+    Effect.map(Clock.currentTimeMillis, (now) => void heldUntil.set(laneOf(config), now + Duration.toMillis(duration)))
+
   const renew = Effect.fnUntraced(function* (claimed: Claimed) {
     const { generation, id } = claimed
     const provider = yield* turn(claimed)
@@ -193,7 +200,11 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       onFailure: (error) =>
         Effect.andThen(
           count(error._tag),
-          error._tag === "InvalidRequest" || error._tag === "RefreshUnsupported" ? retire(id) : Effect.void
+          error._tag === "InvalidRequest" || error._tag === "RefreshUnsupported"
+            ? retire(id)
+            : error._tag === "Unavailable" && error.slug === "circuit_open"
+              ? hold(claimed, error.retryAfter ?? Duration.zero)
+              : Effect.void
         ),
       onSuccess: (renewal) =>
         Effect.andThen(
@@ -256,6 +267,11 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     let fullAndBehind = 0
     while (true) {
       yield* room.take(batch)
+      const held = heldUntil.get(laneOf(config))
+      if (held !== undefined) {
+        yield* Effect.sleep(Math.max(0, held - (yield* Clock.currentTimeMillis)))
+        heldUntil.delete(laneOf(config))
+      }
       const { behind, fresh, full } = yield* claim(config)
       yield* room.release(batch - fresh.length)
       yield* Effect.forEach(fresh, (account) => FiberSet.run(fibers, Effect.ensuring(one(account), room.release(1))), {
@@ -281,12 +297,9 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     yield* Effect.forEach(
       due,
       (config) =>
-        FiberMap.run(
-          lanes,
-          `${config.projectId}/${config.authConfigId}`,
-          lane(config).pipe(orTryLater("cannot claim due accounts")),
-          { onlyIfMissing: true }
-        ),
+        FiberMap.run(lanes, laneOf(config), lane(config).pipe(orTryLater("cannot claim due accounts")), {
+          onlyIfMissing: true
+        }),
       { discard: true }
     )
     yield* Effect.sleep(yield* jittered)

@@ -5,7 +5,7 @@
  */
 import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
 import { Clock, Context, Deferred, Duration, Effect, Option, Random } from "effect"
-import { type Account, type AttemptResult, inService, isOver, isUsable } from "../account/Account.ts"
+import { type Account, type AttemptResult, inService, isOver } from "../account/Account.ts"
 import { decideRenewal, prolongs } from "./judge.ts"
 import type { Issued } from "./TokenCommit.ts"
 import { noAnswer, type Observation, type Verdict } from "../answer/Verdict.ts"
@@ -13,9 +13,11 @@ import { Passage } from "../egress/Passage.ts"
 import { monotonicMillisUnsafe } from "../egress/timeLimit.ts"
 import type { Overdue } from "./lateAnswers.ts"
 import { nextStep } from "./nextStep.ts"
+import type { Evidence } from "./Circuits.ts"
+import { pauses } from "./pauses.ts"
 import type { Parts } from "./parts.ts"
 import { mayResend, type Ready } from "./prepare.ts"
-import { failed, type Renewal, servedAfter, shared, storeDown, unavailable } from "./renewal.ts"
+import { failed, type Renewal, storeDown, told, unavailable } from "./renewal.ts"
 
 /** The points of a renewal at which a crash differs in what it leaves behind. */
 export type Checkpoint = "before-lease" | "after-intent" | "after-response" | "after-commit"
@@ -32,9 +34,9 @@ export interface Progress {
   sent: boolean
 }
 
-/** What an attempt came to: the verdict for the breakers, and the renewal for those who wait. */
+/** What an attempt came to: what it tells of the provider, and the renewal for those who wait. */
 export interface Attempted {
-  readonly verdict: Verdict
+  readonly evidence: Evidence
   readonly renewal: Effect.Effect<Renewal, RefreshError>
 }
 
@@ -50,6 +52,7 @@ type Sent =
       readonly _tag: "Judged"
       readonly verdict: Verdict
       readonly issued: Judged["issued"]
+      readonly evidence: Evidence
       /** Whether a request may have been carried out whose answer nobody has: one of this attempt, or of an earlier one. */
       readonly doubtful: boolean
     }
@@ -57,9 +60,6 @@ type Sent =
   | { readonly _tag: "TooLate"; readonly verdict: Verdict; readonly doubtful: boolean }
   /** The answer to a request that counted as unanswered came, and its tokens are kept. */
   | { readonly _tag: "Late"; readonly attempted: Attempted }
-
-/** After a failure that may pass, the renewer looks again after this long, and up to twice that. */
-const retryLater = Duration.seconds(30)
 
 /** Makes the attempt. Returns `undefined` if the lease was not acquired, or was over before a request left; re-read the account. */
 export const makeAttempt = (parts: Parts) => {
@@ -71,16 +71,16 @@ export const makeAttempt = (parts: Parts) => {
     verdict: Verdict,
     keep: { readonly intent: boolean; readonly lease: boolean }
   ) {
-    const now = yield* Clock.currentTimeMillis
-    const asked =
-      verdict._tag === "Transient" && verdict.retryAfter !== undefined ? Duration.toMillis(verdict.retryAfter) : 0
-    const pause = Math.max(asked, Duration.toMillis(retryLater)) * (1 + (yield* Random.next))
+    const now = Math.round(yield* Clock.currentTimeMillis)
+    const since = leased.lastAttempt?.since ?? (leased.status === "EXPIRED" ? leased.updatedAt : now)
+    const { callers, renewer } = yield* pauses(verdict, now - since)
     const result: AttemptResult = {
       epoch: leased.epoch,
       // What became of one request says nothing about an earlier one that is still in doubt.
       verdict: keep.intent ? "Ambiguous" : verdict._tag,
-      code: "code" in verdict ? verdict.code : "reason" in verdict ? verdict.reason : null,
-      retryAt: verdict._tag === "Transient" && asked > 0 ? Math.round(now + asked) : null
+      code: codeOf(verdict),
+      retryAt: callers === 0 ? null : now + callers,
+      since
     }
     yield* bounded(
       store.release({
@@ -88,7 +88,7 @@ export const makeAttempt = (parts: Parts) => {
         epoch: leased.epoch,
         keepIntent: keep.intent,
         keepLease: keep.lease,
-        renewAt: leased.renewAt === null ? null : Math.round(now + pause),
+        renewAt: leased.renewAt === null ? null : now + renewer,
         result
       })
     ).pipe(
@@ -170,7 +170,7 @@ export const makeAttempt = (parts: Parts) => {
           onSuccess: (account) => Effect.succeed<Renewal>({ _tag: "Renewed", account })
         })
       )
-      return Option.some<Attempted>({ verdict, renewal })
+      return Option.some<Attempted>({ evidence: evidenceOf(verdict), renewal })
     })
 
   /** Sends, as often as is safe and useful, while the lease lets requests leave. */
@@ -184,6 +184,7 @@ export const makeAttempt = (parts: Parts) => {
     const { connection, renewal } = ready
     let doubtful = (leased.intent?.attempts ?? 1) > 1
     let tooLate = false
+    let broke = false
     for (let sends = 1; ; sends++) {
       // A strategy whose time is over may still be about to send.
       let closed = false
@@ -199,8 +200,9 @@ export const makeAttempt = (parts: Parts) => {
         return renewal.send(connection)
       }).pipe(
         Effect.provideService(Passage, { refusal, takeOver: overdue.takeOver }),
-        Effect.catchDefect((defect) =>
-          Effect.as(
+        Effect.catchDefect((defect) => {
+          broke = true
+          return Effect.as(
             // Its name only: what a strategy says about itself may hold a secret.
             Effect.logError("a strategy broke while renewing", {
               accountId: leased.id,
@@ -209,7 +211,7 @@ export const makeAttempt = (parts: Parts) => {
             // It may have sent.
             noAnswer("strategy_failed")
           )
-        )
+        })
       )
       const unanswered = () => Effect.succeed(noAnswer("timed_out"))
       const observation = yield* limited(request, requestTimeout, unanswered, overdue.takeOver)
@@ -232,7 +234,8 @@ export const makeAttempt = (parts: Parts) => {
         requestTimeout: Duration.toMillis(requestTimeout),
         jitter: yield* Random.next
       })
-      if (step._tag === "Stop") return { _tag: "Judged", issued, verdict, doubtful }
+      if (step._tag === "Stop")
+        return { _tag: "Judged", issued, verdict, doubtful, evidence: broke ? nothing : evidenceOf(verdict) }
       // A late answer ends the pause.
       const pause = Duration.millis(step.pause)
       const attempted = yield* limited(Deferred.await(overdue.kept), pause, () => Effect.undefined)
@@ -278,7 +281,7 @@ export const makeAttempt = (parts: Parts) => {
       return undefined
     }
     if (sent._tag === "Late") return sent.attempted
-    const { doubtful, issued, verdict } = sent
+    const { doubtful, evidence, issued, verdict } = sent
     yield* checkpoint("after-response", account.id)
     yield* Effect.logDebug("token endpoint answered", { accountId: account.id, verdict: verdict._tag })
 
@@ -287,24 +290,21 @@ export const makeAttempt = (parts: Parts) => {
         Effect.mapError(({ message }) => failed("commit_pending", message))
       )
       yield* checkpoint("after-commit", account.id)
-      return { verdict, renewal: Effect.succeed({ _tag: "Renewed", account: renewed }) }
+      return { evidence, renewal: Effect.succeed({ _tag: "Renewed", account: renewed }) }
     }
     switch (verdict._tag) {
       case "Dead": {
-        const buried = yield* bury(leased, strategy.consent !== undefined, doubtful)
-        return { verdict, renewal: Effect.succeed(buried) }
+        if (leased.status === "EXPIRED" && strategy.consent === undefined) {
+          yield* release(leased, verdict, { intent: false, lease: false })
+          const account = { ...leased, lease: null, intent: null }
+          return { evidence, renewal: Effect.succeed({ _tag: "Rejected", account }) }
+        }
+        const buried = yield* bury(leased, strategy, { lost: doubtful, code: codeOf(verdict) })
+        return { evidence, renewal: Effect.succeed(buried) }
       }
       default: {
-        const now = yield* Clock.currentTimeMillis
         const result = yield* giveBack(ready, leased, verdict, doubtful && verdict._tag !== "NotRenewed", overdue)
-        const why = servedAfter(result.verdict)
-        return {
-          verdict,
-          renewal:
-            why !== undefined && isUsable(leased, now)
-              ? Effect.succeed({ _tag: "Served", account: leased, why })
-              : shared(result, now)
-        }
+        return { evidence, renewal: told(leased, result, yield* Clock.currentTimeMillis) }
       }
     }
   }, Effect.uninterruptible)
@@ -313,4 +313,29 @@ export const makeAttempt = (parts: Parts) => {
     Effect.catchTag(tokens.withRoom(attempt(ready, progress)), "JournalError", () =>
       Effect.fail(unavailable("journal_unavailable", "the journal has no room for the answer; nothing was sent"))
     )
+}
+
+/** What may be shown of why it was not renewed. */
+const codeOf = (verdict: Verdict): string | null =>
+  "code" in verdict ? verdict.code : "reason" in verdict ? verdict.reason : null
+
+const nothing: Evidence = { _tag: "Nothing" }
+
+/** What one attempt tells of the provider and the application, which all accounts of the config share. */
+const evidenceOf = (verdict: Verdict): Evidence => {
+  switch (verdict._tag) {
+    case "Refused":
+      // The fault is on this side.
+      return nothing
+    case "Transient":
+      return { _tag: "Fault", cause: verdict.code, retryAfter: verdict.retryAfter }
+    case "AppFault":
+      return { _tag: "Fault", cause: verdict.code }
+    case "NotApplied":
+    case "Ambiguous":
+      return { _tag: "Fault", cause: verdict.reason }
+    default:
+      // An answer that refuses one account is a healthy one.
+      return { _tag: "Well" }
+  }
 }

@@ -17,12 +17,29 @@ const read = (own: () => Verdict | undefined, byTable: () => Verdict): Verdict =
   }
 }
 
-/** The verdict on a renewal's answer. */
-export const decideRenewal = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>
-  read(
+/** By how much the provider's clock and ours may differ before a refused assertion is put down to that. */
+const tolerated = Duration.toMillis("1 minute")
+
+/** Whether the provider's `Date` (RFC 9110 §6.6.1) shows that this machine's clock is off. */
+const isClockOff = (observation: Observation): boolean => {
+  if (observation._tag !== "Answer") return false
+  const date = Date.parse(observation.headers?.["date"] ?? "")
+  return !Number.isNaN(date) && Math.abs(date - observation.receivedAt) > tolerated
+}
+
+/**
+ * The verdict on a renewal's answer. A request that states this machine's time is refused where the clock is off, and that says nothing
+ * about the credential.
+ */
+export const decideRenewal = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict => {
+  const verdict = read(
     () => strategy.renewal?.decide?.(observation, connection),
     () => decide(observation, connection.config.profile, connection.credential.secrets)
   )
+  return verdict._tag === "Dead" && strategy.renewal?.statesTime === true && isClockOff(observation)
+    ? { _tag: "Misconfigured", code: "clock_off" }
+    : verdict
+}
 
 /** The verdict on the answer to a consent's code: nothing was held, so whatever came is new. */
 export const decideConsent = (strategy: AuthStrategy, connection: Connection, observation: Observation): Verdict =>

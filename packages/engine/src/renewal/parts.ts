@@ -9,7 +9,8 @@ import { Clock, type Duration, Effect, Option } from "effect"
 import { type Account, transition } from "../account/Account.ts"
 import type { AccountStore } from "../account/AccountStore.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
-import type { AuthStrategies } from "../strategies/AuthStrategy.ts"
+import { type AuthStrategies, type AuthStrategy, mayRevive } from "../strategies/AuthStrategy.ts"
+import { pauses } from "./pauses.ts"
 import type { LateAnswers } from "./lateAnswers.ts"
 import type { TokenCommit } from "./TokenCommit.ts"
 import { failed, type Renewal, storeDown, unavailable } from "./renewal.ts"
@@ -52,12 +53,14 @@ export const makeParts = (given: Given) => {
       )
     )
 
-  /** Marks the credential dead, unless a newer one is there. */
+  /** Marks the credential dead, unless a newer one is there. Where it may be the provider's mistake or our clock's, it is tried again. */
   const bury = Effect.fnUntraced(function* (
     leased: Account,
-    hasConsent: boolean,
-    lost: boolean
+    strategy: AuthStrategy,
+    { code, lost }: { readonly lost: boolean; readonly code: string | null }
   ): Effect.fn.Return<Renewal, RefreshError> {
+    const hasConsent = strategy.consent !== undefined
+    const again = mayRevive(strategy) ? (yield* pauses({ _tag: "Dead", code: "" }, 0)).renewer : null
     // The provider refused this request, and perhaps carried out one before it.
     const undecided = (slug: string, message: string): RefreshError =>
       lost ? failed(slug, message) : unavailable(slug, message)
@@ -69,17 +72,26 @@ export const makeParts = (given: Given) => {
         _tag: "CredentialDead",
         reason: !hasConsent ? "credential_rejected" : lost ? "rotation_response_lost" : "grant_dead"
       })
+      const now = yield* Clock.currentTimeMillis
       const to: Account = {
         ...from,
         status: next.status,
         statusReason: next.statusReason,
-        renewAt: null,
-        updatedAt: yield* Clock.currentTimeMillis
+        renewAt: again === null ? null : now + again,
+        updatedAt: now
       }
       const written = yield* bounded(store.write({ from, to, announce: next.announce, endLease: leased.epoch })).pipe(
         Effect.mapError(storeGone)
       )
       if (written) {
+        if (next.announce.length > 0) {
+          yield* Effect.logWarning("an account stopped working: its credential is dead", {
+            accountId: from.id,
+            authConfigId: from.authConfigId,
+            reason: next.statusReason,
+            code
+          })
+        }
         const account = { ...to, revision: from.revision + 1, lease: null, intent: null }
         return { _tag: hasConsent ? "ConsentNeeded" : "Rejected", account }
       }

@@ -11,7 +11,8 @@ import { Clock, Duration, Effect, Option } from "effect"
 import { type Account, inService, isOver, isUsable } from "../account/Account.ts"
 import type { AuthStrategy, Connection } from "../strategies/AuthStrategy.ts"
 import type { Parts } from "./parts.ts"
-import { failed, type Renewal, servedAfter, shared, storeDown, unavailable } from "./renewal.ts"
+import { retryAfterCap } from "../answer/Verdict.ts"
+import { failed, type Renewal, storeDown, told, unavailable } from "./renewal.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
 /** What a flight found out before it may send. */
@@ -53,6 +54,18 @@ export const mayResend = (
   )
 }
 
+/**
+ * The last result, where it is too young to ask the provider again. A time that is further off than any that is ever written comes from
+ * another clock and is not believed.
+ */
+const remembered = (account: Account, now: number) => {
+  const { lastAttempt } = account
+  const retryAt = lastAttempt?.retryAt ?? null
+  return lastAttempt !== null && retryAt !== null && retryAt > now && retryAt <= now + Duration.toMillis(retryAfterCap)
+    ? Option.some(told(account, lastAttempt, now))
+    : Option.none()
+}
+
 /** Makes the look. `until` is in monotonic milliseconds: when to stop waiting for another holder. */
 export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeout, strategies, tokens }: Parts) => {
   const sightings = new Map<ConnectedAccountId, Sighting>()
@@ -89,10 +102,7 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
       const over = stood >= lease || account.lease === null || (account.lease.until <= now && !strictly)
       // A holder that waits for a late answer leaves word and keeps the lease.
       if (account.lastAttempt?.epoch === held.epoch && (account.lease === null || !over)) {
-        const why = servedAfter(account.lastAttempt.verdict)
-        return why !== undefined && isUsable(account, now)
-          ? Option.some({ _tag: "Served", account, why })
-          : yield* shared(account.lastAttempt, now)
+        return Option.some(yield* told(account, account.lastAttempt, now))
       }
       if (over || account.epoch !== held.epoch) return Option.none()
       if ((yield* monotonicMillis) >= until)
@@ -100,11 +110,14 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
     }
   })
 
-  /** Looks at the account until there is an end to report or a reason to send. */
+  /**
+   * Looks at the account until there is an end to report or a reason to send. `flight.insists`: the credential is to be tried, whatever
+   * came of it before.
+   */
   return Effect.fnUntraced(function* (
     id: ConnectedAccountId,
     until: number,
-    seen: Account | undefined
+    { flight, seen }: { readonly flight: { readonly insists: boolean }; readonly seen: Account | undefined }
   ): Effect.fn.Return<Renewal | Ready, RefreshError> {
     // An answer in the journal is newer than whatever stands in the store, even than a verdict that came after it.
     const { committed, waiting } = yield* bounded(tokens.settle(id))
@@ -141,6 +154,11 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
         if (Option.isSome(outcome)) return outcome.value
         continue
       }
+      if (!flight.insists) {
+        if (account.status === "EXPIRED" && renewal.password === true) return { _tag: "Rejected", account }
+        const result = remembered(account, now)
+        if (Option.isSome(result)) return yield* result.value
+      }
       const config = yield* bounded(configs.load(account)).pipe(
         Effect.mapError((error) =>
           error._tag === "AuthConfigError" ? failed("auth_config_invalid", error.message) : storeDown()
@@ -158,7 +176,7 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
       if (spent === undefined) {
         // Nothing to renew with and nothing left to serve: the clock confirms that this credential is dead.
         if (account.status === "ACTIVE" && isOver(account, now))
-          return yield* bury(account, strategy.consent !== undefined, false)
+          return yield* bury(account, strategy, { lost: false, code: null })
         return { _tag: strategy.consent === undefined ? "Rejected" : "ConsentNeeded", account }
       }
       const age = now - account.obtainedAt

@@ -6,7 +6,7 @@
  */
 import { type RefreshError, RefreshFailed, Unavailable } from "@rekindle/core"
 import { Duration, Effect } from "effect"
-import type { Account, AttemptResult } from "../account/Account.ts"
+import { type Account, type AttemptResult, isUsable } from "../account/Account.ts"
 import type { Verdict } from "../answer/Verdict.ts"
 
 /** How a flight ended. */
@@ -28,49 +28,63 @@ export const unavailable = (
   message: string,
   retryAfter: Duration.Duration = Duration.seconds(1),
   errors?: ReadonlyArray<string>
-) => new Unavailable({ message, slug, retryAfter, ...(errors === undefined ? {} : { errors }) })
+) => new Unavailable({ message, slug, retryAfter, ...(errors === undefined || errors.length === 0 ? {} : { errors }) })
 
 /** The store did not answer, and nothing was sent. */
 export const storeDown = () => unavailable("store_unavailable", "the account store is unavailable; nothing was sent")
 
 /** It was tried, or may have been. */
 export const failed = (slug: string, message: string, errors?: ReadonlyArray<string>) =>
-  new RefreshFailed({ message, slug, ...(errors === undefined ? {} : { errors }) })
+  new RefreshFailed({ message, slug, ...(errors === undefined || errors.length === 0 ? {} : { errors }) })
 
-/** What other callers, and other processes, are told about an attempt that did not renew. */
-export const shared = (result: AttemptResult, now: number): Effect.Effect<never, RefreshError> => {
+/** What those are told who ask about an attempt that did not renew: callers of other processes, and later ones. */
+export const told = (account: Account, result: AttemptResult, now: number): Effect.Effect<Renewal, RefreshError> => {
+  const why = servedAfter(result.verdict)
+  return why !== undefined && isUsable(account, now)
+    ? Effect.succeed({ _tag: "Served", account, why })
+    : result.verdict === "Dead"
+      ? Effect.succeed({ _tag: "Rejected", account })
+      : Effect.fail(failureOf(result, now))
+}
+
+const failureOf = (result: AttemptResult, now: number): RefreshError => {
   const retryAfter = Duration.millis(Math.max(1000, (result.retryAt ?? 0) - now))
-  const errors = result.code === null ? undefined : [result.code]
+  const errors = result.code === null ? [] : [result.code]
   switch (result.verdict) {
     case "Refused":
-      return Effect.fail(
-        failed(
-          "auth_config_invalid",
-          "the request was refused here and nothing was sent; a setting needs mending",
-          errors
-        )
+      return failed(
+        "refresh_impossible",
+        "the request was refused here and nothing was sent; a setting or the credential needs mending",
+        errors
       )
     case "NotApplied":
-      return Effect.fail(
-        unavailable("provider_unreachable", "the provider could not be reached; nothing was sent", retryAfter, errors)
+      return unavailable(
+        "provider_unreachable",
+        "the provider could not be reached; nothing was sent",
+        retryAfter,
+        errors
       )
     case "Transient":
-      return Effect.fail(unavailable("provider_busy", "the provider asked to come back later", retryAfter, errors))
+      return unavailable("provider_busy", "the provider asked to come back later", retryAfter, errors)
     case "Ambiguous":
-      return Effect.fail(
-        unavailable("provider_silent", "the provider gave no clear answer; the credential is kept", retryAfter, errors)
+      return failed(
+        "provider_silent",
+        "the provider gave no clear answer; whether it renewed is unknown, and the credential is kept",
+        errors
       )
     case "AppFault":
-      return Effect.fail(
-        failed("auth_config_rejected", "the provider refused the application; its auth config needs mending", errors)
+      return failed(
+        "auth_config_rejected",
+        "the provider refused the application; its auth config needs mending",
+        errors
       )
     case "Misconfigured":
-      return Effect.fail(failed("refresh_refused", "the provider refused the request", errors))
+      return failed("refresh_refused", "the provider refused the request", errors)
     default:
-      return Effect.fail(failed("not_renewed", "the provider answered without a new token", errors))
+      return failed("not_renewed", "the provider answered without a new token", errors)
   }
 }
 
 /** Why the access token in hand is served after an attempt that did not renew it; undefined where it is not. */
-export const servedAfter = (verdict: Verdict["_tag"]): "ambiguous" | "not-renewed" | undefined =>
+const servedAfter = (verdict: Verdict["_tag"]): "ambiguous" | "not-renewed" | undefined =>
   verdict === "Ambiguous" ? "ambiguous" : verdict === "NotRenewed" ? "not-renewed" : undefined

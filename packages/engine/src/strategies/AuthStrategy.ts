@@ -90,6 +90,13 @@ export interface AuthStrategy {
     readonly rotation?: ProviderProfile["rotation"]
     /** Reads the answer where it is not a token endpoint's; absent: the decision table. */
     readonly decide?: (observation: Observation, connection: Connection) => Verdict
+    /**
+     * Whether what is spent is a person's password. Once refused it is not sent again until it is replaced or somebody asks for validation,
+     * since providers lock out a person whose wrong password comes again and again.
+     */
+    readonly password?: boolean
+    /** Whether the request states this machine's time, as a signed assertion does, so that a wrong clock makes the provider refuse it. */
+    readonly statesTime?: boolean
   }
   /** Consent by a person. */
   readonly consent?: {
@@ -118,6 +125,10 @@ export interface AuthStrategy {
   /** Withdraws the credential at the provider (RFC 7009), where there is a way. Asks once, and says what came of it. */
   readonly revoke?: (connection: Connection) => Effect.Effect<Revocation>
 }
+
+/** Whether a dead credential is tried again without a person: a key may be put back, a clock set right. A consent or a password is not. */
+export const mayRevive = ({ consent, renewal }: AuthStrategy): boolean =>
+  renewal !== undefined && consent === undefined && renewal.password !== true
 
 /** The strategies in use, by scheme. */
 export class AuthStrategies extends Context.Service<

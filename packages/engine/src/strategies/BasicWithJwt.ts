@@ -107,6 +107,7 @@ export const make = Effect.gen(function* () {
     check: (config) => Effect.map(checkSettings(config), addressesOf),
     renewal: {
       rotation: "none",
+      password: true,
       spends: ({ credential }) => credential.secrets["password"],
       send: (connection) =>
         settingsOf(connection.config).pipe(

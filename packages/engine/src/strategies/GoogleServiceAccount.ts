@@ -100,6 +100,7 @@ export const make = Effect.gen(function* () {
     check: (config) => Effect.map(checkSettings(config), addressesOf),
     renewal: {
       rotation: "none",
+      statesTime: true,
       spends: keyFileOf,
       send,
       decide: (observation, { config, credential }) => {

@@ -1,17 +1,19 @@
 /** What stops attempts: terminal verdicts, faults of the application, and a provider that is down. */
 import { assert, describe, it } from "@effect/vitest"
-import type { RefreshError } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { ConnectedAccounts, type ConnectedAccountId, type RefreshError } from "@rekindle/core"
+import { Connections, isUsable, Renewer } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Duration, Effect, Redacted } from "effect"
+import { Clock, Duration, Effect, Layer, Redacted } from "effect"
 import {
   authConfig,
+  beginning,
   connected,
   elapse,
   events,
   refresh,
   refused,
   scenario,
+  settle,
   stored,
   Wire
 } from "../support/ScriptedEngine.ts"
@@ -83,43 +85,43 @@ describe("Retry-After", () => {
 })
 
 describe("a fault of the application", () => {
-  it.effect("stops the whole auth config at once, and no other", () =>
+  it.effect("stops the auth config when three accounts have met it, and no other", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
-      const [one, two] = [yield* connected({ configId: "ill" }), yield* connected({ configId: "ill" })]
+      const ill = yield* Effect.forEach([1, 2, 3, 4], () => connected({ configId: "ill" }))
       const other = yield* connected({ configId: "well" })
-      yield* provider.next(answer(401, "invalid_client"))
-      const first = yield* refused(one.id)
-      assert.strictEqual(first._tag, "RefreshFailed")
-      assert.deepStrictEqual("errors" in first ? first.errors : [], ["invalid_client"])
-      const second = yield* refused(two.id)
-      assert.strictEqual(second._tag, "Unavailable")
-      assert.isAbove(retryAfterOf(second), 0)
-      assert.strictEqual(yield* sends, 1)
+      yield* provider.next(...[1, 2, 3].map(() => answer(401, "invalid_client")))
+      const errors = yield* Effect.forEach(ill, ({ id }) => refused(id))
+      assert.deepStrictEqual(
+        errors.map((error) => ("slug" in error ? error.slug : error._tag)),
+        ["auth_config_rejected", "auth_config_rejected", "auth_config_rejected", "circuit_open"]
+      )
+      for (const error of errors) assert.deepStrictEqual("errors" in error ? error.errors : [], ["invalid_client"])
+      assert.isAbove(retryAfterOf(errors[3] ?? assert.fail()), 0)
+      assert.strictEqual(yield* sends, 3)
       assert.strictEqual((yield* refresh(other.id))._tag, "Ready")
-      for (const { id } of [one, two]) {
+      for (const { id } of ill) {
         const account = yield* stored(id)
         assert.deepInclude(account, { status: "ACTIVE", statusReason: null, lease: null, intent: null })
       }
     }).pipe(scenario())
   )
 
-  it.effect("is tried again after a minute, by one, and then by all if it is mended", () =>
+  it.effect("of one account (an application disabled in one tenant) is that account's, however often it is met", () =>
     Effect.gen(function* () {
-      const provider = yield* ScriptedProvider.ScriptedProvider
-      const [one, two] = [yield* connected(), yield* connected()]
-      yield* provider.next(answer(400, "unauthorized_client"), answer(400, "unauthorized_client"))
-      yield* refused(one.id)
-      yield* elapse("59 seconds", "10 seconds")
-      yield* refused(one.id)
-      assert.strictEqual(yield* sends, 1)
-      yield* elapse("2 seconds")
-      assert.strictEqual((yield* refused(one.id))._tag, "RefreshFailed")
-      assert.strictEqual((yield* refused(two.id))._tag, "Unavailable")
-      assert.strictEqual(yield* sends, 2)
-      yield* elapse("61 seconds", "10 seconds")
-      assert.strictEqual((yield* refresh(two.id))._tag, "Ready")
-      assert.strictEqual((yield* refresh(one.id))._tag, "Ready")
+      const wire = yield* Wire
+      const [sick, ...healthy] = yield* Effect.forEach([1, 2, 3, 4, 5], () => connected())
+      if (sick === undefined) return assert.fail()
+      wire.meets = (token) =>
+        Effect.sync(() =>
+          token === sick.refreshToken ? Response.json({ error: "unauthorized_client" }, { status: 401 }) : undefined
+        )
+      for (let round = 0; round < 20; round++) {
+        yield* refused(sick.id)
+        const { id } = healthy[round % healthy.length] ?? assert.fail()
+        assert.strictEqual((yield* refresh(id))._tag, "Ready")
+        yield* elapse("1 minute", "20 seconds")
+      }
     }).pipe(scenario())
   )
 })
@@ -129,36 +131,39 @@ describe("a fault of the application that is mended", () => {
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const connections = yield* Connections
-      const { id } = yield* connected()
-      yield* provider.next(answer(401, "invalid_client"))
-      yield* refused(id)
+      const accounts = yield* Effect.forEach([1, 2, 3], () => connected())
+      yield* provider.next(...accounts.map(() => answer(401, "invalid_client")))
+      for (const { id } of accounts) yield* refused(id)
+      const [{ id }] = [accounts[0] ?? assert.fail()]
       yield* connections.register(authConfig("scripted"))
       assert.strictEqual((yield* refused(id))._tag, "Unavailable")
-      assert.strictEqual(yield* sends, 1)
+      assert.strictEqual(yield* sends, 3)
       yield* connections.register(authConfig("scripted", {}, { secrets: { client_secret: Redacted.make("right") } }))
       assert.strictEqual((yield* refresh(id))._tag, "Ready")
-      assert.strictEqual(yield* sends, 2)
+      assert.strictEqual(yield* sends, 4)
     }).pipe(scenario())
   )
 })
 
 describe("a provider that is down", () => {
-  it.effect("is left alone after five failures, whichever accounts met them, and found well again", () =>
+  it.effect("is left alone when three accounts have met it, and found well again", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const accounts = yield* Effect.forEach(Array.from({ length: 12 }), () => connected())
       yield* provider.outage(ScriptedProvider.unavailable(), "10 minutes")
       const errors = yield* Effect.forEach(accounts, ({ id }) => refused(id))
       assert.isTrue(errors.every(({ _tag }) => _tag === "Unavailable"))
-      assert.strictEqual(yield* sends, 5)
+      assert.strictEqual(yield* sends, 3)
+      const last = errors.at(-1) ?? assert.fail()
+      assert.deepInclude(last, { slug: "circuit_open", errors: ["http_503"] })
       yield* elapse("10 minutes", "10 seconds")
       // Nobody asked meanwhile, so the first to ask is the probe.
       for (const { id } of accounts) assert.strictEqual((yield* refresh(id))._tag, "Ready")
-      assert.strictEqual(yield* sends, 5 + accounts.length)
+      assert.strictEqual(yield* sends, 3 + accounts.length)
     }).pipe(scenario())
   )
 
-  it.effect("is probed less and less often while somebody asks all the time", () =>
+  it.effect("is probed less and less often by an account that asks all the time", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const { id } = yield* connected()
@@ -167,26 +172,154 @@ describe("a provider that is down", () => {
         yield* refused(id)
         yield* elapse("5 seconds", "5 seconds")
       }
-      // Five to open it; then pauses of 5, 10, 20, 40, 80 and 160 seconds, which is where they stop growing.
-      assert.isAtMost(yield* sends, 5 + 5 + Math.ceil(3600 / 160))
+      // At 0, 5, 10, 20, 40, 80 and 160 seconds, then every two minutes.
+      assert.isAtMost(yield* sends, 7 + Math.ceil(3600 / 120))
       assert.isAtLeast(yield* sends, 15)
-      yield* elapse("161 seconds", "10 seconds")
+      yield* elapse("2 minutes", "10 seconds")
       assert.strictEqual((yield* refresh(id))._tag, "Ready")
     }).pipe(scenario())
   )
 
-  it.effect("does not hold back another provider", () =>
+  it.effect("is probed less and less often while many accounts ask all the time", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
-      const ill = yield* connected()
-      const well = yield* connected({ configId: "other", profile: { name: "another provider" } })
-      for (let asked = 0; asked < 5; asked++) {
-        yield* provider.next(answer(503, ""))
-        yield* refused(ill.id)
+      const accounts = yield* Effect.forEach(Array.from({ length: 40 }), () => connected())
+      yield* provider.outage(ScriptedProvider.unavailable(), "1 hour")
+      for (let asked = 0; asked < 720; asked++) {
+        yield* refused((accounts[asked % accounts.length] ?? assert.fail()).id)
+        yield* elapse("5 seconds", "5 seconds")
       }
-      assert.strictEqual((yield* refused(ill.id))._tag, "Unavailable")
-      assert.strictEqual(yield* sends, 5)
+      // Those that met it probe too, and decide for themselves alone.
+      assert.isAtMost(yield* sends, 3 + 2 * (6 + Math.ceil(3600 / 160)))
+      yield* elapse("160 seconds", "10 seconds")
+      for (const { id } of accounts) assert.strictEqual((yield* refresh(id))._tag, "Ready")
+    }).pipe(scenario())
+  )
+
+  it.effect("for one of five accounts (a 500 that it keeps getting) is so for that account alone", () =>
+    Effect.gen(function* () {
+      const wire = yield* Wire
+      const sick = yield* connected({ expired: true })
+      const healthy = yield* Effect.forEach([1, 2, 3, 4], () => connected())
+      wire.meets = (token) =>
+        Effect.sync(() => (token === sick.refreshToken ? new Response("", { status: 500 }) : undefined))
+      for (let round = 0; round < 4; round++) {
+        for (let asked = 0; asked < 6; asked++) yield* Effect.exit(refresh(sick.id))
+        for (const { id } of healthy) assert.strictEqual((yield* refresh(id))._tag, "Ready")
+        yield* elapse("1 minute", "20 seconds")
+      }
+    }).pipe(scenario())
+  )
+
+  it.effect("for three sick accounts is found well by a healthy one, and stays so while they go on failing", () =>
+    Effect.gen(function* () {
+      const wire = yield* Wire
+      const accounts = yield* Effect.forEach([1, 2, 3, 4, 5, 6], () => connected({ expired: true }))
+      const [sick, healthy] = [accounts.slice(0, 3), accounts.slice(3)]
+      wire.meets = (token) =>
+        Effect.sync(() =>
+          sick.some(({ refreshToken }) => refreshToken === token) ? new Response("", { status: 503 }) : undefined
+        )
+      for (const { id } of sick) yield* refused(id)
+      const [probe, ...others] = healthy
+      if (probe === undefined) return assert.fail()
+      assert.deepInclude(yield* refused(probe.id), { slug: "circuit_open" })
+      yield* elapse("6 seconds", "1 second")
+      // The sick ones come first, and decide nothing for the others.
+      for (const { id } of sick) yield* refused(id)
+      assert.strictEqual((yield* refresh(probe.id))._tag, "Ready")
+      for (let round = 0; round < 10; round++) {
+        for (const { id } of sick) yield* refused(id)
+        yield* elapse("2 minutes", "30 seconds")
+      }
+      for (const { id } of others) assert.strictEqual((yield* refresh(id))._tag, "Ready")
+    }).pipe(scenario())
+  )
+
+  it.effect("does not hold back another auth config", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const ill = yield* Effect.forEach([1, 2, 3, 4], () => connected())
+      const well = yield* connected({ configId: "other" })
+      yield* provider.next(answer(503, ""), answer(503, ""), answer(503, ""))
+      for (const { id } of ill) yield* refused(id)
+      assert.strictEqual(yield* sends, 3)
       assert.strictEqual((yield* refresh(well.id))._tag, "Ready")
+    }).pipe(scenario())
+  )
+})
+
+describe("one sick account beside nine healthy ones", () => {
+  const day = 24 * 60 * 60_000
+
+  /** A day of the renewer and of people who use the accounts, minute by minute. Returns the minutes without a usable token, by account. */
+  const aDay = Effect.fnUntraced(function* (ids: ReadonlyArray<ConnectedAccountId>) {
+    const accounts = yield* ConnectedAccounts
+    const without = new Map<ConnectedAccountId, number>(ids.map((id) => [id, 0]))
+    yield* Layer.build(Renewer.layer())
+    for (let minute = 0; minute < day / 60_000; minute++) {
+      // Somebody asks for the sick one again and again.
+      if (minute % 3 === 0 && ids[0] !== undefined) yield* settle(Effect.exit(accounts.refresh(ids[0])))
+      yield* elapse("1 minute", "1 minute")
+      const now = yield* Clock.currentTimeMillis
+      for (const id of ids) if (!isUsable(yield* stored(id), now)) without.set(id, (without.get(id) ?? 0) + 1)
+    }
+    return without
+  })
+
+  it.effect("that is refused as a client, then meets a 500, then a 503, for a day, costs none of them a minute", () =>
+    Effect.gen(function* () {
+      const wire = yield* Wire
+      const [sick, ...healthy] = yield* Effect.forEach(Array.from({ length: 10 }), () => connected())
+      if (sick === undefined) return assert.fail()
+      const answers = [
+        // Entra, where the application is disabled in one tenant.
+        () => Response.json({ error: "unauthorized_client" }, { status: 400 }),
+        () => new Response("", { status: 500 }),
+        () => new Response("", { status: 503 })
+      ]
+      wire.meets = (token) =>
+        token === sick.refreshToken
+          ? Effect.map(Clock.currentTimeMillis, (now) => answers[Math.floor((3 * (now - beginning)) / day)]?.())
+          : Effect.undefined
+      const without = yield* aDay([sick.id, ...healthy.map(({ id }) => id)])
+      assert.isAbove(without.get(sick.id) ?? 0, 0)
+      for (const { id } of healthy) assert.strictEqual(without.get(id), 0)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("that has a key file for another server, or one that is no key, costs none of them a minute", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      yield* connections.register(
+        authConfig(
+          "robots",
+          {},
+          {
+            scheme: "GOOGLE_SERVICE_ACCOUNT",
+            settings: { scopes: ["mail"] },
+            secrets: {}
+          }
+        )
+      )
+      const robots = yield* Effect.forEach(
+        [
+          "no key at all",
+          JSON.stringify({ client_email: "a", private_key: "b", token_uri: "https://evil.test/" }),
+          "{}"
+        ],
+        (file) =>
+          connections.create({
+            authConfigId: "robots",
+            userId: "robot",
+            secrets: { service_account_json: Redacted.make(file) }
+          })
+      )
+      for (const { id } of robots) {
+        const error = yield* refused(id)
+        assert.deepInclude(error, { _tag: "RefreshFailed", slug: "refresh_impossible" })
+      }
+      assert.lengthOf((yield* Wire).sent, 0)
     }).pipe(scenario())
   )
 })

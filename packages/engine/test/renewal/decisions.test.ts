@@ -75,7 +75,7 @@ const served: Expected = { answer: "Ready", account: "ACTIVE - 1 open", sends: 1
 const dead: Expected = { answer: "RedirectRequired", account: "EXPIRED grant_dead 1 closed", sends: 1 }
 const busy: Expected = { answer: "Unavailable provider_busy", account: unchanged, sends: 1 }
 const silent = (sends: number): Expected => ({
-  answer: "Unavailable provider_silent",
+  answer: "RefreshFailed provider_silent",
   account: "ACTIVE - 1 open",
   sends
 })

@@ -93,7 +93,7 @@ const results: ReadonlyArray<readonly [Omit<AttemptResult, "epoch">, boolean, bo
   [{ verdict: "AppFault", code: "invalid_client", retryAt: null }, false, false, "RefreshFailed auth_config_rejected"],
   [{ verdict: "Misconfigured", code: "invalid_scope", retryAt: null }, false, false, "RefreshFailed refresh_refused"],
   [{ verdict: "Ambiguous", code: null, retryAt: null }, true, false, "Ready"],
-  [{ verdict: "Ambiguous", code: null, retryAt: null }, true, true, "Unavailable provider_silent"],
+  [{ verdict: "Ambiguous", code: null, retryAt: null }, true, true, "RefreshFailed provider_silent"],
   [{ verdict: "NotRenewed", code: null, retryAt: null }, false, false, "Ready"],
   [{ verdict: "NotRenewed", code: null, retryAt: null }, false, true, "RefreshFailed not_renewed"]
 ]

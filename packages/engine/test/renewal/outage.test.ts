@@ -27,10 +27,11 @@ const connectAll = Effect.fnUntraced(function* (population: number) {
 const outages: ReadonlyArray<
   readonly [name: string, mishap: ScriptedProvider.Mishap, mostSends: number, population: number]
 > = [
-  // Sixteen at a time until the fifth failure opens the breaker, then one probe for each of its pauses.
-  ["answers 503", ScriptedProvider.unavailable(), 16 + 10 + 3600 / 160, 1_000],
-  ["refuses connections", { _tag: "ConnectionRefused" }, 3 * (16 + 10 + 3600 / 160), 200],
-  ["answers nothing", { _tag: "NoAnswer", applied: false }, 2 * (16 + 10 + 3600 / 160), 200]
+  // Sixteen at a time until the third account that fails opens the circuit, then one probe for each of its pauses, and now and then one
+  // by an account that has met the outage already.
+  ["answers 503", ScriptedProvider.unavailable(), 16 + 14 + 3600 / 160, 1_000],
+  ["refuses connections", { _tag: "ConnectionRefused" }, 3 * (16 + 14 + 3600 / 160), 200],
+  ["answers nothing", { _tag: "NoAnswer", applied: false }, 2 * (16 + 14 + 3600 / 160), 200]
 ]
 
 describe("a provider that for an hour", () => {

@@ -173,7 +173,7 @@ describe("an imported credential", () => {
       })
       yield* provider.outage({ _tag: "ConnectionReset", applied: false }, "1 hour")
       const error = yield* settle(Effect.flip(accounts.refresh(id)))
-      assert.strictEqual(error._tag, "Unavailable")
+      assert.strictEqual(error._tag, "RefreshFailed")
     }).pipe(scenario())
   )
 })

@@ -1,0 +1,196 @@
+/**
+ * Circuit breakers that tell a sick account from a sick provider.
+ *
+ * There is one circuit for each auth config: one project, one application, the hosts of one provider. It opens when several different
+ * accounts met a fault of the provider or of the application and none succeeded between them. A fault that one account meets while others
+ * succeed is that account's own, however often it meets it. Then one request at a time probes. A probe by an account that has not met the
+ * fault decides for all; a failed probe by one that has met it decides for such accounts only, so a sick account keeps nobody else away.
+ *
+ * A circuit is about the auth config as it was: a changed one is tried at once. Effect's `CircuitBreaker` counts failures and not who had
+ * them, which is the difference that matters here.
+ *
+ * @module
+ */
+import type { ConnectedAccountId } from "@rekindle/core"
+import { Duration, Effect, Equal, Exit, Metric } from "effect"
+import type { AuthConfig } from "../account/AuthConfig.ts"
+import { monotonicMillis } from "../egress/timeLimit.ts"
+
+/** What one attempt tells about those whom all accounts of the config share: the provider and the application. */
+export type Evidence =
+  /** The provider answered, and took the application for what it is. */
+  | { readonly _tag: "Well" }
+  /** The provider failed, could not be reached, or refused the application. `cause` is a code that may be shown. */
+  | { readonly _tag: "Fault"; readonly cause: string; readonly retryAfter?: Duration.Duration | undefined }
+  /** Nothing was learnt: the fault was on this side. */
+  | { readonly _tag: "Nothing" }
+
+/** The circuit is open: nothing was sent. */
+export interface Refusal {
+  readonly retryAfter: Duration.Duration
+  /** The code of the fault that was met last. */
+  readonly cause: string
+}
+
+/** Changes of circuits, by where they led. */
+export const transitions = Metric.counter("rekindle.circuit.transitions", {
+  description: "Circuit breaker transitions",
+  incremental: true
+})
+
+/** So many different accounts make a fault one of the config or the provider. */
+const accountsToOpen = 3
+
+/** A circuit stays closed to requests for as long as it has been open, between these bounds. In milliseconds. */
+const shortestPause = 5_000
+const longestPause = 160_000
+
+/** Accounts remembered as sick for each circuit. */
+const remembered = 1_000
+
+interface Circuit {
+  readonly config: AuthConfig
+  /** Accounts whose last attempt met a fault. True: no other account has succeeded since, so it may be everybody's. */
+  readonly sick: Map<ConnectedAccountId, boolean>
+  cause: string
+  /** Monotonic milliseconds; undefined while the circuit is closed. */
+  openedAt: number | undefined
+  /** Until when everybody waits, and until when those wait that met the fault. */
+  until: number
+  sickUntil: number
+  /** Who looks whether it is over. */
+  probe: ConnectedAccountId | undefined
+}
+
+/** Circuits for all auth configs of this process. */
+export interface Circuits {
+  /** Runs an attempt, or refuses it. `evidence` is read off a success; a failure teaches nothing. */
+  readonly guard: <A, E, E2>(request: {
+    readonly config: AuthConfig
+    readonly id: ConnectedAccountId
+    readonly attempt: Effect.Effect<A, E>
+    readonly evidence: (result: A) => Evidence
+    readonly refused: (refusal: Refusal) => Effect.Effect<never, E2>
+  }) => Effect.Effect<A, E | E2>
+}
+
+/** Makes the circuits, all closed. */
+export const make = (): Circuits => {
+  const circuits = new Map<string, Circuit>()
+  const keyOf = ({ id, projectId }: AuthConfig) => JSON.stringify([projectId, id])
+
+  const circuitOf = (config: AuthConfig): Circuit | undefined => {
+    const circuit = circuits.get(keyOf(config))
+    return circuit !== undefined && Equal.equals(circuit.config, config) ? circuit : undefined
+  }
+
+  const admit = (config: AuthConfig, id: ConnectedAccountId, now: number): Refusal | undefined => {
+    const circuit = circuitOf(config)
+    if (circuit?.openedAt === undefined) return undefined
+    const { cause, probe, sick } = circuit
+    const until = sick.has(id) ? Math.max(circuit.until, circuit.sickUntil) : circuit.until
+    if (now < until) return { cause, retryAfter: Duration.millis(until - now) }
+    // A healthy account does not wait for the probe of a sick one.
+    if (probe !== undefined && (sick.has(id) || !sick.has(probe))) return { cause, retryAfter: Duration.seconds(1) }
+    circuit.probe = id
+    return undefined
+  }
+
+  const met = (
+    config: AuthConfig,
+    id: ConnectedAccountId,
+    fault: Extract<Evidence, { _tag: "Fault" }>,
+    now: number
+  ) => {
+    const known = circuitOf(config)
+    const circuit: Circuit = known ?? {
+      config,
+      sick: new Map(),
+      cause: "",
+      openedAt: undefined,
+      until: 0,
+      sickUntil: 0,
+      probe: undefined
+    }
+    circuits.set(keyOf(config), circuit)
+    circuit.cause = fault.cause
+    const wasSick = circuit.sick.has(id)
+    if (!wasSick) circuit.sick.set(id, true)
+    for (const [oldest] of circuit.sick) {
+      if (circuit.sick.size <= remembered) break
+      circuit.sick.delete(oldest)
+    }
+    const asked = fault.retryAfter === undefined ? 0 : Duration.toMillis(fault.retryAfter)
+    if (circuit.openedAt === undefined) {
+      const suspects = [...circuit.sick.values()].filter((suspect) => suspect).length
+      if (wasSick || suspects < accountsToOpen) return Effect.void
+      circuit.openedAt = now
+      circuit.until = now + Math.max(shortestPause, asked)
+      circuit.sickUntil = circuit.until + shortestPause
+      return told(
+        "Open",
+        Effect.logWarning("several accounts of an auth config met the same fault; it is left alone for a while", {
+          authConfigId: config.id,
+          projectId: config.projectId,
+          cause: fault.cause
+        })
+      )
+    }
+    // Others were under way when it opened: they tell nothing new.
+    if (circuit.probe !== id) return Effect.void
+    circuit.probe = undefined
+    const pause = Math.min(Math.max(now - circuit.openedAt, shortestPause), longestPause)
+    const until = now + Math.max(pause, asked)
+    // Others probe first, since theirs is the probe that decides.
+    circuit.sickUntil = until + shortestPause
+    if (!wasSick) circuit.until = until
+    return Effect.void
+  }
+
+  const well = (config: AuthConfig, id: ConnectedAccountId) => {
+    const circuit = circuitOf(config)
+    if (circuit === undefined) return Effect.void
+    const wasOpen = circuit.openedAt !== undefined
+    circuit.sick.delete(id)
+    // What the others met was their own.
+    for (const other of circuit.sick.keys()) circuit.sick.set(other, false)
+    circuit.openedAt = undefined
+    circuit.probe = undefined
+    if (circuit.sick.size === 0) circuits.delete(keyOf(config))
+    return wasOpen
+      ? told(
+          "Closed",
+          Effect.logInfo("an auth config works again", { authConfigId: config.id, projectId: config.projectId })
+        )
+      : Effect.void
+  }
+
+  const learn = (config: AuthConfig, id: ConnectedAccountId, evidence: Evidence, now: number) => {
+    switch (evidence._tag) {
+      case "Well":
+        return well(config, id)
+      case "Fault":
+        return met(config, id, evidence, now)
+      case "Nothing": {
+        const circuit = circuitOf(config)
+        if (circuit?.probe === id) circuit.probe = undefined
+        return Effect.void
+      }
+    }
+  }
+
+  const guard: Circuits["guard"] = Effect.fnUntraced(function* ({ attempt, config, evidence, id, refused }) {
+    const refusal = admit(config, id, yield* monotonicMillis)
+    if (refusal !== undefined) return yield* refused(refusal)
+    return yield* Effect.onExit(attempt, (exit) =>
+      Effect.flatMap(monotonicMillis, (now) =>
+        learn(config, id, Exit.isSuccess(exit) ? evidence(exit.value) : { _tag: "Nothing" }, now)
+      )
+    )
+  })
+
+  return { guard }
+}
+
+const told = (to: "Open" | "Closed", log: Effect.Effect<void>) =>
+  Effect.andThen(log, Metric.update(Metric.withAttributes(transitions, { to }), 1))
