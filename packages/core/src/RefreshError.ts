@@ -7,6 +7,7 @@
  * @module
  */
 import { type Duration, Effect, Schema } from "effect"
+import { dispositionOf } from "./failures.ts"
 
 /**
  * May the same refresh be sent again?
@@ -92,14 +93,19 @@ export class AccountNotFound extends Schema.TaggedError<AccountNotFound>("@rekin
   readonly disposition = "rejected" satisfies Disposition
 }
 
-/** 500: the server tried and failed; whether the provider already rotated the grant is unknown. Look first, then try again. */
+/**
+ * 500: the server tried and failed. Where its slug says that the provider refused, or that nothing was sent, it is `rejected`: mend what it
+ * names. Otherwise whether the provider already rotated the grant is unknown: look first, then try again.
+ */
 export class RefreshFailed extends Schema.TaggedError<RefreshFailed>("@rekindle/core/RefreshFailed")(
   "RefreshFailed",
   envelopeFields(500),
   { httpApiStatus: 500 }
 ) {
   readonly status = 500
-  readonly disposition = "ambiguous" satisfies Disposition
+  get disposition(): Disposition {
+    return dispositionOf(500, this.slug) ?? "ambiguous"
+  }
 }
 
 /** 501: this account's scheme has nothing to refresh. Do not ask again. */

@@ -23,7 +23,8 @@ export interface FallbackOptions {
   readonly serve?: (account: ConnectedAccount, error: RefreshError) => RefreshOutcome | undefined
 }
 
-const noVerdict = (error: RefreshError): boolean => error.disposition !== "rejected" || mayPass(error)
+const noVerdict = (error: RefreshError): boolean =>
+  error.disposition !== "rejected" || mayPass(error) || error._tag === "RefreshFailed"
 
 const serveActive = (account: ConnectedAccount): RefreshOutcome | undefined =>
   account.status === "ACTIVE" && !account.isDisabled ? Ready.make({ id: account.id }) : undefined

@@ -4,7 +4,13 @@
  *
  * @module
  */
-import { AccountNotFound, type ConnectedAccountId, type RefreshError, type Unavailable } from "@rekindle/core"
+import {
+  AccountNotFound,
+  type ConnectedAccountId,
+  type RefreshError,
+  type Slug,
+  type Unavailable
+} from "@rekindle/core"
 import { Clock, type Duration, Effect, Option } from "effect"
 import { type Account, transition } from "../account/Account.ts"
 import type { AccountStore } from "../account/AccountStore.ts"
@@ -62,7 +68,7 @@ export const makeParts = (given: Given) => {
     const hasConsent = strategy.consent !== undefined
     const again = mayRevive(strategy) ? (yield* pauses({ _tag: "Dead", code: "" }, 0)).renewer : null
     // The provider refused this request, and perhaps carried out one before it.
-    const undecided = (slug: string, message: string): RefreshError =>
+    const undecided = (slug: Slug, message: string): RefreshError =>
       lost ? failed(slug, message) : unavailable(slug, message)
     const storeGone = () =>
       undecided("store_unavailable", "the provider refused the credential, and the account store is unavailable")

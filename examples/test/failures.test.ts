@@ -1,0 +1,63 @@
+/** The table of failures against the code: every slug that is answered is in it, with its status, and every one in it is answered. */
+import { assert, describe, it } from "@effect/vitest"
+import { failures, RefreshFailed } from "@rekindle/core"
+import { globSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const statuses = new Map([
+  ["InvalidRequest", 400],
+  ["Unauthorized", 401],
+  ["AccountNotFound", 404],
+  ["RefreshFailed", 500],
+  ["failed", 500],
+  ["RefreshUnsupported", 501],
+  ["Unavailable", 503],
+  ["unavailable", 503]
+])
+
+const sources = globSync("packages/{core,engine,platform}/src/**/*.ts", { cwd: root })
+  .filter((file) => !file.endsWith("core/src/failures.ts"))
+  .map((file) => readFileSync(`${root}/${file}`, "utf8").replaceAll(/^\s*\*.*$/gm, ""))
+
+/** Each slug with what it is made by: the name of an error's class or of a function that makes one. */
+const made = sources.flatMap((source) => [
+  ...Array.from(source.matchAll(/\b(failed|unavailable|undecided)\(\s*"([a-z_]+)"/g), ([, by = "", slug = ""]) => ({
+    by,
+    slug
+  })),
+  ...Array.from(
+    source.matchAll(/new ([A-Z]\w+)\(\{(?:[^{}]|\{[^{}]*\})*?\bslug: "([a-z_]+)"/g),
+    ([, by = "", slug = ""]) => ({ by, slug })
+  ),
+  ...Array.from(source.matchAll(/\bslug: "([a-z_]+)"/g), ([, slug = ""]) => ({ by: "", slug }))
+])
+
+const dispositionsOf = (slug: string): Readonly<Record<number, string>> | undefined =>
+  Object.entries(failures).find(([name]) => name === slug)?.[1].dispositions
+
+describe("the table of failures", () => {
+  it("has every slug that the code answers with, and its status", () => {
+    assert.isAbove(made.length, 40)
+    for (const { by, slug } of made) {
+      const dispositions = dispositionsOf(slug)
+      assert.isDefined(dispositions, slug)
+      const status = statuses.get(by)
+      if (status !== undefined) assert.property(dispositions, String(status), `${slug} by ${by}`)
+    }
+  })
+
+  it("has no slug that nothing answers with", () => {
+    const text = sources.join("\n")
+    for (const slug of Object.keys(failures)) assert.include(text, `"${slug}"`)
+  })
+
+  it("says of a 500 whether anything may have been done", () => {
+    const disposition = (slug?: string) =>
+      new RefreshFailed({ message: "", ...(slug === undefined ? {} : { slug }) }).disposition
+    for (const slug of ["refresh_refused", "auth_config_invalid", "credential_unreadable", "refresh_impossible"])
+      assert.strictEqual(disposition(slug), "rejected")
+    for (const slug of ["provider_silent", "commit_pending", "a_foreign_slug", undefined])
+      assert.strictEqual(disposition(slug), "ambiguous")
+  })
+})
