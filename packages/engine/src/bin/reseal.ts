@@ -36,7 +36,12 @@ const command = Command.make("rekindle-reseal", { sqlite }, ({ sqlite }) =>
     Effect.provide(
       Layer.mergeAll(
         SqlAccountStore.layer.pipe(
-          Layer.provide(Option.match(sqlite, { onNone: () => postgres, onSome: SqliteClient.layer }))
+          Layer.provide(
+            Option.match(sqlite, {
+              onNone: () => postgres,
+              onSome: (file) => SqliteClient.layer(file, { create: false })
+            })
+          )
         ),
         CredentialVault.layerConfig
       )

@@ -179,7 +179,13 @@ const openLinks = 5
 
 const storeError = (cause: SqlError.SqlError | Schema.SchemaError) =>
   new StoreError({
-    message: `the account store failed: ${cause._tag === "SqlError" ? cause.reason._tag : "a row does not decode"}`,
+    message: `the account store failed: ${
+      cause._tag === "SchemaError"
+        ? "a row does not decode"
+        : cause.reason.operation === "file"
+          ? cause.reason.message
+          : cause.reason._tag
+    }`,
     cause
   })
 

@@ -4,12 +4,21 @@
  * Node's driver is synchronous: a statement blocks the event loop for the microseconds it takes, a commit for one `fsync`. One
  * connection serves the process. `@effect/sql-sqlite-node` has no release for this Effect yet; it replaces this file when it does.
  *
+ * **Gotchas**
+ *
+ * SQLite's own wait for a lock blocks the event loop, so it is switched off: while another process holds the write lock, a transaction is
+ * tried again in the background, for 5 seconds at most, and everything else of this process goes on.
+ *
+ * A file that was deleted or replaced can still be written to by whoever has it open. So the file is looked at once a second and before
+ * each transaction, and while its path leads to another file or to none, every statement fails.
+ *
  * @module
  */
-import { Context, Effect, Layer, Semaphore, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Metric, Schedule, Semaphore, Stream } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlConnection, SqlError, Statement } from "effect/sql"
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
+import * as DatabaseFile from "./databaseFile.ts"
 
 /** How many prepared statements are kept. The store has a few dozen. */
 const statementCacheSize = 200
@@ -25,23 +34,93 @@ const inputValue = (value: unknown): SQLInputValue =>
       ? Number(value)
       : String(value)
 
-const make = (filename: string) =>
+/** 1 while the path of the database leads to another file than the one that was opened, or to none. */
+export const fileLost = Metric.gauge("rekindle.sqlite.file_lost", {
+  description: "1 while the database file is deleted or replaced"
+})
+
+/** How often the file is looked at. */
+const lookEvery = Duration.seconds(1)
+
+const beginTransaction = "BEGIN IMMEDIATE"
+
+/** How a database is opened. */
+export interface SqliteOptions {
+  /** Whether a file that is not there is made. Default true; a tool that works on an existing database says false. */
+  readonly create?: boolean | undefined
+}
+
+/** What went wrong, by SQLite's result code: Node has it in `errcode`, and Effect looks for it in `errno`. */
+const reasonOf = (cause: unknown, options: { readonly message: string; readonly operation: string }) =>
+  SqlError.classifySqliteError(
+    cause instanceof Error && "errcode" in cause ? Object.assign(cause, { errno: cause.errcode }) : cause,
+    options
+  )
+
+const isLocked = ({ reason }: SqlError.SqlError): boolean => reason._tag === "LockTimeoutError"
+
+/** How often a lock that another process holds is tried, and for how long. */
+const untilUnlocked = Schedule.exponential("2 millis").pipe(
+  Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.millis(100)))),
+  Schedule.jittered,
+  Schedule.upTo({ duration: "5 seconds" })
+)
+
+const whileLocked = <A, E, R>(effect: Effect.Effect<A, E | SqlError.SqlError, R>) =>
+  Effect.retry(effect, {
+    while: (error: E | SqlError.SqlError) => SqlError.isSqlError(error) && isLocked(error),
+    schedule: untilUnlocked
+  })
+
+const make = (filename: string, { create = true }: SqliteOptions) =>
   Effect.gen(function* () {
     const opening = <A>(run: () => A) =>
       Effect.try({
         try: run,
         catch: (cause) =>
           new SqlError.SqlError({
-            reason: SqlError.classifySqliteError(cause, { message: "cannot open the database", operation: "open" })
+            reason: reasonOf(cause, {
+              message: `cannot open the database ${filename}: ${cause instanceof Error ? cause.message : "unknown"}`,
+              operation: "open"
+            })
           })
       })
+    const file = yield* opening(() => DatabaseFile.prepare(filename, create))
     const database = yield* Effect.acquireRelease(
-      opening(() => new DatabaseSync(filename, { timeout: 5_000 })),
+      opening(() => new DatabaseSync(filename, { timeout: 0 })),
       (database) => Effect.sync(() => database.close())
     )
-    yield* opening(() =>
-      database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+    yield* whileLocked(
+      opening(() => database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"))
     )
+
+    let lost = false
+    if (file !== undefined) {
+      const look = Effect.suspend(() => {
+        const before = lost
+        lost = !DatabaseFile.isInPlace(file)
+        return Effect.andThen(
+          Metric.update(fileLost, lost ? 1 : 0),
+          lost === before
+            ? Effect.void
+            : lost
+              ? Effect.logError("the database file was deleted or replaced; nothing is renewed", { file: file.path })
+              : Effect.logInfo("the database file is back", { file: file.path })
+        )
+      })
+      yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(lookEvery)))
+    }
+    /** Writing to a file that nobody will find again is worse than not writing. */
+    const stillThere = (sql: string) => {
+      if (file === undefined || !(lost || (sql === beginTransaction && !DatabaseFile.isInPlace(file)))) return
+      throw new SqlError.SqlError({
+        reason: new SqlError.ConnectionError({
+          message: `the database file ${file.path} was deleted or replaced`,
+          operation: "file",
+          cause: undefined
+        })
+      })
+    }
 
     const statements = new Map<string, StatementSync>()
     const prepare = (sql: string): StatementSync => {
@@ -52,29 +131,37 @@ const make = (filename: string) =>
       statements.set(sql, statement)
       return statement
     }
-    const attempt = <A>(operation: string, run: () => A) =>
-      Effect.try({
-        try: run,
+    const attempt = <A>(operation: string, sql: string, run: () => A) => {
+      const once = Effect.try({
+        try: () => {
+          stillThere(sql)
+          return run()
+        },
         catch: (cause) =>
-          new SqlError.SqlError({
-            reason: SqlError.classifySqliteError(cause, { message: "the statement failed", operation })
-          })
+          SqlError.isSqlError(cause)
+            ? cause
+            : new SqlError.SqlError({
+                reason: reasonOf(cause, { message: "the statement failed", operation })
+              })
       })
+      // A transaction is tried again as a whole, so that others can use the connection meanwhile.
+      return sql === beginTransaction ? once : whileLocked(once)
+    }
     const all = (statement: StatementSync, params: ReadonlyArray<unknown>) => statement.all(...params.map(inputValue))
     const values = (statement: StatementSync, params: ReadonlyArray<unknown>) =>
       all(statement, params).map((row) => Object.values(row))
 
     const connection: SqlConnection.Connection = {
       execute: (sql, params, transformRows) =>
-        attempt("execute", () => {
+        attempt("execute", sql, () => {
           const rows = all(prepare(sql), params)
           return transformRows ? transformRows(rows) : rows
         }),
-      executeRaw: (sql, params) => attempt("execute", () => all(prepare(sql), params)),
-      executeValues: (sql, params) => attempt("execute", () => values(prepare(sql), params)),
-      executeValuesUnprepared: (sql, params) => attempt("execute", () => values(database.prepare(sql), params)),
+      executeRaw: (sql, params) => attempt("execute", sql, () => all(prepare(sql), params)),
+      executeValues: (sql, params) => attempt("execute", sql, () => values(prepare(sql), params)),
+      executeValuesUnprepared: (sql, params) => attempt("execute", sql, () => values(database.prepare(sql), params)),
       executeUnprepared: (sql, params, transformRows) =>
-        attempt("execute", () => {
+        attempt("execute", sql, () => {
           const rows = all(database.prepare(sql), params)
           return transformRows ? transformRows(rows) : rows
         }),
@@ -87,23 +174,35 @@ const make = (filename: string) =>
       semaphore,
       isTransaction: () => database.isTransaction
     })
-    return yield* SqlClient.make({
+    const client = yield* SqlClient.make({
       acquirer,
       borrower,
       transactionAcquirer,
       compiler: Statement.makeCompilerSqlite(),
       driver: "node-sqlite",
       spanAttributes: [["db.system.name", "sqlite"]],
-      beginTransaction: "BEGIN IMMEDIATE",
+      beginTransaction,
       prepareTransactionControls: true,
       onCommitFailure,
       isTransaction,
       releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`
     })
+    const { withTransaction } = client
+    return Object.assign(client, {
+      withTransaction: <R, E, A>(self: Effect.Effect<A, E, R>) => whileLocked(withTransaction(self))
+    })
   })
 
-/** A database in a file, made if it is not there; `:memory:` for one that goes with the process. */
-export const layer = (filename: string): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
-  Layer.effectContext(Effect.map(make(filename), (client) => Context.make(SqlClient.SqlClient, client))).pipe(
+/**
+ * A database in a file, made if it is not there; `:memory:` for one that goes with the process.
+ *
+ * The file and what SQLite puts beside it are readable and writable by this user alone. Fails, and names the file and the reason, if the
+ * directory does not exist or others can write to it.
+ */
+export const layer = (
+  filename: string,
+  options: SqliteOptions = {}
+): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
+  Layer.effectContext(Effect.map(make(filename, options), (client) => Context.make(SqlClient.SqlClient, client))).pipe(
     Layer.provide(Reactivity.layer)
   )

@@ -1,11 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId } from "@rekindle/core"
 import { AccountStore, Sealed, SqlAccountStore, SqliteClient } from "@rekindle/engine"
-import { Context, Effect, Exit, Layer, Option, Result, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Option, Result, Scope } from "effect"
 import { SqlClient } from "effect/sql"
-import { mkdtemp, rm } from "node:fs/promises"
+import { TestClock } from "effect/testing"
+import { chmod, mkdtemp, readdir, rename, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { migrateInProcesses } from "./migrateInProcesses.ts"
 import { Database, start, suite } from "./storeContract.ts"
 
@@ -124,6 +126,156 @@ describe("a SQLite file", () => {
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual((yield* Effect.flip(store.find(id)))._tag, "StoreError")
       assert.strictEqual((yield* Effect.flip(store.trimOutbox(1)))._tag, "StoreError")
+    })
+  )
+})
+
+/** Real time for what is under way: turns of the event loop. */
+const turns = (count: number) =>
+  Effect.promise(async () => {
+    for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
+  })
+
+describe("a SQLite file whose write lock another process holds", () => {
+  it.effect("blocks nothing but its writers, who are done when the lock is given back", () =>
+    Effect.gen(function* () {
+      const filename = join(yield* folder, "engine.db")
+      const context = yield* Layer.build(store(filename))
+      const accounts = Context.get(context, AccountStore)
+      const other = yield* Effect.acquireRelease(
+        Effect.sync(() => new DatabaseSync(filename)),
+        (database) => Effect.sync(() => database.close())
+      )
+      other.exec("BEGIN IMMEDIATE")
+      let ticks = 0
+      yield* Effect.forkChild(
+        Effect.forever(
+          Effect.andThen(
+            Effect.sync(() => ticks++),
+            Effect.sleep("10 millis")
+          )
+        )
+      )
+      const writer = yield* Effect.forkChild(Effect.exit(accounts.trimOutbox(0)))
+      for (let step = 0; step < 200; step++) {
+        yield* TestClock.adjust("10 millis")
+        yield* turns(2)
+      }
+      assert.isUndefined(writer.pollUnsafe())
+      assert.isAtLeast(ticks, 150)
+      // Readers do not wait for it.
+      assert.deepStrictEqual((yield* accounts.counts(0)).byStatus, {})
+      other.exec("COMMIT")
+      for (let step = 0; step < 20; step++) {
+        yield* TestClock.adjust("10 millis")
+        yield* turns(2)
+      }
+      assert.isTrue(Exit.isSuccess(yield* Fiber.join(writer)))
+    })
+  )
+
+  it.effect("for long fails the write", () =>
+    Effect.gen(function* () {
+      const filename = join(yield* folder, "engine.db")
+      const context = yield* Layer.build(store(filename))
+      const accounts = Context.get(context, AccountStore)
+      const other = yield* Effect.acquireRelease(
+        Effect.sync(() => new DatabaseSync(filename)),
+        (database) => Effect.sync(() => database.close())
+      )
+      other.exec("BEGIN IMMEDIATE")
+      const writer = yield* Effect.forkChild(Effect.flip(accounts.trimOutbox(0)))
+      yield* turns(5)
+      for (let step = 0; step < 60; step++) {
+        yield* TestClock.adjust("100 millis")
+        yield* turns(2)
+      }
+      assert.strictEqual((yield* Fiber.join(writer)).message, "the account store failed: LockTimeoutError")
+    })
+  )
+})
+
+describe("the files of a SQLite database", () => {
+  const opened = (filename: string, options?: SqliteClient.SqliteOptions) =>
+    Layer.build(Layer.provideMerge(SqlAccountStore.layer, SqliteClient.layer(filename, options)))
+  const modes = (directory: string) =>
+    Effect.promise(async () =>
+      Promise.all((await readdir(directory)).map(async (name) => (await stat(join(directory, name))).mode & 0o777))
+    )
+
+  it.effect("are their user's alone, whatever the umask, and also those that were there", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      const umask = process.umask(0)
+      yield* Effect.addFinalizer(() => Effect.sync(() => process.umask(umask)))
+      const filename = join(directory, "engine.db")
+      yield* Effect.scoped(opened(filename))
+      yield* Effect.promise(() => chmod(filename, 0o644))
+      yield* opened(filename)
+      const found = yield* modes(directory)
+      assert.isAtLeast(found.length, 3)
+      assert.deepStrictEqual([...new Set(found)], [0o600])
+    })
+  )
+
+  for (const mode of [0o777, 0o1777]) {
+    it.effect(`are not laid where others can write: mode ${mode.toString(8)}`, () =>
+      Effect.gen(function* () {
+        const directory = yield* folder
+        yield* Effect.promise(() => chmod(directory, mode))
+        const error = yield* Effect.flip(opened(join(directory, "engine.db")))
+        assert.include(String(error.message), "others can write to the directory")
+        assert.deepStrictEqual(yield* modes(directory), [])
+      })
+    )
+  }
+
+  it.effect("are not made in a directory that does not exist: the error names the file and the reason", () =>
+    Effect.gen(function* () {
+      const filename = join(yield* folder, "missing", "engine.db")
+      const error = yield* Effect.flip(opened(filename))
+      assert.include(String(error.message), `cannot open the database ${filename}`)
+      assert.include(String(error.message), "does not exist")
+    })
+  )
+
+  it.effect("are named in the error when they are no database", () =>
+    Effect.gen(function* () {
+      const filename = join(yield* folder, "engine.db")
+      yield* Effect.promise(() => writeFile(filename, "no database".repeat(100)))
+      const error = yield* Effect.flip(opened(filename))
+      assert.include(String(error.message), filename)
+      assert.include(String(error.message), "not a database")
+    })
+  )
+
+  it.effect("are not made for a tool that works on what is there", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      const error = yield* Effect.flip(opened(join(directory, "typo.db"), { create: false }))
+      assert.include(String(error.message), "there is no such file")
+      assert.deepStrictEqual(yield* modes(directory), [])
+    })
+  )
+})
+
+describe("a SQLite file that is deleted or replaced while it is in use", () => {
+  it.effect("takes no lease and no write, says which file it is, and goes on when it is back", () =>
+    Effect.gen(function* () {
+      const filename = join(yield* folder, "engine.db")
+      const context = yield* Layer.build(store(filename))
+      const accounts = Context.get(context, AccountStore)
+      yield* accounts.trimOutbox(0)
+      yield* Effect.promise(() => rename(filename, `${filename}.away`))
+      const error = yield* Effect.flip(accounts.trimOutbox(0))
+      assert.include(error.message, `the database file ${filename} was deleted or replaced`)
+      // Another file in its place is not it either, and within a second nothing is read from the lost one.
+      yield* Effect.promise(() => writeFile(filename, ""))
+      yield* TestClock.adjust("1 second")
+      assert.include((yield* Effect.flip(accounts.counts(0))).message, "deleted or replaced")
+      yield* Effect.promise(() => rename(`${filename}.away`, filename))
+      yield* TestClock.adjust("1 second")
+      yield* accounts.trimOutbox(0)
     })
   )
 })

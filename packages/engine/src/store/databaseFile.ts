@@ -1,0 +1,61 @@
+/**
+ * The file of a SQLite database: private to its user, in a place that is too, and still the one that was opened.
+ *
+ * SQLite gives the files that it makes beside a database (`-wal`, `-shm`) the mode of the database.
+ *
+ * @module
+ */
+import * as fs from "node:fs"
+import { dirname, resolve } from "node:path"
+
+/** A file that was opened, by its identity. */
+export interface DatabaseFile {
+  readonly path: string
+  readonly device: bigint
+  readonly inode: bigint
+}
+
+const hasModes = process.platform !== "win32"
+
+const octal = (mode: number): string => (mode & 0o7777).toString(8)
+
+/** A name that SQLite reads in its own way: a database in memory, a temporary one, a URI. */
+const isSpecial = (filename: string): boolean =>
+  filename === "" || filename === ":memory:" || filename.startsWith("file:")
+
+/**
+ * Makes a file ready to be opened as a database: it is there, nobody else can read it, and nobody else can put another in its place.
+ * Throws what is wrong, in words. Undefined for what is no plain file name.
+ */
+export const prepare = (filename: string, create: boolean): DatabaseFile | undefined => {
+  if (isSpecial(filename)) return undefined
+  const named = resolve(filename)
+  const path = fs.existsSync(named) ? fs.realpathSync(named) : named
+  const directory = dirname(path)
+  const folder = fs.statSync(directory, { throwIfNoEntry: false })
+  if (folder === undefined) throw new Error(`the directory ${directory} does not exist`)
+  // The sticky bit keeps others from removing the file, and not from laying a `-wal` or `-journal` of theirs beside it first.
+  if (hasModes && (folder.mode & 0o002) !== 0) {
+    throw new Error(
+      `others can write to the directory ${directory} (mode ${octal(folder.mode)}); use one that is this user's alone`
+    )
+  }
+  if (!fs.existsSync(path)) {
+    if (!create) throw new Error("there is no such file")
+    fs.closeSync(fs.openSync(path, "a", 0o600))
+  }
+  if (hasModes) {
+    for (const each of [path, `${path}-wal`, `${path}-shm`]) {
+      const mode = fs.statSync(each, { throwIfNoEntry: false })?.mode
+      if (mode !== undefined && (mode & 0o077) !== 0) fs.chmodSync(each, 0o600)
+    }
+  }
+  const { dev, ino } = fs.statSync(path, { bigint: true })
+  return { path, device: dev, inode: ino }
+}
+
+/** Whether the path still leads to the file that was opened. */
+export const isInPlace = ({ device, inode, path }: DatabaseFile): boolean => {
+  const now = fs.statSync(path, { bigint: true, throwIfNoEntry: false })
+  return now !== undefined && now.dev === device && now.ino === inode
+}
