@@ -339,7 +339,11 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     for (let tries = 1; ; tries++) {
       const { observation, recorded } = yield* tokens
         .withRoom(send)
-        .pipe(Effect.catchTag("JournalError", ({ message }) => Effect.fail(fault("unavailable", message))))
+        .pipe(
+          Effect.catchTag("JournalError", () =>
+            Effect.fail(fault("unavailable", "the journal has no room for the answer; nothing was sent"))
+          )
+        )
       const verdict = decideConsent(strategy, connection, observation)
       if (recorded !== undefined && !("tokens" in verdict)) yield* tokens.discard(recorded)
       switch (verdict._tag) {
