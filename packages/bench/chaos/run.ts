@@ -6,6 +6,7 @@
  */
 import { Effect, Layer, type Scope } from "effect"
 import { parseArgs } from "node:util"
+import * as Disturbances from "../../engine/test/chaos/disturbances.ts"
 import * as Kills from "../../engine/test/chaos/kills.ts"
 import * as ManyProcesses from "../../engine/test/chaos/manyProcesses.ts"
 import * as Outage from "../../engine/test/chaos/outage.ts"
@@ -29,8 +30,32 @@ const on =
 const expiring = on({ ttl: { accessToken: "3 seconds" } })
 const slow = on({ ttl: { accessToken: "3 seconds" }, latency: "100 millis" })
 const calm = on({})
+// Token requests that are under way for long, so that clocks are set while they are.
+const ponderous = on({ latency: "3 seconds" })
 
 const outage = { processes: 4, accounts: 100, before: 5_000, after: 10_000, seed }
+
+const crowd = { processes: 8, accounts: 200, concurrency: 4, times: 100, seed }
+const stalled = (kind: "sqlite" | "postgres") =>
+  slow(
+    Disturbances.stalls({
+      ...crowd,
+      kind,
+      stall: [1_000, 30_000],
+      pause: [3_000, 8_000],
+      patience: { lease: 60_000, requestTimeout: 10_000 }
+    })
+  )
+const stepped = (kind: "sqlite" | "postgres") =>
+  ponderous(
+    Disturbances.clockSteps({
+      ...crowd,
+      kind,
+      reach: 4 * 3_600_000,
+      pause: [500, 2_500],
+      patience: { lease: 20_000, requestTimeout: 6_000, egress: 5_000 }
+    })
+  )
 
 const runs: Readonly<Record<string, Effect.Effect<Outcome>>> = {
   "processes-postgres": expiring(
@@ -39,6 +64,10 @@ const runs: Readonly<Record<string, Effect.Effect<Outcome>>> = {
   "processes-sqlite": expiring(ManyProcesses.run({ kind: "sqlite", processes: 1, accounts: 200, asks: 20_000, seed })),
   "kills-sqlite": calm(Kills.run({ kind: "sqlite", killsPerPoint: 50, lease: 12_000, seed })),
   "kills-postgres": calm(Kills.run({ kind: "postgres", killsPerPoint: 50, lease: 12_000, seed })),
+  "stalls-sqlite": stalled("sqlite"),
+  "stalls-postgres": stalled("postgres"),
+  "clock-steps-sqlite": stepped("sqlite"),
+  "clock-steps-postgres": stepped("postgres"),
   outage: slow(Outage.run({ ...outage, outage: 10_000, lease: 60_000 })),
   "outage-beyond-the-lease": slow(Outage.run({ ...outage, outage: 10_000, lease: 6_000 }))
 }

@@ -9,7 +9,7 @@ import { once } from "node:events"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { type Job, JobJson, Report } from "./Job.ts"
+import { type Job, JobJson, type Order, Report } from "./Job.ts"
 
 const script = fileURLToPath(new URL("./worker.ts", import.meta.url))
 
@@ -19,6 +19,12 @@ export interface Worker {
   readonly kill: () => void
   /** Asks it to stop asking. */
   readonly stop: Effect.Effect<void>
+  /** Sets its wall clock, to so many milliseconds off the true time. */
+  readonly setClock: (offBy: number) => void
+  /** Stops all of it (`SIGSTOP`) until it is woken. */
+  readonly freeze: () => void
+  /** `SIGCONT`. */
+  readonly wake: () => void
   /** How it ended: by a report, or by the signal that killed it. */
   readonly ended: Effect.Effect<Report | "killed">
 }
@@ -39,9 +45,13 @@ export const start = Effect.fnUntraced(function* (job: Job): Effect.fn.Return<Wo
   )
   const said = new Promise<unknown>((resolve) => child.once("message", resolve))
   const gone = once(child, "exit")
+  const order = (order: Order) => void child.send(order)
   return {
     kill: () => void child.kill("SIGKILL"),
-    stop: Effect.sync(() => void child.send("stop")),
+    stop: Effect.sync(() => order({ _tag: "Stop" })),
+    setClock: (offBy) => order({ _tag: "SetClock", offBy }),
+    freeze: () => void child.kill("SIGSTOP"),
+    wake: () => void child.kill("SIGCONT"),
     ended: Effect.promise(async () => {
       const [code, signal] = await gone
       if (signal === "SIGKILL") return "killed"

@@ -16,6 +16,8 @@ export const Wiring = Schema.Struct({
   journal: Schema.String,
   lease: Schema.Int,
   requestTimeout: Schema.Int,
+  /** How long one request may take, if not as long as usual. */
+  egress: Schema.optionalKey(Schema.Int),
   giveUp: Schema.Int
 })
 export type Wiring = typeof Wiring.Type
@@ -40,6 +42,15 @@ export const Job = Schema.Struct({
 export type Job = typeof Job.Type
 
 export const JobJson = Schema.fromJsonString(Job)
+
+/** What a worker is told while it is at work. */
+export const Order = Schema.Union([
+  /** It stops asking. */
+  Schema.TaggedStruct("Stop", {}),
+  /** Its wall clock is off by so many milliseconds from now on. */
+  Schema.TaggedStruct("SetClock", { offBy: Schema.Int })
+])
+export type Order = typeof Order.Type
 
 /** How a refresh of one account ended. */
 export const Ending = Schema.Struct({
@@ -71,5 +82,5 @@ export const engineOn = (wiring: Wiring, client = clientOf(wiring.place)) =>
     consent: { callbackUrl },
     coordinator: { lease: wiring.lease, requestTimeout: wiring.requestTimeout },
     commit: { giveUp: wiring.giveUp },
-    egress: { privateHosts: ["*"] }
+    egress: { privateHosts: ["*"], ...(wiring.egress === undefined ? {} : { timeout: wiring.egress }) }
   }).pipe(Layer.provideMerge(client), Layer.provide(Journal.layerDirectory(wiring.journal)), Layer.provide(vault))

@@ -2,6 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { AuthorizationServer } from "../support/AuthorizationServer.ts"
 import { Postgres } from "../support/Postgres.ts"
+import * as Disturbances from "./disturbances.ts"
 import * as Kills from "./kills.ts"
 import * as ManyProcesses from "./manyProcesses.ts"
 import * as Outage from "./outage.ts"
@@ -31,6 +32,36 @@ layer(Postgres.layer, { excludeTestServices: true })("real processes against a s
         const { broken, kills, wronged } = yield* Kills.run({ kind, killsPerPoint: 1, lease: 8_000, seed })
         assert.deepStrictEqual({ broken, wronged, kills }, { broken: [], wronged: [], kills: Kills.points.length })
       }).pipe(Effect.provide(AuthorizationServer.layer()))
+    )
+  }
+
+  for (const kind of ["sqlite", "postgres"] as const) {
+    const small = { kind, processes: 2, accounts: 20, concurrency: 8, seed }
+
+    it.effect(`stopped at any moment on ${kind}, they lose no answer and send nothing too late`, () =>
+      Effect.gen(function* () {
+        const { broken } = yield* Disturbances.stalls({
+          ...small,
+          times: 6,
+          stall: [300, 2_000],
+          pause: [500, 1_000],
+          patience: { lease: 10_000, requestTimeout: 800, egress: 500 }
+        })
+        assert.deepStrictEqual(broken, [])
+      }).pipe(Effect.provide(AuthorizationServer.layer({ ...expiring, latency: "100 millis" })))
+    )
+
+    it.effect(`with clocks that are set on ${kind}, nobody sends a token beside the one who holds the lease`, () =>
+      Effect.gen(function* () {
+        const { broken } = yield* Disturbances.clockSteps({
+          ...small,
+          times: 10,
+          reach: 4 * 3_600_000,
+          pause: [300, 600],
+          patience: { lease: 10_000, requestTimeout: 4_000, egress: 3_500 }
+        })
+        assert.deepStrictEqual(broken, [])
+      }).pipe(Effect.provide(AuthorizationServer.layer({ latency: "2500 millis" })))
     )
   }
 

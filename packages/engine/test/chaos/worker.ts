@@ -8,14 +8,28 @@ import { AtCheckpoint, Connections } from "@rekindle/engine"
 import { Clock, DateTime, Effect, Layer, Random, Redacted, Schedule, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { clientOf } from "../support/Place.ts"
-import { type Ending, engineOn, JobJson, type Report } from "./Job.ts"
+import { type Ending, engineOn, JobJson, Order, type Report } from "./Job.ts"
 
 const job = Schema.decodeSync(JobJson)(process.argv[2] ?? "")
 const victim = job.ids[0]
 
 let stopping = false
-process.on("message", () => {
-  stopping = true
+let offBy = 0
+process.on("message", (message) => {
+  const order = Schema.decodeUnknownSync(Order)(message)
+  if (order._tag === "Stop") stopping = true
+  else offBy = order.offBy
+})
+
+/** Its wall time can be set; durations run on as before. */
+const settable = (clock: Clock.Clock): Clock.Clock => ({
+  currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + offBy,
+  currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + offBy),
+  currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe() + BigInt(offBy) * 1_000_000n,
+  currentTimeNanos: Effect.sync(() => clock.currentTimeNanosUnsafe() + BigInt(offBy) * 1_000_000n),
+  monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+  monotonicTimeNanos: clock.monotonicTimeNanos,
+  sleep: (duration) => clock.sleep(duration)
 })
 
 const die = Effect.andThen(
@@ -122,6 +136,7 @@ const program = Effect.gen(function* () {
 const endings = await program.pipe(
   Effect.provide(engineOn(job.wiring, job.death === "in-commit" ? mortalClient : undefined)),
   Effect.provideService(AtCheckpoint, (point, id) => (point === job.death && id === victim ? die : Effect.void)),
+  Effect.updateService(Clock.Clock, settable),
   Effect.runPromise
 )
 process.send?.({ answers, endings } satisfies Report, () => process.disconnect())

@@ -1,0 +1,162 @@
+/**
+ * Processes that stand still or whose clocks are set, at random moments of renewals, against a server that forgives nothing.
+ *
+ * A stall stops one process (`SIGSTOP`). A clock step sets wall clocks: on SQLite that of the machine, so of all processes at once; on
+ * Postgres the database's and, each on its own, those of the processes. Durations run on, as they do on a machine whose clock is set.
+ *
+ * @module
+ */
+import { Effect, Random } from "effect"
+import { SqlClient } from "effect/sql"
+import { join } from "node:path"
+import { AuthorizationServer } from "../support/AuthorizationServer.ts"
+import { clientOf, type Place } from "../support/Place.ts"
+import * as Fleet from "./Fleet.ts"
+import { broken, connect, folder, type Kind, placeFor, rows, sum, total } from "./ground.ts"
+import type { Wiring } from "./Job.ts"
+import { working } from "./manyProcesses.ts"
+
+/** How large a run is; times are in milliseconds. */
+export interface Options {
+  readonly kind: Kind
+  readonly processes: number
+  readonly accounts: number
+  /** Refreshes at the same time, in each process. */
+  readonly concurrency: number
+  /** How many stalls or steps there are. */
+  readonly times: number
+  /** The workers' lease and limits: stalls have to be well below the lease. */
+  readonly patience: Pick<Wiring, "lease" | "requestTimeout" | "egress">
+  readonly seed: number
+}
+
+/** From the first to the last. */
+type Range = readonly [number, number]
+
+const between = ([least, most]: Range) => Effect.map(Random.next, (share) => Math.round(least + share * (most - least)))
+
+type Disturb = (workers: ReadonlyArray<Fleet.Worker>, place: Place, times: number) => Effect.Effect<void>
+
+const run = Effect.fnUntraced(function* (scenario: string, options: Options, disturb: Disturb) {
+  const { accounts, concurrency, kind, patience, processes, seed, times } = options
+  const server = yield* AuthorizationServer
+  const place = yield* placeFor(kind)
+  if (!("filename" in place)) yield* letClockBeSet(place)
+  const home = yield* folder
+  const wiringOf = (name: string): Wiring => ({
+    place,
+    journal: join(home, name),
+    giveUp: Math.round(patience.lease * 0.75),
+    ...patience
+  })
+  const wiring = wiringOf("parent")
+  const grants = yield* Effect.replicateEffect(server.mintRefreshToken("person"), accounts)
+  const ids = yield* connect(
+    wiring,
+    server.authConfig(),
+    grants.map(({ refreshToken }) => refreshToken)
+  )
+  const startedAt = Date.now()
+  const workers = yield* Effect.forEach(
+    Array.from({ length: processes }, (_, index) => index),
+    (index) =>
+      Fleet.start({
+        wiring: wiringOf(`worker-${index}`),
+        ids,
+        work: { _tag: "AskAtRandom", times: Number.MAX_SAFE_INTEGER, concurrency, seed: seed + index }
+      })
+  )
+  const ended = Effect.forEach(workers, ({ ended }) => ended, { concurrency: "unbounded" })
+  // A worker that cannot even begin ends the run.
+  yield* Effect.raceFirst(
+    Effect.delay(Effect.void, 50).pipe(Effect.repeat({ while: () => server.tally().spent === 0 })),
+    ended
+  )
+  yield* Random.withSeed(disturb(workers, place, times), seed)
+  yield* Effect.forEach(workers, ({ stop }) => stop)
+  const reports = (yield* ended).filter((report) => report !== "killed")
+  const fresh = yield* Fleet.run({ wiring: wiringOf("fresh"), ids, work: { _tag: "RefreshEach", concurrency: 50 } })
+  const stored = yield* rows(wiring)
+  const { replays, revoked, spent } = server.tally()
+  const committed = sum(stored.map(({ renewals }) => renewals))
+  const notActive = stored.filter(({ status }) => status !== "ACTIVE").length
+  const works = yield* working(fresh.endings)
+  return {
+    scenario,
+    kind,
+    seed,
+    processes,
+    accounts,
+    times,
+    seconds: Math.round((Date.now() - startedAt) / 1000),
+    answers: total(reports),
+    spent,
+    committed,
+    replays,
+    revoked: revoked.length,
+    notActive,
+    working: works,
+    broken: broken({
+      "no grant is revoked": revoked.length === 0 && replays === 0,
+      "no account is lost": notActive === 0,
+      "every grant spent is a renewal committed": spent === committed && spent > accounts,
+      "every access token works": works === accounts
+    })
+  }
+})
+
+/** Stops each process again and again for `stall`, with `pause` in between, in which what it had under way has time to end. */
+export const stalls = (options: Options & { readonly stall: Range; readonly pause: Range }) =>
+  run("stalls", options, (workers, _, times) =>
+    Effect.forEach(
+      workers,
+      (worker) =>
+        Effect.gen(function* () {
+          for (let left = Math.ceil(times / workers.length); left > 0; left--) {
+            yield* Effect.sleep(yield* between(options.pause))
+            worker.freeze()
+            yield* Effect.sleep(yield* between(options.stall))
+            worker.wake()
+          }
+        }),
+      { concurrency: "unbounded", discard: true }
+    )
+  )
+
+/** Sets the clocks again and again, each time by up to `reach` off the true time, in either direction. */
+export const clockSteps = (options: Options & { readonly reach: number; readonly pause: Range }) =>
+  run("clock-steps", options, (workers, place, times) =>
+    Effect.gen(function* () {
+      const somewhere = between([-options.reach, options.reach])
+      const set = Effect.fnUntraced(function* (database: Effect.Effect<number>, process: Effect.Effect<number>) {
+        const offBy = yield* database
+        if (!("filename" in place)) yield* setDatabaseClock(place, offBy)
+        for (const worker of workers) worker.setClock("filename" in place ? offBy : yield* process)
+      })
+      for (let left = times; left > 0; left--) {
+        yield* Effect.sleep(yield* between(options.pause))
+        yield* set(somewhere, somewhere)
+      }
+      yield* set(Effect.succeed(0), Effect.succeed(0))
+    })
+  )
+
+/**
+ * A function of the same name before Postgres' own in the search path: what asks for the time there is told another one. It holds for
+ * connections that are made afterwards.
+ */
+const letClockBeSet = (place: Exclude<Place, { readonly filename: string }>) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`CREATE SCHEMA steps`
+    yield* sql`CREATE TABLE steps.clock AS SELECT 0::bigint AS off_by`
+    yield* sql`CREATE FUNCTION steps.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+      'SELECT pg_catalog.clock_timestamp() + off_by * interval ''1 millisecond'' FROM steps.clock'`
+    yield* sql`ALTER DATABASE ${sql(place.database)} SET search_path = public, steps, pg_catalog`
+  }).pipe(Effect.provide(clientOf(place)), Effect.orDie)
+
+const setDatabaseClock = (place: Place, offBy: number) =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) => sql`UPDATE steps.clock SET off_by = ${offBy}`).pipe(
+    Effect.provide(clientOf(place)),
+    Effect.orDie
+  )
