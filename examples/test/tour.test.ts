@@ -18,7 +18,7 @@ const examples: Readonly<Record<string, { readonly says: RegExp; readonly claims
   "standard-pipeline": { says: /retried after TransportError and Unavailable/, claims: 1 },
   breaker: { says: /a probe goes through, succeeds, and closes it/, claims: 3 },
   "ambiguous-timeout": { says: /the backend saw: refresh, get/, claims: 2 },
-  "with-refresh": { says: /ten such calls succeed, on one refresh/, claims: 2 },
+  "with-refresh": { says: /ten calls succeed, on one refresh/, claims: 4 },
   "await-active": { says: /the wait ended with the account ACTIVE/, claims: 1 }
 }
 
