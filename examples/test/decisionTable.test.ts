@@ -43,12 +43,12 @@ interface Row {
 }
 
 const served = { sees: "Ready", requests: 1 }
-const silent = { sees: "Unavailable provider_silent", expired: true }
+const silent = { sees: "Unavailable provider_silent connection_lost UND_ERR_SOCKET", expired: true }
 const rows: ReadonlyArray<Row> = [
   {
     name: "a failure before sending changes nothing",
     answers: "nobody listens",
-    sees: "Unavailable provider_unreachable",
+    sees: "Unavailable provider_unreachable connect_failed ECONNREFUSED",
     requests: 0
   },
   { name: "a timeout serves the access token that lasts", answers: [silence], ...served },
@@ -85,13 +85,13 @@ const rows: ReadonlyArray<Row> = [
   {
     name: "a 429 is waited for",
     answers: [json(429, {}, { "retry-after": "7" })],
-    sees: "Unavailable provider_busy 7s",
+    sees: "Unavailable provider_busy 7s http_429",
     requests: 1
   },
   {
     name: "a 503 is waited for",
     answers: [json(503, {}, { "retry-after": "86400" })],
-    sees: "Unavailable provider_busy 900s",
+    sees: "Unavailable provider_busy 900s http_503",
     requests: 1
   },
   {

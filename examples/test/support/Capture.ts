@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Effect, Layer, Logger, References, Tracer } from "effect"
+import { Console, Effect, Layer, Logger, References, Tracer } from "effect"
 import { Console as NodeConsole } from "node:console"
 import { Writable } from "node:stream"
 import { inspect } from "node:util"
@@ -27,7 +27,10 @@ export interface Captured {
 const showSpan = ({ attributes, events, links, name, status }: Tracer.NativeSpan): string =>
   show({ name, attributes, events, links: links.map(({ attributes }) => attributes), status })
 
-/** The console and the standard streams, kept for `output` until the scope closes. */
+/**
+ * The console and the standard streams, kept for `output` until the scope closes. Gives the console that stands in: whoever asked for
+ * Effect's console before, in this process, goes on with the one of then.
+ */
 const redirect = (output: Array<string>) =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -40,10 +43,11 @@ const redirect = (output: Array<string>) =>
         }
       })
       const [stdout, stderr] = [process.stdout.write, process.stderr.write]
-      globalThis.console = new NodeConsole(sink)
+      const standIn = new NodeConsole(sink)
+      globalThis.console = standIn
       process.stdout.write = keep
       process.stderr.write = keep
-      return { console, stderr, stdout }
+      return { console, standIn, stderr, stdout }
     }),
     ({ console, stderr, stdout }) =>
       Effect.sync(() => {
@@ -51,7 +55,7 @@ const redirect = (output: Array<string>) =>
         process.stdout.write = stdout
         process.stderr.write = stderr
       })
-  )
+  ).pipe(Effect.map(({ standIn }) => standIn))
 
 /** Runs `effect`, and gives its result with what it let out. */
 export const capture = <A, E, R>(
@@ -69,7 +73,9 @@ export const capture = <A, E, R>(
         return span
       }
     })
-    return Effect.scoped(Effect.andThen(redirect(output), effect)).pipe(
+    return redirect(output).pipe(
+      Effect.flatMap((console) => Effect.provideService(effect, Console.Console, console)),
+      Effect.scoped,
       Effect.provide(Layer.mergeAll(Logger.layer([logger]), Layer.succeed(Tracer.Tracer, tracer))),
       Effect.provideService(References.MinimumLogLevel, "All"),
       Effect.map((result) => ({ result, captured: { lines, spans: spans.map(showSpan), output } }))
