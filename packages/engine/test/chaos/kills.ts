@@ -147,12 +147,7 @@ export const run = Effect.fnUntraced(function* ({
 
   // The dead workers' journal is on this machine: what they read is in it, whatever became of their commits.
   const ids = [...strictIds, ...windowIds]
-  const check = Fleet.run({
-    // With time: an answer that this process does not wait for would be lost too.
-    wiring: { ...wiring, lease: 60_000, requestTimeout: 20_000 },
-    ids,
-    work: { _tag: "RefreshEach", concurrency: 50 }
-  })
+  const check = Fleet.run({ wiring, ids, work: { _tag: "RefreshEach", concurrency: 50 } })
   const first = yield* check
   const stored = new Map((yield* rows(wiring)).map((row) => [row.id, row]))
   // A token that works is not enough: the one to renew it with has to work too.
