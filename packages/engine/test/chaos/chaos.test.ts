@@ -58,10 +58,10 @@ layer(Postgres.layer, { excludeTestServices: true })("real processes against a s
           times: 10,
           reach: 4 * 3_600_000,
           pause: [300, 600],
-          patience: { lease: 10_000, requestTimeout: 4_000, egress: 3_500 }
+          patience: { lease: 10_000, requestTimeout: 4_500, egress: 4_000 }
         })
         assert.deepStrictEqual(broken, [])
-      }).pipe(Effect.provide(AuthorizationServer.layer({ latency: "2500 millis" })))
+      }).pipe(Effect.provide(AuthorizationServer.layer({ latency: "3 seconds" })))
     )
   }
 
