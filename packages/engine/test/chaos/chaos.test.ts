@@ -42,9 +42,9 @@ layer(Postgres.layer, { excludeTestServices: true })("real processes against a s
       Effect.gen(function* () {
         const { broken } = yield* Disturbances.stalls({
           ...small,
-          times: 6,
+          times: 4,
           stall: [300, 2_000],
-          pause: [500, 1_000],
+          pause: [300, 800],
           patience: { lease: 10_000, requestTimeout: 800, egress: 500 }
         })
         assert.deepStrictEqual(broken, [])
@@ -55,7 +55,7 @@ layer(Postgres.layer, { excludeTestServices: true })("real processes against a s
       Effect.gen(function* () {
         const { broken } = yield* Disturbances.clockSteps({
           ...small,
-          times: 10,
+          times: 6,
           reach: 4 * 3_600_000,
           pause: [300, 600],
           patience: { lease: 10_000, requestTimeout: 4_500, egress: 4_000 }
