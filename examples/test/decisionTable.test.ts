@@ -31,10 +31,12 @@ interface Row {
   readonly rotation?: ProviderProfile["rotation"]
   /** Whether the access token is over. */
   readonly expired?: boolean
+  /** How many other accounts of the auth config are refreshed first. */
+  readonly before?: number
   readonly sees: string
   /** The status read afterwards. */
   readonly status?: string
-  /** Requests that reach the endpoint in the first refresh. */
+  /** Requests that have reached the endpoint after the first refresh. */
   readonly requests: number
   /** What a second refresh sees, where it matters. */
   readonly then?: string
@@ -43,7 +45,7 @@ interface Row {
 }
 
 const served = { sees: "Ready", requests: 1 }
-const silent = { sees: "Unavailable provider_silent connection_lost UND_ERR_SOCKET", expired: true }
+const silent = { sees: "RefreshFailed provider_silent connection_lost UND_ERR_SOCKET", expired: true }
 const rows: ReadonlyArray<Row> = [
   {
     name: "a failure before sending changes nothing",
@@ -103,11 +105,17 @@ const rows: ReadonlyArray<Row> = [
     then: "RedirectRequired INITIATED"
   },
   {
-    name: "a refused application says nothing of the account, and is left alone",
+    name: "a refused application says nothing of the account",
     answers: [json(401, { error: "invalid_client" })],
     sees: "RefreshFailed auth_config_rejected invalid_client",
-    requests: 1,
-    then: "Unavailable circuit_open"
+    requests: 1
+  },
+  {
+    name: "an application that was refused for three accounts is left alone by the fourth",
+    answers: [json(401, { error: "invalid_client" })],
+    before: 3,
+    sees: "Unavailable circuit_open invalid_client",
+    requests: 3
   },
   {
     name: "another 4xx is a matter of configuration",
@@ -170,7 +178,18 @@ layer(service, { excludeTestServices: true })("through the endpoint", (it) => {
 
   for (const [
     index,
-    { answers, expired = false, name, requests, rotation = "single-use", sees, status = "ACTIVE", then, token }
+    {
+      answers,
+      before = 0,
+      expired = false,
+      name,
+      requests,
+      rotation = "single-use",
+      sees,
+      status = "ACTIVE",
+      then,
+      token
+    }
   ] of rows.entries()) {
     it.effect(name, () =>
       Effect.gen(function* () {
@@ -203,12 +222,14 @@ layer(service, { excludeTestServices: true })("through the endpoint", (it) => {
           })
         )
         const now = yield* DateTime.now
-        const { id } = yield* connections.create({
+        const account = connections.create({
           authConfigId: config,
           userId: "person",
           secrets: { access_token: Redacted.make("at"), refresh_token: Redacted.make("rt") },
           expiresAt: DateTime.add(now, expired ? { seconds: -1 } : { hours: 1 })
         })
+        for (let other = 0; other < before; other++) yield* seen((yield* account).id)
+        const { id } = yield* account
 
         assert.strictEqual(yield* seen(id), sees)
         assert.strictEqual(received, requests)
