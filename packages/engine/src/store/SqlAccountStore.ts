@@ -189,6 +189,18 @@ const storeError = (cause: SqlError.SqlError | Schema.SchemaError) =>
     cause
   })
 
+/**
+ * What a client reports as a defect, such as a connection that was lost with a statement on its way, is no more than a failure here: whoever
+ * asked tries again later.
+ */
+const asStoreError = <A, R>(
+  asked: Effect.Effect<A, SqlError.SqlError | Schema.SchemaError, R>
+): Effect.Effect<A, StoreError, R> =>
+  asked.pipe(
+    Effect.catchDefect((defect) => (SqlError.isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect))),
+    Effect.mapError(storeError)
+  )
+
 const decodeAccount = Schema.decodeUnknownEffect(AccountRow)
 const decodeAttempt = Schema.decodeUnknownEffect(AttemptRow)
 const decodeAll = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) =>
@@ -239,11 +251,7 @@ const make = Effect.gen(function* () {
     ? yield* GroupCommit.make(sql)
     : {
         statement: (statement) => statement,
-        // Where the connection is lost there is nothing to roll back on, which is a defect to the client and no more than a failure to us.
-        transaction: (write) =>
-          Effect.catchDefect(sql.withTransaction(write), (defect) =>
-            SqlError.isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
-          )
+        transaction: (write) => sql.withTransaction(write)
       }
   /** The clock of leases and intents, in epoch milliseconds. */
   const clock = (now: number) => (isSqlite ? sql`${now}` : sql`(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint`)
@@ -283,7 +291,7 @@ const make = Effect.gen(function* () {
           sealed: config.sealed,
           updated_at: config.updatedAt
         })} ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at`
-      ).pipe(Effect.asVoid, Effect.mapError(storeError)),
+      ).pipe(Effect.asVoid, asStoreError),
 
     findAuthConfig: (config) =>
       sql`SELECT * FROM rekindle_auth_configs WHERE id = ${configKey(config)}`.pipe(
@@ -296,7 +304,7 @@ const make = Effect.gen(function* () {
             updatedAt: row.updated_at
           }))
         ),
-        Effect.mapError(storeError)
+        asStoreError
       ),
 
     resealAuthConfig: ({ from, id, projectId, to }) =>
@@ -305,7 +313,7 @@ const make = Effect.gen(function* () {
           WHERE id = ${configKey({ projectId, authConfigId: id })} AND sealed = ${from} RETURNING id`
       ).pipe(
         Effect.map((rows) => rows.length === 1),
-        Effect.mapError(storeError)
+        asStoreError
       ),
 
     listAuthConfigs: () =>
@@ -319,7 +327,7 @@ const make = Effect.gen(function* () {
             updatedAt: row.updated_at
           }))
         ),
-        Effect.mapError(storeError)
+        asStoreError
       ),
 
     insert: (account) =>
@@ -339,24 +347,21 @@ const make = Effect.gen(function* () {
         })} ON CONFLICT DO NOTHING RETURNING id`
       ).pipe(
         Effect.map((rows) => rows.length === 1),
-        Effect.mapError(storeError)
+        asStoreError
       ),
 
     find: (id) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         sql`SELECT *, ${clock(now)} AS clock FROM rekindle_accounts WHERE id = ${id}`.pipe(
           Effect.flatMap(account(now)),
-          Effect.mapError(storeError)
+          asStoreError
         )
       ),
 
     findIn: (projectId, publicId) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         sql`SELECT *, ${clock(now)} AS clock FROM rekindle_accounts
-          WHERE project_id = ${projectId} AND public_id = ${publicId}`.pipe(
-          Effect.flatMap(account(now)),
-          Effect.mapError(storeError)
-        )
+          WHERE project_id = ${projectId} AND public_id = ${publicId}`.pipe(Effect.flatMap(account(now)), asStoreError)
       ),
 
     begin: ({ account, leaseMillis, now, owner, takeOver }) => {
@@ -383,7 +388,7 @@ const make = Effect.gen(function* () {
             intent: { generation, since: row.intent_since + now - row.clock, attempts }
           }))
         ),
-        Effect.mapError(storeError)
+        asStoreError
       )
     },
 
@@ -413,7 +418,7 @@ const make = Effect.gen(function* () {
         attempt === undefined
           ? durablyOne(written)
           : durably(Effect.tap(written, (done) => (done ? Effect.asVoid(insertAttempt(attempt)) : Effect.void)))
-      return Effect.mapError(all, storeError)
+      return asStoreError(all)
     },
 
     release: ({ epoch, id, keepIntent, keepLease, renewAt, result }) =>
@@ -421,10 +426,7 @@ const make = Effect.gen(function* () {
         renew_at = CASE WHEN renew_at IS NULL THEN NULL ELSE CAST(${renewAt} AS BIGINT) END,
         last_attempt = ${encodeResult(result)}${
           keepIntent ? sql`` : sql`, intent_generation = NULL, intent_since = NULL, intent_attempts = NULL`
-        } WHERE id = ${id} AND epoch = ${epoch} AND lease_owner IS NOT NULL`).pipe(
-        Effect.asVoid,
-        Effect.mapError(storeError)
-      ),
+        } WHERE id = ${id} AND epoch = ${epoch} AND lease_owner IS NOT NULL`).pipe(Effect.asVoid, asStoreError),
 
     dueConfigs: (now) =>
       sql`SELECT configs.project_id, configs.id AS auth_config_id FROM rekindle_auth_configs configs WHERE EXISTS (
@@ -432,7 +434,7 @@ const make = Effect.gen(function* () {
       )`.pipe(
         Effect.flatMap(decodeAll(Schema.Struct({ project_id: Schema.String, auth_config_id: Schema.String }))),
         Effect.map((rows) => rows.map(configRefOf)),
-        Effect.mapError(storeError)
+        asStoreError
       ),
 
     claimDue: ({ config, limit, nextLook, now }) =>
@@ -459,7 +461,7 @@ const make = Effect.gen(function* () {
             dueAt: row.renew_at
           }))
         ),
-        Effect.mapError(storeError)
+        asStoreError
       ),
 
     findAbandoned: (now, limit) =>
@@ -468,7 +470,7 @@ const make = Effect.gen(function* () {
         AND lease_owner IS NOT NULL AND lease_until <= ${clock(now)} ORDER BY intent_since LIMIT ${limit}`.pipe(
         Effect.flatMap(readable(AbandonedRow, accountName)),
         Effect.map((rows) => rows.map((row) => ({ id: row.id, ...configRefOf(row) }))),
-        Effect.mapError(storeError)
+        asStoreError
       ),
 
     takeAttempt: (stateHash) =>
@@ -484,7 +486,7 @@ const make = Effect.gen(function* () {
             expiresAt: row.expires_at
           }))
         ),
-        Effect.mapError(storeError)
+        asStoreError
       ),
 
     readOutbox: (after, limit) => {
@@ -513,15 +515,12 @@ const make = Effect.gen(function* () {
             at: row.at
           }))
         ),
-        Effect.mapError(storeError)
+        asStoreError
       )
     },
 
     trimOutbox: (through) =>
-      durablyOne(sql`DELETE FROM rekindle_outbox WHERE sequence <= ${through}`).pipe(
-        Effect.asVoid,
-        Effect.mapError(storeError)
-      ),
+      durablyOne(sql`DELETE FROM rekindle_outbox WHERE sequence <= ${through}`).pipe(Effect.asVoid, asStoreError),
 
     reserveKey: ({ accountId, expireBefore, keyHash, now, requestHash }) => {
       const reserve: Effect.Effect<
@@ -544,7 +543,7 @@ const make = Effect.gen(function* () {
         const row = yield* Schema.decodeUnknownEffect(KeyRow)(rows[0])
         return Option.some({ accountId: row.account_id, requestHash: row.request_hash, answer: row.answer })
       })
-      return Effect.mapError(durably(reserve), storeError)
+      return asStoreError(durably(reserve))
     },
 
     settleKey: (keyHash, answer) =>
@@ -552,7 +551,7 @@ const make = Effect.gen(function* () {
         answer === null
           ? sql`DELETE FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash} AND answer IS NULL`
           : sql`UPDATE rekindle_idempotency_keys SET answer = ${answer} WHERE key_hash = ${keyHash}`
-      ).pipe(Effect.asVoid, Effect.mapError(storeError)),
+      ).pipe(Effect.asVoid, asStoreError),
 
     sweep: ({ keysBefore, limit, now }) => {
       const skipping = isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`
@@ -562,7 +561,7 @@ const make = Effect.gen(function* () {
         WHERE expires_at <= ${now} ORDER BY expires_at LIMIT ${limit}${skipping}) RETURNING state_hash`
       return Effect.all([durablyOne(keys), durablyOne(attempts)]).pipe(
         Effect.map((deleted) => Math.max(...deleted.map((rows) => rows.length))),
-        Effect.mapError(storeError)
+        asStoreError
       )
     },
 
@@ -580,7 +579,7 @@ const make = Effect.gen(function* () {
             previousCredential: row.previous_credential
           }))
         ),
-        Effect.mapError(storeError)
+        asStoreError
       ),
 
     reseal: ({ credential, id, previousCredential, revision }) =>
@@ -588,7 +587,7 @@ const make = Effect.gen(function* () {
         revision = revision + 1
         WHERE id = ${id} AND revision = ${revision} RETURNING id`).pipe(
         Effect.map((rows) => rows.length === 1),
-        Effect.mapError(storeError)
+        asStoreError
       ),
 
     counts: (now) =>
@@ -603,7 +602,7 @@ const make = Effect.gen(function* () {
           ),
           due: rows.find((row) => row.status === "due")?.count ?? 0
         })),
-        Effect.mapError(storeError)
+        asStoreError
       )
   })
 })
