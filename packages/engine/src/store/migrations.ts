@@ -187,5 +187,23 @@ export const migrateTo = (count: number) =>
     table: "rekindle_migrations"
   })
 
-/** Brings the database to the present schema. Safe to run from several processes at once. */
-export const migrate = migrateTo(Object.keys(migrations).length)
+const present = Object.keys(migrations).length
+
+/**
+ * Refuses a database that a newer version has migrated: code that does not know what was added would write rows without it, and lose
+ * events silently.
+ */
+const refuseNewer = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* sql<{ readonly latest: number }>`SELECT MAX(migration_id) AS latest FROM rekindle_migrations`
+  const latest = rows[0]?.latest ?? 0
+  if (latest > present) {
+    return yield* new Migrator.MigrationError({
+      kind: "BadState",
+      message: `the database has the schema ${latest} and this version knows ${present}: start a version that knows it, or restore a backup`
+    })
+  }
+})
+
+/** Brings the database to the present schema. Safe to run from several processes at once. Fails on a schema that is newer. */
+export const migrate = Effect.andThen(migrateTo(present), refuseNewer)

@@ -206,6 +206,17 @@ export const suite = <R, E>(
       })
     )
 
+    it.effect("a database that a newer version has migrated is refused, and left as it is", () =>
+      Effect.gen(function* () {
+        const { sql } = yield* start
+        yield* sql`INSERT INTO rekindle_migrations (migration_id, name) VALUES (9999, 'of_a_newer_version')`
+        const error = yield* Effect.flip(Effect.provideService(migrate, SqlClient.SqlClient, sql))
+        assert.strictEqual(error._tag, "MigrationError")
+        assert.include(error.message, "9999")
+        yield* sql`DELETE FROM rekindle_migrations WHERE migration_id = 9999`
+      })
+    )
+
     it.effect("accounts and configs of a database without projects are found after the migration", () =>
       Effect.gen(function* () {
         const { sql } = yield* start
