@@ -129,7 +129,9 @@ export const AttemptResult = Schema.Struct({
   /** Until when callers are told of this result instead of asking the provider again, in epoch milliseconds. */
   retryAt: Schema.NullOr(Schema.Int),
   /** Since when every attempt has failed, in epoch milliseconds: the longer, the less often it is tried. */
-  since: Schema.optionalKey(Schema.Int)
+  since: Schema.optionalKey(Schema.Int),
+  /** Whether people were told that the account stopped working. */
+  reported: Schema.optionalKey(Schema.Boolean)
 })
 export type AttemptResult = typeof AttemptResult.Type
 

@@ -124,6 +124,12 @@ export class AccountStore extends Context.Service<
       readonly result: AttemptResult
     }) => Effect.Effect<void, StoreError>
 
+    /** Forgets the failures of an auth config's accounts and makes them due at `now`: what they failed by may be mended. */
+    readonly resume: (request: {
+      readonly config: AuthConfigRef
+      readonly now: number
+    }) => Effect.Effect<void, StoreError>
+
     /** Auth configs that have accounts due at `now`. */
     readonly dueConfigs: (now: number) => Effect.Effect<ReadonlyArray<AuthConfigRef>, StoreError>
 

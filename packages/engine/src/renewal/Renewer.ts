@@ -11,7 +11,7 @@
  *
  * @module
  */
-import type { ConnectedAccountId } from "@rekindle/core"
+import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
 import {
   Cause,
   Clock,
@@ -32,6 +32,7 @@ import { RateLimiter } from "effect/persistence"
 import { type Account, transition, visibleStatus } from "../account/Account.ts"
 import { AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
+import { spanned } from "./observe.ts"
 import { RefreshCoordinator } from "./RefreshCoordinator.ts"
 import { TokenCommit } from "./TokenCommit.ts"
 
@@ -113,6 +114,13 @@ const lateAfter = 10
 /** The longest that the store is waited for. */
 const storeTimeout = Duration.seconds(10)
 
+/** A look for work: it has an end, and makes no spans, since an idle renewer looks all the time. */
+const inBackground = <A, E>(look: Effect.Effect<A, E>) =>
+  Effect.withTracerEnabled(Effect.timeout(look, storeTimeout), false)
+
+/** So many unusable accounts and auth configs are remembered as reported. */
+const reportedAtMost = 10_000
+
 const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
@@ -157,6 +165,8 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       const next = lapsed ? transition(from, { _tag: "ConsentLapsed" }) : { ...from, announce: [] }
       // The end of a link, and of a credential that there is nothing to renew with: somebody has to say so.
       const ends = [from.consentUntil, from.status === "ACTIVE" ? from.expiresAt : null]
+      // Somebody tried a dead credential a moment ago: its time is put off and not taken away.
+      if (from.lastAttempt?.verdict === "Dead") ends.push(now + Duration.toMillis("1 hour"))
       const ahead = ends.filter((end): end is number => end !== null && end > now)
       const to: Account = {
         ...from,
@@ -169,6 +179,23 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     },
     (write) => Effect.ignore(write)
   )
+
+  const reported = new Set<string>()
+  /** One line when an account or its auth config turns out to be unusable, and one when it works again. */
+  const reportUnusable = Effect.fnUntraced(function* (claimed: Claimed, error: RefreshError | undefined) {
+    const subjects = { auth_config_invalid: laneOf(claimed), credential_unreadable: claimed.id }
+    if (error === undefined) {
+      for (const [slug, subject] of Object.entries(subjects)) {
+        if (reported.delete(`${slug} ${subject}`)) yield* Effect.logInfo("it works again", { slug, subject })
+      }
+    } else if (error._tag === "RefreshFailed") {
+      const [slug, subject] = Object.entries(subjects).find(([slug]) => slug === error.slug) ?? []
+      const key = `${slug} ${subject}`
+      if (slug === undefined || reported.has(key) || reported.size >= reportedAtMost) return
+      reported.add(key)
+      yield* Effect.logWarning("accounts cannot be renewed", { slug, subject, message: error.message })
+    }
+  })
 
   const shareOf = (provider: string) => {
     const share = shares.get(provider) ?? Semaphore.makeUnsafe(Math.ceil(concurrency / 2))
@@ -199,7 +226,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     const renewed = Effect.matchEffect(coordinator.renew(id), {
       onFailure: (error) =>
         Effect.andThen(
-          count(error._tag),
+          Effect.andThen(count(error._tag), reportUnusable(claimed, error)),
           error._tag === "InvalidRequest" || error._tag === "RefreshUnsupported"
             ? retire(id)
             : error._tag === "Unavailable" && error.slug === "circuit_open"
@@ -208,7 +235,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
         ),
       onSuccess: (renewal) =>
         Effect.andThen(
-          count(renewal._tag),
+          Effect.andThen(count(renewal._tag), reportUnusable(claimed, undefined)),
           renewal._tag === "Renewed" || renewal._tag === "Served" ? Effect.void : retire(id)
         )
     })
@@ -224,6 +251,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
 
   const one = (due: Claimed) =>
     renew(due).pipe(
+      spanned("rekindle.renewer.renewal", { root: true, attributes: { "rekindle.account.id": due.id } }),
       Effect.catchCause((cause) => Effect.logError("a background renewal broke", { accountId: due.id, cause })),
       Effect.ensuring(
         Effect.suspend(() => {
@@ -250,7 +278,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const claim = Effect.fnUntraced(function* (config: AuthConfigRef) {
     const now = yield* Clock.currentTimeMillis
     const nextLook = now + claimFor
-    const due = yield* Effect.timeout(store.claimDue({ config, now, nextLook, limit: batch }), storeTimeout)
+    const due = yield* inBackground(store.claimDue({ config, now, nextLook, limit: batch }))
     const first = due[0]
     if (first !== undefined) yield* Metric.update(lag, now - first.dueAt)
     // One that still waits for its turn is claimed anew by that.
@@ -293,7 +321,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const look = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     state.lastLookAt = now
-    const due = yield* Effect.timeout(store.dueConfigs(now), storeTimeout)
+    const due = yield* inBackground(store.dueConfigs(now))
     yield* Effect.forEach(
       due,
       (config) =>
@@ -306,9 +334,9 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   }).pipe(orTryLater("cannot look for due accounts"))
 
   const recover = Effect.gen(function* () {
-    yield* tokens.settle()
+    yield* Effect.withTracerEnabled(tokens.settle(), false)
     const now = yield* Clock.currentTimeMillis
-    const abandoned = yield* Effect.timeout(store.findAbandoned(now, abandonedAtMost), storeTimeout)
+    const abandoned = yield* inBackground(store.findAbandoned(now, abandonedAtMost))
     yield* Effect.forEach(
       abandoned,
       (account) => Effect.andThen(turn(account), Effect.exit(coordinator.renew(account.id))),

@@ -25,6 +25,7 @@ export const layer: Layer.Layer<never, never, AccountStore> = Layer.effectDiscar
       while ((yield* store.sweep({ now, keysBefore: now - Duration.toMillis(rememberFor), limit: batch })) >= batch)
         yield* Effect.yieldNow
     }).pipe(
+      Effect.withTracerEnabled(false),
       Effect.catchCause((cause) => Effect.logWarning("old idempotency keys and consent attempts were not swept", cause))
     )
     yield* Effect.forkScoped(Effect.repeat(sweep, Schedule.spaced(interval)))

@@ -14,7 +14,8 @@ import { monotonicMillisUnsafe } from "../egress/timeLimit.ts"
 import type { Overdue } from "./lateAnswers.ts"
 import { nextStep } from "./nextStep.ts"
 import type { Evidence } from "./Circuits.ts"
-import { pauses } from "./pauses.ts"
+import { mayPass, pauses } from "./pauses.ts"
+import { observed } from "./observe.ts"
 import type { Parts } from "./parts.ts"
 import { mayResend, type Ready } from "./prepare.ts"
 import { failed, type Renewal, storeDown, told, unavailable } from "./renewal.ts"
@@ -61,6 +62,9 @@ type Sent =
   /** The answer to a request that counted as unanswered came, and its tokens are kept. */
   | { readonly _tag: "Late"; readonly attempted: Attempted }
 
+/** A failure that may pass is reported when it has lasted for so long, in milliseconds. */
+const worthALine = 60_000
+
 /** Makes the attempt. Returns `undefined` if the lease was not acquired, or was over before a request left; re-read the account. */
 export const makeAttempt = (parts: Parts) => {
   const { bounded, bury, lateAnswers, lease, limited, owner, requestTimeout, store, tokens } = parts
@@ -74,13 +78,25 @@ export const makeAttempt = (parts: Parts) => {
     const now = Math.round(yield* Clock.currentTimeMillis)
     const since = leased.lastAttempt?.since ?? (leased.status === "EXPIRED" ? leased.updatedAt : now)
     const { callers, renewer } = yield* pauses(verdict, now - since)
+    const reported = leased.lastAttempt?.reported ?? leased.status === "EXPIRED"
+    // What may pass is worth a line when it has not.
+    const report = !reported && (!mayPass(verdict) || now - since >= worthALine)
+    if (report) {
+      yield* Effect.logWarning("an account stopped working: it cannot be renewed", {
+        accountId: leased.id,
+        authConfigId: leased.authConfigId,
+        verdict: verdict._tag,
+        code: codeOf(verdict)
+      })
+    }
     const result: AttemptResult = {
       epoch: leased.epoch,
       // What became of one request says nothing about an earlier one that is still in doubt.
       verdict: keep.intent ? "Ambiguous" : verdict._tag,
       code: codeOf(verdict),
       retryAt: callers === 0 ? null : now + callers,
-      since
+      since,
+      reported: reported || report
     }
     yield* bounded(
       store.release({
@@ -155,6 +171,9 @@ export const makeAttempt = (parts: Parts) => {
       held: connection.credential,
       tokens: issued
     })
+    if (leased.status === "EXPIRED" || leased.lastAttempt?.reported === true) {
+      yield* Effect.logInfo("an account works again", { accountId: leased.id, authConfigId: leased.authConfigId })
+    }
     return account
   })
 
@@ -214,9 +233,13 @@ export const makeAttempt = (parts: Parts) => {
         })
       )
       const unanswered = () => Effect.succeed(noAnswer("timed_out"))
-      const observation = yield* limited(request, requestTimeout, unanswered, overdue.takeOver)
-      closed = true
-      const { issued, verdict } = yield* judge(ready, leased, observation)
+      const { issued, verdict } = yield* limited(request, requestTimeout, unanswered, overdue.takeOver).pipe(
+        Effect.flatMap((observation) => {
+          closed = true
+          return Effect.map(judge(ready, leased, observation), (judged) => ({ observation, ...judged }))
+        }),
+        observed({ provider: connection.config.profile.name, accountId: leased.id, attempt: sends })
+      )
       if (verdict._tag === "Ambiguous") doubtful = true
       if (verdict._tag === "NotApplied" || verdict._tag === "Refused") progress.sent = doubtful
       if (verdict._tag !== "Renewed" && Deferred.isDoneUnsafe(overdue.kept)) {

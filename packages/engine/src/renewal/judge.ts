@@ -20,6 +20,9 @@ const read = (own: () => Verdict | undefined, byTable: () => Verdict): Verdict =
 /** By how much the provider's clock and ours may differ before a refused assertion is put down to that. */
 const tolerated = Duration.toMillis("1 minute")
 
+/** The code of a refusal that is put down to this machine's clock. */
+export const clockOff = "clock_off"
+
 /** Whether the provider's `Date` (RFC 9110 §6.6.1) shows that this machine's clock is off. */
 const isClockOff = (observation: Observation): boolean => {
   if (observation._tag !== "Answer") return false
@@ -37,7 +40,7 @@ export const decideRenewal = (strategy: AuthStrategy, connection: Connection, ob
     () => decide(observation, connection.config.profile, connection.credential.secrets)
   )
   return verdict._tag === "Dead" && strategy.renewal?.statesTime === true && isClockOff(observation)
-    ? { _tag: "Misconfigured", code: "clock_off" }
+    ? { _tag: "Misconfigured", code: clockOff }
     : verdict
 }
 

@@ -8,6 +8,7 @@
  */
 import { Duration, Effect, Random } from "effect"
 import type { Verdict } from "../answer/Verdict.ts"
+import { clockOff } from "./judge.ts"
 
 const minute = 60_000
 const day = 24 * 60 * minute
@@ -24,8 +25,12 @@ const longest = (2 / 3) * day
 /** A caller asks again at once after a first failure; one that goes on asking is told of the last one for up to this long. */
 const longestForCallers = 2 * minute
 
-const mayPass = (verdict: Verdict): boolean =>
-  verdict._tag === "NotApplied" || verdict._tag === "Ambiguous" || verdict._tag === "Transient"
+/** Whether a failure may pass without anybody changing a setting or a credential. */
+export const mayPass = (verdict: Verdict): boolean =>
+  verdict._tag === "NotApplied" ||
+  verdict._tag === "Ambiguous" ||
+  verdict._tag === "Transient" ||
+  (verdict._tag === "Misconfigured" && verdict.code === clockOff)
 
 /**
  * How long to leave an account alone after a failure, in milliseconds.

@@ -428,6 +428,16 @@ const make = Effect.gen(function* () {
           keepIntent ? sql`` : sql`, intent_generation = NULL, intent_since = NULL, intent_attempts = NULL`
         } WHERE id = ${id} AND epoch = ${epoch} AND lease_owner IS NOT NULL`).pipe(Effect.asVoid, asStoreError),
 
+    // A dead credential that is tried again has a time for that, and a failing account has left word.
+    resume: ({ config, now }) =>
+      durablyOne(sql`UPDATE rekindle_accounts SET last_attempt = NULL,
+        renew_at = CASE WHEN renew_at > ${now} THEN CAST(${now} AS BIGINT) ELSE renew_at END
+        WHERE auth_config_id = ${configKey(config)} AND lease_owner IS NULL
+        AND (last_attempt IS NOT NULL OR (status = 'EXPIRED' AND renew_at IS NOT NULL))`).pipe(
+        Effect.asVoid,
+        Effect.mapError(storeError)
+      ),
+
     dueConfigs: (now) =>
       sql`SELECT configs.project_id, configs.id AS auth_config_id FROM rekindle_auth_configs configs WHERE EXISTS (
         SELECT 1 FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id AND accounts.renew_at <= ${now}

@@ -5,7 +5,7 @@
  * @module
  */
 import { CurrentProject, KnownAuthScheme } from "@rekindle/core"
-import { Clock, Context, Duration, Effect, Layer, Option, Result, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
 import { AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
 import {
   type AuthConfig,
@@ -80,22 +80,28 @@ export class AuthConfigs extends Context.Service<
             const message = `it is registered with the scheme ${before.value.scheme}; another scheme needs an id of its own`
             return yield* invalidConfig(config, [{ field: "scheme", message }])
           }
+          return before
         })
 
         const register = Effect.fnUntraced(function* (given: AuthConfig) {
           const config = yield* admitted(given)
           if (config.projectId !== (yield* CurrentProject))
             return yield* fault(config.id, `it is registered for the project ${config.projectId}, on behalf of another`)
-          yield* check(config)
+          const before = yield* check(config)
+          const now = yield* Clock.currentTimeMillis
           const text = yield* Effect.orDie(Schema.encodeEffect(AuthConfigJson)(config))
           yield* store.putAuthConfig({
             id: config.id,
             projectId: config.projectId,
             sealed: yield* vault.seal(authConfigContext(config), text),
-            updatedAt: yield* Clock.currentTimeMillis
+            updatedAt: now
           })
-          cache.delete(keyOf({ projectId: config.projectId, authConfigId: config.id }))
+          const ref = { projectId: config.projectId, authConfigId: config.id }
+          cache.delete(keyOf(ref))
           registrations++
+          // What failed by the one before is tried at once.
+          if (!Option.exists(before, (previous) => Equal.equals(previous, config)))
+            yield* store.resume({ config: ref, now })
         })
 
         const load: AuthConfigs["Service"]["load"] = Effect.fnUntraced(function* (wanted: AuthConfigRef) {

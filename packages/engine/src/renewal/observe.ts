@@ -1,0 +1,64 @@
+/**
+ * Spans and metrics of the calls to providers. Labels are few and public: the provider's name in the profile, the verdict, the status, the
+ * number of the try. Accounts are named in spans only, since there may be millions.
+ *
+ * @module
+ */
+import type { ConnectedAccountId } from "@rekindle/core"
+import { Clock, Effect, Exit, Metric, type Tracer } from "effect"
+import type { Observation, Verdict } from "../answer/Verdict.ts"
+
+/** Calls to token endpoints. */
+export const calls = Metric.counter("rekindle.provider.calls", {
+  description: "Calls to token endpoints by provider, verdict, status and attempt",
+  incremental: true
+})
+
+/** How long they took. */
+export const durations = Metric.histogram("rekindle.provider.duration", {
+  description: "Milliseconds from a call to its verdict",
+  boundaries: [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000]
+})
+
+/** A span, where somebody collects spans; nothing where nobody does. It ends without the value, which may hold tokens. */
+export const spanned =
+  (name: string, options: Tracer.SpanOptionsNoTrace) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.withFiber((fiber) =>
+      fiber.cache.tracerEnabled && fiber.cache.tracer !== undefined
+        ? Effect.acquireUseRelease(
+            Effect.makeSpan(name, options),
+            (span) => Effect.withParentSpan(self, span, { captureStackTrace: false }),
+            (span, exit) => Effect.map(Clock.currentTimeNanos, (now) => span.end(now, Exit.asVoid(exit)))
+          )
+        : self
+    )
+
+/** Records one call: a span `rekindle.provider.call` and the metrics above. */
+export const observed =
+  (call: { readonly provider: string; readonly accountId: ConnectedAccountId; readonly attempt: number }) =>
+  <A extends { readonly observation: Observation; readonly verdict: Verdict }, E, R>(
+    self: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> =>
+    Effect.gen(function* () {
+      const start = yield* Clock.currentTimeMillis
+      const result = yield* self
+      const { observation, verdict } = result
+      const labels = {
+        provider: call.provider,
+        verdict: verdict._tag,
+        status: observation._tag === "Answer" ? String(observation.status) : observation._tag,
+        attempt: String(call.attempt)
+      }
+      yield* Metric.update(Metric.withAttributes(calls, labels), 1)
+      yield* Metric.update(
+        Metric.withAttributes(durations, { provider: call.provider }),
+        (yield* Clock.currentTimeMillis) - start
+      )
+      yield* Effect.annotateCurrentSpan(
+        Object.fromEntries(Object.entries(labels).map(([name, value]) => [`rekindle.${name}`, value]))
+      )
+      return result
+    }).pipe(
+      spanned("rekindle.provider.call", { kind: "client", attributes: { "rekindle.account.id": call.accountId } })
+    )
