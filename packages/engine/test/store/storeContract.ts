@@ -752,6 +752,38 @@ export const suite = <R, E>(
       })
     )
 
+    it.effect("failing accounts of one auth config are due at once when it is resumed, and no other", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        yield* store.putAuthConfig({ id: "other", projectId: "project", sealed: sealed("config"), updatedAt: 1 })
+        const released = Effect.fnUntraced(function* (overrides: Partial<Account>) {
+          const one = yield* added(overrides)
+          yield* take(store, one)
+          yield* store.release({
+            id: one.id,
+            epoch: one.epoch + 1,
+            keepIntent: false,
+            keepLease: false,
+            renewAt: 900,
+            result: result(one.epoch + 1)
+          })
+          return one.id
+        })
+        const failing = yield* released({ renewAt: 1 })
+        const elsewhere = yield* released({ authConfigId: "other", renewAt: 1 })
+        const dead = yield* added({ status: "EXPIRED", statusReason: "credential_rejected", renewAt: 900 })
+        const buried = yield* added({ status: "EXPIRED", statusReason: "grant_dead", renewAt: null })
+        const well = yield* added({ renewAt: 900 })
+        yield* store.resume({ config: { projectId: "project", authConfigId: configId }, now: 50 })
+        const times = yield* Effect.forEach([failing, elsewhere, dead.id, buried.id, well.id], (id) =>
+          Effect.map(reread(id), ({ renewAt }) => renewAt)
+        )
+        assert.deepStrictEqual(times, [50, 900, 50, null, 900])
+        assert.isNull((yield* reread(failing)).lastAttempt)
+        assert.isNotNull((yield* reread(elsewhere)).lastAttempt)
+      })
+    )
+
     it.effect("auth configs with due accounts are found, and each has accounts of its own handed out", () =>
       Effect.gen(function* () {
         const { added, store } = yield* start
