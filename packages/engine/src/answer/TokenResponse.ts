@@ -27,9 +27,10 @@ export interface IssuedTokens {
 
 /** Parses a token endpoint's body: JSON, or the form encoding some providers answer with. Undefined when it is neither. */
 export const parseBody = (
-  body: string,
+  answer: string,
   contentType: string | undefined
 ): Readonly<Record<string, unknown>> | undefined => {
+  const body = bare(answer)
   const json = parseJson(body)
   if (Predicate.isObject(json) && !Array.isArray(json)) return json as Readonly<Record<string, unknown>>
   if (
@@ -40,6 +41,21 @@ export const parseBody = (
   }
   return undefined
 }
+
+/**
+ * A text without what surrounds it: line breaks, white space, byte order marks, NULs. No token has any of them (RFC 6749 appendix A.12), and
+ * one that is kept with a line break is another token to its provider.
+ */
+export const bare = (text: string): string => {
+  // A pattern that ends in `$` takes quadratic time on an answer made for it.
+  let start = 0
+  let end = text.length
+  while (start < end && surrounds.test(text.charAt(start))) start++
+  while (end > start && surrounds.test(text.charAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+const surrounds = /[\s\0]/
 
 const parseJson = (text: string): unknown => {
   try {
@@ -63,7 +79,9 @@ export const at = (body: unknown, path: string): unknown => {
 const longestLife = 100 * 366 * 86_400
 
 const hasAccessToken = (value: unknown): value is { readonly access_token: string } =>
-  Predicate.hasProperty(value, "access_token") && Predicate.isString(value.access_token) && value.access_token !== ""
+  Predicate.hasProperty(value, "access_token") &&
+  Predicate.isString(value.access_token) &&
+  bare(value.access_token) !== ""
 
 /** The least number that can only be milliseconds: in seconds it is the year 5138. */
 const leastMillis = 1e11
@@ -86,11 +104,12 @@ export const issuedTokens = (
   const nested = profile.tokenPath === undefined ? undefined : at(body, profile.tokenPath)
   const fields = hasAccessToken(nested) ? nested : body
   if (!hasAccessToken(fields)) return undefined
-  const accessToken = fields.access_token
   const read = (name: string): unknown => at(fields, name)
   const irregularities: Array<string> = []
+  const accessToken = unwrapped(fields.access_token, "access_token", irregularities)
 
-  const tokenType = read("token_type")
+  const statedType = read("token_type")
+  const tokenType = Predicate.isString(statedType) ? bare(statedType) : statedType
   if (!Predicate.isString(tokenType)) irregularities.push("token_type is missing")
   else if (!profile.tokenTypes.includes(tokenType.toLowerCase()))
     irregularities.push("token_type is not one of the accepted")
@@ -138,9 +157,15 @@ const keptFields = (body: unknown, paths: ReadonlyArray<string> = []) =>
     })
   )
 
+const unwrapped = (value: string, name: string, irregularities: Array<string>): string => {
+  const token = bare(value)
+  if (token !== value) irregularities.push(`${name} is surrounded by white space`)
+  return token
+}
+
 const optionalString = (value: unknown, name: string, irregularities: Array<string>): string | undefined => {
   if (value === undefined) return undefined
-  if (Predicate.isString(value) && value !== "") return value
+  if (Predicate.isString(value) && bare(value) !== "") return unwrapped(value, name, irregularities)
   irregularities.push(`${name} is empty or not a string`)
   return undefined
 }

@@ -12,7 +12,7 @@ import { Effect, Option, Predicate, Schema } from "effect"
 import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress, type EgressRequest } from "../egress/Egress.ts"
-import { at, parseBody } from "../answer/TokenResponse.ts"
+import { at, bare, parseBody } from "../answer/TokenResponse.ts"
 import { decide, type Observation, refused } from "../answer/Verdict.ts"
 import { addressesOf, checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
 
@@ -68,7 +68,7 @@ const loginRequest = (settings: BasicWithJwtSettings, { credential }: Connection
 /** Seconds until the token's own `exp` (RFC 7519 §4.1.4). Its signature is the provider's business: it is read, not trusted. */
 const secondsLeft = (token: string, now: number): number | undefined => {
   try {
-    const { exp } = decodeJwt(token)
+    const { exp } = decodeJwt(bare(token))
     return exp === undefined ? undefined : Math.max(0, exp - Math.floor(now / 1000))
   } catch {
     return undefined

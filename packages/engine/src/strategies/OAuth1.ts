@@ -15,7 +15,7 @@ import { type AuthConfig, type AuthConfigError, invalidConfig } from "../account
 import { type AuthStrategy, type Connection, ConsentError, type Validity } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress } from "../egress/Egress.ts"
-import { parseBody } from "../answer/TokenResponse.ts"
+import { bare, parseBody } from "../answer/TokenResponse.ts"
 import { decide, type Observation } from "../answer/Verdict.ts"
 import { addressesOf, checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
 
@@ -300,10 +300,11 @@ export const make = Effect.gen(function* () {
 const issued = (seen: Observation) => {
   if (seen._tag !== "Answer" || seen.status < 200 || seen.status >= 300) return undefined
   const body = parseBody(seen.body, "application/x-www-form-urlencoded")
-  const token = body?.["oauth_token"]
-  const secret = body?.["oauth_token_secret"]
-  return Predicate.isString(token) && token !== "" && Predicate.isString(secret)
-    ? { token, secret, confirmed: body?.["oauth_callback_confirmed"] }
+  const read = (name: string) => (Predicate.isString(body?.[name]) ? bare(body[name]) : undefined)
+  const token = read("oauth_token")
+  const secret = read("oauth_token_secret")
+  return token !== undefined && token !== "" && secret !== undefined
+    ? { token, secret, confirmed: read("oauth_callback_confirmed") }
     : undefined
 }
 

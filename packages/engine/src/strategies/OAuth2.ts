@@ -12,7 +12,7 @@ import { type AuthConfig, AuthConfigError, invalidConfig } from "../account/Auth
 import { type AuthStrategy, type Connection, ConsentError } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import * as Revocation from "../answer/Revocation.ts"
-import { parseBody } from "../answer/TokenResponse.ts"
+import { bare, parseBody } from "../answer/TokenResponse.ts"
 import { decide, type Observation, refused, type Verdict } from "../answer/Verdict.ts"
 import * as TokenEndpoint from "./TokenEndpoint.ts"
 
@@ -34,7 +34,9 @@ export const OAuth2Settings = Schema.Struct({
   pushedRequests: Schema.optionalKey(Schema.Boolean),
   pushedRequestEndpoint: Schema.optionalKey(TokenEndpoint.Url),
   /** Parameters of the callback that are kept as attributes of the account, such as the company that the person chose. */
-  keptParameters: Schema.optionalKey(Schema.Array(Schema.String))
+  keptParameters: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Further values of the callback's `error` by which this provider says that the person refused, besides `access_denied` and its like. */
+  deniedErrors: Schema.optionalKey(Schema.Array(Schema.String))
 })
 export type OAuth2Settings = typeof OAuth2Settings.Type
 
@@ -113,19 +115,31 @@ const dpopHandle = (config: AuthConfig, jwk: string) =>
       })
   })
 
-/** What an error of the consent page says (RFC 6749 §4.1.2.1); any other refuses this attempt. */
+/** What an error of the consent page says; any other refuses this attempt. Compared in lower case, `-` and spaces as `_`. */
 const reasons = new Map<string, ConsentError["reason"]>([
+  // RFC 6749 §4.1.2.1. Salesforce's documentation writes `access-denied`.
   ["access_denied", "denied"],
   ["server_error", "unavailable"],
-  ["temporarily_unavailable", "unavailable"]
+  ["temporarily_unavailable", "unavailable"],
+  // LinkedIn, "Authorization Code Flow (3-legged OAuth)": the person cancelled at the login or at the consent page. Apple says the latter too.
+  ["user_cancelled_login", "denied"],
+  ["user_cancelled_authorize", "denied"],
+  // Smartcar, "OEM Login Cancelled": the person left at the car maker's login
+  ["oem_cancelled_login", "denied"],
+  // Facebook, "Manually Build a Login Flow", where it stands in `error_reason` beside `access_denied`
+  ["user_denied", "denied"]
 ])
+
+const reasonOf = (error: string, { deniedErrors = [] }: OAuth2Settings): ConsentError["reason"] =>
+  deniedErrors.includes(error) ? "denied" : (reasons.get(error.toLowerCase().replace(/[-\s]/g, "_")) ?? "refused")
 
 /** The reference to a pushed request, and for how many seconds it can be used (RFC 9126 §2.2). */
 const pushedRequest = (seen: Observation) => {
   if (seen._tag !== "Answer" || seen.status < 200 || seen.status >= 300) return undefined
   const body = parseBody(seen.body, seen.contentType)
-  const reference = body?.["request_uri"]
-  if (!Predicate.isString(reference) || reference === "") return undefined
+  const stated = body?.["request_uri"]
+  const reference = Predicate.isString(stated) ? bare(stated) : ""
+  if (reference === "") return undefined
   const life = Number(body?.["expires_in"])
   return { reference, expiresIn: Number.isFinite(life) && life > 0 ? life : undefined }
 }
@@ -305,7 +319,7 @@ export const make = Effect.gen(function* () {
           catch: (error) =>
             error instanceof oauth.AuthorizationResponseError
               ? new ConsentError({
-                  reason: reasons.get(error.error) ?? "refused",
+                  reason: reasonOf(error.error, settings),
                   message: `the provider answered ${error.error.slice(0, 64)}`,
                   code: error.error.slice(0, 64)
                 })

@@ -245,3 +245,59 @@ describe("a path into a body", () => {
     assert.isUndefined(at(undefined, "a"))
   })
 })
+
+describe("what surrounds an answer", () => {
+  const form = "access_token=at-new&token_type=bearer&expires_in=3600&refresh_token=rt-new"
+  const json = JSON.stringify(bearer)
+  const around: ReadonlyArray<(body: string) => string> = [
+    (body) => `${body}\n`,
+    (body) => `${body}\r\n\r\n`,
+    (body) => `\r\n ${body}\t `,
+    (body) => `\uFEFF${body}`,
+    (body) => `\uFEFF \uFEFF${body}\n`,
+    (body) => `${body}\0`,
+    (body) => `\u00A0${body}\u2028`
+  ]
+  const contentTypes = ["application/json", "application/x-www-form-urlencoded", "text/plain", "text/html", undefined]
+
+  for (const [name, body] of [
+    ["form", form],
+    ["JSON", json]
+  ] as const) {
+    it.each(contentTypes)(`is not part of a token: ${name} as %s`, (contentType) => {
+      for (const surround of around) {
+        const surrounded = surround(body)
+        const verdict = decide(
+          { _tag: "Answer", status: 200, contentType, retryAfter: undefined, body: surrounded, receivedAt },
+          strict
+        )
+        if (verdict._tag !== "Renewed") return assert.fail(`${JSON.stringify(surrounded)}: ${verdict._tag}`)
+        assert.strictEqual(text(verdict.tokens.accessToken), "at-new")
+        assert.strictEqual(text(verdict.tokens.refreshToken), "rt-new", JSON.stringify(surrounded))
+        assert.strictEqual(verdict.tokens.expiresIn, 3600)
+      }
+    })
+  }
+
+  it("a token in JSON is not part of either, and that is said", () => {
+    const tokens = tokensIn({
+      ...bearer,
+      access_token: "at-new\n",
+      refresh_token: " rt-new\r\n",
+      token_type: "Bearer\n"
+    })
+    assert.deepStrictEqual([text(tokens.accessToken), text(tokens.refreshToken)], ["at-new", "rt-new"])
+    assert.strictEqual(tokens.tokenType, "Bearer")
+    assert.deepStrictEqual(tokens.irregularities, [
+      "access_token is surrounded by white space",
+      "refresh_token is surrounded by white space"
+    ])
+    assert.isUndefined(issuedTokens({ access_token: " \n" }, strict, receivedAt))
+  })
+
+  it("does not take long to take off", () => {
+    // quadratic, this would take the better part of an hour
+    const body = `access_token=at${" ".repeat(1024 * 1024)}x`
+    assert.isUndefined(parseBody(body, "text/plain"))
+  })
+})

@@ -298,6 +298,20 @@ describe("consent", () => {
     })
   )
 
+  it.live("keeps no line break that ends an answer", () =>
+    Effect.gen(function* () {
+      const server = yield* provider({
+        "/request_token": { body: "\uFEFFoauth_token=rt%2F1&oauth_token_secret=rts&oauth_callback_confirmed=true\r\n" },
+        "/access_token": { body: "oauth_token=at&oauth_token_secret=ats\r\n" }
+      })
+      const { memo } = yield* begin(connect(configFor(server)))
+      assert.deepInclude(memo, { oauth_token: "rt/1", oauth_token_secret: "rts" })
+      const callback = { state, oauth_token: "rt/1", oauth_verifier: "v" }
+      const { secrets } = yield* complete(connect(configFor(server)), callback)
+      assert.deepStrictEqual(secrets, { oauth_token_secret: "ats" })
+    })
+  )
+
   it.live("has no link without a confirmed request token, and says whose doing that is", () =>
     Effect.gen(function* () {
       for (const [answer, reason] of [

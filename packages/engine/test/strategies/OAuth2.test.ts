@@ -291,6 +291,12 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
     for (const [parameters, reason] of [
       [{ error: "access_denied", code: "a-code" }, "denied"],
       [{ error: "invalid_scope", code: "a-code" }, "refused"],
+      [{ error: "user_cancelled_login" }, "denied"],
+      [{ error: "user_cancelled_authorize" }, "denied"],
+      [{ error: "access-denied" }, "denied"],
+      [{ error: "oem_cancelled_login" }, "denied"],
+      [{ error: "user_denied" }, "denied"],
+      [{ error: "interaction_required" }, "refused"],
       [{ code: "" }, "refused"],
       // RFC 6749 §4.1.2.1: an outage of the consent page is nobody's refusal
       [{ error: "temporarily_unavailable" }, "unavailable"],
@@ -313,6 +319,21 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
         })
       )
     }
+
+    it.effect("is denied by an error that the settings call a refusal", () =>
+      Effect.gen(function* () {
+        const config = yield* configFor({ deniedErrors: ["interaction_required"] }, { client_secret: clientSecret })
+        const error = yield* Effect.flip(
+          consentOf(yield* OAuth2.make).complete(connect(config), {
+            callbackUrl,
+            state,
+            parameters: new URLSearchParams({ state, error: "interaction_required" }),
+            memo: { code_verifier: "v".repeat(43) }
+          })
+        )
+        assert.deepStrictEqual([error.reason, error.code], ["denied", "interaction_required"])
+      })
+    )
 
     it.effect("is refused on a callback with two codes", () =>
       Effect.gen(function* () {
