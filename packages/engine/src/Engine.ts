@@ -9,16 +9,17 @@
 import type { ConnectedAccounts } from "@rekindle/core"
 import { type Config, type Effect, Layer } from "effect"
 import type { Migrator, SqlClient, SqlError } from "effect/sql"
-import type { AccountStore } from "./account/AccountStore.ts"
+import type { AccountStore, StoreError } from "./account/AccountStore.ts"
 import { AuthConfigs } from "./strategies/AuthConfigs.ts"
 import { AuthStrategies, type AuthStrategy } from "./strategies/AuthStrategy.ts"
 import * as Connections from "./Connections.ts"
 import { Consent, type ConsentOptions } from "./consent/Consent.ts"
-import type { CredentialVault } from "./vault/CredentialVault.ts"
+import type { CredentialVault, VaultError } from "./vault/CredentialVault.ts"
 import { Egress, type EgressOptions } from "./egress/Egress.ts"
 import { Journal, type JournalError, type JournalOptions } from "./renewal/Journal.ts"
 import { type CoordinatorOptions, RefreshCoordinator } from "./renewal/RefreshCoordinator.ts"
 import * as Retention from "./renewal/Retention.ts"
+import * as KeyRotation from "./store/KeyRotation.ts"
 import * as SqlAccountStore from "./store/SqlAccountStore.ts"
 import * as SqliteClient from "./store/SqliteClient.ts"
 import * as BasicWithJwt from "./strategies/BasicWithJwt.ts"
@@ -69,14 +70,16 @@ export const layerNoDeps = (
   options: EngineOptions
 ): Layer.Layer<
   Exclude<Provided, AccountStore>,
-  Config.ConfigError,
+  Config.ConfigError | StoreError | VaultError,
   AccountStore | CredentialVault | Egress | Journal
 > =>
   Layer.mergeAll(Connections.layer, Retention.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(Consent.layer(options.consent), RefreshCoordinator.layer(options.coordinator))),
     Layer.provideMerge(TokenCommit.layer(options.commit)),
     Layer.provideMerge(AuthConfigs.layer),
-    Layer.provideMerge(AuthStrategies.layer([...builtInStrategies, ...(options.strategies ?? [])]))
+    Layer.provideMerge(AuthStrategies.layer([...builtInStrategies, ...(options.strategies ?? [])])),
+    // Before anything is sealed or opened: the keys are those of this database.
+    Layer.provide(Layer.effectDiscard(KeyRotation.verify))
   )
 
 /** The engine on whatever database is there, over Node's HTTP client. Give it a vault whose keys outlive the process, and a journal on disk. */
@@ -84,7 +87,7 @@ export const layer = (
   options: EngineOptions
 ): Layer.Layer<
   Provided,
-  Config.ConfigError | Migrator.MigrationError | SqlError.SqlError,
+  Config.ConfigError | Migrator.MigrationError | SqlError.SqlError | StoreError | VaultError,
   SqlClient.SqlClient | CredentialVault | Journal
 > => layerNoDeps(options).pipe(Layer.provideMerge(SqlAccountStore.layer), Layer.provide(Egress.layer(options.egress)))
 
@@ -94,7 +97,7 @@ export const layerSqlite = (
   options: EngineOptions
 ): Layer.Layer<
   Provided,
-  Config.ConfigError | Migrator.MigrationError | SqlError.SqlError | JournalError,
+  Config.ConfigError | Migrator.MigrationError | SqlError.SqlError | StoreError | VaultError | JournalError,
   CredentialVault
 > =>
   layer(options).pipe(

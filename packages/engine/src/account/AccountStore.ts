@@ -26,6 +26,12 @@ export interface AuthConfigRef {
   readonly authConfigId: string
 }
 
+/** A value sealed with one key of the ring. Whoever opens it has that key. */
+export interface Canary {
+  readonly keyId: string
+  readonly sealed: Sealed
+}
+
 /** A sealed auth config as stored. */
 export interface StoredAuthConfig {
   readonly id: string
@@ -203,6 +209,11 @@ export class AccountStore extends Context.Service<
       readonly from: Sealed
       readonly to: Sealed
     }) => Effect.Effect<boolean, StoreError>
+    /** One sealed value for each key that may have sealed something here. */
+    readonly listCanaries: Effect.Effect<ReadonlyArray<Canary>, StoreError>
+    /** Adds one, unless the key has one. */
+    readonly putCanary: (canary: Canary) => Effect.Effect<void, StoreError>
+    readonly removeCanary: (keyId: string) => Effect.Effect<void, StoreError>
     readonly listAuthConfigs: () => Effect.Effect<ReadonlyArray<StoredAuthConfig>, StoreError>
 
     /** How many accounts stand in each status, and how many are due at `now`. */

@@ -51,17 +51,34 @@ export const secret = (credential: Credential, name: string): string | undefined
   return value === undefined ? undefined : Redacted.value(value)
 }
 
+const mask = "********"
+
+/** What is shorter turns up in other values by chance. */
+const tellingLength = 8
+
 /**
- * What may be shown of it: attributes as they are, and of each secret only that it is there. `names` says what a secret is called by
- * those who look at it, where that is not what it is called here.
+ * What may be shown of it: attributes as they are, and of each secret only that it is there. An attribute in which a secret turns up is a
+ * provider's or an application's mistake, and is not shown. `names` says what a secret is called by those who look at it, where that is not
+ * what it is called here.
  */
 export const masked = (
   credential: Credential,
   names: Readonly<Record<string, string>> = {}
-): Record<string, Schema.Json> => ({
-  ...credential.attributes,
-  ...Object.fromEntries(Object.keys(credential.secrets).map((name) => [names[name] ?? name, "********"]))
-})
+): Record<string, Schema.Json> => {
+  const secrets = Object.values(credential.secrets)
+    .map(Redacted.value)
+    .filter((secret) => secret.length >= tellingLength)
+  const tells = (value: Schema.Json): boolean => {
+    const text = JSON.stringify(value)
+    return secrets.some((secret) => text.includes(JSON.stringify(secret).slice(1, -1)))
+  }
+  return {
+    ...Object.fromEntries(
+      Object.entries(credential.attributes).map(([name, value]) => [name, tells(value) ? mask : value])
+    ),
+    ...Object.fromEntries(Object.keys(credential.secrets).map((name) => [names[name] ?? name, mask]))
+  }
+}
 
 /**
  * How a secret is cleaned and what it may hold.

@@ -15,7 +15,8 @@ export interface IssuedTokens {
   /** Absent means that the old one stays in use (RFC 6749 §6). */
   readonly refreshToken: Redacted.Redacted<string> | undefined
   readonly idToken: Redacted.Redacted<string> | undefined
-  readonly tokenType: string
+  /** One of the profile's accepted types, as the provider wrote it; undefined when it said another, which may be anything. */
+  readonly tokenType: string | undefined
   /** Whole seconds from the answer on; absent when the provider did not say, or said nonsense; null when the scheme's tokens never expire. */
   readonly expiresIn: number | null | undefined
   /** Absent means unchanged. */
@@ -109,10 +110,10 @@ export const issuedTokens = (
   const accessToken = unwrapped(fields.access_token, "access_token", irregularities)
 
   const statedType = read("token_type")
-  const tokenType = Predicate.isString(statedType) ? bare(statedType) : statedType
-  if (!Predicate.isString(tokenType)) irregularities.push("token_type is missing")
-  else if (!profile.tokenTypes.includes(tokenType.toLowerCase()))
-    irregularities.push("token_type is not one of the accepted")
+  const tokenType = Predicate.isString(statedType) ? bare(statedType) : undefined
+  const isAccepted = tokenType !== undefined && profile.tokenTypes.includes(tokenType.toLowerCase())
+  if (tokenType === undefined) irregularities.push("token_type is missing")
+  else if (!isAccepted) irregularities.push("token_type is not one of the accepted")
 
   const refreshToken = optionalString(read("refresh_token"), "refresh_token", irregularities)
   const idToken = optionalString(read("id_token"), "id_token", irregularities)
@@ -141,7 +142,7 @@ export const issuedTokens = (
     accessToken: Redacted.make(accessToken, { label: "access_token" }),
     refreshToken: refreshToken === undefined ? undefined : Redacted.make(refreshToken, { label: "refresh_token" }),
     idToken: idToken === undefined ? undefined : Redacted.make(idToken, { label: "id_token" }),
-    tokenType: Predicate.isString(tokenType) ? tokenType : "bearer",
+    tokenType: tokenType === undefined ? "bearer" : isAccepted ? tokenType : undefined,
     expiresIn,
     scope: Predicate.isString(scope) && scope !== "" ? scope : undefined,
     fields: keptFields(body, profile.keptFields),

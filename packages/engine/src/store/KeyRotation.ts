@@ -1,5 +1,10 @@
 /**
- * Seals everything again under the newest key of the ring, so that an old key can be taken out of it.
+ * The keys of a database over time: whether the ring has them, and how an old one is taken out of it.
+ *
+ * A value sealed with each key, its canary, is kept in the database and opened when the engine starts. So a ring that was lost, or has
+ * other bytes under the id of a key, is found before anything is sealed with it.
+ *
+ * Resealing seals everything again under the newest key, so that an old key can be taken out.
  *
  * It runs beside a working engine: everything is replaced by compare-and-set, and an account that is renewed meanwhile was sealed with the
  * newest key by that. Run it once every process has the new key in front, and again until it reports nothing left; then remove the old key.
@@ -13,7 +18,7 @@ import { Effect, Option } from "effect"
 import { credentialContext } from "../account/Account.ts"
 import { authConfigContext } from "../account/AuthConfig.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
-import { CredentialVault, type SealContext, type Sealed, type VaultError } from "../vault/CredentialVault.ts"
+import { CredentialVault, keyIdOf, type SealContext, type Sealed, VaultError } from "../vault/CredentialVault.ts"
 
 /** What one run did. `left` counts rows that changed meanwhile or cannot be opened with any key of the ring. */
 export interface ResealReport {
@@ -23,55 +28,117 @@ export interface ResealReport {
 
 const pageSize = 500
 
-/** Seals auth configs, credentials and previous credentials again where they were sealed with an older key. */
-export const reseal: Effect.Effect<ResealReport, StoreError, AccountStore | CredentialVault> = Effect.gen(function* () {
+/** Where the canary of a key is sealed. */
+const canaryContext = (keyId: string): SealContext => ({ purpose: "canary", projectId: "", owner: keyId })
+
+const missing = (keyId: string) =>
+  new VaultError({
+    reason: "unknown-key",
+    message: `the key ring lacks the key "${keyId}", which sealed values of this database. Put it back into the ring, behind the newest; to do without it, run rekindle-reseal first`
+  })
+
+const another = (keyId: string) =>
+  new VaultError({
+    reason: "wrong-key",
+    message: `the key "${keyId}" of the ring is not the one that sealed values of this database under that id. Put its bytes back, and give a new key an id of its own`
+  })
+
+/** A database from before there were canaries: its auth configs tell which keys sealed it. */
+const verifyBySamples = Effect.gen(function* () {
   const store = yield* AccountStore
   const vault = yield* CredentialVault
-  const report = { resealed: 0, left: 0 }
-
-  const again = (context: SealContext, sealed: Sealed): Effect.Effect<Sealed, VaultError> =>
-    vault.isStale(sealed)
-      ? Effect.flatMap(vault.open(context, sealed), (text) => vault.seal(context, text))
-      : Effect.succeed(sealed)
-  const againOrNull = (context: SealContext, sealed: Sealed | null) =>
-    sealed === null ? Effect.succeed(null) : again(context, sealed)
-  const isStale = (sealed: Sealed | null) => sealed !== null && vault.isStale(sealed)
-
+  const opens = new Map<string, boolean>()
   for (const config of yield* store.listAuthConfigs()) {
-    if (!isStale(config.sealed)) continue
-    const sealed = yield* Effect.option(again(authConfigContext(config), config.sealed))
-    const done =
-      Option.isSome(sealed) &&
-      (yield* store.resealAuthConfig({
-        projectId: config.projectId,
-        id: config.id,
-        from: config.sealed,
-        to: sealed.value
-      }))
-    if (done) report.resealed++
-    else report.left++
+    const keyId = keyIdOf(config.sealed)
+    if (keyId === undefined || opens.get(keyId) === true) continue
+    if (!vault.keyIds.includes(keyId)) return yield* missing(keyId)
+    opens.set(keyId, Option.isSome(yield* Effect.option(vault.open(authConfigContext(config), config.sealed))))
   }
+  for (const [keyId, sound] of opens) if (!sound) return yield* another(keyId)
+})
 
-  for (let after = ""; ;) {
-    const page = yield* store.listSealed(after, pageSize)
-    for (const account of page) {
-      if (!isStale(account.credential) && !isStale(account.previousCredential)) continue
-      const sealed = yield* Effect.option(
-        Effect.all({
-          credential: againOrNull(credentialContext(account), account.credential),
-          previousCredential: againOrNull(
-            credentialContext({ ...account, generation: account.generation - 1 }),
-            account.previousCredential
-          )
-        })
+/**
+ * Checks that the ring has every key that may have sealed something in this database, and notes its newest. Fails with the id of the key that
+ * is missing, or that has other bytes than it had.
+ */
+export const verify: Effect.Effect<void, StoreError | VaultError, AccountStore | CredentialVault> = Effect.gen(
+  function* () {
+    const store = yield* AccountStore
+    const vault = yield* CredentialVault
+    const canaries = yield* store.listCanaries
+    for (const { keyId, sealed } of canaries) {
+      yield* Effect.mapError(vault.open(canaryContext(keyId), sealed), ({ reason }) =>
+        reason === "unknown-key" ? missing(keyId) : another(keyId)
       )
-      const done = Option.isSome(sealed) && (yield* store.reseal({ ...account, ...sealed.value }))
+    }
+    if (canaries.length === 0) yield* verifyBySamples
+    const [newest = ""] = vault.keyIds
+    if (canaries.some(({ keyId }) => keyId === newest)) return
+    yield* store.putCanary({ keyId: newest, sealed: yield* vault.seal(canaryContext(newest), "") })
+  }
+)
+
+/**
+ * Seals auth configs, credentials and previous credentials again where they were sealed with an older key. Where nothing is left, older
+ * keys may be taken out of the ring afterwards.
+ */
+export const reseal: Effect.Effect<ResealReport, StoreError | VaultError, AccountStore | CredentialVault> = Effect.gen(
+  function* () {
+    yield* verify
+    const store = yield* AccountStore
+    const vault = yield* CredentialVault
+    const report = { resealed: 0, left: 0 }
+
+    const again = (context: SealContext, sealed: Sealed): Effect.Effect<Sealed, VaultError> =>
+      vault.isStale(sealed)
+        ? Effect.flatMap(vault.open(context, sealed), (text) => vault.seal(context, text))
+        : Effect.succeed(sealed)
+    const againOrNull = (context: SealContext, sealed: Sealed | null) =>
+      sealed === null ? Effect.succeed(null) : again(context, sealed)
+    const isStale = (sealed: Sealed | null) => sealed !== null && vault.isStale(sealed)
+
+    for (const config of yield* store.listAuthConfigs()) {
+      if (!isStale(config.sealed)) continue
+      const sealed = yield* Effect.option(again(authConfigContext(config), config.sealed))
+      const done =
+        Option.isSome(sealed) &&
+        (yield* store.resealAuthConfig({
+          projectId: config.projectId,
+          id: config.id,
+          from: config.sealed,
+          to: sealed.value
+        }))
       if (done) report.resealed++
       else report.left++
     }
-    const last = page.at(-1)
-    // A page may be short: rows that do not decode are left out.
-    if (last === undefined) return report
-    after = last.id
+
+    for (let after = ""; ;) {
+      const page = yield* store.listSealed(after, pageSize)
+      for (const account of page) {
+        if (!isStale(account.credential) && !isStale(account.previousCredential)) continue
+        const sealed = yield* Effect.option(
+          Effect.all({
+            credential: againOrNull(credentialContext(account), account.credential),
+            previousCredential: againOrNull(
+              credentialContext({ ...account, generation: account.generation - 1 }),
+              account.previousCredential
+            )
+          })
+        )
+        const done = Option.isSome(sealed) && (yield* store.reseal({ ...account, ...sealed.value }))
+        if (done) report.resealed++
+        else report.left++
+      }
+      const last = page.at(-1)
+      // A page may be short: rows that do not decode are left out.
+      if (last === undefined) break
+      after = last.id
+    }
+    if (report.left === 0) {
+      for (const { keyId } of yield* store.listCanaries) {
+        if (keyId !== vault.keyIds[0]) yield* store.removeCanary(keyId)
+      }
+    }
+    return report
   }
-})
+)

@@ -84,6 +84,7 @@ const OutboxRow = Schema.Struct({
 })
 
 const AuthConfigRow = Schema.Struct({ id: Schema.String, project_id: Schema.String, sealed: Sealed, updated_at: Int })
+const CanaryRow = Schema.Struct({ key_id: Schema.String, canary: Sealed })
 const KeyRow = Schema.Struct({ account_id: ConnectedAccountId, request_hash: Schema.String, answer: MaybeText })
 const SealedRow = Schema.Struct({
   id: ConnectedAccountId,
@@ -314,6 +315,23 @@ const make = Effect.gen(function* () {
       ).pipe(
         Effect.map((rows) => rows.length === 1),
         asStoreError
+      ),
+
+    listCanaries: sql`SELECT key_id, canary FROM rekindle_vault_keys ORDER BY key_id`.pipe(
+      Effect.flatMap(decodeAll(CanaryRow)),
+      Effect.map((rows) => rows.map((row) => ({ keyId: row.key_id, sealed: row.canary }))),
+      Effect.mapError(storeError)
+    ),
+
+    putCanary: ({ keyId, sealed }) =>
+      durablyOne(
+        sql`INSERT INTO rekindle_vault_keys ${sql.insert({ key_id: keyId, canary: sealed })} ON CONFLICT (key_id) DO NOTHING`
+      ).pipe(Effect.asVoid, Effect.mapError(storeError)),
+
+    removeCanary: (keyId) =>
+      durablyOne(sql`DELETE FROM rekindle_vault_keys WHERE key_id = ${keyId}`).pipe(
+        Effect.asVoid,
+        Effect.mapError(storeError)
       ),
 
     listAuthConfigs: () =>

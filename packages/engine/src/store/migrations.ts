@@ -170,6 +170,12 @@ const noDigests = Effect.gen(function* () {
   yield* sql`ALTER TABLE rekindle_accounts DROP COLUMN intent_hash`
 })
 
+// A value sealed with each key of the ring, by which a ring that lacks a key, or has another under its id, is found when the engine starts.
+const vaultKeys = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE TABLE rekindle_vault_keys (key_id TEXT PRIMARY KEY, canary TEXT NOT NULL)`
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
@@ -177,7 +183,8 @@ const migrations = {
   "0004_due_by_config": dueByConfig,
   "0005_projects": projects,
   "0006_withdrawal": withdrawal,
-  "0007_no_digests": noDigests
+  "0007_no_digests": noDigests,
+  "0008_vault_keys": vaultKeys
 }
 
 /** Brings the database to the schema that it had after the first `count` migrations. */

@@ -20,12 +20,15 @@ import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } fro
 /** A sealed value could not be opened: unknown key, another account's data, or damage. Nothing secret is in it. */
 export class VaultError extends Schema.TaggedError<VaultError>("@rekindle/engine/VaultError")("VaultError", {
   message: Schema.String,
-  reason: Schema.Literals(["unknown-key", "damaged", "invalid-key"])
+  reason: Schema.Literals(["unknown-key", "wrong-key", "damaged", "invalid-key"])
 }) {}
 
 /** Text that only the vault can read: `v2.<key id>.<nonce>.<ciphertext and tag>`, base64url. */
 export const Sealed = Schema.String.pipe(Schema.brand("Sealed"))
 export type Sealed = typeof Sealed.Type
+
+/** The id of the key that sealed a value; undefined where it has not the form of one. */
+export const keyIdOf = (sealed: string): string | undefined => sealedForm.exec(sealed)?.[2]
 
 /** Where a sealed value belongs. It opens there and nowhere else. */
 export interface SealContext {

@@ -13,9 +13,11 @@ import {
 } from "@rekindle/engine"
 import { Effect, Layer, Redacted } from "effect"
 import { execFile } from "node:child_process"
+import { existsSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { promisify } from "node:util"
 
 const oldKey = { id: "old", key: Redacted.make(Buffer.alloc(32, "old key").toString("base64")) }
@@ -60,7 +62,7 @@ describe("key rotation", () => {
       const file = yield* temporaryFile
       const id = yield* seed(file)
       assert.isTrue(yield* canRead(file, id, [newKey, oldKey]))
-      assert.isFalse(yield* canRead(file, id, [newKey]))
+      assert.strictEqual((yield* Effect.flip(canRead(file, id, [newKey])))._tag, "VaultError")
       // the account and its auth config
       assert.deepStrictEqual(yield* run(file), { resealed: 2, left: 0 })
       assert.isTrue(yield* canRead(file, id, [newKey]))
@@ -75,7 +77,7 @@ describe("key rotation", () => {
       const changed = AuthConfig.make({ id: "cfg", toolkit: "changed", scheme: "API_KEY", hosts: [] })
       const register = Effect.provide(
         Connections.use((connections) => connections.register(changed)),
-        engine(file, [oldKey])
+        engine(file, [oldKey, newKey])
       )
       const report = yield* KeyRotation.reseal.pipe(
         Effect.updateService(AccountStore, (store) => ({
@@ -93,25 +95,66 @@ describe("key rotation", () => {
     })
   )
 
-  it.live("the command reseals a database, and fails while something is left", () =>
+  const reused = { id: "old", key: newKey.key }
+  const brokenRings: ReadonlyArray<readonly [string, ReadonlyArray<typeof oldKey>, string]> = [
+    ["that lacks a key", [newKey], 'lacks the key "old"'],
+    ["that has other bytes under an id", [reused], 'the key "old" of the ring is not the one']
+  ]
+  for (const [name, ring, message] of brokenRings) {
+    it.live(`a ring ${name} is refused when the engine starts and when it reseals, and the way out is named`, () =>
+      Effect.gen(function* () {
+        const file = yield* temporaryFile
+        const id = yield* seed(file)
+        const started = yield* Effect.flip(canRead(file, id, ring))
+        assert.include(started.message, message)
+        const resealed = yield* KeyRotation.reseal.pipe(
+          Effect.provide(
+            Layer.mergeAll(
+              SqlAccountStore.layer.pipe(Layer.provide(SqliteClient.layer(file))),
+              CredentialVault.layer(ring)
+            )
+          ),
+          Effect.flip
+        )
+        assert.include(resealed.message, message)
+        assert.isTrue(yield* canRead(file, id, [oldKey]))
+      })
+    )
+
+    it.live(`a ring ${name} is refused on a database from before there were canaries`, () =>
+      Effect.gen(function* () {
+        const file = yield* temporaryFile
+        const id = yield* seed(file)
+        const database = new DatabaseSync(file)
+        database.exec("DELETE FROM rekindle_vault_keys")
+        database.close()
+        assert.include((yield* Effect.flip(canRead(file, id, ring))).message, message)
+      })
+    )
+  }
+
+  it.live("the command reseals a database, and makes none that is not there", () =>
     Effect.gen(function* () {
       const file = yield* temporaryFile
       const id = yield* seed(file)
       const entry = ({ id, key }: typeof oldKey) => `${id}:${Redacted.value(key)}`
-      const command = (keys: ReadonlyArray<typeof oldKey>) =>
+      const command = (keys: ReadonlyArray<typeof oldKey>, on = file) =>
         Effect.promise(() =>
           promisify(execFile)(
             process.execPath,
-            [join(import.meta.dirname, "../../src/bin/reseal.ts"), "--sqlite", file],
+            [join(import.meta.dirname, "../../src/bin/reseal.ts"), "--sqlite", on],
             {
               env: { ...process.env, REKINDLE_KEYS: keys.map(entry).join(",") }
             }
           ).then(
             ({ stdout }) => stdout.trim(),
-            (error: { readonly stdout: string }) => `failed: ${error.stdout.trim()}`
+            (error: { readonly stdout: string; readonly stderr: string }) => `failed: ${error.stdout} ${error.stderr}`
           )
         )
-      assert.strictEqual(yield* command([newKey]), "failed: 0 sealed again, 2 left")
+      assert.match(yield* command([newKey]), /^failed: [^]*lacks the key "old"/)
+      const typo = `${file}.typo`
+      assert.match(yield* command([newKey], typo), /^failed: [^]*there is no such file/)
+      assert.isFalse(existsSync(typo))
       assert.strictEqual(yield* command([newKey, oldKey]), "2 sealed again, 0 left")
       assert.isTrue(yield* canRead(file, id, [newKey]))
     })

@@ -77,7 +77,8 @@ const tables = [
   "rekindle_outbox",
   "rekindle_idempotency_keys",
   "rekindle_accounts",
-  "rekindle_auth_configs"
+  "rekindle_auth_configs",
+  "rekindle_vault_keys"
 ]
 
 /** A client on an emptied database that knows one auth config. */

@@ -22,6 +22,7 @@ import {
   ProviderProfile,
   SqlAccountStore,
   SqliteClient,
+  type StoreError,
   TokenCommit,
   type VaultError
 } from "@rekindle/engine"
@@ -136,7 +137,7 @@ export const layer = (
   options: Options = {}
 ): Layer.Layer<
   Services,
-  Config.ConfigError | VaultError | JournalError | Migrator.MigrationError | SqlError.SqlError
+  Config.ConfigError | StoreError | VaultError | JournalError | Migrator.MigrationError | SqlError.SqlError
 > => {
   const store = Layer.effect(
     AccountStore,
