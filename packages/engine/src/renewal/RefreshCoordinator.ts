@@ -36,8 +36,9 @@ export interface CoordinatorOptions {
   /** Names this process in leases. Random if absent. */
   readonly owner?: string | undefined
   /**
-   * How long a lease holds. Default 60 seconds. Requests stop being sent when there is no longer time for one more and its commit, so
-   * the holder is done before anybody may take over. The same in every process: a lease watched for longer than this counts as over.
+   * How long a lease holds. Default 60 seconds. Requests leave in its first half only, so that the holder is done before anybody may take
+   * over. After a process died, its strict single-use tokens wait for one lease more. The same in every process: a lease that has been seen
+   * to stand for this long counts as over.
    */
   readonly lease?: Duration.Input | undefined
   /** How long a caller without a deadline waits. Default 40 seconds: three requests that time out. */

@@ -32,7 +32,7 @@ export interface Origin {
 /** Whether what is stored now is newer than the answer, or is the answer itself. */
 export const overtaken = (current: Account, { epoch, event, grantId, heldGrantId, receivedAt }: Origin): boolean =>
   event === "Renewed"
-    ? // Answers come in while their lease holds, so that leases order them.
+    ? // Leases order them, however late an answer comes. Of two under one lease the first that is committed stays.
       current.grantId !== grantId || (current.obtainedEpoch ?? 0) >= epoch
     : current.grantId === grantId || (current.grantId !== heldGrantId && current.obtainedAt >= receivedAt)
 

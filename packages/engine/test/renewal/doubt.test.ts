@@ -16,8 +16,9 @@ import {
   summary
 } from "../support/ScriptedEngine.ts"
 
-/** The slug of what a caller is told; what says that nothing was done begins otherwise. */
-const told = (error: { readonly _tag: string; readonly slug?: string | undefined }) => error.slug ?? error._tag
+/** What a caller is told: why, and whether anything may have been done. */
+const told = (error: { readonly _tag: string; readonly disposition: string; readonly slug?: string | undefined }) =>
+  `${error.slug ?? error._tag}, ${error.disposition}`
 
 const refusedConnection: ScriptedProvider.Mishap = { _tag: "ConnectionRefused" }
 
@@ -40,7 +41,7 @@ describe("after a request whose answer was lost", () => {
         const provider = yield* ScriptedProvider.ScriptedProvider
         const { id } = yield* connected({ expired: true })
         yield* provider.next(ScriptedProvider.lostResponse, second, second, second)
-        assert.strictEqual(told(yield* refused(id)), "provider_silent")
+        assert.strictEqual(told(yield* refused(id)), "provider_silent, ambiguous")
         const account = yield* stored(id)
         assert.deepInclude(summary(account), { intent: "open", leased: false })
         // Waiters in other processes are told by the row.
@@ -108,7 +109,7 @@ describe("after a restart with an open intent", () => {
       yield* leaseAs(id, "a process that died", 20_000)
       yield* elapse("21 seconds")
       yield* provider.outage(refusedConnection, "1 day")
-      assert.strictEqual(told(yield* refused(id)), "provider_silent")
+      assert.strictEqual(told(yield* refused(id)), "provider_silent, ambiguous")
       assert.deepInclude(summary(yield* stored(id)), { intent: "open", leased: false })
     }).pipe(scenario({ engine: { coordinator: { patience: "2 minutes" } } }))
   )
