@@ -12,6 +12,7 @@ import { HttpClient } from "effect/http"
 import { lookup } from "node:dns/promises"
 import { isIP } from "node:net"
 import { isInternalAddress } from "./addresses.ts"
+import { environment } from "./environment.ts"
 import { overHttpClient } from "./httpClient.ts"
 import { overNodeHttp } from "./nodeHttp.ts"
 import { failure, privateAddress, type Transport, type TransportOptions } from "./transport.ts"
@@ -53,7 +54,15 @@ export class Egress extends Context.Service<
     readonly isPrivateAllowed: (url: URL) => boolean
   }
 >()("@rekindle/engine/Egress") {
-  /** The best way out that this runtime has. All keep the same rules. */
+  /**
+   * The best way out that this runtime has. All keep the same rules.
+   *
+   * **Gotchas**
+   *
+   * The proxy and the certificate authorities of the environment are honoured: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`,
+   * `SSL_CERT_DIR`, `NODE_EXTRA_CA_CERTS`. A proxy resolves names by itself, so behind one the addresses they lead to cannot be checked:
+   * declared hosts, https and address literals still are. The machine's own loopback is never asked through a proxy.
+   */
   static readonly layer = (options: EgressOptions = {}): Layer.Layer<Egress> =>
     // Bun has undici in name only.
     "bun" in process.versions ? Egress.layerNodeHttp(options) : Egress.layerUndici(options)
@@ -91,15 +100,16 @@ const overSockets = (
 ): Layer.Layer<Egress> =>
   Layer.effect(
     Egress,
-    Effect.map(
-      transport({
+    Effect.gen(function* () {
+      const sockets = yield* transport({
+        ...(yield* environment),
         maxBodyBytes: maxBodyBytes(options),
         connectTimeout: Duration.times(timeoutOf(options), 0.5),
         mayBeInternal: (url) => allows(options, url),
         refuses: isInternalAddress
-      }),
-      (transport) => make(options, transport)
-    )
+      })
+      return make(options, sockets)
+    })
   )
 
 const timeoutOf = (options: EgressOptions): Duration.Duration =>

@@ -83,12 +83,29 @@ const bitsOf = (address: string): bigint | undefined => {
     : undefined
 }
 
-const networks = special.flatMap((network) => {
-  const [address = "", prefix = ""] = network.split("/")
+interface Network {
+  readonly base: bigint
+  readonly shift: bigint
+}
+
+/** Reads `10.0.0.0/8`, or a single address; nothing if it is neither. */
+const networksOf = (text: string): ReadonlyArray<Network> => {
+  const [address = "", prefix, ...more] = text.split("/")
   const bits = bitsOf(address)
-  const shift = BigInt((address.includes(":") ? 128 : 32) - Number(prefix))
-  return bits === undefined ? [] : [{ base: bits >> shift, shift }]
-})
+  const width = address.includes(":") ? 128 : 32
+  const length = prefix === undefined ? width : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN
+  if (bits === undefined || more.length > 0 || !(length <= width)) return []
+  const shift = BigInt(width - length)
+  return [{ base: bits >> shift, shift }]
+}
+
+const networks = special.flatMap(networksOf)
+
+/** Whether an address is in a network such as `10.0.0.0/8`, or is the one that is written there. */
+export const isWithin = (network: string, address: string): boolean => {
+  const bits = bitsOf(address)
+  return bits !== undefined && networksOf(network).some(({ base, shift }) => bits >> shift === base)
+}
 
 /** How a network without IPv4 reaches it (RFC 6052): the address behind is what counts. */
 const nat64 = 0x64_ff9b_0000_0000_0000_0000n

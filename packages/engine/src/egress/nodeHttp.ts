@@ -9,12 +9,42 @@
 import { Duration, Effect, type Scope } from "effect"
 import http from "node:http"
 import https from "node:https"
+import { isIP } from "node:net"
+import { Duplex } from "node:stream"
+import { connect as connectTls } from "node:tls"
 import { notSent, type Observation } from "../answer/Verdict.ts"
 import { answered, failure, guardedLookup, oversized, type Transport, type TransportOptions } from "./transport.ts"
+import { targetOf, tunnel } from "./tunnel.ts"
 
 class ConnectTimeout extends Error {
   readonly code = "ETIMEDOUT"
   readonly syscall = "connect"
+}
+
+/** Has an agent open its connections through a tunnel where there is a proxy for them. */
+const throughProxy = <A extends http.Agent>(agent: A, secure: boolean, options: TransportOptions): A => {
+  const straight = agent.createConnection.bind(agent)
+  const timeout = Duration.toMillis(options.connectTimeout)
+  agent.createConnection = (connection, callback) => {
+    const host = connection.host ?? "localhost"
+    const authority = `${isIP(host) === 6 ? `[${host}]` : host}:${connection.port ?? ""}`
+    const url = new URL(`${secure ? "https" : "http"}://${authority}/`)
+    const proxy = options.proxyFor(url)
+    if (proxy === undefined) return straight(connection, callback)
+    const secureContext = secure || proxy.protocol === "https:" ? options.trust?.() : undefined
+    tunnel({ proxy, target: targetOf(url), timeout, secureContext }, (error, socket) => {
+      if (error !== null || socket === null) callback?.(error ?? new Error("no tunnel"), new Duplex())
+      else if (secure) {
+        const servername = isIP(host) === 0 ? host : ""
+        callback?.(
+          null,
+          connectTls({ socket, host, servername, ...(secureContext === undefined ? {} : { secureContext }) })
+        )
+      } else callback?.(null, socket)
+    })
+    return undefined
+  }
+  return agent
 }
 
 /** Over agents of its own, closed with the scope. */
@@ -22,8 +52,8 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => ({
-        "http:": new http.Agent({ keepAlive: true }),
-        "https:": new https.Agent({ keepAlive: true })
+        "http:": throughProxy(new http.Agent({ keepAlive: true }), false, options),
+        "https:": throughProxy(new https.Agent({ keepAlive: true }), true, options)
       })),
       (agents) => Effect.sync(() => Object.values(agents).forEach((agent) => agent.destroy()))
     ),
@@ -40,7 +70,8 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
               method,
               headers: { ...headers },
               agent: agents[secure ? "https:" : "http:"],
-              ...(options.mayBeInternal(url) ? {} : { lookup })
+              ...(options.mayBeInternal(url) ? {} : { lookup }),
+              ...(secure && options.trust !== undefined ? { secureContext: options.trust() } : {})
             })
             /** Nothing is written before the body is known, so this is when the request leaves. */
             const leave = () => {
@@ -54,8 +85,8 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
               }
             }
             request.on("socket", (socket) => {
-              // One that is kept alive is connected already.
-              if (request.reusedSocket) return leave()
+              // One that is kept alive is connected already, and so is a tunnel.
+              if (request.reusedSocket || (!secure && !socket.connecting)) return leave()
               const timer = setTimeout(() => request.destroy(new ConnectTimeout()), connectTimeout)
               socket.once("close", () => clearTimeout(timer))
               socket.once(secure ? "secureConnect" : "connect", () => {

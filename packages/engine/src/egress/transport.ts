@@ -10,6 +10,7 @@ import { Clock, type Duration, Effect, Predicate } from "effect"
 import { lookup as lookupName, type LookupAddress } from "node:dns"
 import type { LookupFunction } from "node:net"
 import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib"
+import type { Environment } from "./environment.ts"
 import { noAnswer, notSent, type Observation, refused } from "../answer/Verdict.ts"
 
 /** A request that the rules let pass. */
@@ -26,7 +27,7 @@ export interface Permitted {
 export type Transport = (request: Permitted) => Effect.Effect<Observation>
 
 /** What a transport of sockets is given. */
-export interface TransportOptions {
+export interface TransportOptions extends Environment {
   readonly maxBodyBytes: number
   /** How long connecting may take. Given up then, a request was never sent, which nobody could say of it afterwards. */
   readonly connectTimeout: Duration.Duration

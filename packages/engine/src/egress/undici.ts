@@ -6,6 +6,7 @@
  */
 import { Agent, buildConnector, type Dispatcher } from "@effect/platform-node/Undici"
 import { Duration, Effect, type Scope } from "effect"
+import type { SecureContext } from "node:tls"
 import { notSent, type Observation } from "../answer/Verdict.ts"
 import {
   answered,
@@ -15,6 +16,7 @@ import {
   type Transport,
   type TransportOptions
 } from "./transport.ts"
+import { targetOf, tunnel } from "./tunnel.ts"
 
 /** Over an undici agent of its own, closed with the scope. */
 export const overUndici = (options: TransportOptions): Effect.Effect<Transport, never, Scope.Scope> =>
@@ -22,9 +24,17 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
     Effect.acquireRelease(
       Effect.sync(() => {
         // Over HTTP/2 undici sends a request again by itself.
-        const connection = { timeout: Duration.toMillis(options.connectTimeout), allowH2: false }
-        const anywhere = buildConnector(connection)
-        const outside = buildConnector({ ...connection, lookup: guardedLookup(options.refuses) })
+        const timeout = Duration.toMillis(options.connectTimeout)
+        const { proxyFor, trust } = options
+        const connectors = (trusting: { readonly secureContext?: SecureContext }) => {
+          const connection = { timeout, allowH2: false, ...trusting }
+          return {
+            anywhere: buildConnector(connection),
+            outside: buildConnector({ ...connection, lookup: guardedLookup(options.refuses) })
+          }
+        }
+        const plain = connectors({})
+        const secure = lazily(() => connectors(trust === undefined ? {} : { secureContext: trust() }))
         return new Agent({
           allowH2: false,
           // The egress limits a request altogether, and lets what has arrived be read first.
@@ -33,8 +43,23 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
           maxResponseSize: options.maxBodyBytes,
           connect: (target, callback) => {
             const { host = target.hostname, protocol } = target
-            const connect = options.mayBeInternal(new URL(`${protocol}//${host}/`)) ? anywhere : outside
-            connect(target, callback)
+            const url = new URL(`${protocol}//${host}/`)
+            const { anywhere, outside } = protocol === "https:" ? secure() : plain
+            const proxy = proxyFor(url)
+            if (proxy === undefined) return (options.mayBeInternal(url) ? anywhere : outside)(target, callback)
+            tunnel(
+              {
+                proxy,
+                target: targetOf(url),
+                timeout,
+                secureContext: proxy.protocol === "https:" ? trust?.() : undefined
+              },
+              (error, socket) => {
+                if (error !== null || socket === null) callback(error ?? new Error("no tunnel"), null)
+                else if (protocol === "https:") anywhere({ ...target, httpSocket: socket }, callback)
+                else callback(null, socket)
+              }
+            )
           }
         })
       }),
@@ -55,6 +80,12 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
           return Effect.sync(() => exchange.abandon())
         })
   )
+
+/** The certificates of a whole machine take a while to read, and nothing may ever need them. */
+const lazily = <A>(make: () => A): (() => A) => {
+  let made: A | undefined
+  return () => (made ??= make())
+}
 
 /** One request and its answer, collected as undici reports it: the bodies are small, and a stream for each costs more than the request. */
 class Exchange implements Dispatcher.DispatchHandler {
