@@ -131,7 +131,7 @@ const resolvesInternally = (url: URL): Effect.Effect<Observation | undefined> =>
   Effect.match(
     Effect.tryPromise(() => lookup(url.hostname, { all: true })),
     {
-      onFailure: ({ cause }) => failure(cause, false),
+      onFailure: ({ cause }) => failure(url, cause, false),
       onSuccess: (addresses) =>
         addresses.some(({ address }) => isInternalAddress(address)) ? refused(privateAddress(url.host)) : undefined
     }

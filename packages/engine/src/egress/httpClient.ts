@@ -18,10 +18,10 @@ import {
 import { noAnswer, notSent, type Observation, refused } from "../answer/Verdict.ts"
 import { answer, failure, oversized, type Transport } from "./transport.ts"
 
-const fromFailure = ({ reason }: HttpClientError.HttpClientError): Observation => {
+const fromFailure = (url: URL, { reason }: HttpClientError.HttpClientError): Observation => {
   if (reason._tag === "EncodeError" || reason._tag === "InvalidUrlError") return refused("request_malformed")
   // Once there is a response, whatever its cause looks like, the request had been sent.
-  return reason._tag === "TransportError" ? failure(reason.cause) : failure(reason.cause, true)
+  return reason._tag === "TransportError" ? failure(url, reason.cause) : failure(url, reason.cause, true)
 }
 
 const isElsewhere = (answeredFrom: string, asked: URL): boolean => {
@@ -70,7 +70,7 @@ export const overHttpClient = (client: HttpClient.HttpClient, maxBodyBytes: numb
       // Requests carry credentials in bodies and headers: no span is made of them, and the provider gets no trace ids.
       Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
       Effect.provideService(HttpClient.TracerPropagationEnabled, false),
-      Effect.catchTag("HttpClientError", (error) => Effect.succeed(fromFailure(error)))
+      Effect.catchTag("HttpClientError", (error) => Effect.succeed(fromFailure(url, error)))
     )
   }
 }

@@ -64,7 +64,7 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
         Effect.callback<Observation>((resume) => {
           const secure = url.protocol === "https:"
           let began = false
-          const fail = (cause: unknown) => resume(Effect.succeed(failure(cause, began)))
+          const fail = (cause: unknown) => resume(Effect.succeed(failure(url, cause, began)))
           try {
             const request = (secure ? https : http).request(url, {
               method,

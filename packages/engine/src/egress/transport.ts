@@ -47,8 +47,8 @@ export const privateAddress = (host: string) =>
 export type IncomingHeaders = Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
 
 /** The fate of a request that failed. `began`: whether it began to leave, from a transport that knows; otherwise its error tells. */
-export const failure = (cause: unknown, began?: boolean): Observation => {
-  if (cause instanceof RefusedAddress) return refused(cause.message)
+export const failure = (url: URL, cause: unknown, began?: boolean): Observation => {
+  if (cause instanceof RefusedAddress) return refused(privateAddress(url.host))
   const { code, neverSent, stage } = connectionFailure(cause)
   const told = (step: string) => (code === undefined ? step : `${step} ${code}`)
   if (began ?? !neverSent) return noAnswer(told("connection_lost"))
@@ -69,7 +69,7 @@ export const guardedLookup =
   (hostname, options, callback) =>
     lookupName(hostname, { ...options, all: true }, (error, addresses: ReadonlyArray<LookupAddress>) => {
       const refused = error === null && addresses.some(({ address }) => refuses(address))
-      const failure = refused ? new RefusedAddress(privateAddress(hostname)) : error
+      const failure = refused ? new RefusedAddress() : error
       if (options.all === true) callback(failure, [...(addresses ?? [])])
       else callback(failure, addresses?.[0]?.address ?? "", addresses?.[0]?.family)
     })

@@ -68,7 +68,7 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
     (agent): Transport =>
       ({ body, headers, method, refusal, url }) =>
         Effect.callback<Observation>((resume) => {
-          const exchange = new Exchange(options.maxBodyBytes, refusal, resume)
+          const exchange = new Exchange(url, options.maxBodyBytes, refusal, resume)
           try {
             agent.dispatch(
               { origin: url.origin, path: url.pathname + url.search, method, headers, body: body ?? null },
@@ -89,6 +89,7 @@ const lazily = <A>(make: () => A): (() => A) => {
 
 /** One request and its answer, collected as undici reports it: the bodies are small, and a stream for each costs more than the request. */
 class Exchange implements Dispatcher.DispatchHandler {
+  readonly #url: URL
   readonly #maxBodyBytes: number
   readonly #refusal: () => string | undefined
   readonly #done: (observation: Effect.Effect<Observation>) => void
@@ -100,10 +101,12 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #chunks: Array<Uint8Array> = []
 
   constructor(
+    url: URL,
     maxBodyBytes: number,
     refusal: () => string | undefined,
     done: (observation: Effect.Effect<Observation>) => void
   ) {
+    this.#url = url
     this.#maxBodyBytes = maxBodyBytes
     this.#refusal = refusal
     this.#done = done
@@ -139,6 +142,6 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: unknown, cause: unknown): void {
-    this.#done(Effect.succeed(failure(cause, this.#controller !== undefined)))
+    this.#done(Effect.succeed(failure(this.#url, cause, this.#controller !== undefined)))
   }
 }

@@ -306,7 +306,11 @@ export const makeAttempt = (parts: Parts) => {
     if (sent._tag === "Late") return sent.attempted
     const { doubtful, evidence, issued, verdict } = sent
     yield* checkpoint("after-response", account.id)
-    yield* Effect.logDebug("token endpoint answered", { accountId: account.id, verdict: verdict._tag })
+    yield* Effect.logDebug("a renewal was tried", {
+      accountId: account.id,
+      verdict: verdict._tag,
+      code: codeOf(verdict)
+    })
 
     if (issued !== undefined) {
       const renewed = yield* keep(ready, leased, issued).pipe(
