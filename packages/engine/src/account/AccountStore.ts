@@ -79,6 +79,12 @@ export class AccountStore extends Context.Service<
     readonly putAuthConfig: (config: StoredAuthConfig) => Effect.Effect<void, StoreError>
     readonly findAuthConfig: (config: AuthConfigRef) => Effect.Effect<Option.Option<StoredAuthConfig>, StoreError>
 
+    /**
+     * Says that the database was put back from an older snapshot: every credential may have been spent since, at an unknown time. Gives
+     * the number of accounts with one.
+     */
+    readonly doubtAll: Effect.Effect<number, StoreError>
+
     /** Adds a new account; false if one of its ids is taken. */
     readonly insert: (account: Account) => Effect.Effect<boolean, StoreError>
     readonly find: (id: ConnectedAccountId) => Effect.Effect<Option.Option<Account>, StoreError>

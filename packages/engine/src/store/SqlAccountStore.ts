@@ -21,6 +21,7 @@ import {
 import { Sealed } from "../vault/CredentialVault.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import { migrate } from "./migrations.ts"
+import * as RestoreMark from "./restoreMark.ts"
 
 // Postgres hands 64-bit integers over as bigint, SQLite as number. Epoch milliseconds and counters fit a double.
 const Int = Schema.Union([
@@ -106,7 +107,8 @@ const AbandonedRow = Schema.Struct({
   project_id: Schema.String,
   auth_config_id: Schema.String
 })
-const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int })
+const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int, leases: Int })
+const DatabaseRow = Schema.Struct({ id: Schema.String, leases: Int, file: MaybeText })
 const CountRow = Schema.Struct({ status: Schema.String, count: Int })
 
 /** Auth config ids are unique in their project. In the database they stand behind it: no config id has a slash. */
@@ -245,6 +247,53 @@ const namedBy = (table: string, column: string) => (row: object) =>
   `${table}/${String(Predicate.hasProperty(row, column) ? row[column] : undefined)}`
 const encodeResult = Schema.encodeSync(Schema.fromJsonString(AttemptResult))
 
+/** Notices that a SQLite database is an older one than its mark says, and gives what keeps the mark. A database in memory has none. */
+const watchForRestore = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  doubtAll: Effect.Effect<number, StoreError>
+) {
+  const [known] = yield* sql`SELECT id, leases, (SELECT file FROM pragma_database_list WHERE name = 'main') AS file
+    FROM rekindle_database`.pipe(Effect.flatMap(decodeAll(DatabaseRow)), asStoreError)
+  const file = known?.file ?? ""
+  if (known === undefined || file === "") return () => Effect.void
+  const path = `${file}.mark`
+  const attempt = <A>(run: () => A) =>
+    Effect.try({
+      try: run,
+      catch: (cause) => new StoreError({ message: `the mark ${path} of the database cannot be used`, cause })
+    })
+  let opened: ReturnType<typeof RestoreMark.open> | undefined
+  yield* Effect.addFinalizer(() => Effect.sync(() => opened?.close()))
+  const note = (leases: number) =>
+    attempt(() => {
+      opened ??= RestoreMark.open(path)
+      opened.set({ databaseId: known.id, leases })
+    })
+  const mark = yield* attempt(() => RestoreMark.read(path))
+  // Read after the mark: another process may have given out leases meanwhile.
+  const [now = known] = yield* sql`SELECT id, leases, NULL AS file FROM rekindle_database`.pipe(
+    Effect.flatMap(decodeAll(DatabaseRow)),
+    asStoreError
+  )
+  if (RestoreMark.isBehind({ databaseId: now.id, leases: now.leases }, mark)) {
+    const accounts = yield* doubtAll
+    yield* Effect.logWarning("the database is older than its mark, or has none: its tokens may be spent", {
+      file,
+      accounts
+    })
+    yield* note(now.leases)
+  }
+  let failing = false
+  return (leases: number) =>
+    note(leases).pipe(
+      Effect.catch(({ message }) => {
+        if (failing) return Effect.void
+        failing = true
+        return Effect.logWarning(`${message}; a restore of an older snapshot will not be noticed`)
+      })
+    )
+})
+
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const isSqlite = sql.onDialectOrElse({ sqlite: () => true, orElse: () => false })
@@ -256,6 +305,25 @@ const make = Effect.gen(function* () {
       }
   /** The clock of leases and intents, in epoch milliseconds. */
   const clock = (now: number) => (isSqlite ? sql`${now}` : sql`(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint`)
+
+  /** How many leases there are with the one that a statement takes. Its own trigger counts it after the statement has returned. */
+  const leases = isSqlite ? sql`(SELECT leases + 1 FROM rekindle_database)` : sql`0`
+
+  // A token that may be spent, nobody knows since when: no reuse window is believed to be open.
+  const doubtAll = durably(
+    Effect.andThen(
+      sql`UPDATE rekindle_accounts SET intent_generation = generation, intent_since = 0,
+        intent_attempts = COALESCE(intent_attempts, 0) + 1, lease_owner = NULL, lease_until = NULL, revision = revision + 1
+        WHERE credential IS NOT NULL`,
+      sql`SELECT 'doubt' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE credential IS NOT NULL`
+    )
+  ).pipe(
+    Effect.flatMap(decodeAll(CountRow)),
+    Effect.map(([row]) => row?.count ?? 0),
+    asStoreError
+  )
+
+  const noteLeases = isSqlite ? yield* watchForRestore(sql, doubtAll) : () => Effect.void
 
   const readable = makeReadable()
   const accountName = namedBy("rekindle_accounts", "id")
@@ -348,6 +416,8 @@ const make = Effect.gen(function* () {
         asStoreError
       ),
 
+    doubtAll,
+
     insert: (account) =>
       durablyOne(
         sql`INSERT INTO rekindle_accounts ${sql.insert({
@@ -395,8 +465,10 @@ const make = Effect.gen(function* () {
       WHERE id = ${id} AND revision = ${revision} AND epoch = ${epoch}
         AND intent_attempts IS NOT DISTINCT FROM ${intent?.attempts ?? null}
         ${takeOver === true ? sql`` : sql`AND (lease_owner IS NULL OR lease_until <= ${clock(now)})`}
-      RETURNING lease_until, intent_since, ${clock(now)} AS clock`).pipe(
+      RETURNING lease_until, intent_since, ${clock(now)} AS clock, ${leases} AS leases`).pipe(
         Effect.flatMap(first(Schema.decodeUnknownEffect(LeaseRow))),
+        // Before anything is sent under the lease.
+        Effect.tap(Option.match({ onNone: () => Effect.void, onSome: (row) => noteLeases(row.leases) })),
         // The revision was right, so that all else is as the caller has it.
         Effect.map(
           Option.map((row): Account => ({
@@ -639,15 +711,18 @@ const make = Effect.gen(function* () {
  * The account store on whatever `SqlClient` is there, its tables migrated first. Several processes may start on one Postgres at once:
  * those that find the migrations being run wait and look again.
  */
-export const layer: Layer.Layer<AccountStore, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =
-  Layer.effect(
-    AccountStore,
-    Effect.andThen(
-      Effect.retry(migrate, {
-        while: (error) => error._tag === "MigrationError" && error.kind === "Locked",
-        schedule: Schedule.spaced("100 millis"),
-        times: 50
-      }),
-      make
-    )
+export const layer: Layer.Layer<
+  AccountStore,
+  Migrator.MigrationError | SqlError.SqlError | StoreError,
+  SqlClient.SqlClient
+> = Layer.effect(
+  AccountStore,
+  Effect.andThen(
+    Effect.retry(migrate, {
+      while: (error) => error._tag === "MigrationError" && error.kind === "Locked",
+      schedule: Schedule.spaced("100 millis"),
+      times: 50
+    }),
+    make
   )
+)

@@ -176,6 +176,23 @@ const vaultKeys = Effect.gen(function* () {
   yield* sql`CREATE TABLE rekindle_vault_keys (key_id TEXT PRIMARY KEY, canary TEXT NOT NULL)`
 })
 
+// How a SQLite database tells that it is an older one than it was: it counts its leases, and the count is noted outside.
+const leaseCount = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql.onDialectOrElse({
+    sqlite: () =>
+      Effect.all([
+        sql`CREATE TABLE IF NOT EXISTS rekindle_database (id TEXT NOT NULL, leases BIGINT NOT NULL)`,
+        sql`INSERT INTO rekindle_database (id, leases)
+          SELECT lower(hex(randomblob(16))), 0 WHERE NOT EXISTS (SELECT 1 FROM rekindle_database)`,
+        sql`CREATE TRIGGER rekindle_count_leases AFTER UPDATE OF epoch ON rekindle_accounts BEGIN
+          UPDATE rekindle_database SET leases = leases + 1;
+        END`
+      ]),
+    orElse: () => Effect.void
+  })
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
@@ -184,7 +201,8 @@ const migrations = {
   "0005_projects": projects,
   "0006_withdrawal": withdrawal,
   "0007_no_digests": noDigests,
-  "0008_vault_keys": vaultKeys
+  "0008_vault_keys": vaultKeys,
+  "0009_lease_count": leaseCount
 }
 
 /** Brings the database to the schema that it had after the first `count` migrations. */

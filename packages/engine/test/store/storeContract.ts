@@ -19,7 +19,7 @@ export class Database extends Context.Service<
     /** A client of its own, with its own connections, as another process would have. */
     readonly connect: Effect.Effect<
       Context.Context<AccountStore | SqlClient.SqlClient>,
-      Migrator.MigrationError | SqlError.SqlError,
+      Migrator.MigrationError | SqlError.SqlError | StoreError,
       Scope.Scope
     >
   }

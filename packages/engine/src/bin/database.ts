@@ -1,0 +1,35 @@
+/**
+ * The database that a command works on: an existing SQLite file, or a Postgres.
+ *
+ * @module
+ */
+import { Config, Effect, Layer, Option } from "effect"
+import { Flag } from "effect/cli"
+import * as SqlAccountStore from "../store/SqlAccountStore.ts"
+import * as SqliteClient from "../store/SqliteClient.ts"
+
+/** `--sqlite <file>`. */
+export const sqlite = Flag.String("sqlite").pipe(
+  Flag.withDescription("SQLite file; without it, the Postgres of REKINDLE_DATABASE_URL"),
+  Flag.optional
+)
+
+// The Postgres client is an optional peer: only who uses Postgres has it.
+const postgres = Layer.unwrap(
+  Effect.gen(function* () {
+    const url = yield* Config.Redacted("REKINDLE_DATABASE_URL")
+    const { layer } = yield* Effect.promise(() => import("@effect/sql-pg/PgClient"))
+    return layer({ url })
+  })
+)
+
+/** The account store on it. A file that is not there is not made. */
+export const store = (sqlite: Option.Option<string>) =>
+  SqlAccountStore.layer.pipe(
+    Layer.provide(
+      Option.match(sqlite, {
+        onNone: () => postgres,
+        onSome: (file) => SqliteClient.layer(file, { create: false })
+      })
+    )
+  )

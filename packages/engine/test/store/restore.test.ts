@@ -1,0 +1,143 @@
+/** An older snapshot of the database is put back: the refresh tokens in it may be spent, and the provider forgives no replay. */
+import { assert, describe, it } from "@effect/vitest"
+import type { ConnectedAccountId } from "@rekindle/core"
+import { ScriptedProvider } from "@rekindle/testing"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
+import { execFile } from "node:child_process"
+import { copyFile, rm } from "node:fs/promises"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import {
+  beginning,
+  connected,
+  elapse,
+  refresh,
+  type Services,
+  settle,
+  start,
+  stored,
+  summary,
+  Wire
+} from "../support/ScriptedEngine.ts"
+import { temporary } from "../support/StoreTrouble.ts"
+
+/** A machine: one database file, and a provider with single-use refresh tokens behind it. */
+const machine = Effect.gen(function* () {
+  yield* TestClock.setTime(beginning)
+  const folder = yield* temporary
+  const filename = join(folder, "accounts.db")
+  const sharedProvider = yield* ScriptedProvider.make({ accessTokenTtl: "1 hour" })
+  return {
+    filename,
+    provider: sharedProvider,
+    /** Runs in an engine of its own, which ends afterwards. */
+    engine: <A, E>(body: Effect.Effect<A, E, Services>) =>
+      Effect.acquireUseRelease(
+        start({ filename, sharedProvider }),
+        ({ context }) => Effect.provideContext(body, context),
+        ({ stop }) => settle(stop, "1 second")
+      ),
+    snapshot: Effect.promise(() => copyFile(filename, `${filename}.snapshot`)),
+    restore: Effect.promise(async () => {
+      await rm(filename)
+      await copyFile(`${filename}.snapshot`, filename)
+    })
+  }
+})
+
+const sends = Effect.map(Wire, ({ sent }) => sent.length)
+
+describe("a database put back from an older snapshot", () => {
+  const lost = Effect.gen(function* () {
+    const { engine, filename, provider, restore, snapshot } = yield* machine
+    const { idle, renewed } = yield* engine(Effect.all({ renewed: connected(), idle: connected() }))
+    yield* snapshot
+    yield* engine(refresh(renewed.id))
+    yield* restore
+    return { engine, filename, provider, idle: idle.id, renewed: renewed.id }
+  })
+
+  it.effect("sends no token that may be spent while its access token lasts", () =>
+    Effect.gen(function* () {
+      const { engine, provider, renewed } = yield* lost
+      yield* engine(
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* refresh(renewed), { _tag: "Ready", id: renewed })
+          assert.strictEqual(yield* sends, 0)
+          assert.deepInclude(summary(yield* stored(renewed)), { status: "ACTIVE", intent: "open", leased: false })
+        })
+      )
+      assert.deepInclude(yield* provider.counts, { replays: 0, revokedGrants: 0 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("tries a token once when its access token is over: it works where it was not spent", () =>
+    Effect.gen(function* () {
+      const { engine, idle, provider, renewed } = yield* lost
+      const tried = (id: ConnectedAccountId) =>
+        Effect.gen(function* () {
+          const before = yield* sends
+          const { _tag } = yield* refresh(id)
+          return [_tag, (yield* sends) - before, (yield* stored(id)).statusReason] as const
+        })
+      yield* engine(
+        Effect.gen(function* () {
+          yield* elapse("2 hours", "1 minute")
+          assert.deepStrictEqual(yield* tried(idle), ["Ready", 1, null])
+          assert.deepStrictEqual(yield* tried(renewed), ["RedirectRequired", 1, "rotation_response_lost"])
+          assert.deepStrictEqual(yield* tried(renewed), ["RedirectRequired", 0, "rotation_response_lost"])
+        })
+      )
+      assert.deepInclude(yield* provider.counts, { replays: 1 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("is noticed once: what is renewed afterwards is in no doubt after the next start", () =>
+    Effect.gen(function* () {
+      const { engine, idle } = yield* lost
+      yield* engine(Effect.andThen(elapse("2 hours", "1 minute"), refresh(idle)))
+      yield* engine(Effect.map(stored(idle), (account) => assert.isNull(account.intent)))
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("whose mark is missing is in doubt as well", () =>
+    Effect.gen(function* () {
+      const { engine, filename } = yield* machine
+      const { id } = yield* engine(connected())
+      yield* engine(refresh(id))
+      yield* Effect.promise(() => rm(`${filename}.mark`))
+      yield* engine(Effect.map(stored(id), (account) => assert.isNotNull(account.intent)))
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("can be said to be one, where nothing local tells it", () =>
+    Effect.gen(function* () {
+      const { engine, filename } = yield* machine
+      const { id } = yield* engine(connected())
+      const script = join(import.meta.dirname, "../../src/bin/restored.ts")
+      const { stdout } = yield* Effect.promise(() =>
+        promisify(execFile)(process.execPath, [script, "--sqlite", filename])
+      )
+      assert.include(stdout, "1 account")
+      yield* engine(
+        Effect.gen(function* () {
+          yield* refresh(id)
+          assert.strictEqual(yield* sends, 0)
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a database that was only stopped", () => {
+  it.effect("is in no doubt", () =>
+    Effect.gen(function* () {
+      const { engine } = yield* machine
+      const { id } = yield* engine(connected())
+      yield* engine(refresh(id))
+      yield* engine(refresh(id))
+      yield* engine(Effect.map(stored(id), (account) => assert.isNull(account.intent)))
+    }).pipe(Effect.scoped)
+  )
+})
