@@ -9,12 +9,14 @@ import { once } from "node:events"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { type Job, JobJson, type Order, Report } from "./Job.ts"
+import { engineIsOpen, type Job, JobJson, type Order, Report } from "./Job.ts"
 
 const script = fileURLToPath(new URL("./worker.ts", import.meta.url))
 
 /** A worker under way. */
 export interface Worker {
+  /** Returns when its engine is open: before that, a database that goes away is one that cannot be opened. */
+  readonly open: Effect.Effect<void>
   /** `kill -9`. */
   readonly kill: () => void
   /** Asks it to stop asking. */
@@ -43,10 +45,17 @@ export const start = Effect.fnUntraced(function* (job: Job): Effect.fn.Return<Wo
     ),
     (child) => Effect.promise(() => end(child))
   )
-  const said = new Promise<unknown>((resolve) => child.once("message", resolve))
   const gone = once(child, "exit")
+  let opened = (): void => {}
+  const open = new Promise<void>((resolve) => {
+    opened = resolve
+  })
+  const said = new Promise<unknown>((resolve) =>
+    child.on("message", (message) => (message === engineIsOpen ? opened() : resolve(message)))
+  )
   const order = (order: Order) => void child.send(order)
   return {
+    open: Effect.promise(() => Promise.race([open, gone])),
     kill: () => void child.kill("SIGKILL"),
     stop: Effect.sync(() => order({ _tag: "Stop" })),
     setClock: (offBy) => order({ _tag: "SetClock", offBy }),

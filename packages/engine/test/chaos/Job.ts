@@ -52,6 +52,9 @@ export const Order = Schema.Union([
 ])
 export type Order = typeof Order.Type
 
+/** What a worker says once its engine is open. */
+export const engineIsOpen = "the engine is open"
+
 /** How a refresh of one account ended. */
 export const Ending = Schema.Struct({
   id: ConnectedAccountId,

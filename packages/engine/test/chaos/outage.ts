@@ -73,6 +73,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     )
   )
   const spentBy = Effect.sync(() => server.tally().spent)
+  yield* Effect.forEach(workers, ({ open }) => open)
   while ((yield* spentBy) === 0) yield* Effect.sleep(50)
   yield* Effect.sleep(options.before)
   const spentBefore = yield* spentBy

@@ -8,7 +8,7 @@ import { AtCheckpoint, Connections } from "@rekindle/engine"
 import { Clock, DateTime, Effect, Layer, Random, Redacted, Schedule, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { clientOf } from "../support/Place.ts"
-import { type Ending, engineOn, JobJson, Order, type Report } from "./Job.ts"
+import { type Ending, engineIsOpen, engineOn, JobJson, Order, type Report } from "./Job.ts"
 
 const job = Schema.decodeSync(JobJson)(process.argv[2] ?? "")
 const victim = job.ids[0]
@@ -120,6 +120,7 @@ const refreshToItsEnd = Effect.fnUntraced(function* (id: ConnectedAccountId) {
 })
 
 const program = Effect.gen(function* () {
+  process.send?.(engineIsOpen)
   const { work } = job
   if (work._tag === "RefreshEach") {
     return yield* Effect.forEach(job.ids, refreshToItsEnd, { concurrency: work.concurrency })
