@@ -17,7 +17,7 @@ import { Events } from "./Events.ts"
 import { type Policy, policy } from "./Policy.ts"
 
 export interface FallbackOptions {
-  /** Which failures may be covered. Default: every one but a verdict (a `rejected` other than 429 and 503). */
+  /** Which failures may be covered. Default: every one but a verdict (a `rejected` other than 429, 500 and 503). */
   readonly when?: (error: RefreshError) => boolean
   /** What to answer for the account as it reads now; `undefined` lets the failure through. Default: `Ready` if ACTIVE and not disabled. */
   readonly serve?: (account: ConnectedAccount, error: RefreshError) => RefreshOutcome | undefined

@@ -87,8 +87,9 @@ export class Consent extends Context.Service<
       options?: StartOptions
     ) => Effect.Effect<StartedConsent, AccountNotFound | InvalidRequest | RefreshFailed | Unavailable>
     /**
-     * Completes the attempt that a callback belongs to; `session` is what the callback's browser brings of the value given to `start`. Fails with `unknown-state` when there is none, it was used, or it is too old; everything
-     * else that can go wrong is part of the result, because the person has to be sent back either way.
+     * Completes the attempt that a callback belongs to; `session` is what the callback's browser brings of the value given to `start`.
+     * Fails with `unknown-state` when there is none, it was used, or it is too old; everything else that can go wrong is part of the
+     * result, because the person has to be sent back either way.
      */
     readonly complete: (
       parameters: URLSearchParams,

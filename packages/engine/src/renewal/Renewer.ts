@@ -99,7 +99,7 @@ const laneOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${a
 /** Claims, and looks for lanes, at the same time: callers need the store's connections too. */
 const claimsAtOnce = 4
 
-/** Abandoned renewals that are settled at the same time. Most of them wait: for a dead owner's grace, for a lease. */
+/** Abandoned renewals that are settled at the same time. Most of them wait for a lease to end. */
 const recoveriesAtOnce = 64
 
 /** Abandoned renewals found at once. */
