@@ -20,6 +20,8 @@ const results = process.env["TEST_RESULTS"]
 
 export default defineConfig({
   test: {
+    // By default one core is left to the editor, which on two cores is half of the machine.
+    maxWorkers: "100%",
     reporters: ["default", ...(results === undefined ? [] : [["json", { outputFile: results }] as const])],
     projects: [
       project("core", "packages/core"),
