@@ -1,0 +1,34 @@
+/**
+ * What the statements of the store have in common: the client, how writes become durable, and the clock that leases run on.
+ *
+ * @module
+ */
+import { Effect, type Scope } from "effect"
+import { SqlClient, type Statement } from "effect/sql"
+import * as GroupCommit from "./GroupCommit.ts"
+import { makeReadable, type Readable } from "./readable.ts"
+
+/** A database, and how the store uses it. */
+export interface Database extends GroupCommit.Writer {
+  readonly sql: SqlClient.SqlClient
+  readonly isSqlite: boolean
+  /** The clock of leases and intents, in epoch milliseconds. `now` is the caller's. */
+  readonly clock: (now: number) => Statement.Fragment
+  readonly readable: Readable
+}
+
+/** Opens the client that is there. */
+export const make: Effect.Effect<Database, never, SqlClient.SqlClient | Scope.Scope> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const isSqlite = sql.onDialectOrElse({ sqlite: () => true, orElse: () => false })
+  const writer: GroupCommit.Writer = isSqlite
+    ? yield* GroupCommit.make(sql)
+    : { statement: (statement) => statement, transaction: (write) => sql.withTransaction(write) }
+  return {
+    ...writer,
+    sql,
+    isSqlite,
+    clock: (now) => (isSqlite ? sql`${now}` : sql`(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint`),
+    readable: makeReadable()
+  }
+})

@@ -1,0 +1,86 @@
+/**
+ * Statements about many accounts: those that are due, those that a crash left behind, and how many there are.
+ *
+ * @module
+ */
+import { Effect, Schema } from "effect"
+import type { AccountStore } from "../account/AccountStore.ts"
+import type { Database } from "./database.ts"
+import { namedBy } from "./readable.ts"
+import { AbandonedRow, asStoreError, configKey, configRefOf, CountRow, decodeAll, DueRow } from "./rows.ts"
+
+const accountName = namedBy("rekindle_accounts", "id")
+
+export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction }: Database) => {
+  return {
+    // A dead credential that is tried again has a time for that, and a failing account has left word.
+    resume: ({ config, now }) =>
+      statement(sql`UPDATE rekindle_accounts SET last_attempt = NULL,
+        renew_at = CASE WHEN renew_at > ${now} THEN CAST(${now} AS BIGINT) ELSE renew_at END
+        WHERE auth_config_id = ${configKey(config)} AND lease_owner IS NULL
+        AND (last_attempt IS NOT NULL OR (status = 'EXPIRED' AND renew_at IS NOT NULL))`).pipe(
+        Effect.asVoid,
+        asStoreError
+      ),
+
+    dueConfigs: (now) =>
+      sql`SELECT configs.project_id, configs.id AS auth_config_id FROM rekindle_auth_configs configs WHERE EXISTS (
+        SELECT 1 FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id AND accounts.renew_at <= ${now}
+      )`.pipe(
+        Effect.flatMap(decodeAll(Schema.Struct({ project_id: Schema.String, auth_config_id: Schema.String }))),
+        Effect.map((rows) => rows.map(configRefOf)),
+        asStoreError
+      ),
+
+    claimDue: ({ config, limit, nextLook, now }) =>
+      transaction(
+        Effect.gen(function* () {
+          const due = yield* sql<{ readonly id: string }>`SELECT id, project_id, auth_config_id, generation, renew_at
+            FROM rekindle_accounts WHERE auth_config_id = ${configKey(config)} AND renew_at <= ${now}
+            ORDER BY renew_at LIMIT ${limit}${isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`}`
+          if (due.length > 0) {
+            yield* sql`UPDATE rekindle_accounts SET renew_at = ${nextLook} WHERE ${sql.in(
+              "id",
+              due.map(({ id }) => id)
+            )}`
+          }
+          return due
+        })
+      ).pipe(
+        Effect.flatMap(readable(DueRow, accountName)),
+        Effect.map((rows) =>
+          rows.map((row) => ({
+            id: row.id,
+            ...configRefOf(row),
+            generation: row.generation,
+            dueAt: row.renew_at
+          }))
+        ),
+        asStoreError
+      ),
+
+    findAbandoned: (now, limit) =>
+      sql`SELECT id, project_id, auth_config_id FROM rekindle_accounts
+        WHERE intent_since IS NOT NULL AND status NOT IN ('INACTIVE', 'REVOKED')
+        AND lease_owner IS NOT NULL AND lease_until <= ${clock(now)} ORDER BY intent_since LIMIT ${limit}`.pipe(
+        Effect.flatMap(readable(AbandonedRow, accountName)),
+        Effect.map((rows) => rows.map((row) => ({ id: row.id, ...configRefOf(row) }))),
+        asStoreError
+      ),
+
+    counts: (now) =>
+      Effect.all([
+        sql`SELECT status, COUNT(*) AS count FROM rekindle_accounts GROUP BY status`,
+        sql`SELECT 'due' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE renew_at <= ${now}`
+      ]).pipe(
+        Effect.flatMap(([byStatus, due]) => decodeAll(CountRow)([...byStatus, ...due])),
+        Effect.map((rows) => ({
+          byStatus: Object.fromEntries(
+            rows.filter((row) => row.status !== "due").map((row) => [row.status, row.count])
+          ),
+          due: rows.find((row) => row.status === "due")?.count ?? 0
+        })),
+        asStoreError
+      )
+  } satisfies Partial<AccountStore["Service"]>
+}

@@ -1,0 +1,59 @@
+/**
+ * Notices, when the store is opened, that a SQLite database was put back from an older snapshot, and keeps its mark.
+ *
+ * @module
+ */
+import { Effect, Schema } from "effect"
+import type { SqlClient } from "effect/sql"
+import { StoreError } from "../account/AccountStore.ts"
+import * as RestoreMark from "./restoreMark.ts"
+import { asStoreError, decodeAll, Int, MaybeText } from "./rows.ts"
+
+const DatabaseRow = Schema.Struct({ id: Schema.String, leases: Int, file: MaybeText })
+
+/** Notices that a SQLite database is an older one than its mark says, and gives what keeps the mark. A database in memory has none. */
+export const watchForRestore = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  doubtAll: Effect.Effect<number, StoreError>
+) {
+  const [known] = yield* sql`SELECT id, leases, (SELECT file FROM pragma_database_list WHERE name = 'main') AS file
+    FROM rekindle_database`.pipe(Effect.flatMap(decodeAll(DatabaseRow)), asStoreError)
+  const file = known?.file ?? ""
+  if (known === undefined || file === "") return () => Effect.void
+  const path = `${file}.mark`
+  const attempt = <A>(run: () => A) =>
+    Effect.try({
+      try: run,
+      catch: (cause) => new StoreError({ message: `the mark ${path} of the database cannot be used`, cause })
+    })
+  let opened: ReturnType<typeof RestoreMark.open> | undefined
+  yield* Effect.addFinalizer(() => Effect.sync(() => opened?.close()))
+  const note = (leases: number) =>
+    attempt(() => {
+      opened ??= RestoreMark.open(path)
+      opened.set({ databaseId: known.id, leases })
+    })
+  const mark = yield* attempt(() => RestoreMark.read(path))
+  // Read after the mark: another process may have given out leases meanwhile.
+  const [now = known] = yield* sql`SELECT id, leases, NULL AS file FROM rekindle_database`.pipe(
+    Effect.flatMap(decodeAll(DatabaseRow)),
+    asStoreError
+  )
+  if (RestoreMark.isBehind({ databaseId: now.id, leases: now.leases }, mark)) {
+    const accounts = yield* doubtAll
+    yield* Effect.logWarning("the database is older than its mark, or has none: its tokens may be spent", {
+      file,
+      accounts
+    })
+    yield* note(now.leases)
+  }
+  let failing = false
+  return (leases: number) =>
+    note(leases).pipe(
+      Effect.catch(({ message }) => {
+        if (failing) return Effect.void
+        failing = true
+        return Effect.logWarning(`${message}; a restore of an older snapshot will not be noticed`)
+      })
+    )
+})

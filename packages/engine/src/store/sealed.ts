@@ -1,0 +1,55 @@
+/**
+ * Statements about sealed values whatever they are of: for checking a key ring, and for sealing again under a new key.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import type { AccountStore } from "../account/AccountStore.ts"
+import type { Database } from "./database.ts"
+import { namedBy } from "./readable.ts"
+import { asStoreError, CanaryRow, decodeAll, SealedRow } from "./rows.ts"
+
+const accountName = namedBy("rekindle_accounts", "id")
+
+export const makeSealed = ({ readable, sql, statement }: Database) => {
+  return {
+    listCanaries: sql`SELECT key_id, canary FROM rekindle_vault_keys ORDER BY key_id`.pipe(
+      Effect.flatMap(decodeAll(CanaryRow)),
+      Effect.map((rows) => rows.map((row) => ({ keyId: row.key_id, sealed: row.canary }))),
+      asStoreError
+    ),
+
+    putCanary: ({ keyId, sealed }) =>
+      statement(
+        sql`INSERT INTO rekindle_vault_keys ${sql.insert({ key_id: keyId, canary: sealed })} ON CONFLICT (key_id) DO NOTHING`
+      ).pipe(Effect.asVoid, asStoreError),
+
+    removeCanary: (keyId) =>
+      statement(sql`DELETE FROM rekindle_vault_keys WHERE key_id = ${keyId}`).pipe(Effect.asVoid, asStoreError),
+
+    listSealed: (afterId, limit) =>
+      sql`SELECT id, project_id, generation, revision, credential, previous_credential FROM rekindle_accounts
+        WHERE id > ${afterId} ORDER BY id LIMIT ${limit}`.pipe(
+        Effect.flatMap(readable(SealedRow, accountName)),
+        Effect.map((rows) =>
+          rows.map((row) => ({
+            id: row.id,
+            projectId: row.project_id,
+            generation: row.generation,
+            revision: row.revision,
+            credential: row.credential,
+            previousCredential: row.previous_credential
+          }))
+        ),
+        asStoreError
+      ),
+
+    reseal: ({ credential, id, previousCredential, revision }) =>
+      statement(sql`UPDATE rekindle_accounts SET credential = ${credential}, previous_credential = ${previousCredential},
+        revision = revision + 1
+        WHERE id = ${id} AND revision = ${revision} RETURNING id`).pipe(
+        Effect.map((rows) => rows.length === 1),
+        asStoreError
+      )
+  } satisfies Partial<AccountStore["Service"]>
+}
