@@ -323,6 +323,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
     const connection: Connection = { accountId: account.id, config, credential: Credential.empty }
     const grantId = randomUUID()
     const send = Effect.gen(function* () {
+      yield* tokens.room
       const { observation, ...extras } = yield* consent.complete(connection, { callbackUrl, state, parameters, memo })
       const recorded =
         observation._tag === "Answer"
@@ -336,15 +337,11 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
             })
           : undefined
       return { observation, recorded }
-    })
+    }).pipe(Effect.scoped)
     for (let tries = 1; ; tries++) {
-      const { observation, recorded } = yield* tokens
-        .withRoom(send)
-        .pipe(
-          Effect.catchTag("JournalError", () =>
-            Effect.fail(fault("unavailable", "the journal has no room for the answer; nothing was sent"))
-          )
-        )
+      const { observation, recorded } = yield* Effect.catchTag(send, "JournalError", () =>
+        Effect.fail(fault("unavailable", "the journal has no room for the answer; nothing was sent"))
+      )
       const verdict = decideConsent(strategy, connection, observation)
       if (recorded !== undefined && !("tokens" in verdict)) yield* tokens.discard(recorded)
       switch (verdict._tag) {

@@ -11,7 +11,7 @@
  * @module
  */
 import type { ConnectedAccountId } from "@rekindle/core"
-import { Context, Duration, Effect, Layer, Schema } from "effect"
+import { Context, Duration, Effect, Layer, Schema, type Scope } from "effect"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 import {
   type Durability,
@@ -49,8 +49,8 @@ export interface JournalOptions {
 export class Journal extends Context.Service<
   Journal,
   {
-    /** Runs `use` while there is room on disk for one more answer. Fails, and runs nothing, if there is none. */
-    readonly withRoom: <A, E, R>(use: Effect.Effect<A, E, R>) => Effect.Effect<A, E | JournalError, R>
+    /** Holds room on disk for one more answer as long as the scope is open. Fails if there is none. */
+    readonly room: Effect.Effect<void, JournalError, Scope.Scope>
     /** Appends a record. It does not fail: what the disk does not take is held in memory, logged, and not said to be on disk. */
     readonly append: (record: JournalRecord) => Effect.Effect<JournalEntry>
     /** Whether a record is on disk now, where the next process will find it. */
@@ -157,14 +157,10 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
     )
 
   return Journal.of({
-    withRoom: (use) =>
+    room:
       disk === undefined
-        ? use
-        : Effect.acquireUseRelease(
-            reserve(disk),
-            () => use,
-            () => Effect.sync(() => disk.files.release())
-          ),
+        ? Effect.void
+        : Effect.acquireRelease(reserve(disk), () => Effect.sync(() => disk.files.release())),
     append: (record) =>
       Effect.map(disk === undefined ? Effect.succeed(undefined) : write(disk, record), (segment) =>
         add({ ...record, segment })

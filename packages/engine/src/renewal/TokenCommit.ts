@@ -8,7 +8,20 @@
  * @module
  */
 import type { ConnectedAccountId } from "@rekindle/core"
-import { Cause, Context, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, Schema, type Scope } from "effect"
+import {
+  Cause,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Latch,
+  Layer,
+  Option,
+  Schedule,
+  Schema,
+  type Scope
+} from "effect"
 import { type Account, credentialContext, type Withdrawal } from "../account/Account.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
 import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
@@ -80,8 +93,8 @@ export interface TokenCommitOptions {
 export class TokenCommit extends Context.Service<
   TokenCommit,
   {
-    /** Runs a request while there is room in the journal for its answer. Fails, and runs nothing, if there is none. */
-    readonly withRoom: <A, E, R>(request: Effect.Effect<A, E, R>) => Effect.Effect<A, E | JournalError, R>
+    /** Holds room in the journal for the answer to one request as long as the scope is open. Fails if there is none. */
+    readonly room: Effect.Effect<void, JournalError, Scope.Scope>
     /** Puts an answer into the journal. The next step is to judge it, and then `keep` or `discard`. */
     readonly record: (arrived: Arrived) => Effect.Effect<Recorded>
     readonly keep: (issued: Issued) => Effect.Effect<Committed, CommitPending>
@@ -252,18 +265,6 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       : undefined
   })
 
-  /** Offers one record to the commit, and lets go of it unless it has to wait. */
-  const offer = Effect.fnUntraced(function* (entry: JournalEntry) {
-    const account = yield* store.find(entry.accountId)
-    // The database may be the wrong one: nothing is thrown away for an account that is not there.
-    if (Option.isNone(account)) return "unreadable"
-    const issued = yield* judged(entry, account.value)
-    const committed = issued !== undefined && (yield* commit(issued))._tag === "Committed"
-    yield* journal.settle(entry)
-    if (committed) yield* Effect.logInfo("committed an answer from the journal", { accountId: entry.accountId })
-    return committed ? "committed" : "dropped"
-  })
-
   const reported = new WeakSet<JournalEntry>()
   const report = (entry: JournalEntry, error: string) =>
     Effect.suspend(() => {
@@ -275,6 +276,18 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         error
       })
     })
+
+  /** Offers one record to the commit, and lets go of it unless it has to wait. */
+  const offer = Effect.fnUntraced(function* (entry: JournalEntry) {
+    const account = yield* store.find(entry.accountId)
+    // The database may be the wrong one: nothing is thrown away for an account that is not there.
+    if (Option.isNone(account)) return yield* Effect.as(report(entry, "no such account"), "unreadable")
+    const issued = yield* judged(entry, account.value)
+    const committed = issued !== undefined && (yield* commit(issued))._tag === "Committed"
+    yield* journal.settle(entry)
+    if (committed) yield* Effect.logInfo("committed an answer from the journal", { accountId: entry.accountId })
+    return committed ? "committed" : "dropped"
+  })
 
   const offerAll = (entries: ReadonlyArray<JournalEntry>) =>
     Effect.forEach(
@@ -294,24 +307,17 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       { concurrency: offersAtOnce }
     )
 
-  /** Offers what waits for the store until nothing does. One fiber does it for all. */
-  let trying = false
-  const keepTrying = Effect.suspend(() => {
-    if (trying) return Effect.void
-    trying = true
-    const round = Effect.flatMap(journal.all, offerAll)
-    return Effect.forkIn(
-      round.pipe(
-        Effect.repeat({ while: (ends) => ends.includes("waiting"), schedule: Schedule.spaced(tryAgainAfter) }),
-        Effect.ensuring(
-          Effect.sync(() => {
-            trying = false
-          })
-        )
-      ),
-      scope
-    )
-  })
+  /** Open while the journal may hold an answer that nobody has in hand: one that was not offered yet, or that the store did not take. */
+  const left = Latch.makeUnsafe()
+  const keepTrying = Effect.asVoid(left.open)
+  yield* left.await.pipe(
+    Effect.andThen(left.close),
+    Effect.andThen(Effect.flatMap(journal.all, offerAll)),
+    Effect.andThen((ends) => (ends.includes("waiting") ? left.open : Effect.void)),
+    Effect.andThen(Effect.sleep(tryAgainAfter)),
+    Effect.forever,
+    Effect.forkIn(scope)
+  )
 
   const takeOver = Effect.flatMap(journal.takeOver, (found) => (found.length === 0 ? Effect.void : keepTrying))
 
@@ -320,7 +326,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   if ((yield* journal.all).length > 0) yield* keepTrying
 
   return TokenCommit.of({
-    withRoom: journal.withRoom,
+    room: journal.room,
     record,
     keep,
     discard: ({ entry }) => letGo(entry),

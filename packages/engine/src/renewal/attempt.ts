@@ -4,9 +4,10 @@
  * @module
  */
 import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
-import { Clock, Context, Deferred, Duration, Effect, Option, Random } from "effect"
+import { Clock, Context, Deferred, Duration, Effect, Exit, Option, Random, Scope } from "effect"
 import { type Account, type AttemptResult, inService, isOver } from "../account/Account.ts"
 import { decideRenewal, prolongs } from "./judge.ts"
+import type { JournalError } from "./Journal.ts"
 import type { Issued } from "./TokenCommit.ts"
 import { noAnswer, type Observation, type Verdict } from "../answer/Verdict.ts"
 import { Passage } from "../egress/Passage.ts"
@@ -126,7 +127,15 @@ export const makeAttempt = (parts: Parts) => {
   ) {
     const now = yield* Clock.currentTimeMillis
     const waits = intent && overdue.isOpen() && !mayResend({ ...ready, account: leased }, now, requestTimeout)
-    if (waits) overdue.afterwards(Effect.asVoid(release(leased, verdict, { intent, lease: false })))
+    if (waits) {
+      overdue.afterwards(
+        Effect.suspend(() =>
+          Deferred.isDoneUnsafe(overdue.kept)
+            ? Effect.void
+            : Effect.asVoid(release(leased, verdict, { intent, lease: false }))
+        )
+      )
+    }
     return yield* release(leased, verdict, { intent, lease: waits })
   })
 
@@ -198,6 +207,7 @@ export const makeAttempt = (parts: Parts) => {
     leased: Account,
     timeLeft: () => number,
     overdue: Overdue<Attempted>,
+    rooms: Scope.Scope,
     progress: Progress
   ): Effect.fn.Return<Sent> {
     const { connection, renewal } = ready
@@ -257,20 +267,31 @@ export const makeAttempt = (parts: Parts) => {
         requestTimeout: Duration.toMillis(requestTimeout),
         jitter: yield* Random.next
       })
-      if (step._tag === "Stop")
-        return { _tag: "Judged", issued, verdict, doubtful, evidence: broke ? nothing : evidenceOf(verdict) }
+      const judged: Sent = {
+        _tag: "Judged",
+        issued,
+        verdict,
+        doubtful,
+        evidence: broke ? nothing : evidenceOf(verdict)
+      }
+      if (step._tag === "Stop") return judged
       // A late answer ends the pause.
       const pause = Duration.millis(step.pause)
       const attempted = yield* limited(Deferred.await(overdue.kept), pause, () => Effect.undefined)
       if (attempted !== undefined) return { _tag: "Late", attempted }
+      // Each answer has room of its own: the one before has been written, or may still come.
+      const hasRoom = verdict._tag !== "Ambiguous" || (yield* Effect.isSuccess(Scope.provide(tokens.room, rooms)))
+      if (!hasRoom) return judged
     }
   })
 
   const attempt = Effect.fnUntraced(function* (
     ready: Ready,
     progress: Progress
-  ): Effect.fn.Return<Attempted | undefined, RefreshError> {
+  ): Effect.fn.Return<Attempted | undefined, RefreshError | JournalError, Scope.Scope> {
     const { account, strategy } = ready
+    const { answers, rooms } = yield* roomForAnswers
+    yield* Scope.provide(tokens.room, rooms)
     const checkpoint = yield* AtCheckpoint
     const clock = yield* Clock.Clock
     yield* checkpoint("before-lease", account.id)
@@ -298,7 +319,8 @@ export const makeAttempt = (parts: Parts) => {
       ) -
       lease / 2
     const overdue = lateAnswers(begunAt + lease, keepLate(ready, leased))
-    const sent = yield* send(ready, leased, timeLeft, overdue, progress)
+    answers.overdue = overdue
+    const sent = yield* send(ready, leased, timeLeft, overdue, rooms, progress)
     if (sent._tag === "TooLate") {
       yield* giveBack(ready, leased, sent.verdict, sent.doubtful, overdue)
       return undefined
@@ -337,10 +359,22 @@ export const makeAttempt = (parts: Parts) => {
   }, Effect.uninterruptible)
 
   return (ready: Ready, progress: Progress) =>
-    Effect.catchTag(tokens.withRoom(attempt(ready, progress)), "JournalError", () =>
+    Effect.catchTag(Effect.scoped(attempt(ready, progress)), "JournalError", () =>
       Effect.fail(unavailable("journal_unavailable", "the journal has no room for the answer; nothing was sent"))
     )
 }
+
+/** Where an attempt holds room in the journal: as long as it lasts, and then until no late answer can come any more. */
+const roomForAnswers = Effect.gen(function* () {
+  const rooms = yield* Scope.make()
+  const answers: { overdue: Overdue<Attempted> | undefined } = { overdue: undefined }
+  yield* Effect.addFinalizer(() => {
+    const { overdue } = answers
+    const letGo = Scope.close(rooms, Exit.void)
+    return overdue?.isOpen() === true ? Effect.sync(() => overdue.afterwards(letGo)) : letGo
+  })
+  return { rooms, answers }
+})
 
 /** What may be shown of why it was not renewed. */
 const codeOf = (verdict: Verdict): string | null =>

@@ -51,7 +51,7 @@ export interface Leftovers {
   readonly records: ReadonlyArray<{ readonly record: JournalRecord; readonly segment: Segment }>
   /** Files whose last record was cut short by the end of their process. */
   readonly torn: ReadonlyArray<string>
-  /** Files that hold lines that are no records, or that cannot be read. They are left in place. */
+  /** Files that hold lines that are no records, or that cannot be read, and locks that are none. They are left in place. */
   readonly damaged: ReadonlyArray<string>
 }
 
@@ -184,8 +184,10 @@ export const open = (directory: string, durability: Durability) => {
     if (inodeOf(home.path) !== home.inode) {
       // Somebody removed the directory, or everything in it. What was written there is gone.
       fs.statSync(directory)
+      const next = settleIn()
       home.database.close()
-      home = settleIn()
+      home = next
+      for (const { fd } of segments) fs.closeSync(fd)
       segments = []
     }
     while (places(segments) <= held) grow(segmentSize)
@@ -212,6 +214,8 @@ export const open = (directory: string, durability: Durability) => {
 
   /** The locks of owners that are gone, with how many of their segments hold something. */
   const takenOver = new Map<string, { readonly database: DatabaseSync; files: number }>()
+  /** The locks that could not be opened, and were reported. */
+  const unusable = new Set<string>()
 
   const ownerOf = (path: string): string => path.slice(directory.length + 1).split(".")[0] ?? ""
   const segmentsOf = (owner: string): ReadonlyArray<string> =>
@@ -239,7 +243,15 @@ export const open = (directory: string, durability: Durability) => {
     )
     for (const owner of owners) {
       if (owner === home.owner || takenOver.has(owner)) continue
-      const database = lock(join(directory, owner + lockSuffix))
+      const path = join(directory, owner + lockSuffix)
+      let database: DatabaseSync | undefined
+      try {
+        database = lock(path)
+      } catch {
+        // One file that is no lock keeps nobody from the others.
+        if (!unusable.has(path)) damaged.push(path)
+        unusable.add(path)
+      }
       if (database === undefined) continue
       const theirs = { database, files: 0 }
       takenOver.set(owner, theirs)
@@ -267,26 +279,27 @@ export const open = (directory: string, durability: Durability) => {
     return { records, torn, damaged }
   }
 
-  /** A record of a segment is settled. With its last one, the segment is emptied. */
+  /** A record of a segment is settled. With its last one, the segment is emptied, and the empty ones that nobody needs go. */
   const settle = (segment: Segment): void => {
     segment.live--
     if (segment.live > 0) return
-    const own = segments.find((each) => each === segment)
-    if (own === undefined) {
+    if (!segments.some((each) => each === segment)) {
       remove(segment.path)
       const owner = ownerOf(segment.path)
       const theirs = takenOver.get(owner)
       if (theirs !== undefined && --theirs.files === 0) letGo(owner, theirs.database)
       return
     }
-    const others = segments.filter((each) => each !== own)
-    if (places(others) > held) {
-      segments = others
-      fs.closeSync(own.fd)
-      remove(own.path)
-    } else {
-      writeAt(own.fd, Buffer.alloc(own.end), 0)
-      own.end = 0
+    for (const empty of segments.filter(({ live }) => live === 0)) {
+      const others = segments.filter((each) => each !== empty)
+      if (places(others) > held) {
+        segments = others
+        fs.closeSync(empty.fd)
+        remove(empty.path)
+      } else if (empty.end > 0) {
+        writeAt(empty.fd, Buffer.alloc(empty.end), 0)
+        empty.end = 0
+      }
     }
   }
 

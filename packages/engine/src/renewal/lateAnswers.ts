@@ -19,7 +19,7 @@ export interface Overdue<A> {
   readonly isOpen: () => boolean
   /** What was made of the tokens, once some have come and are committed. */
   readonly kept: Deferred.Deferred<A>
-  /** Runs this when no answer can come any more, and none brought tokens. */
+  /** Runs this when no answer can come any more and what came is committed, while there is one to come. */
   readonly afterwards: (effect: Effect.Effect<void>) => void
 }
 
@@ -66,8 +66,7 @@ export const makeLateAnswers = Effect.fnUntraced(function* (
       },
       isOpen: () => open > 0,
       kept,
-      afterwards: (effect) =>
-        void run(Effect.flatMap(Deferred.await(ended), () => (Deferred.isDoneUnsafe(kept) ? Effect.void : effect)))
+      afterwards: (effect) => void run(Effect.andThen(Deferred.await(ended), effect))
     }
   }
 })

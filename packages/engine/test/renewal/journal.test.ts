@@ -1,6 +1,6 @@
 /** The store does not take a new token: its answer is in the journal, sealed, and is committed as soon as that is possible. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts } from "@rekindle/core"
+import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
 import { Journal, Sealed, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { DateTime, Effect, Fiber, Layer, Option } from "effect"
@@ -89,6 +89,36 @@ describe("a store that does not take a new token", () => {
       assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
       assert.lengthOf((yield* Wire).sent, 1)
       assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], refreshToken)
+      assert.deepStrictEqual(yield* (yield* Journal).all, [])
+    }).pipe(scenario(options))
+  })
+
+  it.effect("while it takes another one slowly: both are committed, with nobody asking", () => {
+    const works: Array<ConnectedAccountId> = []
+    const slowFor: Array<ConnectedAccountId> = []
+    const options: Options = {
+      engine: { commit: { giveUp: "2 seconds" } },
+      store: (store) => ({
+        ...store,
+        write: (change) =>
+          change.to.generation === change.from.generation || works.includes(change.to.id)
+            ? store.write(change)
+            : slowFor.includes(change.to.id)
+              ? Effect.delay(store.write(change), "3 seconds")
+              : Effect.fail(new StoreError({ message: "not now" }))
+      })
+    }
+    return Effect.gen(function* () {
+      const [one, two] = [yield* connected(), yield* connected()]
+      yield* refused(one.id)
+      const caller = yield* Effect.forkChild(Effect.flip((yield* ConnectedAccounts).refresh(two.id)))
+      yield* elapse("1 second", "100 millis")
+      slowFor.push(one.id)
+      // The caller of the second gives up while the first is on its way into the store.
+      yield* join(caller)
+      works.push(two.id)
+      yield* elapse("5 seconds", "100 millis")
+      for (const { id } of [one, two]) assert.deepInclude(summary(yield* stored(id)), { generation: 2 })
       assert.deepStrictEqual(yield* (yield* Journal).all, [])
     }).pipe(scenario(options))
   })

@@ -2,8 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { AccountStore, Connections, Consent, TokenCommit } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, Effect } from "effect"
-import { readdir, readFile, writeFile } from "node:fs/promises"
+import { Clock, Effect, Logger } from "effect"
+import { readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join as path } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import {
@@ -176,6 +176,30 @@ describe("a process that ends with an answer in the journal", () => {
         await writeFile(file, `${text.slice(0, end - 6)}AAAAAA${text.slice(end)}`, "latin1")
       }
     ).pipe(Effect.scoped)
+  )
+
+  it.effect(
+    "and a database that does not know the account: nothing is thrown away, since it may be the wrong one",
+    () => {
+      const lines: Array<string> = []
+      return restarted(
+        leave,
+        (_, directory, state) =>
+          Effect.gen(function* () {
+            state.failures = 0
+            assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 0, waiting: 0, unreadable: 1 })
+            assert.lengthOf(yield* recordsIn(directory), 1)
+            assert.lengthOf(
+              lines.filter((line) => line.includes("no such account")),
+              1
+            )
+          }),
+        (directory) => rm(path(directory, "../accounts.db"))
+      ).pipe(
+        Effect.scoped,
+        Effect.provide(Logger.layer([Logger.make(({ message }) => void lines.push(JSON.stringify(message)))]))
+      )
+    }
   )
 
   it.effect("under another account's name: it does not open there", () =>

@@ -1,9 +1,9 @@
 /** Processes are stopped, and providers are slow: an answer is kept whenever it comes, and nothing leaves under a lease that is over. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
-import { AccountStore, AtCheckpoint } from "@rekindle/engine"
+import { AccountStore, AtCheckpoint, Journal } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, Effect, Latch } from "effect"
+import { Clock, Effect, Latch, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import {
   connected,
@@ -79,6 +79,35 @@ describe("an answer that comes when its time is over", () => {
       assert.strictEqual(yield* sends, 1)
     }).pipe(scenario())
   )
+
+  it.effect("has room in the journal as long as it may come, beside that of the next try", () => {
+    let held = 0
+    const counting = Layer.effect(
+      Journal,
+      Effect.map(Journal, (journal) =>
+        Journal.of({
+          ...journal,
+          room: Effect.acquireRelease(
+            Effect.sync(() => void held++),
+            () => Effect.sync(() => void held--)
+          )
+        })
+      )
+    ).pipe(Layer.provide(Journal.layerMemory))
+    return Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected({ profile: { rotation: "none" } })
+      for (const delay of ["40 seconds", "50 seconds", "30 seconds"] as const) {
+        yield* provider.next({ _tag: "LateAnswer", delay })
+      }
+      yield* refresh(id)
+      assert.strictEqual(yield* sends, 3)
+      assert.strictEqual(held, 3)
+      yield* elapse("60 seconds")
+      assert.strictEqual((yield* stored(id)).generation, 2)
+      assert.strictEqual(held, 0)
+    }).pipe(scenario({ provider: { rotation: "none" }, journal: counting }))
+  })
 
   it.effect("does not overwrite the token of a later lease", () =>
     Effect.gen(function* () {

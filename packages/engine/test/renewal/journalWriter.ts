@@ -1,0 +1,17 @@
+/**
+ * A process that writes two records to a journal and waits to be killed.
+ *
+ * @module
+ */
+import { ConnectedAccountId } from "@rekindle/core"
+import { Sealed } from "@rekindle/engine"
+import { open } from "#engine/renewal/journalFiles.ts"
+
+const files = open(process.argv[2] ?? "", "process")
+const accountId = ConnectedAccountId.make("ca_journaljournal")
+for (const text of ["written", "again"]) {
+  files.reserve()
+  files.write({ accountId, sealed: Sealed.make(`v2.k.${text}`) })
+}
+process.send?.("done")
+setInterval(() => {}, 1_000)
