@@ -1,6 +1,6 @@
 /**
- * Registers auth configs, each for one project, and hands them out opened. A config is checked when it is registered: its scheme has a
- * strategy, its settings decode, and every address in them is one that the egress lets pass.
+ * Registers auth configs and loads them. Each belongs to one project and is stored sealed. Registration checks that the scheme has a
+ * strategy, that the settings decode, and that the egress allows every address in them.
  *
  * @module
  */
@@ -22,15 +22,16 @@ import { monotonicMillis } from "../egress/timeLimit.ts"
 
 const isKnownScheme = Schema.is(KnownAuthScheme)
 
-/** A change made by another process is seen after at most this long. */
+/** How long a loaded config is used. A change by another process takes effect after at most this long. */
 const cacheFor = Duration.seconds(10)
 
 /** Registers and loads auth configs. */
 export class AuthConfigs extends Context.Service<
   AuthConfigs,
   {
-    /** Adds a config of the current project, or replaces the project's with the same id. On a mistake nothing is changed. */
+    /** Adds a config to the current project, or replaces the project's config of the same id. A faulty config changes nothing. */
     readonly register: (config: AuthConfig) => Effect.Effect<void, AuthConfigError | StoreError>
+    /** Loads a config and opens it. */
     readonly load: (config: AuthConfigRef) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
   }
 >()("@rekindle/engine/AuthConfigs") {
@@ -50,14 +51,14 @@ export class AuthConfigs extends Context.Service<
 
         const keyOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${authConfigId}`
 
-        /** The config with its secrets as they are to be kept. */
+        /** The config with its secrets cleaned. */
         const admitted = (config: AuthConfig) =>
           Result.match(Credential.admit(config.secrets, strategies.get(config.scheme)?.secrets?.config), {
             onFailure: (mistakes) => Effect.fail(invalidConfig(config, mistakes)),
             onSuccess: (secrets) => Effect.succeed({ ...config, secrets })
           })
 
-        /** Finds now what would otherwise be found out by the first refresh. */
+        /** Finds mistakes that the first refresh would otherwise meet. Gives the config that this one replaces. */
         const check = Effect.fnUntraced(function* (config: AuthConfig) {
           const strategy = strategies.get(config.scheme)
           if (strategy !== undefined) {
@@ -67,15 +68,15 @@ export class AuthConfigs extends Context.Service<
             })
             if (mistakes.length > 0) return yield* invalidConfig(config, mistakes)
           }
-          // A scheme of the contract without a strategy (NO_AUTH) has nothing to check and nothing to refresh; any other is a mistake.
+          // NO_AUTH is a scheme of the contract without a strategy: there is nothing to check or to refresh. An unknown scheme is a mistake.
           else if (!isKnownScheme(config.scheme))
             return yield* invalidConfig(config, [{ field: "scheme", message: "it has no strategy here" }])
           const ref = { projectId: config.projectId, authConfigId: config.id }
-          // One that cannot be read is mended by being replaced.
+          // A stored config that cannot be read may be replaced.
           const before = yield* Effect.asSome(load(ref)).pipe(
             Effect.catchTag("AuthConfigError", () => Effect.succeedNone)
           )
-          // Its accounts have credentials of the scheme that it was registered with.
+          // The config's accounts have credentials of its present scheme.
           if (Option.isSome(before) && before.value.scheme !== config.scheme) {
             const message = `it is registered with the scheme ${before.value.scheme}; another scheme needs an id of its own`
             return yield* invalidConfig(config, [{ field: "scheme", message }])
@@ -99,7 +100,7 @@ export class AuthConfigs extends Context.Service<
           const ref = { projectId: config.projectId, authConfigId: config.id }
           cache.delete(keyOf(ref))
           registrations++
-          // What failed by the one before is tried at once.
+          // Accounts that failed with the previous config are due at once.
           if (!Option.exists(before, (previous) => Equal.equals(previous, config)))
             yield* store.resume({ config: ref, now })
         })
@@ -117,7 +118,7 @@ export class AuthConfigs extends Context.Service<
             Effect.flatMap(Schema.decodeEffect(AuthConfigJson)),
             Effect.mapError((error) => fault(id, error._tag === "VaultError" ? error.message : "it does not decode"))
           )
-          // What was read before a registration may be what it replaced.
+          // A registration in the meantime may have replaced what was read.
           if (before === registrations) cache.set(key, { config, until: now + Duration.toMillis(cacheFor) })
           return config
         })

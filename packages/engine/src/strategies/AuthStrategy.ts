@@ -1,9 +1,11 @@
 /**
- * How one authentication scheme renews, asks for consent and validates. A port: the engine ships a strategy for each common scheme, and
- * a user adds one for a scheme of their own by layer.
+ * The port for an authentication scheme: how it renews, asks for consent, validates and revokes. The engine ships a strategy for each common
+ * scheme. An application adds one for a scheme of its own with a layer.
  *
- * A strategy does the talking and nothing else. It never judges an answer (the decision table does), never writes to the store (the
- * coordinator does) and never repeats a request: whether that is safe is not for it to know.
+ * **Gotchas**
+ *
+ * A strategy only makes and sends requests. It does not judge an answer; the decision table does. It does not write to the store; the
+ * coordinator does. It never repeats a request, because it cannot know whether that is safe.
  *
  * @module
  */
@@ -13,9 +15,12 @@ import type { AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
 import type { Credential, Extras, SecretNames } from "../account/Credential.ts"
 import type { ProviderProfile } from "../account/ProviderProfile.ts"
 import type { Revocation } from "../answer/Revocation.ts"
+import type { Validity } from "../answer/Validity.ts"
 import type { Observation, Verdict } from "../answer/Verdict.ts"
 
-/** What a strategy is given to work with: one account's credential, in the clear, and its auth config. */
+export type { Validity } from "../answer/Validity.ts"
+
+/** What a strategy works with: one account's credential, in plain text, and its auth config. */
 export interface Connection {
   readonly accountId: ConnectedAccountId
   readonly config: AuthConfig
@@ -26,76 +31,68 @@ export interface Connection {
 export interface Authorization {
   /** The provider's page, for the person's browser. */
   readonly url: string
-  /** For how many seconds the page may be opened, where the provider says so (RFC 9126 §2.2). */
+  /** For how many seconds the page can be opened, if the provider says so (RFC 9126 §2.2). */
   readonly expiresIn?: number | undefined
-  /** What `complete` will need (PKCE verifier, request-token secret). It is sealed and kept until then. */
+  /** Values that `complete` needs, such as the PKCE verifier. They are sealed and stored until then. */
   readonly memo: Readonly<Record<string, string>>
 }
 
-/** The consent could not be begun or completed. `reason` says whose doing it was. */
+/** A consent could not be started or completed. `code` is the provider's, if it stated one. */
 export class ConsentError extends Schema.TaggedError<ConsentError>("@rekindle/engine/ConsentError")("ConsentError", {
   message: Schema.String,
   reason: Schema.Literals([
-    /** The person said no. */
+    /** The person refused. */
     "denied",
-    /** The provider refused the code or its parameters; a new attempt may do. */
+    /** The provider refused the code or the parameters. A new attempt may succeed. */
     "refused",
-    /** No trustworthy answer; a new attempt may do. */
+    /** There was no trustworthy answer. A new attempt may succeed. */
     "unavailable",
-    /** The state is unknown, used, or too old. */
+    /** The state is unknown, used or expired. */
     "unknown-state",
-    /** The consent is another person's, or for another workspace, than the account is of. */
+    /** The consent came from another person, or for another workspace, than the account's. */
     "identity-mismatch",
-    /** Another consent for the account was completed first; its tokens are in use. */
+    /** Another consent for the account was completed first. Its tokens are in use. */
     "overtaken",
-    /** The auth config is at fault. */
+    /** The auth config is faulty. */
     "misconfigured"
   ]),
   code: Schema.NullOr(Schema.String)
 }) {}
 
-/** What a probe of a static credential found. `unverified` is not `valid`: nothing was learnt. */
-export type Validity =
-  | { readonly _tag: "Valid" }
-  | { readonly _tag: "Rejected"; readonly code: string }
-  | { readonly _tag: "Unverified"; readonly reason: string }
-  /** It cannot be tried until a setting is changed. */
-  | { readonly _tag: "Misconfigured"; readonly reason: string }
-
-/** The addresses in settings, each with the name of the setting. */
+/** The addresses in settings, each with the name of its setting. */
 export type Addresses = ReadonlyArray<{ readonly field: string; readonly url: URL }>
 
-/** One scheme's strategy. What a scheme cannot do is absent. */
+/** The strategy of one scheme. An operation that the scheme does not have is absent. */
 export interface AuthStrategy {
   readonly scheme: AuthScheme
-  /** What the published contract calls a secret of the credential, where that is not the name it is kept under. */
+  /** The names of secrets in the published contract, if they differ from the names in the store. */
   readonly publishedNames?: Readonly<Record<string, string>>
   /**
-   * The secrets that the scheme knows, of an account and of an auth config. Others are refused, and these are cleaned, before anything is
-   * stored. Absent: whatever is given is taken as it is.
+   * The secrets that the scheme knows, of an account and of an auth config. Before anything is stored, other secrets are refused and these
+   * are cleaned. Without this, every secret is stored unchanged.
    */
   readonly secrets?: { readonly account: SecretNames; readonly config: SecretNames } | undefined
   /**
-   * Checks the scheme's part of an auth config, so that a mistake is found when it is registered, and gives the address that each setting
-   * holds: one that the egress would refuse is a mistake too.
+   * Checks the scheme's part of an auth config when it is registered. Returns the addresses in the settings, because an address that the
+   * egress would refuse is a mistake too.
    */
   readonly check: (config: AuthConfig) => Effect.Effect<Addresses, AuthConfigError>
   /** Renewal without a person. */
   readonly renewal?: {
-    /** The secret a renewal spends; undefined when the credential has nothing to renew with. */
+    /** The secret that a renewal spends. Undefined if the credential cannot be renewed. */
     readonly spends: (connection: Connection) => Redacted.Redacted<string> | undefined
-    /** Sends exactly one renewal and reports what was seen. */
+    /** Sends exactly one renewal request and reports what was observed. */
     readonly send: (connection: Connection) => Effect.Effect<Observation>
-    /** Overrides how the profile says the secret behaves: `none` where it is a password or key that is not consumed. */
+    /** Overrides the profile's rotation class, such as with `none` for a password or key, which is not consumed. */
     readonly rotation?: ProviderProfile["rotation"]
-    /** Reads the answer where it is not a token endpoint's; absent: the decision table. */
+    /** Judges an answer that is not a token endpoint's. Default: the decision table. */
     readonly decide?: (observation: Observation, connection: Connection) => Verdict
     /**
-     * Whether what is spent is a person's password. Once refused it is not sent again until it is replaced or somebody asks for validation,
-     * since providers lock out a person whose wrong password comes again and again.
+     * Whether the secret is a person's password. A refused password is not sent again until it is replaced or validation is requested,
+     * because providers lock a person out after repeated wrong passwords.
      */
     readonly password?: boolean
-    /** Whether the request states this machine's time, as a signed assertion does, so that a wrong clock makes the provider refuse it. */
+    /** Whether the request states this machine's time, as a signed assertion does. A wrong clock then makes the provider refuse it. */
     readonly statesTime?: boolean
   }
   /** Consent by a person. */
@@ -107,7 +104,7 @@ export interface AuthStrategy {
         readonly state: string
       }
     ) => Effect.Effect<Authorization, ConsentError>
-    /** Exchanges what came back for tokens: sends once, and reports what was seen and what else belongs to the credential. */
+    /** Exchanges a callback's parameters for tokens. Sends once, and reports what was observed and what else belongs to the credential. */
     readonly complete: (
       connection: Connection,
       request: {
@@ -117,16 +114,19 @@ export interface AuthStrategy {
         readonly memo: Readonly<Record<string, string>>
       }
     ) => Effect.Effect<{ readonly observation: Observation } & Extras, ConsentError>
-    /** Reads the answer where it is not a token endpoint's; absent: the decision table. */
+    /** Judges an answer that is not a token endpoint's. Default: the decision table. */
     readonly decide?: (observation: Observation, connection: Connection) => Verdict
   }
-  /** A real request with the credential, to see whether it works. Undefined when the auth config says no way to. */
+  /** Makes a real request with the credential, to find out whether it works. Undefined if the auth config names no address for that. */
   readonly validate?: (connection: Connection) => Effect.Effect<Validity> | undefined
-  /** Withdraws the credential at the provider (RFC 7009), where there is a way. Asks once, and says what came of it. */
+  /** Revokes the credential at the provider (RFC 7009). Asks once and reports the result. */
   readonly revoke?: (connection: Connection) => Effect.Effect<Revocation>
 }
 
-/** Whether a dead credential is tried again without a person: a key may be put back, a clock set right. A consent or a password is not. */
+/**
+ * Whether a dead credential is tried again without a person. A key may be restored, or a clock corrected. A refused consent or password does
+ * not recover by itself.
+ */
 export const mayRevive = ({ consent, renewal }: AuthStrategy): boolean =>
   renewal !== undefined && consent === undefined && renewal.password !== true
 
@@ -138,7 +138,7 @@ export class AuthStrategies extends Context.Service<
     readonly all: ReadonlyArray<AuthStrategy>
   }
 >()("@rekindle/engine/AuthStrategies") {
-  /** Builds the registry. A later strategy for the same scheme replaces an earlier one. */
+  /** Makes the registry. A later strategy for a scheme replaces an earlier one. */
   static readonly layer = <E, R>(
     strategies: ReadonlyArray<Effect.Effect<AuthStrategy, E, R>>
   ): Layer.Layer<AuthStrategies, E, R> =>

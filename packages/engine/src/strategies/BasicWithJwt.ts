@@ -1,9 +1,11 @@
 /**
- * BASIC_WITH_JWT: username and password are exchanged at a login endpoint for a JWT, which is then the access token. Nothing is
- * standardised here, so the auth config says where the credentials go and where the token stands in the answer.
+ * BASIC_WITH_JWT: a username and password are exchanged at a login endpoint for a JWT, which is the access token. There is no standard for
+ * this, so the settings say where the credentials go and where the token is in the answer.
  *
- * The answer is rewritten into a token endpoint's and judged by the decision table; only a refused login is judged here, because the
- * table takes a 401 for a fault of the application, and here it is the person's password.
+ * **Gotchas**
+ *
+ * The answer is rewritten into the form of a token endpoint's and judged by the decision table. A 401 is judged here: for the table it would
+ * be the application's fault, but here the person's password is wrong.
  *
  * @module
  */
@@ -13,22 +15,24 @@ import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress, type EgressRequest } from "../egress/Egress.ts"
 import { at, bare, parseBody } from "../answer/TokenResponse.ts"
-import { decide, type Observation, refused } from "../answer/Verdict.ts"
-import { addressesOf, checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
+import { decide, type Observation } from "../answer/Verdict.ts"
+import { addressesOf, checkSettings as settingsCheck, decodeSettings, refuseFaultyConfig, Url } from "./settings.ts"
 
 /** Settings of a BASIC_WITH_JWT auth config. */
 export const BasicWithJwtSettings = Schema.Struct({
-  /** Where the login is posted to. */
+  /** The address of the login. */
   loginUrl: Url,
   /** How the credentials travel: in a Basic header (RFC 7617), or as fields of a JSON or form body. Default `basic`. */
   credentialsIn: Schema.optionalKey(Schema.Literals(["basic", "json", "form"])),
-  /** Names of those fields; `username` and `password` if absent. */
+  /** The name of the username's field. Default `username`. */
   usernameField: Schema.optionalKey(Schema.String),
+  /** The name of the password's field. Default `password`. */
   passwordField: Schema.optionalKey(Schema.String),
-  /** Further fields of the body, and further headers. */
+  /** Further fields of the body. */
   loginFields: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** Further headers. */
   loginHeaders: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
-  /** Where the token stands in the answer, as a dotted path; `access_token`, else `token`, if absent. */
+  /** Where the token is in the answer, as a dotted path. Default `access_token`, otherwise `token`. */
   tokenField: Schema.optionalKey(Schema.String),
   /** Statuses besides 401 that mean wrong credentials. */
   rejectedStatuses: Schema.optionalKey(Schema.Array(Schema.Int))
@@ -65,7 +69,7 @@ const loginRequest = (settings: BasicWithJwtSettings, { credential }: Connection
   }
 }
 
-/** Seconds until the token's own `exp` (RFC 7519 §4.1.4). Its signature is the provider's business: it is read, not trusted. */
+/** Seconds until the token's own `exp` (RFC 7519 §4.1.4). The signature is not checked: the token came from the provider over TLS. */
 const secondsLeft = (token: string, now: number): number | undefined => {
   try {
     const { exp } = decodeJwt(bare(token))
@@ -75,7 +79,7 @@ const secondsLeft = (token: string, now: number): number | undefined => {
   }
 }
 
-/** The login's answer in the form of a token endpoint's (RFC 6749 §5.1); as it is when there is no token in it. */
+/** The login's answer in the form of a token endpoint's (RFC 6749 §5.1). An answer without a token is left as it is. */
 const asTokenAnswer = (observation: Observation, tokenField: string | undefined): Observation => {
   if (observation._tag !== "Answer") return observation
   const body = parseBody(observation.body, observation.contentType)
@@ -112,7 +116,7 @@ export const make = Effect.gen(function* () {
       send: (connection) =>
         settingsOf(connection.config).pipe(
           Effect.flatMap((settings) => egress.send(connection.config.hosts, loginRequest(settings, connection))),
-          Effect.catchTag("AuthConfigError", (error) => Effect.succeed(refused(error.message)))
+          refuseFaultyConfig
         ),
       decide: (observation, { config, credential }) => {
         const { rejectedStatuses = [], tokenField } = Option.getOrElse(readSettings(config.settings), () => none)

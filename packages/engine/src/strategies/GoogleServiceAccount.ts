@@ -1,10 +1,11 @@
 /**
- * GOOGLE_SERVICE_ACCOUNT: a signed assertion is exchanged for an access token (RFC 7523 §2.1, as in Google's "Using OAuth 2.0 for server
- * to server applications"). The credential is the key file as Google hands it out, in the secret `service_account_json`; it is not
- * consumed by use.
+ * GOOGLE_SERVICE_ACCOUNT: a signed assertion is exchanged for an access token (RFC 7523 §2.1; Google, "Using OAuth 2.0 for server to server
+ * applications"). The credential is the key file as Google issues it, in the secret `service_account_json`. It is not consumed.
  *
- * The address of the token endpoint comes out of that file. The auth config still decides whether it may be contacted: its host must be
- * one the config declares, so that a forged file cannot send an assertion elsewhere.
+ * **Gotchas**
+ *
+ * The key file names the token endpoint. Its host must also be declared in the auth config, so that a forged file cannot send an assertion
+ * elsewhere.
  *
  * @module
  */
@@ -14,17 +15,17 @@ import { SecureRandom } from "effect/crypto"
 import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import { Egress } from "../egress/Egress.ts"
 import { decide, refused } from "../answer/Verdict.ts"
-import { addressesOf, checkSettings as settingsCheck, decodeSettings } from "./TokenEndpoint.ts"
+import { addressesOf, checkSettings as settingsCheck, decodeSettings, refuseFaultyConfig } from "./settings.ts"
 
 /** Settings of a GOOGLE_SERVICE_ACCOUNT auth config. */
 export const GoogleServiceAccountSettings = Schema.Struct({
   scopes: Schema.Array(Schema.String).check(Schema.isNonEmpty()),
-  /** The person to act for, where domain-wide delegation is granted. */
+  /** The person to act for, if domain-wide delegation is granted. */
   subject: Schema.optionalKey(Schema.String)
 })
 export type GoogleServiceAccountSettings = typeof GoogleServiceAccountSettings.Type
 
-/** What is used of a key file. */
+/** The fields of a key file that are used. */
 const KeyFile = Schema.fromJsonString(
   Schema.Struct({
     client_email: Schema.String,
@@ -39,7 +40,7 @@ const checkSettings = settingsCheck(GoogleServiceAccountSettings)
 const algorithm = "RS256"
 const grantType = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
-/** How long an assertion is good for, in seconds: the longest that Google takes. */
+/** How long an assertion is valid, in seconds. Google accepts no longer. */
 const assertionLife = 3600
 
 const keyFileOf = ({ credential }: Connection) => credential.secrets["service_account_json"]
@@ -54,38 +55,35 @@ export const make = Effect.gen(function* () {
   const egress = yield* Egress
   const random = yield* SecureRandom.SecureRandom
 
-  const send = Effect.fnUntraced(
-    function* (connection: Connection) {
-      const { scopes, subject } = yield* settingsOf(connection.config)
-      const file = decodeKeyFile(keyFileOf(connection))
-      if (Option.isNone(file)) return malformed
-      const { client_email, private_key, private_key_id, token_uri } = file.value
-      const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-      const jwt = new SignJWT({ scope: scopes.join(" ") })
-        .setProtectedHeader({
-          alg: algorithm,
-          typ: "JWT",
-          ...(private_key_id === undefined ? {} : { kid: private_key_id })
-        })
-        .setIssuer(client_email)
-        .setAudience(token_uri)
-        .setIssuedAt(issuedAt)
-        .setExpirationTime(issuedAt + assertionLife)
-        .setJti(yield* random.uuidV4())
-      if (subject !== undefined) jwt.setSubject(subject)
-      const assertion = yield* Effect.option(
-        Effect.tryPromise(async () => jwt.sign(await importPKCS8(Redacted.value(private_key), algorithm)))
-      )
-      if (Option.isNone(assertion)) return malformed
-      return yield* egress.send(connection.config.hosts, {
-        url: token_uri,
-        method: "POST",
-        headers: { accept: "application/json", "content-type": "application/x-www-form-urlencoded" },
-        body: new URLSearchParams({ grant_type: grantType, assertion: assertion.value }).toString()
+  const send = Effect.fnUntraced(function* (connection: Connection) {
+    const { scopes, subject } = yield* settingsOf(connection.config)
+    const file = decodeKeyFile(keyFileOf(connection))
+    if (Option.isNone(file)) return malformed
+    const { client_email, private_key, private_key_id, token_uri } = file.value
+    const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+    const jwt = new SignJWT({ scope: scopes.join(" ") })
+      .setProtectedHeader({
+        alg: algorithm,
+        typ: "JWT",
+        ...(private_key_id === undefined ? {} : { kid: private_key_id })
       })
-    },
-    Effect.catchTag("AuthConfigError", (error) => Effect.succeed(refused(error.message)))
-  )
+      .setIssuer(client_email)
+      .setAudience(token_uri)
+      .setIssuedAt(issuedAt)
+      .setExpirationTime(issuedAt + assertionLife)
+      .setJti(yield* random.uuidV4())
+    if (subject !== undefined) jwt.setSubject(subject)
+    const assertion = yield* Effect.option(
+      Effect.tryPromise(async () => jwt.sign(await importPKCS8(Redacted.value(private_key), algorithm)))
+    )
+    if (Option.isNone(assertion)) return malformed
+    return yield* egress.send(connection.config.hosts, {
+      url: token_uri,
+      method: "POST",
+      headers: { accept: "application/json", "content-type": "application/x-www-form-urlencoded" },
+      body: new URLSearchParams({ grant_type: grantType, assertion: assertion.value }).toString()
+    })
+  }, refuseFaultyConfig)
 
   const strategy: AuthStrategy = {
     scheme: "GOOGLE_SERVICE_ACCOUNT",
@@ -104,8 +102,7 @@ export const make = Effect.gen(function* () {
       spends: keyFileOf,
       send,
       decide: (observation, { config, credential }) => {
-        // Google's own `invalid_grant` (wrong signature, deleted key) makes the credential dead by the table. A client that is refused
-        // (`unauthorized_client`: the scopes were not delegated to it) is this account's, and says nothing of the others.
+        // `unauthorized_client` means that the scopes were not delegated to this account's key. It says nothing about other accounts.
         const verdict = decide(observation, config.profile, credential.secrets)
         return verdict._tag === "AppFault" ? { _tag: "Misconfigured", code: verdict.code } : verdict
       }

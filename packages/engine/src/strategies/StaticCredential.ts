@@ -1,32 +1,30 @@
 /**
- * API_KEY, BEARER_TOKEN and BASIC: credentials that are typed in once and never renewed. What can be done for them is to see whether
- * they work, with a real request to an address the auth config names.
- *
- * A probe that gets no clear answer says "unverified". That is not "valid", and it is not "rejected" either: an outage of the provider
- * must not expire a good key.
+ * API_KEY, BEARER_TOKEN and BASIC: credentials that a person enters once and that are never renewed. They can only be validated, with a
+ * harmless request to an address in the settings.
  *
  * @module
  */
 import type { KnownAuthScheme } from "@rekindle/core"
 import { Effect, Schema } from "effect"
-import type { AuthStrategy, Connection, Validity } from "./AuthStrategy.ts"
+import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress } from "../egress/Egress.ts"
-import { addressesOf, checkSettings as settingsCheck, decodeSettings, Url } from "./TokenEndpoint.ts"
+import { decideValidity, type Validity } from "../answer/Validity.ts"
+import { addressesOf, checkSettings as settingsCheck, decodeSettings, Url } from "./settings.ts"
 
 /** Settings of an auth config with a static credential. */
 export const StaticSettings = Schema.Struct({
-  /** Where a harmless request shows whether the credential works. Absent: it cannot be validated. */
+  /** Where a harmless request shows whether the credential works. Without it the credential cannot be validated. */
   probeUrl: Schema.optionalKey(Url),
-  /** The header that carries an API key; `authorization` if absent. */
+  /** The header that carries an API key. Default `authorization`. */
   keyHeader: Schema.optionalKey(Schema.String),
-  /** What stands before the key in that header, such as `Token `. */
+  /** Text before the key in that header, such as `Token `. */
   keyPrefix: Schema.optionalKey(Schema.String),
   /** The query parameter that carries the key instead of a header. */
   keyParameter: Schema.optionalKey(Schema.String),
   /** Further headers of the probe, such as a version. */
   probeHeaders: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
-  /** Statuses besides 401 that mean a wrong credential, such as 403 where the provider answers so for an unknown key. */
+  /** Statuses besides 401 that mean a wrong credential, such as 403 at a provider that answers so for an unknown key. */
   rejectedStatuses: Schema.optionalKey(Schema.Array(Schema.Int))
 })
 export type StaticSettings = typeof StaticSettings.Type
@@ -73,12 +71,7 @@ const make = (scheme: KnownAuthScheme, present: Present, account: Credential.Sec
         url,
         headers: { ...settings.probeHeaders, ...headers }
       })
-      if (seen._tag === "Refused") return { _tag: "Misconfigured", reason: seen.reason }
-      if (seen._tag !== "Answer") return { _tag: "Unverified", reason: seen.reason }
-      if (seen.status >= 200 && seen.status < 300) return { _tag: "Valid" }
-      return seen.status === 401 || settings.rejectedStatuses?.includes(seen.status) === true
-        ? { _tag: "Rejected", code: `http_${seen.status}` }
-        : { _tag: "Unverified", reason: `http_${seen.status}` }
+      return decideValidity(seen, settings.rejectedStatuses)
     })
 
     const strategy: AuthStrategy = {

@@ -1,0 +1,118 @@
+/**
+ * The metadata of authorization servers (RFC 8414, OpenID Connect Discovery): discovered from an issuer and kept for an hour.
+ *
+ * **Gotchas**
+ *
+ * If the metadata cannot be fetched again, the known ones stay in use. Endpoints seldom move, and renewals must not stop because a document
+ * is missing.
+ *
+ * @module
+ */
+import { Clock, Context, Duration, Effect, Schema } from "effect"
+import * as oauth from "oauth4webapi"
+import { type AuthConfig, type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
+import { notSent, type Observation } from "../answer/Verdict.ts"
+import type { Egress } from "../egress/Egress.ts"
+import { freely, Passage } from "../egress/Passage.ts"
+import { type BuiltRequest, isInsecureAllowed, requestOf, responseOf, stopped } from "./oauthFetch.ts"
+import type { TokenEndpointSettings } from "./TokenEndpoint.ts"
+
+/** The provider's metadata cannot be fetched at the moment. The auth config is not at fault. */
+export class MetadataUnavailable extends Schema.TaggedError<MetadataUnavailable>(
+  "@rekindle/engine/MetadataUnavailable"
+)("MetadataUnavailable", { message: Schema.String }) {}
+
+/**
+ * Whether a provider promises to name itself in its callbacks (RFC 9207 §3). `unknown`: its metadata cannot be fetched at the moment.
+ */
+export type IssuerPromise = "promised" | "not-promised" | "unknown"
+
+/** How long metadata are used before they are fetched again. */
+const timeToLive = Duration.toMillis("1 hour")
+
+/** How long known metadata stay in use after a failed fetch, before the next one. */
+const pauseAfterFailure = Duration.toMillis("1 minute")
+
+/** The limit of one fetch. It is part of a renewal, and has to leave time for the rest. */
+const fetchTimeout = Duration.seconds(4)
+
+/** How many servers' metadata are kept. The one that was fetched longest ago is dropped first. */
+const capacity = 500
+
+/** Whether a status means "come back later" and not "there is nothing at this address". */
+const isOutage = (status: number): boolean => status === 408 || status === 429 || status >= 500
+
+/** Makes the cache of metadata. */
+export const make = (egress: Egress["Service"]) => {
+  const cache = new Map<string, { readonly server: oauth.AuthorizationServer; readonly until: number }>()
+
+  /** Fetches the metadata of an issuer, where OpenID Connect puts them or where RFC 8414 does. */
+  const fetch = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
+    // A renewal's sender follows its token request. Fetching metadata is a request of its own.
+    const run = Effect.runPromiseWith(Context.add(yield* Effect.context(), Passage, freely))
+    let seen: Observation = notSent("timed_out")
+    const options = {
+      [oauth.customFetch]: async (url: string, init: BuiltRequest): Promise<Response> => {
+        seen = await run(egress.send(config.hosts, requestOf(settings, url, init)))
+        return seen._tag === "Answer" ? responseOf(seen) : Promise.reject(stopped)
+      },
+      [oauth.allowInsecureRequests]: isInsecureAllowed(egress, issuer)
+    }
+    const unavailable = (reason: string) =>
+      new MetadataUnavailable({ message: `the metadata of ${issuer} cannot be fetched now: ${reason}` })
+    const invalid = (fault: string) =>
+      invalidConfig(config, [{ field: "", message: `the metadata of ${issuer}${fault}` }])
+    const failure = (): AuthConfigError | MetadataUnavailable => {
+      if (seen._tag === "Refused") return invalid(`: ${seen.reason}`)
+      if (seen._tag !== "Answer") return unavailable(seen.reason)
+      return isOutage(seen.status)
+        ? unavailable(`http_${seen.status}`)
+        : invalid(` cannot be read: http_${seen.status}`)
+    }
+    return yield* Effect.tryPromise({
+      try: async () => {
+        const url = new URL(issuer)
+        let response = await oauth.discoveryRequest(url, options)
+        if (response.status !== 200 && !isOutage(response.status))
+          response = await oauth.discoveryRequest(url, { ...options, algorithm: "oauth2" })
+        return await oauth.processDiscoveryResponse(url, response)
+      },
+      catch: failure
+    }).pipe(Effect.timeoutOrElse({ duration: fetchTimeout, orElse: () => Effect.fail(unavailable("timed_out")) }))
+  })
+
+  /** The metadata of an issuer, from the cache or fetched. */
+  const discover = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
+    const now = yield* Clock.currentTimeMillis
+    // The answer may depend on the request's headers, so auth configs share no entry.
+    const key = JSON.stringify([config.projectId, config.id, config.hosts, issuer, settings.tokenHeaders])
+    const known = cache.get(key)
+    if (known !== undefined && known.until > now) return known.server
+    const entry = yield* fetch(config, settings, issuer).pipe(
+      Effect.map((server) => ({ server, until: now + timeToLive })),
+      Effect.catch((error) =>
+        known === undefined
+          ? Effect.fail(error)
+          : Effect.succeed({ server: known.server, until: now + pauseAfterFailure })
+      )
+    )
+    cache.delete(key)
+    cache.set(key, entry)
+    for (const [oldest] of cache) if (cache.size > capacity) cache.delete(oldest)
+    return entry.server
+  })
+
+  /** Whether the provider of a config promises `iss` in its callbacks. A provider without metadata has promised nothing. */
+  const issuerPromise = (config: AuthConfig, settings: TokenEndpointSettings): Effect.Effect<IssuerPromise> =>
+    settings.issuer === undefined
+      ? Effect.succeed("not-promised")
+      : discover(config, settings, settings.issuer).pipe(
+          Effect.map(({ authorization_response_iss_parameter_supported: promised }) =>
+            promised === true ? "promised" : "not-promised"
+          ),
+          Effect.catchTag("AuthConfigError", () => Effect.succeed<IssuerPromise>("not-promised")),
+          Effect.catchTag("MetadataUnavailable", () => Effect.succeed<IssuerPromise>("unknown"))
+        )
+
+  return { discover, issuerPromise }
+}
