@@ -33,7 +33,7 @@ describe("a registration is refused, with the field named, for", () => {
       "plain http",
       { settings: { ...settings, tokenEndpoint: "http://provider.test/token" } },
       "settings.tokenEndpoint",
-      "plain_http: provider.test is asked over plain http; egress.privateHosts can allow it"
+      "plain_http: provider.test would be reached over plain http; egress.privateHosts can allow it"
     ],
     [
       "no way to consent",

@@ -1,8 +1,8 @@
 /**
- * Whose account a credential is, as far as the provider says: the person of the id token (OpenID Connect Core §2), and whatever attributes
- * the profile names, such as a workspace or a company.
+ * Compares whose credentials two are, as far as the provider states it: by the subject of the id token (OpenID Connect Core §2) and by the
+ * attributes that the profile names, such as a workspace or a company.
  *
- * The id token came from the token endpoint over TLS, which stands in for checking its signature (OpenID Connect Core §3.1.3.7).
+ * The signature of an id token is not checked, because it came from the token endpoint over TLS (OpenID Connect Core §3.1.3.7).
  *
  * @module
  */
@@ -14,14 +14,14 @@ import type { ProviderProfile } from "../account/ProviderProfile.ts"
 const Claims = Schema.fromJsonString(Schema.Struct({ iss: Schema.String, sub: Schema.String }))
 const decodeClaims = Schema.decodeOption(Claims)
 
-/** The subject of an id token, which is unique at its issuer. Google writes its issuer with and without the scheme. */
+/** The issuer and subject of an id token. Google writes its issuer with and without the scheme. */
 const subjectOf = (idToken: string): string | undefined => {
   const payload = Base64Url.decodeString(idToken.split(".")[1] ?? "")
   const claims = payload._tag === "Success" ? Option.getOrUndefined(decodeClaims(payload.success)) : undefined
   return claims === undefined ? undefined : `${claims.iss.replace(/^https:\/\/|\/$/g, "")} ${claims.sub}`
 }
 
-/** What a credential says about whose it is, by name. Empty if the provider does not say. */
+/** The identity in a credential, by name. Empty if the provider states none. */
 const identityOf = (
   credential: Credential.Credential,
   { identifiedBy = [] }: Pick<ProviderProfile, "identifiedBy">
@@ -34,7 +34,7 @@ const identityOf = (
   return new Map([...(subject === undefined ? [] : [["id_token", subject] as const]), ...named])
 }
 
-/** Whether two credentials are of the same person or workspace. `unknown`: there is nothing that both of them state. */
+/** Whether two credentials belong to the same person or workspace. `unknown`: they state nothing in common. */
 export const compare = (
   one: Credential.Credential,
   other: Credential.Credential,

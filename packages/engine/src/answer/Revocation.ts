@@ -1,24 +1,24 @@
 /**
- * What the answer of a revocation endpoint means (RFC 7009 §2.2): whether the token is dead over there.
+ * Judges the answer of a revocation endpoint (RFC 7009 §2.2): whether the token still works at the provider.
  *
  * @module
  */
 import { parseBody } from "./TokenResponse.ts"
 import { errorCode, type Observation } from "./Verdict.ts"
 
-/** How an attempt to withdraw a credential at its provider ended. */
+/** The result of an attempt to revoke a credential at its provider. */
 export type Revocation =
-  /** The provider says that it does not work any more. */
+  /** The provider says that the credential no longer works. */
   | { readonly _tag: "Confirmed" }
-  /** The provider has no way to withdraw it. */
+  /** The provider cannot revoke it. */
   | { readonly _tag: "Unsupported" }
-  /** It may live; `code` is the provider's, or says what kept us from asking. */
+  /** It may still work. `code` is the provider's, or says what prevented the request. */
   | { readonly _tag: "Unconfirmed"; readonly code: string }
 
-/** Refusals that say that there is no such token, which RFC 7009 §2.2 answers with 200 and Google, for one, with 400. */
+/** Errors that mean that there is no such token. RFC 7009 §2.2 answers 200 in that case; Google answers 400. */
 const unknownToken = new Set(["invalid_token", "invalid_grant"])
 
-/** Decides what was seen of one revocation request. */
+/** Decides what the observation of one revocation request means. */
 export const decideRevocation = (seen: Observation): Revocation => {
   if (seen._tag !== "Answer") return { _tag: "Unconfirmed", code: seen.reason }
   const body = parseBody(seen.body, seen.contentType)
@@ -31,7 +31,7 @@ export const decideRevocation = (seen: Observation): Revocation => {
   return { _tag: "Unconfirmed", code: code ?? `http_${seen.status}` }
 }
 
-/** One credential has several tokens: it is withdrawn when none of them may live, if one of them could be withdrawn. */
+/** The result for a credential with several tokens. It is confirmed if no token may still work and at least one was revoked. */
 export const together = (revocations: ReadonlyArray<Revocation>): Revocation =>
   revocations.find(({ _tag }) => _tag === "Unconfirmed") ??
   revocations.find(({ _tag }) => _tag === "Confirmed") ?? { _tag: "Unsupported" }

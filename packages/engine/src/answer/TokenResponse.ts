@@ -1,32 +1,35 @@
 /**
- * Reads what is usable out of a token endpoint's body.
+ * Reads the tokens in a token endpoint's body.
  *
- * This is deliberately more lenient than RFC 6749 §5.1. A strict parser that throws on an odd `token_type` throws away tokens that were
- * issued: with a rotating provider that kills the connection. So: keep what can be used, and list what was wrong.
+ * **Gotchas**
+ *
+ * This is more lenient than RFC 6749 §5.1. A strict parser that fails on an unknown `token_type` loses tokens that were issued, and with a
+ * rotating provider that ends the connection. Therefore every usable token is kept, and irregularities are listed.
  *
  * @module
  */
 import { Predicate, Redacted, type Schema } from "effect"
 import type { ProviderProfile } from "../account/ProviderProfile.ts"
 
-/** Tokens found in a body, and the ways in which the body broke the rules. */
+/** The tokens in a body, and the rules that the body broke. */
 export interface IssuedTokens {
   readonly accessToken: Redacted.Redacted<string>
-  /** Absent means that the old one stays in use (RFC 6749 §6). */
+  /** Undefined: the old refresh token stays in use (RFC 6749 §6). */
   readonly refreshToken: Redacted.Redacted<string> | undefined
   readonly idToken: Redacted.Redacted<string> | undefined
-  /** One of the profile's accepted types, as the provider wrote it; undefined when it said another, which may be anything. */
+  /** The token type as the provider wrote it, if the profile accepts it. Undefined for any other, because it may be any text. */
   readonly tokenType: string | undefined
-  /** Whole seconds from the answer on; absent when the provider did not say, or said nonsense; null when the scheme's tokens never expire. */
+  /** Whole seconds from the answer on. Undefined if the provider stated none, or nonsense. Null if the scheme's tokens never expire. */
   readonly expiresIn: number | null | undefined
-  /** Absent means unchanged. */
+  /** Undefined: the scope is unchanged. */
   readonly scope: string | undefined
-  /** The other fields that the profile keeps, by their paths. Not secret. */
+  /** The further fields that the profile keeps, by their paths. Not secret. */
   readonly fields?: Readonly<Record<string, string | number | boolean>>
+  /** The rules that the body broke, for people. */
   readonly irregularities: ReadonlyArray<string>
 }
 
-/** Parses a token endpoint's body: JSON, or the form encoding some providers answer with. Undefined when it is neither. */
+/** Parses a token endpoint's body: JSON, or the form encoding that some providers use. Undefined if it is neither. */
 export const parseBody = (
   answer: string,
   contentType: string | undefined
@@ -44,11 +47,11 @@ export const parseBody = (
 }
 
 /**
- * A text without what surrounds it: line breaks, white space, byte order marks, NULs. No token has any of them (RFC 6749 appendix A.12), and
- * one that is kept with a line break is another token to its provider.
+ * A text without the line breaks, white space, byte order marks and NULs around it. No token contains them (RFC 6749 appendix A.12), and a
+ * provider does not recognize a token with a line break at its end.
  */
 export const bare = (text: string): string => {
-  // A pattern that ends in `$` takes quadratic time on an answer made for it.
+  // A regular expression for the end of the text would take quadratic time on a malicious answer.
   let start = 0
   let end = text.length
   while (start < end && surrounds.test(text.charAt(start))) start++
@@ -76,7 +79,7 @@ export const at = (body: unknown, path: string): unknown => {
   return value
 }
 
-/** The longest believable `expires_in`: a century in seconds. Past it, a time is no longer a safe integer of milliseconds. */
+/** The longest accepted `expires_in`: a century, in seconds. Far longer ones would exceed the safe integers of milliseconds. */
 const longestLife = 100 * 366 * 86_400
 
 const hasAccessToken = (value: unknown): value is { readonly access_token: string } =>
@@ -84,10 +87,10 @@ const hasAccessToken = (value: unknown): value is { readonly access_token: strin
   Predicate.isString(value.access_token) &&
   bare(value.access_token) !== ""
 
-/** The least number that can only be milliseconds: in seconds it is the year 5138. */
+/** Numbers from here on are milliseconds: in seconds this would be the year 5138. */
 const leastMillis = 1e11
 
-/** Reads a moment in epoch milliseconds: a date, or seconds or milliseconds since 1970. */
+/** Reads a time as epoch milliseconds, from a date or from seconds or milliseconds since 1970. */
 const momentOf = (value: unknown): number | undefined => {
   const number = Predicate.isString(value) && /^\d+(?:\.\d+)?$/.test(value.trim()) ? Number(value) : value
   if (Predicate.isNumber(number)) return number < leastMillis ? number * 1000 : number
@@ -95,13 +98,17 @@ const momentOf = (value: unknown): number | undefined => {
   return Number.isNaN(date) ? undefined : date
 }
 
-/** Finds the tokens in a parsed body that came at `receivedAt`, or undefined when there is no usable access token in it. */
+/**
+ * The tokens in a parsed body. Undefined if it has no usable access token.
+ *
+ * @param receivedAt when the answer was complete, in epoch milliseconds.
+ */
 export const issuedTokens = (
   body: Readonly<Record<string, unknown>>,
   profile: Pick<ProviderProfile, "expiresAtField" | "keptFields" | "tokenPath" | "tokenTypes">,
   receivedAt: number
 ): IssuedTokens | undefined => {
-  // All from one object: an access token of one grant with the refresh token of another would lose both.
+  // All tokens come from one object. Tokens of two grants must not be mixed.
   const nested = profile.tokenPath === undefined ? undefined : at(body, profile.tokenPath)
   const fields = hasAccessToken(nested) ? nested : body
   if (!hasAccessToken(fields)) return undefined
@@ -113,7 +120,7 @@ export const issuedTokens = (
   const tokenType = Predicate.isString(statedType) ? bare(statedType) : undefined
   const isAccepted = tokenType !== undefined && profile.tokenTypes.includes(tokenType.toLowerCase())
   if (tokenType === undefined) irregularities.push("token_type is missing")
-  else if (!isAccepted) irregularities.push("token_type is not one of the accepted")
+  else if (!isAccepted) irregularities.push("token_type is not an accepted one")
 
   const refreshToken = optionalString(read("refresh_token"), "refresh_token", irregularities)
   const idToken = optionalString(read("id_token"), "id_token", irregularities)
@@ -129,7 +136,7 @@ export const issuedTokens = (
       ? undefined
       : (at(fields, expiresAtField) ?? at(body, expiresAtField))
   const left = Math.floor(((momentOf(rawMoment) ?? Number.NaN) - receivedAt) / 1000)
-  // A moment that is past says more of the clocks than of the token.
+  // A time in the past is the fault of a clock rather than of the token.
   const expiresIn = left > 0 && left <= longestLife ? left : stated
   if (rawMoment !== undefined && expiresIn === undefined)
     irregularities.push(`${expiresAtField} is not a time in the future`)
@@ -171,7 +178,7 @@ const optionalString = (value: unknown, name: string, irregularities: Array<stri
   return undefined
 }
 
-/** The attributes of a credential that come from a token answer. `expires_in` is the life last stated, for an answer that states none. */
+/** The attributes of a credential that come from a token answer. `expires_in` is stored for later answers that state none. */
 export const attributesOf = (tokens: IssuedTokens): Record<string, Schema.Json | undefined> => ({
   ...tokens.fields,
   token_type: tokens.tokenType,

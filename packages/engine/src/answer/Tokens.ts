@@ -1,6 +1,6 @@
 /**
- * From issued tokens to the account's next state: merging credentials, and working out when the access token expires and when it should
- * be renewed. Pure, save for the jitter that spreads renewals.
+ * Derives an account's next state from issued tokens: its credential, when the access token expires, and when to renew it. Pure, except for
+ * the random jitter.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { ProviderProfile } from "../account/ProviderProfile.ts"
 import { compare } from "./Identity.ts"
 import { attributesOf, type IssuedTokens } from "./TokenResponse.ts"
 
-/** The credential after an answer: what the answer does not mention stays as it was (RFC 6749 §5.1 and §6). */
+/** The credential after a renewal. Whatever the answer does not mention is unchanged (RFC 6749 §5.1 and §6). */
 export const merge = (
   held: Credential.Credential,
   tokens: IssuedTokens,
@@ -32,8 +32,9 @@ export const merge = (
 }
 
 /**
- * The credential after a consent. It is of a new grant: nothing of the old one is merged into it. The exception is a refresh token that is
- * not consumed (`rotation` none): such providers give it once and not again at a second consent of the same person, and it works on.
+ * The credential after a consent. It belongs to a new grant, so nothing of the old credential is merged into it. The exception is a refresh
+ * token that is not consumed (`rotation` none): some providers do not issue it again at a second consent of the same person, and the old one
+ * continues to work.
  */
 export const consented = (
   held: Credential.Credential,
@@ -53,18 +54,18 @@ export const consented = (
 
 /** How long an access token lives. */
 export interface Life {
-  /** Milliseconds; null for ever. */
+  /** Milliseconds. Null: it does not expire. */
   readonly millis: number | null
-  /** Nobody has said: neither the provider, now or earlier, nor its profile. */
+  /** True if neither the provider, now or earlier, nor its profile states a life. */
   readonly assumed: boolean
 }
 
-/** What is assumed of a token whose life nobody states: never that it has no end. */
+/** The life of a token whose life is unknown. Assuming that it never expires would serve dead tokens. */
 const assumedLife = Duration.toMillis("1 hour")
 
 /**
- * The life of an access token: what its answer states, or what was last stated for the account (the attribute `expires_in` of the credential
- * held), or what the profile knows, in this order.
+ * The life of an access token: from its answer, otherwise from an earlier answer (the attribute `expires_in` of the held credential), otherwise
+ * from the profile.
  */
 export const lifeOf = (
   { expiresIn }: Pick<IssuedTokens, "expiresIn">,
@@ -79,15 +80,15 @@ export const lifeOf = (
   return { millis: accessTokenTtl === "never" ? null : Duration.toMillis(accessTokenTtl), assumed: false }
 }
 
-/** A token that is over sooner than this is renewed when somebody asks for it, and not in the background all the time. */
+/** The earliest background renewal after a token was received. A token with a shorter life is renewed when a caller asks. */
 const soonest = Duration.toMillis("30 seconds")
 
-/** The share of a refresh token's idle life after which it is used to keep it from dying. */
+/** The share of a refresh token's idle life after which it is used, so that it does not expire. */
 const idleShare = 0.7
 
 /**
- * When to renew: a margin before expiry, jittered so that accounts connected together are not renewed together, and in any case well
- * before the refresh token dies of disuse. Null when nothing will ever expire.
+ * When to renew: a margin before the access token expires, and well before an unused refresh token expires. Jitter keeps accounts that were
+ * connected together from being renewed together. Null if nothing expires.
  */
 export const renewalTime = (
   profile: ProviderProfile,
@@ -97,7 +98,7 @@ export const renewalTime = (
   Effect.map(Random.next, (jitter) => {
     const times: Array<number> = []
     if (expiresAt !== null) {
-      // The margin never takes more than half of the token's life, the jitter never more than a tenth of the rest.
+      // The margin is at most half of the token's life, and the jitter at most a tenth of the rest.
       const life = Math.max(0, expiresAt - receivedAt)
       const margin = Math.min(Duration.toMillis(profile.margin), life / 2)
       times.push(expiresAt - margin - jitter * 0.1 * (life - margin))

@@ -1,8 +1,8 @@
 /**
- * The decision table: what an answer of a token endpoint means for the credential it was asked about.
+ * The decision table: what the answer of a token endpoint means for the credential.
  *
- * One pure, total function from what was observed to a verdict. It is the place where an outage is told from a revocation, so it errs
- * on one side only: a credential is called dead when the provider said so in a form known for it, and never because something broke.
+ * It is one pure, total function from an observation to a verdict. It distinguishes an outage from a revocation: a credential is dead only if
+ * the provider said so in a known form.
  *
  * @module
  */
@@ -10,16 +10,16 @@ import { Duration, Predicate, Redacted } from "effect"
 import type { AnswerMatcher, ProviderProfile } from "../account/ProviderProfile.ts"
 import { at, type IssuedTokens, issuedTokens, parseBody } from "./TokenResponse.ts"
 
-/** What was seen of one token request. */
+/** What was observed of one token request. */
 export type Observation =
   /**
-   * Our own rules refuse it, or it cannot be made: nothing was sent, and nothing will be until a setting or the credential is changed.
-   * `reason` is a code and what to change, for people.
+   * The engine's own rules refuse the request, or it cannot be built. Nothing was sent, and nothing will be until a setting or the credential
+   * is changed. `reason` is a code and what to change, for people.
    */
   | { readonly _tag: "Refused"; readonly reason: string }
-  /** It provably never left: DNS, connect, TLS. `reason` is the step and the error's code, such as `dns_failed ENOTFOUND`. */
+  /** It was provably not sent: DNS, connect or TLS failed. `reason` is the step and the error's code, such as `dns_failed ENOTFOUND`. */
   | { readonly _tag: "NotSent"; readonly reason: string }
-  /** It left, and no complete answer came back. `reason` is what happened, such as `connection_lost ECONNRESET`. */
+  /** It was sent, and no complete answer arrived. `reason` says what happened, such as `connection_lost ECONNRESET`. */
   | { readonly _tag: "NoAnswer"; readonly reason: string }
   /** An answer arrived. `receivedAt` is in epoch milliseconds. */
   | {
@@ -29,41 +29,44 @@ export type Observation =
       readonly retryAfter: string | undefined
       readonly body: string
       readonly receivedAt: number
-      /** All headers, where a strategy needs more of them (a DPoP nonce); never stored. */
+      /** All headers, for a strategy that needs others (a DPoP nonce). Never stored. */
       readonly headers?: Readonly<Record<string, string>>
     }
 
+/** Makes the observation `Refused`. */
 export const refused = (reason: string): Observation => ({ _tag: "Refused", reason })
+/** Makes the observation `NotSent`. */
 export const notSent = (reason: string): Observation => ({ _tag: "NotSent", reason })
+/** Makes the observation `NoAnswer`. */
 export const noAnswer = (reason: string): Observation => ({ _tag: "NoAnswer", reason })
 
-/** What the observation means. */
+/** What an observation means. */
 export type Verdict =
-  /** New tokens were issued; keep them before anything else. */
+  /** New tokens were issued. They must be stored before anything else is done. */
   | { readonly _tag: "Renewed"; readonly tokens: IssuedTokens }
-  /** The provider answered with the token we already had. */
+  /** The provider answered with the tokens that the account already has. */
   | { readonly _tag: "NotRenewed"; readonly tokens: IssuedTokens }
-  /** It was refused here, and will be until a setting or the credential is changed. Nothing was sent. */
+  /** Nothing was sent, and nothing will be until a setting or the credential is changed. */
   | { readonly _tag: "Refused"; readonly reason: string }
-  /** Nothing happened on the other side; the same request may be sent again. */
+  /** The provider did nothing. The same request may be sent again. */
   | { readonly _tag: "NotApplied"; readonly reason: string }
   /** The grant may or may not have been spent. */
   | { readonly _tag: "Ambiguous"; readonly reason: string }
-  /** The provider asked us to come back later. */
+  /** The provider asks for a later attempt. */
   | { readonly _tag: "Transient"; readonly retryAfter: Duration.Duration | undefined; readonly code: string }
-  /** The provider confirmed that this credential will never work again. */
+  /** The provider confirmed that the credential will not work again. */
   | { readonly _tag: "Dead"; readonly code: string }
-  /** The provider refused the application, not the user: says nothing about the account. */
+  /** The provider refused the application. This says nothing about the account. */
   | { readonly _tag: "AppFault"; readonly code: string }
-  /** The provider refused the request for another reason: a matter of configuration. */
+  /** The provider refused the request for another reason, which is a fault of configuration. */
   | { readonly _tag: "Misconfigured"; readonly code: string }
 
-/** The longest `Retry-After` that is believed. */
+/** The upper bound on `Retry-After`. */
 export const retryAfterCap = Duration.minutes(15)
 
-// Codes are compared in lower case.
+// The codes below are compared in lower case.
 
-/** Codes that blame the application: RFC 6749 §5.2, then GitHub's, Slack's and HubSpot's own. */
+/** Codes that blame the application: those of RFC 6749 §5.2, then GitHub's, Slack's and HubSpot's. */
 const appFaults = new Set([
   "invalid_client",
   "unauthorized_client",
@@ -73,7 +76,7 @@ const appFaults = new Set([
   "bad_client_secret"
 ])
 
-/** Codes that ask for patience (RFC 6749 §4.1.2.1, RFC 8628 §3.5, Slack's own). */
+/** Codes that ask for a later attempt: those of RFC 6749 §4.1.2.1 and RFC 8628 §3.5, then Slack's. */
 const transientCodes = new Set([
   "temporarily_unavailable",
   "slow_down",
@@ -83,10 +86,10 @@ const transientCodes = new Set([
   "rate_limit_exceeded"
 ])
 
-/** Codes that mean a 500, whatever the status: part of the work may have been done. Slack's documentation says so in these words. */
+/** Codes that mean a 500, whatever the status. Part of the work may have been done, as Slack's documentation says. */
 const breakdownCodes = new Set(["server_error", "internal_error", "internal_server_error", "fatal_error"])
 
-/** The secrets of a credential, by name. */
+/** The secrets of an account's credential, by name. */
 export type HeldSecrets = Readonly<Record<string, Redacted.Redacted<string>>>
 
 const isNew = (issued: Redacted.Redacted<string>, held: Redacted.Redacted<string> | undefined): boolean =>
@@ -95,7 +98,7 @@ const isNew = (issued: Redacted.Redacted<string>, held: Redacted.Redacted<string
 /**
  * Decides what an observation means.
  *
- * @param held the secrets the account has now: the same tokens in the answer mean that nothing was renewed.
+ * @param held the account's present secrets. The same tokens in the answer mean that nothing was renewed.
  */
 export const decide = (observation: Observation, profile: ProviderProfile, held: HeldSecrets = {}): Verdict => {
   switch (observation._tag) {
@@ -122,7 +125,7 @@ const decideAnswer = (
   const redirected = status >= 300 && status < 400
   const code = stated?.replace(/[^\w.:-]+/g, "_") ?? `${redirected ? "redirected" : "http"}_${status}`
 
-  // Tokens first: an answer that carries usable ones has rotated the grant, whatever else is wrong with it.
+  // Tokens come first: an answer with usable tokens has rotated the grant, whatever else is wrong with it.
   if (body !== undefined && succeeded) {
     const tokens = issuedTokens(body, profile, answer.receivedAt)
     if (tokens !== undefined) {
@@ -134,7 +137,7 @@ const decideAnswer = (
   }
 
   const later: Verdict = { _tag: "Transient", retryAfter: retryAfter(answer.retryAfter, answer.receivedAt), code }
-  // A matcher that names a 5xx is believed; one that names no status is not applied to an outage.
+  // A matcher applies to an outage only if it names its status.
   const outage = status >= 500 || status === 429 || status === 408
   const isOneOf = (matchers: ReadonlyArray<AnswerMatcher>): boolean =>
     matchers.some((matcher) => (!outage || matcher.status !== undefined) && matches(matcher, status, body))
@@ -143,11 +146,11 @@ const decideAnswer = (
   if (status === 429 || status === 503) return later
   if (status >= 500 || status === 408 || status === 409) return { _tag: "Ambiguous", reason: code }
 
-  // "Send this elsewhere" (RFC 9110 §15.4): nothing was done here. The other redirects may follow what was done.
+  // These redirects say that the request belongs elsewhere (RFC 9110 §15.4). Others may be sent after the work was done.
   const moved = status === 301 || status === 307 || status === 308
   const refused = moved || status >= 400 || (succeeded && stated !== undefined)
   if (!refused) {
-    // A 2xx without tokens and without an error, or a redirect: a truncated or foreign answer. The grant may be spent.
+    // A 2xx without tokens or an error is truncated or foreign, and another redirect is unclear. The grant may be spent.
     return { _tag: "Ambiguous", reason: succeeded ? "answer without tokens" : code }
   }
   const known = stated?.toLowerCase() ?? ""
@@ -158,23 +161,23 @@ const decideAnswer = (
   return { _tag: "Misconfigured", code }
 }
 
-/** Where providers put the code of a failure; `error` by the RFC. */
+/** Where providers put the code of a failure. The RFC puts it into `error`. */
 const codePaths = ["error", "error.code", "error.type", "error.status", "errorCode", "error_code"]
 
-/** Where a code may stand only in an answer that is a failure by its status: elsewhere these fields say other things. */
+/** Where a failure's code may be too, if the status says that it is a failure. In other answers these fields mean other things. */
 const codePathsOfFailure = [...codePaths, "code", "status"]
 
 /**
- * What a code looks like and a token does not: a few words such as `invalid_grant`, `BAD_REFRESH_TOKEN` or `OAuthException`, perhaps with
- * a number at the end. Digits among letters, long runs and random case are what secrets are made of.
+ * The form of a code: a few words such as `invalid_grant`, `BAD_REFRESH_TOKEN` or `OAuthException`, and at most one number, at the end.
+ * Tokens do not have this form, because they mix digits, letters and case at random, or are long.
  */
 const codeShape = ((word: string) => new RegExp(`^${word}(?:[ _.:/-]{1,2}${word}){0,7}(?:[ _.:-]?\\d{1,8})?$`))(
   "(?:[a-z]{1,20}|[A-Z]{1,20}|[a-z]{0,20}(?:[A-Z]{1,2}[a-z]{2,20}){1,5})"
 )
 
 /**
- * The provider's own code for a failure, if the body states one. It is shown to people and stored, and a body is nobody's to trust:
- * what does not look like a code is not repeated, since it may be a token.
+ * The provider's code for a failure, if the body states one. It is stored and shown to people. Text that does not have the form of a code is
+ * not repeated, because it may be a token.
  */
 export const errorCode = (
   body: Readonly<Record<string, unknown>> | undefined,
@@ -207,10 +210,10 @@ const matches = (
   )
 }
 
-/** Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date; capped, and never negative. */
+/** Reads `Retry-After` (RFC 9110 §10.2.3): seconds or a date. It is capped, and never negative. */
 const retryAfter = (value: string | undefined, receivedAt: number): Duration.Duration | undefined => {
   if (value === undefined) return undefined
-  // Every HTTP date begins with the day's name; `Date.parse` alone would read a date out of "-5" or "1.5".
+  // Every HTTP date begins with the name of a day. `Date.parse` alone would also accept "-5" and "1.5".
   const seconds = /^\s*\d+\s*$/.test(value)
     ? Number(value)
     : /^\s*[A-Za-z]{3}/.test(value)

@@ -1,5 +1,5 @@
 /**
- * The database that a command works on: an existing SQLite file, or a Postgres.
+ * The database of a command: an existing SQLite file, or Postgres.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import * as SqliteClient from "../store/SqliteClient.ts"
 
 /** `--sqlite <file>`. */
 export const sqlite = Flag.String("sqlite").pipe(
-  Flag.withDescription("SQLite file; without it, the Postgres of REKINDLE_DATABASE_URL"),
+  Flag.withDescription("an existing SQLite file; by default the Postgres of REKINDLE_DATABASE_URL"),
   Flag.optional
 )
 
-// The Postgres client is an optional peer: only who uses Postgres has it.
+// The Postgres client is an optional peer, so it is imported only if it is needed.
 const postgres = Layer.unwrap(
   Effect.gen(function* () {
     const url = yield* Config.Redacted("REKINDLE_DATABASE_URL")
@@ -23,7 +23,7 @@ const postgres = Layer.unwrap(
   })
 )
 
-/** The account store on it. A file that is not there is not made. */
+/** The account store on the database. A missing file is an error and is not created. */
 export const store = (sqlite: Option.Option<string>) =>
   SqlAccountStore.layer.pipe(
     Layer.provide(

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * `rekindle-restored`: says that a database was put back from an older snapshot, so that no token in it is sent as if it were unspent. Run it
- * after the restore and before the engine starts. The engine notices by itself where a SQLite file is older than its mark.
+ * `rekindle-restored`: marks a database as restored from an older snapshot. Its refresh tokens may have been spent since, so the engine then
+ * treats each as ambiguous. Run it after the restore and before the engine starts. The engine notices a SQLite file that is older than its
+ * mark by itself.
  *
  * @module
  */
@@ -16,9 +17,11 @@ const command = Command.make("rekindle-restored", { sqlite }, ({ sqlite }) =>
   Effect.gen(function* () {
     const accounts = yield* AccountStore.use(({ doubtAll }) => doubtAll)
     yield* Console.log(
-      `${accounts} account${accounts === 1 ? "" : "s"} in doubt: a single-use token is tried once, when its access token is over`
+      `${accounts} account${accounts === 1 ? "" : "s"} in doubt: a single-use refresh token is sent once, after its access token has expired`
     )
   }).pipe(Effect.provide(store(sqlite)))
-).pipe(Command.withDescription("Says that the database was put back from an older snapshot: its tokens may be spent"))
+).pipe(
+  Command.withDescription("Marks the database as restored from an older snapshot: its refresh tokens may be spent")
+)
 
 Command.run(command, { version: "0.1.0" }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)

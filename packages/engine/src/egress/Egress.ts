@@ -1,9 +1,9 @@
 /**
- * The only way out. Every request that carries a credential goes through here, and here only to the hosts its auth config declares:
- * nothing private or link-local, no redirect followed, no unbounded body read, no unbounded wait.
+ * Sends every request that carries a credential, and only to the hosts that the auth config declares. It reaches no private or link-local
+ * address, follows no redirect, and bounds the size of the answer and the time.
  *
- * It also turns what happened on the wire into an {@link Observation}, and that is a safety question too: "not sent" is claimed only
- * when the connection was provably never made.
+ * It reports what happened as an {@link Observation}. It says "not sent" only if the connection was provably never made, because a request
+ * that was not sent may be sent again.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { Context, Duration, Effect, Layer, type Scope } from "effect"
 import { HttpClient } from "effect/http"
 import { lookup } from "node:dns/promises"
 import { isIP } from "node:net"
-import { isInternalAddress } from "./addresses.ts"
+import { isInternalAddress, unbracketed } from "./addresses.ts"
 import { environment } from "./environment.ts"
 import { overHttpClient } from "./httpClient.ts"
 import { overNodeHttp } from "./nodeHttp.ts"
@@ -21,7 +21,7 @@ import { Passage } from "./Passage.ts"
 import { makeTimeLimit } from "./timeLimit.ts"
 import { noAnswer, notSent, type Observation, refused } from "../answer/Verdict.ts"
 
-/** One outbound request, as strategies build it. */
+/** One outbound request, as a strategy makes it. */
 export interface EgressRequest {
   readonly url: string | URL
   readonly method?: string | undefined
@@ -29,16 +29,19 @@ export interface EgressRequest {
   readonly body?: string | undefined
 }
 
-/** What the outside may be, and how long it may take. */
+/** Which hosts may be private, and the limits of a request. */
 export interface EgressOptions {
-  /** Hosts (with port, if not the scheme's own) that may be private or loopback, and plain http: for tests and in-house providers. `*` allows them all. */
+  /**
+   * Hosts that may be private or loopback, and be reached over plain http: for tests and in-house providers. A port other than the scheme's
+   * default belongs to the host. `*` allows every host.
+   */
   readonly privateHosts?: ReadonlyArray<string> | undefined
   /**
-   * How long one request may take altogether. It must stay below the coordinator's `requestTimeout`, which knows less of
-   * what became of the request. Default 8 seconds.
+   * The limit of one request, from connecting to the end of its answer. Default 8 seconds. Keep it below the coordinator's `requestTimeout`:
+   * the egress can tell whether a request was sent, and the coordinator cannot.
    */
   readonly timeout?: Duration.Input | undefined
-  /** The largest body that is read, in bytes. Default 1 MiB. */
+  /** The largest body that is read, in bytes. A larger one counts as no answer. Default 1 MiB. */
   readonly maxBodyBytes?: number | undefined
 }
 
@@ -46,42 +49,42 @@ export interface EgressOptions {
 export class Egress extends Context.Service<
   Egress,
   {
-    /** Sends once. Never fails: whatever happened is an observation. */
+    /** Sends once. Never fails: every outcome is an observation. */
     readonly send: (hosts: ReadonlyArray<string>, request: EgressRequest) => Effect.Effect<Observation>
-    /** Why `send` would refuse an address, for whoever wants to know before: a code and what to change. Undefined: it would not. */
+    /** Why `send` would refuse an address: a code and what to change. Undefined if it would not. */
     readonly refusal: (hosts: ReadonlyArray<string>, url: URL) => string | undefined
-    /** Whether an address may be private, and asked over plain http. */
+    /** Whether an address may be private and be reached over plain http. */
     readonly isPrivateAllowed: (url: URL) => boolean
   }
 >()("@rekindle/engine/Egress") {
   /**
-   * The best way out that this runtime has. All keep the same rules.
+   * The transport that suits this runtime. All transports obey the same rules.
    *
    * **Gotchas**
    *
    * The proxy and the certificate authorities of the environment are honoured: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`,
-   * `SSL_CERT_DIR`, `NODE_EXTRA_CA_CERTS`. A proxy resolves names by itself, so behind one the addresses they lead to cannot be checked:
-   * declared hosts, https and address literals still are. The machine's own loopback is never asked through a proxy.
+   * `SSL_CERT_DIR`, `NODE_EXTRA_CA_CERTS`. A proxy resolves names itself, so the addresses behind a name cannot be checked. Declared hosts,
+   * https and address literals still are. The machine's own loopback is never reached through a proxy.
    */
   static readonly layer = (options: EgressOptions = {}): Layer.Layer<Egress> =>
-    // Bun has undici in name only.
+    // Bun's undici is a stub.
     "bun" in process.versions ? Egress.layerNodeHttp(options) : Egress.layerUndici(options)
 
-  /** Over undici, with kept-alive connections. */
+  /** On undici, with keep-alive. */
   static readonly layerUndici = (options: EgressOptions = {}): Layer.Layer<Egress> => overSockets(options, overUndici)
 
-  /** Over `node:http`, which Bun and Deno have as well. */
+  /** On `node:http`, which Bun and Deno have too. */
   static readonly layerNodeHttp = (options: EgressOptions = {}): Layer.Layer<Egress> =>
     overSockets(options, overNodeHttp)
 
   /**
-   * Over any client: a scripted provider in a test, or a platform that has nothing else.
+   * On any client: a scripted provider in a test, or a platform that has nothing else.
    *
    * **Gotchas**
    *
-   * Such a client connects by itself, so a name server that answers differently the second time leads it to an address that was not checked
-   * (DNS rebinding); and if it follows redirects, that shows only when it has. Whoever registers auth configs can then reach what this
-   * machine can reach. That has to be accepted in so many words.
+   * The client resolves names a second time, so a name server that changes its answer leads it to an address that was not checked (DNS
+   * rebinding). If it follows redirects, that is only seen afterwards. Whoever registers auth configs can therefore reach everything that this
+   * machine can reach. `unpinned: "accepted"` accepts that.
    */
   static readonly layerHttpClient = (
     options: EgressOptions & { readonly unpinned: "accepted" }
@@ -117,15 +120,12 @@ const timeoutOf = (options: EgressOptions): Duration.Duration =>
 
 const maxBodyBytes = (options: EgressOptions): number => options.maxBodyBytes ?? 1024 * 1024
 
-/** Whether a url is on one of these hosts. Both are taken apart the same way, so that case, a default port or an IDN make no difference. */
+/** Whether a url is on one of these hosts. Both are parsed, so that case, a default port and an IDN make no difference. */
 const isAmong = (hosts: ReadonlyArray<string>, url: URL): boolean =>
   hosts.some((host) => host === url.host || URL.parse(`${url.protocol}//${host}/`)?.href === `${url.origin}/`)
 
 const allows = ({ privateHosts = [] }: EgressOptions, url: URL): boolean =>
   privateHosts.includes("*") || isAmong(privateHosts, url)
-
-// The address literal without the brackets of IPv6.
-const literal = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, "$1")
 
 const resolvesInternally = (url: URL): Effect.Effect<Observation | undefined> =>
   Effect.match(
@@ -137,7 +137,7 @@ const resolvesInternally = (url: URL): Effect.Effect<Observation | undefined> =>
     }
   )
 
-/** @param resolve checks what a name resolves to, where the transport does not do so by itself. */
+/** @param resolve checks what a name resolves to, for a transport that does not. */
 const make = (
   options: EgressOptions,
   transport: Transport,
@@ -152,8 +152,8 @@ const make = (
     if (!isAmong(hosts, url)) return `host_not_declared: ${url.host} is not among the hosts of the auth config`
     if (allows(options, url)) return undefined
     if (url.protocol !== "https:")
-      return `plain_http: ${url.host} is asked over plain http; egress.privateHosts can allow it`
-    const address = literal(url)
+      return `plain_http: ${url.host} would be reached over plain http; egress.privateHosts can allow it`
+    const address = unbracketed(url.hostname)
     return isIP(address) !== 0 && isInternalAddress(address) ? privateAddress(url.host) : undefined
   }
 
@@ -172,7 +172,7 @@ const make = (
           takeOver
         )
       )
-      return resolve === undefined || allows(options, url) || isIP(literal(url)) !== 0
+      return resolve === undefined || allows(options, url) || isIP(unbracketed(url.hostname)) !== 0
         ? sent
         : Effect.flatMap(
             limited(resolve(url), timeout, () => Effect.succeed(notSent("dns_failed timed_out"))),

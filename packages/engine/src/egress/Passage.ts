@@ -1,26 +1,26 @@
 /**
- * How the sender of a request that must not be sent twice follows it on its way out: the last word before it leaves, and what becomes of
- * it when its time is over.
+ * Lets the sender of a request that must not be sent twice control it in the egress: it can refuse the request at the last moment, and take
+ * it over when its time limit is reached.
  *
- * It is a reference, so it reaches the egress through any strategy, and a request that nobody follows leaves freely.
+ * It is a `Context.Reference`, so it reaches the egress through any strategy. A request whose sender sets none is sent without control.
  *
  * @module
  */
 import { Context, type Fiber } from "effect"
 import type { Observation } from "../answer/Verdict.ts"
 
-/** Takes over a request whose time is over. Interrupting it closes its connection. */
+/** Takes over a request that reached its time limit. Interrupting the fiber closes its connection. */
 export type TakeOver = (request: Fiber.Fiber<Observation>) => void
 
-/** What the sender says about its request. */
+/** The control that a sender has over its request. */
 export interface Passage {
-  /** Asked at the last moment before the request leaves: why it may not leave, if so. It answers at once. */
+  /** Called at the last moment before the request is sent. Returns why it must not be sent, or undefined. */
   readonly refusal: () => string | undefined
-  /** Where a request goes whose time is over: its answer may still come. Without one it is interrupted. */
+  /** Receives the request when it reaches its time limit, because its answer may still come. Undefined: it is interrupted. */
   readonly takeOver: TakeOver | undefined
 }
 
-/** Nobody follows the request. */
+/** No control: the request is sent, and interrupted at its time limit. */
 export const freely: Passage = { refusal: () => undefined, takeOver: undefined }
 
 /** The passage of requests sent in this context. */

@@ -1,14 +1,14 @@
 /**
- * Which addresses are not the public internet.
+ * Tells which addresses are not on the public internet.
  *
- * The source is IANA's two special-purpose registries (RFC 6890), IPv4 and IPv6, as updated on 2025-10-09: every block in them is refused,
- * whether the registry calls it globally reachable or not, since no provider lives in one. What they leave to other registries is added:
- * multicast, site-local addresses (RFC 3879), and the one address in public space by which a cloud reaches its own machines.
+ * The sources are IANA's special-purpose address registries for IPv4 and IPv6 (RFC 6890), as updated on 2025-10-09. Every block in them
+ * counts as internal, even a globally reachable one, because no provider is in any of them. Three things are added: multicast, site-local
+ * addresses (RFC 3879), and the public address by which Azure serves its own virtual machines.
  *
  * @module
  */
 
-/** IPv4 in the place that IPv6 has for it (RFC 4291 §2.5.5.2), so that one table serves both. */
+/** The prefix of IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2). With it one table serves both families. */
 const mapped = 0xffff_0000_0000n
 
 const special = [
@@ -60,12 +60,15 @@ const ipv4 = (text: string): bigint | undefined => {
     : undefined
 }
 
-/** An address as a number of 128 bits; undefined for anything else. A zone (`%eth0`) is no part of it. */
+/** A host name without the brackets of an IPv6 literal. */
+export const unbracketed = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, "$1")
+
+/** An address as a number of 128 bits, without its zone (`%eth0`). Undefined if the text is not an address. */
 const bitsOf = (address: string): bigint | undefined => {
   const plain = address.replace(/%.*$/, "")
   const four = ipv4(plain)
   if (four !== undefined) return mapped | four
-  // The dotted end that IPv6 may have is written as its two groups.
+  // An IPv6 address may end in a dotted IPv4 address, which stands for two groups.
   const dotted = ipv4(plain.replace(/^.*:/, ""))
   const text =
     dotted === undefined
@@ -88,7 +91,7 @@ interface Network {
   readonly shift: bigint
 }
 
-/** Reads `10.0.0.0/8`, or a single address; nothing if it is neither. */
+/** Parses `10.0.0.0/8`, or a single address. Empty if the text is neither. */
 const networksOf = (text: string): ReadonlyArray<Network> => {
   const [address = "", prefix, ...more] = text.split("/")
   const bits = bitsOf(address)
@@ -101,16 +104,16 @@ const networksOf = (text: string): ReadonlyArray<Network> => {
 
 const networks = special.flatMap(networksOf)
 
-/** Whether an address is in a network such as `10.0.0.0/8`, or is the one that is written there. */
+/** Whether an address is in a network such as `10.0.0.0/8`, or equals a single address. */
 export const isWithin = (network: string, address: string): boolean => {
   const bits = bitsOf(address)
   return bits !== undefined && networksOf(network).some(({ base, shift }) => bits >> shift === base)
 }
 
-/** How a network without IPv4 reaches it (RFC 6052): the address behind is what counts. */
+/** The prefix by which IPv6-only networks reach IPv4 addresses (RFC 6052). The IPv4 address in it is what counts. */
 const nat64 = 0x64_ff9b_0000_0000_0000_0000n
 
-/** Whether an address (not a name) belongs to a private, loopback, link-local or otherwise special network. What is no address does too. */
+/** Whether an address is private, loopback, link-local or otherwise special. Text that is not an address counts as internal. */
 export const isInternalAddress = (address: string): boolean => {
   const bits = bitsOf(address)
   if (bits === undefined) return true

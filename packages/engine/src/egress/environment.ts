@@ -1,7 +1,6 @@
 /**
- * What the machine says about the way out, as every program on it is told: the proxy to go through (`HTTPS_PROXY`, `HTTP_PROXY`,
- * `NO_PROXY`, in either case) and the certificate authorities to trust besides the runtime's own (`SSL_CERT_FILE`, `SSL_CERT_DIR`,
- * `NODE_EXTRA_CA_CERTS`).
+ * Reads the network settings of the machine's environment: the proxy (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, in upper or lower case) and
+ * the certificate authorities to trust besides the runtime's own (`SSL_CERT_FILE`, `SSL_CERT_DIR`, `NODE_EXTRA_CA_CERTS`).
  *
  * @module
  */
@@ -9,20 +8,21 @@ import { Config, Effect, Option } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls"
-import { isWithin } from "./addresses.ts"
+import { isWithin, unbracketed } from "./addresses.ts"
+import { portOf } from "./tunnel.ts"
 
-/** The way out of this machine. */
+/** The network settings of the environment. */
 export interface Environment {
-  /** The proxy for a url; undefined: straight. */
+  /** The proxy for a url. Undefined: it is reached directly. */
   readonly proxyFor: (url: URL) => URL | undefined
-  /** Trusts the given authorities besides the runtime's own. Undefined: none are given. */
+  /** Makes a context that trusts further authorities besides the runtime's own. Undefined if the environment names none. */
   readonly trust: (() => SecureContext) | undefined
 }
 
 const read = (name: string): Effect.Effect<string> =>
   Effect.map(Effect.option(Config.String(name)), (found) => Option.getOrElse(found, () => "").trim())
 
-/** As curl does: the name in lower case first. */
+/** The lower-case name wins, as in curl. */
 const readEither = (name: string): Effect.Effect<string> =>
   Effect.flatMap(read(name.toLowerCase()), (found) => (found === "" ? read(name) : Effect.succeed(found)))
 
@@ -30,28 +30,25 @@ const readProxy = Effect.fnUntraced(function* (name: string) {
   const text = yield* readEither(name)
   if (text === "") return undefined
   const url = URL.parse(/^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `http://${text}`)
-  // Its text may hold a password.
+  // The error does not repeat the value, which may hold a password.
   return url !== null && /^https?:$/.test(url.protocol)
     ? url
     : yield* Effect.die(new Error(`${name} is not the address of an http(s) proxy`))
 })
 
-const hostOf = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, "$1")
-
-/** Whether an entry of `NO_PROXY` is about a url: `*`, a network, or a name with those below it, each perhaps with a port. */
-const concerns = (entry: string, url: URL): boolean => {
-  const host = hostOf(url)
+/** Whether an entry of `NO_PROXY` matches a url. An entry is `*`, a network, or a name with its subdomains; each may have a port. */
+const matches = (entry: string, url: URL): boolean => {
+  const host = unbracketed(url.hostname)
   const withPort = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry)
-  const port = url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port
-  if (withPort?.[2] !== undefined && withPort[2] !== port) return false
-  const name = (withPort?.[1] ?? entry).replace(/^\[(.*)\]$/, "$1").replace(/^\*?\./, "")
+  if (withPort?.[2] !== undefined && withPort[2] !== portOf(url)) return false
+  const name = unbracketed(withPort?.[1] ?? entry).replace(/^\*?\./, "")
   return name === "*" || name === host || host.endsWith(`.${name}`) || isWithin(name, host)
 }
 
-/** A proxy's own loopback is nobody's business, and ours is not to be reached through it. */
-const alwaysStraight = ["localhost", "127.0.0.0/8", "::1"]
+/** Through a proxy these would be the proxy's own loopback, not this machine's. */
+const alwaysDirect = ["localhost", "127.0.0.0/8", "::1"]
 
-/** Certificates in PEM, read once: every egress of a process trusts the same. */
+/** Certificates in PEM by path. They are read once for all egresses of a process. */
 const bundles = new Map<string, ReadonlyArray<string>>()
 
 const certificatesIn = (text: string): ReadonlyArray<string> =>
@@ -89,7 +86,7 @@ const readCertificates = (name: string, files: (path: string) => ReadonlyArray<s
 /** Reads the environment. */
 export const environment: Effect.Effect<Environment> = Effect.gen(function* () {
   const proxies = { "https:": yield* readProxy("HTTPS_PROXY"), "http:": yield* readProxy("HTTP_PROXY") }
-  const straight = [...alwaysStraight, ...(yield* readEither("NO_PROXY")).toLowerCase().split(/[\s,]+/)].filter(
+  const direct = [...alwaysDirect, ...(yield* readEither("NO_PROXY")).toLowerCase().split(/[\s,]+/)].filter(
     (entry) => entry !== ""
   )
   const file = (path: string) => [path]
@@ -101,7 +98,7 @@ export const environment: Effect.Effect<Environment> = Effect.gen(function* () {
   const proxied = Object.values(proxies).flatMap((proxy) => (proxy === undefined ? [] : [proxy.host]))
   if (proxied.length > 0) {
     yield* Effect.logInfo(
-      "requests leave through a proxy, which resolves their names: only declared hosts are held to",
+      "requests go through a proxy, which resolves names itself: the addresses behind them are not checked",
       {
         proxies: [...new Set(proxied)]
       }
@@ -111,12 +108,12 @@ export const environment: Effect.Effect<Environment> = Effect.gen(function* () {
   return {
     proxyFor: (url) => {
       const proxy = url.protocol === "https:" ? proxies["https:"] : proxies["http:"]
-      return proxy === undefined || straight.some((entry) => concerns(entry, url)) ? undefined : proxy
+      return proxy === undefined || direct.some((entry) => matches(entry, url)) ? undefined : proxy
     },
     trust:
       authorities.size === 0
         ? undefined
-        : // It takes a while to make, and nothing may ever speak TLS.
+        : // Made on first use: it is slow, and a process may never use TLS.
           () => (context ??= createSecureContext({ ca: [...getCACertificates("default"), ...authorities] }))
   }
 })

@@ -1,8 +1,11 @@
 /**
- * Out over an `HttpClient` that somebody else made: a scripted provider in tests, or a platform with nothing but `fetch`.
+ * The transport on any `HttpClient`: a scripted provider in tests, or a platform that has only `fetch`.
  *
- * Such a client connects by itself, so the address that was checked is not the address that it connects to. It may follow redirects by
- * itself, which shows only afterwards. And it tells why a request failed, not whether it began to leave, so "not sent" is said less often.
+ * **Gotchas**
+ *
+ * - The client resolves names itself, so it may connect to another address than the one that was checked.
+ * - It may follow redirects, which is only seen afterwards.
+ * - It reports why a request failed, and not whether the request had been sent. "Not sent" is therefore reported less often.
  *
  * @module
  */
@@ -20,7 +23,7 @@ import { answer, failure, oversized, type Transport } from "./transport.ts"
 
 const fromFailure = (url: URL, { reason }: HttpClientError.HttpClientError): Observation => {
   if (reason._tag === "EncodeError" || reason._tag === "InvalidUrlError") return refused("request_malformed")
-  // Once there is a response, whatever its cause looks like, the request had been sent.
+  // The other reasons come with a response, so the request had been sent.
   return reason._tag === "TransportError" ? failure(url, reason.cause) : failure(url, reason.cause, true)
 }
 
@@ -29,7 +32,7 @@ const isElsewhere = (answeredFrom: string, asked: URL): boolean => {
   return from !== null && (from.origin !== asked.origin || from.pathname !== asked.pathname)
 }
 
-/** Over any client, its bodies counted while they are read. */
+/** On any client. Bodies are counted while they are read. */
 export const overHttpClient = (client: HttpClient.HttpClient, maxBodyBytes: number): Transport => {
   const text = (response: HttpClientResponse.HttpClientResponse) => {
     const decoder = new TextDecoder()
@@ -49,17 +52,17 @@ export const overHttpClient = (client: HttpClient.HttpClient, maxBodyBytes: numb
   }
   return ({ body, headers, method, refusal, url }) => {
     if (!HttpMethod.isHttpMethod(method))
-      return Effect.succeed(refused("request_malformed: the method is not one of HTTP"))
+      return Effect.succeed(refused("request_malformed: the method is not an HTTP method"))
     const request = HttpClientRequest.make(method)(url, { headers })
     const contentType = headers["content-type"] ?? "text/plain"
     return Effect.gen(function* () {
-      // A client does not tell when its connection is made; this is the last that is known of.
+      // The client does not report when it connects, so this is the last moment that is known.
       const objection = refusal()
       if (objection !== undefined) return notSent(objection)
       const response = yield* client.execute(
         body === undefined ? request : HttpClientRequest.bodyText(request, body, contentType)
       )
-      // Some clients follow redirects whatever they are told, and then the answer is not from where the request was let go.
+      // Some clients follow redirects in spite of `redirect: "manual"`. Then the answer comes from a url that was not checked.
       if (response.status === 0 || isElsewhere(response.url, url)) return noAnswer("redirect_followed")
       const received = yield* text(response)
       return received === undefined
@@ -67,7 +70,7 @@ export const overHttpClient = (client: HttpClient.HttpClient, maxBodyBytes: numb
         : answer(response.status, response.headers, received, yield* Clock.currentTimeMillis)
     }).pipe(
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
-      // Requests carry credentials in bodies and headers: no span is made of them, and the provider gets no trace ids.
+      // Requests carry credentials, so they get no spans. The provider gets no trace ids.
       Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
       Effect.provideService(HttpClient.TracerPropagationEnabled, false),
       Effect.catchTag("HttpClientError", (error) => Effect.succeed(fromFailure(url, error)))

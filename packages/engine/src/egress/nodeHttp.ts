@@ -1,8 +1,8 @@
 /**
- * Out over `node:http` and `node:https`, which Bun and Deno have too. Where there is no undici this keeps every rule: the address that was
- * checked is the one that is connected to, and a redirect is an answer like any other.
+ * The transport on `node:http` and `node:https`, for runtimes without undici, such as Bun and Deno. It connects to the address that was
+ * checked and follows no redirect.
  *
- * Its sockets say when they are connected. Until then a request waits in them, so what fails before was never sent, whatever its code.
+ * A socket reports when it is connected, and a request is not written before. A failure before that was never sent, whatever its code.
  *
  * @module
  */
@@ -21,16 +21,16 @@ class ConnectTimeout extends Error {
   readonly syscall = "connect"
 }
 
-/** Has an agent open its connections through a tunnel where there is a proxy for them. */
+/** Makes an agent open its connections through the proxy, if there is one for them. */
 const throughProxy = <A extends http.Agent>(agent: A, secure: boolean, options: TransportOptions): A => {
-  const straight = agent.createConnection.bind(agent)
+  const direct = agent.createConnection.bind(agent)
   const timeout = Duration.toMillis(options.connectTimeout)
   agent.createConnection = (connection, callback) => {
     const host = connection.host ?? "localhost"
     const authority = `${isIP(host) === 6 ? `[${host}]` : host}:${connection.port ?? ""}`
     const url = new URL(`${secure ? "https" : "http"}://${authority}/`)
     const proxy = options.proxyFor(url)
-    if (proxy === undefined) return straight(connection, callback)
+    if (proxy === undefined) return direct(connection, callback)
     const secureContext = secure || proxy.protocol === "https:" ? options.trust?.() : undefined
     tunnel({ proxy, target: targetOf(url), timeout, secureContext }, (error, socket) => {
       if (error !== null || socket === null) callback?.(error ?? new Error("no tunnel"), new Duplex())
@@ -47,7 +47,7 @@ const throughProxy = <A extends http.Agent>(agent: A, secure: boolean, options: 
   return agent
 }
 
-/** Over agents of its own, closed with the scope. */
+/** On agents that are closed with the scope. */
 export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
@@ -73,7 +73,7 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
               ...(options.mayBeInternal(url) ? {} : { lookup }),
               ...(secure && options.trust !== undefined ? { secureContext: options.trust() } : {})
             })
-            /** Nothing is written before the body is known, so this is when the request leaves. */
+            /** Sends the request: Node writes nothing before `end`. */
             const leave = () => {
               const refused = refusal()
               if (refused === undefined) {
@@ -85,7 +85,7 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
               }
             }
             request.on("socket", (socket) => {
-              // One that is kept alive is connected already, and so is a tunnel.
+              // A kept-alive socket is connected already, and so is a tunnel.
               if (request.reusedSocket || (!secure && !socket.connecting)) return leave()
               const timer = setTimeout(() => request.destroy(new ConnectTimeout()), connectTimeout)
               socket.once("close", () => clearTimeout(timer))
@@ -107,7 +107,7 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
               response.on("end", () =>
                 resume(answered(response.statusCode ?? 0, response.headers, chunks, options.maxBodyBytes))
               )
-              // An answer that is cut off ends in one of these, depending on how.
+              // An answer that is cut off ends in one of these events.
               response.on("error", fail)
               response.on("close", () => fail(undefined))
             })

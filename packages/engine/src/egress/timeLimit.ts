@@ -1,15 +1,15 @@
 /**
- * Time limits as the policies of core have them: many share one timer, and what does not listen is left behind.
+ * Time limits for the engine, on the limiter of core's policies, and the monotonic clock.
  *
- * A renewal has five of them, and nearly none is ever reached. `Effect.timeout` races two fibers and a system timer for each, and waits
- * until what it interrupted has come to its end.
+ * A renewal has five limits, and they are rarely reached. `Effect.timeout` starts a fiber and a system timer for each, and waits until the
+ * interrupted work has ended. Here many limits share one timer, and work that ignores its interruption is not waited for.
  *
  * @module
  */
 import { Resilience } from "@rekindle/core"
 import { Clock, Duration, Effect, type Fiber } from "effect"
 
-/** Runs `self` for at most `duration`, and `orElse` if it takes longer. Then `self` is interrupted, unless somebody takes it over. */
+/** Runs `self` for at most `duration`, and then `orElse`. At the limit `self` is passed to `takeOver`, or interrupted if there is none. */
 export type TimeLimit = <A, E, A2, E2>(
   self: Effect.Effect<A, E>,
   duration: Duration.Duration,
@@ -17,7 +17,7 @@ export type TimeLimit = <A, E, A2, E2>(
   takeOver?: (work: Fiber.Fiber<A, E>) => void
 ) => Effect.Effect<A | A2, E | E2>
 
-/** For limits of one length, mostly: their timers are then in order already. */
+/** Makes a time limit. It is cheapest if most of its durations are equal, because they then run out in order. */
 export const makeTimeLimit = (): TimeLimit => {
   const limiter = Resilience.makeLimiter()
   return (self, duration, orElse, takeOver) =>
@@ -35,9 +35,9 @@ export const makeTimeLimit = (): TimeLimit => {
     )
 }
 
-/** Time that no correction of the clock moves: for how long something has been waited for. */
+/** Milliseconds on a clock that no correction moves, for measuring how long something took. Its zero is arbitrary. */
 export const monotonicMillis = Effect.map(Clock.Clock, (clock) => monotonicMillisUnsafe(clock))
 
-/** The same, at once. */
+/** {@link monotonicMillis}, read from a given clock. */
 export const monotonicMillisUnsafe = (clock: Clock.Clock): number =>
   Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)

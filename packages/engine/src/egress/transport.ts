@@ -1,7 +1,7 @@
 /**
- * What the ways out have in common: the request that the rules let pass, and how its fate is told.
+ * What the transports share: the request they are given, and how they report its outcome.
  *
- * A transport sends once and follows no redirect. It says "not sent" only of a request whose connection was never made.
+ * A transport sends once and follows no redirect. It reports "not sent" only if the connection was never made.
  *
  * @module
  */
@@ -13,46 +13,50 @@ import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib"
 import type { Environment } from "./environment.ts"
 import { noAnswer, notSent, type Observation, refused } from "../answer/Verdict.ts"
 
-/** A request that the rules let pass. */
+/** A request that obeys the egress rules. */
 export interface Permitted {
   readonly url: URL
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
-  /** Asked at the last moment before the request leaves: why it may not leave, if so. */
+  /** Called at the last moment before the request is sent. Returns why it must not be sent, or undefined. */
   readonly refusal: () => string | undefined
 }
 
-/** Sends once. Never fails: whatever happened is an observation. */
+/** Sends once. Never fails: every outcome is an observation. */
 export type Transport = (request: Permitted) => Effect.Effect<Observation>
 
-/** What a transport of sockets is given. */
+/** The options of a transport that opens its own sockets. */
 export interface TransportOptions extends Environment {
   readonly maxBodyBytes: number
-  /** How long connecting may take. Given up then, a request was never sent, which nobody could say of it afterwards. */
+  /** The limit of connecting, shorter than the request's: a request that is given up while connecting was provably not sent. */
   readonly connectTimeout: Duration.Duration
-  /** Whether a url may lead to an internal address. */
+  /** Whether the host of a url may resolve to an internal address. */
   readonly mayBeInternal: (url: URL) => boolean
-  /** Whether an address is one that a name must not resolve to. */
+  /** Whether a name must not resolve to this address. */
   readonly refuses: (address: string) => boolean
 }
 
 export const oversized = noAnswer("body_too_large")
 
-/** A rule of the egress that a host breaks, and the setting that allows it. */
+/** The reason for refusing an internal address, with the setting that allows it. */
 export const privateAddress = (host: string) =>
   `private_address: ${host} is not on the public internet; egress.privateHosts can allow it`
 
-/** Header values as they come over the wire; those given twice may be lists. */
+/** Headers as a transport receives them. A repeated header may be a list. */
 export type IncomingHeaders = Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
 
-/** The fate of a request that failed. `began`: whether it began to leave, from a transport that knows; otherwise its error tells. */
+/**
+ * The outcome of a request that failed.
+ *
+ * @param began whether sending had begun, from a transport that knows. Without it, the error's code decides.
+ */
 export const failure = (url: URL, cause: unknown, began?: boolean): Observation => {
   if (cause instanceof RefusedAddress) return refused(privateAddress(url.host))
   const { code, neverSent, stage } = connectionFailure(cause)
   const told = (step: string) => (code === undefined ? step : `${step} ${code}`)
   if (began ?? !neverSent) return noAnswer(told("connection_lost"))
-  // What cannot be built cannot be built the next time either.
+  // A request that cannot be built now cannot be built later.
   return stage === "build"
     ? refused(told("request_malformed"))
     : notSent(told(stage === "lost" ? "connect_failed" : `${stage}_failed`))
@@ -61,8 +65,8 @@ export const failure = (url: URL, cause: unknown, began?: boolean): Observation 
 class RefusedAddress extends Error {}
 
 /**
- * Looks a name up and refuses it if any of its addresses is refused. Asked at the moment of connecting, so that a second, different answer
- * of the name server gains nothing (DNS rebinding).
+ * Resolves a name and fails if any of its addresses is refused. It runs when a socket connects and the socket uses its result, so a name
+ * server cannot change its answer in between (DNS rebinding).
  */
 export const guardedLookup =
   (refuses: (address: string) => boolean): LookupFunction =>
@@ -74,7 +78,7 @@ export const guardedLookup =
       else callback(failure, addresses?.[0]?.address ?? "", addresses?.[0]?.family)
     })
 
-/** An answer as it came over the wire, at the time at which it was complete. Undefined stands for a body over the limit. */
+/** The observation of a complete answer, decoded and dated. */
 export const answered = (
   status: number,
   incoming: IncomingHeaders,
@@ -102,7 +106,7 @@ export const answer = (
   headers
 })
 
-/** Drops a byte order mark, which JSON does not allow and some servers send. */
+/** Also drops a byte order mark, which JSON does not allow and some servers send. */
 const utf8 = new TextDecoder()
 
 const decoders = new Map([
@@ -113,8 +117,8 @@ const decoders = new Map([
 ])
 
 /**
- * The body without its content coding: a server may use one although it was not asked to (RFC 9110 §12.5.3), and there are tokens in it.
- * Undefined when it is over the limit.
+ * The body without its content coding. A server may use one without being asked (RFC 9110 §12.5.3). Undefined if the decoded body is larger
+ * than the limit.
  */
 const decoded = (body: Buffer, coding: string | undefined, maxOutputLength: number): Buffer | undefined => {
   const decode = decoders.get(coding?.toLowerCase() ?? "")
@@ -126,7 +130,7 @@ const decoded = (body: Buffer, coding: string | undefined, maxOutputLength: numb
   }
 }
 
-/** Header values as one string each; those given twice are joined, as RFC 9110 §5.3 allows. */
+/** Each header as one string. Repeated headers are joined (RFC 9110 §5.3). */
 const flat = (headers: IncomingHeaders): Record<string, string> => {
   const flattened: Record<string, string> = {}
   for (const name in headers) {

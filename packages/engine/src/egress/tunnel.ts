@@ -1,6 +1,6 @@
 /**
- * A way through a proxy: it is asked for a tunnel (RFC 9110 §9.3.6), also where the request is plain http. So the proxy sees no request,
- * and until the tunnel is there nothing has been sent.
+ * Opens a tunnel through a proxy with CONNECT (RFC 9110 §9.3.6), for plain http too. The proxy then never sees a request, and nothing has been
+ * sent before the tunnel is open.
  *
  * @module
  */
@@ -8,13 +8,14 @@ import http from "node:http"
 import https from "node:https"
 import type { Socket } from "node:net"
 import type { SecureContext } from "node:tls"
+import { unbracketed } from "./addresses.ts"
 
-/** The tunnel is not there; `code` says what the proxy answered, or why it was not reached. */
+/** The tunnel could not be opened. `code` holds the proxy's status, or why the proxy was not reached. */
 class TunnelFailed extends Error {
   readonly code: string
 
   constructor(why: string | number | undefined) {
-    super("the proxy gave no tunnel")
+    super("the proxy opened no tunnel")
     this.code = `PROXY_${why ?? "FAILED"}`
   }
 }
@@ -25,7 +26,13 @@ const credentials = ({ password, username }: URL): http.OutgoingHttpHeaders => {
   return { "proxy-authorization": `Basic ${Buffer.from(pair).toString("base64")}` }
 }
 
-/** Opens a tunnel to a host and port, and hands over its socket. */
+/** The port of a url, or the default port of its scheme. */
+export const portOf = ({ port, protocol }: URL): string => (port !== "" ? port : protocol === "https:" ? "443" : "80")
+
+/** The host and port of a url, in the form of a CONNECT request. */
+export const targetOf = (url: URL): string => `${url.hostname}:${portOf(url)}`
+
+/** Opens a tunnel to a host and port, and passes its socket on. */
 export const tunnel = (
   {
     proxy,
@@ -43,8 +50,8 @@ export const tunnel = (
   done: (error: Error | null, socket: Socket | null) => void
 ): void => {
   const request = (proxy.protocol === "https:" ? https : http).request({
-    host: proxy.hostname.replace(/^\[(.*)\]$/, "$1"),
-    port: proxy.port === "" ? (proxy.protocol === "https:" ? 443 : 80) : proxy.port,
+    host: unbracketed(proxy.hostname),
+    port: portOf(proxy),
     method: "CONNECT",
     path: target,
     headers: { host: target, ...credentials(proxy) },
@@ -71,7 +78,3 @@ export const tunnel = (
   )
   request.end()
 }
-
-/** The host and port of a url, as a proxy is asked for them. */
-export const targetOf = (url: URL): string =>
-  `${url.hostname}:${url.port === "" ? (url.protocol === "https:" ? 443 : 80) : url.port}`

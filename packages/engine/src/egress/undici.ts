@@ -1,6 +1,6 @@
 /**
- * Out over Node's undici, which costs a third of `fetch`. Its dispatcher says when a request begins to leave: what fails before was never
- * sent, whatever its code.
+ * The transport on undici, at a third of the CPU cost of `fetch`. Its dispatcher reports when it begins to send a request. A failure before
+ * that was never sent, whatever its code.
  *
  * @module
  */
@@ -18,12 +18,12 @@ import {
 } from "./transport.ts"
 import { targetOf, tunnel } from "./tunnel.ts"
 
-/** Over an undici agent of its own, closed with the scope. */
+/** On an undici agent that is closed with the scope. */
 export const overUndici = (options: TransportOptions): Effect.Effect<Transport, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        // Over HTTP/2 undici sends a request again by itself.
+        // Over HTTP/2 undici repeats a refused request by itself.
         const timeout = Duration.toMillis(options.connectTimeout)
         const { proxyFor, trust } = options
         const connectors = (trusting: { readonly secureContext?: SecureContext }) => {
@@ -37,7 +37,7 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
         const secure = lazily(() => connectors(trust === undefined ? {} : { secureContext: trust() }))
         return new Agent({
           allowH2: false,
-          // The egress limits a request altogether, and lets what has arrived be read first.
+          // The egress limits the whole request, and reads what has arrived before it gives up.
           headersTimeout: 0,
           bodyTimeout: 0,
           maxResponseSize: options.maxBodyBytes,
@@ -81,19 +81,19 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
         })
   )
 
-/** The certificates of a whole machine take a while to read, and nothing may ever need them. */
+/** Makes a value on first use. Reading all certificates of a machine is slow, and a process may never need them. */
 const lazily = <A>(make: () => A): (() => A) => {
   let made: A | undefined
   return () => (made ??= make())
 }
 
-/** One request and its answer, collected as undici reports it: the bodies are small, and a stream for each costs more than the request. */
+/** One request and its answer, collected from undici's callbacks. Bodies are small, and a stream for each would cost more than the request. */
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #url: URL
   readonly #maxBodyBytes: number
   readonly #refusal: () => string | undefined
   readonly #done: (observation: Effect.Effect<Observation>) => void
-  /** Undefined until the request begins to leave. */
+  /** Undefined until undici begins to send the request. */
   #controller: Dispatcher.DispatchController | undefined
   #abandoned = false
   #status = 0
@@ -112,7 +112,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#done = done
   }
 
-  /** Closes the connection of a request nobody waits for any more: HTTP/1.1 has no other way to take one back. */
+  /** Closes the connection of a request that nobody awaits. HTTP/1.1 has no other way to cancel one. */
   abandon(): void {
     this.#abandoned = true
     this.#controller?.abort(new Error("abandoned"))
@@ -121,7 +121,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     const refused = this.#abandoned ? "abandoned" : this.#refusal()
     if (refused !== undefined) {
-      // Aborted here it is not written. Connecting may have taken long, and its sender may have changed its mind.
+      // A request that is aborted here is not written.
       this.#done(Effect.succeed(notSent(refused)))
       return controller.abort(new Error(refused))
     }

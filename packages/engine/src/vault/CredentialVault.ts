@@ -1,14 +1,15 @@
 /**
- * Seals credentials for storage with AES-256-GCM and opens them again.
+ * Seals credentials for storage with AES-256-GCM, and opens them.
  *
- * A sealed value names the key that sealed it and is bound to its place: project, purpose, owner and generation are authenticated as
- * additional data. Copied to another row, column or project, or back into a row that has moved on, it does not open. Keys rotate by
- * adding a new one in front: it seals, all of them open.
+ * A sealed value names the key that sealed it. It is bound to its context: project, purpose, owner and generation are authenticated as
+ * additional data. A value that is copied to another row, column or project, or into a later generation of its row, does not open.
+ *
+ * Keys are rotated by adding a new key in front of the ring. The newest key seals, and every key opens.
  *
  * **Gotchas**
  *
- * Values of version 1 were bound to their owner alone and still open. They are stale: `rekindle-reseal` seals them again as version 2.
- * A key that has only ever sealed version 2 gives no weaker value to copy, so a new key and a reseal end version 1.
+ * Values of version 1 are bound to their owner alone. They still open, and count as stale, so `rekindle-reseal` seals them again as version
+ * 2. Until the keys that sealed version 1 leave the ring, an old value of version 1 could be copied from a backup.
  *
  * @module
  */
@@ -17,27 +18,27 @@ import { Aead, SecureRandom } from "effect/crypto"
 import { Base64 } from "effect/encoding"
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from "node:crypto"
 
-/** A sealed value could not be opened: unknown key, another account's data, or damage. Nothing secret is in it. */
+/** A sealed value could not be opened, or a key of the ring is invalid. The error holds nothing secret. */
 export class VaultError extends Schema.TaggedError<VaultError>("@rekindle/engine/VaultError")("VaultError", {
   message: Schema.String,
   reason: Schema.Literals(["unknown-key", "wrong-key", "damaged", "invalid-key"])
 }) {}
 
-/** Text that only the vault can read: `v2.<key id>.<nonce>.<ciphertext and tag>`, base64url. */
+/** A sealed text: `v2.<key id>.<nonce>.<ciphertext and tag>`, the last two in base64url. */
 export const Sealed = Schema.String.pipe(Schema.brand("Sealed"))
 export type Sealed = typeof Sealed.Type
 
-/** The id of the key that sealed a value; undefined where it has not the form of one. */
+/** The id of the key that sealed a value. Undefined if the text does not have the form of a sealed value. */
 export const keyIdOf = (sealed: string): string | undefined => sealedForm.exec(sealed)?.[2]
 
-/** Where a sealed value belongs. It opens there and nowhere else. */
+/** The context that a sealed value is bound to. It opens only in the same context. */
 export interface SealContext {
   readonly purpose: "credential" | "auth-config" | "consent-memo" | "idempotent-answer" | "journal" | "canary"
-  /** The project whose data it is; empty where there is none. */
+  /** The project that the data belong to; empty if they belong to none. */
   readonly projectId: string
-  /** What it is of: the id of an account, an auth config or a key, the hash of a state or an idempotency key. */
+  /** The owner of the data: the id of an account, an auth config or a key, or the hash of a state or an idempotency key. */
   readonly owner: string
-  /** The account's generation that a credential is of. */
+  /** For a credential, the account's generation. */
   readonly generation?: number | undefined
 }
 
@@ -51,24 +52,24 @@ export interface VaultKey {
 export class CredentialVault extends Context.Service<
   CredentialVault,
   {
-    /** Seals with the newest key, bound to the context. */
+    /** Seals with the newest key, and binds the value to the context. */
     readonly seal: (context: SealContext, plaintext: string) => Effect.Effect<Sealed>
-    /** Opens what was sealed for the same context with any key of the ring. */
+    /** Opens a value that was sealed in the same context by any key of the ring. */
     readonly open: (context: SealContext, sealed: string) => Effect.Effect<string, VaultError>
-    /** Whether the newest key or the present version did not seal it, so that it should be sealed again. */
+    /** Whether a value should be sealed again, because an older key or version sealed it. */
     readonly isStale: (sealed: string) => boolean
     /** The ids of the keys, newest first. */
     readonly keyIds: ReadonlyArray<string>
   }
 >()("@rekindle/engine/CredentialVault") {
   /**
-   * A vault over a key ring, newest key first. Fails on an empty ring, a repeated id, and a key that is not 32 bytes or is one byte
-   * repeated (zeros are what a failed read leaves).
+   * A vault with a key ring, newest key first. Fails on an empty ring, on a repeated id, and on a key that is not 32 bytes long. A key of one
+   * repeated byte is refused too, because a failed read leaves zeros.
    */
   static readonly layer = (ring: ReadonlyArray<VaultKey>): Layer.Layer<CredentialVault, VaultError> =>
     Layer.effect(CredentialVault, make(ring)).pipe(Layer.provide(aead))
 
-  /** A vault with one key made on the spot. What it sealed is lost with the process: for tests and the in-memory store. */
+  /** A vault with one random key, for tests and the in-memory store. What it sealed cannot be opened after the process has ended. */
   static readonly layerEphemeral: Layer.Layer<CredentialVault> = Layer.unwrap(
     Effect.gen(function* () {
       const random = yield* SecureRandom.SecureRandom
@@ -77,7 +78,7 @@ export class CredentialVault extends Context.Service<
     })
   ).pipe(Layer.orDie, Layer.provide(SecureRandom.layerWebCrypto))
 
-  /** Reads `REKINDLE_KEYS`: comma-separated `id:base64key`, newest first. No error repeats any of it. */
+  /** Reads `REKINDLE_KEYS`: comma-separated `id:base64key`, newest first. No error repeats its value. */
   static readonly layerConfig: Layer.Layer<CredentialVault, VaultError | Config.ConfigError> = Layer.unwrap(
     Effect.map(Config.Redacted("REKINDLE_KEYS"), (keys) =>
       CredentialVault.layer(
@@ -97,13 +98,13 @@ const sealedForm = /^(v[12])\.([\w-]+)\.([\w-]+)\.([\w-]+)$/
 
 const utf8 = (text: string): Uint8Array => Buffer.from(text, "utf8")
 
-/** The additional data. JSON keeps the parts apart whatever is in them. */
+/** The additional data. As JSON, different parts never give the same text. */
 const boundTo = ({ generation, owner, projectId, purpose }: SealContext): Uint8Array =>
   utf8(JSON.stringify(["rekindle.v2", purpose, projectId, owner, generation ?? null]))
 
-// Node's own AES runs on the calling thread in a few microseconds; a round trip through `crypto.subtle` costs ten times that.
 const tagLength = 16
-// Node checks and converts raw key bytes anew for every cipher; a key object is made once.
+
+// Node checks and converts raw key bytes for every cipher. A key object spares that.
 const keyObjects = new WeakMap<Uint8Array, KeyObject>()
 const keyObject = (bytes: Uint8Array): KeyObject => {
   const known = keyObjects.get(bytes)
@@ -112,6 +113,8 @@ const keyObject = (bytes: Uint8Array): KeyObject => {
   keyObjects.set(bytes, made)
   return made
 }
+
+// Node's AES takes a few microseconds on the calling thread. `crypto.subtle` takes ten times as long.
 const aead = Aead.layerWebCryptoWith({
   implementations: {
     aes256Gcm: {
@@ -134,7 +137,7 @@ const aead = Aead.layerWebCryptoWith({
   }
 }).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))
 
-/** Names a key by its place: what was given as its id may be the key. */
+/** The message names a key by its place in the ring. The id is not repeated, because it may be the key by mistake. */
 const invalidKey = (fault: string) =>
   new VaultError({
     message: `${fault}; REKINDLE_KEYS is id:key,… with the newest first, a key is 32 random bytes in base64, and echo "k1:$(openssl rand -base64 32)" makes one`,
@@ -182,7 +185,7 @@ const make = Effect.fnUntraced(function* (ring: ReadonlyArray<VaultKey>) {
     if (key === undefined) {
       return yield* new VaultError({ message: `no vault key with id ${id}`, reason: "unknown-key" })
     }
-    // the tag catches any change of the bytes, and the check that they encode to the same text any change of the unused last bits
+    // The tag detects a change of the bytes. Encoding them again detects a change of the unused bits at the end of the text.
     const bytes = { nonce: Buffer.from(nonce, "base64url"), ciphertext: Buffer.from(ciphertext, "base64url") }
     if (base64url(bytes.nonce) !== nonce || base64url(bytes.ciphertext) !== ciphertext) return yield* damaged()
     const aad = version === "v1" ? utf8(context.owner) : boundTo(context)

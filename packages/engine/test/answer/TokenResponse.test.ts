@@ -33,7 +33,7 @@ describe("tokens that a strict client throws away", () => {
   > = [
     ["status 201", 201, bearer, []],
     ["a missing token_type", 200, { ...bearer, token_type: undefined }, ["token_type is missing"]],
-    ["an unknown token_type", 200, { ...bearer, token_type: "mac" }, ["token_type is not one of the accepted"]],
+    ["an unknown token_type", 200, { ...bearer, token_type: "mac" }, ["token_type is not an accepted one"]],
     ["expires_in: null", 200, { ...bearer, expires_in: null }, ["expires_in is not a number"]],
     ["refresh_token: null", 200, { ...bearer, refresh_token: null }, ["refresh_token is empty or not a string"]],
     ["an empty refresh_token", 200, { ...bearer, refresh_token: "" }, ["refresh_token is empty or not a string"]],
@@ -76,7 +76,7 @@ describe("tokens that a strict client throws away", () => {
 })
 
 describe("a token answer", () => {
-  it("is read as it stands", () => {
+  it("is read completely", () => {
     const tokens = tokensIn({ ...bearer, scope: "read write", id_token: "e30.e30." })
     assert.strictEqual(text(tokens.accessToken), "at-new")
     assert.strictEqual(text(tokens.refreshToken), "rt-new")
@@ -85,7 +85,7 @@ describe("a token answer", () => {
     assert.deepStrictEqual(attributesOf(tokens), { token_type: "Bearer", scope: "read write", expires_in: 3600 })
   })
 
-  it("gives the fields that its profile keeps, wherever the tokens stand", () => {
+  it("includes the fields that the profile keeps, wherever the tokens are", () => {
     const { profile } = Providers.slackUser
     const user = { access_token: "xoxp-1", token_type: "user" }
     const tokens = tokensIn({ ok: true, team: { id: "T1", name: "Acme" }, authed_user: user }, profile)
@@ -100,7 +100,7 @@ describe("a token answer", () => {
     }
   })
 
-  it("may leave out all but the access token", () => {
+  it("needs only an access token", () => {
     const tokens = tokensIn({ access_token: "at" })
     assert.deepInclude(tokens, {
       refreshToken: undefined,
@@ -164,7 +164,7 @@ describe("a token answer", () => {
     assert.deepStrictEqual(tokensIn({ ...bearer, token_type: "DPoP" }).irregularities, [])
     assert.deepStrictEqual(tokensIn({ ...bearer, token_type: "bot" }, Providers.slack.profile).irregularities, [])
     assert.deepStrictEqual(tokensIn({ ...bearer, token_type: "bot" }).irregularities, [
-      "token_type is not one of the accepted"
+      "token_type is not an accepted one"
     ])
   })
 })
@@ -220,12 +220,12 @@ describe("a body", () => {
     assert.deepStrictEqual(parseBody(`{"a":1}`, undefined), { a: 1 })
   })
 
-  it("is parsed as a form when it says so, or looks like one", () => {
+  it("is parsed as a form if its content type says so, or if it has the form of one", () => {
     assert.deepStrictEqual(parseBody("a=1&b=x+y", "application/x-www-form-urlencoded"), { a: "1", b: "x y" })
     assert.deepStrictEqual(parseBody("a=1&b=2", "text/plain"), { a: "1", b: "2" })
   })
 
-  it("is nothing when it is neither", () => {
+  it("is undefined if it is neither", () => {
     for (const body of ["", "null", "[1]", '"a"', "5", "<a href=x>", '{"a":'])
       assert.isUndefined(parseBody(body, "application/json"))
   })
@@ -246,7 +246,7 @@ describe("a path into a body", () => {
   })
 })
 
-describe("what surrounds an answer", () => {
+describe("text around an answer", () => {
   const form = "access_token=at-new&token_type=bearer&expires_in=3600&refresh_token=rt-new"
   const json = JSON.stringify(bearer)
   const around: ReadonlyArray<(body: string) => string> = [
@@ -279,7 +279,7 @@ describe("what surrounds an answer", () => {
     })
   }
 
-  it("a token in JSON is not part of either, and that is said", () => {
+  it("is not part of a token in JSON, and is reported as irregular", () => {
     const tokens = tokensIn({
       ...bearer,
       access_token: "at-new\n",
@@ -295,7 +295,7 @@ describe("what surrounds an answer", () => {
     assert.isUndefined(issuedTokens({ access_token: " \n" }, strict, receivedAt))
   })
 
-  it("does not take long to take off", () => {
+  it("is removed in linear time", () => {
     // quadratic, this would take the better part of an hour
     const body = `access_token=at${" ".repeat(1024 * 1024)}x`
     assert.isUndefined(parseBody(body, "text/plain"))

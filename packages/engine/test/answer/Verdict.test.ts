@@ -172,7 +172,7 @@ describe("the decision table, for a provider that follows RFC 6749", () => {
     assert.strictEqual(told(decide(observation, strict, held)), expected)
   })
 
-  it("calls the first token ever renewed", () => {
+  it("judges the first token of an account as renewed", () => {
     assert.strictEqual(told(decide(answer(200, { access_token: "at" }), strict)), "Renewed")
   })
 })
@@ -415,16 +415,16 @@ describe("dead-token matchers", () => {
   const profile = (matcher: (typeof ProviderProfile.Type)["deadToken"][number]) =>
     ProviderProfile.make({ name: "test", rotation: "single-use", deadToken: [matcher] })
 
-  it("that name a status alone match that status alone", () => {
+  it("with only a status match that status alone", () => {
     assert.strictEqual(told(decide(answer(410, ""), profile({ status: 410 }))), "Dead http_410")
     assert.strictEqual(told(decide(answer(404, ""), profile({ status: 410 }))), "Misconfigured http_404")
   })
 
-  it("that name nothing match nothing", () => {
+  it("without a status and a field match nothing", () => {
     assert.strictEqual(told(decide(answer(404, { error: "x" }), profile({}))), "Misconfigured x")
   })
 
-  it("that name a field alone match any string in it", () => {
+  it("with only a field match any string in it", () => {
     assert.strictEqual(told(decide(answer(400, { dead: "yes" }), profile({ field: "dead" }))), "Dead http_400")
     assert.strictEqual(told(decide(answer(400, { dead: true }), profile({ field: "dead" }))), "Misconfigured http_400")
   })
@@ -438,7 +438,7 @@ describe("dead-token matchers", () => {
     assert.strictEqual(told(decide(answer(400, { error: "TOKEN_GONE" }), profile(matcher))), "Misconfigured TOKEN_GONE")
   })
 
-  it("are not applied to an outage unless they name its status", () => {
+  it("do not match an outage unless they name its status", () => {
     const body = { error: "gone" }
     assert.strictEqual(told(decide(answer(500, body), profile({ field: "error", values: ["gone"] }))), "Ambiguous gone")
     assert.strictEqual(told(decide(answer(429, body), profile({ field: "error", values: ["gone"] }))), "Transient gone")
@@ -493,7 +493,7 @@ describe("the code of a failure", () => {
     assert.strictEqual(code(body), expected)
   })
 
-  it("is the first that looks like one", () => {
+  it("is the first value in the form of a code", () => {
     assert.strictEqual(
       code({ error: "eyJhbGciOiJIUzI1NiJ9.e30.Et9HFtf9R3GEMA0IICOfFMVXY7kkTX1wr4qCyIf58U", error_code: "odd" }),
       "odd"
@@ -511,7 +511,7 @@ describe("the code of a failure", () => {
     "qwertyuiopasdfghjklzxcvbnmqwerty",
     "word ".repeat(20),
     "línea"
-  ])("is not repeated when it may be a secret: %s", (value) => {
+  ])("is not repeated if it may be a secret: %s", (value) => {
     for (const path of ["error", "errorCode", "error_code", "code", "status"]) {
       assert.strictEqual(code({ [path]: value }), "unrecognized_error")
     }

@@ -105,7 +105,7 @@ describe.each([
     })
   )
 
-  it.live("an answer without a body is an answer", () =>
+  it.live("an empty body is reported as an answer", () =>
     Effect.gen(function* () {
       for (const status of [200, 204, 409]) {
         const server = yield* HttpFixture.make((_, response) => void response.writeHead(status).end())
@@ -114,7 +114,7 @@ describe.each([
     })
   )
 
-  it.live("a host the auth config does not declare is refused and gets nothing", () =>
+  it.live("a host that the auth config does not declare is refused and receives nothing", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       for (const hosts of [[], ["127.0.0.1"], ["example.com"]]) {
@@ -164,7 +164,7 @@ describe.each([
     })
   )
 
-  it.live("a name that resolves to an internal address is refused and its server gets nothing", () =>
+  it.live("a name that resolves to an internal address is refused, and its server receives nothing", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       const host = server.host.replace("127.0.0.1", "localhost")
@@ -178,7 +178,7 @@ describe.each([
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* send(["example.com"], "http://example.com/", {}), {
         _tag: "Refused",
-        reason: "plain_http: example.com is asked over plain http; egress.privateHosts can allow it"
+        reason: "plain_http: example.com would be reached over plain http; egress.privateHosts can allow it"
       })
     })
   )
@@ -195,7 +195,7 @@ describe.each([
     })
   )
 
-  it.live("a name that may be private on one port may not be on another", () =>
+  it.live("a host that is allowed on one port is not allowed on another", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       const host = server.host.replace("127.0.0.1", "localhost")
@@ -205,7 +205,7 @@ describe.each([
     })
   )
 
-  it.live("a url with a user and password in it is refused", () =>
+  it.live("a url with a user and password is refused", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       for (const user of ["user:password@", "user@", ":password@"]) {
@@ -219,7 +219,7 @@ describe.each([
     })
   )
 
-  it.live("a host is declared however it is spelled", () =>
+  it.live("a declared host matches in every spelling", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       const port = server.host.split(":")[1]
@@ -246,7 +246,7 @@ describe.each([
     })
   )
 
-  it.live("a body over the limit is no answer, announced or not", () =>
+  it.live("a body over the limit is ambiguous, with or without a content length", () =>
     Effect.gen(function* () {
       const body = JSON.stringify({ access_token: "x".repeat(4096) })
       const announced = yield* HttpFixture.make((_, response) => {
@@ -278,7 +278,7 @@ describe.each([
     ["deflate", deflateSync],
     ["br", brotliCompressSync]
   ] as const) {
-    it.live(`tokens are read from a body in ${encoding}, and no bomb is`, () =>
+    it.live(`a body in ${encoding} is decoded, and a decompression bomb is not`, () =>
       Effect.gen(function* () {
         const body = JSON.stringify({ access_token: "at" })
         const bomb = encode(Buffer.alloc(4 * 1024 * 1024))
@@ -292,7 +292,7 @@ describe.each([
     )
   }
 
-  it.live("endless headers are no answer", () =>
+  it.live("endless headers are ambiguous", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make((_, response) => {
         response.writeHead(200, { "x-bomb": "x".repeat(256 * 1024) }).end("{}")
@@ -301,7 +301,7 @@ describe.each([
     })
   )
 
-  it.live("an answer that is announced by others is the last of them", () =>
+  it.live("informational answers before the final one are skipped", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make((_, response) => {
         response.writeProcessing()
@@ -320,7 +320,7 @@ describe.each([
     })
   )
 
-  it.live("a name that does not exist was never sent to", () =>
+  it.live("a request to a name that does not exist was never sent", () =>
     Effect.gen(function* () {
       // Too long for a label, so that no name server has to be asked.
       const host = `${"x".repeat(64)}.invalid`
@@ -328,7 +328,7 @@ describe.each([
     })
   )
 
-  it.live("speaking TLS to a server that does not was never sent", () =>
+  it.live("a TLS request to a server without TLS was never sent", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       const seen = yield* send([server.host], `https://${server.host}/`)
@@ -336,7 +336,7 @@ describe.each([
     })
   )
 
-  it.live("a certificate that nobody trusts, or that is another host's, was never sent to", () =>
+  it.live("a request to a server with an untrusted or foreign certificate was never sent", () =>
     Effect.gen(function* () {
       const server = yield* Effect.acquireRelease(
         Effect.promise(async () => {
@@ -381,7 +381,7 @@ describe.each([
     })
   )
 
-  it.live("what has arrived while the event loop was blocked is an answer: 40 of 40", () =>
+  it.live("answers that arrived while the event loop was blocked are read: 40 of 40", () =>
     Effect.gen(function* () {
       const count = 40
       const server = yield* otherThread(count)
@@ -404,7 +404,7 @@ describe.each([
     }).pipe(Effect.provide(layerOf({ privateHosts: ["*"], timeout: "1 second" })))
   )
 
-  it.live("a request whose time is over goes on for whoever takes it over, and ends when that is interrupted", () =>
+  it.live("a request at its time limit continues if it is taken over, and ends when it is interrupted", () =>
     Effect.gen(function* () {
       const egress = yield* Egress
       const closed: Array<string> = []
@@ -448,7 +448,7 @@ describe.each([
     }).pipe(Effect.provide(layerOf({ privateHosts: ["*"] })))
   )
 
-  it.live("no answer in time is ambiguous, also for a caller that cannot be interrupted", () =>
+  it.live("a missing answer is ambiguous after the time limit, even for an uninterruptible caller", () =>
     Effect.gen(function* () {
       const silent = yield* HttpFixture.make(() => {})
       const dripping = yield* HttpFixture.make((_, response) => void response.writeHead(200).write("{"))
@@ -465,7 +465,7 @@ describe.each([
 describe.each([
   { client: "undici", layerOf: Egress.layerUndici, code: "UND_ERR_CONNECT_TIMEOUT" },
   { client: "node:http", layerOf: Egress.layerNodeHttp, code: "ETIMEDOUT" }
-])("over $client, which says when a request begins to leave", ({ code, layerOf }) => {
+])("over $client, which reports when it begins to send", ({ code, layerOf }) => {
   const send = (host: string, options: EgressOptions = {}) =>
     Effect.flatMap(Egress, (egress) =>
       egress.send([host], { url: `https://${host}/`, method: "POST", body: "grant" })
@@ -479,7 +479,7 @@ describe.each([
     })
   )
 
-  it.live("a handshake that nobody answers was never sent, and is given up in half the time", () =>
+  it.live("an unanswered TLS handshake was never sent, and is given up after half of the time limit", () =>
     Effect.gen(function* () {
       const silent = yield* tcpServer(() => {})
       // long beside the half second that undici's timers are off by
@@ -489,7 +489,7 @@ describe.each([
   )
 })
 
-it.live("HTTP/2, over which undici repeats requests by itself, is not offered", () =>
+it.live("HTTP/2 is not offered, because undici repeats requests over it", () =>
   Effect.gen(function* () {
     const hellos: Array<string> = []
     const host = yield* tcpServer((socket) =>
@@ -507,7 +507,7 @@ it.live("HTTP/2, over which undici repeats requests by itself, is not offered", 
   })
 )
 
-describe("over a client that tells only why it failed", () => {
+describe("over a client that reports only why it failed", () => {
   const failing = (fields: object) => {
     const cause = new TypeError("fetch failed", { cause: Object.assign(new Error("the cause"), fields) })
     return Layer.succeed(FetchHttpClient.Fetch, () => Promise.reject(cause))
@@ -522,7 +522,7 @@ describe("over a client that tells only why it failed", () => {
     ["ENETUNREACH", "read"],
     ["ETIMEDOUT", "read"],
     ["EPIPE", "write"]
-  ])("%s of a %s was not said to be unsent: the connection was made", ([code, syscall]) =>
+  ])("%s of a %s is not reported as unsent: the connection was made", ([code, syscall]) =>
     Effect.map(sent(failing({ code, syscall })), (seen) => assert.strictEqual(seen._tag, "NoAnswer"))
   )
 
@@ -531,7 +531,7 @@ describe("over a client that tells only why it failed", () => {
     (fields) => Effect.map(sent(failing(fields)), (seen) => assert.strictEqual(seen._tag, "NotSent"))
   )
 
-  it.live("an answer from where a redirect led is none: the client followed it, whatever it was told", () =>
+  it.live("an answer from a redirect's target is ambiguous: the client followed it nevertheless", () =>
     Effect.gen(function* () {
       const elsewhere = yield* HttpFixture.make(HttpFixture.json({ access_token: "planted" }))
       const server = yield* HttpFixture.make((_, response) => {
@@ -565,7 +565,7 @@ it.effect("a public address is not looked up as a name", () =>
 )
 
 describe("internal addresses", () => {
-  it("are told from public ones", () => {
+  it("are distinguished from public addresses", () => {
     for (const address of [
       "127.8.8.8",
       "::1",

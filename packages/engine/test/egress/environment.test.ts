@@ -91,7 +91,7 @@ describe.each([
       Effect.provideService(References.MinimumLogLevel, "None")
     )
 
-  it.live("HTTPS_PROXY is gone through, and an authority of SSL_CERT_FILE trusted", () =>
+  it.live("requests go through HTTPS_PROXY, and the authorities in SSL_CERT_FILE are trusted", () =>
     Effect.gen(function* () {
       const server = yield* provider
       const proxy = yield* proxyTo(server.port)
@@ -108,7 +108,7 @@ describe.each([
     })
   )
 
-  it.live("a proxy is told who asks, and in which form does not matter", () =>
+  it.live("the user and password of a proxy are sent to it, in every form of the variable", () =>
     Effect.gen(function* () {
       const server = yield* provider
       const proxy = yield* proxyTo(server.port)
@@ -122,7 +122,7 @@ describe.each([
     })
   )
 
-  it.live("an authority of SSL_CERT_DIR or NODE_EXTRA_CA_CERTS is trusted, and without one nothing was sent", () =>
+  it.live("authorities in SSL_CERT_DIR and NODE_EXTRA_CA_CERTS are trusted; without one nothing is sent", () =>
     Effect.gen(function* () {
       const server = yield* provider
       const { directory, file } = yield* authorityFile
@@ -138,7 +138,7 @@ describe.each([
     })
   )
 
-  it.live("the rules hold behind a proxy as well: it is not asked for what may not be asked for", () =>
+  it.live("the egress rules hold behind a proxy too: it receives no request that they refuse", () =>
     Effect.gen(function* () {
       const server = yield* provider
       const proxy = yield* proxyTo(server.port)
@@ -164,7 +164,7 @@ describe.each([
     })
   )
 
-  it.live("what NO_PROXY names is asked straight, and our own loopback always is", () =>
+  it.live("hosts in NO_PROXY are reached directly, and the machine's own loopback always is", () =>
     Effect.gen(function* () {
       const server = yield* provider
       const proxy = yield* proxyTo(server.port)
@@ -179,7 +179,7 @@ describe.each([
     })
   )
 
-  it.live("plain http is asked through a tunnel too, where it is allowed", () =>
+  it.live("plain http goes through a tunnel too, if it is allowed", () =>
     Effect.gen(function* () {
       const bodies: Array<string> = []
       const port = yield* listening(
@@ -199,7 +199,7 @@ describe.each([
     })
   )
 
-  it.live("what a proxy does not let through was never sent, and why is said", () =>
+  it.live("a request that the proxy refuses was never sent, and the reason is reported", () =>
     Effect.gen(function* () {
       for (const status of [403, 407, 502]) {
         const proxy = yield* proxyTo(0, status)
@@ -222,7 +222,7 @@ describe("the environment", () => {
       ({ proxyFor }) => proxyFor(new URL(url))?.host ?? "straight"
     )
 
-  it.effect("tells the proxy for each scheme, and what needs none", () =>
+  it.effect("gives the proxy of each scheme, and the hosts that need none", () =>
     Effect.gen(function* () {
       const both = { HTTPS_PROXY: "http://s.proxy:1", HTTP_PROXY: "p.proxy:2" }
       for (const [noProxy, url, expected] of [
@@ -254,7 +254,7 @@ describe("the environment", () => {
     })
   )
 
-  it.effect("that names no proxy where one should be says which variable, and not what is in it", () =>
+  it.effect("with a malformed proxy fails with the name of the variable, without its value", () =>
     Effect.gen(function* () {
       for (const value of ["socks5://user:hunter2@proxy:1", "http://"]) {
         const cause = yield* Effect.sandbox(Effect.provide(environment, told({ HTTPS_PROXY: value }))).pipe(Effect.flip)

@@ -16,7 +16,7 @@ const providers = all.map(([, provider]) => provider)
 const named = providers.map((provider) => [provider.profile.name, provider] as const)
 
 describe("a profile", () => {
-  it("assumes the worst unless it is told otherwise", () => {
+  it("assumes the worst by default", () => {
     const profile = ProviderProfile.make({ name: "p", rotation: "single-use" })
     assert.deepStrictEqual(profile.deadToken, [])
     assert.deepStrictEqual(profile.transient, [])
@@ -97,7 +97,7 @@ describe("the ready-made providers", () => {
     [Providers.githubApp, { token_type: "bearer" }],
     [Providers.slack, { ok: true, token_type: "bot" }],
     [Providers.slackUser, { ok: true, token_type: "user" }]
-  ] as const)("of tokens that may not expire take no lifetime for granted", ({ profile }, answer) => {
+  ] as const)("of tokens that may not expire assume no lifetime", ({ profile }, answer) => {
     const expiry = (body: Readonly<Record<string, unknown>>): number | null | undefined => {
       const tokens = issuedTokens({ ...answer, access_token: "at", ...body }, profile, 0)
       return tokens === undefined ? undefined : lifeOf(tokens, profile, Credential.empty).millis
@@ -123,7 +123,7 @@ describe("the ready-made providers", () => {
     })
   )
 
-  it.each(named)("%s: says how long an access token lives, or that it has no end", (_, { profile }) => {
+  it.each(named)("%s: states how long an access token lives, or that it does not expire", (_, { profile }) => {
     assert.isDefined(profile.accessTokenTtl)
   })
 
@@ -142,7 +142,7 @@ describe("the ready-made providers", () => {
   })
 })
 
-describe("answers that do not mean what they say", () => {
+describe("answers that deviate from the RFC", () => {
   const busy = "token request is already being processed"
   const loop =
     "AADSTS50196: The server terminated an operation because it encountered a loop while processing a request."
@@ -163,14 +163,14 @@ describe("answers that do not mean what they say", () => {
     [Providers.atlassian, 403, { error: "unauthorized_client" }, "AppFault"],
     [Providers.zoom, 400, { reason: "Invalid Token!", error: "invalid_request" }, "Dead"],
     [Providers.zoom, 400, { reason: "Invalid authorization code", error: "invalid_request" }, "Misconfigured"]
-  ] as const)("are known for what they are", ({ profile }, status, body, verdict) => {
+  ] as const)("are recognized", ({ profile }, status, body, verdict) => {
     const answer = { contentType: "application/json", retryAfter: undefined, body: JSON.stringify(body), receivedAt: 0 }
     assert.strictEqual(decide({ _tag: "Answer", status, ...answer }, profile)._tag, verdict)
   })
 })
 
 describe("a registration", () => {
-  it("adds to the provider's settings what is the application's", () => {
+  it("adds the application's part to the provider's settings", () => {
     const config = Providers.google.authConfig({
       id: "g",
       clientId: "c",
@@ -187,7 +187,7 @@ describe("a registration", () => {
     assert.deepStrictEqual(config.secrets, {})
   })
 
-  it("replaces single settings and facts, and the hosts follow", () => {
+  it("replaces single settings and facts, and updates the hosts", () => {
     const config = Providers.exactOnline.authConfig({
       id: "e",
       clientId: "c",
@@ -203,7 +203,7 @@ describe("a registration", () => {
     assert.deepStrictEqual(config.profile.deadToken, Providers.exactOnline.profile.deadToken)
   })
 
-  it("adds parameters to the provider's own, and takes one out that is null", () => {
+  it("adds parameters to the provider's, and removes those that are null", () => {
     const authorizationParameters = (changes: Record<string, string | null>) =>
       Providers.google.authConfig({ id: "g", clientId: "c", settings: { authorizationParameters: changes } }).settings[
         "authorizationParameters"
@@ -231,7 +231,7 @@ describe("a registration", () => {
     assert.deepStrictEqual(probe.settings["probeHeaders"], { "anthropic-version": "2023-06-01", "x-a": "b" })
   })
 
-  it("changes nothing by what is undefined", () => {
+  it("ignores undefined values", () => {
     const { profile, settings } = Providers.xero.authConfig({
       id: "x",
       clientId: "c",
@@ -242,7 +242,7 @@ describe("a registration", () => {
     assert.deepStrictEqual(profile, Providers.xero.profile)
   })
 
-  it("takes further secrets and a secret that is redacted already", () => {
+  it("accepts further secrets and a secret that is redacted already", () => {
     const config = Providers.xero.authConfig({
       id: "x",
       clientId: "c",
@@ -273,7 +273,7 @@ describe("a registration", () => {
     [Providers.xero, "offline_access"],
     [Providers.x, "offline.access"],
     [Providers.salesforce(), "refresh_token"]
-  ] as const)("asks for a refresh token where that takes a scope", (provider, offlineScope) => {
+  ] as const)("adds the scope that a refresh token needs", (provider, offlineScope) => {
     const asked = (scopes?: ReadonlyArray<string>) =>
       provider.authConfig({ id: "o", clientId: "c", ...(scopes === undefined ? {} : { scopes }) }).settings["scopes"]
     assert.deepStrictEqual(asked(["read"]), ["read", offlineScope])
@@ -286,7 +286,7 @@ describe("a registration", () => {
     [Providers.slack, false],
     [Providers.slackUser, false],
     [Providers.google, undefined]
-  ] as const)("leaves PKCE out only where a client with a secret is refused it", (provider, pkce) => {
+  ] as const)("leaves PKCE out only for a provider that refuses it from a client with a secret", (provider, pkce) => {
     assert.strictEqual(provider.authConfig({ id: "p", clientId: "c" }).settings["pkce"], pkce)
   })
 
@@ -299,7 +299,7 @@ describe("a registration", () => {
 })
 
 describe("a provider with a host for each customer", () => {
-  it("is made from the customer's name", () => {
+  it("has the customer's name in its hosts", () => {
     assert.deepStrictEqual(Providers.shopify("acme-shop").hosts, ["acme-shop.myshopify.com"])
     assert.deepStrictEqual(Providers.zendesk("acme").hosts, ["acme.zendesk.com"])
     assert.deepStrictEqual(Providers.salesforce("acme").hosts, ["acme.my.salesforce.com"])
@@ -321,7 +321,7 @@ describe("a provider with a host for each customer", () => {
     "a\\b",
     "..",
     "x/../y"
-  ])("cannot be led elsewhere by %j", (name) => {
+  ])("cannot be redirected to another host by %j", (name) => {
     assert.throws(() => Providers.shopify(name), /^the customer's name: Expected one domain label: [^\n]+$/)
     assert.throws(() => Providers.zendesk(name), /^the customer's name: Expected one domain label: [^\n]+$/)
     assert.throws(
@@ -354,7 +354,7 @@ describe("the ready-made API keys", () => {
       })
   )
 
-  it("follow a key to the region it is bound to", () => {
+  it("can use the host of a key's region", () => {
     const probeUrl = "https://eu.api.openai.com/v1/models"
     const { hosts, settings } = Providers.openai.authConfig({ id: "k1", settings: { probeUrl } })
     assert.deepStrictEqual(hosts, ["eu.api.openai.com"])

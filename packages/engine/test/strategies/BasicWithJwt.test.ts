@@ -43,7 +43,7 @@ describe("a login", () => {
     })
   )
 
-  it.live("or as JSON fields with names of the provider's choice", () =>
+  it.live("sends them as JSON fields, under the names in the settings", () =>
     Effect.gen(function* () {
       const { request } = yield* logIn(HttpFixture.json({ token: "t" }), {
         credentialsIn: "json",
@@ -59,7 +59,7 @@ describe("a login", () => {
     })
   )
 
-  it.live("or as a form", () =>
+  it.live("sends them as a form", () =>
     Effect.gen(function* () {
       const { request } = yield* logIn(HttpFixture.json({ token: "t" }), { credentialsIn: "form" })
       assert.strictEqual(request.headers["content-type"], "application/x-www-form-urlencoded")
@@ -88,7 +88,7 @@ describe("its answer", () => {
     )
   }
 
-  it.live("expires when it says so", () =>
+  it.live("expires when the answer says so", () =>
     Effect.gen(function* () {
       const token = unsigned({ exp: 1 })
       const tokens = tokensOf(yield* logIn(HttpFixture.json({ token, expires_in: 120 })))
@@ -96,7 +96,7 @@ describe("its answer", () => {
     })
   )
 
-  it.effect("expires when its token says so, if it does not", () =>
+  it.effect("expires when the token says so, if the answer does not", () =>
     Effect.gen(function* () {
       yield* TestClock.setTime(1_800_000_000_000)
       const token = unsigned({ exp: 1_800_000_600 })
@@ -113,14 +113,14 @@ describe("its answer", () => {
     })
   )
 
-  it.live("401 means that the password is wrong, not that the application is", () =>
+  it.live("401 means that the password is wrong, and not that the application is at fault", () =>
     Effect.gen(function* () {
       const { verdict } = yield* logIn(HttpFixture.json({ error: "invalid_client" }, 401))
       assert.deepStrictEqual(verdict, { _tag: "Dead", code: "http_401" })
     })
   )
 
-  it.live("403 means so only where the settings say it does", () =>
+  it.live("403 means a wrong password only if the settings say so", () =>
     Effect.gen(function* () {
       const answer = HttpFixture.json({ error: "forbidden" }, 403)
       assert.deepStrictEqual((yield* logIn(answer)).verdict, { _tag: "Misconfigured", code: "forbidden" })

@@ -108,7 +108,7 @@ describe("GOOGLE_SERVICE_ACCOUNT", () => {
     })
   )
 
-  it.live("is misconfigured, and no fault of the other accounts, when nothing was delegated to it", () =>
+  it.live("is misconfigured, without effect on other accounts, if no scopes were delegated to it", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make(HttpFixture.json({ error: "unauthorized_client" }, 401))
       const connection = connect(configFor(server), { service_account_json: keyFile(server.origin) })
@@ -125,7 +125,7 @@ describe("GOOGLE_SERVICE_ACCOUNT", () => {
     })
   )
 
-  it.live("asks Google where the key file names no endpoint", () =>
+  it.live("asks Google if the key file names no endpoint", () =>
     Effect.gen(function* () {
       const server = yield* google
       const file = { ...JSON.parse(keyFile(server.origin)), token_uri: undefined }
@@ -154,7 +154,7 @@ describe("GOOGLE_SERVICE_ACCOUNT", () => {
     )
   }
 
-  it.live("has nothing to spend without a key file, and consumes none", () =>
+  it.live("spends nothing without a key file, and does not consume it", () =>
     Effect.gen(function* () {
       const server = yield* google
       const { renewal } = yield* GoogleServiceAccount.make

@@ -94,7 +94,7 @@ describe("signing, by the examples of RFC 5849", () => {
     })
   }
 
-  it("percent-encodes by §3.6, whatever the alphabet", () => {
+  it("percent-encodes by §3.6, in every alphabet", () => {
     assert.strictEqual(OAuth1.percentEncode("abcABC123-._~"), "abcABC123-._~")
     assert.strictEqual(OAuth1.percentEncode("!*'() ☃+%"), "%21%2A%27%28%29%20%E2%98%83%2B%25")
   })
@@ -116,7 +116,7 @@ describe("signing, by the examples of RFC 5849", () => {
     )
   })
 
-  it("in the clear is the two secrets, encoded (§3.4.4)", () => {
+  it("with PLAINTEXT is the two secrets, encoded (§3.4.4)", () => {
     const secrets = { consumerSecret: "a&b", tokenSecret: "c d" }
     assert.strictEqual(OAuth1.signature("PLAINTEXT", "ignored", secrets), "a%26b&c%20d")
   })
@@ -281,7 +281,7 @@ describe("consent", () => {
     )
   }
 
-  it.live("is refused for good by a 401, and left open by an outage or an answer without a token", () =>
+  it.live("is refused by a 401, and undecided after an outage or an answer without a token", () =>
     Effect.gen(function* () {
       const callback = { state, oauth_token: "rt/1", oauth_verifier: "v" }
       for (const [answer, tag] of [
@@ -298,7 +298,7 @@ describe("consent", () => {
     })
   )
 
-  it.live("keeps no line break that ends an answer", () =>
+  it.live("drops a line break at the end of an answer", () =>
     Effect.gen(function* () {
       const server = yield* provider({
         "/request_token": { body: "\uFEFFoauth_token=rt%2F1&oauth_token_secret=rts&oauth_callback_confirmed=true\r\n" },
@@ -312,7 +312,7 @@ describe("consent", () => {
     })
   )
 
-  it.live("has no link without a confirmed request token, and says whose doing that is", () =>
+  it.live("returns no link without a confirmed request token, and reports whose fault it is", () =>
     Effect.gen(function* () {
       for (const [answer, reason] of [
         [{ body: "oauth_token=rt&oauth_token_secret=s" }, "misconfigured"],
@@ -332,7 +332,7 @@ describe("consent", () => {
     })
   )
 
-  it.live("begins with a request that the consumer's public key verifies, where it signs with RSA", () =>
+  it.live("with RSA begins with a request that the consumer's public key verifies", () =>
     Effect.gen(function* () {
       const server = yield* provider()
       const config = { ...configFor(server, { signatureMethod: "RSA-SHA1" }), secrets: privateKey(publishedKey) }
@@ -343,7 +343,7 @@ describe("consent", () => {
     })
   )
 
-  it.live("needs the consumer's secret or key, and finds that out before anything is sent", () =>
+  it.live("needs the consumer's secret or key, and reports that before anything is sent", () =>
     Effect.gen(function* () {
       const server = yield* provider()
       const strategy = yield* OAuth1.make
@@ -383,7 +383,7 @@ describe("a probe", () => {
     })
   )
 
-  it.live("rejects on a 401, and learns nothing from an outage", () =>
+  it.live("rejects on a 401, and is unverified after an outage", () =>
     Effect.gen(function* () {
       for (const [status, expected] of [
         [401, { _tag: "Rejected", code: "http_401" }],

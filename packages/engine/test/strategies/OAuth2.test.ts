@@ -120,7 +120,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("a missing secret and an unreadable key are found before anything is sent", () =>
+    it.effect("a missing secret and an unreadable key are reported before anything is sent", () =>
       Effect.gen(function* () {
         const server = yield* AuthorizationServer
         const { requests } = server.tally()
@@ -149,7 +149,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("given for renewal make it independent of discovery", () =>
+    it.effect("in the settings make renewal independent of discovery", () =>
       Effect.gen(function* () {
         const server = yield* AuthorizationServer
         const { refreshToken } = yield* server.mintRefreshToken("alice")
@@ -158,7 +158,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("on a host the config does not declare get nothing", () =>
+    it.effect("on a host that the config does not declare receive nothing", () =>
       Effect.gen(function* () {
         const server = yield* AuthorizationServer
         const { requests } = server.tally()
@@ -169,7 +169,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("must be there in one way or the other", () =>
+    it.effect("are required, in the settings or through an issuer", () =>
       Effect.gen(function* () {
         const server = yield* AuthorizationServer
         const config = server.authConfig({ settings: { clientId } })
@@ -203,7 +203,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("sends exactly one request, whatever becomes of it", () =>
+    it.effect("sends exactly one request, whatever its outcome", () =>
       Effect.gen(function* () {
         const server = yield* AuthorizationServer
         const renewal = renewalOf(yield* OAuth2.make)
@@ -240,7 +240,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("is completed only with the verifier it was begun with", () =>
+    it.effect("is completed only with the verifier that it was started with", () =>
       Effect.gen(function* () {
         const server = yield* AuthorizationServer
         const { observation } = yield* consented(connect(server.authConfig()), (_, memo) => {
@@ -320,7 +320,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       )
     }
 
-    it.effect("is denied by an error that the settings call a refusal", () =>
+    it.effect("is denied by an error that the settings list as a refusal", () =>
       Effect.gen(function* () {
         const config = yield* configFor({ deniedErrors: ["interaction_required"] }, { client_secret: clientSecret })
         const error = yield* Effect.flip(
@@ -345,7 +345,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("that the person denies is denied", () =>
+    it.effect("is denied if the person refuses", () =>
       Effect.gen(function* () {
         const server = yield* AuthorizationServer
         const connection = connect(server.authConfig())
@@ -379,7 +379,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("by pushed request has no link when the application is at fault, and says so", () =>
+    it.effect("by pushed request returns no link if the application is at fault, and reports that", () =>
       Effect.gen(function* () {
         const server = yield* AuthorizationServer
         const pushedRequestEndpoint = server.endpoints.pushedAuthorizationRequest
@@ -399,7 +399,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("by pushed request has no link for now while the server is down or busy", () =>
+    it.effect("by pushed request is unavailable while the server is down or busy", () =>
       Effect.gen(function* () {
         for (const answer of [
           HttpFixture.json({ error: "slow_down" }, 429),
@@ -426,7 +426,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("goes by pushed request without being told to where the server's metadata ask for it", () =>
+    it.effect("uses a pushed request by itself if the server's metadata require it", () =>
       Effect.gen(function* () {
         const server = yield* HttpFixture.make(({ path }, response) => {
           const { origin } = server
@@ -459,7 +459,7 @@ for (const dpopNonce of [false, true]) {
   layer(Layer.merge(AuthorizationServer.layer({ clients, dpopNonce }), egress), { excludeTestServices: true })(
     dpopNonce ? "DPoP at a server that asks for nonces" : "DPoP",
     (it) => {
-      it.effect("binds the tokens of consent and renewal to a key of the account's own", () =>
+      it.effect("binds the tokens of consent and renewal to the account's own key", () =>
         Effect.gen(function* () {
           const server = yield* AuthorizationServer
           const renewal = renewalOf(yield* OAuth2.make)
@@ -482,7 +482,7 @@ for (const dpopNonce of [false, true]) {
         })
       )
 
-      it.effect("with a key that is none is not sent", () =>
+      it.effect("with a malformed key is not sent", () =>
         Effect.gen(function* () {
           const server = yield* AuthorizationServer
           const { requests } = server.tally()
@@ -535,7 +535,7 @@ describe("token requests as they are sent", () => {
     return server.requests[0] ?? assert.fail("nothing was sent")
   }, Effect.provide(egress))
 
-  it.live("are forms with a Basic header that escapes only what must be (RFC 6749 §2.3.1)", () =>
+  it.live("are forms with a Basic header that escapes only reserved characters (RFC 6749 §2.3.1)", () =>
     Effect.gen(function* () {
       const { body, headers, method } = yield* sent({}, { client_secret: "se-cret_1.~ ä:+%" })
       assert.strictEqual(method, "POST")
@@ -549,7 +549,7 @@ describe("token requests as they are sent", () => {
     })
   )
 
-  it.live("are JSON where the provider wants it, with its own headers and parameters", () =>
+  it.live("are JSON if the settings say so, with their headers and parameters", () =>
     Effect.gen(function* () {
       const { body, headers } = yield* sent(
         {
@@ -593,7 +593,7 @@ describe("metadata", () => {
     return { server, state, config }
   })
 
-  it.live("are found where OpenID Connect has them, and where RFC 8414 has them", () =>
+  it.live("are found at the address of OpenID Connect and at that of RFC 8414", () =>
     Effect.gen(function* () {
       for (const wellKnown of [
         "/tenant/.well-known/openid-configuration",
@@ -606,7 +606,7 @@ describe("metadata", () => {
     }).pipe(Effect.provide(egress))
   )
 
-  it.effect("serve for an hour, and longer while they cannot be had anew", () =>
+  it.effect("are used for an hour, and longer while they cannot be fetched again", () =>
     Effect.gen(function* () {
       const { config, server, state } = yield* metadataServer("/.well-known/openid-configuration")
       const connection = connect(config(), { refresh_token: "rt" })
@@ -623,7 +623,7 @@ describe("metadata", () => {
     }).pipe(Effect.provide(egress))
   )
 
-  it.live("that a server does not have are not needed to complete a consent whose endpoints are given", () =>
+  it.live("are not needed to complete a consent whose endpoints are in the settings", () =>
     Effect.gen(function* () {
       const { config, server } = yield* metadataServer("/nowhere")
       const connection = connect(
@@ -693,7 +693,7 @@ describe("the provider's own endpoints", () => {
     })
   )
 
-  it.live("are asked for once for each way of asking: another tenant's headers shape no answer but its own", () =>
+  it.live("are cached for each config: another tenant's headers affect only its own answer", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make((request, response) => {
         const { origin } = server
@@ -779,7 +779,7 @@ describe("a code of another provider", () => {
     }).pipe(Effect.provide(egress))
   )
 
-  it.live("is not taken for the provider's own while it cannot be asked whether it names itself", () =>
+  it.live("is not accepted without an issuer while it is unknown whether the provider promises one", () =>
     Effect.gen(function* () {
       const { codes, config, metadata, server } = yield* provider(true)
       const connection = connect(config({ issuer: server.origin }))
@@ -819,7 +819,7 @@ describe("a code of another provider", () => {
 })
 
 describe("a provider that refuses PKCE from a client with a secret", () => {
-  it.live("sees neither challenge nor verifier", () =>
+  it.live("receives neither challenge nor verifier", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make(HttpFixture.json({ access_token: "at", token_type: "bearer" }))
       const connection = connect(
@@ -902,7 +902,7 @@ describe("settings", () => {
       settings: { clientId: "c", authorizationEndpoint: "/authorize" }
     },
     { name: "an unknown client authentication", settings: { clientId: "c", clientAuth: "psychic" } }
-  ])("with $name are refused, and say so", ({ settings }) =>
+  ])("with $name are refused, and the error names the field", ({ settings }) =>
     Effect.gen(function* () {
       const strategy = yield* OAuth2.make
       const config = configOf({ scheme: "OAUTH2", settings, hosts: [] })

@@ -76,7 +76,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("uses the client an account brought", () =>
+    it.effect("uses the account's own client", () =>
       Effect.gen(function* () {
         const config = { ...(yield* shared), secrets: {} }
         const own = { client_id: "own", client_secret: "own-secret" }
@@ -85,7 +85,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("holds a refused client against the account only if it brought it", () =>
+    it.effect("blames the account for a refused client only if it is the account's own", () =>
       Effect.gen(function* () {
         const config = yield* shared
         const wrong = { ...config, secrets: { client_secret: Redacted.make("wrong") } }
@@ -95,7 +95,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       })
     )
 
-    it.effect("says what it spends, and that it is not consumed", () =>
+    it.effect("states what it spends, and that this is not consumed", () =>
       Effect.gen(function* () {
         const { rotation, spends } = renewalOf(yield* S2SOAuth2.make)
         const config = yield* shared

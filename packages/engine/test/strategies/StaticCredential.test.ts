@@ -103,7 +103,7 @@ describe("a probe finds the credential", () => {
     })
   )
 
-  it.live("rejected on another status only where the settings say so", () =>
+  it.live("rejected on another status only if the settings say so", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* answered(status(403)), { _tag: "Unverified", reason: "http_403" })
       assert.deepStrictEqual(yield* answered(status(403), { rejectedStatuses: [403] }), {
@@ -121,14 +121,14 @@ describe("a probe finds the credential", () => {
     })
   )
 
-  it.live("unverified when the answer does not come, or is cut", () =>
+  it.live("unverified if the answer is missing or cut short", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* answered(() => {}), { _tag: "Unverified", reason: "timed_out" })
       assert.strictEqual((yield* answered((response) => void response.destroy()))._tag, "Unverified")
     })
   )
 
-  it.live("unverified when nobody is there", () =>
+  it.live("unverified if nothing listens", () =>
     Effect.gen(function* () {
       const gone = yield* Effect.scoped(HttpFixture.make(HttpFixture.json({})))
       const validity = yield* probe(gone, "API_KEY", { api_key: "k1" })
@@ -136,7 +136,7 @@ describe("a probe finds the credential", () => {
     })
   )
 
-  it.live("misconfigured, and not sent, when the address is not on a declared host", () =>
+  it.live("misconfigured, and not sent, if the host is not declared", () =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make(HttpFixture.json({}))
       const validity = yield* probe({ origin: server.origin, host: "example.com" }, "API_KEY", { api_key: "k1" })

@@ -29,7 +29,7 @@ describe("the answer of a revocation endpoint", () => {
     assert.deepStrictEqual(decideRevocation({ ...answer, receivedAt: 0 }), expected)
   })
 
-  it("that does not come confirms nothing", () => {
+  it("confirms nothing if it is missing", () => {
     assert.deepStrictEqual(decideRevocation({ _tag: "NoAnswer", reason: "timeout" }), unconfirmed("timeout"))
   })
 })
@@ -68,7 +68,7 @@ describe("an OAUTH2 credential", () => {
     }).pipe(Effect.scoped, Effect.provide(egress))
   )
 
-  it.live("is withdrawn where the provider takes tokens of one type only", () =>
+  it.live("is withdrawn if the provider accepts tokens of one type only", () =>
     Effect.gen(function* () {
       const one = [400, { error: "unsupported_token_type" }] as const
       assert.deepStrictEqual((yield* revoked({ rt: [200], at: one })).outcome, confirmed)

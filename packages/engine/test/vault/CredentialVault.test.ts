@@ -26,7 +26,7 @@ const seal = Effect.flatMap(CredentialVault, (vault) => vault.seal(owner, plaint
 const open = (sealed: string, of = owner) => Effect.flatMap(CredentialVault, (vault) => vault.open(of, sealed))
 
 describe("sealing", () => {
-  it.effect("hides the plaintext and gives it back to its owner", () =>
+  it.effect("hides the plaintext, and opening in the same context returns it", () =>
     Effect.gen(function* () {
       const sealed = yield* seal
       assert.match(sealed, /^v2\.k1\.[\w-]{16}\.[\w-]+$/)
@@ -44,7 +44,7 @@ describe("sealing", () => {
     }).pipe(withRing(first))
   )
 
-  it.effect("survives an empty plaintext", () =>
+  it.effect("seals and opens an empty text", () =>
     Effect.gen(function* () {
       const vault = yield* CredentialVault
       assert.strictEqual(yield* vault.open(owner, yield* vault.seal(owner, "")), "")
@@ -60,7 +60,7 @@ describe("opening", () => {
     ["an older generation", { generation: 2 }],
     ["no generation", { generation: undefined }]
   ] as const) {
-    it.effect(`refuses what was sealed for another place: ${what}`, () =>
+    it.effect(`refuses a value that was sealed in another context: ${what}`, () =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(open(yield* seal, { ...owner, ...elsewhere }))
         assert.strictEqual(error.reason, "damaged")
@@ -68,7 +68,7 @@ describe("opening", () => {
     )
   }
 
-  it.effect("takes version 1, bound to the account alone, and calls it stale", () =>
+  it.effect("accepts version 1, which is bound to the owner alone, and reports it as stale", () =>
     Effect.gen(function* () {
       const nonce = Buffer.alloc(12, 5)
       const cipher = createCipheriv("aes-256-gcm", Buffer.from(Redacted.value(first.key), "base64"), nonce)
@@ -112,7 +112,7 @@ describe("opening", () => {
     }).pipe(withRing(first))
   )
 
-  it.effect("refuses a value cut short, and one with something added", () =>
+  it.effect("refuses a truncated value and a value with text appended", () =>
     Effect.gen(function* () {
       const sealed = yield* seal
       for (let length = 0; length < sealed.length; length++) {
@@ -122,7 +122,7 @@ describe("opening", () => {
     }).pipe(withRing(first))
   )
 
-  it.effect("names a key it does not have, and nothing else", () =>
+  it.effect("fails with the id of a missing key, and nothing else", () =>
     Effect.gen(function* () {
       const sealed = yield* seal.pipe(withRing(first))
       const error = yield* Effect.flip(open(sealed).pipe(withRing(second)))
@@ -130,7 +130,7 @@ describe("opening", () => {
     })
   )
 
-  it.effect("refuses a value that claims another key of the ring", () =>
+  it.effect("refuses a value that names another key of the ring", () =>
     Effect.gen(function* () {
       const sealed = yield* seal
       const error = yield* Effect.flip(open(sealed.replace("v2.k1.", "v2.k2.")))
@@ -140,7 +140,7 @@ describe("opening", () => {
 })
 
 describe("key rotation", () => {
-  it.effect("old keys open, the new key seals, and what is old is known to be stale", () =>
+  it.effect("old keys open, the newest key seals, and values of old keys are stale", () =>
     Effect.gen(function* () {
       const old = yield* seal.pipe(withRing(first))
       yield* Effect.gen(function* () {
@@ -154,7 +154,7 @@ describe("key rotation", () => {
     })
   )
 
-  it.effect("a key whose id begins like another's is told apart from it", () =>
+  it.effect("a key whose id is a prefix of another's is not confused with it", () =>
     Effect.gen(function* () {
       const vault = yield* CredentialVault
       assert.isTrue(vault.isStale(yield* seal.pipe(withRing(key("k11", 3)))))
@@ -196,7 +196,7 @@ describe("the key ring", () => {
     { mistake: "a key cut short", keys: `k1:${good.slice(0, 40)}`, fault: "key 1 of the ring is 30 bytes long" },
     { mistake: "a colon too many", keys: `k1:${good}:`, fault: "key 1 of the ring is not in base64" },
     { mistake: "one id twice", keys: `k1:${good},k1:${good}`, fault: "key 2 of the ring has the id of an earlier one" }
-  ])("tells what is wrong with REKINDLE_KEYS and how to make a key, and repeats none of it: $mistake", (mistake) =>
+  ])("fails with what is wrong in REKINDLE_KEYS and how to make a key, without its value: $mistake", (mistake) =>
     Effect.gen(function* () {
       const error = yield* CredentialVault.layerConfig.pipe(
         Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ REKINDLE_KEYS: mistake.keys }))),
@@ -232,7 +232,7 @@ describe("the key ring", () => {
     })
   )
 
-  it.effect("made on the spot seals for this vault alone", () =>
+  it.effect("that is ephemeral opens only its own values", () =>
     Effect.gen(function* () {
       const sealed = yield* seal.pipe(Effect.provide(CredentialVault.layerEphemeral))
       const error = yield* Effect.flip(open(sealed).pipe(Effect.provide(CredentialVault.layerEphemeral)))
