@@ -1,5 +1,5 @@
 /**
- * What runs wherever there is `fetch`: the client, the server routes and the testing package.
+ * Checks what runs in every runtime with `fetch`: the client, the server routes and the testing package.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { FetchHttpClient, HttpRouter, HttpServer } from "effect/http"
 const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
 const apiKey = Redacted.make("key")
 
-/** Server routes over one account that is busy once and then ready. */
+/** Server routes with one account that is busy once and then ready. */
 export const routes = RekindleServer.routes.pipe(
   Layer.provide([
     ScriptedAccounts.layer([
@@ -36,13 +36,13 @@ const ask = (baseUrl: string, fetch: typeof globalThis.fetch) =>
     Effect.runPromise
   )
 
-/** Asks a server of {@link routes} at `origin`, then one in this very runtime. Throws if either answers anything unexpected. */
+/** Calls a server of {@link routes} at `origin`, then one in this runtime. Throws if an answer is unexpected. */
 export const check = async (origin: string): Promise<void> => {
   const local = HttpRouter.toWebHandler(Layer.provide(routes, HttpServer.layerServices), { disableLogger: true })
-  const within: typeof fetch = (input, init) => local.handler(new Request(input, init))
+  const localFetch: typeof fetch = (input, init) => local.handler(new Request(input, init))
   for (const [baseUrl, fetch] of [
     [origin, globalThis.fetch.bind(globalThis)],
-    ["http://localhost", within]
+    ["http://localhost", localFetch]
   ] as const) {
     const answers = (await ask(baseUrl, fetch)).join()
     if (answers !== "Unavailable,Ready,ACTIVE,AccountNotFound") throw new Error(`${baseUrl} answered ${answers}`)

@@ -1,5 +1,5 @@
 /**
- * The whole engine on a SQLite file: a renewal over HTTP, the token it brought, and the end of the engine. Then the client.
+ * Checks the whole engine on a SQLite file: a renewal over HTTP, its token, and the shutdown of the engine. Then checks the client.
  *
  * @module
  */

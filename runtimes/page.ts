@@ -1,5 +1,5 @@
 /**
- * The same in a page: it tells the server that it came from how it went.
+ * Runs the check in a web page, and posts its outcome to the page's server.
  *
  * @module
  */

@@ -1,10 +1,10 @@
 /**
- * `pnpm runtimes` installs the runtimes beside this file and runs in each of them what Rekindle promises to run there: the engine and the
- * client on Node 22, the pinned Node, Bun and Deno; the client, the server routes and the testing package on workerd and in a browser.
+ * `pnpm runtimes` installs the runtimes beside this file and checks what each supports: the engine and the client on Node 22, the pinned Node, Bun
+ * and Deno; the client, the server routes and the testing package on workerd and in a browser.
  *
  * **Gotchas**
  *
- * The browser is the machine's own Chromium. Without one, its line says that it was left out.
+ * The browser is the machine's own Chromium. If there is none, the output says that it was left out.
  *
  * @module
  */
@@ -25,7 +25,7 @@ const installed = (name: string): string => join(import.meta.dirname, "node_modu
 const run = (command: string, ...args: ReadonlyArray<string>) =>
   Effect.tryPromise(() => promisify(execFile)(command, args))
 
-/** A program that runs as long as the scope is open. */
+/** Runs a program until the scope closes. */
 const start = (command: string, args: ReadonlyArray<string>, stdio: StdioOptions) =>
   Effect.acquireRelease(
     Effect.sync((): ChildProcess => spawn(command, args, { stdio })),
@@ -37,7 +37,7 @@ const folder = Effect.acquireRelease(
   (folder) => Effect.promise(() => rm(folder, { recursive: true, maxRetries: 5 }))
 )
 
-/** Serves the accounts that `client.ts` asks for, and gives the origin. */
+/** Serves the routes of `client.ts`, and returns their origin. */
 const serve = (pages: Layer.Layer<never, never, HttpRouter.HttpRouter> = Layer.empty) =>
   HttpRouter.serve(Layer.merge(routes, pages), { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provideMerge(
@@ -49,7 +49,7 @@ const serve = (pages: Layer.Layer<never, never, HttpRouter.HttpRouter> = Layer.e
     Effect.map(({ address }) => HttpServer.formatAddress(address))
   )
 
-/** One file that a runtime without a file system can load. */
+/** Bundles a program into one file, for a runtime without a file system. */
 const bundle = (entry: string, outfile: string) =>
   run(installed("esbuild"), join(import.meta.dirname, entry), "--bundle", "--format=esm", `--outfile=${outfile}`)
 
@@ -82,7 +82,7 @@ const onWorkerd = Effect.gen(function* () {
     ["ignore", "inherit", "inherit", "pipe"]
   )
   yield* Effect.tryPromise(async () => {
-    // It tells the port that it was given in a line of JSON.
+    // workerd reports its port in a line of JSON.
     const [line] = await once(worker.stdio[3] ?? worker, "data")
     const { port } = JSON.parse(String(line))
     const outcome = await (await fetch(`http://127.0.0.1:${port}/?origin=${encodeURIComponent(origin)}`)).text()
@@ -121,8 +121,8 @@ const inChromium = (chromium: string) =>
     const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
     const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     yield* start(chromium, [...flags, ...quiet, `--user-data-dir=${join(home, "profile")}`, origin], "ignore")
-    const said = yield* Deferred.await(outcome)
-    if (said !== "ok") return yield* Effect.fail(said)
+    const result = yield* Deferred.await(outcome)
+    if (result !== "ok") return yield* Effect.fail(result)
   })
 
 const inBrowser = run(

@@ -1,5 +1,5 @@
 /**
- * The same as a worker: it answers every request with the outcome.
+ * Runs the check in a worker, which answers every request with the outcome.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The refresh was carried out and its answer lost on the way back. Sending it again would spend a grant that is spent already, so the
- * retry policy looks at the account first: it has moved on, and that is the answer.
+ * The backend carried a refresh out, and its answer was lost. To send it again would spend a second grant. The retry policy therefore reads the
+ * account first. The account was renewed, so the call succeeds without a second refresh.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { step } from "./support/Step.ts"
 
 const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
 
-/** Renews, and takes far longer to say so than anybody waits. */
+/** A backend that renews at once and answers an hour later. */
 const slow = Faults.around(
   ScriptedAccounts.layer([ScriptedAccounts.account({ id, status: "EXPIRED", answers: [ScriptedAccounts.ready] })]),
   Faults.latency("1 hour", { side: "response" })
@@ -24,7 +24,7 @@ const around = (policy: Resilience.Policy) => Resilience.layer(policy).pipe(Laye
 
 export const example = Effect.gen(function* () {
   yield* step(
-    "a timeout alone leaves the caller in doubt",
+    "with a timeout alone the caller cannot know what happened",
     Effect.gen(function* () {
       const error = yield* Effect.flip(refresh)
       assert.equal(error._tag, "DeadlineExceeded")

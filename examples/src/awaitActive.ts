@@ -1,5 +1,5 @@
 /**
- * From "a person has to consent" to "usable": `awaitActive` shows the link and polls politely until the account is ACTIVE.
+ * `awaitActive` shows the link to consent, and polls until the account is ACTIVE.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export const example = Effect.gen(function* () {
   yield* connections.register(provider.authConfig())
   const { id } = yield* connections.create({ authConfigId: "calendar", userId: "ada" })
 
-  /** Here a program shows the link. The person takes a while, as people do. */
+  /** A program shows the link here. The person consents after a moment. */
   const show = (link: string) =>
     Effect.andThen(
       Console.log("  please open the link to connect your calendar …"),

@@ -1,6 +1,6 @@
 /**
- * A circuit breaker that opens when the backend keeps failing, lets nobody through while it is open, and closes when a probe succeeds.
- * Time is the test clock's: the minute passes at once.
+ * A circuit breaker opens when the backend keeps failing, refuses calls while it is open, and closes when a probe succeeds. On the test clock
+ * the minute passes at once.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export const example = Effect.gen(function* () {
     })
   )
   yield* step(
-    "while it is open a call fails at once, and provably was not sent",
+    "while it is open a call fails at once, and was provably not sent",
     Effect.gen(function* () {
       const error = yield* Effect.flip(refresh)
       assert.ok(error._tag === "TransportError" && error.reason === "circuit-open")

@@ -1,6 +1,6 @@
 /**
- * A whole program: an engine, the resilience pipeline around it, and a caller that knows neither. Nothing here needs a network: a new
- * account has no credential yet, so its refresh answers the link where its owner consents.
+ * A whole program: an engine, the standard policies around it, and a caller that depends on neither. It needs no network: a new account has no
+ * credential yet, so its refresh returns the link where its owner consents.
  *
  * @module
  */
@@ -33,8 +33,8 @@ const program = Effect.gen(function* () {
 export const example = step(
   "engine, pipeline and caller compose; a new account is asked to consent",
   Effect.gen(function* () {
-    const said = yield* program
-    yield* Console.log(`  ${said.slice(0, 76)}…`)
-    assert.match(said, /^ask the user to visit https:\/\/accounts\.spotify\.com\//)
+    const advice = yield* program
+    yield* Console.log(`  ${advice.slice(0, 76)}…`)
+    assert.match(advice, /^ask the user to visit https:\/\/accounts\.spotify\.com\//)
   })
 ).pipe(Effect.provide(Accounts))

@@ -1,6 +1,6 @@
 /**
- * A scheme of your own: an API that trades a PIN for a session. A strategy says what is spent and how to ask; leases, retries, sealing
- * and the reading of the answer are the engine's.
+ * A scheme of your own: an API that exchanges a PIN for a session. The strategy names the secret and sends the request. The engine adds leases,
+ * retries and sealing, and judges the answer.
  *
  * @module
  */
@@ -25,7 +25,7 @@ const pinSession = Effect.map(Egress, (egress): AuthStrategy => ({
   scheme,
   check: () => Effect.succeed([]),
   renewal: {
-    // A PIN is not consumed by its use, so it may always be sent again.
+    // A PIN is not consumed, so it may be sent again.
     rotation: "none",
     spends: ({ credential }) => credential.secrets["pin"],
     send: ({ config, credential }) =>
@@ -58,7 +58,7 @@ export const example = Effect.gen(function* () {
     connections.create({ authConfigId: "bank", userId: "ada", secrets: { pin: Redacted.make(pin) } })
 
   yield* step(
-    "the engine renews an account of a scheme it had never heard of",
+    "the engine renews an account of a custom scheme",
     Effect.gen(function* () {
       const { id } = yield* account("1234")
       assert.equal((yield* accounts.refresh(id))._tag, "Ready")
@@ -66,7 +66,7 @@ export const example = Effect.gen(function* () {
     })
   )
   yield* step(
-    "and knows a dead credential of it by what the API says",
+    "a refusal of the API marks the credential as dead",
     Effect.gen(function* () {
       const { id } = yield* account("9999")
       assert.equal((yield* accounts.refresh(id))._tag, "NotReady")

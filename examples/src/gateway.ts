@@ -1,6 +1,6 @@
 /**
- * Server routes over policies over a client: a gateway in front of somebody else's backend. Its callers get the policies without knowing
- * of them, in any language.
+ * Server routes on policies on a client: a gateway in front of somebody else's backend. Its callers, in any language, get the policies without
+ * any code of their own.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { step } from "./support/Step.ts"
 const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
 const busy = new Unavailable({ message: "busy" })
 
-/** Somebody else's backend: busy twice, then fine. */
+/** Somebody else's backend: it is busy for two calls, then ready. */
 const backend = ScriptedAccounts.layer([
   ScriptedAccounts.account({ id, answers: [busy, busy, ScriptedAccounts.ready] })
 ])
@@ -34,7 +34,7 @@ export const example = Effect.gen(function* () {
   const gateway = yield* serve(hardened)
 
   yield* step(
-    "straight to the backend: busy",
+    "directly from the backend: busy",
     Effect.gen(function* () {
       const error = yield* Effect.flip(refresh)
       assert.equal(error._tag, "Unavailable")

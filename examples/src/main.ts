@@ -1,5 +1,5 @@
 /**
- * `start` runs the tour, `start <name>` one example alone. Exits with 1 if anything an example claims was not so.
+ * `start` runs the tour, and `start <name>` one example. The exit code is 1 if a claim of an example does not hold.
  *
  * @module
  */
@@ -13,10 +13,10 @@ interface Example {
 }
 
 const examples: Readonly<Record<string, Example>> = {
-  tour: { about: "everything for real: consent, renewal, revocation, failures", load: () => import("./tour.ts") },
+  tour: { about: "the whole system: consent, renewal, revocation, failures", load: () => import("./tour.ts") },
   compose: { about: "an engine, a pipeline and a caller in fifteen lines", load: () => import("./compose.ts") },
-  "self-hosted-server": { about: "server routes over the engine", load: () => import("./selfHostedServer.ts") },
-  gateway: { about: "server routes over policies over a client", load: () => import("./gateway.ts") },
+  "self-hosted-server": { about: "server routes on the engine", load: () => import("./selfHostedServer.ts") },
+  gateway: { about: "server routes on policies on a client", load: () => import("./gateway.ts") },
   "custom-scheme": { about: "an authentication scheme of your own", load: () => import("./customScheme.ts") },
   "unit-test": { about: "swapping in the test layer", load: () => import("./unitTest.ts") },
   "standard-pipeline": { about: "the policies most people want, at work", load: () => import("./standardPipeline.ts") },
@@ -41,7 +41,7 @@ const run = Effect.fnUntraced(function* (name: string) {
     return yield* Effect.fail("unknown example")
   }
   yield* Console.log(`${name}: ${found.about}`)
-  // What a step found has been said; anything else went wrong outside of the steps. Parts of the tour fail together, as a list.
+  // A failed step has printed its line already. Any other failure is printed here. Failures of the tour's parts come as a list.
   yield* Effect.promise(found.load).pipe(
     Effect.flatMap(({ example }) => example),
     Effect.tapCause((cause) =>

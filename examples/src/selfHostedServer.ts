@@ -1,7 +1,7 @@
 /**
- * Engine and server routes make a self-hosted service: the refresh endpoint, its OpenAPI document and docs page, and the address that
- * providers send people back to. In production the port, the keys and the public address come from your configuration, the database is
- * a file, and `Layer.launch(Server)` is the whole of `main`.
+ * The engine and the server routes make a self-hosted service: the refresh endpoint, its OpenAPI document and docs page, and the callback
+ * address. In production the port, the keys and the public address come from configuration, the database is a file, and `main` is
+ * `Layer.launch(Server)`.
  *
  * @module
  */
@@ -31,7 +31,7 @@ const Server = HttpRouter.serve(Routes).pipe(
   Layer.provideMerge(freePort)
 )
 
-/** Asks as any HTTP client would. */
+/** Calls the server as any HTTP client can. */
 const ask = (path: string, init?: RequestInit) =>
   HttpServer.addressFormattedWith((url) =>
     Effect.promise(async () => {
@@ -42,7 +42,7 @@ const ask = (path: string, init?: RequestInit) =>
 
 export const example = Effect.gen(function* () {
   yield* step(
-    "the endpoint answers, here that there is no such account",
+    "the endpoint answers: there is no such account",
     Effect.gen(function* () {
       const headers = { "x-api-key": "my-api-key" }
       const { body, status } = yield* ask("/api/v3/connected_accounts/ca_4CkFF_cKATwg/refresh", {

@@ -1,5 +1,5 @@
 /**
- * `Resilience.standard` around a backend that is not having a good day, and a subscription that shows what the policies do about it.
+ * `Resilience.standard` around a backend that fails twice, and a subscription that shows what the policies do.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { step } from "./support/Step.ts"
 const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
 const pipeline = Resilience.standard({ retry: { baseDelay: "5 millis" } })
 
-/** The first call cannot connect, the second is turned away, the third goes through. */
+/** The first call cannot connect, the second meets a 503, and the third succeeds. */
 const badDay = Faults.around(
   ScriptedAccounts.layer([ScriptedAccounts.account({ id })]),
   Faults.schedule([{ _tag: "DropBeforeSend" }, { _tag: "Status", status: 503 }])

@@ -1,6 +1,6 @@
 /**
- * The tour: everything for real, on this machine. An authorization server that rotates refresh tokens, our server on SQLite, and a
- * client of it over HTTP; then what they do for an account, one line for each thing seen.
+ * The tour runs the whole system on this machine: an authorization server that rotates refresh tokens, our server on SQLite, and its HTTP client.
+ * It prints one line for each claim.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { failures } from "./tour/failures.ts"
 import { oauth } from "./tour/oauth.ts"
 import { testLayer } from "./tour/testLayer.ts"
 
-/** What the tour shows, on a service that is there. A part that fails does not keep the next from running. */
+/** The parts of the tour, on a running service. A failed part does not prevent the next. */
 export const parts = Effect.validate([Effect.flatMap(oauth, testLayer), apiKey, failures], (part) => part)
 
 export const example = Effect.provide(parts, layer())

@@ -1,6 +1,6 @@
 /**
- * Code that uses `ConnectedAccounts` is tested by swapping its layer: no server, no sleeping, and every answer you like.
- * `test/unitTest.test.ts` has the same in a test runner.
+ * Code that uses `ConnectedAccounts` is tested with another layer: without a server, without sleeping, and with any answer.
+ * `test/unitTest.test.ts` does the same in a test runner.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { Effect } from "effect"
 import assert from "node:assert/strict"
 import { step } from "./support/Step.ts"
 
-/** The code under test: what a mail client says above the inbox. */
+/** The code under test: the banner of a mail client. */
 export const banner = Effect.fnUntraced(
   function* (id: ConnectedAccountId) {
     const accounts = yield* ConnectedAccounts
@@ -22,7 +22,7 @@ export const banner = Effect.fnUntraced(
 
 const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
 
-/** What the banner says when the service gives this answer. */
+/** The banner for an answer of the service. */
 const bannerFor = (answer: ScriptedAccounts.Answer) =>
   Effect.provide(banner(id), ScriptedAccounts.layer([ScriptedAccounts.account({ id, answers: [answer] })]))
 

@@ -1,6 +1,6 @@
 /**
- * The main job of an application, from the first link to the second: read the access token, call the API, and let `withRefresh` deal with
- * whatever is wrong with the token. A stale one is renewed. Where only a person can help, the call fails with the link, every time.
+ * The main task of an application: it reads the access token and calls the API within `withRefresh`. A token that the API refuses is renewed. If
+ * a person has to consent, the call fails with the link, every time.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { step } from "./support/Step.ts"
 
 class ApiRefused extends Schema.TaggedError<ApiRefused>("examples/ApiRefused")("ApiRefused", { status: Schema.Int }) {}
 
-/** The API call: the provider's userinfo endpoint, with the token that the account has now. */
+/** The API call: the provider's userinfo endpoint, with the account's present token. */
 const callApi = Effect.fnUntraced(function* (id: ConnectedAccountId) {
   const connections = yield* Connections
   const provider = yield* AuthorizationServer
@@ -26,7 +26,7 @@ const callApi = Effect.fnUntraced(function* (id: ConnectedAccountId) {
 /** The same call, as a program makes it. */
 const call = (id: ConnectedAccountId) =>
   Resilience.withRefresh(id, callApi(id), {
-    // Not any 401: one of our own service is about its API key, and no refresh mends that.
+    // A 401 of our own service would concern its API key, which a refresh does not change.
     isAuthFailure: (error) => error._tag === "ApiRefused" && error.status === 401
   })
 
@@ -51,7 +51,7 @@ export const example = Effect.gen(function* () {
     })
   )
   yield* step(
-    "the provider forgets the access token: ten calls succeed, on one refresh",
+    "the provider invalidates the access token: ten calls succeed, on one refresh",
     Effect.gen(function* () {
       yield* provider.forgetAccessTokens
       assert.equal((yield* Effect.flip(callApi(id)))._tag, "ApiRefused")
@@ -62,7 +62,7 @@ export const example = Effect.gen(function* () {
     })
   )
   yield* step(
-    "ada withdraws her consent: the call fails with a link the first time and the second time",
+    "ada withdraws her consent: the call fails with a link, the first and the second time",
     Effect.gen(function* () {
       yield* provider.revoke("ada")
       yield* provider.forgetAccessTokens
@@ -71,7 +71,7 @@ export const example = Effect.gen(function* () {
     })
   )
   yield* step(
-    "she consents again, and the call goes on under the same account",
+    "she consents again, and the call succeeds with the same account",
     Effect.gen(function* () {
       yield* consent(yield* linkOf(id), "ada")
       assert.equal(yield* call(id), 200)

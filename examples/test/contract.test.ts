@@ -8,7 +8,7 @@ import { AuthorizationServer } from "../src/support/AuthorizationServer.ts"
 import { connect } from "../src/support/connect.ts"
 import { layer, Service } from "../src/support/Service.ts"
 
-/** The contract's situations, each made as it comes about in life: consent, revocation, another process at work. */
+/** Makes each situation of the contract as in real use: by consent, by revocation, by another process at work. */
 const fixtures = Layer.effect(
   Contract.Fixtures,
   Effect.gen(function* () {
@@ -36,7 +36,7 @@ const fixtures = Layer.effect(
       unsupported: create("open"),
       unknown: Effect.succeed(ConnectedAccountId.make("ca_nobodynobody")),
       busy: Effect.gen(function* () {
-        // Made without a refresh, which little patience may break.
+        // Made without a refresh, because one could exceed the short patience.
         const id = yield* create("calendar", { refresh_token: Redacted.make("never-sent") })
         const account = Option.getOrThrow(yield* store.find(id))
         const now = yield* Clock.currentTimeMillis
@@ -55,8 +55,8 @@ const fixtures = Layer.effect(
 
 const quiet = Layer.provide(Logger.layer([]))
 
-// Waiting for a busy account takes as long as the engine's patience, and little patience breaks other clauses on a slow machine. So its
-// clause runs apart.
+// The clause about a busy account waits for the engine's whole patience. A short patience would break other clauses on a slow machine, so that
+// clause runs on an engine of its own.
 Contract.suite(
   "client, HTTP server and engine",
   Layer.effect(
@@ -68,7 +68,7 @@ Contract.suite(
 
 liveLayer(Layer.provideMerge(fixtures, layer({ coordinator: { patience: "300 millis" } })).pipe(quiet), {
   excludeTestServices: true
-})("client, HTTP server and engine, with little patience", (it) => {
+})("client, HTTP server and engine, with a short patience", (it) => {
   for (const { holds, name } of Contract.clauses.filter(({ needs }) => needs.includes("busy"))) {
     it.effect(name, () => holds)
   }
@@ -79,9 +79,9 @@ describe("a scripted account without answers", () => {
     Layer.provide(CredentialVault.layerEphemeral)
   )
 
-  /** What a caller can tell apart, and what the account reads then. */
+  /** What a caller can distinguish in an answer, and the account's record afterwards. */
   const seen = Effect.fnUntraced(function* (accounts: ConnectedAccounts["Service"], id: ConnectedAccountId) {
-    const said = yield* Effect.match(accounts.refresh(id), {
+    const answer = yield* Effect.match(accounts.refresh(id), {
       onFailure: (error) => [error._tag, "slug" in error ? error.slug : undefined],
       onSuccess: (outcome) => [outcome._tag, "status" in outcome ? outcome.status : undefined]
     })
@@ -89,7 +89,7 @@ describe("a scripted account without answers", () => {
       onFailure: (error) => [error._tag, "slug" in error ? error.slug : undefined],
       onSuccess: ({ isDisabled, status }) => [status, isDisabled]
     })
-    return { said, reads }
+    return { answer, reads }
   })
 
   it.effect("answers as the engine does, down to the slug", () =>
@@ -131,7 +131,7 @@ describe("a scripted account without answers", () => {
       const byEngine = yield* Effect.forEach(all, (id) => seen(real, id))
       assert.deepStrictEqual(yield* Effect.forEach(all, (id) => seen(scripted, id)), byEngine)
       assert.deepStrictEqual(
-        byEngine.map(({ said: [tag] }) => tag),
+        byEngine.map(({ answer: [tag] }) => tag),
         [
           ...["InvalidRequest", "InvalidRequest", "InvalidRequest"],
           ...["Ready", "NotReady", "RedirectRequired", "RefreshUnsupported"],

@@ -29,7 +29,7 @@ interface Row {
   readonly name: string
   readonly answers: ReadonlyArray<Answer> | "nobody listens"
   readonly rotation?: ProviderProfile["rotation"]
-  /** Whether the access token is over. */
+  /** Whether the access token has expired. */
   readonly expired?: boolean
   /** How many other accounts of the auth config are refreshed first. */
   readonly before?: number
@@ -38,9 +38,9 @@ interface Row {
   readonly status?: string
   /** Requests that have reached the endpoint after the first refresh. */
   readonly requests: number
-  /** What a second refresh sees, where it matters. */
+  /** The result of a second refresh, if the row has one. */
   readonly then?: string
-  /** The access token afterwards, if it is to be another one. */
+  /** The new access token, if there must be one. */
   readonly token?: string
 }
 
@@ -85,13 +85,13 @@ const rows: ReadonlyArray<Row> = [
   },
   { name: "silence for ever is no verdict", answers: [reset], ...silent, requests: 2 },
   {
-    name: "a 429 is waited for",
+    name: "a 429 is retried after its Retry-After",
     answers: [json(429, {}, { "retry-after": "7" })],
     sees: "Unavailable provider_busy 7s http_429",
     requests: 1
   },
   {
-    name: "a 503 is waited for",
+    name: "a 503 is retried after its Retry-After",
     answers: [json(503, {}, { "retry-after": "86400" })],
     sees: "Unavailable provider_busy 900s http_503",
     requests: 1

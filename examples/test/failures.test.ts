@@ -1,4 +1,4 @@
-/** The table of failures against the code: every slug that is answered is in it, with its status, and every one in it is answered. */
+/** Compares the table of failures with the code: the table has exactly the slugs that the code uses, with their statuses. */
 import { assert, describe, it } from "@effect/vitest"
 import { failures, RefreshFailed } from "@rekindle/core"
 import { globSync, readFileSync } from "node:fs"
@@ -20,7 +20,7 @@ const sources = globSync("packages/{core,engine,platform}/src/**/*.ts", { cwd: r
   .filter((file) => !file.endsWith("core/src/failures.ts"))
   .map((file) => readFileSync(`${root}/${file}`, "utf8").replaceAll(/^\s*\*.*$/gm, ""))
 
-/** Each slug with what it is made by: the name of an error's class or of a function that makes one. */
+/** Each slug in the code, with the class or function that makes its error. */
 const made = sources.flatMap((source) => [
   ...Array.from(source.matchAll(/\b(failed|unavailable|undecided)\(\s*"([a-z_]+)"/g), ([, by = "", slug = ""]) => ({
     by,
@@ -37,7 +37,7 @@ const dispositionsOf = (slug: string): Readonly<Record<number, string>> | undefi
   Object.entries(failures).find(([name]) => name === slug)?.[1].dispositions
 
 describe("the table of failures", () => {
-  it("has every slug that the code answers with, and its status", () => {
+  it("has every slug of the code, with its status", () => {
     assert.isAbove(made.length, 40)
     for (const { by, slug } of made) {
       const dispositions = dispositionsOf(slug)
@@ -47,12 +47,12 @@ describe("the table of failures", () => {
     }
   })
 
-  it("has no slug that nothing answers with", () => {
+  it("has no slug that the code does not use", () => {
     const text = sources.join("\n")
     for (const slug of Object.keys(failures)) assert.include(text, `"${slug}"`)
   })
 
-  it("says of a 500 whether anything may have been done", () => {
+  it("states for each 500 whether something may have been done", () => {
     const disposition = (slug?: string) =>
       new RefreshFailed({ message: "", ...(slug === undefined ? {} : { slug }) }).disposition
     for (const slug of ["refresh_refused", "auth_config_invalid", "credential_unreadable", "refresh_impossible"])

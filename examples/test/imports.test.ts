@@ -1,6 +1,6 @@
 /**
- * A wrong import fails. Probes of every forbidden direction are planted in a copy of the workspace's layout; lint or the compiler has
- * to refuse each of them, and to let the allowed ones pass.
+ * Imports in a wrong direction fail. The test writes one file for each forbidden and each allowed import into a copy of the workspace. Lint or
+ * the compiler must refuse the forbidden ones and accept the allowed ones.
  *
  * @module
  */
@@ -59,18 +59,18 @@ const probes = [...forbidden, ...allowed].map(([from, specifier], index) => ({
 
 describe("an import", () => {
   let copy: string
-  /** What lint and the compiler said, a line each. */
+  /** The output of lint and the compiler, line by line. */
   let complaints: ReadonlyArray<string>
 
   beforeAll(async () => {
-    // Outside of the workspace: inside, a package nobody declared would be found in a folder further up.
+    // Outside of the workspace. Inside, an undeclared package would be found in a folder above.
     copy = mkdtempSync(join(realpathSync(tmpdir()), "rekindle-imports-"))
     for (const file of [".oxlintrc.json", "tsconfig.base.json"]) cpSync(join(root, file), join(copy, file))
     const packages = [...new Set(probes.map(({ from }) => from))]
     for (const name of packages) {
       const [from, to] = [join(root, "packages", name), join(copy, "packages", name)]
       for (const part of ["package.json", "tsconfig.json"]) cpSync(join(from, part), join(to, part))
-      // What stands in the sources themselves is `pnpm check`'s affair; without it the compiler is done in half the time.
+      // `pnpm check` compiles the sources. Without them the compiler takes half the time here.
       mkdirSync(join(to, "src"))
       writeFileSync(join(to, "src/index.ts"), "export {}\n")
       symlinkSync(join(from, "node_modules"), join(to, "node_modules"))
@@ -90,12 +90,12 @@ describe("an import", () => {
     const compile = packages.map((name) =>
       execute(tool("tsc"), "-p", join(copy, "packages", name), "--noEmit", "--pretty", "false")
     )
-    const said = await Promise.all([lint, ...compile])
-    complaints = said.flatMap(({ stderr, stdout }) => `${stdout}\n${stderr}`.split("\n"))
+    const outputs = await Promise.all([lint, ...compile])
+    complaints = outputs.flatMap(({ stderr, stdout }) => `${stdout}\n${stderr}`.split("\n"))
   })
   afterAll(() => rmSync(copy, { recursive: true, force: true }))
 
-  /** What was said of one probe. */
+  /** The output about one probe. */
   const about = (from: Package, specifier: string) => {
     const file = probes.find((probe) => probe.from === from && probe.specifier === specifier)?.file ?? "no such probe"
     return complaints.filter((line) => line.includes(file))
@@ -105,7 +105,7 @@ describe("an import", () => {
     assert.isNotEmpty(about(from, specifier))
     assert.match(about(from, specifier).join("\n"), /no-restricted-imports|TS2307|TS6059|TS6307/)
   })
-  it.each(allowed)("from %s of %s is fine", (from, specifier) => {
+  it.each(allowed)("from %s of %s is accepted", (from, specifier) => {
     assert.deepStrictEqual(about(from, specifier), [])
   })
 })

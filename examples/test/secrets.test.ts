@@ -1,6 +1,6 @@
 /**
- * No secret in any log line, span, error or database file of a whole run: everything the tour does, and failures of every part with
- * secrets at hand.
+ * No log line, span, error or database file of a whole run holds a secret. The run is the tour, and then failures of every part with secrets in
+ * reach.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { layer, Service } from "../src/support/Service.ts"
 import { parts } from "../src/tour.ts"
 import { capture, type Captured, show } from "./support/Capture.ts"
 
-/** Secrets that the test brings along, besides those that are made while it runs. */
+/** The test's own secrets, besides those that are made during the run. */
 const ours = {
   apiKey: "rk_an_api_key_of_nobody",
   accessToken: "an-access-token-from-elsewhere",
@@ -29,7 +29,7 @@ const ours = {
   vaultKey: "a-vault-key-that-is-too-short"
 }
 
-/** Failures of every part, each with a secret within reach, as text. */
+/** Failures of every part, as text. Each had a secret in reach. */
 const failures = Effect.gen(function* () {
   const { url } = yield* Service
   const connections = yield* Connections

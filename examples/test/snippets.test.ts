@@ -1,5 +1,5 @@
 /**
- * Every ```ts fence in the documents and docstrings is a program that compiles under the strict configuration, runs, and ends well.
+ * Every ```ts fence in the documents and docstrings is a program that compiles under the strict configuration, runs, and exits with 0.
  *
  * @module
  */
@@ -38,7 +38,7 @@ describe("the check of a fence", () => {
     ["that does not compile", "export const text: string = 1", /TS2322/],
     ["whose assertion fails", 'import assert from "node:assert/strict"\nassert.equal(1 + 1, 3)', /AssertionError/],
     ["that leaves a name unused", 'import { Effect } from "effect"', /TS6133/],
-    // Takes its process with it, and so whatever would come after it.
+    // It also ends the process of the programs after it.
     ["that never ends", "await new Promise(() => {})", /ended with 13/]
   ]
   const planted = cases.map(([name, code]): Snippet => ({ name, code, runs: true }))

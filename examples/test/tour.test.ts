@@ -4,7 +4,7 @@ import { node } from "./support/run.ts"
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url))
 
-/** A line that each example has to have said, and how many claims it makes. */
+/** For each example, a line of its output and the number of its claims. */
 const examples: Readonly<Record<string, { readonly says: RegExp; readonly claims: number }>> = {
   tour: {
     says: /50 refreshes at once spend one grant, and all of them are answered \(the provider counted 1\)/,
@@ -13,7 +13,7 @@ const examples: Readonly<Record<string, { readonly says: RegExp; readonly claims
   compose: { says: /ask the user to visit https:/, claims: 1 },
   "self-hosted-server": { says: /"slug":"connected_account_not_found"/, claims: 2 },
   gateway: { says: /through the gateway: .* Ready/, claims: 2 },
-  "custom-scheme": { says: /a scheme it had never heard of/, claims: 2 },
+  "custom-scheme": { says: /renews an account of a custom scheme/, claims: 2 },
   "unit-test": { says: /four answers, and no network/, claims: 1 },
   "standard-pipeline": { says: /retried after TransportError and Unavailable/, claims: 1 },
   breaker: { says: /a probe goes through, succeeds, and closes it/, claims: 3 },
@@ -59,6 +59,6 @@ describe("start", () => {
     const { code, stdout } = await node("--import", `data:text/javascript,${encodeURIComponent(noBrowser)}`, main)
     assert.strictEqual(code, 1)
     assert.match(stdout, /✗ a new account: refresh answers a link.*/)
-    assert.match(stdout, /✓ a good API key is tried/)
+    assert.match(stdout, /✓ a valid API key is accepted/)
   })
 })

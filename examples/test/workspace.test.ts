@@ -10,7 +10,7 @@ const manifest = (
   JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"))
 
 describe("the workspace", () => {
-  // pnpm installs before a script what its package and that package's workspace dependencies lack. A filtered run leaves the others out.
+  // Before a script, pnpm installs the missing dependencies of its package and of that package's workspace dependencies, and no others.
   it("depends at its root on every package, so that its scripts find them installed whatever ran before", () => {
     const packages = globSync(["packages/*", "examples"], { cwd: root }).map((folder) => manifest(folder).name)
     const found = Object.entries(manifest(".").devDependencies).filter(([, version]) => version === "workspace:*")

@@ -1,8 +1,8 @@
 /**
- * Somebody else's authorization server: a real `oidc-provider` on a free loopback port, rotating refresh tokens on every use.
+ * Somebody else's authorization server: a real `oidc-provider` on a free loopback port, which rotates the refresh token at every use.
  *
- * With rotation on it is a strict judge. A refresh token that is presented twice takes the whole grant with it, so a program that comes
- * out with working tokens cannot have spent one twice. Consent needs no browser: see `Person.ts`.
+ * It revokes the whole grant if a refresh token is sent twice. A program whose tokens work at the end has therefore spent none twice. Consent needs
+ * no browser: see `Person.ts`.
  *
  * @module
  */
@@ -14,30 +14,30 @@ import { setTimeout as sleep } from "node:timers/promises"
 import OidcProvider, { type Adapter, type AdapterPayload } from "oidc-provider"
 import { listen } from "./listen.ts"
 
-/** The header by which `Person.ts` tells the login page who is sitting there. */
+/** The header in which `Person.ts` names the person to the login page. */
 export const personHeader = "x-person"
 
 /** A running authorization server. */
 export class AuthorizationServer extends Context.Service<
   AuthorizationServer,
   {
-    /** How accounts connect here: an auth config, ready to be registered with the engine. */
+    /** An auth config for this server, ready to be registered. */
     readonly authConfig: (overrides?: Partial<AuthConfig>) => AuthConfig
-    /** Refresh tokens spent so far, by the server's own count. */
+    /** How many refresh tokens were spent, by the server's own count. */
     readonly spent: () => number
-    /** Asks the userinfo endpoint with an access token and gives the status: 200 for one that works, 401 for one that does not. */
+    /** The status of the userinfo endpoint for an access token: 200 if it works, 401 if it does not. */
     readonly userinfo: (accessToken: Redacted.Redacted) => Effect.Effect<number>
-    /** Every access token stops working; the refresh tokens still do. */
+    /** Invalidates every access token. The refresh tokens still work. */
     readonly forgetAccessTokens: Effect.Effect<void>
-    /** A person withdraws what they granted, as in the provider's account settings. */
+    /** A person withdraws their consent, as in the provider's account settings. */
     readonly revoke: (person: string) => Effect.Effect<void>
-    /** Runs `effect` while the token endpoint keeps everybody waiting until that is so, as providers do on a bad day. */
+    /** Runs `effect` while the token endpoint delays its answers until the condition holds. */
     readonly slowly: <A, E, R>(until: () => boolean, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-    /** Everything secret that has passed through here, for tests that search for it where it must not be. */
+    /** Every secret that the server has seen, for tests that search for leaks. */
     readonly secrets: () => ReadonlyArray<string>
   }
 >()("examples/AuthorizationServer") {
-  /** Sends people back to `callbackUrl`, and nowhere else. */
+  /** A server that accepts only `callbackUrl` as its redirect URI. */
   static readonly layer = (callbackUrl: string): Layer.Layer<AuthorizationServer> =>
     Layer.effect(AuthorizationServer, make(callbackUrl))
 }
@@ -144,7 +144,7 @@ const make = Effect.fnUntraced(function* (callbackUrl: string) {
   })
 })
 
-/** Keeps what the provider stores in a map; the one it ships with warns that it is for development only. */
+/** Stores the provider's records in a map. The provider's own adapter warns that it is for development only. */
 const adapter = (storage: Map<string, AdapterPayload>, model: string): Adapter => {
   const key = (id: string) => `${model}:${id}`
   const findBy = async (field: "uid" | "userCode", value: string) =>

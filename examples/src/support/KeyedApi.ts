@@ -1,5 +1,5 @@
 /**
- * Somebody else's API that lets one key in: 200 with it, 401 without. `/down` is where it is out of order.
+ * Somebody else's API with one key: it answers 200 with the key and 401 without. `/down` simulates an outage.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import { listen } from "./listen.ts"
 export class KeyedApi extends Context.Service<
   KeyedApi,
   {
-    /** The key it lets in. */
+    /** The key that it accepts. */
     readonly key: Redacted.Redacted
-    /** How accounts connect here; `path` is what a validation asks for. */
+    /** An auth config for this API. A validation requests `path`. */
     readonly authConfig: (id: string, path: string) => AuthConfig
   }
 >()("examples/KeyedApi") {

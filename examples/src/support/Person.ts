@@ -1,19 +1,19 @@
 /**
- * A person with a browser: opens the link, logs in, agrees, and is sent from page to page with cookies until a page stays.
+ * A person with a browser: opens the link, logs in, consents, and follows redirects with cookies to the last page.
  *
  * @module
  */
 import { Effect } from "effect"
 import { personHeader } from "./AuthorizationServer.ts"
 
-/** Follows a consent link to its end as `person`, and gives the page that is left on the screen. */
+/** Follows a consent link as `person`, and returns the last page. */
 export const consent = (link: string, person: string) =>
   Effect.tryPromise(async () => {
     const cookies = new Map<string, string>()
     const issuer = new URL(link).origin
     for (let url = new URL(link), hops = 0; hops < 20; hops++) {
       const cookie = Array.from(cookies, ([name, value]) => `${name}=${value}`).join("; ")
-      // Cookies and name are for the provider alone.
+      // Only the provider gets the cookies and the name.
       const headers = url.origin === issuer ? { cookie, [personHeader]: person } : { accept: "text/html" }
       const response = await fetch(url, { redirect: "manual", headers })
       for (const set of response.headers.getSetCookie()) {

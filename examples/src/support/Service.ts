@@ -1,8 +1,8 @@
 /**
- * A whole self-hosted service and what it talks to, on free loopback ports: the engine on SQLite in a temporary file, the server routes,
- * a client of them, an authorization server and an API with keys.
+ * A whole self-hosted service with its surroundings, on free loopback ports: the engine on SQLite in a temporary file, the server routes, their
+ * client, an authorization server and an API with keys.
  *
- * The `ConnectedAccounts` that it provides is the client's. What a program does with it goes over HTTP, as from another machine.
+ * The layer provides the client's `ConnectedAccounts`, so a program's calls go over HTTP, as from another machine.
  *
  * @module
  */
@@ -28,7 +28,7 @@ import { consentCallback } from "./consentCallback.ts"
 import { KeyedApi } from "./KeyedApi.ts"
 import { freePort } from "./serve.ts"
 
-/** Where the service is, the keys it was given, and how many refreshes have reached its engine. */
+/** The service's address and keys, and how many refreshes have reached its engine. */
 export class Service extends Context.Service<
   Service,
   {
@@ -39,7 +39,7 @@ export class Service extends Context.Service<
   }
 >()("examples/Service") {}
 
-/** The engine and its database; the directory and everything in it is gone afterwards. */
+/** The engine and its database. The directory is removed with the scope. */
 const engine = (options: Engine.EngineOptions, vaultKey: VaultKey) =>
   Layer.unwrap(
     Effect.map(
@@ -51,7 +51,7 @@ const engine = (options: Engine.EngineOptions, vaultKey: VaultKey) =>
     )
   ).pipe(Layer.provide(CredentialVault.layer([vaultKey])))
 
-/** Everything. `options` are the engine's, save for the address of the consent callback, which is not known before there is a port. */
+/** The whole service. `options` are the engine's, without the callback address, which depends on the port. */
 export const layer = (options?: Omit<Engine.EngineOptions, "consent">) =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -60,7 +60,7 @@ export const layer = (options?: Omit<Engine.EngineOptions, "consent">) =>
       const apiKey = Redacted.make(`rk_${randomBytes(24).toString("base64url")}`)
       const vaultKey = { id: "k1", key: Redacted.make(randomBytes(32).toString("base64")) }
 
-      // By this a provider can wait until a crowd is complete.
+      // The provider waits for this count before it answers a crowd of callers.
       let arrived = 0
       const counted = Resilience.policy("count", {}, (engine) =>
         Effect.succeed({
@@ -78,7 +78,7 @@ export const layer = (options?: Omit<Engine.EngineOptions, "consent">) =>
       )
       const client = RekindleClient.layer({ baseUrl: url, apiKey }).pipe(Layer.provide(UndiciHttpClient.layer))
 
-      // The client's `ConnectedAccounts` comes out; the engine's goes into the server.
+      // The server uses the engine's `ConnectedAccounts`, and the layer provides the client's.
       return Layer.merge(client, server).pipe(
         Layer.provideMerge(engine({ consent: { callbackUrl }, egress: { privateHosts: ["*"] }, ...options }, vaultKey)),
         Layer.merge([

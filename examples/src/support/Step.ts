@@ -1,16 +1,16 @@
 /**
- * How an example speaks: one line for each thing that it claims, with a check mark once it has been seen to be so, or a cross.
+ * The output of an example: one line for each claim, with a check mark if it holds and a cross if it does not.
  *
  * @module
  */
 import { Cause, Console, Effect, Schema } from "effect"
 
-/** Something an example claims was not so. It has been said already. */
+/** A claim of an example does not hold. Its line was printed already. */
 export class StepFailed extends Schema.TaggedError<StepFailed>("examples/StepFailed")("StepFailed", {
   claim: Schema.String
 }) {}
 
-/** What went wrong, on one line. */
+/** An error on one line. */
 const reasonOf = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
   return (error instanceof Error ? error.message : String(error))
@@ -19,7 +19,7 @@ const reasonOf = (cause: Cause.Cause<unknown>): string => {
     .trim()
 }
 
-/** Runs `effect`, which fails or throws unless `claim` is so, and says how it went. `detail` adds what was seen. */
+/** Runs `effect`, which fails or throws unless `claim` holds, and prints the result. `detail` adds an observation. */
 export const step = <A, E, R>(
   claim: string,
   effect: Effect.Effect<A, E, R>,

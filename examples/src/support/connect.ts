@@ -1,5 +1,5 @@
 /**
- * An account with a working credential, got the way every account gets one: a link, and a person who agrees.
+ * Connects an account as in real use: with a link, and a person who consents.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { Effect } from "effect"
 import { AuthorizationServer } from "./AuthorizationServer.ts"
 import { consent } from "./Person.ts"
 
-/** Connects `person` at the authorization server, and gives the account's id. */
+/** Connects an account of `person` at the authorization server, and returns its id. */
 export const connect = Effect.fnUntraced(function* (person: string) {
   const connections = yield* Connections
   const accounts = yield* ConnectedAccounts

@@ -1,5 +1,5 @@
 /**
- * Joins the route that providers send people back to, which knows no engine, with the engine's consent, which knows no HTTP server.
+ * Connects the callback route of the platform package with the consent of the engine. Neither package depends on the other.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { Consent } from "@rekindle/engine"
 import { ConsentCallback, ConsentCallbackError } from "@rekindle/platform"
 import { Effect, Layer } from "effect"
 
-/** The consent callback, completed by the engine. */
+/** Completes callbacks with the engine. */
 export const consentCallback = Layer.effect(
   ConsentCallback,
   Effect.map(Consent, (consent) => ({

@@ -1,5 +1,5 @@
 /**
- * Whatever provides `ConnectedAccounts`, served over HTTP on a free loopback port.
+ * Serves any provider of `ConnectedAccounts` over HTTP, on a free loopback port.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
 
 /**
- * An HTTP server that waits 10 s for the headers of a request and 15 s for all of it, body included. Node itself waits 1 and 5 minutes,
- * and looks only every 30 s: time enough to be filled with requests that never end. How long an answer takes is not limited by these.
+ * An HTTP server that waits 10 s for the headers of a request and 15 s for the whole request. Node's defaults are 1 and 5 minutes, checked only
+ * every 30 s, so that requests that never end could fill it. These limits do not apply to answers.
  */
 const boundedServer = () =>
   createServer({ headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 5_000 })
@@ -24,15 +24,15 @@ export const freePort = NodeHttpServer.layer(boundedServer, {
   gracefulShutdownTimeout: "100 millis"
 })
 
-/** The one key that lets a caller in. */
+/** The only API key. */
 export const apiKey = Redacted.make("rk_example")
 
-/** Serves until the scope closes, and gives the address. */
+/** Serves until the scope closes, and returns the address. */
 export const serve = <E>(accounts: Layer.Layer<ConnectedAccounts, E>) =>
   HttpRouter.serve(RekindleServer.routes, { disableListenLog: true }).pipe(
     Layer.provide([accounts, ApiKeys.layerStatic([apiKey])]),
     Layer.provideMerge(freePort),
-    // Layers are shared by default; two servers on one port are one too few.
+    // Layers are shared by default, but each call needs a server of its own.
     Layer.fresh,
     Layer.build,
     Effect.flatMap((context) => Effect.provideContext(HttpServer.HttpServer, context)),

@@ -1,5 +1,5 @@
 /**
- * A static credential cannot be renewed. It can be tried, with a real request to the API it belongs to.
+ * A static credential cannot be renewed. It can be validated, with a real request to its API.
  *
  * @module
  */
@@ -22,13 +22,13 @@ export const apiKey = Effect.gen(function* () {
   })
 
   yield* step(
-    "a good API key is tried at its API and found good",
+    "a valid API key is accepted by its API",
     Effect.gen(function* () {
       assert.equal((yield* validate(api.key))._tag, "Ready")
     })
   )
   yield* step(
-    "a bad API key is tried and found out",
+    "an invalid API key is rejected, and the account expires",
     Effect.gen(function* () {
       const outcome = yield* validate(Redacted.make("not-the-key"))
       assert.ok(outcome._tag === "NotReady", `expected NotReady, got ${outcome._tag}`)

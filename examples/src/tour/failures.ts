@@ -1,5 +1,5 @@
 /**
- * Each failure status arrives as its own tagged error. The engine produces all but two; those come from a script behind the same routes.
+ * Each failure status arrives as its own tagged error. The engine produces all but two. Those come from a script behind the same routes.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { apiKey, serve } from "../support/serve.ts"
 import { Service } from "../support/Service.ts"
 import { step } from "../support/Step.ts"
 
-/** Says that `refresh` fails with the error of that status and tag, and that the account, if one is named, is ACTIVE all the same. */
+/** Claims that `refresh` fails with this status and tag, and that the account `unharmed` is still ACTIVE. */
 const fails = <A, R>(
   status: number,
   tag: RefreshError["_tag"],
@@ -44,7 +44,7 @@ const clientOf = (baseUrl: string, apiKey: Redacted.Redacted) =>
 const readOnly = ConnectedAccountId.make("ca_readonly_key")
 const crowded = ConnectedAccountId.make("ca_too_many_calls")
 
-/** What it takes a script to say. */
+/** The two failures that the engine does not produce. */
 const script = ScriptedAccounts.layer([
   ScriptedAccounts.account({ id: readOnly, answers: [new Forbidden({ message: "this key may only read" })] }),
   ScriptedAccounts.account({ id: crowded, answers: [new RateLimited({ message: "slow down" })] })
@@ -87,7 +87,7 @@ export const failures = Effect.gen(function* () {
   yield* fails(
     503,
     "Unavailable",
-    "the API that would know the key is out of order; the account stays ACTIVE",
+    "the API that validates the key is down; the account stays ACTIVE",
     refresh(down.id, { validateCredentials: true }),
     down.id
   )

@@ -1,5 +1,6 @@
 /**
- * One account at an authorization server that rotates its refresh tokens: connected, renewed, crowded, revoked and connected again.
+ * One account at an authorization server that rotates refresh tokens. It is connected, renewed, refreshed by 50 callers at once, revoked, and
+ * connected again.
  *
  * @module
  */
@@ -14,7 +15,7 @@ import { step } from "../support/Step.ts"
 
 const person = "ada"
 
-/** Refreshes, follows the link as a person would, and gives what the account is then. */
+/** Refreshes, follows the link as a person does, and returns the account. */
 const refreshAndConsent = Effect.fnUntraced(function* (id: ConnectedAccountId) {
   const accounts = yield* ConnectedAccounts
   const outcome = yield* accounts.refresh(id)
@@ -27,7 +28,7 @@ const refreshAndConsent = Effect.fnUntraced(function* (id: ConnectedAccountId) {
   return account
 })
 
-/** Gives the connected account. */
+/** Returns the id of the connected account. */
 export const oauth = Effect.gen(function* () {
   const accounts = yield* ConnectedAccounts
   const connections = yield* Connections
@@ -62,7 +63,7 @@ export const oauth = Effect.gen(function* () {
       const before = provider.spent()
       const crowd = Array.from({ length: 50 }, () => accounts.refresh(id))
       const expected = service.arrived() + crowd.length
-      // The provider answers when all of them are there: a refresh that comes after the answer may renew again.
+      // The provider answers once all of them have arrived. A refresh that came later could renew again.
       const outcomes = yield* provider.slowly(
         () => service.arrived() === expected,
         Effect.all(crowd, { concurrency: "unbounded" })

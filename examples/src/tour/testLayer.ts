@@ -1,5 +1,5 @@
 /**
- * One program, and two providers of the service it uses: our server over HTTP, and a script in memory.
+ * One program with two providers of its service: our server over HTTP, and a script in memory.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { Effect } from "effect"
 import assert from "node:assert/strict"
 import { step } from "../support/Step.ts"
 
-/** The program. It knows the service and nothing of where it comes from. */
+/** The program. It depends on the service and not on its provider. */
 const program = Effect.fnUntraced(function* (id: ConnectedAccountId) {
   const accounts = yield* ConnectedAccounts
   return RefreshOutcome.match(yield* accounts.refresh(id), {
@@ -29,5 +29,5 @@ export const testLayer = (id: ConnectedAccountId) =>
       assert.equal(onScript, overHttp)
       return onScript
     }),
-    (said) => `both said "${said}"`
+    (answer) => `both answered "${answer}"`
   )

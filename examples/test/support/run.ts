@@ -7,14 +7,14 @@ import { execFile } from "node:child_process"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-/** What a run said, and how it ended. */
+/** The output and the exit code of a run. */
 export interface Run {
   readonly code: number | string
   readonly stdout: string
   readonly stderr: string
 }
 
-// Stripped and compiled sources are kept from one run to the next: most of a short run is spent on them.
+// A short run spends most of its time on stripping and compiling sources, so the results are cached between runs.
 const env = { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-cache") }
 
 /** Runs a program with these arguments. */

@@ -1,8 +1,7 @@
 /**
- * Turns the ```ts fences of documents and docstrings into programs, type checks them all at once and runs each.
+ * Turns the ```ts fences of documents and docstrings into programs, type checks them together and runs each.
  *
- * A fence is complete: it has its imports, asserts what it shows and ends by itself. One that needs more than it can import here says
- * `ts no-run` and is only type checked.
+ * A fence is a complete program: it has its imports, asserts what it shows, and ends by itself. A fence with `ts no-run` is only type checked.
  *
  * @module
  */
@@ -11,7 +10,7 @@ import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { execute, node } from "./run.ts"
 
-/** One fence. `name` says where it stands: file and line. */
+/** One fence. `name` is its file and line. */
 export interface Snippet {
   readonly name: string
   readonly code: string
@@ -33,7 +32,7 @@ export const extract = (file: string, text: string): ReadonlyArray<Snippet> =>
 
 const root = fileURLToPath(new URL("../../..", import.meta.url))
 const within = join(root, "examples/.snippets")
-/** Programs that share a process: starting one costs more than running it. */
+/** How many programs share a process: starting one costs more than running a program. */
 const batchSize = 8
 
 const tsconfig = {
@@ -51,7 +50,7 @@ interface File extends Snippet {
 
 type Problems = ReadonlyArray<readonly [name: string, problem: string]>
 
-/** What the compiler says of each; under the name `tsc` if it is about none of them. */
+/** The compiler's errors, by snippet. Errors outside of every snippet are under the name `tsc`. */
 const compile = async (directory: string, files: ReadonlyArray<File>): Promise<Problems> => {
   const { code, stderr, stdout } = await execute(
     join(root, "node_modules/.bin/tsc"),
@@ -67,21 +66,21 @@ const compile = async (directory: string, files: ReadonlyArray<File>): Promise<P
   return code === 0 || problems.length > 0 ? problems : [["tsc", stdout + stderr]]
 }
 
-/** How each ended that did not end well. */
+/** The failures of the programs, by snippet. */
 const run = async (files: ReadonlyArray<File>): Promise<Problems> => {
   const batch = files.slice(0, batchSize)
   if (batch.length === 0) return []
   const { code, stderr, stdout } = await node("--input-type=module", "--eval", runner, ...batch.map(({ path }) => path))
   const failed = batch.filter(({ path }) => !stdout.includes(`ran ${path}\n`))
-  // All of them came to their end and the process did not end well: any of them may have left something behind.
+  // All programs ended and the process failed nevertheless, so any of them may be the cause.
   const blamed = failed.length > 0 || code === 0 ? failed : batch
   const problems = blamed.map(({ name }) => [name, `ended with ${code}: ${stderr}`] as const)
   return [...problems, ...(await run(files.slice(batchSize)))]
 }
 
-/** What is wrong with each snippet, by name; those with nothing wrong are not in it. `tsc` is for faults outside of any snippet. */
+/** The faults by snippet. Snippets without a fault are not in it, and `tsc` stands for faults outside of every snippet. */
 export const verify = async (snippets: ReadonlyArray<Snippet>): Promise<ReadonlyMap<string, string>> => {
-  // Inside the package, so that imports resolve as they do for an example.
+  // Within the package, so that imports resolve as in an example.
   mkdirSync(within, { recursive: true })
   const directory = mkdtempSync(join(within, "run-"))
   try {

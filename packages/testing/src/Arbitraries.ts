@@ -1,10 +1,13 @@
 /**
- * Arbitraries for every schema of core, and for schedules of faults, ready for `it.effect.prop` of `@effect/vitest` and for
- * `Arbitrary.checkEffect`.
+ * Arbitraries for every schema of core, and for schedules of faults, for `it.effect.prop` of `@effect/vitest` and `Arbitrary.checkEffect`.
  *
- * They are derived from the schemas, so they follow them. Only what no server could say is narrowed: a wait is whole milliseconds up
- * to a day, an account is created between 1970 and 2100 and not updated before that, `NotReady` is never ACTIVE (on the wire that is
- * `Ready`), and the status of an `UnexpectedResponse` is one of HTTP. Text stays wild: empty, `toString`, lone surrogates.
+ * They are derived from the schemas and exclude only values that no server can send:
+ * - A wait is whole milliseconds, up to a day.
+ * - An account is created between 1970 and 2100, and is not updated before that.
+ * - `NotReady` is never ACTIVE, because on the wire that is `Ready`.
+ * - The status of an `UnexpectedResponse` is an HTTP status.
+ *
+ * Text is not restricted: it may be empty, `toString`, or hold lone surrogates.
  *
  * ```ts
  * import assert from "node:assert/strict"
@@ -46,12 +49,12 @@ const int = (minimum: number, maximum: number) =>
 const day = 86_400_000
 const year2100 = Date.UTC(2100)
 
-// Not from the pattern: out of that come the first prefix and the shortest nanoid, and nothing else.
+// Values derived from the schema's pattern would all have the first prefix and the shortest nanoid.
 const letter = Arbitrary.schema(
   Schema.Literals(Array.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"))
 )
 
-/** Both prefixes, and every length of nanoid. */
+/** An id with either prefix and a nanoid of any length. */
 export const connectedAccountId: Arbitrary.Arbitrary<ConnectedAccountId> = Arbitrary.all([
   Arbitrary.schema(Schema.Literals(["ca", "con"])),
   Arbitrary.flatMap(int(8, 64), (length) => Arbitrary.array(letter, { minLength: length, maxLength: length }))
@@ -62,15 +65,15 @@ const withId = <A extends { readonly id: ConnectedAccountId }>(
 ): Arbitrary.Arbitrary<A> =>
   Arbitrary.map(Arbitrary.all([values, connectedAccountId]), ([value, id]) => ({ ...value, id }))
 
-/** One of the seven. */
+/** One of the seven statuses of the contract. */
 export const knownStatus: Arbitrary.Arbitrary<KnownStatus> = Arbitrary.schema(KnownStatus)
 
-/** One of the seven, or one this version does not know. */
+/** One of the seven statuses, or one that this version does not know. */
 export const status: Arbitrary.Arbitrary<ConnectedAccountStatus> = Arbitrary.schema(ConnectedAccountStatus)
 
 export const knownAuthScheme: Arbitrary.Arbitrary<KnownAuthScheme> = Arbitrary.schema(KnownAuthScheme)
 
-/** A scheme of the contract, or one of a user's own. */
+/** A scheme of the contract, or a custom one. */
 export const authScheme: Arbitrary.Arbitrary<AuthScheme> = Arbitrary.schema(AuthScheme)
 
 export const disposition: Arbitrary.Arbitrary<Disposition> = Arbitrary.schema(Disposition)
@@ -94,10 +97,10 @@ export const refreshOutcome: Arbitrary.Arbitrary<RefreshOutcome> = withId(Arbitr
 /** The published body. */
 export const refreshRequest: Arbitrary.Arbitrary<RefreshRequest> = Arbitrary.schema(RefreshRequest)
 
-/** The published 200 body as a server of this version writes it. */
+/** The published 200 body, as a server of this version writes it. */
 export const refreshResponse: Arbitrary.Arbitrary<RefreshResponse> = withId(Arbitrary.schema(RefreshResponse))
 
-/** The published body and what travels beside it. */
+/** The published body, the idempotency key and the deadline. */
 export const refreshOptions: Arbitrary.Arbitrary<RefreshOptions> = Arbitrary.all([
   refreshRequest,
   Arbitrary.schema(Schema.Struct({ idempotencyKey: Schema.optionalKey(Schema.NonEmptyString) })),
@@ -116,7 +119,7 @@ export const refreshOptions: Arbitrary.Arbitrary<RefreshOptions> = Arbitrary.all
 
 export const errorEnvelope: Arbitrary.Arbitrary<ErrorEnvelope> = Arbitrary.schema(ErrorEnvelope)
 
-/** Those at which the disposition changes come up more often than they would by themselves. */
+/** Statuses at which the disposition changes are generated more often. */
 const httpStatus = Arbitrary.schema(
   Schema.Union([
     Schema.Int.check(Schema.isBetween({ minimum: 200, maximum: 599 })),
@@ -124,7 +127,7 @@ const httpStatus = Arbitrary.schema(
   ])
 )
 
-/** Derives errors, and sets their wait and HTTP status to what a server could say. */
+/** Derives errors, with waits and HTTP statuses that a server can send. */
 const errors = <A, I extends object>(codec: Schema.Codec<A, I>): Arbitrary.Arbitrary<A> => {
   const encode = Schema.encodeSync(codec)
   const decode = Schema.decodeUnknownSync(codec)
@@ -147,10 +150,10 @@ export const refreshError: Arbitrary.Arbitrary<RefreshError> = errors(RefreshErr
 /** Every failure of `get`. */
 export const readError: Arbitrary.Arbitrary<ReadError> = errors(ReadError)
 
-/** The failures that are a status of the contract. */
+/** The failures that have a status in the contract. */
 export const statusError: Arbitrary.Arbitrary<StatusError> = errors(StatusError)
 
-/** The failures that only a client meets. */
+/** The failures that only a client has. */
 export const clientError: Arbitrary.Arbitrary<ClientError> = errors(ClientError)
 
 const faultShape = Schema.TaggedUnion({
@@ -168,7 +171,7 @@ const faultShape = Schema.TaggedUnion({
   }
 })
 
-/** What may happen to one call: delays up to a minute, the statuses a refresh meets in the wild, waits up to a day. */
+/** A fault of one call: delays up to a minute, the statuses that a refresh meets in practice, waits up to a day. */
 export const fault: Arbitrary.Arbitrary<Fault> = Arbitrary.schema(faultShape).pipe(
   Arbitrary.map((shape): Fault => {
     switch (shape._tag) {
@@ -184,5 +187,5 @@ export const fault: Arbitrary.Arbitrary<Fault> = Arbitrary.schema(faultShape).pi
   })
 )
 
-/** A schedule for `Faults.schedule`; it shrinks towards few and simple faults. */
+/** A schedule for `Faults.schedule`. It shrinks towards few and simple faults. */
 export const faultSchedule: Arbitrary.Arbitrary<ReadonlyArray<Fault>> = Arbitrary.array(fault, { maxLength: 20 })

@@ -1,11 +1,11 @@
 /**
  * One contract for every provider of `ConnectedAccounts`: a script, an engine, an HTTP client in front of a server.
  *
- * The suite cannot make accounts, because every provider makes them in its own way; so the layer under test also provides
- * {@link Fixtures}, which yields an account for each named situation. A situation that a provider cannot produce is left out *and*
- * named in `gaps`: its clauses are then listed as skipped. Left out silently, it fails.
+ * Every provider makes accounts in its own way. The layer under test therefore also provides {@link Fixtures}, which make an account for each
+ * named situation. If a provider cannot produce a situation, leave it out and name it in `gaps`: its clauses are then listed as skipped. A
+ * situation that is left out without being named fails.
  *
- * This module imports vitest. It is therefore not part of the package's index.
+ * This module imports vitest, so it is not part of the package's index.
  *
  * @module
  */
@@ -23,11 +23,11 @@ import { Context, DateTime, type Duration, Effect, Fiber, type Layer, Predicate,
 import { TestClock } from "effect/testing"
 
 /**
- * The situations an account can be in, as far as the contract tells them apart.
+ * The situations of an account that the contract distinguishes.
  *
  * - `renewable`: refresh renews the credential without a person.
  * - `dead`: its credential is dead, so refresh starts consent; the account is not ACTIVE meanwhile.
- * - `consentOnActive`: ACTIVE, and refresh starts consent all the same; the old credential stays in service.
+ * - `consentOnActive`: ACTIVE, and refresh nevertheless starts consent; the old credential stays in service.
  * - `inactive`: INACTIVE or REVOKED, cannot be refreshed.
  * - `unsupported`: its scheme has nothing to refresh.
  * - `unknown`: a well-formed id of no account.
@@ -35,21 +35,21 @@ import { TestClock } from "effect/testing"
  */
 export type Situation = "renewable" | "dead" | "consentOnActive" | "inactive" | "unsupported" | "unknown" | "busy"
 
-/** What a provider may be excused from. */
+/** The situations that a provider may leave out. */
 export type Gap = Situation | "secrets"
 
-/** How the suite comes by accounts. Each effect runs once for each clause that needs it, and best makes a fresh account each time. */
+/** Makes the accounts of the suite. Each effect runs once for each clause that needs it, and should make a new account each time. */
 export class Fixtures extends Context.Service<
   Fixtures,
   { readonly [S in Situation]?: Effect.Effect<ConnectedAccountId> } & {
-    /** Every secret value made so far: what must never show. Read after the calls, so that rotated tokens are in it. */
+    /** Every secret so far. None may appear in an answer. It is read after the calls, so that it includes rotated tokens. */
     readonly secrets?: Effect.Effect<ReadonlyArray<string>>
-    /** A place to land after consent that the provider accepts. Default `https://app.example.com/connected`. */
+    /** A `redirectUrl` that the provider accepts. Default `https://app.example.com/connected`. */
     readonly redirectUrl?: string
   }
 >()("@rekindle/testing/ConnectedAccountsContract/Fixtures") {}
 
-/** One sentence of the contract. It holds if the effect succeeds; it may fail with anything. */
+/** One sentence of the contract. It holds if the effect succeeds. */
 export interface Clause {
   readonly name: string
   readonly needs: ReadonlyArray<Gap>
@@ -57,10 +57,10 @@ export interface Clause {
 }
 
 /**
- * Registers a vitest suite that holds the provider to every clause.
+ * Registers a vitest suite that checks every clause against the provider.
  *
- * `clock: "live"` is for providers with real sockets, files or waits of their own under them; the default runs on `TestClock`, where a
- * wait has no end. `timeout` bounds the building and the closing of the layer.
+ * By default it runs on `TestClock`, where real waits never end. `clock: "live"` is for providers with sockets, files or waits of their own.
+ * `timeout` limits building and closing the layer.
  */
 export const suite = <E>(
   name: string,
@@ -94,7 +94,7 @@ export const suite = <E>(
   })
 }
 
-/** A malformed id is one that the type forbids: somebody cast a string. */
+/** Malformed ids. The type forbids them, so they come from a cast. */
 const malformed = [
   "",
   "ca_",
@@ -123,14 +123,14 @@ const refresh = (id: ConnectedAccountId, options?: { readonly redirectUrl?: stri
 
 const get = (id: ConnectedAccountId) => Effect.flatMap(ConnectedAccounts, (accounts) => accounts.get(id))
 
-/** Reads the account, and that the answer is about the account that was asked for. */
+/** Reads the account, and checks that the answer is about the right one. */
 const statusOf = (id: ConnectedAccountId): Effect.Effect<ConnectedAccountStatus, ReadError, ConnectedAccounts> =>
   Effect.map(get(id), (account) => {
     assert.strictEqual(account.id, id)
     return account.status
   })
 
-/** Time that passes on whichever clock the provider runs: what happens in one millisecond has one date. */
+/** Lets a moment pass on the provider's clock, because events in one millisecond have the same date. */
 const aMoment = Effect.clockWith((clock) =>
   Predicate.hasProperty(clock, "adjust") ? TestClock.adjust("1 second") : Effect.sleep("10 millis")
 )
@@ -156,7 +156,7 @@ const assertRejected = (
   assert.isTrue(Number.isFinite(error.code), "an error carries a code")
 }
 
-/** The account is refused with that error, and reads exactly as before. */
+/** Checks that a refresh fails with the error and does not change the account. */
 const refused = (situation: Situation, tag: "InvalidRequest" | "RefreshUnsupported" | "Unavailable") =>
   Effect.gen(function* () {
     const id = yield* given(situation)
@@ -313,8 +313,8 @@ export const clauses: ReadonlyArray<Clause> = [
       const shown: Array<{ readonly where: string; readonly text: string }> = []
       const show = <A, E, R>(where: string, call: Effect.Effect<A, E, R>) =>
         Effect.map(Effect.result(call), (result) => {
-          const said = result._tag === "Success" ? result.success : result.failure
-          shown.push({ where, text: `${JSON.stringify(said)} ${said}` })
+          const answer = result._tag === "Success" ? result.success : result.failure
+          shown.push({ where, text: `${JSON.stringify(answer)} ${answer}` })
         })
       const showBoth = (where: string, id: ConnectedAccountId) =>
         Effect.andThen(
@@ -330,7 +330,7 @@ export const clauses: ReadonlyArray<Clause> = [
         fixtures.secrets ?? Effect.die(new Error(`The fixtures have no "secrets", and it is not named as a gap`))
       )
       assert.isNotEmpty(secrets, "without a secret this clause proves nothing")
-      // As it is, within JSON, and within a URL. The message must not show it either.
+      // In plain text, in JSON and in a URL. The assertion's message must not show it either.
       const forms = secrets.flatMap((secret) => [
         secret,
         JSON.stringify(secret).slice(1, -1),

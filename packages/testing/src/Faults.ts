@@ -1,13 +1,12 @@
 /**
- * Fault injection: resilience policies gone bad, which break a provider of `ConnectedAccounts` on purpose.
- * They go wherever a policy goes: `Resilience.compose(Resilience.retry(), Faults.dropAfterCommit({ rate: 0.1 }))`.
+ * Fault injection: policies that break a provider of `ConnectedAccounts` on purpose. They are used like any other policy:
+ * `Resilience.compose(Resilience.retry(), Faults.dropAfterCommit({ rate: 0.1 }))`.
  *
- * A fault is plain data ({@link Fault}), so a random schedule of faults can be generated, printed and shrunk by a property test. Every
- * fault is honest about its disposition: the inner service is called if, and only if, the error that comes back admits that something
- * may have been done (`ambiguous`). A fault that drops the answer therefore really does spend the grant.
+ * A fault is plain data ({@link Fault}), so a property test can generate, print and shrink a schedule of faults. The inner service is called
+ * if, and only if, the error's disposition is `ambiguous`. A fault that drops the answer therefore really spends the grant.
  *
- * Time is `Clock` and chance is `Random`: under `TestClock` nothing waits, and with a `seed` (or `Random.withSeed` around the test) the
- * same calls break in every run.
+ * Faults use `Clock` and `Random`. Under `TestClock` nothing waits. With a `seed`, or with `Random.withSeed` around the test, the same calls
+ * fail in every run.
  *
  * @module
  */
@@ -31,17 +30,17 @@ import { Duration, Effect, Layer, Predicate, Random, Schema } from "effect"
 
 /** What happens to one call. */
 export const Fault = Schema.TaggedUnion({
-  /** Nothing: the call goes through. */
+  /** The call is not affected. */
   None: {},
-  /** The call goes through, later. On the `response` side the work is done first and its answer is what is late. */
+  /** The call is delayed. On the `response` side it is carried out first, and its answer is late. */
   Latency: { delay: Schema.Duration, side: Schema.Literals(["request", "response"]) },
   /** The connection is never made. */
   DropBeforeSend: {},
-  /** The work is done and its answer lost: the case that burns single-use grants. */
+  /** The call is carried out, and its answer is lost. This is the case that loses single-use grants. */
   DropAfterCommit: {},
-  /** The work is done and the answer is this noise. */
+  /** The call is carried out, and the answer is unreadable. */
   Garbage: { excerpt: Schema.String },
-  /** That status instead of an answer. */
+  /** A failure status replaces the answer. */
   Status: {
     status: Schema.Int.check(Schema.isBetween({ minimum: 400, maximum: 599 })),
     retryAfter: Schema.optionalKey(Schema.Duration)
@@ -49,17 +48,17 @@ export const Fault = Schema.TaggedUnion({
 })
 export type Fault = typeof Fault.Type
 
-/** Which calls a fault may strike, and how often. */
+/** Which calls a fault affects, and how often. */
 export interface FaultOptions {
-  /** Share of the calls that are struck, from 0 to 1. Default 1. */
+  /** The share of calls that are affected, from 0 to 1. Default 1. */
   readonly rate?: number
-  /** Fixes which ones. Without it the ambient `Random` decides. */
+  /** Makes the choice of calls the same in every run. Without it the ambient `Random` decides. */
   readonly seed?: string | number
   /** Default `refresh`. */
   readonly on?: "refresh" | "get" | "both"
 }
 
-/** Delays calls by a duration, or one drawn evenly from a range. */
+/** Delays calls by a duration, or by a uniformly random one from a range. */
 export const latency = (
   delay: Duration.Input | Range,
   options?: FaultOptions & { readonly side?: "request" | "response" }
@@ -75,21 +74,21 @@ export const latency = (
   }))
 }
 
-/** Fails as if the connection could not be made: `TransportError`, `not-sent`. The inner service is not called. */
+/** Fails as a refused connection does: `TransportError`, `not-sent`. The inner service is not called. */
 export const dropBeforeSend = (options?: FaultOptions): Resilience.Policy =>
   strike("fault-drop-before-send", {}, options, () => ({ _tag: "DropBeforeSend" }))
 
-/** Calls the inner service, throws its answer away and fails as a reset connection does: `TransportError`, `ambiguous`. */
+/** Calls the inner service, discards its answer and fails as a reset connection does: `TransportError`, `ambiguous`. */
 export const dropAfterCommit = (options?: FaultOptions): Resilience.Policy =>
   strike("fault-drop-after-commit", {}, options, () => ({ _tag: "DropAfterCommit" }))
 
-/** Calls the inner service and answers random bytes instead: `UnexpectedResponse`. */
+/** Calls the inner service and fails as on random bytes: `UnexpectedResponse`. */
 export const garbage = (options?: FaultOptions): Resilience.Policy =>
   strike("fault-garbage", {}, options, (random) => ({ _tag: "Garbage", excerpt: noise(random) }))
 
 /**
- * Answers a failure status. A status of the contract is its tagged error; any other, and 500 or 501 on a `get` (which cannot answer
- * them), is `UnexpectedResponse`. The inner service is called first when the error is `ambiguous` (500, 502, 504, 408, 409…).
+ * Fails with a status. A status of the contract gives its tagged error. Any other gives `UnexpectedResponse`, and so do 500 and 501 on a `get`,
+ * which does not have them. The inner service is called first if the error is `ambiguous` (500, 502, 504, 408, 409…).
  */
 export const status = (
   status: number,
@@ -103,7 +102,7 @@ export const status = (
   return strike("fault-status", { status }, options, () => fault)
 }
 
-/** The nth call meets the nth fault; calls after the last one go through. One count for both operations when `on` is `both`. */
+/** The nth call meets the nth fault. Further calls are not affected. With `on: "both"`, both operations share one count. */
 export const schedule = (faults: ReadonlyArray<Fault>, options?: Pick<FaultOptions, "on">): Resilience.Policy =>
   policy(
     "fault-schedule",
@@ -116,8 +115,8 @@ export const schedule = (faults: ReadonlyArray<Fault>, options?: Pick<FaultOptio
   )
 
 /**
- * A layer whose `ConnectedAccounts` has these policies around it, outermost first; faults and resilience policies mix. What else the
- * layer provides stays as it is.
+ * Puts policies around the `ConnectedAccounts` of a layer, outermost first. Faults and resilience policies can be mixed. The layer's other
+ * services are unchanged.
  *
  * ```ts
  * import assert from "node:assert/strict"
@@ -132,7 +131,7 @@ export const schedule = (faults: ReadonlyArray<Fault>, options?: Pick<FaultOptio
  *   const accounts = yield* ConnectedAccounts
  *   const error = yield* Effect.flip(accounts.refresh(id))
  *   assert.equal(error.disposition, "ambiguous")
- *   assert.equal((yield* accounts.get(id)).status, "ACTIVE") // it was renewed all the same
+ *   assert.equal((yield* accounts.get(id)).status, "ACTIVE") // it was renewed nevertheless
  * })
  *
  * await Effect.runPromise(Effect.provide(program, Faults.around(script, Faults.dropAfterCommit())))
@@ -167,7 +166,7 @@ const strike = (
   )
 }
 
-/** The outer effect of `faults` runs once for each service that is made, the inner one for each call that may be struck. */
+/** The outer effect of `faults` runs once for each service that is made, and the inner one for each call that may be affected. */
 const policy = (
   name: string,
   options: Resilience.Description["options"],

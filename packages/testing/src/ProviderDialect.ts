@@ -1,30 +1,31 @@
 /**
- * How a provider words its token answers. RFC 6749 §5 says how; these providers do otherwise, and a client has to cope.
+ * How a provider words its token answers. These providers deviate from RFC 6749 §5.
  *
- * A dialect is two functions, so a test can bring its own.
+ * A dialect is two functions, so a test can define its own.
  *
  * @module
  */
 import type { Schema } from "effect"
 
-/** Tokens to be worded. */
+/** Issued tokens, before they are worded. */
 export interface Granted {
   readonly accessToken: string
-  /** Absent when the old one stays in use. */
+  /** Undefined if the old refresh token stays in use. */
   readonly refreshToken: string | undefined
   /** Seconds. */
   readonly expiresIn: number
 }
 
-/** Why a request is refused: an RFC 6749 §5.2 code, and for a token the closer reason. */
+/** Why a request is refused: a code of RFC 6749 §5.2, and the reason in words. */
 export interface Refused {
   readonly code: "invalid_grant" | "invalid_client" | "invalid_request" | "unsupported_grant_type"
   readonly why: string
 }
 
-/** A status and the fields of the body; undefined is an empty body. */
+/** An answer: its status and the fields of its body. */
 export interface Worded {
   readonly status: number
+  /** Undefined: the body is empty. */
   readonly fields: Readonly<Record<string, Schema.Json>> | undefined
 }
 
@@ -33,7 +34,7 @@ export interface Dialect {
   readonly refused: (refusal: Refused) => Worded
 }
 
-/** By the book: RFC 6749 §5.1 and §5.2. */
+/** The answers of RFC 6749 §5.1 and §5.2. */
 export const rfc6749: Dialect = {
   granted: ({ accessToken, expiresIn, refreshToken }) => ({
     status: 200,
@@ -50,7 +51,7 @@ export const rfc6749: Dialect = {
   })
 }
 
-/** GitHub Apps: every refusal is a 200, and a dead token has a code of its own. */
+/** GitHub Apps: every refusal has the status 200, and a dead token has its own code. */
 export const github: Dialect = {
   granted: rfc6749.granted,
   refused: ({ code, why }) => ({
@@ -67,7 +68,7 @@ export const github: Dialect = {
   })
 }
 
-/** Slack with token rotation: `ok` tells, the status does not. */
+/** Slack with token rotation: `ok` tells success from failure, and the status is always 200. */
 export const slack: Dialect = {
   granted: (tokens) => ({ status: 200, fields: { ok: true, ...rfc6749.granted(tokens).fields } }),
   refused: ({ code }) => ({
@@ -79,7 +80,7 @@ export const slack: Dialect = {
   })
 }
 
-/** HubSpot: a dead token is a `status` in the body, and there is no `error`. */
+/** HubSpot: the body states a dead token in `status`, and has no `error`. */
 export const hubspot: Dialect = {
   granted: rfc6749.granted,
   refused: ({ code, why }) => ({
@@ -88,7 +89,7 @@ export const hubspot: Dialect = {
   })
 }
 
-/** Box: sending a spent token once more may be answered by a 409 with nothing in it. */
+/** Box: a replayed token may be answered with 409 and an empty body. */
 export const box: Dialect = {
   granted: rfc6749.granted,
   refused: (refusal) => (refusal.why === "replayed" ? { status: 409, fields: undefined } : rfc6749.refused(refusal))

@@ -1,16 +1,16 @@
 /**
- * `ConnectedAccounts` from a script, for unit tests: you say which accounts exist and what each call answers, and read back what was
- * asked. Nothing is sent anywhere.
+ * `ConnectedAccounts` from a script, for unit tests. A test says which accounts exist and what each call answers, and reads the calls
+ * afterwards. Nothing is sent.
  *
- * What may surprise
- * - Answers are taken one per call, in order, and **the last one repeats**. End a list with {@link exhausted} to make any further call
- *   a defect instead.
- * - An account without answers follows the contract, as the engine does: `INACTIVE` and `REVOKED` answer 400, `NO_AUTH` answers 501,
- *   `ACTIVE` is `Ready`, and anything else asks for consent, or is `NotReady` where the scheme knows no consent (an API key).
- *   {@link byContract} is that answer, to be used inside a list too.
- * - The record that `get` reads follows the outcomes: `Ready` makes it ACTIVE, the other two give it their status. An error changes
+ * **Gotchas**
+ *
+ * - Each call takes the next answer, and **the last answer repeats**. End a list with {@link exhausted} to make any further call a defect.
+ * - An account without answers follows the contract, as the engine does: `INACTIVE` and `REVOKED` answer 400, `NO_AUTH` answers 501, and
+ *   `ACTIVE` answers `Ready`. Any other status asks for consent, or answers `NotReady` if the scheme has no consent (an API key).
+ *   {@link byContract} is that answer. It can be used inside a list too.
+ * - The record that `get` reads follows the outcomes: `Ready` makes it ACTIVE, and the other two give it their status. An error changes
  *   nothing.
- * - Dates default to the day before `TestClock`'s zero, so that the first renewal moves `updatedAt` even at time zero.
+ * - Dates default to the day before `TestClock`'s zero, so that the first renewal changes `updatedAt` even at time zero.
  *
  * @module
  */
@@ -33,54 +33,61 @@ import {
 } from "@rekindle/core"
 import { Context, DateTime, Effect, type Exit, Layer, Schema } from "effect"
 
-/** What an answer may look at: the call, and the account as it stands. */
+/** What an answer can depend on: the call, and the account's present record. */
 export interface Asked {
   readonly id: ConnectedAccountId
   readonly options: RefreshOptions | undefined
   readonly account: ConnectedAccount
-  /** How many calls of this kind this account has had, this one included. */
+  /** The number of calls of this kind for this account, including this one. */
   readonly count: number
 }
 
-/** One answer of `refresh`: an outcome, an error, or an effect (an error is one), or a function of what was asked to any of these. */
-export type Answer = Said<RefreshOutcome, RefreshError> | ((asked: Asked) => Said<RefreshOutcome, RefreshError>)
+/** One answer of `refresh`: an outcome, an error, another effect, or a function of the call that returns one of these. */
+export type Answer =
+  | ValueOrEffect<RefreshOutcome, RefreshError>
+  | ((asked: Asked) => ValueOrEffect<RefreshOutcome, RefreshError>)
 
 /** One answer of `get`, in the same forms. */
-export type Reading = Said<ConnectedAccount, ReadError> | ((asked: Asked) => Said<ConnectedAccount, ReadError>)
+export type Reading =
+  | ValueOrEffect<ConnectedAccount, ReadError>
+  | ((asked: Asked) => ValueOrEffect<ConnectedAccount, ReadError>)
 
-type Said<A, E> = A | Effect.Effect<A, E>
+/** A tagged error is an effect too: it fails with itself. */
+type ValueOrEffect<A, E> = A | Effect.Effect<A, E>
 
-/** An account of the script: the record it starts from, and what its calls answer. */
+/** An account of the script: its first record, and what its calls answer. */
 export interface ScriptedAccount {
   readonly record: ConnectedAccount
   readonly answers: ReadonlyArray<Answer>
   readonly reads: ReadonlyArray<Reading>
 }
 
-/** A call as it was asked; `exit` is undefined while it is in flight, `options` always is for `get`. */
+/** A recorded call. */
 export interface Call {
   readonly operation: "refresh" | "get"
   readonly id: ConnectedAccountId
+  /** Always undefined for `get`. */
   readonly options: RefreshOptions | undefined
   readonly at: DateTime.Utc
+  /** Undefined while the call is in flight. */
   readonly exit: Exit.Exit<RefreshOutcome | ConnectedAccount, RefreshError> | undefined
 }
 
-/** The script's other side: what was asked, and ways to change the story half-way. */
+/** Controls the script from a test: reads the recorded calls, and changes accounts and answers. */
 export class ScriptedAccounts extends Context.Service<
   ScriptedAccounts,
   {
-    /** Every call so far, in the order they arrived. */
+    /** Every call so far, in the order of arrival. */
     readonly calls: Effect.Effect<ReadonlyArray<Call>>
-    /** The calls for one account, in the order they arrived. */
+    /** The calls for one account, in the order of arrival. */
     readonly callsFor: (id: string) => Effect.Effect<ReadonlyArray<Call>>
-    /** Adds answers behind those still waiting. An unknown id is a mistake in the test, hence a defect. */
+    /** Adds answers after the remaining ones. An unknown id is a mistake of the test, and therefore a defect. */
     readonly push: (id: string, ...answers: ReadonlyArray<Answer>) => Effect.Effect<void>
     /** Adds an account, or replaces one with its whole script. */
     readonly put: (account: ScriptedAccount) => Effect.Effect<void>
-    /** Moves an account by hand, as when its user finishes consent in a browser. An unknown id is a defect. */
+    /** Sets an account's status, as when its user completes consent in a browser. An unknown id is a defect. */
     readonly setStatus: (id: string, status: ConnectedAccountStatus, reason?: string) => Effect.Effect<void>
-    /** Forgets every call and every change: the script as first given. */
+    /** Restores the script as it was given, without calls and changes. */
     readonly reset: Effect.Effect<void>
   }
 >()("@rekindle/testing/ScriptedAccounts") {}
@@ -89,8 +96,8 @@ export class ScriptedAccounts extends Context.Service<
 export const ready = ({ id }: Asked): RefreshOutcome => Ready.make({ id })
 
 /**
- * Consent is needed. The link defaults to one of our own making; `status` to what the contract says: an ACTIVE account stays ACTIVE,
- * any other reads INITIATED.
+ * Consent is needed. By default the link is `https://consent.test/<id>`, and `status` follows the contract: an ACTIVE account stays ACTIVE, any
+ * other becomes INITIATED.
  */
 export const redirectRequired =
   (redirectUrl?: string, status?: ConnectedAccountStatus) =>
@@ -101,16 +108,13 @@ export const redirectRequired =
       status: status ?? (account.status === "ACTIVE" ? "ACTIVE" : "INITIATED")
     })
 
-/** Neither usable nor waiting for a person. */
+/** The account is neither usable nor waiting for consent. */
 export const notReady =
   (status: ConnectedAccountStatus) =>
   ({ id }: Asked): RefreshOutcome =>
     NotReady.make({ id, status })
 
-/**
- * What the contract says for the account as it stands; the answer of an account that was given none. Errors carry the slugs that our
- * engine gives them.
- */
+/** The answer of the contract for the account's present record. An account without answers gives this. Errors carry the engine's slugs. */
 export const byContract = (asked: Asked): RefreshOutcome | InvalidRequest | RefreshUnsupported => {
   const { status, state } = asked.account
   if (status === "INACTIVE" || status === "REVOKED") {
@@ -126,7 +130,7 @@ export const byContract = (asked: Asked): RefreshOutcome | InvalidRequest | Refr
   return withoutConsent.has(state.authScheme) ? notReady(status)(asked) : needsConsent(asked)
 }
 const needsConsent = redirectRequired()
-/** Schemes whose credential no person can renew by following a link. */
+/** Schemes without consent. */
 const withoutConsent: ReadonlySet<AuthScheme> = new Set([
   "API_KEY",
   "BEARER_TOKEN",
@@ -136,17 +140,17 @@ const withoutConsent: ReadonlySet<AuthScheme> = new Set([
   "GOOGLE_SERVICE_ACCOUNT"
 ])
 
-/** Ends a list of answers: a call that comes this far is a defect that names the account and the number of the call. */
+/** Ends a list of answers. A call that reaches it is a defect, which names the account and the number of the call. */
 export const exhausted = ({ count, id }: Asked): Effect.Effect<never> =>
   Effect.die(new Error(`The script of ${id} has no answer for call ${count}`))
 
-/** Reads the record under another status, for polls: `reads: [reading("INITIATED"), reading("ACTIVE")]`. The record stays as it is. */
+/** Reads the record with another status, for polls: `reads: [reading("INITIATED"), reading("ACTIVE")]`. The record is unchanged. */
 export const reading =
   (status: ConnectedAccountStatus) =>
   ({ account }: Asked): ConnectedAccount =>
     under(account, status)
 
-/** The account under a status, which says whether it is switched off too. */
+/** The account with a status and the matching `isDisabled`. */
 const under = (account: ConnectedAccount, status: ConnectedAccountStatus): ConnectedAccount => ({
   ...account,
   status,
@@ -157,9 +161,9 @@ const recorded: Reading = ({ account }) => account
 const dayBefore = DateTime.makeUnsafe("1969-12-31T00:00:00Z")
 
 /**
- * An account for the script. Only the id is needed; the rest is an ACTIVE OAUTH2 account. `isDisabled` follows from the status.
+ * An account for the script. Only the id is required. By default it is an ACTIVE OAUTH2 account. `isDisabled` follows from the status.
  *
- * Throws when the id is malformed.
+ * Throws if the id is malformed.
  */
 export const account = (
   options: Partial<Omit<ConnectedAccount, "id" | "state">> & {
@@ -194,7 +198,7 @@ export const account = (
 /**
  * Provides `ConnectedAccounts` and {@link ScriptedAccounts} from a list of accounts.
  *
- * An id that is not listed is `AccountNotFound`, a malformed one (somebody cast it) is `InvalidRequest`.
+ * An id that is not listed fails with `AccountNotFound`. A malformed id, which only a cast can produce, fails with `InvalidRequest`.
  *
  * ```ts
  * import assert from "node:assert/strict"
@@ -218,8 +222,8 @@ export const account = (
 export const layer = (script: ReadonlyArray<ScriptedAccount> = []): Layer.Layer<ConnectedAccounts | ScriptedAccounts> =>
   Layer.effectContext(Effect.sync(() => make(script)))
 
-/** Hands out the given items one by one, then the last one for ever; the fallback if there are none. */
-const reel = <A>(given: ReadonlyArray<A>, fallback: A) => {
+/** Returns the given items one by one, and then repeats the last one. Without items it returns the fallback. */
+const repeatLast = <A>(given: ReadonlyArray<A>, fallback: A) => {
   const items = [...given]
   let taken = 0
   let count = 0
@@ -234,8 +238,8 @@ const reel = <A>(given: ReadonlyArray<A>, fallback: A) => {
 
 const open = (script: ScriptedAccount) => ({
   record: script.record,
-  answers: reel(script.answers, byContract),
-  reads: reel(script.reads, recorded)
+  answers: repeatLast(script.answers, byContract),
+  reads: repeatLast(script.reads, recorded)
 })
 type Entry = ReturnType<typeof open>
 
@@ -287,8 +291,8 @@ const make = (script: ReadonlyArray<ScriptedAccount>): Context.Context<Connected
         Effect.gen(function* () {
           const entry = yield* find(entries, id)
           const { count, item } = entry.answers.next()
-          const said = typeof item === "function" ? item({ id, options, account: entry.record, count }) : item
-          const outcome = Effect.isEffect(said) ? yield* said : said
+          const answer = typeof item === "function" ? item({ id, options, account: entry.record, count }) : item
+          const outcome = Effect.isEffect(answer) ? yield* answer : answer
           settle(entry, outcome, yield* DateTime.now)
           return outcome
         })
@@ -299,9 +303,9 @@ const make = (script: ReadonlyArray<ScriptedAccount>): Context.Context<Connected
         Effect.gen(function* () {
           const entry = yield* find(entries, id)
           const { count, item } = entry.reads.next()
-          const said =
+          const answer =
             typeof item === "function" ? item({ id, options: undefined, account: entry.record, count }) : item
-          return Effect.isEffect(said) ? yield* said : said
+          return Effect.isEffect(answer) ? yield* answer : answer
         })
       )
   })

@@ -1,12 +1,14 @@
 /**
  * A scripted OAuth 2 provider: a token endpoint with grants, rotation, reuse windows, replay detection and outages, all in memory. It
- * *is* an `HttpClient`, so an engine under test talks to it without a socket and on `TestClock`.
+ * is an `HttpClient`, so an engine under test uses it without a socket and on `TestClock`.
  *
- * It keeps what a client can lose: a {@link Mishap} says whether the request was applied before the answer went missing, and
- * {@link Provider.counts} and {@link Provider.isLive} tell afterwards what that cost.
+ * A {@link Mishap} is a failure of one token request. It says whether the request was applied before its answer was lost.
+ * {@link Provider.counts} and {@link Provider.isLive} show the consequences.
  *
- * It checks the client's secret if told the clients, and believes everything else: PKCE verifiers, redirect URIs and assertions are
- * accepted unseen. For those, test against a real authorization server.
+ * **Gotchas**
+ *
+ * The provider checks client secrets only if it is given the clients. It accepts PKCE verifiers, redirect URIs and assertions without a check.
+ * Test those against a real authorization server.
  *
  * @module
  */
@@ -16,7 +18,7 @@ import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse
 import * as Ledger from "./internal/grantLedger.ts"
 import { type Dialect, type Refused, rfc6749, type Worded } from "./ProviderDialect.ts"
 
-/** How the provider behaves. The default is the strictest there is: single use, no reuse window, a replay revokes the grant. */
+/** How the provider behaves. The default is the strictest: single use, no reuse window, and a replay revokes the grant. */
 export interface ProviderOptions {
   /** Default `https://provider.test/token`. */
   readonly tokenUrl?: string
@@ -24,41 +26,41 @@ export interface ProviderOptions {
   readonly userinfoUrl?: string
   /** Default `single-use`. */
   readonly rotation?: Ledger.Rules["rotation"]
-  /** For how long a spent token is still honoured; it then yields the grant's current refresh token. Default none. */
+  /** How long a spent refresh token is still accepted. It then yields the grant's present refresh token. Default zero. */
   readonly reuseWindow?: Duration.Input
-  /** What a spent token outside its window does. Default `revoke-grant`. */
+  /** What a spent token does outside its reuse window. Default `revoke-grant`. */
   readonly onReplay?: Ledger.Rules["onReplay"]
   /** Default one hour. */
   readonly accessTokenTtl?: Duration.Input
-  /** Whether a renewal kills the access token before it. Default `old-access-token-lives`. */
+  /** Whether a renewal invalidates the previous access token. Default `old-access-token-lives`. */
   readonly onRenewal?: Ledger.Rules["onRenewal"]
-  /** A refresh token unused for this long dies. Default never. */
+  /** How long an unused refresh token works. Default for ever. */
   readonly refreshTokenIdle?: Duration.Input
-  /** A grant dies this long after consent. Default never. */
+  /** How long a grant works after consent. Default for ever. */
   readonly refreshTokenLife?: Duration.Input
   /** Default RFC 6749. */
   readonly dialect?: Dialect
   /** How answers are encoded. Default `json`. */
   readonly encoding?: "json" | "form" | "form-unless-json-is-accepted"
-  /** Client secrets by client id. Without it every client is welcome. */
+  /** Client secrets by client id. Without it every client is accepted. */
   readonly clients?: Readonly<Record<string, string>>
-  /** Fixes the tokens' text. */
+  /** Makes the tokens the same in every run. */
   readonly seed?: string | number
 }
 
-/** What befalls one token request. `applied` says whether the provider did its work before things went wrong. */
+/** A failure of one token request. `applied`: the provider carried the request out before the failure. */
 export type Mishap =
   /** The connection is never made. */
   | { readonly _tag: "ConnectionRefused" }
   /** The connection breaks before an answer. */
   | { readonly _tag: "ConnectionReset"; readonly applied: boolean }
-  /** No answer, ever: the client's timeout decides. */
+  /** An answer never arrives, so the client's timeout decides. */
   | { readonly _tag: "NoAnswer"; readonly applied: boolean }
-  /** The work is done at once, and the answer takes its time. */
+  /** The request is applied at once, and its answer arrives late. */
   | { readonly _tag: "LateAnswer"; readonly delay: Duration.Input }
-  /** The work is done, and half of the body arrives. */
+  /** The request is applied, and half of the body arrives. */
   | { readonly _tag: "TruncatedAnswer" }
-  /** Another answer instead. */
+  /** Another answer replaces the provider's. */
   | {
       readonly _tag: "OtherAnswer"
       readonly applied: boolean
@@ -66,17 +68,17 @@ export type Mishap =
       readonly headers?: Readonly<Record<string, string>>
       readonly body?: string
     }
-  /** The work is done, and the answer has fields replaced or dropped, or another status. */
+  /** The request is applied, and its answer has fields replaced or dropped, or another status. */
   | {
       readonly _tag: "AmendedAnswer"
       readonly status?: number
       readonly set?: Readonly<Record<string, Schema.Json>>
       readonly drop?: ReadonlyArray<string>
     }
-  /** Nothing is spent: a 200 with the tokens that the grant holds already. */
+  /** A 200 with the grant's present tokens. Nothing is spent. */
   | { readonly _tag: "UnchangedTokens" }
 
-/** 503, nothing done; `retryAfter` goes into the header as it stands: seconds or a date. */
+/** A 503 without effect. `retryAfter` is copied into the header: seconds or a date. */
 export const unavailable = (retryAfter?: string): Mishap => ({
   _tag: "OtherAnswer",
   applied: false,
@@ -84,39 +86,39 @@ export const unavailable = (retryAfter?: string): Mishap => ({
   ...(retryAfter === undefined ? {} : { headers: { "retry-after": retryAfter } })
 })
 
-/** The grant is spent and the answer lost with the connection. */
+/** The grant is spent, and the connection breaks before the answer. */
 export const lostResponse: Mishap = { _tag: "ConnectionReset", applied: true }
 
-/** What was asked of the provider so far. */
+/** What the provider has counted so far. */
 export interface Counts extends Ledger.Counts {
-  /** Token requests that reached it; a refused connection is none. */
+  /** Token requests that reached the provider. A refused connection does not count. */
   readonly requests: number
 }
 
-/** The provider's other side: consents, mishaps and accounts. */
+/** Controls the provider from a test. */
 export interface Provider {
   readonly tokenUrl: string
   readonly userinfoUrl: string
-  /** A user consents: the tokens of a new grant. */
+  /** A user consents. Returns the tokens of the new grant. */
   readonly connect: Effect.Effect<{
     readonly accessToken: string
     readonly refreshToken: string
     readonly expiresAt: number
   }>
-  /** A user consents in a browser: a one-use code for the `authorization_code` grant. */
+  /** A user consents in a browser. Returns a one-use code for the `authorization_code` grant. */
   readonly authorize: Effect.Effect<string>
-  /** The next token requests meet these, one each, before any outage. */
+  /** Each of the next token requests meets one of these. They come before an outage. */
   readonly next: (...mishaps: ReadonlyArray<Mishap>) => Effect.Effect<void>
-  /** From now on and for that long, every token request meets this. */
+  /** Every token request meets this mishap for the given time, from now on. */
   readonly outage: (mishap: Mishap, lasting: Duration.Input) => Effect.Effect<void>
-  /** The user removes the application: the grant of this access or refresh token is dead. */
+  /** The user removes the application, which revokes the grant of this access or refresh token. */
   readonly revoke: (token: string) => Effect.Effect<void>
   /** Whether an access token works now. */
   readonly isLive: (accessToken: string) => Effect.Effect<boolean>
   readonly counts: Effect.Effect<Counts>
-  /** Every token and code made so far: what must never show in a log. */
+  /** Every token and code so far. None of them may appear in a log. */
   readonly secrets: Effect.Effect<ReadonlyArray<string>>
-  /** Answers a request to one of the two addresses; {@link httpClient} leads there. */
+  /** Answers a request to one of the two addresses. {@link httpClient} calls it. */
   readonly handle: (
     request: HttpClientRequest.HttpClientRequest,
     url: URL
@@ -211,7 +213,7 @@ export const make = Effect.fnUntraced(function* (options: ProviderOptions = {}):
       ? dialect.refused(answer)
       : dialect.granted({ ...answer, expiresIn: Math.max(0, Math.floor((answer.expiresAt - now) / 1000)) })
 
-  /** Does what the request asks for. This is the step that spends. */
+  /** Applies the request. This is the step that spends a grant. */
   const apply = (asked: TokenRequest, now: number): Ledger.Issued | Refused => {
     if (clients !== undefined && (asked.secret === undefined || clients[asked.client ?? ""] !== asked.secret)) {
       return { code: "invalid_client", why: "unknown client or wrong secret" }

@@ -1,6 +1,6 @@
 /**
- * The state behind a scripted provider: which grants exist, which refresh tokens are spent, which access tokens work. Plain synchronous
- * code, so every request is one atomic step, as it is behind a real provider's database. Times are epoch milliseconds.
+ * The state of a scripted provider: which grants exist, which refresh tokens are spent, and which access tokens work. The code is synchronous,
+ * so each request is one atomic step, as in a real provider's database. Times are epoch milliseconds.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export interface Rules {
   readonly refreshTokenLife: number
 }
 
-/** What a user's consent, and everything issued from it since, has in common. A replay kills all of it at once (RFC 9700 §4.14.2). */
+/** A user's consent and the tokens issued from it. A replay revokes all of them at once (RFC 9700 §4.14.2). */
 interface Grant {
   readonly consentedAt: number
   refreshToken: string
@@ -31,9 +31,10 @@ interface RefreshToken {
   spentAt: number | undefined
 }
 
-/** Tokens as issued; `refreshToken` is absent when the old one stays in use. */
+/** Issued tokens. */
 export interface Issued {
   readonly accessToken: string
+  /** Undefined if the old refresh token stays in use. */
   readonly refreshToken: string | undefined
   readonly expiresAt: number
 }
@@ -42,11 +43,11 @@ export interface Issued {
 export type Refusal = "unknown" | "revoked" | "expired" | "replayed"
 
 export interface Counts {
-  /** Renewals that issued tokens, each of them one grant spent; those inside a reuse window are not among them. */
+  /** Renewals that spent a grant. Renewals inside a reuse window are not among them. */
   readonly granted: number
   /** Renewals with a spent token inside its reuse window. */
   readonly reused: number
-  /** Spent tokens that came again outside of a reuse window. */
+  /** Spent tokens that were sent again outside of a reuse window. */
   readonly replays: number
   readonly revokedGrants: number
 }
@@ -127,7 +128,7 @@ export const make = (rules: Rules, newToken: (kind: "at" | "rt" | "code") => str
 
   return {
     counts: (): Counts => ({ ...counts }),
-    /** Tokens of a new consent, or without a refresh token when the grant type has none. */
+    /** Issues the tokens of a new consent. A grant type without refresh tokens gets only an access token. */
     connect,
     /** A one-use authorization code. */
     authorize: (): string => {
@@ -137,12 +138,12 @@ export const make = (rules: Rules, newToken: (kind: "at" | "rt" | "code") => str
     },
     exchange: (code: string, now: number): Issued | Refusal => (codes.delete(code) ? connect(now) : "unknown"),
     refresh,
-    /** What the grant of this refresh token holds already, with nothing spent. */
+    /** The present tokens of this refresh token's grant. Nothing is spent. */
     held: (token: string, now: number): Issued | Refusal => {
       const held = refreshTokens.get(token)
       return refusal(held, now) ?? (held === undefined ? "unknown" : show(held.grant, held.grant.refreshToken))
     },
-    /** Revokes the grant that an access or refresh token belongs to; a foreign token is no error (RFC 7009 §2.2). */
+    /** Revokes the grant of an access or refresh token. A foreign token is no error (RFC 7009 §2.2). */
     revoke: (token: string): void => {
       const held = refreshTokens.get(token) ?? accessTokens.get(token)
       if (held !== undefined) revoke(held.grant)
