@@ -59,7 +59,7 @@ const rows: ReadonlyArray<Row> = [
   { name: "a truncated 200 serves the access token that lasts", answers: [truncated], ...served },
   { name: "a 409 serves the access token that lasts", answers: [json(409, {})], ...served },
   {
-    name: "a reset is sent again where the token is not consumed",
+    name: "a reset is retried if the token is not consumed",
     answers: [reset, json(200, tokens)],
     rotation: "none",
     expired: true,
@@ -68,7 +68,7 @@ const rows: ReadonlyArray<Row> = [
     token: "at-new"
   },
   {
-    name: "a strict token is sent once more when there is nothing to lose",
+    name: "a strict token is sent once more if the access token has expired",
     answers: [reset, json(200, tokens)],
     expired: true,
     sees: "Ready",
@@ -76,28 +76,28 @@ const rows: ReadonlyArray<Row> = [
     token: "at-new"
   },
   {
-    name: "a strict token whose answer was lost, and is dead, says so by a link",
+    name: "a strict token that is dead after a lost answer leads to a link",
     answers: [reset, json(400, { error: "invalid_grant" })],
     expired: true,
     sees: "RedirectRequired INITIATED",
     requests: 2,
     status: "INITIATED"
   },
-  { name: "silence for ever is no verdict", answers: [reset], ...silent, requests: 2 },
+  { name: "a missing answer is not a verdict", answers: [reset], ...silent, requests: 2 },
   {
-    name: "a 429 is retried after its Retry-After",
+    name: "a 429 is passed on with its Retry-After",
     answers: [json(429, {}, { "retry-after": "7" })],
     sees: "Unavailable provider_busy 7s http_429",
     requests: 1
   },
   {
-    name: "a 503 is retried after its Retry-After",
+    name: "a 503 is passed on with its Retry-After, capped",
     answers: [json(503, {}, { "retry-after": "86400" })],
     sees: "Unavailable provider_busy 900s http_503",
     requests: 1
   },
   {
-    name: "a dead token is EXPIRED, and asked about once",
+    name: "a dead token makes the account EXPIRED, and is sent once",
     answers: [json(400, { error: "invalid_grant" })],
     sees: "RedirectRequired INITIATED",
     requests: 1,
@@ -105,46 +105,46 @@ const rows: ReadonlyArray<Row> = [
     then: "RedirectRequired INITIATED"
   },
   {
-    name: "a refused application says nothing of the account",
+    name: "a refused application does not change the account",
     answers: [json(401, { error: "invalid_client" })],
     sees: "RefreshFailed auth_config_rejected invalid_client",
     requests: 1
   },
   {
-    name: "an application that was refused for three accounts is left alone by the fourth",
+    name: "an application that was refused for three accounts is not tried for the fourth",
     answers: [json(401, { error: "invalid_client" })],
     before: 3,
     sees: "Unavailable circuit_open invalid_client",
     requests: 3
   },
   {
-    name: "another 4xx is a matter of configuration",
+    name: "another 4xx is a fault of configuration",
     answers: [json(400, { error: "invalid_scope" })],
     sees: "RefreshFailed refresh_refused invalid_scope",
     requests: 1
   },
   {
-    name: "a 200 that carries a dead token's error is one",
+    name: "a 200 with a dead token's error means a dead token",
     answers: [json(200, { error: "invalid_grant" })],
     sees: "RedirectRequired INITIATED",
     requests: 1,
     status: "INITIATED"
   },
   {
-    name: "a 200 that says ok: false is a refusal",
+    name: "a 200 with ok: false is a refusal",
     answers: [json(200, { ok: false })],
     sees: "RefreshFailed refresh_refused refused",
     requests: 1
   },
   {
-    name: "tokens in an answer that breaks the rules are kept",
+    name: "tokens in an irregular answer are kept",
     answers: [json(201, { access_token: "at-odd", refresh_token: "rt-odd", scope: ["a"] })],
     sees: "Ready",
     requests: 1,
     token: "at-odd"
   },
   {
-    name: "a token that did not move, and is over, is not renewed",
+    name: "an unchanged, expired token is reported as not renewed",
     answers: [json(200, { access_token: "at", token_type: "Bearer" })],
     expired: true,
     sees: "RefreshFailed not_renewed",

@@ -1,5 +1,5 @@
 /**
- * How a provider of API keys is described: how a key is sent, and a harmless request that shows whether it works.
+ * Describes a provider of API keys: how a key is sent, and a harmless request that shows whether it works.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { type About, type Changes, change } from "./Provider.ts"
 export interface ApiKeyProvider {
   readonly about: About
   readonly settings: (typeof StaticSettings)["Encoded"]
-  /** A complete API_KEY auth config; each account brings its own `api_key`. Throws on a malformed `id`, as `AuthConfig.make` does. */
+  /** Makes a complete API_KEY auth config. Each account brings its own `api_key`. Throws on a malformed `id`, as `AuthConfig.make` does. */
   readonly authConfig: (registration: ApiKeyRegistration) => AuthConfig
 }
 
@@ -21,13 +21,13 @@ export interface ApiKeyRegistration {
   /** The auth config's id. */
   readonly id: string
   readonly projectId?: string | undefined
-  /** Changes single settings, such as the `probeUrl` of the region that the keys are bound to. */
+  /** Changes to single settings, such as the `probeUrl` of the keys' region. */
   readonly settings?: Changes<ProbeSettings> | undefined
 }
 
 type ProbeSettings = (typeof StaticSettings)["Encoded"] & { readonly probeUrl: string }
 
-/** Makes a provider of API keys out of what is known of it. */
+/** Makes a provider of API keys. */
 export const make = (name: string, about: About, settings: ProbeSettings): ApiKeyProvider => ({
   about,
   settings,

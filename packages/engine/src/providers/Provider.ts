@@ -1,6 +1,6 @@
 /**
- * What the engine knows about a provider beforehand, and how an application's own part is added to it. The providers themselves are data,
- * in the files beside this one: one file for each, named after it.
+ * Describes a provider of OAuth 2, and adds an application's own part to it. Each provider is data, in a file beside this one that is named after
+ * it.
  *
  * @module
  */
@@ -10,24 +10,24 @@ import { AuthConfig } from "../account/AuthConfig.ts"
 import { ProviderProfile } from "../account/ProviderProfile.ts"
 import type { OAuth2Settings } from "../strategies/OAuth2.ts"
 
-/** The part of an OAUTH2 auth config's settings that is the provider's; the client id is the application's. */
+/** The provider's part of OAUTH2 settings. The client id is the application's. */
 export type ProviderSettings = Omit<(typeof OAuth2Settings)["Encoded"], "clientId">
 
-/** Where the knowledge of a provider comes from. `docs/providers.md` is made of it. */
+/** The sources of a provider's facts. `docs/providers.md` is generated from them. */
 export interface About {
   /** The provider's name for people. */
   readonly title: string
-  /** When the facts were last compared with their sources, as `YYYY-MM-DD`; absent: not dated. */
+  /** When all facts were last compared with their sources, as `YYYY-MM-DD`. Absent: not dated. */
   readonly checked?: string | undefined
   /** The pages that the facts are taken from. */
   readonly sources: ReadonlyArray<string>
-  /** For each field that is set, what the sources say, and what is assumed where they say nothing. */
+  /** For each field: what the sources say, or what is assumed if they say nothing. */
   readonly facts: Readonly<Record<string, string>>
 }
 
 /**
- * Changes to settings. A record (`authorizationParameters`, `tokenHeaders`, …) is merged into the provider's, and null takes one of its
- * entries out; anything else replaces what the provider has.
+ * Changes to settings. A record (`authorizationParameters`, `tokenHeaders`, …) is merged into the provider's, and null removes an entry. Any
+ * other value replaces the provider's.
  */
 export type Changes<Settings> = {
   readonly [Name in keyof Settings]?:
@@ -42,38 +42,38 @@ export interface Registration {
   /** The auth config's id. */
   readonly id: string
   readonly clientId: string
-  /** Absent for a public client, or for one that authenticates with a key in `secrets`. */
+  /** Absent for a public client, and for a client that authenticates with a key in `secrets`. */
   readonly clientSecret?: string | Redacted.Redacted<string> | undefined
   readonly scopes?: ReadonlyArray<string> | undefined
   readonly projectId?: string | undefined
   /** Further secrets, such as `private_key`. */
   readonly secrets?: Readonly<Record<string, Redacted.Redacted<string>>> | undefined
-  /** Changes single settings, such as the endpoints of a sandbox, or adds to the provider's parameters. */
+  /** Changes to single settings, such as the endpoints of a sandbox or further parameters. */
   readonly settings?: Changes<ProviderSettings> | undefined
-  /** Replaces single facts, where this application's own settings at the provider differ from the provider's defaults. */
+  /** Changes to single facts, if the application's registration differs from the provider's defaults. */
   readonly profile?: Changes<ProviderProfile> | undefined
 }
 
 /** A provider ready to be registered. */
 export interface Provider {
-  /** Absent for a provider of your own that says nothing of its sources. */
+  /** Undefined for a custom provider without sources. */
   readonly about: About | undefined
   readonly profile: ProviderProfile
   readonly settings: ProviderSettings
   /** The hosts of its endpoints. */
   readonly hosts: ReadonlyArray<string>
-  /** A complete OAUTH2 auth config. Throws on a malformed `id`, as `AuthConfig.make` does. */
+  /** Makes a complete OAUTH2 auth config. Throws on a malformed `id`, as `AuthConfig.make` does. */
   readonly authConfig: (registration: Registration) => AuthConfig
 }
 
-/** What is written down for one provider. */
+/** The definition of a provider. */
 export interface Definition {
   readonly about?: About
   readonly profile: Parameters<typeof ProviderProfile.make>[0]
   readonly settings: ProviderSettings
-  /** The authorization parameter that carries the scopes, where it is not `scope`. */
+  /** The authorization parameter that carries the scopes. Default `scope`. */
   readonly scopeParameter?: string
-  /** The scope without which there is no refresh token. It joins the application's; an application that names none asks for none. */
+  /** The scope that a refresh token requires. It is added to the application's scopes, if the application names any. */
   readonly offlineScope?: string
 }
 
@@ -86,7 +86,7 @@ const hostsOf = (settings: ProviderSettings): ReadonlyArray<string> => {
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   Predicate.isObject(value) && !Array.isArray(value) && !Duration.isDuration(value)
 
-/** Applies changes. What is undefined changes nothing. */
+/** Applies changes. Undefined values change nothing. */
 export const change = <Settings extends object>(settings: Settings, changes: Changes<Settings> = {}): Settings => {
   const before = new Map<string, unknown>(Object.entries(settings))
   const after = Object.entries(changes).flatMap(([name, value]) => {
@@ -99,7 +99,7 @@ export const change = <Settings extends object>(settings: Settings, changes: Cha
   return { ...settings, ...Object.fromEntries(after) }
 }
 
-/** Makes a provider out of its definition. For providers of your own too. */
+/** Makes a provider from its definition. Use it for custom providers too. */
 export const make = ({ about, offlineScope, profile: facts, scopeParameter, settings }: Definition): Provider => {
   const profile = ProviderProfile.make(facts)
 
@@ -143,8 +143,8 @@ export const make = ({ about, offlineScope, profile: facts, scopeParameter, sett
 }
 
 /**
- * A customer's name in a provider's host names. It often comes from the customer, and a request with the application's secret goes to the
- * host made of it: nothing that could name another host passes.
+ * A customer's name, as a label of a provider's host names. Customers often enter it themselves, and the application's secret is sent to the
+ * resulting host. Text that could name another host is therefore refused.
  */
 export const DomainLabel = Schema.String.check(
   Schema.isPattern(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, {
@@ -152,7 +152,7 @@ export const DomainLabel = Schema.String.check(
   })
 ).pipe(Expected.sayExpected("the customer's name"))
 
-/** The same, of one or two labels. */
+/** A customer's name of one or two labels. */
 export const DomainLabels = Schema.String.check(
   Schema.isPattern(/^[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})?$/, {
     expected: "one or two domain labels: letters a to z, digits and hyphens"

@@ -1,6 +1,6 @@
 /**
- * Providers ready to be registered: how their tokens behave, where their endpoints are, and what they want beyond the RFC. Every fact has
- * its source beside it; what a provider does not document is taken for the worse.
+ * Providers, ready to be registered: the behaviour of their tokens, their endpoints, and their deviations from the RFC. Each fact has its source
+ * beside it. For what a provider does not document, the cautious value is used.
  *
  * ```ts
  * import * as assert from "node:assert/strict"
@@ -17,9 +17,9 @@
  * assert.ok(config.hosts.includes("oauth2.googleapis.com"))
  * ```
  *
- * A fact that differs for one application is replaced when it is registered: `profile: { rotation: "none" }`. Parameters and headers are
- * added to the provider's: `settings: { authorizationParameters: { hd: "example.com" } }`. A provider that is not here is made with
- * {@link make}; `docs/adding-a-provider.md` shows how.
+ * Replace a fact that differs for your application when you register it: `profile: { rotation: "none" }`. Parameters and headers are added to
+ * the provider's: `settings: { authorizationParameters: { hd: "example.com" } }`. To define another provider, use {@link make};
+ * `docs/adding-a-provider.md` shows how.
  *
  * @module
  */

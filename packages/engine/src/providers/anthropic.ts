@@ -1,5 +1,5 @@
 /**
- * Anthropic, as the engine knows it.
+ * API keys of Anthropic.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Atlassian (Jira, Confluence), as the engine knows it.
+ * The profile of Atlassian (Jira, Confluence).
  *
  * @module
  */
@@ -14,14 +14,14 @@ export const atlassian = Provider.make({
     sources: [
       'Atlassian Developer, "Implementing the Refresh Token Flow" and "OAuth 2.0 (3LO) apps"',
       'Its developer community, "The old access token will be revoked during the refresh token exchange"',
-      "For the second form of a dead token, a report on raycast/extensions' tracker"
+      "For the second form of a dead token, a report on the tracker of raycast/extensions"
     ],
     facts: {
       "rotation, reuseWindow":
         "rotating refresh tokens. The old pair, access token included, is revoked 10 minutes after its use.",
       accessTokenTtl: "an hour.",
       "refreshTokenIdle, refreshTokenLife": "90 days of inactivity, 365 days in all.",
-      deadToken: `403 with \`invalid_grant\` ("Unknown or invalid refresh token"), or with "refresh_token is invalid" under \`unauthorized_client\`, which by its code would blame the application. No 403 without them, which may be a firewall's.`,
+      deadToken: `403 with \`invalid_grant\` ("Unknown or invalid refresh token"), or with "refresh_token is invalid" under \`unauthorized_client\`, a code that otherwise blames the application. A 403 without either is not matched, because it may come from a firewall.`,
       settings: "the documented requests are JSON.",
       offlineScope: "no refresh token without `offline_access`."
     }

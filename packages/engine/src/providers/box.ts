@@ -1,5 +1,5 @@
 /**
- * Box, as the engine knows it.
+ * The profile of Box.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export const box = Provider.make({
       rotation: "each refresh token is used once.",
       accessTokenTtl: "about an hour.",
       refreshTokenIdle: "60 days.",
-      dead: "400 `invalid_grant`. The empty 409 it sometimes answers is ambiguous by the general rule."
+      dead: "400 `invalid_grant`. Box sometimes answers an empty 409, which is ambiguous by the general rule."
     }
   },
   profile: {

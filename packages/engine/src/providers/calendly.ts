@@ -1,5 +1,5 @@
 /**
- * Calendly, as the engine knows it.
+ * The profile of Calendly.
  *
  * @module
  */
@@ -15,9 +15,9 @@ export const calendly = Provider.make({
       'Calendly Developer, "How to handle single-use refresh tokens", "Creating an OAuth App", "Revoke Access/Refresh Token"'
     ],
     facts: {
-      rotation: "the refresh token is revoked at once with its use.",
+      rotation: "a refresh token is revoked when it is used.",
       accessTokenTtl: "two hours.",
-      "refreshTokenIdle, refreshTokenLife": "none; it does not expire until it is used.",
+      "refreshTokenIdle, refreshTokenLife": "none: the refresh token does not expire before it is used.",
       dead: "`invalid_grant`."
     }
   },

@@ -1,5 +1,5 @@
 /**
- * Discord, as the engine knows it.
+ * The profile of Discord.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export const discord = Provider.make({
       rotation: "single use.",
       accessTokenTtl: "seven days, 604800 s in the documented answers.",
       dead: "`invalid_grant`.",
-      margin: "half a day, to sit out an outage; a choice of ours."
+      margin: "half a day, so that an outage can pass; our choice."
     }
   },
   profile: {

@@ -1,5 +1,5 @@
 /**
- * Dropbox, as the engine knows it.
+ * The profile of Dropbox.
  *
  * @module
  */
@@ -13,9 +13,9 @@ export const dropbox = Provider.make({
     checked: "2026-11-22",
     sources: ['Dropbox, "OAuth Guide" and "Using OAuth 2.0 with offline access"'],
     facts: {
-      rotation: "the refresh token is used again and again.",
-      accessTokenTtl: "about four hours; `expires_in` tells.",
-      "refreshTokenIdle, refreshTokenLife": "none; it lives until it is revoked.",
+      rotation: "the refresh token stays the same.",
+      accessTokenTtl: "about four hours, stated in `expires_in`.",
+      "refreshTokenIdle, refreshTokenLife": "none: the refresh token works until it is revoked.",
       dead: "`invalid_grant`.",
       settings:
         "client id and secret in the body; no refresh token without `token_access_type=offline`. Revocation is an API call with the access token, not RFC 7009."

@@ -1,5 +1,5 @@
 /**
- * Microsoft Entra ID, as the engine knows it.
+ * The profile of Microsoft Entra ID.
  *
  * @module
  */
@@ -23,9 +23,9 @@ export const entra = (tenant = "common"): Provider.Provider =>
         rotation: "a new refresh token with every use; the old one is not revoked.",
         accessTokenTtl: "60 to 90 minutes at random, stated in `expires_in`; an hour is the least.",
         refreshTokenIdle: "90 days; single-page apps get 24 hours in all: override `refreshTokenLife`.",
-        deadToken: "`interaction_required`, `consent_required` and `login_required` say that only a person can go on.",
+        deadToken: "`interaction_required`, `consent_required` and `login_required` mean that a person has to act.",
         transient:
-          'AADSTS50196, which comes with `invalid_grant` and means too many requests in too short a time. AADSTS90024 ("A transient error has occurred"), AADSTS90033 (directory unavailable) and AADSTS90055 (throttled): which OAuth code they come with is not documented; conservative: never a dead token. Other AADSTS numbers are not relied on, as Microsoft asks.',
+          'AADSTS50196, which comes with `invalid_grant` and means too many requests in too short a time. AADSTS90024 ("A transient error has occurred"), AADSTS90033 (directory unavailable) and AADSTS90055 (throttled): the OAuth code that comes with them is not documented, so they are never a dead token. Other AADSTS numbers are not relied on, as Microsoft asks.',
         settings: "every refresh carries `scope`; without it, it may be refused (AADSTS90009).",
         offlineScope: "no refresh token without `offline_access`."
       }

@@ -1,5 +1,5 @@
 /**
- * Exact Online, as the engine knows it.
+ * The profile of Exact Online.
  *
  * @module
  */
@@ -17,14 +17,14 @@ export const exactOnline = Provider.make({
       "The trackers of picqer/exact-php-client (#300, #644) and websmurf/laravel-exact-online (#22) for the answers"
     ],
     facts: {
-      rotation: "single use; some apps may still use an old one, conservative.",
+      rotation: "single use. Some apps may still use an old token; the cautious value is used.",
       accessTokenTtl: "ten minutes. `expires_in` comes as a string.",
       refreshTokenIdle: '30 days, the least of "30 to 180".',
       deadToken:
-        '401 `unauthorized_client` with "Old refresh token used.", which by its code would blame the application; 400 `invalid_request` with "The refresh token expired at …".',
+        '401 `unauthorized_client` with "Old refresh token used.", a code that otherwise blames the application; 400 `invalid_request` with "The refresh token expired at …".',
       transient: 'a request before the access token is about to expire is refused with "access_token not expired".',
-      "margin, minimumAge": "a new token only from 9 min 30 s after the last one.",
-      settings: "the Dutch site; replace the endpoints for another country's."
+      "margin, minimumAge": "a new token is issued only 9 min 30 s after the last one.",
+      settings: "the endpoints of the Dutch site. Replace them for another country."
     }
   },
   profile: {

@@ -1,5 +1,5 @@
 /**
- * GitHub App, user tokens, as the engine knows it.
+ * The profile of GitHub App, user tokens.
  *
  * @module
  */
@@ -15,14 +15,14 @@ export const githubApp = Provider.make({
       'GitHub Docs, "Refreshing user access tokens" and "Troubleshooting OAuth app access token request errors"'
     ],
     facts: {
-      rotation: "with its use, the refresh token and the old access token stop working.",
+      rotation: "the refresh token and the old access token stop working when the refresh token is used.",
       accessTokenTtl:
         "`never`, unless stated. An expiring token lives eight hours, and `expires_in` says so; an app that opted out of expiration gets neither it nor a refresh token.",
       refreshTokenIdle: "six months.",
       deadToken:
-        "HTTP 200 with `error: bad_refresh_token`. A wrong secret is a 200 too, `incorrect_client_credentials`.",
-      margin: "half an hour, to sit out an outage; a choice of ours.",
-      settings: "no scopes, an app has permissions."
+        "HTTP 200 with `error: bad_refresh_token`. A wrong client secret is a 200 too, with `incorrect_client_credentials`.",
+      margin: "half an hour, so that an outage can pass; our choice.",
+      settings: "no scopes: an app has permissions."
     }
   },
   profile: {

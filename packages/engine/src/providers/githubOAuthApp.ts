@@ -1,5 +1,5 @@
 /**
- * GitHub OAuth app, as the engine knows it.
+ * The profile of GitHub OAuth app.
  *
  * @module
  */
@@ -13,8 +13,9 @@ export const githubOAuthApp = Provider.make({
     sources: ['GitHub Docs, "Differences between GitHub Apps and OAuth apps" and "Token expiration and revocation"'],
     facts: {
       rotation: "there is no refresh token.",
-      accessTokenTtl: "`never`; the token lives until it is revoked or unused for a year. Only the API's 401 tells.",
-      settings: "the form-encoded answer is avoided by the `accept: application/json` that every token request carries."
+      accessTokenTtl:
+        "`never`; the token works until it is revoked or unused for a year. Only a 401 of the API shows that it is dead.",
+      settings: "every token request carries `accept: application/json`, because the default answer is form-encoded."
     }
   },
   profile: { name: "github-oauth-app", rotation: "none", accessTokenTtl: "never" },

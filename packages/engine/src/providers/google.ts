@@ -1,5 +1,5 @@
 /**
- * Google, as the engine knows it.
+ * The profile of Google.
  *
  * @module
  */

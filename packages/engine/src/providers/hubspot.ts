@@ -1,5 +1,5 @@
 /**
- * HubSpot, as the engine knows it.
+ * The profile of HubSpot.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export const hubspot = Provider.make({
       'For the dead token, HubSpot community and Nango, "HubSpot OAuth BAD_REFRESH_TOKEN"'
     ],
     facts: {
-      rotation: "not documented (the token returned is usually the same); conservative.",
+      rotation: "not documented (the token returned is usually the same); the cautious value is used.",
       accessTokenTtl: "30 minutes.",
       "refreshTokenIdle, refreshTokenLife": "not stated; assumed: none.",
       deadToken: "400 `status: BAD_REFRESH_TOKEN` of the v1 endpoints; the newer ones answer by the RFC.",

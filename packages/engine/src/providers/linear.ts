@@ -1,5 +1,5 @@
 /**
- * Linear, as the engine knows it.
+ * The profile of Linear.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export const linear = Provider.make({
       reuseWindow: '30 minutes, the "replay grace period".',
       accessTokenTtl: "24 hours.",
       dead: "`invalid_grant`.",
-      margin: "an hour, to sit out an outage; a choice of ours.",
+      margin: "an hour, so that an outage can pass; our choice.",
       settings: "scopes are joined by commas."
     }
   },

@@ -1,5 +1,5 @@
 /**
- * LinkedIn, as the engine knows it.
+ * The profile of LinkedIn.
  *
  * @module
  */
@@ -14,10 +14,10 @@ export const linkedin = Provider.make({
     sources: ['Microsoft Learn, "Programmatic refresh tokens" (LinkedIn)'],
     facts: {
       rotation:
-        "only partners that are approved for them get refresh tokens. None; the refresh token keeps the lifetime it got at consent.",
+        "none: the refresh token stays the same and keeps the lifetime that it got at consent. Only approved partners get refresh tokens.",
       accessTokenTtl: "60 days.",
-      refreshTokenLife: "365 days from consent, whatever is done.",
-      margin: "a week, to sit out any outage; a choice of ours.",
+      refreshTokenLife: "365 days from consent; a refresh does not extend it.",
+      margin: "a week, so that an outage can pass; our choice.",
       dead: 'not stated beyond "fall back to the standard flow"; assumed: `invalid_grant`.',
       settings:
         'client id and secret in the body ("Authorization Code Flow (3-legged OAuth)"). Without PKCE: from a client with a secret, a `code_verifier` is answered with `invalid_client` ("OAuth 2.0 for Native Clients" keeps it to apps enabled for it by LinkedIn).'

@@ -1,5 +1,5 @@
 /**
- * Notion, as the engine knows it.
+ * The profile of Notion.
  *
  * @module
  */
@@ -13,9 +13,10 @@ export const notion = Provider.make({
     checked: "2026-11-22",
     sources: ['Notion, "Refresh a token", "Create a token", "Authorization"'],
     facts: {
-      rotation: "a new refresh token with every use; whether the old one lives on is not documented; conservative.",
+      rotation:
+        "a new refresh token with every use; whether the old one lives on is not documented; the cautious value is used.",
       accessTokenTtl:
-        "not stated by the provider, and the answer has no `expires_in`; assumed: a day. Much less would spend a single-use token, each time at some risk, for access tokens that are reported to live long; with none, a lost answer would never come to light.",
+        "not stated by the provider, and the answer has no `expires_in`; assumed: a day. Access tokens are reported to live long. A much shorter life would spend single-use tokens needlessly, each time at some risk. With no expiry, a lost answer would never be noticed.",
       "refreshTokenIdle, refreshTokenLife": "not stated; assumed: none.",
       dead: "`invalid_grant`.",
       keptFields: "the workspace that the tokens are for.",

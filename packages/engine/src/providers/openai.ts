@@ -1,5 +1,5 @@
 /**
- * OpenAI, as the engine knows it.
+ * API keys of OpenAI.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export const openai = ApiKeyProvider.make(
     sources: ['OpenAI API reference, "Authentication" and "List models"'],
     facts: {
       probeUrl:
-        "a key of a project with data residency is good at its region's host alone, such as `eu.api.openai.com`, and a 401 elsewhere (`incorrect_hostname`): replace `probeUrl`.",
+        "a key of a project with data residency works only on its region's host, such as `eu.api.openai.com`. Other hosts answer 401 (`incorrect_hostname`): replace `probeUrl`.",
       rejected: "a restricted key's 403 stays unverified."
     }
   },

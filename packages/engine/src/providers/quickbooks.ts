@@ -1,5 +1,5 @@
 /**
- * QuickBooks Online, as the engine knows it.
+ * The profile of QuickBooks Online.
  *
  * @module
  */
@@ -14,12 +14,12 @@ export const quickbooks = Provider.make({
     sources: ['Intuit Developer, "Authorization FAQ", "Important changes to refresh token policy" (November 2025)'],
     facts: {
       rotation:
-        "the value changes about once a day, and only the latest is to be used; how long the old one lives on is not documented; conservative.",
+        "the value changes about once a day, and only the latest is to be used; how long the old one lives on is not documented; the cautious value is used.",
       accessTokenTtl: "an hour.",
       "refreshTokenIdle, refreshTokenLife": "100 days, five years.",
       dead: "400 `invalid_grant`.",
       settings:
-        "client id and secret in the Basic header. Every API address holds the id of the company that the person chose, and only the callback tells it: `realmId`. Revocation takes a JSON body and is left out."
+        "client id and secret in the Basic header. Every API address holds the id of the company that the person chose. Only the callback states it, in `realmId`. Revocation takes a JSON body and is left out."
     }
   },
   profile: {

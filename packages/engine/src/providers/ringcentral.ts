@@ -1,5 +1,5 @@
 /**
- * RingCentral, as the engine knows it.
+ * The profile of RingCentral.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export const ringcentral = Provider.make({
     facts: {
       rotation: "each refresh token is used once.",
       reuseWindow:
-        "60 minutes, during which the same answer comes again; it shrinks to 10 seconds once the new access token is used, and a token whose answer was lost is not.",
+        "60 minutes, in which the same answer is repeated. It shrinks to 10 seconds once the new access token is used, but a token whose answer was lost is never used.",
       accessTokenTtl: "an hour. The previous access token is invalid at once.",
       refreshTokenIdle: "seven days.",
       dead: "not stated; assumed: `invalid_grant`.",

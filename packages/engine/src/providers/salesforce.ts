@@ -1,5 +1,5 @@
 /**
- * Salesforce, as the engine knows it.
+ * The profile of Salesforce.
  *
  * @module
  */
@@ -24,13 +24,13 @@ export const salesforce = (domain = "login"): Provider.Provider => {
         `The release notes of Summer '24 ("Simultaneous Token Requests Are Blocked During the Refresh Token Flow") and Winter '25 (its error)`
       ],
       facts: {
-        rotation: `off, or on with the previous token "automatically invalidated"; the app's owner chooses. Conservative: on. Where it is off, override \`rotation: "none"\`.`,
+        rotation: `off, or on with the previous token "automatically invalidated"; the app's owner chooses. The cautious value is used: on. If it is off, override \`rotation: "none"\`.`,
         accessTokenTtl:
-          "the org's session timeout, two hours by default; the answer has no `expires_in`. Override it where the org's is shorter.",
+          "the org's session timeout, two hours by default. The answer has no `expires_in`. Override it if the org's timeout is shorter.",
         "refreshTokenIdle, refreshTokenLife": "policies of the app and the org; none by default.",
         dead: '400 `invalid_grant`, "expired access/refresh token".',
         transient:
-          '400 `invalid_grant`, "token request is already being processed", which is what a second request with a refresh token meets while the first is at work.',
+          '400 `invalid_grant`, "token request is already being processed", the answer to a second request with a refresh token while the first is in progress.',
         keptFields: "the address of the org's API.",
         offlineScope: 'no refresh token without `refresh_token` ("OAuth Tokens and Scopes").'
       }

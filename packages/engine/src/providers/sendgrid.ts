@@ -1,5 +1,5 @@
 /**
- * SendGrid, as the engine knows it.
+ * API keys of SendGrid.
  *
  * @module
  */

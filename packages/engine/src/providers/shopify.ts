@@ -1,5 +1,5 @@
 /**
- * Shopify, expiring offline tokens, as the engine knows it.
+ * The profile of Shopify, expiring offline tokens.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export const shopify = (shop: string): Provider.Provider => {
       ],
       facts: {
         "rotation, reuseWindow":
-          "the old refresh token is honoured until its successor is used, at most 30 days after its first use.",
+          "the old refresh token is accepted until its successor is used, and at most 30 days after its own first use.",
         accessTokenTtl: "an hour. An answer without `expires_in` was reported on shopify-app-js' tracker.",
         refreshTokenIdle: "90 days.",
         dead: "not stated; assumed: `invalid_grant`.",

@@ -1,5 +1,5 @@
 /**
- * Slack, as the engine knows it. Bot and user tokens behave alike and are answered with in different places.
+ * The profile of Slack. Bot and user tokens behave alike. Their answers have the tokens in different places.
  *
  * @module
  */
@@ -13,13 +13,14 @@ const about = {
     "The margin is that of Slack's Python SDK"
   ],
   facts: {
-    rotation: "the refresh token is revoked with its use. A window is not documented; conservative.",
+    rotation:
+      "the refresh token is revoked when it is used. A reuse window is not documented; the cautious value is used.",
     accessTokenTtl:
       "`never`, unless stated. With token rotation a token lives 12 hours, and `expires_in` says so; without it, there is neither an expiry nor a refresh token.",
     refreshTokenIdle:
-      "none; 30 days for an app with PKCE, which marks it as a public client for good: override it and `pkce` there.",
+      "none. An app with PKCE, which marks it as a public client for good, gets 30 days: override it and `pkce` for such an app.",
     deadToken:
-      'HTTP 200 with `ok: false` and one of these errors. `fatal_error` and `internal_error` are none: "some aspect of the operation" may have succeeded.',
+      'HTTP 200 with `ok: false` and one of these errors. `fatal_error` and `internal_error` are not among them: "some aspect of the operation" may have succeeded.',
     tokenTypes: "`bot` and `user` in place of `bearer`.",
     keptFields: "the workspace that the tokens are for.",
     margin: "two hours (`minutes_before_expiration`).",
@@ -67,7 +68,7 @@ export const slackUser = Provider.make({
     facts: {
       ...about.facts,
       tokenPath:
-        "the answer to a consent has the user's tokens under `authed_user`; a refresh answers with them at the top.",
+        "the answer to a consent has the user's tokens under `authed_user`. The answer to a refresh has them at the top.",
       scopeParameter: "their scopes are asked for in `user_scope`."
     }
   },

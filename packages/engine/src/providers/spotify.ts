@@ -1,5 +1,5 @@
 /**
- * Spotify, as the engine knows it.
+ * The profile of Spotify.
  *
  * @module
  */
@@ -13,7 +13,8 @@ export const spotify = Provider.make({
     checked: "2026-11-22",
     sources: ['Spotify for Developers, "Refreshing tokens" and "Introducing refresh token expiration" (June 2026)'],
     facts: {
-      rotation: "a new refresh token may come, and what becomes of the old one is not documented; conservative.",
+      rotation:
+        "a new refresh token may be issued. Whether the old one still works is not documented; the cautious value is used.",
       accessTokenTtl: "an hour.",
       refreshTokenLife: "six months from consent; refreshing does not extend it.",
       dead: "`invalid_grant`.",

@@ -1,5 +1,5 @@
 /**
- * Stripe, as the engine knows it.
+ * API keys of Stripe.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * X, as the engine knows it.
+ * The profile of X.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export const x = Provider.make({
       "For the dead token, reports on the SDKs' trackers"
     ],
     facts: {
-      rotation: "not documented (a new refresh token comes with each answer); conservative.",
+      rotation: "not documented (a new refresh token comes with each answer); the cautious value is used.",
       accessTokenTtl: "two hours.",
       refreshTokenIdle: "not documented.",
       deadToken:

@@ -1,5 +1,5 @@
 /**
- * Xero, as the engine knows it.
+ * The profile of Xero.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Zendesk, as the engine knows it.
+ * The profile of Zendesk.
  *
  * @module
  */

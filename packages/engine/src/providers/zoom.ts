@@ -1,5 +1,5 @@
 /**
- * Zoom, as the engine knows it.
+ * The profile of Zoom.
  *
  * @module
  */
@@ -16,11 +16,11 @@ export const zoom = Provider.make({
       "For the dead token, Zoom's developer forum"
     ],
     facts: {
-      rotation: "each refresh gives a new refresh token, the old one is invalid at once.",
+      rotation: "each refresh gives a new refresh token, and the old one is invalid at once.",
       accessTokenTtl: "an hour.",
       refreshTokenIdle: 'about 90 days, "commonly".',
       deadToken:
-        '`reason: "Invalid Token!"`, which comes with `invalid_grant` or `invalid_request`. The error for concurrent requests has no documented code; conservative: not a dead token.',
+        '`reason: "Invalid Token!"`, which comes with `invalid_grant` or `invalid_request`. The error for concurrent requests has no documented code, so it is not matched as a dead token.',
       settings: "client id and secret in the Basic header."
     }
   },

@@ -1,5 +1,5 @@
 /**
- * Writes `docs/providers.md` out of what the engine knows of its providers. Run by `pnpm docs:providers`; a test compares the two.
+ * Generates `docs/providers.md` from the engine's providers. `pnpm docs:providers` runs it, and a test compares the result.
  *
  * @module
  */
@@ -8,14 +8,14 @@ import { Duration, Predicate } from "effect"
 import { writeFile } from "node:fs/promises"
 import { pathToFileURL } from "node:url"
 
-/** Where the page lies. */
+/** The location of the page. */
 export const pageUrl = new URL("../../../../docs/providers.md", import.meta.url)
 
 const hasProfile = (value: unknown): value is Providers.Provider => Predicate.hasProperty(value, "profile")
 const hasProbe = (value: unknown): value is Providers.ApiKeyProvider =>
   Predicate.hasProperty(value, "about") && !hasProfile(value)
 
-/** Every provider of OAuth 2, by the expression that gives it. */
+/** Every provider of OAuth 2, with the expression that makes it. */
 export const providers: ReadonlyArray<readonly [expression: string, provider: Providers.Provider]> = [
   ...Object.entries(Providers).flatMap(([name, value]) => (hasProfile(value) ? [[name, value] as const] : [])),
   ["entra(tenant)", Providers.entra()] as const,
@@ -61,17 +61,17 @@ const section = (expression: string, { checked, facts, sources, title }: Provide
     `Sources: ${sources.join("; ")}.`
   ].join("\n\n")
 
-/** The page, as the data say. */
+/** The text of the page. */
 export const page = (): string =>
   [
     "<!-- Written by `pnpm docs:providers`. Change the files in packages/engine/src/providers, not this page. -->",
     "# Providers",
-    "What the engine knows of each provider, where that comes from, and when it was last checked. What a provider does not document is taken for the worse. [Adding a provider](adding-a-provider.md) shows how to add one.",
+    "The facts about each provider, their sources, and when they were last checked. For what a provider does not document, the engine uses the cautious value. [Adding a provider](adding-a-provider.md) shows how to add one.",
     [
-      "- **Rotation** is what a refresh does to the refresh token. `none`: it stays the same. `rolling`: a new one comes, the old one works on. `single-use`: the use kills it, so a lost answer may cost a consent.",
-      "- **Reuse window** is for how long a used refresh token is honoured once more.",
-      "- **Access token** is its life where no answer states one.",
-      "- **Idle** and **life** are after how long the refresh token dies unused, and in any case."
+      "- **Rotation** is what a refresh does to the refresh token. `none`: it stays the same. `rolling`: a new one is issued, and the old one still works. `single-use`: it can be used once, so a lost answer may cost a consent.",
+      "- **Reuse window** is how long a used refresh token is still accepted.",
+      "- **Access token** is its life, if no answer states one.",
+      "- **Idle** is how long an unused refresh token works. **Life** is how long any refresh token works."
     ].join("\n"),
     "## OAuth 2",
     table(
@@ -90,7 +90,7 @@ export const page = (): string =>
     ...keyProviders.map(([name, { about }]) => section(name, about))
   ].join("\n\n") + "\n"
 
-/** The anchor that renderers give a heading. */
+/** The anchor of a heading, as renderers make it. */
 const anchor = (heading: string): string =>
   heading
     .toLowerCase()
