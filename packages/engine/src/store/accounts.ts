@@ -1,11 +1,25 @@
 /**
- * Statements about one account: the lease, the commit, and giving a lease back.
+ * Statements about one account: reads, the lease, the commit, and giving a lease back.
+ *
+ * On Postgres the callers of the first three share statements ({@link shareStatement}), and each of them has a second form for many
+ * ({@link makeTogether}). SQLite has no round trip to save; there they share commits.
  *
  * @module
  */
 import { Clock, Effect, Option, Schema } from "effect"
 import type { Account } from "../account/Account.ts"
 import type { AccountStore } from "../account/AccountStore.ts"
+import {
+  attemptsOf,
+  type Begin,
+  endsLease,
+  epochOf,
+  type Find,
+  type FindIn,
+  underWay,
+  type Write
+} from "./accountRequests.ts"
+import { makeTogether } from "./accountsTogether.ts"
 import type { Database } from "./database.ts"
 import type { InsertAttempt } from "./expiring.ts"
 import { watchForRestore } from "./restoreWatch.ts"
@@ -21,14 +35,19 @@ import {
   LeaseRow,
   toAccount
 } from "./rows.ts"
+import { type Shareable, shareStatement } from "./sharedStatement.ts"
 
 const decodeAccount = Schema.decodeUnknownEffect(AccountRow)
 const decodeLease = Schema.decodeUnknownEffect(LeaseRow)
 
-export const makeAccounts = Effect.fnUntraced(function* (
-  { clock, isSqlite, sql, statement, transaction }: Database,
-  insertAttempt: InsertAttempt
-) {
+export const makeAccounts = Effect.fnUntraced(function* (database: Database, insertAttempt: InsertAttempt) {
+  const { clock, isSqlite, sql, statement, transaction } = database
+  const together = makeTogether(database)
+
+  /** On Postgres callers share statements; on SQLite each has its own. */
+  const shared = <In, A>(alone: Shareable<In, A>["alone"], many: Omit<Shareable<In, A>, "alone">) =>
+    isSqlite ? alone : shareStatement(sql, { ...many, alone })
+
   /** How many leases there are with the one that a statement takes. Its own trigger counts it after the statement has returned. */
   const leases = isSqlite ? sql`(SELECT leases + 1 FROM rekindle_database)` : sql`0`
 
@@ -47,7 +66,67 @@ export const makeAccounts = Effect.fnUntraced(function* (
   )
 
   const noteLeases = isSqlite ? yield* watchForRestore(sql, doubtAll) : () => Effect.void
-  const account = (now: number) => first((row) => Effect.map(decodeAccount(row), (row) => toAccount(row, now)))
+
+  const find = shared<Find, Option.Option<typeof AccountRow.Type>>(
+    ({ id, now }) =>
+      Effect.flatMap(
+        sql`SELECT *, ${clock(now)} AS clock FROM rekindle_accounts WHERE id = ${id}`,
+        first(decodeAccount)
+      ),
+    together.find
+  )
+
+  const findIn = shared<FindIn, Option.Option<typeof AccountRow.Type>>(
+    ({ now, projectId, publicId }) =>
+      Effect.flatMap(
+        sql`SELECT *, ${clock(now)} AS clock FROM rekindle_accounts
+          WHERE project_id = ${projectId} AND public_id = ${publicId}`,
+        first(decodeAccount)
+      ),
+    together.findIn
+  )
+
+  const begin = shared<Begin, Option.Option<typeof LeaseRow.Type>>((asked) => {
+    const { account, leaseMillis, now, owner, takeOver } = asked
+    return Effect.flatMap(
+      statement(sql`UPDATE rekindle_accounts SET
+        lease_owner = ${owner},
+        lease_until = ${clock(now)} + ${leaseMillis},
+        epoch = epoch + 1,
+        intent_generation = ${account.generation},
+        intent_since = COALESCE(intent_since, ${clock(now)}),
+        intent_attempts = ${attemptsOf(asked)}
+      WHERE id = ${account.id} AND revision = ${account.revision} AND epoch = ${account.epoch}
+        AND intent_attempts IS NOT DISTINCT FROM ${account.intent?.attempts ?? null}
+        ${takeOver === true ? sql`` : sql`AND (lease_owner IS NULL OR lease_until <= ${clock(now)})`}
+      RETURNING lease_until, intent_since, ${clock(now)} AS clock, ${leases} AS leases`),
+      first(decodeLease)
+    )
+  }, together.begin)
+
+  const ended = sql.literal(underWay.map((column) => `, ${column} = NULL`).join(""))
+
+  /** The statement of a write that announces at `at`. One statement writes the account and its announcements: on SQLite by a trigger. */
+  const writing = (write: Write, at: number) => {
+    const { announce, from, to } = write
+    const epoch = epochOf(write)
+    const update = sql`UPDATE rekindle_accounts SET ${sql.update(changeable(to))}, revision = revision + 1${
+      endsLease(write) ? ended : sql``
+    }${isSqlite ? sql`, announce = ${announce.length === 0 ? null : JSON.stringify({ at, types: announce })}` : sql``}
+      WHERE id = ${from.id} AND revision = ${from.revision}${epoch === null ? sql`` : sql` AND epoch = ${epoch}`}
+      RETURNING project_id, public_id, status, status_reason, generation`
+    const announced =
+      isSqlite || announce.length === 0
+        ? update
+        : sql`WITH written AS (${update})
+            INSERT INTO rekindle_outbox (project_id, account_id, type, status, status_reason, generation, at)
+            SELECT written.project_id, written.public_id, announced.type, written.status, written.status_reason, written.generation, CAST(${at} AS BIGINT)
+            FROM written, unnest(string_to_array(${announce.join(",")}, ',')) WITH ORDINALITY AS announced (type, place)
+            ORDER BY announced.place RETURNING sequence`
+    return Effect.map(announced, (rows) => rows.length > 0)
+  }
+
+  const write = shared<Write, boolean>((asked) => statement(writing(asked, asked.to.updatedAt)), together.write)
 
   return {
     doubtAll,
@@ -74,76 +153,32 @@ export const makeAccounts = Effect.fnUntraced(function* (
 
     find: (id) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        sql`SELECT *, ${clock(now)} AS clock FROM rekindle_accounts WHERE id = ${id}`.pipe(
-          Effect.flatMap(account(now)),
-          asStoreError
-        )
+        find({ id, now }).pipe(Effect.map(Option.map((row) => toAccount(row, now))), asStoreError)
       ),
 
     findIn: (projectId, publicId) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        sql`SELECT *, ${clock(now)} AS clock FROM rekindle_accounts
-          WHERE project_id = ${projectId} AND public_id = ${publicId}`.pipe(Effect.flatMap(account(now)), asStoreError)
+        findIn({ projectId, publicId, now }).pipe(Effect.map(Option.map((row) => toAccount(row, now))), asStoreError)
       ),
 
-    begin: ({ account, leaseMillis, now, owner, takeOver }) => {
-      const { epoch, generation, id, intent, revision } = account
-      const attempts = (intent?.attempts ?? 0) + 1
-      return statement(sql`UPDATE rekindle_accounts SET
-        lease_owner = ${owner},
-        lease_until = ${clock(now)} + ${leaseMillis},
-        epoch = epoch + 1,
-        intent_generation = ${generation},
-        intent_since = COALESCE(intent_since, ${clock(now)}),
-        intent_attempts = ${attempts}
-      WHERE id = ${id} AND revision = ${revision} AND epoch = ${epoch}
-        AND intent_attempts IS NOT DISTINCT FROM ${intent?.attempts ?? null}
-        ${takeOver === true ? sql`` : sql`AND (lease_owner IS NULL OR lease_until <= ${clock(now)})`}
-      RETURNING lease_until, intent_since, ${clock(now)} AS clock, ${leases} AS leases`).pipe(
-        Effect.flatMap(first(decodeLease)),
+    begin: (asked) =>
+      begin(asked).pipe(
         // Before anything is sent under the lease.
         Effect.tap(Option.match({ onNone: () => Effect.void, onSome: (row) => noteLeases(row.leases) })),
-        // The revision was right, so that all else is as the caller has it.
-        Effect.map(
-          Option.map((row): Account => ({
-            ...account,
-            epoch: epoch + 1,
-            lease: { owner, epoch: epoch + 1, until: row.lease_until + now - row.clock },
-            intent: { generation, since: row.intent_since + now - row.clock, attempts }
-          }))
-        ),
+        Effect.map(Option.map((row) => leased(asked, row))),
         asStoreError
-      )
-    },
+      ),
 
-    write: ({ announce, attempt, endLease, from, to }) => {
-      const renewed = to.generation !== from.generation
-      const at = attempt?.createdAt ?? to.updatedAt
-      const update = sql`UPDATE rekindle_accounts SET ${sql.update(changeable(to))}, revision = revision + 1${
-        renewed || endLease !== undefined
-          ? sql`, lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_since = NULL,
-            intent_attempts = NULL, last_attempt = NULL`
-          : sql``
-      }${isSqlite ? sql`, announce = ${announce.length === 0 ? null : JSON.stringify({ at, types: announce })}` : sql``}
-      WHERE id = ${from.id} AND revision = ${from.revision}${
-        renewed || endLease === undefined ? sql`` : sql` AND epoch = ${endLease}`
-      } RETURNING project_id, public_id, status, status_reason, generation`
-      // One statement writes the account and its announcements: on SQLite by a trigger.
-      const announced =
-        isSqlite || announce.length === 0
-          ? update
-          : sql`WITH written AS (${update})
-            INSERT INTO rekindle_outbox (project_id, account_id, type, status, status_reason, generation, at)
-            SELECT written.project_id, written.public_id, announced.type, written.status, written.status_reason, written.generation, CAST(${at} AS BIGINT)
-            FROM written, unnest(string_to_array(${announce.join(",")}, ',')) WITH ORDINALITY AS announced (type, place)
-            ORDER BY announced.place RETURNING sequence`
-      const written = Effect.map(announced, (rows) => rows.length > 0)
-      const all =
+    write: ({ attempt, ...change }) =>
+      asStoreError(
         attempt === undefined
-          ? statement(written)
-          : transaction(Effect.tap(written, (done) => (done ? Effect.asVoid(insertAttempt(attempt)) : Effect.void)))
-      return asStoreError(all)
-    },
+          ? write(change)
+          : transaction(
+              Effect.tap(writing(change, attempt.createdAt), (done) =>
+                done ? Effect.asVoid(insertAttempt(attempt)) : Effect.void
+              )
+            )
+      ),
 
     release: ({ epoch, id, keepIntent, keepLease, renewAt, result }) =>
       statement(sql`UPDATE rekindle_accounts SET ${keepLease === true ? sql`` : sql`lease_owner = NULL, lease_until = NULL,`}
@@ -153,3 +188,15 @@ export const makeAccounts = Effect.fnUntraced(function* (
         } WHERE id = ${id} AND epoch = ${epoch} AND lease_owner IS NOT NULL`).pipe(Effect.asVoid, asStoreError)
   } satisfies Partial<AccountStore["Service"]>
 })
+
+/** The account as it is under the lease. The revision was right, so that all else is as the caller has it. */
+const leased = (asked: Begin, row: typeof LeaseRow.Type): Account => {
+  const { account, now, owner } = asked
+  const epoch = account.epoch + 1
+  return {
+    ...account,
+    epoch,
+    lease: { owner, epoch, until: row.lease_until + now - row.clock },
+    intent: { generation: account.generation, since: row.intent_since + now - row.clock, attempts: attemptsOf(asked) }
+  }
+}

@@ -186,13 +186,13 @@ const storeError = (cause: SqlError.SqlError | Schema.SchemaError) =>
  * What a client reports as a defect, such as a connection that was lost with a statement on its way, is no more than a failure here: whoever
  * asked tries again later.
  */
+export const asFailure = <A, E, R>(asked: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError.SqlError, R> =>
+  Effect.catchDefect(asked, (defect) => (SqlError.isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)))
+
 export const asStoreError = <A, R>(
   asked: Effect.Effect<A, SqlError.SqlError | Schema.SchemaError, R>
-): Effect.Effect<A, StoreError, R> =>
-  asked.pipe(
-    Effect.catchDefect((defect) => (SqlError.isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect))),
-    Effect.mapError(storeError)
-  )
+): Effect.Effect<A, StoreError, R> => Effect.mapError(asFailure(asked), storeError)
+
 export const decodeAll = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) =>
   Schema.decodeUnknownEffect(Schema.Array(schema))
 

@@ -1,7 +1,7 @@
 import { assert } from "@effect/vitest"
 import { type Account, AccountStore, Sealed, SqlAccountStore, type StoreError } from "@rekindle/engine"
 import { Clock, Context, Deferred, Effect, Exit, Fiber, Layer, Option } from "effect"
-import { SqlClient } from "effect/sql"
+import { SqlClient, Statement } from "effect/sql"
 import { clientOf } from "../support/Place.ts"
 import { Postgres } from "../support/Postgres.ts"
 import { migrateInProcesses } from "./migrateInProcesses.ts"
@@ -99,6 +99,89 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
         events.map(({ accountId }) => accountId),
         [slow.id, quick.id]
       )
+    })
+  )
+
+  it.effect("callers who wait at the same time share their statements", () =>
+    Effect.gen(function* () {
+      const { addedMany, store } = yield* start
+      const ones = yield* addedMany(50)
+      const statementsOf = Effect.fnUntraced(function* (call: (one: Account) => Effect.Effect<unknown, StoreError>) {
+        let statements = 0
+        yield* Effect.provideService(
+          Effect.forEach(ones, call, { concurrency: "unbounded" }),
+          Statement.CurrentTransformer,
+          (statement) => {
+            statements++
+            return Effect.succeed(statement)
+          }
+        )
+        return statements
+      })
+      // The first leaves alone, and meanwhile all others gather.
+      assert.strictEqual(yield* statementsOf(({ id }) => store.find(id)), 2)
+      assert.strictEqual(yield* statementsOf(({ projectId, publicId }) => store.findIn(projectId, publicId)), 2)
+      const begin = (account: Account) => store.begin({ account, owner: "owner", leaseMillis: 60_000, now: Date.now() })
+      assert.strictEqual(yield* statementsOf(begin), 2)
+      const write = (from: Account) => store.write({ from, to: { ...from, generation: 4 }, announce: ["renewed"] })
+      assert.strictEqual(yield* statementsOf(write), 2)
+      assert.lengthOf(yield* store.readOutbox(0, 100), 50)
+    })
+  )
+
+  it.effect("a value that cannot be written fails for its caller, and for nobody who writes at the same time", () =>
+    Effect.gen(function* () {
+      const { addedMany, reread, store } = yield* start
+      const ones = yield* addedMany(20)
+      const exits = yield* Effect.forEach(
+        ones,
+        (from, index) =>
+          // Postgres has no text with a NUL in it.
+          Effect.exit(
+            store.write({ from, to: { ...from, grantId: index === 7 ? "a\0b" : "ab" }, announce: ["renewed"] })
+          ),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(
+        exits.map(Exit.isSuccess),
+        ones.map((_, index) => index !== 7)
+      )
+      assert.strictEqual(exits[7]?.pipe(Exit.findErrorOption, Option.getOrUndefined)?._tag, "StoreError")
+      for (const [index, { id }] of ones.entries()) {
+        assert.strictEqual((yield* reread(id)).grantId, index === 7 ? "grant" : "ab")
+      }
+      assert.lengthOf(yield* store.readOutbox(0, 100), 19)
+    })
+  )
+
+  it.effect("a row that somebody else has locked keeps its own caller waiting, and nobody else", () =>
+    Effect.gen(function* () {
+      const { addedMany, reread, store } = yield* start
+      const another = Context.get(yield* Effect.flatMap(Database, ({ connect }) => connect), SqlClient.SqlClient)
+      const ones = yield* addedMany(20)
+      const locked = ones[7]
+      const written: Array<string> = []
+      const writing = yield* Effect.gen(function* () {
+        yield* another`SELECT id FROM rekindle_accounts WHERE id = ${locked?.id ?? ""} FOR UPDATE`
+        const fiber = yield* Effect.forkChild(
+          Effect.forEach(
+            ones,
+            (from) =>
+              Effect.tap(store.write({ from, to: { ...from, obtainedAt: 5 }, announce: [] }), () =>
+                Effect.sync(() => written.push(from.id))
+              ),
+            { concurrency: "unbounded" }
+          )
+        )
+        while (written.length < ones.length - 1) yield* Effect.sleep(5)
+        assert.notInclude(written, locked?.id)
+        return fiber
+      }).pipe(another.withTransaction)
+      assert.deepStrictEqual(
+        yield* Fiber.join(writing),
+        ones.map(() => true)
+      )
+      for (const { id } of ones) assert.strictEqual((yield* reread(id)).obtainedAt, 5)
     })
   )
 

@@ -7,7 +7,7 @@
 import { assert, layer, type Vitest } from "@effect/vitest"
 import { ConnectedAccountId } from "@rekindle/core"
 import { type Account, AccountStore, type ConsentAttempt, Sealed, type StoreError } from "@rekindle/engine"
-import { Context, Effect, Fiber, type Layer, Option, type Scope } from "effect"
+import { Context, Effect, Exit, Fiber, type Layer, Option, type Scope } from "effect"
 import { type Migrator, SqlClient, type SqlError } from "effect/sql"
 import { migrate, migrateTo } from "#engine/store/migrations.ts"
 import { randomUUID } from "node:crypto"
@@ -91,7 +91,8 @@ export const start = Effect.gen(function* () {
   const reread = (id: ConnectedAccountId) => Effect.map(store.find(id), Option.getOrThrow)
   const added = (overrides: Partial<Account> = {}) =>
     Effect.tap(Effect.succeed(account(overrides)), (each) => store.insert(each))
-  return { store, sql, reread, added }
+  const addedMany = (count: number) => Effect.forEach(Array.from({ length: count }), () => added())
+  return { store, sql, reread, added, addedMany }
 })
 
 /** Stores on clients of their own. */
@@ -309,6 +310,164 @@ export const suite = <R, E>(
           assert.strictEqual(taken.intent?.attempts, 2)
           around(taken.intent?.since, Date.now() - 3_600_000)
         })
+    )
+
+    // --- many callers at once -----------------------------------------------------------------------------------------------------
+
+    it.effect("of callers who ask at once each gets its own answer", () =>
+      Effect.gen(function* () {
+        const { addedMany, reread, store } = yield* start
+        const ones = yield* addedMany(60)
+        const atOnce = { concurrency: "unbounded" } as const
+        const unknown = account()
+        const found = yield* Effect.forEach([...ones, unknown], ({ id }) => store.find(id), atOnce)
+        assert.deepStrictEqual(found, [...ones.map(Option.some), Option.none()])
+        const named = yield* Effect.forEach([...ones, unknown], (one) => store.findIn("project", one.publicId), atOnce)
+        assert.deepStrictEqual(named, found)
+        // Every fifth has looked at an older revision.
+        const late = (index: number) => index % 5 === 0
+        const seen = ones.map((one, index) => (late(index) ? { ...one, revision: 6 } : one))
+        const leased = yield* Effect.forEach(
+          seen,
+          (one, index) => take(store, one, { owner: `owner-${index}` }),
+          atOnce
+        )
+        assert.deepStrictEqual(
+          leased.map(Option.isNone),
+          ones.map((_, index) => late(index))
+        )
+        const holders = leased.flatMap(Option.toArray)
+        for (const holder of holders) assert.deepInclude(yield* reread(holder.id), { epoch: 6, revision: 7 })
+        assert.strictEqual(new Set(holders.map(({ lease }) => lease?.owner)).size, 48)
+        const written = yield* Effect.forEach(
+          ones,
+          (from, index) =>
+            store.write({
+              from: late(index) ? { ...from, revision: 6 } : from,
+              to: { ...from, generation: 4, obtainedAt: index, withdrawal: null },
+              announce: index % 2 === 0 ? ["renewed", "recovered"] : ["renewed"]
+            }),
+          atOnce
+        )
+        assert.deepStrictEqual(
+          written,
+          ones.map((_, index) => !late(index))
+        )
+        for (const [index, one] of ones.entries()) {
+          const { epoch, intent, lease, obtainedAt, revision } = yield* reread(one.id)
+          if (late(index)) assert.deepStrictEqual([epoch, revision], [5, 7])
+          else
+            assert.deepStrictEqual(
+              { epoch, intent, lease, obtainedAt, revision },
+              { epoch: 6, intent: null, lease: null, obtainedAt: index, revision: 8 }
+            )
+          const events = (yield* store.readOutbox(0, 1_000)).filter(({ accountId }) => accountId === one.id)
+          assert.deepStrictEqual(
+            events.map(({ type }) => type),
+            late(index) ? [] : index % 2 === 0 ? ["renewed", "recovered"] : ["renewed"]
+          )
+        }
+      })
+    )
+
+    it.effect("a write that ends its own lease is refused to an older epoch, whoever writes at the same time", () =>
+      Effect.gen(function* () {
+        const { addedMany, reread, store } = yield* start
+        const ones = yield* addedMany(20)
+        const leased = yield* Effect.forEach(ones, (one) => Effect.map(take(store, one), Option.getOrThrow))
+        const written = yield* Effect.forEach(
+          leased,
+          (from, index) =>
+            store.write({
+              from,
+              to: { ...from, status: "EXPIRED" },
+              announce: ["expired"],
+              endLease: index % 2 === 0 ? 6 : 5
+            }),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(
+          written,
+          ones.map((_, index) => index % 2 === 0)
+        )
+        for (const [index, one] of ones.entries()) {
+          const { lease, status } = yield* reread(one.id)
+          assert.deepStrictEqual([lease === null, status], index % 2 === 0 ? [true, "EXPIRED"] : [false, "ACTIVE"])
+        }
+      })
+    )
+
+    it.effect(
+      "a row that cannot be read fails for those who ask for it, and for nobody who asks at the same time",
+      () =>
+        Effect.gen(function* () {
+          const { addedMany, sql, store } = yield* start
+          const ones = yield* addedMany(10)
+          const [first, bad] = ones
+          yield* sql`UPDATE rekindle_accounts SET status = 'NEVER-HEARD-OF' WHERE id = ${bad?.id ?? ""}`
+          for (const find of [store.find, (id: ConnectedAccountId) => store.findIn("project", id)]) {
+            const exits = yield* Effect.forEach(
+              [first, ...ones].flatMap((one) => (one === undefined ? [] : [one.id])),
+              (id) => Effect.exit(find(id)),
+              {
+                concurrency: "unbounded"
+              }
+            )
+            assert.deepStrictEqual(exits.map(Exit.isFailure), [false, ...ones.map((one) => one === bad)])
+            const error = exits.flatMap((exit) => Option.toArray(Exit.findErrorOption(exit)))[0]
+            assert.strictEqual(error?._tag, "StoreError")
+          }
+        })
+    )
+
+    it.effect("what is asked within a transaction of the caller is undone with it", () =>
+      Effect.gen(function* () {
+        const { added, reread, sql, store } = yield* start
+        const one = yield* added()
+        const other = yield* added()
+        const aborted = sql.withTransaction(
+          Effect.gen(function* () {
+            const leased = Option.getOrThrow(yield* take(store, one))
+            assert.isTrue(yield* store.write({ from: leased, to: { ...leased, generation: 4 }, announce: ["renewed"] }))
+            assert.strictEqual((yield* reread(one.id)).generation, 4)
+            yield* store.release({ id: one.id, epoch: 6, keepIntent: false, renewAt: null, result: result(6) })
+            return yield* Effect.fail("undo")
+          })
+        )
+        // Others share statements meanwhile.
+        const [exit, ...written] = yield* Effect.all(
+          [
+            Effect.exit(aborted),
+            ...Array.from({ length: 10 }, () =>
+              store.write({ from: other, to: { ...other, obtainedAt: 5 }, announce: [] })
+            )
+          ],
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(exit, Exit.fail("undo"))
+        assert.strictEqual(written.filter((each) => each).length, 1)
+        assert.deepStrictEqual(yield* reread(one.id), one)
+        assert.deepStrictEqual(yield* store.readOutbox(0, 10), [])
+      })
+    )
+
+    it.effect("a caller who leaves takes nobody along", () =>
+      Effect.gen(function* () {
+        const { addedMany, reread, store } = yield* start
+        const ones = yield* addedMany(20)
+        const writing = yield* Effect.forEach(ones, (from) =>
+          Effect.forkChild(store.write({ from, to: { ...from, obtainedAt: 5 }, announce: [] }), {
+            startImmediately: true
+          })
+        )
+        const leaving = writing.filter((_, index) => index % 3 === 0)
+        yield* Effect.forEach(leaving, (fiber) => Fiber.interrupt(fiber), { concurrency: "unbounded", discard: true })
+        for (const [index, fiber] of writing.entries()) {
+          if (index % 3 === 0) continue
+          assert.isTrue(yield* Fiber.join(fiber))
+          assert.strictEqual((yield* reread(ones[index]?.id ?? newId())).obtainedAt, 5)
+        }
+      })
     )
 
     // --- write and release ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,15 @@
+/**
+ * Statements that share something with others, and those of a caller's own transaction, which must not: they would not be undone with it.
+ *
+ * @module
+ */
+import { Effect, Option } from "effect"
+import type { SqlClient } from "effect/sql"
+
+/** Runs the first outside of transactions of this client, and the second within one. */
+export const outsideTransaction =
+  (sql: SqlClient.SqlClient) =>
+  <A, E, A2, E2>(outside: Effect.Effect<A, E>, within: Effect.Effect<A2, E2>): Effect.Effect<A | A2, E | E2> =>
+    Effect.flatMap(Effect.serviceOption(sql.transactionService), (transaction): Effect.Effect<A | A2, E | E2> =>
+      Option.isNone(transaction) ? outside : within
+    )
