@@ -77,7 +77,7 @@ const run = Effect.fnUntraced(function* (scenario: string, options: Options, dis
   const reports = (yield* ended).filter((report) => report !== "killed")
   const fresh = yield* Fleet.run({ wiring: wiringOf("fresh"), ids, work: { _tag: "RefreshEach", concurrency: 50 } })
   const stored = yield* rows(wiring)
-  const { replays, revoked, spent } = server.tally()
+  const { replays, revoked, spent, stories } = server.tally()
   const committed = sum(stored.map(({ renewals }) => renewals))
   const notActive = stored.filter(({ status }) => status !== "ACTIVE").length
   const works = yield* working(fresh.endings)
@@ -94,6 +94,7 @@ const run = Effect.fnUntraced(function* (scenario: string, options: Options, dis
     committed,
     replays,
     revoked: revoked.length,
+    stories,
     notActive,
     working: works,
     broken: broken({

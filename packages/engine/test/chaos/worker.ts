@@ -105,7 +105,9 @@ const refreshToItsEnd = Effect.fnUntraced(function* (id: ConnectedAccountId) {
   const connections = yield* Connections
   const outcome = yield* accounts.refresh(id).pipe(
     Effect.retry({
-      while: (error) => error._tag === "Unavailable" || error._tag === "DeadlineExceeded",
+      // A slow machine makes requests late, and what they came to is known a lease later.
+      while: (error) =>
+        error._tag === "Unavailable" || error._tag === "DeadlineExceeded" || error.disposition === "ambiguous",
       schedule: Schedule.spaced("250 millis"),
       times: 200
     }),

@@ -16,7 +16,13 @@ import { generateKeyPairSync, randomBytes } from "node:crypto"
 import { once } from "node:events"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { setTimeout as sleep } from "node:timers/promises"
-import OidcProvider, { type Adapter, type AdapterPayload, type ClientMetadata, type Configuration } from "oidc-provider"
+import OidcProvider, {
+  type Adapter,
+  type AdapterPayload,
+  type ClientMetadata,
+  type Configuration,
+  type KoaContextWithOIDC
+} from "oidc-provider"
 import { listen } from "./listen.ts"
 
 /** A misbehaviour of the token endpoint. */
@@ -47,6 +53,8 @@ export interface Tally {
   readonly replays: number
   /** Ids of the grants that the server revoked: after a replay, or because revocation was asked for. */
   readonly revoked: ReadonlyArray<string>
+  /** For each of them, when its token requests arrived and what became of them, for people to read. */
+  readonly stories: ReadonlyArray<string>
 }
 
 /** How the server is set up. */
@@ -133,13 +141,30 @@ export const make = Effect.fnUntraced(function* (
   const tally = { requests: 0, spent: 0, exchanged: 0, replays: 0 }
   const refused: Record<string, number> = {}
   const revoked = new Set<string>()
-  provider.on("grant.success", ({ oidc }) => {
-    if (oidc.params?.["grant_type"] === "refresh_token") tally.spent++
-    if (oidc.params?.["grant_type"] === "authorization_code") tally.exchanged++
+
+  const startedAt = performance.now()
+  const sinceStart = () => Math.round(performance.now() - startedAt)
+  const arrivals = new WeakMap<ServerResponse, number>()
+  const stories = new Map<string, Array<string>>()
+  const tell = ({ oidc, res }: KoaContextWithOIDC, what: string) => {
+    const grantId = oidc.entities.RefreshToken?.grantId
+    if (grantId === undefined) return
+    const story = stories.get(grantId) ?? []
+    stories.set(grantId, story)
+    story.push(`arrived ${arrivals.get(res)}, ${what} ${sinceStart()}`)
+    res.once("close", () => {
+      if (!res.writableFinished) story.push(`its answer was not taken ${sinceStart()}`)
+    })
+  }
+  provider.on("grant.success", (ctx) => {
+    if (ctx.oidc.params?.["grant_type"] === "refresh_token") tally.spent++
+    if (ctx.oidc.params?.["grant_type"] === "authorization_code") tally.exchanged++
+    tell(ctx, "spent")
   })
-  provider.on("grant.error", (_ctx, error) => {
+  provider.on("grant.error", (ctx, error) => {
     refused[error.error] = (refused[error.error] ?? 0) + 1
     if (error.error_detail === "refresh token already used") tally.replays++
+    tell(ctx, error.error_detail ?? error.error)
   })
   provider.on("grant.revoked", (_ctx, grantId) => void revoked.add(grantId))
   provider.on("server_error", (_ctx, error) => console.error("authorization server", error))
@@ -156,6 +181,7 @@ export const make = Effect.fnUntraced(function* (
 
   const token = async (request: IncomingMessage, response: ServerResponse) => {
     tally.requests++
+    arrivals.set(response, sinceStart())
     const fault = nextFault()
     if (latency > 0) await sleep(latency)
     switch (fault?._tag) {
@@ -264,7 +290,12 @@ export const make = Effect.fnUntraced(function* (
         hosts: [host],
         ...overrides
       }),
-    tally: () => ({ ...tally, refused: { ...refused }, revoked: [...revoked] }),
+    tally: () => ({
+      ...tally,
+      refused: { ...refused },
+      revoked: [...revoked],
+      stories: Array.from(revoked, (grantId) => `${grantId}: ${stories.get(grantId)?.join("; ") ?? "no request"}`)
+    }),
     consent: (authorizationUrl, accountId = "person") => browse(authorizationUrl, { [personHeader]: accountId }),
     deny: (authorizationUrl) => browse(authorizationUrl, { [denyHeader]: "yes" }),
     mintRefreshToken: (accountId, of = clientId) =>
