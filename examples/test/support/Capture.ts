@@ -1,5 +1,5 @@
 /**
- * Everything a program lets out: log lines at every level, spans, and what it writes to the console and the standard streams.
+ * Captures the output of a program: log lines at every level, spans, and what it writes to the console and the standard streams.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { Console as NodeConsole } from "node:console"
 import { Writable } from "node:stream"
 import { inspect } from "node:util"
 
-/** A value with everything in it that printing it in any common way would show. */
+/** A value as text, with everything that any common way of printing shows. */
 export const show = (value: unknown): string =>
   [
     inspect(value, { depth: 20, maxArrayLength: null, maxStringLength: null }),
@@ -17,7 +17,7 @@ export const show = (value: unknown): string =>
     value instanceof Error ? value.stack : ""
   ].join("\n")
 
-/** What was let out. `lines` are the log lines, `spans` the spans as text, `output` the rest. */
+/** Captured output: `lines` are the log lines, `spans` the spans as text, and `output` the rest. */
 export interface Captured {
   readonly lines: ReadonlyArray<string>
   readonly spans: ReadonlyArray<string>
@@ -28,8 +28,8 @@ const showSpan = ({ attributes, events, links, name, status }: Tracer.NativeSpan
   show({ name, attributes, events, links: links.map(({ attributes }) => attributes), status })
 
 /**
- * The console and the standard streams, kept for `output` until the scope closes. Gives the console that stands in: whoever asked for
- * Effect's console before, in this process, goes on with the one of then.
+ * Redirects the console and the standard streams into `output` until the scope closes. Returns the replacing console. It has to be provided,
+ * because Effect's console service may already hold the previous one.
  */
 const redirect = (output: Array<string>) =>
   Effect.acquireRelease(
@@ -57,7 +57,7 @@ const redirect = (output: Array<string>) =>
       })
   ).pipe(Effect.map(({ standIn }) => standIn))
 
-/** Runs `effect`, and gives its result with what it let out. */
+/** Runs `effect`, and returns its result with the captured output. */
 export const capture = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<{ readonly result: A; readonly captured: Captured }, E, R> =>

@@ -146,7 +146,7 @@ export class ScriptedProvider extends Context.Service<ScriptedProvider, Provider
  *     body: HttpBody.urlParams({ grant_type: "refresh_token", refresh_token: refreshToken })
  *   })
  *   yield* provider.next(ScriptedProvider.lostResponse)
- *   yield* Effect.flip(spend) // the grant is spent, and nobody knows
+ *   yield* Effect.flip(spend) // the grant is spent, and the client cannot know
  *   assert.equal((yield* spend).status, 400) // so this is a replay
  *   assert.equal((yield* provider.counts).revokedGrants, 1)
  * })

@@ -21,7 +21,7 @@ export interface Passage {
 }
 
 /** No control: the request is sent, and interrupted at its time limit. */
-export const freely: Passage = { refusal: () => undefined, takeOver: undefined }
+export const uncontrolled: Passage = { refusal: () => undefined, takeOver: undefined }
 
 /** The passage of requests sent in this context. */
-export const Passage = Context.Reference<Passage>("@rekindle/engine/Passage", { defaultValue: () => freely })
+export const Passage = Context.Reference<Passage>("@rekindle/engine/Passage", { defaultValue: () => uncontrolled })

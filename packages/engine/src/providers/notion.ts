@@ -14,7 +14,7 @@ export const notion = Provider.make({
     sources: ['Notion, "Refresh a token", "Create a token", "Authorization"'],
     facts: {
       rotation:
-        "a new refresh token with every use; whether the old one lives on is not documented; the cautious value is used.",
+        "a new refresh token with every use; whether the old one still works is not documented; the cautious value is used.",
       accessTokenTtl:
         "not stated by the provider, and the answer has no `expires_in`; assumed: a day. Access tokens are reported to live long. A much shorter life would spend single-use tokens needlessly, each time at some risk. With no expiry, a lost answer would never be noticed.",
       "refreshTokenIdle, refreshTokenLife": "not stated; assumed: none.",

@@ -14,7 +14,7 @@ export const quickbooks = Provider.make({
     sources: ['Intuit Developer, "Authorization FAQ", "Important changes to refresh token policy" (November 2025)'],
     facts: {
       rotation:
-        "the value changes about once a day, and only the latest is to be used; how long the old one lives on is not documented; the cautious value is used.",
+        "the value changes about once a day, and only the latest may be used. How long the old one still works is not documented; the cautious value is used.",
       accessTokenTtl: "an hour.",
       "refreshTokenIdle, refreshTokenLife": "100 days, five years.",
       dead: "400 `invalid_grant`.",

@@ -20,7 +20,7 @@ export const x = Provider.make({
       accessTokenTtl: "two hours.",
       refreshTokenIdle: "not documented.",
       deadToken:
-        '400 `invalid_request` with "Value passed for the token was invalid." Another `invalid_request` is a matter of configuration.',
+        '400 `invalid_request` with "Value passed for the token was invalid." Another `invalid_request` is a fault of configuration.',
       settings: "client id and secret in the Basic header.",
       offlineScope: "no refresh token without `offline.access`."
     }

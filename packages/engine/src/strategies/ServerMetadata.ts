@@ -13,7 +13,7 @@ import * as oauth from "oauth4webapi"
 import { type AuthConfig, type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import { notSent, type Observation } from "../answer/Verdict.ts"
 import type { Egress } from "../egress/Egress.ts"
-import { freely, Passage } from "../egress/Passage.ts"
+import { uncontrolled, Passage } from "../egress/Passage.ts"
 import { type BuiltRequest, isInsecureAllowed, requestOf, responseOf, stopped } from "./oauthFetch.ts"
 import type { TokenEndpointSettings } from "./TokenEndpoint.ts"
 
@@ -49,7 +49,7 @@ export const make = (egress: Egress["Service"]) => {
   /** Fetches the metadata of an issuer, where OpenID Connect puts them or where RFC 8414 does. */
   const fetch = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
     // A renewal's sender follows its token request. Fetching metadata is a request of its own.
-    const run = Effect.runPromiseWith(Context.add(yield* Effect.context(), Passage, freely))
+    const run = Effect.runPromiseWith(Context.add(yield* Effect.context(), Passage, uncontrolled))
     let seen: Observation = notSent("timed_out")
     const options = {
       [oauth.customFetch]: async (url: string, init: BuiltRequest): Promise<Response> => {

@@ -20,11 +20,9 @@ export const methodOf = (config: AuthConfig, settings: TokenEndpointSettings) =>
 const invalidSecret = (config: AuthConfig, name: string, message: string) =>
   invalidConfig(config, [{ field: `secrets.${name}`, message }])
 
-const secretOf = (config: AuthConfig, name: string): Effect.Effect<string, AuthConfigError> => {
+const secretOf = (config: AuthConfig, name: string): Effect.Effect<Redacted.Redacted<string>, AuthConfigError> => {
   const secret = config.secrets[name]
-  return secret === undefined
-    ? Effect.fail(invalidSecret(config, name, "it is missing"))
-    : Effect.succeed(Redacted.value(secret))
+  return secret === undefined ? Effect.fail(invalidSecret(config, name, "it is missing")) : Effect.succeed(secret)
 }
 
 const formEncode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1)
@@ -43,10 +41,14 @@ const basic =
   }
 
 /** Imports a private key in PKCS #8 PEM or as a JWK. */
-const importKey = (config: AuthConfig, key: string, algorithm: string): Effect.Effect<CryptoKey, AuthConfigError> =>
+const importKey = (
+  config: AuthConfig,
+  key: Redacted.Redacted<string>,
+  algorithm: string
+): Effect.Effect<CryptoKey, AuthConfigError> =>
   Effect.tryPromise({
     try: async () => {
-      const text = key.trim()
+      const text = Redacted.value(key).trim()
       const imported = text.startsWith("{")
         ? await importJWK(JSON.parse(text), algorithm)
         : await importPKCS8(text, algorithm)
@@ -61,9 +63,9 @@ const make = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEnd
     case "none":
       return oauth.None()
     case "basic":
-      return basic(settings.clientId ?? "", yield* secretOf(config, "client_secret"))
+      return basic(settings.clientId ?? "", Redacted.value(yield* secretOf(config, "client_secret")))
     case "post":
-      return oauth.ClientSecretPost(yield* secretOf(config, "client_secret"))
+      return oauth.ClientSecretPost(Redacted.value(yield* secretOf(config, "client_secret")))
     case "private_key_jwt": {
       const pem = yield* secretOf(config, "private_key")
       const key = yield* importKey(config, pem, settings.signingAlgorithm ?? "RS256")
