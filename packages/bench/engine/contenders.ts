@@ -16,7 +16,7 @@ import {
   SqliteClient
 } from "@rekindle/engine"
 import { Context, Duration, Effect, Layer, Redacted } from "effect"
-import { SqlClient } from "effect/sql"
+import { SqlClient, Statement } from "effect/sql"
 import { DatabaseSync } from "node:sqlite"
 import { Agent } from "undici"
 
@@ -24,9 +24,12 @@ import { Agent } from "undici"
 export type Renew = (account: number) => Promise<unknown>
 
 /** Opens a contender with `count` accounts. */
-export type Contender = (
-  environment: Environment
-) => Promise<{ readonly renew: Renew; readonly close: () => Promise<void> }>
+export type Contender = (environment: Environment) => Promise<{
+  readonly renew: Renew
+  /** How many statements it has sent to its database so far. */
+  readonly statements: () => number
+  readonly close: () => Promise<void>
+}>
 
 /** Where a contender works. */
 export interface Environment {
@@ -36,6 +39,18 @@ export interface Environment {
   readonly file: string
   /** The url of a fresh Postgres database. */
   readonly postgres: string
+}
+
+/** Counts the statements of a `SqlClient`; those that begin and end a transaction are not among them. */
+const counting = () => {
+  let count = 0
+  return {
+    statements: () => count,
+    layer: Layer.succeed(Statement.CurrentTransformer, (statement) => {
+      count++
+      return Effect.succeed(statement)
+    })
+  }
 }
 
 /** As many sockets for both: what undici's pool opens by itself at 50 in flight. */
@@ -72,12 +87,15 @@ const bareSqlite: Contender = async ({ count, file, port }) => {
   )
   const dispatcher = agent()
   const request = tokenRequest(dispatcher, port)
+  let statements = 0
   return {
     renew: async (id) => {
       const row = select.get(id)
       const tokens = await request(String(row?.["refresh_token"]))
       update.run(tokens.access_token, tokens.refresh_token, Date.now() + tokens.expires_in * 1000, id)
+      statements += 2
     },
+    statements: () => statements,
     close: async () => {
       database.close()
       await dispatcher.close()
@@ -107,6 +125,7 @@ const barePostgres: Contender = async ({ count, port, postgres }) => {
       Effect.andThen(sql`INSERT INTO bare SELECT n, '', 'rt-0', 0 FROM generate_series(0, ${count - 1}) AS n`)
     )
   )
+  let statements = 0
   return {
     renew: async (id) => {
       const [row] = await Effect.runPromise(
@@ -117,7 +136,9 @@ const barePostgres: Contender = async ({ count, port, postgres }) => {
       await Effect.runPromise(
         sql`UPDATE bare SET access_token = ${tokens.access_token}, refresh_token = ${tokens.refresh_token}, expires_at = ${expiresAt} WHERE id = ${id}`
       )
+      statements += 2
     },
+    statements: () => statements,
     close: async () => {
       scope.abort()
       await running
@@ -138,6 +159,7 @@ const engine =
       Layer.provide([CredentialVault.layerEphemeral, Journal.layerDirectory(`${environment.file}.journal`)])
     )
     const scope = new AbortController()
+    const { layer: counted, statements } = counting()
     const opened = Promise.withResolvers<{ readonly renew: Renew }>()
     const running = Effect.runPromise(
       Effect.gen(function* () {
@@ -183,7 +205,7 @@ const engine =
         })
         return yield* Effect.never
       }).pipe(
-        Effect.provide(layer),
+        Effect.provide(Layer.merge(layer, counted)),
         Effect.tapCause((cause) => Effect.sync(() => opened.reject(cause)))
       ),
       { signal: scope.signal }
@@ -191,6 +213,7 @@ const engine =
     const { renew } = await opened.promise
     return {
       renew,
+      statements,
       close: async () => {
         scope.abort()
         await running

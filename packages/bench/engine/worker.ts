@@ -5,17 +5,19 @@
  */
 import { type Contender, contenders, type Database } from "./contenders.ts"
 
-const inFlight = 50
-
 export interface Stint {
   /** Milliseconds. */
   readonly duration: number
+  /** Renewals at the same time. */
+  readonly inFlight: number
 }
 
 export interface Measured {
   readonly perSecond: number
   /** User and system time of the whole process for each renewal, garbage collection included. */
   readonly cpuMicros: number
+  /** Statements for each renewal. */
+  readonly statements: number
 }
 
 const [, , database, name, environment = ""] = process.argv
@@ -23,9 +25,10 @@ const ofDatabase: Readonly<Record<string, Contender>> = contenders[database as D
 const open = ofDatabase[name ?? ""]
 if (open === undefined) throw new Error(`no contender ${name} on ${database}`)
 const { count, ...where } = JSON.parse(environment)
-const { close, renew } = await open({ count, ...where })
+const { close, renew, statements } = await open({ count, ...where })
 
-process.on("message", async ({ duration }: Stint) => {
+process.on("message", async ({ duration, inFlight }: Stint) => {
+  const before = statements()
   const cpu = process.cpuUsage()
   const start = performance.now()
   let done = 0
@@ -40,7 +43,8 @@ process.on("message", async ({ duration }: Stint) => {
   const { system, user } = process.cpuUsage(cpu)
   const measured: Measured = {
     perSecond: (done / (performance.now() - start)) * 1_000,
-    cpuMicros: (user + system) / done
+    cpuMicros: (user + system) / done,
+    statements: (statements() - before) / done
   }
   process.send?.(measured)
 })
