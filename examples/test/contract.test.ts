@@ -13,6 +13,7 @@ const fixtures = Layer.effect(
   Contract.Fixtures,
   Effect.gen(function* () {
     const provider = yield* AuthorizationServer
+    const accounts = yield* ConnectedAccounts
     const connections = yield* Connections
     const store = yield* AccountStore
     const { apiKey, vaultKey } = yield* Service
@@ -28,9 +29,12 @@ const fixtures = Layer.effect(
     const create = (authConfigId: string, secrets?: Readonly<Record<string, Redacted.Redacted>>) =>
       Effect.map(Effect.orDie(connections.create({ authConfigId, userId: "nobody", secrets })), ({ id }) => id)
 
+    const revoked = Effect.flatMap(connected, ({ id, person }) => Effect.as(provider.revoke(person), id))
+
     return {
       renewable: Effect.map(connected, ({ id }) => id),
-      dead: Effect.flatMap(connected, ({ id, person }) => Effect.as(provider.revoke(person), id)),
+      dead: Effect.flatMap(revoked, (id) => Effect.orDie(Effect.as(accounts.refresh(id, { tokenRefused: true }), id))),
+      expiring: revoked,
       consentOnActive: create("calendar", { access_token: Redacted.make("only-an-access-token") }),
       inactive: Effect.flatMap(connected, ({ id }) => Effect.orDie(Effect.as(connections.disable(id), id))),
       unsupported: create("open"),

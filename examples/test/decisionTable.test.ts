@@ -99,10 +99,19 @@ const rows: ReadonlyArray<Row> = [
   {
     name: "a dead token makes the account EXPIRED, and is sent once",
     answers: [json(400, { error: "invalid_grant" })],
+    expired: true,
     sees: "RedirectRequired INITIATED",
     requests: 1,
     status: "INITIATED",
     then: "RedirectRequired INITIATED"
+  },
+  {
+    name: "a dead token leaves the access token in service, and is sent once",
+    answers: [json(400, { error: "invalid_grant" })],
+    sees: "RedirectRequired ACTIVE",
+    requests: 1,
+    token: "at",
+    then: "RedirectRequired ACTIVE"
   },
   {
     name: "a refused application does not change the account",
@@ -126,6 +135,7 @@ const rows: ReadonlyArray<Row> = [
   {
     name: "a 200 with a dead token's error means a dead token",
     answers: [json(200, { error: "invalid_grant" })],
+    expired: true,
     sees: "RedirectRequired INITIATED",
     requests: 1,
     status: "INITIATED"

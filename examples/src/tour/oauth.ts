@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
+import { type ConnectedAccountId, ConnectedAccounts, type RefreshOptions } from "@rekindle/core"
 import { Connections } from "@rekindle/engine"
 import { Effect, Redacted } from "effect"
 import assert from "node:assert/strict"
@@ -16,9 +16,9 @@ import { step } from "../support/Step.ts"
 const person = "ada"
 
 /** Refreshes, follows the link as a person does, and returns the account. */
-const refreshAndConsent = Effect.fnUntraced(function* (id: ConnectedAccountId) {
+const refreshAndConsent = Effect.fnUntraced(function* (id: ConnectedAccountId, options?: RefreshOptions) {
   const accounts = yield* ConnectedAccounts
-  const outcome = yield* accounts.refresh(id)
+  const outcome = yield* accounts.refresh(id, options)
   assert.ok(outcome._tag === "RedirectRequired", `expected a link, got ${outcome._tag}`)
   assert.equal((yield* accounts.get(id)).status, "INITIATED")
   const page = yield* consent(outcome.redirectUrl, person)
@@ -81,7 +81,9 @@ export const oauth = Effect.gen(function* () {
     "the grant is revoked at the provider: refresh answers a link, and consent brings the same account back",
     Effect.gen(function* () {
       yield* provider.revoke(person)
-      const account = yield* refreshAndConsent(id)
+      // The access token went with the grant, which only its refusal tells.
+      assert.equal(yield* provider.userinfo(yield* connections.accessToken(id)), 401)
+      const account = yield* refreshAndConsent(id, { tokenRefused: true })
       assert.equal(account.id, id)
       assert.equal(yield* provider.userinfo(yield* connections.accessToken(id)), 200)
       return account

@@ -9,8 +9,13 @@ import type { ConnectedAccount, ConnectedAccountId } from "./ConnectedAccount.ts
 import type { ReadError, RefreshError } from "./RefreshError.ts"
 import type { RefreshOutcome, RefreshRequest } from "./RefreshOutcome.ts"
 
-/** The published request fields, and the two things that travel beside them. */
+/** The published request fields, and what travels beside them. */
 export interface RefreshOptions extends RefreshRequest {
+  /**
+   * Says that a third party refused the access token in use, as with a 401. An account whose grant is dead keeps its access token in service
+   * to its end; with this it is EXPIRED at once. `withRefresh` says it.
+   */
+  readonly tokenRefused?: boolean
   /**
    * When the caller stops waiting. It travels to the server, which stops starting work for a caller who has left; work already sent to
    * a provider is finished and kept either way.

@@ -123,10 +123,7 @@ const newId = () => ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "
 const isId = Schema.is(ConnectedAccountId)
 
 /** A refresh under an idempotency key outlives its caller, so that its answer is there for the repeat. */
-const withoutDeadline = ({ redirectUrl, validateCredentials }: RefreshOptions): RefreshOptions => ({
-  ...(redirectUrl === undefined ? {} : { redirectUrl }),
-  ...(validateCredentials === undefined ? {} : { validateCredentials })
-})
+const withoutDeadline = ({ deadline: _, ...options }: RefreshOptions): RefreshOptions => options
 
 /** Not every caller comes through HTTP, where a malformed id is refused already. */
 const malformed = Effect.suspend(() =>
@@ -344,7 +341,8 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       const renewal = yield* coordinator.renew(account.id, {
         deadline: options.deadline,
         seen: account,
-        insist: options.validateCredentials
+        insist: options.validateCredentials,
+        tokenRefused: options.tokenRefused
       })
       switch (renewal._tag) {
         case "Renewed":

@@ -63,7 +63,7 @@ describe("the engine", () => {
         const connections = yield* Connections
         const accounts = yield* ConnectedAccounts
         yield* connections.register(server.authConfig())
-        const { grantId, id } = yield* connected("oidc")
+        const { grantId, id } = yield* connected("oidc", { expired: true })
         yield* server.revokeGrant(grantId)
         const outcome = yield* accounts.refresh(id, { redirectUrl: "https://app.example.com/done" })
         if (outcome._tag !== "RedirectRequired") return assert.fail(outcome._tag)

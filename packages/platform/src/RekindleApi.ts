@@ -37,12 +37,12 @@ import type { ApiPrincipal } from "./ApiKeys.ts"
 import { type EnvelopeFields, envelopeOf, fieldsOf } from "./internal/envelope.ts"
 import { count, operation, specification } from "./internal/openapi.ts"
 import { LaterPublishedAccount, PublishedAccount } from "./internal/published.ts"
-import { idempotencyKeyHeader, timeoutHeader } from "./internal/requestHeaders.ts"
+import { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "./internal/requestHeaders.ts"
 
 /** The versions of the contract that are served, each under `/api/<version>`. */
 export type ApiVersion = "v3" | "v3.1"
 
-export { idempotencyKeyHeader, timeoutHeader }
+export { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader }
 
 /** An error as its envelope. `tag` and `status` are those of the error's class; `description` is for the docs page. */
 const onWire = <T, const Tag extends string>(
@@ -171,7 +171,8 @@ const refresh = HttpApiEndpoint.post("refresh", "/connected_accounts/:nanoid/ref
     [idempotencyKeyHeader]: Schema.optionalKey(
       Schema.String.check(Schema.isPattern(/^[\x21-\x7e]{1,255}$/u, { expected: "1 to 255 visible ASCII characters" }))
     ),
-    [timeoutHeader]: Schema.optionalKey(Milliseconds)
+    [timeoutHeader]: Schema.optionalKey(Milliseconds),
+    [tokenRefusedHeader]: Schema.optionalKey(Schema.Literals(["true", "false"]))
   },
   payload: [RefreshPayload, HttpApiSchema.NoContent],
   success: RefreshResponse,
@@ -186,7 +187,8 @@ const refresh = HttpApiEndpoint.post("refresh", "/connected_accounts/:nanoid/ref
         nanoid,
         redirect_url: { description: "Where the user lands after consent; the same as in the body" },
         [idempotencyKeyHeader]: { description: "Repeats under one key get the first one's answer" },
-        [timeoutHeader]: { description: "How many milliseconds the caller still waits", schema: count }
+        [timeoutHeader]: { description: "How many milliseconds the caller still waits", schema: count },
+        [tokenRefusedHeader]: { description: "Whether a third party refused the access token in use" }
       },
       answers: {
         "200": "The connection is usable now, or redirect_url says where a person has to consent"

@@ -49,7 +49,7 @@ import {
   UrlParams
 } from "effect/http"
 import { accountIn, type Answer, outcomeIn, read, refused, unread } from "./internal/answer.ts"
-import { idempotencyKeyHeader, timeoutHeader } from "./internal/requestHeaders.ts"
+import { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "./internal/requestHeaders.ts"
 import { transportErrorOf } from "./internal/transport.ts"
 import { type Target, untracedOf } from "./internal/untraced.ts"
 import type { ApiVersion } from "./RekindleApi.ts"
@@ -143,10 +143,11 @@ export const make = Effect.fnUntraced(function* (
   ): HttpClientRequest.HttpClientRequest => {
     const path = `${id}/refresh`
     if (options === undefined) return request("POST", path, headers, HttpBody.empty)
-    const { idempotencyKey, redirectUrl, validateCredentials } = options
+    const { idempotencyKey, redirectUrl, tokenRefused, validateCredentials } = options
     const hasBody = redirectUrl !== undefined || validateCredentials !== undefined
     let all = hasBody ? jsonHeaders : headers
     if (idempotencyKey !== undefined) all = Headers.set(all, idempotencyKeyHeader, idempotencyKey)
+    if (tokenRefused === true) all = Headers.set(all, tokenRefusedHeader, "true")
     if (remaining !== undefined) all = Headers.set(all, timeoutHeader, String(Math.ceil(remaining)))
     const body = hasBody
       ? HttpBody.jsonUnsafe({ redirect_url: redirectUrl, validate_credentials: validateCredentials })

@@ -95,14 +95,17 @@ describe("what is sent", () => {
       const response = yield* generated["v3.1"].refresh({
         params: { nanoid: id },
         query: {},
-        headers: options.idempotencyKey === undefined ? {} : { "idempotency-key": options.idempotencyKey },
+        headers: {
+          ...(options.idempotencyKey !== undefined && { "idempotency-key": options.idempotencyKey }),
+          ...(options.tokenRefused === true && { "x-rekindle-token-refused": "true" })
+        },
         payload: Object.keys(payload).length === 0 ? undefined : payload
       })
       assert.deepStrictEqual(response, wire as never)
       assert.strictEqual(outcome._tag, "Ready")
       // To the server no body, null and {} are one; the generated client says null where we say nothing.
       const comparable = ({ body, headers, method, url }: Sent) => {
-        const read = ["x-api-key", "idempotency-key", ...(body ? ["content-type"] : [])]
+        const read = ["x-api-key", "idempotency-key", "x-rekindle-token-refused", ...(body ? ["content-type"] : [])]
         return { method, url, headers: read.map((name) => headers[name]), body: body ?? undefined }
       }
       assert.deepStrictEqual(ours.sent.map(comparable), theirs.sent.map(comparable))

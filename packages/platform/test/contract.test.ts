@@ -9,7 +9,8 @@ const contract = {
     { in: "path", name: "nanoid", required: true },
     { in: "query", name: "redirect_url", required: false },
     { in: "header", name: "idempotency-key", required: false },
-    { in: "header", name: "x-rekindle-timeout-ms", required: false }
+    { in: "header", name: "x-rekindle-timeout-ms", required: false },
+    { in: "header", name: "x-rekindle-token-refused", required: false }
   ],
   body: { required: false, properties: { redirect_url: "string", validate_credentials: "boolean" }, mandatory: [] },
   success: {

@@ -103,7 +103,12 @@ export const refreshResponse: Arbitrary.Arbitrary<RefreshResponse> = withId(Arbi
 /** The published body, the idempotency key and the deadline. */
 export const refreshOptions: Arbitrary.Arbitrary<RefreshOptions> = Arbitrary.all([
   refreshRequest,
-  Arbitrary.schema(Schema.Struct({ idempotencyKey: Schema.optionalKey(Schema.NonEmptyString) })),
+  Arbitrary.schema(
+    Schema.Struct({
+      idempotencyKey: Schema.optionalKey(Schema.NonEmptyString),
+      tokenRefused: Schema.optionalKey(Schema.Boolean)
+    })
+  ),
   Arbitrary.schema(
     Schema.Struct({
       deadline: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: year2100 })))

@@ -16,6 +16,7 @@ import {
   ConnectedAccounts,
   type ConnectedAccountStatus,
   type ReadError,
+  type RefreshOptions,
   type RefreshError,
   type RefreshOutcome
 } from "@rekindle/core"
@@ -27,13 +28,23 @@ import { TestClock } from "effect/testing"
  *
  * - `renewable`: refresh renews the credential without a person.
  * - `dead`: its credential is dead, so refresh starts consent; the account is not ACTIVE meanwhile.
+ * - `expiring`: its grant is dead and its access token works, so refresh starts consent and the account is ACTIVE until the token ends or
+ *   is refused.
  * - `consentOnActive`: ACTIVE, and refresh nevertheless starts consent; the old credential stays in service.
  * - `inactive`: INACTIVE or REVOKED, cannot be refreshed.
  * - `unsupported`: its scheme has nothing to refresh.
  * - `unknown`: a well-formed id of no account.
  * - `busy`: another holder is renewing it, and will not be done in time.
  */
-export type Situation = "renewable" | "dead" | "consentOnActive" | "inactive" | "unsupported" | "unknown" | "busy"
+export type Situation =
+  | "renewable"
+  | "dead"
+  | "expiring"
+  | "consentOnActive"
+  | "inactive"
+  | "unsupported"
+  | "unknown"
+  | "busy"
 
 /** The situations that a provider may leave out. */
 export type Gap = Situation | "secrets"
@@ -118,7 +129,7 @@ const given = (situation: Situation) =>
       Effect.die(new Error(`The fixtures have no account that is "${situation}", and it is not named as a gap`))
   )
 
-const refresh = (id: ConnectedAccountId, options?: { readonly redirectUrl?: string }) =>
+const refresh = (id: ConnectedAccountId, options?: RefreshOptions) =>
   Effect.flatMap(ConnectedAccounts, (accounts) => accounts.refresh(id, options))
 
 const get = (id: ConnectedAccountId) => Effect.flatMap(ConnectedAccounts, (accounts) => accounts.get(id))
@@ -206,6 +217,19 @@ export const clauses: ReadonlyArray<Clause> = [
       const id = yield* given("dead")
       yield* refresh(id)
       assertLink(id, yield* refresh(id), "INITIATED")
+      assert.strictEqual(yield* statusOf(id), "INITIATED")
+    })
+  },
+  {
+    name: "a dead grant takes no access token out of service that works; one that is refused is out of service at once",
+    needs: ["expiring"],
+    holds: Effect.gen(function* () {
+      const id = yield* given("expiring")
+      assertLink(id, yield* refresh(id), "ACTIVE")
+      const account = yield* get(id)
+      assert.strictEqual(account.status, "ACTIVE")
+      assert.isNotNull(account.statusReason)
+      assertLink(id, yield* refresh(id, { tokenRefused: true }), "INITIATED")
       assert.strictEqual(yield* statusOf(id), "INITIATED")
     })
   },
@@ -348,6 +372,7 @@ export const clauses: ReadonlyArray<Clause> = [
 const situations: ReadonlyArray<Situation> = [
   "renewable",
   "dead",
+  "expiring",
   "consentOnActive",
   "inactive",
   "unsupported",

@@ -6,7 +6,8 @@
  *
  * - Each call takes the next answer, and **the last answer repeats**. End a list with {@link exhausted} to make any further call a defect.
  * - An account without answers follows the contract, as the engine does: `INACTIVE` and `REVOKED` answer 400, `NO_AUTH` answers 501, and
- *   `ACTIVE` answers `Ready`. Any other status asks for consent, or answers `NotReady` if the scheme has no consent (an API key).
+ *   `ACTIVE` answers `Ready`. Any other status asks for consent, or answers `NotReady` if the scheme has no consent (an API key). An
+ *   ACTIVE account with a `statusReason` cannot be renewed any more: it asks for consent too, and is not ACTIVE once its token is refused.
  *   {@link byContract} is that answer. It can be used inside a list too.
  * - The record that `get` reads follows the outcomes: `Ready` makes it ACTIVE, and the other two give it their status. An error changes
  *   nothing.
@@ -116,7 +117,7 @@ export const notReady =
 
 /** The answer of the contract for the account's present record. An account without answers gives this. Errors carry the engine's slugs. */
 export const byContract = (asked: Asked): RefreshOutcome | InvalidRequest | RefreshUnsupported => {
-  const { status, state } = asked.account
+  const { status, state, statusReason } = asked.account
   if (status === "INACTIVE" || status === "REVOKED") {
     return new InvalidRequest({
       message: `An account that is ${status} cannot be refreshed`,
@@ -126,10 +127,13 @@ export const byContract = (asked: Asked): RefreshOutcome | InvalidRequest | Refr
   if (state.authScheme === "NO_AUTH") {
     return new RefreshUnsupported({ message: "NO_AUTH has nothing to refresh", slug: "scheme_unsupported" })
   }
-  if (status === "ACTIVE") return ready(asked)
-  return withoutConsent.has(state.authScheme) ? notReady(status)(asked) : needsConsent(asked)
+  const refused = status === "ACTIVE" && statusReason !== null && asked.options?.tokenRefused === true
+  const consents = !withoutConsent.has(state.authScheme)
+  if (status === "ACTIVE" && !refused && (statusReason === null || !consents)) return ready(asked)
+  return consents
+    ? redirectRequired(undefined, refused ? "INITIATED" : undefined)(asked)
+    : notReady(refused ? "EXPIRED" : status)(asked)
 }
-const needsConsent = redirectRequired()
 /** Schemes without consent. */
 const withoutConsent: ReadonlySet<AuthScheme> = new Set([
   "API_KEY",

@@ -30,6 +30,7 @@ const fixtures = Layer.effect(
     return {
       renewable: fresh({}),
       dead: fresh({ status: "EXPIRED" }),
+      expiring: fresh({ statusReason: "grant_dead" }),
       consentOnActive: fresh({ answers: [redirectRequired()] }),
       inactive: fresh({ status: "INACTIVE" }),
       unsupported: fresh({ authScheme: "NO_AUTH" }),

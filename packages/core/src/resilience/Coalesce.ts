@@ -38,7 +38,7 @@ interface Flight {
 }
 
 /**
- * Shares flights by account, options (`validateCredentials`, `redirectUrl`, `idempotencyKey`) and `CurrentProject`. Reads are not
+ * Shares flights by account, options (`validateCredentials`, `tokenRefused`, `redirectUrl`, `idempotencyKey`) and `CurrentProject`. Reads are not
  * shared.
  *
  * @example

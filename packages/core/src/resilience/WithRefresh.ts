@@ -98,12 +98,14 @@ export const withRefresh = <A, E, R>(
         const forget = () => {
           if (entry.callers === 0 && entry.flight === undefined) entries.delete(name)
         }
-        const renew = renewal(entry, accounts, accountId, options.refresh, forget)
+        const renew = renewal(entry, accounts, accountId, forget)
         const run = effect.pipe(
           Effect.catch((error): Effect.Effect<A, E | RefreshError | ConsentRequired | ConnectionNotReady, R> =>
-            isNotReady(error, accountId) || options.isAuthFailure?.(error) === true
-              ? Effect.flatMap(renew, () => effect)
-              : Effect.fail(error)
+            isNotReady(error, accountId)
+              ? Effect.flatMap(renew(options.refresh), () => effect)
+              : options.isAuthFailure?.(error) === true
+                ? Effect.flatMap(renew({ ...options.refresh, tokenRefused: true }), () => effect)
+                : Effect.fail(error)
           )
         )
         return Effect.onExitPrimitive(restore(run), () => {
@@ -129,15 +131,9 @@ const entriesFor = (accounts: Accounts): Entries => {
 }
 
 /** One caller's share in a renewal: skipped if one completed since the caller began, joined if one is on its way, else started. */
-const renewal = (
-  entry: Entry,
-  accounts: Accounts,
-  accountId: ConnectedAccountId,
-  options: RefreshOptions | undefined,
-  onEnd: () => void
-): Effect.Effect<void, RefreshError | ConsentRequired | ConnectionNotReady> => {
+const renewal = (entry: Entry, accounts: Accounts, accountId: ConnectedAccountId, onEnd: () => void) => {
   const began = entry.generation
-  const depart = (key: string, context: Context.Context<never>): Flight => {
+  const depart = (key: string, context: Context.Context<never>, options: RefreshOptions | undefined): Flight => {
     const fiber = Effect.runForkWith(context)(accounts.refresh(accountId, options))
     const flight = { key, fiber }
     entry.flight = flight
@@ -148,14 +144,17 @@ const renewal = (
     })
     return flight
   }
-  const renew: Effect.Effect<void, RefreshError | ConsentRequired | ConnectionNotReady> = Effect.withFiber((fiber) => {
-    if (entry.generation > began) return Effect.void
-    const key = flightKey(fiber, accountId, options)
-    const flight = entry.flight ?? depart(key, fiber.context)
-    return flight.key === key
-      ? Effect.flatMap(Fiber.join(flight.fiber), (outcome) => usable(accountId, outcome))
-      : Effect.flatMap(Fiber.await(flight.fiber), () => renew)
-  })
+  const renew = (
+    options: RefreshOptions | undefined
+  ): Effect.Effect<void, RefreshError | ConsentRequired | ConnectionNotReady> =>
+    Effect.withFiber((fiber) => {
+      if (entry.generation > began) return Effect.void
+      const key = flightKey(fiber, accountId, options)
+      const flight = entry.flight ?? depart(key, fiber.context, options)
+      return flight.key === key
+        ? Effect.flatMap(Fiber.join(flight.fiber), (outcome) => usable(accountId, outcome))
+        : Effect.flatMap(Fiber.await(flight.fiber), () => renew(options))
+    })
   return renew
 }
 

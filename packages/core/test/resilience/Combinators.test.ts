@@ -73,7 +73,7 @@ describe("withRefresh", () => {
       assertSame(yield* settle(run(call, script)), { exit: Exit.succeed(1), at: 10 })
       assert.strictEqual(state.calls, 2)
       assert.strictEqual(script.sends.length, 1)
-      assertSame(script.sends[0]?.options, { validateCredentials: true })
+      assertSame(script.sends[0]?.options, { validateCredentials: true, tokenRefused: true })
     })
   )
 

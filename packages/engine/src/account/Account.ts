@@ -11,7 +11,10 @@ import type { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core
 import { Schema } from "effect"
 import type { SealContext, Sealed } from "../vault/CredentialVault.ts"
 
-/** Why an account is not, or not quite, active. A closed set: it is counted, matched and translated. */
+/**
+ * Why an account is not active, or will not be for long: an ACTIVE account with a reason cannot be renewed any more, and is in service to
+ * the end of its access token. A closed set: it is counted, matched and translated.
+ */
 export const StatusReason = Schema.Literals([
   /** The provider confirmed that the refresh token no longer works. */
   "grant_dead",
@@ -33,6 +36,9 @@ export const StatusReason = Schema.Literals([
   "revoked"
 ])
 export type StatusReason = typeof StatusReason.Type
+
+/** Why a credential cannot be renewed any more. */
+export type DeathReason = Extract<StatusReason, "grant_dead" | "rotation_response_lost" | "credential_rejected">
 
 /** What an open renewal was about to spend: written with the lease, before anything is sent. */
 export interface Intent {
@@ -152,10 +158,10 @@ export type Withdrawal = typeof Withdrawal.Type
 /** What can happen to an account's status. */
 export type StatusEvent =
   | { readonly _tag: "Renewed" }
-  | {
-      readonly _tag: "CredentialDead"
-      readonly reason: "grant_dead" | "rotation_response_lost" | "credential_rejected"
-    }
+  /** It cannot be renewed any more; its access token still works. */
+  | { readonly _tag: "GrantDead"; readonly reason: DeathReason }
+  /** Nothing of it works. */
+  | { readonly _tag: "CredentialDead"; readonly reason: DeathReason }
   | { readonly _tag: "ConsentStarted" }
   | { readonly _tag: "ConsentCompleted" }
   | {
@@ -169,6 +175,11 @@ export type StatusEvent =
 
 /** What others are told about a committed transition. */
 export const OutboxEventType = Schema.Literals([
+  /**
+   * It cannot be renewed any more, and works to the end of its access token: a person has to consent, or bring another credential. Told
+   * once. `expired` follows unless that happens in time.
+   */
+  "expiring",
   "expired",
   "recovered",
   "renewed",
@@ -209,8 +220,10 @@ export const transition = (from: StatusState, event: StatusEvent): Transition =>
       // Even for an account switched off meanwhile the new credential is kept; only its status is not ours to change.
       if (byHand) return { ...stay, announce: ["renewed"] }
       return from.status === "EXPIRED" ? to("ACTIVE", null, "renewed", "recovered") : to("ACTIVE", null, "renewed")
+    case "GrantDead":
+      return from.status === "ACTIVE" && from.statusReason === null ? to("ACTIVE", event.reason, "expiring") : stay
     case "CredentialDead":
-      return from.status === "ACTIVE" ? to("EXPIRED", event.reason, "expired") : stay
+      return from.status === "ACTIVE" ? to("EXPIRED", from.statusReason ?? event.reason, "expired") : stay
     case "ConsentStarted":
       if (byHand) return stay
       return from.status === "INITIALIZING" || from.status === "FAILED"
@@ -237,9 +250,23 @@ export const transition = (from: StatusState, event: StatusEvent): Transition =>
   }
 }
 
-/** The status others see now: a pending consent shows as INITIATED, and a link that ran out on a never-connected account as EXPIRED. */
-export const visibleStatus = (account: StatusState & Pick<Account, "consentUntil">, now: number): StatusState => {
-  const { status, statusReason } = account
+/** Whether a credential that cannot be renewed any more is in service, to the end of its access token. */
+export const isExpiring = ({ status, statusReason }: StatusState): boolean =>
+  status === "ACTIVE" && statusReason !== null
+
+/** Whether the credential is known to be dead, be its access token still in service or not. */
+export const isKnownDead = (account: StatusState): boolean => account.status === "EXPIRED" || isExpiring(account)
+
+/**
+ * The status others see now. Time alone ends two things: an access token that cannot be renewed, and the link of an account that was never
+ * connected. Both show as EXPIRED, whether or not anybody has written it down. A pending consent shows as INITIATED.
+ */
+export const visibleStatus = (
+  account: StatusState & Pick<Account, "consentUntil" | "credential" | "expiresAt">,
+  now: number
+): StatusState => {
+  const { statusReason } = account
+  const status = isExpiring(account) && isOver(account, now) ? "EXPIRED" : account.status
   if (status === "ACTIVE" || status === "INACTIVE" || status === "REVOKED") return { status, statusReason }
   if (account.consentUntil !== null && account.consentUntil > now) return { status: "INITIATED", statusReason: null }
   return status === "INITIATED" ? { status: "EXPIRED", statusReason: "consent_lapsed" } : { status, statusReason }

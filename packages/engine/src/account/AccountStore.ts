@@ -109,8 +109,7 @@ export class AccountStore extends Context.Service<
 
     /**
      * Writes what changed between `from` and `to` if the stored revision is still `from`'s, and appends the announcements, in one
-     * transaction. False: the row moved on; read it again and decide anew. Announced is the time of the attempt, if there is one, else `to`'s
-     * `updatedAt`.
+     * transaction. False: the row moved on; read it again and decide anew. `at` is the time that is announced; `to`'s `updatedAt` if absent.
      *
      * A new generation ends whatever lease and intent there are: they were about the credential before it. Without one, they end with
      * `endLease`, and then only that epoch may write, if it is still the last one given out.
@@ -119,6 +118,7 @@ export class AccountStore extends Context.Service<
       readonly from: Account
       readonly to: Account
       readonly announce: ReadonlyArray<OutboxEventType>
+      readonly at?: number | undefined
       readonly endLease?: number | undefined
       readonly attempt?: ConsentAttempt | undefined
     }) => Effect.Effect<boolean, StoreError>

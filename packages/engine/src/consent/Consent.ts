@@ -278,7 +278,7 @@ const make = Effect.fnUntraced(function* (options: ConsentOptions) {
         expiresAt: now + lifetime
       }
       const written = yield* store
-        .write({ from, to, announce: next.announce, attempt })
+        .write({ from, to, announce: next.announce, at: now, attempt })
         .pipe(Effect.mapError(() => unavailable()))
       if (written) {
         const openUntil = now + Math.min(lifetime, expiresIn === undefined ? lifetime : expiresIn * 1000)

@@ -168,7 +168,12 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
   return (key, account, options, refresh) =>
     Effect.gen(function* () {
       const keyHash = hash(yield* CurrentProject, key)
-      const requestHash = hash(account.id, options.redirectUrl ?? "", String(options.validateCredentials === true))
+      const requestHash = hash(
+        account.id,
+        options.redirectUrl ?? "",
+        String(options.validateCredentials === true),
+        ...(options.tokenRefused === true ? ["token refused"] : [])
+      )
       const first = yield* join(keyHash, requestHash, recallOrRefresh(keyHash, account, requestHash, refresh))
       if (first.requestHash !== requestHash) return yield* reused()
       if (options.deadline === undefined) return yield* Deferred.await(first.answer)

@@ -55,6 +55,8 @@ export interface RenewOptions {
   readonly seen?: Account | undefined
   /** Tries the credential although it was refused, or failed a moment ago: somebody asked for that. Default false. */
   readonly insist?: boolean | undefined
+  /** A third party refused the access token: it is not kept in service once the credential is dead. Default false. */
+  readonly tokenRefused?: boolean | undefined
 }
 
 /** Renews credentials, safely. */
@@ -77,6 +79,7 @@ export class RefreshCoordinator extends Context.Service<
 interface Flight extends Progress {
   /** Whether it tries the credential whatever came of it before. */
   insists: boolean
+  tokenRefused: boolean
   readonly result: Deferred.Deferred<Renewal, RefreshError>
 }
 
@@ -150,16 +153,17 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         : unavailable("shutting_down", "this process is shutting down; nothing was sent")
     )
 
-  const join = (id: ConnectedAccountId, { insist = false, seen }: RenewOptions) =>
+  const join = (id: ConnectedAccountId, { insist = false, seen, tokenRefused = false }: RenewOptions) =>
     Effect.uninterruptible(
       Effect.suspend(() => {
         const existing = flights.get(id)
         if (existing !== undefined) {
           // One that has not sent yet will; one that has is what was asked for.
           existing.insists ||= insist
+          existing.tokenRefused ||= tokenRefused
           return Effect.succeed(existing)
         }
-        const flight: Flight = { result: Deferred.makeUnsafe(), sent: false, insists: insist }
+        const flight: Flight = { result: Deferred.makeUnsafe(), sent: false, insists: insist, tokenRefused }
         flights.set(id, flight)
         return Effect.map(Effect.forkIn(fly(id, flight, seen), scope), (fiber) => {
           // Observed from outside: a fiber that is stopped before its first step ends too.

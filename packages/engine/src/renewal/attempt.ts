@@ -5,7 +5,15 @@
  */
 import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
 import { Clock, Context, Deferred, Duration, Effect, Exit, Option, Random, Scope } from "effect"
-import { type Account, type AttemptResult, inService, isOver } from "../account/Account.ts"
+import {
+  type Account,
+  type AttemptResult,
+  inService,
+  isExpiring,
+  isKnownDead,
+  isOver,
+  isUsable
+} from "../account/Account.ts"
 import { decideRenewal, prolongs } from "./judge.ts"
 import type { JournalError } from "./Journal.ts"
 import type { Issued } from "./TokenCommit.ts"
@@ -34,6 +42,8 @@ export const AtCheckpoint = Context.Reference<(point: Checkpoint, id: ConnectedA
 export interface Progress {
   /** Set while a request may have left of which nobody knows what became: then nobody may say "nothing was done". */
   sent: boolean
+  /** Whether a caller says that a third party refused the access token. */
+  readonly tokenRefused: boolean
 }
 
 /** What an attempt came to: what it tells of the provider, and the renewal for those who wait. */
@@ -68,7 +78,7 @@ const worthALine = 60_000
 
 /** Makes the attempt. Returns `undefined` if the lease was not acquired, or was over before a request left; re-read the account. */
 export const makeAttempt = (parts: Parts) => {
-  const { bounded, bury, lateAnswers, lease, limited, owner, requestTimeout, store, tokens } = parts
+  const { bounded, lateAnswers, lease, limited, markDead, owner, requestTimeout, store, tokens } = parts
 
   /** Gives the lease back and leaves word. Not being able to is no reason to fail: the lease runs out by itself. */
   const release = Effect.fnUntraced(function* (
@@ -79,7 +89,7 @@ export const makeAttempt = (parts: Parts) => {
     const now = Math.round(yield* Clock.currentTimeMillis)
     const since = leased.lastAttempt?.since ?? (leased.status === "EXPIRED" ? leased.updatedAt : now)
     const { callers, renewer } = yield* pauses(verdict, now - since)
-    const reported = leased.lastAttempt?.reported ?? leased.status === "EXPIRED"
+    const reported = leased.lastAttempt?.reported ?? isKnownDead(leased)
     // What may pass is worth a line when it has not.
     const report = !reported && (!mayPass(verdict) || now - since >= worthALine)
     if (report) {
@@ -105,7 +115,11 @@ export const makeAttempt = (parts: Parts) => {
         epoch: leased.epoch,
         keepIntent: keep.intent,
         keepLease: keep.lease,
-        renewAt: leased.renewAt === null ? null : now + renewer,
+        // The end of the access token of a dead credential is not missed.
+        renewAt:
+          leased.renewAt === null
+            ? null
+            : Math.min(now + renewer, (isExpiring(leased) ? leased.expiresAt : null) ?? Infinity),
         result
       })
     ).pipe(
@@ -180,7 +194,7 @@ export const makeAttempt = (parts: Parts) => {
       held: connection.credential,
       tokens: issued
     })
-    if (leased.status === "EXPIRED" || leased.lastAttempt?.reported === true) {
+    if (isKnownDead(leased) || leased.lastAttempt?.reported === true) {
       yield* Effect.logInfo("an account works again", { accountId: leased.id, authConfigId: leased.authConfigId })
     }
     return account
@@ -343,13 +357,18 @@ export const makeAttempt = (parts: Parts) => {
     }
     switch (verdict._tag) {
       case "Dead": {
-        if (leased.status === "EXPIRED" && strategy.consent === undefined) {
+        // What is known already is not written again. The word that is left keeps callers from trying at once.
+        const known =
+          leased.status === "EXPIRED" ||
+          (isExpiring(leased) && !progress.tokenRefused && isUsable(leased, yield* Clock.currentTimeMillis))
+        if (known && strategy.consent === undefined) {
           yield* release(leased, verdict, { intent: false, lease: false })
           const account = { ...leased, lease: null, intent: null }
           return { evidence, renewal: Effect.succeed({ _tag: "Rejected", account }) }
         }
-        const buried = yield* bury(leased, strategy, { lost: doubtful, code: codeOf(verdict) })
-        return { evidence, renewal: Effect.succeed(buried) }
+        const { tokenRefused } = progress
+        const dead = yield* markDead(leased, strategy, { lost: doubtful, code: codeOf(verdict), tokenRefused })
+        return { evidence, renewal: Effect.succeed(dead) }
       }
       default: {
         const result = yield* giveBack(ready, leased, verdict, doubtful && verdict._tag !== "NotRenewed", overdue)

@@ -12,8 +12,9 @@ import {
   type Unavailable
 } from "@rekindle/core"
 import { Clock, type Duration, Effect, Option } from "effect"
-import { type Account, transition } from "../account/Account.ts"
+import { type Account, isExpiring, isUsable } from "../account/Account.ts"
 import type { AccountStore } from "../account/AccountStore.ts"
+import { updateAccount } from "../account/updateAccount.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { type AuthStrategies, type AuthStrategy, mayRevive } from "../strategies/AuthStrategy.ts"
 import { pauses } from "./pauses.ts"
@@ -35,6 +36,19 @@ interface Given {
   readonly lateAnswers: LateAnswers
 }
 
+/** What is known of a credential's death. */
+interface Death {
+  /** The provider's code, if it gave one. */
+  readonly code: string | null
+  /** Whether the grant was spent by a request whose answer was lost. */
+  readonly lost: boolean
+  /** Whether a third party refused the access token. */
+  readonly tokenRefused: boolean
+}
+
+const notFound = (id: ConnectedAccountId) =>
+  new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" })
+
 /** What every step is given. */
 export type Parts = ReturnType<typeof makeParts>
 
@@ -50,68 +64,81 @@ export const makeParts = (given: Given) => {
   const find = (id: ConnectedAccountId) =>
     bounded(store.find(id)).pipe(
       Effect.mapError(storeDown),
-      Effect.flatMap(
-        Option.match({
-          onNone: () =>
-            new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" }),
-          onSome: Effect.succeed
-        })
-      )
+      Effect.flatMap(Option.match({ onNone: () => notFound(id), onSome: Effect.succeed }))
     )
 
-  /** Marks the credential dead, unless a newer one is there. Where it may be the provider's mistake or our clock's, it is tried again. */
-  const bury = Effect.fnUntraced(function* (
+  /** One line when an account begins to expire, and one when it has. */
+  const tell = (before: Account, { authConfigId, id, status, statusReason: reason }: Account, code: string | null) =>
+    before.status === status && before.statusReason === reason
+      ? Effect.void
+      : Effect.logWarning(
+          status === "ACTIVE"
+            ? "an account will stop working when its access token ends: its credential is dead"
+            : "an account stopped working: its credential is dead",
+          { accountId: id, authConfigId, reason, code }
+        )
+
+  /** Takes a credential out of service that is known to be dead, since its access token is over or refused. */
+  const expire = Effect.fnUntraced(function* (expiring: Account, strategy: AuthStrategy) {
+    const { _tag, account } = yield* updateAccount(
+      store,
+      expiring,
+      { _tag: "CredentialDead", reason: "grant_dead" },
+      {
+        when: (from) => isExpiring(from) && from.generation === expiring.generation,
+        patch: (_, __, now) => Effect.succeed({ renewAt: mayRevive(strategy) ? now : null })
+      }
+    ).pipe(bounded, Effect.mapError(storeDown))
+    if (_tag === "Written") yield* tell(expiring, account, null)
+  })
+
+  /**
+   * Marks the credential dead, unless a newer one is there. While its access token can be used it stays in service; the renewer comes back
+   * at its end. Where the refusal may be the provider's mistake or our clock's, the credential is tried again.
+   */
+  const markDead = Effect.fnUntraced(function* (
     leased: Account,
     strategy: AuthStrategy,
-    { code, lost }: { readonly lost: boolean; readonly code: string | null }
+    { code, lost, tokenRefused }: Death
   ): Effect.fn.Return<Renewal, RefreshError> {
     const hasConsent = strategy.consent !== undefined
-    const again = mayRevive(strategy) ? (yield* pauses({ _tag: "Dead", code: "" }, 0)).renewer : null
+    const again = mayRevive(strategy) ? (yield* pauses({ _tag: "Dead", code: "" }, 0)).renewer : Infinity
     // The provider refused this request, and perhaps carried out one before it.
     const undecided = (slug: Slug, message: string): RefreshError =>
       lost ? failed(slug, message) : unavailable(slug, message)
-    const storeGone = () =>
-      undecided("store_unavailable", "the provider refused the credential, and the account store is unavailable")
-    let from = leased
-    while (true) {
-      const next = transition(from, {
-        _tag: "CredentialDead",
-        reason: !hasConsent ? "credential_rejected" : lost ? "rotation_response_lost" : "grant_dead"
-      })
-      const now = yield* Clock.currentTimeMillis
-      const to: Account = {
-        ...from,
-        status: next.status,
-        statusReason: next.statusReason,
-        renewAt: again === null ? null : now + again,
-        updatedAt: now
+    const reason = !hasConsent ? "credential_rejected" : lost ? "rotation_response_lost" : "grant_dead"
+    const living = !tokenRefused && isUsable(leased, yield* Clock.currentTimeMillis)
+    const { _tag, account } = yield* updateAccount(
+      store,
+      leased,
+      { _tag: living ? "GrantDead" : "CredentialDead", reason },
+      {
+        when: ({ epoch, generation }) => epoch === leased.epoch && generation === leased.generation,
+        patch: ({ expiresAt }, { status }, now) => {
+          // Switched off or revoked meanwhile: then its time is another matter's.
+          if (status !== "ACTIVE" && status !== "EXPIRED") return Effect.succeed({})
+          const end = status === "ACTIVE" ? (expiresAt ?? Infinity) : Infinity
+          const next = Math.min(end, now + again)
+          return Effect.succeed({ renewAt: Number.isFinite(next) ? next : null })
+        },
+        endLease: leased.epoch
       }
-      const written = yield* bounded(store.write({ from, to, announce: next.announce, endLease: leased.epoch })).pipe(
-        Effect.mapError(storeGone)
+    ).pipe(
+      bounded,
+      Effect.mapError(() =>
+        undecided("store_unavailable", "the provider refused the credential, and the account store is unavailable")
       )
-      if (written) {
-        if (next.announce.length > 0) {
-          yield* Effect.logWarning("an account stopped working: its credential is dead", {
-            accountId: from.id,
-            authConfigId: from.authConfigId,
-            reason: next.statusReason,
-            code
-          })
-        }
-        const account = { ...to, revision: from.revision + 1, lease: null, intent: null }
-        return { _tag: hasConsent ? "ConsentNeeded" : "Rejected", account }
-      }
-      const current = yield* Effect.mapError(find(leased.id), (error) =>
-        error._tag === "Unavailable" ? storeGone() : error
-      )
-      if (current.generation !== leased.generation) return { _tag: "Renewed", account: current }
+    )
+    if (_tag === "Gone") return yield* notFound(leased.id)
+    if (_tag === "Left") {
       // Somebody newer holds the lease: it is theirs to say, and theirs to find the token alive.
-      if (current.epoch !== leased.epoch) {
-        return yield* Effect.fail(undecided("busy", "another process is renewing this account"))
-      }
-      from = current
+      return account.generation === leased.generation
+        ? yield* Effect.fail(undecided("busy", "another process is renewing this account"))
+        : { _tag: "Renewed", account }
     }
+    yield* tell(leased, account, code)
+    return { _tag: hasConsent ? "ConsentNeeded" : "Rejected", account }
   })
 
-  return { ...given, bounded, bury, find, limited }
+  return { ...given, bounded, expire, find, limited, markDead }
 }

@@ -8,7 +8,7 @@
  */
 import { type ConnectedAccountId, InvalidRequest, type RefreshError, RefreshUnsupported } from "@rekindle/core"
 import { Clock, Duration, Effect, Option } from "effect"
-import { type Account, inService, isOver, isUsable } from "../account/Account.ts"
+import { type Account, inService, isExpiring, isKnownDead, isOver, isUsable } from "../account/Account.ts"
 import type { AuthStrategy, Connection } from "../strategies/AuthStrategy.ts"
 import type { Parts } from "./parts.ts"
 import { retryAfterCap } from "../answer/Verdict.ts"
@@ -67,7 +67,17 @@ const remembered = (account: Account, now: number) => {
 }
 
 /** Makes the look. `until` is in monotonic milliseconds: when to stop waiting for another holder. */
-export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeout, strategies, tokens }: Parts) => {
+export const makePrepare = ({
+  bounded,
+  configs,
+  expire,
+  find,
+  lease,
+  markDead,
+  requestTimeout,
+  strategies,
+  tokens
+}: Parts) => {
   const sightings = new Map<ConnectedAccountId, Sighting>()
 
   /** For how long the account's lease has been seen to stand, by the monotonic clock. */
@@ -112,12 +122,18 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
 
   /**
    * Looks at the account until there is an end to report or a reason to send. `flight.insists`: the credential is to be tried, whatever
-   * came of it before.
+   * came of it before. `flight.tokenRefused`: a third party refused the access token.
    */
   return Effect.fnUntraced(function* (
     id: ConnectedAccountId,
     until: number,
-    { flight, seen }: { readonly flight: { readonly insists: boolean }; readonly seen: Account | undefined }
+    {
+      flight,
+      seen
+    }: {
+      readonly flight: { readonly insists: boolean; readonly tokenRefused: boolean }
+      readonly seen: Account | undefined
+    }
   ): Effect.fn.Return<Renewal | Ready, RefreshError> {
     // An answer in the journal is newer than whatever stands in the store, even than a verdict that came after it.
     const { committed, waiting } = yield* bounded(tokens.settle(id))
@@ -146,8 +162,13 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
       }
       const { renewal } = strategy
       if (renewal === undefined) return { _tag: "Static", account }
+      if (isExpiring(account) && (flight.tokenRefused || !isUsable(account, now))) {
+        yield* expire(account, strategy)
+        continue
+      }
       // A confirmed dead credential is never sent again where a person can bring a new one.
-      if (account.status !== "ACTIVE" && strategy.consent !== undefined) return { _tag: "ConsentNeeded", account }
+      if (strategy.consent !== undefined && (account.status !== "ACTIVE" || isExpiring(account)))
+        return { _tag: "ConsentNeeded", account }
 
       if (account.lease !== null && account.lease.until > now && !waitedOut) {
         const outcome = yield* awaitHolder(account, until, false)
@@ -155,7 +176,7 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
         continue
       }
       if (!flight.insists) {
-        if (account.status === "EXPIRED" && renewal.password === true) return { _tag: "Rejected", account }
+        if (isKnownDead(account) && renewal.password === true) return { _tag: "Rejected", account }
         const result = remembered(account, now)
         if (Option.isSome(result)) return yield* result.value
       }
@@ -176,7 +197,7 @@ export const makePrepare = ({ bounded, bury, configs, find, lease, requestTimeou
       if (spent === undefined) {
         // Nothing to renew with and nothing left to serve: the clock confirms that this credential is dead.
         if (account.status === "ACTIVE" && isOver(account, now))
-          return yield* bury(account, strategy, { lost: false, code: null })
+          return yield* markDead(account, strategy, { lost: false, code: null, tokenRefused: flight.tokenRefused })
         return { _tag: strategy.consent === undefined ? "Rejected" : "ConsentNeeded", account }
       }
       const age = now - account.obtainedAt

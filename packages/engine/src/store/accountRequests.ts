@@ -39,6 +39,9 @@ export const endsLease = (write: Write): boolean => renews(write) || write.endLe
 /** The only epoch that may write; null if any may. */
 export const epochOf = (write: Write): number | null => (renews(write) ? null : (write.endLease ?? null))
 
+/** The time that a write's announcements carry. */
+export const announcedAt = ({ at, to }: Write): number => at ?? to.updatedAt
+
 /** The columns that are about a renewal under way. */
 export const underWay = [
   "lease_owner",

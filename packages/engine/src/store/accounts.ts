@@ -10,6 +10,7 @@ import { Clock, Effect, Option, Schema } from "effect"
 import type { Account } from "../account/Account.ts"
 import type { AccountStore } from "../account/AccountStore.ts"
 import {
+  announcedAt,
   attemptsOf,
   type Begin,
   endsLease,
@@ -106,9 +107,10 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
 
   const ended = sql.literal(underWay.map((column) => `, ${column} = NULL`).join(""))
 
-  /** The statement of a write that announces at `at`. One statement writes the account and its announcements: on SQLite by a trigger. */
-  const writing = (write: Write, at: number) => {
+  /** The statement of a write. One statement writes the account and its announcements: on SQLite by a trigger. */
+  const writing = (write: Write) => {
     const { announce, from, to } = write
+    const at = announcedAt(write)
     const epoch = epochOf(write)
     const update = sql`UPDATE rekindle_accounts SET ${sql.update(changeable(to))}, revision = revision + 1${
       endsLease(write) ? ended : sql``
@@ -126,7 +128,7 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
     return Effect.map(announced, (rows) => rows.length > 0)
   }
 
-  const write = shared<Write, boolean>((asked) => statement(writing(asked, asked.to.updatedAt)), together.write)
+  const write = shared<Write, boolean>((asked) => statement(writing(asked)), together.write)
 
   return {
     doubtAll,
@@ -174,9 +176,7 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
         attempt === undefined
           ? write(change)
           : transaction(
-              Effect.tap(writing(change, attempt.createdAt), (done) =>
-                done ? Effect.asVoid(insertAttempt(attempt)) : Effect.void
-              )
+              Effect.tap(writing(change), (done) => (done ? Effect.asVoid(insertAttempt(attempt)) : Effect.void))
             )
       ),
 

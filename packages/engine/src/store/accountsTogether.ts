@@ -8,6 +8,7 @@
  */
 import { Effect, Exit, Option, Schema } from "effect"
 import {
+  announcedAt,
   attemptsOf,
   type Begin,
   endsLease,
@@ -174,20 +175,29 @@ export const makeTogether = ({ clock, sql }: Database) => {
           epoch: epochOf(input),
           ends: endsLease(input),
           announce: input.announce.join(","),
+          announced_at: announcedAt(input),
           ...changeable(input.to)
         })),
-        { id: "text", revision: "bigint", epoch: "bigint", ends: "boolean", announce: "text", ...changeableTypes }
+        {
+          id: "text",
+          revision: "bigint",
+          epoch: "bigint",
+          ends: "boolean",
+          announce: "text",
+          announced_at: "bigint",
+          ...changeableTypes
+        }
       )}), free AS (${free}), written AS (
         UPDATE rekindle_accounts accounts SET revision = accounts.revision + 1, ${changes}
         FROM asked, free
         WHERE accounts.id = asked.id AND accounts.id = free.id
           AND accounts.revision = asked.revision AND (asked.epoch IS NULL OR accounts.epoch = asked.epoch)
         RETURNING accounts.id, accounts.project_id, accounts.public_id, accounts.status, accounts.status_reason,
-          accounts.generation, accounts.updated_at, asked.announce
+          accounts.generation, asked.announced_at, asked.announce
       ), announced AS (
         INSERT INTO rekindle_outbox (project_id, account_id, type, status, status_reason, generation, at)
         SELECT written.project_id, written.public_id, events.type, written.status, written.status_reason,
-          written.generation, written.updated_at
+          written.generation, written.announced_at
         FROM written, unnest(string_to_array(written.announce, ',')) WITH ORDINALITY AS events (type, place)
         ORDER BY written.id, events.place
       )

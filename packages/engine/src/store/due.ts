@@ -18,7 +18,8 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
       statement(sql`UPDATE rekindle_accounts SET last_attempt = NULL,
         renew_at = CASE WHEN renew_at > ${now} THEN CAST(${now} AS BIGINT) ELSE renew_at END
         WHERE auth_config_id = ${configKey(config)} AND lease_owner IS NULL
-        AND (last_attempt IS NOT NULL OR (status = 'EXPIRED' AND renew_at IS NOT NULL))`).pipe(
+        AND (last_attempt IS NOT NULL
+          OR (status IN ('ACTIVE', 'EXPIRED') AND status_reason IS NOT NULL AND renew_at IS NOT NULL))`).pipe(
         Effect.asVoid,
         asStoreError
       ),

@@ -20,6 +20,8 @@ const reasons = [null, ...StatusReason.literals]
 
 const events = [
   { _tag: "Renewed" },
+  { _tag: "GrantDead", reason: "grant_dead" },
+  { _tag: "GrantDead", reason: "credential_rejected" },
   { _tag: "CredentialDead", reason: "grant_dead" },
   { _tag: "CredentialDead", reason: "rotation_response_lost" },
   { _tag: "CredentialDead", reason: "credential_rejected" },
@@ -40,6 +42,7 @@ describe("the status machine", () => {
   const consented = "ACTIVE/consent_completed"
   const table: Record<StatusEvent["_tag"], readonly [string, string, string, string, string, string, string]> = {
     Renewed: [on, on, on, on, "ACTIVE/renewed recovered", "./renewed", "./renewed"],
+    GrantDead: [".", ".", "ACTIVE/expiring", ".", ".", ".", "."],
     CredentialDead: [".", ".", "EXPIRED/expired", ".", ".", ".", "."],
     ConsentStarted: [
       "INITIATED/consent_started",
@@ -76,11 +79,27 @@ describe("the status machine", () => {
 
   it.each(cells)("%s on %s", (status, _, event, cell) => {
     const [to = "", announced = ""] = cell.split("/")
-    const from: State = { status, statusReason: "consent_denied" }
+    const before = status === "ACTIVE" ? null : "consent_denied"
+    const from: State = { status, statusReason: before }
     const next = transition(from, event)
     assert.strictEqual(next.status, to === "." ? status : to)
     assert.strictEqual(next.announce.join(" "), announced)
-    assert.strictEqual(next.statusReason, to === "." ? "consent_denied" : expectedReason(next.status, event))
+    assert.strictEqual(next.statusReason, to === "." ? before : expectedReason(next.status, event))
+  })
+
+  it("keeps the reason why an account began to expire, and says it once", () => {
+    const expiring: State = { status: "ACTIVE", statusReason: "rotation_response_lost" }
+    assert.deepStrictEqual(transition(expiring, { _tag: "GrantDead", reason: "grant_dead" }), {
+      ...expiring,
+      announce: []
+    })
+    assert.deepStrictEqual(transition(expiring, { _tag: "CredentialDead", reason: "grant_dead" }), {
+      status: "EXPIRED",
+      statusReason: "rotation_response_lost",
+      announce: ["expired"]
+    })
+    for (const event of [{ _tag: "Renewed" }, { _tag: "ConsentCompleted" }] as const)
+      assert.deepInclude(transition(expiring, event), { status: "ACTIVE", statusReason: null })
   })
 
   it("covers every status there is", () => {
@@ -145,7 +164,9 @@ describe("over any history, the status machine", () => {
         const moved = before.status !== after.status
         const happening =
           event._tag === "Renewed" || event._tag === "ConsentStarted" || event._tag === "ConsentCompleted"
-        if (!moved && !happening) assert.deepStrictEqual(after.announce, [])
+        const expires = before.status === "ACTIVE" && before.statusReason === null && event._tag === "GrantDead"
+        assert.strictEqual(after.announce.includes("expiring"), expires)
+        if (!moved && !happening && !expires) assert.deepStrictEqual(after.announce, [])
         assert.strictEqual(after.announce.includes("expired"), moved && after.status === "EXPIRED")
         assert.strictEqual(
           after.announce.includes("recovered"),
@@ -157,12 +178,17 @@ describe("over any history, the status machine", () => {
   )
 
   it.prop(
-    "keeps an active account free of reasons, and gives one to every status that needs explaining",
+    "gives a reason to every status that needs explaining, and to an active account only if its grant is dead",
     { history },
     ({ history }) => {
-      replay({ status: "INITIALIZING", statusReason: null }, history, (_, __, after) => {
+      replay({ status: "INITIALIZING", statusReason: null }, history, (before, event, after) => {
         const explained = ["FAILED", "EXPIRED", "INACTIVE", "REVOKED"].includes(after.status)
-        assert.strictEqual(after.statusReason !== null, explained)
+        const expiring =
+          after.status === "ACTIVE" &&
+          before.status === "ACTIVE" &&
+          (event._tag === "GrantDead" ||
+            (before.statusReason !== null && event._tag !== "Renewed" && event._tag !== "ConsentCompleted"))
+        assert.strictEqual(after.statusReason !== null, explained || expiring)
       })
     }
   )
@@ -181,8 +207,14 @@ describe("over any history, the status machine", () => {
 
 describe("the visible status", () => {
   const now = 1_000
-  const seen = (status: Status, consentUntil: number | null, statusReason: StatusReason | null = null) => {
-    const visible = visibleStatus({ status, statusReason, consentUntil }, now)
+  const credential = Sealed.make("sealed")
+  const seen = (
+    status: Status,
+    consentUntil: number | null,
+    statusReason: StatusReason | null = null,
+    expiresAt: number | null = now
+  ) => {
+    const visible = visibleStatus({ status, statusReason, consentUntil, credential, expiresAt }, now)
     return `${visible.status} ${visible.statusReason}`
   }
 
@@ -201,6 +233,13 @@ describe("the visible status", () => {
     }
   })
 
+  it("of an account whose grant is dead is ACTIVE to the end of its access token, and then as that of one that is EXPIRED", () => {
+    for (const expiresAt of [null, now + 1])
+      assert.strictEqual(seen("ACTIVE", now + 1, "grant_dead", expiresAt), "ACTIVE grant_dead")
+    assert.strictEqual(seen("ACTIVE", null, "grant_dead"), "EXPIRED grant_dead")
+    assert.strictEqual(seen("ACTIVE", now + 1, "grant_dead"), "INITIATED null")
+  })
+
   it("of a link that ran out is what was true before it, or EXPIRED if nothing was", () => {
     for (const consentUntil of [null, now - 1, now]) {
       assert.strictEqual(seen("INITIATED", consentUntil), "EXPIRED consent_lapsed")
@@ -214,10 +253,13 @@ describe("the visible status", () => {
     for (const status of statuses) {
       for (const statusReason of reasons) {
         const lapsed = transition({ status, statusReason }, { _tag: "ConsentLapsed" })
-        assert.deepStrictEqual(visibleStatus({ status, statusReason, consentUntil: now }, now), {
-          status: lapsed.status,
-          statusReason: lapsed.statusReason
-        })
+        assert.deepStrictEqual(
+          visibleStatus({ status, statusReason, consentUntil: now, credential, expiresAt: null }, now),
+          {
+            status: lapsed.status,
+            statusReason: lapsed.statusReason
+          }
+        )
       }
     }
   })

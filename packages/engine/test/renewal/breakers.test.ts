@@ -35,7 +35,7 @@ describe("a dead token", () => {
   it.effect("is sent once and never again, however often somebody asks", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
-      const { id, refreshToken } = yield* connected()
+      const { id, refreshToken } = yield* connected({ expired: true })
       yield* provider.revoke(refreshToken)
       for (let asked = 0; asked < 5; asked++) {
         const outcome = yield* refresh(id)

@@ -243,7 +243,7 @@ describe("consent that is not given", () => {
   it.effect("leaves an expired account EXPIRED, for its own reason", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
-      const { id, refreshToken } = yield* connected()
+      const { id, refreshToken } = yield* connected({ expired: true })
       yield* provider.revoke(refreshToken)
       const result = yield* complete(callback(yield* link(id), { error: "access_denied" }))
       assert.strictEqual(result.status, "EXPIRED")

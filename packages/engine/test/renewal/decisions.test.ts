@@ -72,7 +72,12 @@ const renewed: Expected = { answer: "Ready", account: "ACTIVE - 2 closed", sends
 const renewedAgain: Expected = { ...renewed, sends: 2 }
 const lost: Expected = { answer: "RedirectRequired", account: "EXPIRED rotation_response_lost 1 closed", sends: 2 }
 const served: Expected = { answer: "Ready", account: "ACTIVE - 1 open", sends: 1 }
-const dead: Expected = { answer: "RedirectRequired", account: "EXPIRED grant_dead 1 closed", sends: 1 }
+/** The grant is dead. The access token is in service while it works. */
+const dead = (_: Kind, expired: boolean): Expected => ({
+  answer: "RedirectRequired",
+  account: `${expired ? "EXPIRED" : "ACTIVE"} grant_dead 1 closed`,
+  sends: 1
+})
 const busy: Expected = { answer: "Unavailable provider_busy", account: unchanged, sends: 1 }
 const silent = (sends: number): Expected => ({
   answer: "RefreshFailed provider_silent",
@@ -157,9 +162,11 @@ for (const kind of Object.keys(kinds) as ReadonlyArray<Kind>) {
               const announced =
                 expected.account?.startsWith("EXPIRED") === true
                   ? ["expired", "consent_started"]
-                  : expected.account === renewed.account
-                    ? ["renewed"]
-                    : []
+                  : expected.account?.includes("grant_dead") === true
+                    ? ["expiring", "consent_started"]
+                    : expected.account === renewed.account
+                      ? ["renewed"]
+                      : []
               assert.deepStrictEqual(seen.events, announced)
             })
           )

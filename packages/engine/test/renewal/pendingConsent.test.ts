@@ -35,7 +35,7 @@ describe("while consent is pending", () => {
   it.effect("an expired account reads INITIATED, and EXPIRED again when nobody came", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
-      const { id, refreshToken } = yield* connected()
+      const { id, refreshToken } = yield* connected({ expired: true })
       yield* provider.revoke(refreshToken)
       const url = yield* link(id)
       assert.strictEqual(yield* statusOf(id), "INITIATED")
@@ -49,7 +49,7 @@ describe("while consent is pending", () => {
   it.effect("an expired account comes back under the same id", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
-      const { id, refreshToken } = yield* connected()
+      const { id, refreshToken } = yield* connected({ expired: true })
       yield* provider.revoke(refreshToken)
       assert.strictEqual((yield* consents(yield* link(id))).status, "ACTIVE")
       assert.deepStrictEqual(yield* events, ["expired", "consent_started", "consent_completed", "recovered"])

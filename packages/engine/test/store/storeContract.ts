@@ -543,7 +543,8 @@ export const suite = <R, E>(
         const one = yield* added()
         const attempt = attemptFor(one.id)
         const to = { ...one, consentUntil: 12 }
-        assert.isTrue(yield* store.write({ from: one, to, announce: ["consent_started"], attempt }))
+        const at = attempt.createdAt
+        assert.isTrue(yield* store.write({ from: one, to, announce: ["consent_started"], at, attempt }))
         const after = yield* reread(one.id)
         const error = yield* Effect.flip(
           store.write({ from: after, to: { ...after, consentUntil: 13 }, announce: ["consent_started"], attempt })
@@ -553,7 +554,7 @@ export const suite = <R, E>(
         const announced = yield* store.readOutbox(0, 10)
         assert.deepStrictEqual(
           announced.map(({ at }) => at),
-          [attempt.createdAt]
+          [at]
         )
       })
     )
@@ -932,13 +933,14 @@ export const suite = <R, E>(
         const failing = yield* released({ renewAt: 1 })
         const elsewhere = yield* released({ authConfigId: "other", renewAt: 1 })
         const dead = yield* added({ status: "EXPIRED", statusReason: "credential_rejected", renewAt: 900 })
-        const buried = yield* added({ status: "EXPIRED", statusReason: "grant_dead", renewAt: null })
+        const expiring = yield* added({ statusReason: "credential_rejected", renewAt: 900 })
+        const ended = yield* added({ status: "EXPIRED", statusReason: "grant_dead", renewAt: null })
         const well = yield* added({ renewAt: 900 })
         yield* store.resume({ config: { projectId: "project", authConfigId: configId }, now: 50 })
-        const times = yield* Effect.forEach([failing, elsewhere, dead.id, buried.id, well.id], (id) =>
+        const times = yield* Effect.forEach([failing, elsewhere, dead.id, expiring.id, ended.id, well.id], (id) =>
           Effect.map(reread(id), ({ renewAt }) => renewAt)
         )
-        assert.deepStrictEqual(times, [50, 900, 50, null, 900])
+        assert.deepStrictEqual(times, [50, 900, 50, 50, null, 900])
         assert.isNull((yield* reread(failing)).lastAttempt)
         assert.isNotNull((yield* reread(elsewhere)).lastAttempt)
       })

@@ -6,7 +6,7 @@
 import { ConnectedAccountId } from "@rekindle/core"
 import { AccountStore, Connections, Consent, CredentialVault, Engine } from "@rekindle/engine"
 import { Fixtures } from "@rekindle/testing/ConnectedAccountsContract"
-import { Effect, Layer, Option, Redacted } from "effect"
+import { DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { AuthorizationServer, type AuthorizationServerOptions, callbackUrl } from "./AuthorizationServer.ts"
 
 /** The engine on an in-memory database, allowed to talk to loopback. */
@@ -23,7 +23,10 @@ export const withServer = (
 ) => Layer.provideMerge(memory(options?.engine), AuthorizationServer.layer(options))
 
 /** An account with a living refresh token, made without consent. `expired` says whether its access token is over already. */
-export const connected = Effect.fnUntraced(function* (authConfigId: string, options?: { readonly userId?: string }) {
+export const connected = Effect.fnUntraced(function* (
+  authConfigId: string,
+  options?: { readonly userId?: string; readonly expired?: boolean }
+) {
   const server = yield* AuthorizationServer
   const connections = yield* Connections
   const userId = options?.userId ?? "person"
@@ -31,7 +34,8 @@ export const connected = Effect.fnUntraced(function* (authConfigId: string, opti
   const { id } = yield* connections.create({
     authConfigId,
     userId,
-    secrets: { access_token: Redacted.make("at-imported"), refresh_token: Redacted.make(refreshToken) }
+    secrets: { access_token: Redacted.make("at-imported"), refresh_token: Redacted.make(refreshToken) },
+    expiresAt: options?.expired === true ? DateTime.makeUnsafe(0) : undefined
   })
   return { id, grantId, refreshToken }
 })
@@ -47,14 +51,17 @@ export const fixtures = Layer.effect(
     yield* connections.register(server.authConfig())
     yield* connections.register(server.authConfig({ id: "none", scheme: "NO_AUTH", settings: {} }))
     const made: Array<string> = []
-    const account = connected("oidc").pipe(
-      Effect.tap(({ refreshToken }) => Effect.sync(() => made.push(refreshToken))),
-      Effect.provideContext(context),
-      Effect.orDie
-    )
+    const connect = (expired: boolean) =>
+      connected("oidc", { expired }).pipe(
+        Effect.tap(({ refreshToken }) => Effect.sync(() => made.push(refreshToken))),
+        Effect.provideContext(context),
+        Effect.orDie
+      )
+    const account = connect(false)
     return {
       renewable: Effect.map(account, ({ id }) => id),
-      dead: Effect.flatMap(account, ({ grantId, id }) => Effect.as(server.revokeGrant(grantId), id)),
+      dead: Effect.flatMap(connect(true), ({ grantId, id }) => Effect.as(server.revokeGrant(grantId), id)),
+      expiring: Effect.flatMap(account, ({ grantId, id }) => Effect.as(server.revokeGrant(grantId), id)),
       consentOnActive: Effect.orDie(
         Effect.map(
           connections.create({

@@ -21,13 +21,17 @@ import {
 } from "@rekindle/core"
 import { DateTime, Duration, Effect, Fiber, Schema } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
-import { type ApiVersion, idempotencyKeyHeader, timeoutHeader } from "../RekindleApi.ts"
+import { type ApiVersion, idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "../RekindleApi.ts"
 import { published } from "./published.ts"
 
 interface RefreshRequest {
   readonly params: { readonly nanoid: ConnectedAccountId }
   readonly query: { readonly redirect_url?: string }
-  readonly headers: { readonly [idempotencyKeyHeader]?: string; readonly [timeoutHeader]?: number }
+  readonly headers: {
+    readonly [idempotencyKeyHeader]?: string
+    readonly [timeoutHeader]?: number
+    readonly [tokenRefusedHeader]?: "true" | "false"
+  }
   readonly payload: { readonly redirect_url?: string; readonly validate_credentials?: boolean } | void
 }
 
@@ -62,6 +66,7 @@ export const handlers = Effect.gen(function* () {
         ...(redirectUrl !== undefined && { redirectUrl }),
         ...(payload?.validate_credentials !== undefined && { validateCredentials: payload.validate_credentials }),
         ...(idempotencyKey !== undefined && { idempotencyKey }),
+        ...(headers[tokenRefusedHeader] === "true" && { tokenRefused: true }),
         ...(wait !== undefined && { deadline: DateTime.addDuration(yield* DateTime.now, wait) })
       })
       .pipe(asProvider, Effect.catch(answerRefreshError), Effect.forkIn(scope))

@@ -14,10 +14,13 @@ export const flightKey = (
   options: RefreshOptions | undefined
 ): string => {
   const project = fiber.getRef(CurrentProject)
-  const { idempotencyKey, redirectUrl, validateCredentials = false } = options ?? {}
+  const { idempotencyKey, redirectUrl, tokenRefused = false, validateCredentials = false } = options ?? {}
   const asked = [redirectUrl, idempotencyKey]
   // Most calls ask for nothing in particular, and this is on every call's way.
-  return project === defaultProject && !validateCredentials && asked.every((text) => text === undefined)
+  return project === defaultProject &&
+    !validateCredentials &&
+    !tokenRefused &&
+    asked.every((text) => text === undefined)
     ? id
-    : JSON.stringify([id, project, validateCredentials, ...asked])
+    : JSON.stringify([id, project, validateCredentials, tokenRefused, ...asked])
 }
