@@ -29,11 +29,11 @@ import {
   credentialContext,
   isUsable,
   type StatusEvent,
-  transition,
   visibleStatus,
   type Withdrawal
 } from "./account/Account.ts"
 import { AccountStore, type StoreError } from "./account/AccountStore.ts"
+import { makeApplyEvent } from "./account/applyEvent.ts"
 import type { AuthConfig, AuthConfigError } from "./account/AuthConfig.ts"
 import { AuthConfigs } from "./strategies/AuthConfigs.ts"
 import { AuthStrategies, type Connection } from "./strategies/AuthStrategy.ts"
@@ -167,39 +167,18 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       return Option.isSome(found) ? found.value : yield* notFound(id)
     })
 
+    const applyEvent = makeApplyEvent(store)
+
     /** Applies a status event with further changes, whatever else happens to the row meanwhile. */
-    const apply = Effect.fnUntraced(function* (
-      id: ConnectedAccountId,
-      event: StatusEvent,
-      changes: (from: Account) => Effect.Effect<Partial<Account>>,
-      applies: (from: Account) => boolean = () => true
-    ) {
-      while (true) {
-        const found = yield* Effect.mapError(store.find(id), storeDown)
-        if (Option.isNone(found)) return yield* notFound(id)
-        const from = found.value
-        if (!applies(from)) return from
-        const next = transition(from, event)
-        const to = {
-          ...from,
-          ...(yield* changes(from)),
-          status: next.status,
-          statusReason: next.statusReason,
-          updatedAt: yield* Clock.currentTimeMillis
-        }
-        if (yield* Effect.mapError(store.write({ from, to, announce: next.announce }), storeDown))
-          return { ...to, revision: from.revision + 1 }
-      }
-    })
+    const apply = (...[id, event, options]: Parameters<typeof applyEvent>) =>
+      applyEvent(id, event, options).pipe(
+        Effect.mapError(storeDown),
+        Effect.flatMap(Option.match({ onNone: () => notFound(id), onSome: Effect.succeed }))
+      )
 
     /** Applies what was learnt about a credential, unless the account has another one by now. */
     const applyTo = ({ generation, id }: Account, event: StatusEvent) =>
-      apply(
-        id,
-        event,
-        () => Effect.succeed({}),
-        (from) => from.generation === generation
-      )
+      apply(id, event, { applies: (from) => from.generation === generation })
 
     /**
      * When the access token of a credential that was brought in is over, if nobody says: at once if there is none yet, otherwise as the
@@ -503,22 +482,24 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
             const { status } = yield* apply(
               account.id,
               { _tag: "ConsentCompleted" },
-              (from) => {
-                const expiresAt = expiryOf(config, credential, now)
-                const generation = from.generation + 1
-                return Effect.map(seal({ ...from, generation }, credential), (sealed) => ({
-                  credential: sealed,
-                  expiresAt,
-                  renewAt: from.status === "INACTIVE" ? null : expiresAt,
-                  previousCredential: from.credential,
-                  generation,
-                  grantId: randomUUID(),
-                  obtainedAt: now,
-                  consentUntil: null
-                }))
-              },
-              // What is revoked keeps no credential.
-              ({ status }) => status !== "REVOKED"
+              {
+                // What is revoked keeps no credential.
+                applies: ({ status }) => status !== "REVOKED",
+                changes: (from) => {
+                  const expiresAt = expiryOf(config, credential, now)
+                  const generation = from.generation + 1
+                  return Effect.map(seal({ ...from, generation }, credential), (sealed) => ({
+                    credential: sealed,
+                    expiresAt,
+                    renewAt: from.status === "INACTIVE" ? null : expiresAt,
+                    previousCredential: from.credential,
+                    generation,
+                    grantId: randomUUID(),
+                    obtainedAt: now,
+                    consentUntil: null
+                  }))
+                }
+              }
             )
             if (status === "REVOKED") {
               return yield* new InvalidRequest({
@@ -534,8 +515,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
                 apply(
                   account.id,
                   { _tag: "Disabled" },
-                  () => Effect.succeed({ renewAt: null }),
-                  ({ status }) => status === "ACTIVE"
+                  { applies: ({ status }) => status === "ACTIVE", changes: () => Effect.succeed({ renewAt: null }) }
                 )
               )
             ),
@@ -547,9 +527,11 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
                   apply(
                     account.id,
                     { _tag: "Enabled" },
-                    ({ scheme }) =>
-                      Effect.succeed({ renewAt: strategies.get(scheme)?.renewal === undefined ? null : now }),
-                    ({ status }) => status === "INACTIVE"
+                    {
+                      applies: ({ status }) => status === "INACTIVE",
+                      changes: ({ scheme }) =>
+                        Effect.succeed({ renewAt: strategies.get(scheme)?.renewal === undefined ? null : now })
+                    }
                   )
                 )
               )
@@ -560,8 +542,10 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
             const account = yield* apply(
               key,
               { _tag: "Revoked" },
-              () => Effect.succeed({ ...begun(now), consentUntil: null }),
-              ({ status }) => status !== "REVOKED"
+              {
+                applies: ({ status }) => status !== "REVOKED",
+                changes: () => Effect.succeed({ ...begun(now), consentUntil: null })
+              }
             )
             const { answer, state } = yield* Effect.mapError(tokens.withdraw(account), storeDown)
             return { withdrawn: state, answer }

@@ -44,11 +44,14 @@ export interface StoredAuthConfig {
 export interface ConsentAttempt {
   readonly stateHash: string
   readonly accountId: ConnectedAccountId
-  /** PKCE verifier, nonce, request-token secret and so on, bound to the account id. */
+  /** While it is open, what completing it takes (PKCE verifier, request-token secret and so on); once it is taken, how it ended. */
   readonly sealed: Sealed
   /** Where the person lands afterwards. */
   readonly redirectUrl: string | null
   readonly createdAt: number
+  /** When its state was used; null while it is open. */
+  readonly takenAt: number | null
+  /** Until when it can be completed. Once it is taken: until when its end is remembered. */
   readonly expiresAt: number
 }
 
@@ -165,8 +168,12 @@ export class AccountStore extends Context.Service<
       limit: number
     ) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "projectId" | "authConfigId">>, StoreError>
 
-    /** Takes a consent attempt away by its state: the second taker gets none. */
-    readonly takeAttempt: (stateHash: string) => Effect.Effect<Option.Option<ConsentAttempt>, StoreError>
+    readonly findAttempt: (stateHash: string) => Effect.Effect<Option.Option<ConsentAttempt>, StoreError>
+    /** Writes `sealed`, `takenAt` and `expiresAt` of a consent attempt, if what is sealed there is still `from`'s. False: somebody was faster. */
+    readonly writeAttempt: (change: {
+      readonly from: ConsentAttempt
+      readonly to: ConsentAttempt
+    }) => Effect.Effect<boolean, StoreError>
 
     /** Events after `after`, oldest first. */
     readonly readOutbox: (after: number, limit: number) => Effect.Effect<ReadonlyArray<OutboxEvent>, StoreError>
@@ -185,7 +192,7 @@ export class AccountStore extends Context.Service<
     readonly settleKey: (keyHash: string, answer: string | null) => Effect.Effect<void, StoreError>
 
     /**
-     * Deletes at most `limit` idempotency records older than `keysBefore`, and as many consent attempts that ended before `now`. Rows that
+     * Deletes at most `limit` idempotency records older than `keysBefore`, and as many consent attempts that expired before `now`. Rows that
      * somebody else holds are left for the next time. Returns the larger of both counts: less than `limit` means that nothing is left.
      */
     readonly sweep: (request: {

@@ -23,6 +23,8 @@ export interface IssuedTokens {
   readonly expiresIn: number | null | undefined
   /** Undefined: the scope is unchanged. */
   readonly scope: string | undefined
+  /** Further secrets that came with the tokens, by the names that the credential keeps them under. */
+  readonly secrets?: Readonly<Record<string, Redacted.Redacted<string>>>
   /** The further fields that the profile keeps, by their paths. Not secret. */
   readonly fields?: Readonly<Record<string, string | number | boolean>>
   /** The rules that the body broke, for people. */

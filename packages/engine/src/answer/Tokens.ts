@@ -21,6 +21,7 @@ export const merge = (
       access_token: tokens.accessToken,
       refresh_token: tokens.refreshToken,
       id_token: tokens.idToken,
+      ...tokens.secrets,
       ...secrets
     },
     { ...attributesOf(tokens), ...attributes }

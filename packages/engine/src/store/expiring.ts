@@ -18,11 +18,11 @@ const decodeAttempt = Schema.decodeUnknownEffect(AttemptRow)
 export type InsertAttempt = ReturnType<typeof makeExpiring>["insertAttempt"]
 
 export const makeExpiring = ({ isSqlite, sql, statement, transaction }: Database) => {
-  /** Adds a link, and takes away the account's oldest: each of them would work until its end. */
+  /** Adds a link, and takes away the account's oldest that are open: each of them would work until its end. */
   const insertAttempt = (attempt: ConsentAttempt) =>
     Effect.andThen(
-      sql`DELETE FROM rekindle_consent_attempts WHERE account_id = ${attempt.accountId} AND state_hash NOT IN (
-        SELECT state_hash FROM rekindle_consent_attempts WHERE account_id = ${attempt.accountId}
+      sql`DELETE FROM rekindle_consent_attempts WHERE account_id = ${attempt.accountId} AND taken_at IS NULL AND state_hash NOT IN (
+        SELECT state_hash FROM rekindle_consent_attempts WHERE account_id = ${attempt.accountId} AND taken_at IS NULL
         ORDER BY created_at DESC, state_hash LIMIT ${openLinks - 1}
       )`,
       sql`INSERT INTO rekindle_consent_attempts ${sql.insert({
@@ -31,14 +31,15 @@ export const makeExpiring = ({ isSqlite, sql, statement, transaction }: Database
         sealed: attempt.sealed,
         redirect_url: attempt.redirectUrl,
         created_at: attempt.createdAt,
+        taken_at: attempt.takenAt,
         expires_at: attempt.expiresAt
       })}`
     )
   return {
     insertAttempt,
 
-    takeAttempt: (stateHash) =>
-      statement(sql`DELETE FROM rekindle_consent_attempts WHERE state_hash = ${stateHash} RETURNING *`).pipe(
+    findAttempt: (stateHash) =>
+      sql`SELECT * FROM rekindle_consent_attempts WHERE state_hash = ${stateHash}`.pipe(
         Effect.flatMap(first(decodeAttempt)),
         Effect.map(
           Option.map((row): ConsentAttempt => ({
@@ -47,9 +48,18 @@ export const makeExpiring = ({ isSqlite, sql, statement, transaction }: Database
             sealed: row.sealed,
             redirectUrl: row.redirect_url,
             createdAt: row.created_at,
+            takenAt: row.taken_at,
             expiresAt: row.expires_at
           }))
         ),
+        asStoreError
+      ),
+
+    writeAttempt: ({ from, to }) =>
+      statement(sql`UPDATE rekindle_consent_attempts
+        SET sealed = ${to.sealed}, taken_at = ${to.takenAt}, expires_at = ${to.expiresAt}
+        WHERE state_hash = ${from.stateHash} AND sealed = ${from.sealed} RETURNING state_hash`).pipe(
+        Effect.map((rows) => rows.length === 1),
         asStoreError
       ),
 

@@ -193,6 +193,12 @@ const leaseCount = Effect.gen(function* () {
   })
 })
 
+// A state that was used is remembered, with how its consent ended.
+const usedStates = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`ALTER TABLE rekindle_consent_attempts ADD COLUMN taken_at BIGINT`
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
@@ -202,7 +208,8 @@ const migrations = {
   "0006_withdrawal": withdrawal,
   "0007_no_digests": noDigests,
   "0008_vault_keys": vaultKeys,
-  "0009_lease_count": leaseCount
+  "0009_lease_count": leaseCount,
+  "0010_used_states": usedStates
 }
 
 /** Brings the database to the schema that it had after the first `count` migrations. */

@@ -57,6 +57,7 @@ export const AttemptRow = Schema.Struct({
   sealed: Sealed,
   redirect_url: MaybeText,
   created_at: Int,
+  taken_at: MaybeInt,
   expires_at: Int
 })
 

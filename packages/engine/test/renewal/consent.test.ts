@@ -18,7 +18,6 @@ import {
   refused,
   scenario,
   secretsOf,
-  settle,
   stored,
   summary,
   Wire
@@ -93,35 +92,6 @@ describe("a link to consent", () => {
       yield* elapse("1 minute", "1 second")
       const account = yield* Fiber.join(waiting)
       assert.isAbove(account.updatedAt.epochMilliseconds, before.updatedAt.epochMilliseconds)
-    }).pipe(scenario())
-  )
-
-  it.effect("works once: the second callback is unknown and sends nothing", () =>
-    Effect.gen(function* () {
-      const provider = yield* ScriptedProvider.ScriptedProvider
-      const id = yield* fresh
-      const url = yield* link(id)
-      yield* consents(url)
-      const sent = (yield* Wire).sent.length
-      const error = yield* Effect.flip(complete(callback(url, { code: yield* provider.authorize })))
-      assert.strictEqual(error._tag === "ConsentError" && error.reason, "unknown-state")
-      assert.lengthOf((yield* Wire).sent, sent)
-      assert.strictEqual((yield* stored(id)).generation, 1)
-    }).pipe(scenario())
-  )
-
-  it.effect("works once when the callback comes twice at the same time", () =>
-    Effect.gen(function* () {
-      const provider = yield* ScriptedProvider.ScriptedProvider
-      const consent = yield* Consent
-      const id = yield* fresh
-      const parameters = callback(yield* link(id), { code: yield* provider.authorize })
-      const sent = (yield* Wire).sent.length
-      const both = [1, 2].map(() => Effect.result(consent.complete(parameters)))
-      const ends = yield* settle(Effect.all(both, { concurrency: "unbounded" }))
-      assert.deepStrictEqual(ends.map(({ _tag }) => _tag).toSorted(), ["Failure", "Success"])
-      assert.lengthOf((yield* Wire).sent, sent + 1)
-      assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", generation: 1 })
     }).pipe(scenario())
   )
 

@@ -150,23 +150,6 @@ describe("an account of one person", () => {
   })
 })
 
-describe("a link that is bound to a browser", () => {
-  it.effect("is completed by that browser and by no other", () =>
-    Effect.gen(function* () {
-      const id = yield* account(authConfig("scripted", profile))
-      const { granted } = yield* (yield* ScriptedProvider.ScriptedProvider).counts
-      for (const session of [undefined, "", "another"]) {
-        const url = yield* linkOf(id, { session: "the person's own" })
-        const result = yield* consents(url, ada, session === undefined ? {} : { session })
-        assert.strictEqual(result.failure?.reason, "unknown-state")
-      }
-      assert.strictEqual((yield* (yield* ScriptedProvider.ScriptedProvider).counts).granted, granted)
-      const url = yield* linkOf(id, { session: "the person's own" })
-      assert.strictEqual((yield* consents(url, ada, { session: "the person's own" })).status, "ACTIVE")
-    }).pipe(scenario())
-  )
-})
-
 describe("a second consent of the same person", () => {
   const rotation = { ...profile, rotation: "none" } as const
   const silent = { drop: ["refresh_token"] }

@@ -196,6 +196,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
         sealed: Sealed.make("v1.key.memo"),
         redirectUrl: null,
         createdAt: 1,
+        takenAt: null,
         expiresAt: 2
       }
       const change = { from: one, to: { ...one, generation: one.generation + 1 } }

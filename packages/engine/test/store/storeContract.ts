@@ -68,6 +68,7 @@ const attemptFor = (accountId: ConnectedAccountId, overrides: Partial<ConsentAtt
   sealed: sealed("memo"),
   redirectUrl: null,
   createdAt: 1_700_000_000_000,
+  takenAt: null,
   expiresAt: 1_700_000_600_000,
   ...overrides
 })
@@ -728,29 +729,58 @@ export const suite = <R, E>(
 
     // --- consent, outbox, keys --------------------------------------------------------------------------------------------------
 
-    it.effect("a consent attempt is taken once, whoever asks at the same time, and is forgotten after its end", () =>
+    it.effect("a consent attempt is taken once, whoever asks at the same time, and is remembered until its end", () =>
       Effect.gen(function* () {
         const { added, reread, store } = yield* start
         const stores = yield* otherStores(4)
         const one = yield* added()
         const attempt = attemptFor(one.id, { redirectUrl: "https://app.test/?a=b" })
         yield* store.write({ from: one, to: one, announce: [], attempt })
-        const taken = yield* Effect.forEach(
-          stores.flatMap((store) => [store, store, store]),
-          (store) => store.takeAttempt(attempt.stateHash),
+        const takers = stores.flatMap((store) => [store, store, store])
+        const taken = (index: number) => ({ ...attempt, sealed: sealed(`taken ${index}`), takenAt: 10, expiresAt: 20 })
+        const won = yield* Effect.forEach(
+          takers,
+          (store, index) => store.writeAttempt({ from: attempt, to: taken(index) }),
           { concurrency: "unbounded" }
         )
-        assert.deepStrictEqual(taken.flatMap(Option.toArray), [attempt])
+        assert.strictEqual(won.filter((each) => each).length, 1)
+        const winner = taken(won.indexOf(true))
+        assert.deepStrictEqual(yield* store.findAttempt(attempt.stateHash), Option.some(winner))
+        assert.isTrue(yield* store.writeAttempt({ from: winner, to: { ...winner, sealed: sealed("end") } }))
 
-        const old = attemptFor(one.id, { expiresAt: 50 })
-        const second = yield* reread(one.id)
-        yield* store.write({ from: second, to: { ...second, updatedAt: 10 }, announce: [], attempt: old })
-        const young = attemptFor(one.id, { expiresAt: 51 })
-        const third = yield* reread(one.id)
-        yield* store.write({ from: third, to: { ...third, updatedAt: 50 }, announce: [], attempt: young })
-        assert.strictEqual(yield* store.sweep({ now: 50, keysBefore: 0, limit: 10 }), 1)
-        assert.isTrue(Option.isNone(yield* store.takeAttempt(old.stateHash)))
-        assert.isTrue(Option.isSome(yield* store.takeAttempt(young.stateHash)))
+        const addAttempt = Effect.fnUntraced(function* (expiresAt: number) {
+          const each = attemptFor(one.id, { expiresAt })
+          const from = yield* reread(one.id)
+          yield* store.write({ from, to: { ...from, updatedAt: from.updatedAt + 1 }, announce: [], attempt: each })
+          return each
+        })
+        const [old, young] = [yield* addAttempt(20), yield* addAttempt(21)]
+        assert.strictEqual(yield* store.sweep({ now: 20, keysBefore: 0, limit: 10 }), 2)
+        for (const gone of [attempt, old])
+          assert.deepStrictEqual(yield* store.findAttempt(gone.stateHash), Option.none())
+        assert.deepStrictEqual(yield* store.findAttempt(young.stateHash), Option.some(young))
+        assert.isFalse(yield* store.writeAttempt({ from: old, to: { ...old, takenAt: 1 } }))
+      })
+    )
+
+    it.effect("of an account's open links the newest few are kept, and all that were used", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const one = yield* added()
+        const attempts: Array<ConsentAttempt> = []
+        for (let createdAt = 1; createdAt <= 8; createdAt++) {
+          const attempt = attemptFor(one.id, { createdAt })
+          const from = yield* reread(one.id)
+          yield* store.write({ from, to: { ...from, updatedAt: createdAt }, announce: [], attempt })
+          const taken = { ...attempt, takenAt: createdAt, sealed: sealed("end") }
+          if (createdAt <= 2) yield* store.writeAttempt({ from: attempt, to: taken })
+          attempts.push(attempt)
+        }
+        const found = yield* Effect.forEach(attempts, ({ stateHash }) => store.findAttempt(stateHash))
+        assert.deepStrictEqual(
+          found.flatMap(Option.toArray).map(({ createdAt }) => createdAt),
+          [1, 2, 4, 5, 6, 7, 8]
+        )
       })
     )
 

@@ -1,0 +1,191 @@
+/**
+ * Completes a consent from what the provider sent back. A state is used once, and how that ended is remembered: a double click, a reload
+ * and a second tab are told what the first visit led to, and no code goes out for them.
+ *
+ * The browser's session is checked before anything else: whoever comes with another one learns nothing and changes nothing. A conditional
+ * write decides which of several visits exchanges the code, in whatever process. The others wait for it a while, and are told of the
+ * account as it is if nobody says how it ended.
+ *
+ * @module
+ */
+import type { ConnectedAccountId, KnownStatus } from "@rekindle/core"
+import { Clock, Duration, Effect, Option, Result } from "effect"
+import { randomUUID } from "node:crypto"
+import { type Account, type StatusEvent, visibleStatus } from "../account/Account.ts"
+import type { AccountStore, ConsentAttempt } from "../account/AccountStore.ts"
+import type { ApplyEvent } from "../account/applyEvent.ts"
+import * as Credential from "../account/Credential.ts"
+import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
+import { type AuthStrategies, ConsentError } from "../strategies/AuthStrategy.ts"
+import type { makeExchange } from "./exchange.ts"
+import { hashOf, isFor, type Memo, type Seals } from "./sealedAttempt.ts"
+
+/** What a completed callback led to. */
+export interface ConsentResult {
+  readonly accountId: ConnectedAccountId
+  readonly status: KnownStatus
+  /** Where the person wants to land; undefined if they did not say. */
+  readonly redirectUrl: string | undefined
+  /** Set when consent was not given or did not lead to tokens. */
+  readonly failure: ConsentError | undefined
+}
+
+/** For how long the end of a used state is told again. */
+const rememberedFor = Duration.toMillis("1 day")
+
+/** How often a visit looks whether another one has come to its end, and for how many times: for half a minute. */
+const lookAgainAfter = Duration.millis(250)
+const looksAtMost = 120
+
+/** Failures that are an end, and the reason that the account is given for them. */
+const refusals = new Map<ConsentError["reason"], Extract<StatusEvent, { readonly _tag: "ConsentRefused" }>["reason"]>([
+  ["denied", "consent_denied"],
+  ["refused", "consent_failed"],
+  ["identity-mismatch", "identity_mismatch"]
+])
+
+const unknown = () =>
+  new ConsentError({
+    reason: "unknown-state",
+    message: "this link is not known here, is too old, or was made for another browser",
+    code: null
+  })
+
+const unfinished = () =>
+  new ConsentError({
+    reason: "unavailable",
+    message: "this link is being used, or was when its consent broke off: look at the account",
+    code: null
+  })
+
+interface Given {
+  readonly store: AccountStore["Service"]
+  readonly configs: AuthConfigs["Service"]
+  readonly strategies: AuthStrategies["Service"]
+  readonly seals: Seals
+  readonly callbackUrl: string
+  readonly exchange: ReturnType<typeof makeExchange>
+  readonly applyEvent: ApplyEvent
+}
+
+/** Makes it. */
+export const makeComplete = ({ applyEvent, callbackUrl, configs, exchange, seals, store, strategies }: Given) => {
+  const resultOf = (
+    { redirectUrl }: ConsentAttempt,
+    account: Account,
+    failure?: ConsentError
+  ): Effect.Effect<ConsentResult> =>
+    Effect.map(Clock.currentTimeMillis, (now) => ({
+      accountId: account.publicId,
+      status: visibleStatus(account, now).status,
+      redirectUrl: redirectUrl ?? undefined,
+      failure
+    }))
+
+  /** The attempt that a state belongs to, and the account as it is now. */
+  const find = Effect.fnUntraced(function* (stateHash: string) {
+    const attempt = yield* store.findAttempt(stateHash)
+    if (Option.isNone(attempt) || attempt.value.expiresAt <= (yield* Clock.currentTimeMillis)) return yield* unknown()
+    const account = yield* store.find(attempt.value.accountId)
+    if (Option.isNone(account) || account.value.status === "REVOKED") return yield* unknown()
+    return { account: account.value, attempt: attempt.value }
+  })
+
+  /** What has to be there before the state is used. */
+  const prepare = Effect.fnUntraced(function* (account: Account, { allowAnotherIdentity }: Memo) {
+    const config = yield* configs
+      .load(account)
+      .pipe(
+        Effect.mapError((error) =>
+          error._tag === "StoreError"
+            ? new ConsentError({ reason: "unavailable", message: "the account store is unavailable", code: null })
+            : new ConsentError({ reason: "misconfigured", message: error.message, code: null })
+        )
+      )
+    const strategy = strategies.get(account.scheme)
+    if (strategy?.consent === undefined)
+      return yield* new ConsentError({ reason: "misconfigured", message: "the scheme has no consent", code: null })
+    return {
+      account,
+      strategy,
+      consent: strategy.consent,
+      connection: { accountId: account.id, config, credential: Credential.empty },
+      allowAnotherIdentity: allowAnotherIdentity ?? config.allowAnotherIdentity
+    }
+  })
+
+  /** Says of the account that its consent was refused, where that is what the failure says, and gives the account. */
+  const refuse = Effect.fnUntraced(function* (account: Account, { expiresAt }: ConsentAttempt, failure: ConsentError) {
+    const reason = refusals.get(failure.reason)
+    if (reason === undefined) return account
+    // The latest attempt ends the wait for consent. While a later one is open, somebody may be looking at its page.
+    const changed = yield* applyEvent(
+      account.id,
+      { _tag: "ConsentRefused", reason },
+      {
+        changes: ({ consentUntil }) =>
+          Effect.succeed(consentUntil === null || consentUntil <= expiresAt ? { consentUntil: null } : {})
+      }
+    )
+    return Option.getOrElse(changed, () => account)
+  })
+
+  /** Uses the state and exchanges the code. Undefined: another visit was faster. */
+  const use = Effect.fnUntraced(function* (
+    attempt: ConsentAttempt,
+    { memo, session }: Memo,
+    prepared: Effect.Success<ReturnType<typeof prepare>>,
+    request: { readonly state: string; readonly parameters: URLSearchParams }
+  ) {
+    const { account } = prepared
+    const now = yield* Clock.currentTimeMillis
+    const end = { grantId: randomUUID(), ...(session === undefined ? {} : { session }) }
+    const taken: ConsentAttempt = {
+      ...attempt,
+      sealed: yield* seals.sealEnd(account, attempt, end),
+      takenAt: now,
+      expiresAt: now + rememberedFor
+    }
+    if (!(yield* store.writeAttempt({ from: attempt, to: taken }))) return undefined
+    const remember = (failure: ConsentError | null) =>
+      seals.sealEnd(account, attempt, { ...end, failure }).pipe(
+        Effect.flatMap((sealed) => store.writeAttempt({ from: taken, to: { ...taken, sealed } })),
+        Effect.catch(({ message }) => Effect.logWarning("the end of a consent could not be noted", { message }))
+      )
+    return yield* exchange({ ...prepared, grantId: end.grantId, request: { ...request, callbackUrl, memo } }).pipe(
+      Effect.matchEffect({
+        onFailure: (failure) =>
+          refuse(account, attempt, failure).pipe(
+            Effect.ensuring(remember(failure)),
+            Effect.flatMap((account) => resultOf(attempt, account, failure))
+          ),
+        onSuccess: (account) => Effect.andThen(remember(null), resultOf(attempt, account))
+      })
+    )
+  }, Effect.uninterruptible)
+
+  return Effect.fnUntraced(function* (parameters: URLSearchParams, session?: string) {
+    const state = parameters.get("state") ?? ""
+    if (state === "") return yield* unknown()
+    for (let looks = 1; ; looks++) {
+      const { account, attempt } = yield* find(hashOf(state))
+      if (attempt.takenAt === null) {
+        const memo = yield* seals.openMemo(account, attempt)
+        if (!isFor(memo, session)) return yield* unknown()
+        const prepared = yield* Effect.result(prepare(account, memo))
+        if (Result.isFailure(prepared)) return yield* resultOf(attempt, account, prepared.failure)
+        const result = yield* use(attempt, memo, prepared.success, { state, parameters })
+        if (result !== undefined) return result
+        continue
+      }
+      const end = yield* seals.openEnd(account, attempt)
+      if (!isFor(end, session)) return yield* unknown()
+      // Whatever was said at first: the answer may have come late, and the commit when the store was back.
+      if (account.grantId === end.grantId) return yield* resultOf(attempt, account)
+      if (end.failure !== undefined) return yield* resultOf(attempt, account, end.failure ?? undefined)
+      if (looks >= looksAtMost) return yield* resultOf(attempt, account, unfinished())
+      // Nothing is lost by leaving here, also where the caller protects the visit as a whole.
+      yield* Effect.interruptible(Effect.sleep(lookAgainAfter))
+    }
+  })
+}

@@ -1,0 +1,157 @@
+/**
+ * Exchanges what a person brought back for tokens, and keeps them.
+ *
+ * @module
+ */
+import { Clock, Deferred, Duration, Effect, Exit, Option, Schedule, Scope } from "effect"
+import type { Account } from "../account/Account.ts"
+import type { Extras } from "../account/Credential.ts"
+import { noAnswer, type Observation, type Verdict } from "../answer/Verdict.ts"
+import { Passage } from "../egress/Passage.ts"
+import { monotonicMillis } from "../egress/timeLimit.ts"
+import { decideConsent } from "../renewal/judge.ts"
+import type { LateAnswers } from "../renewal/lateAnswers.ts"
+import type { Issued, TokenCommit } from "../renewal/TokenCommit.ts"
+import { type AuthStrategy, ConsentError, type Connection } from "../strategies/AuthStrategy.ts"
+
+/** A consent to complete. */
+export interface Exchange {
+  readonly account: Account
+  /** The auth config, with an empty credential: nothing of the old one is needed. */
+  readonly connection: Connection
+  readonly strategy: AuthStrategy
+  readonly consent: NonNullable<AuthStrategy["consent"]>
+  /** What came back, and what was kept for it. */
+  readonly request: Parameters<NonNullable<AuthStrategy["consent"]>["complete"]>[1]
+  readonly allowAnotherIdentity: boolean | undefined
+  /** The grant that the tokens are of. */
+  readonly grantId: string
+}
+
+/** For how long an answer is followed that did not come in time: codes live for up to ten minutes, answers do not. */
+const followedFor = Duration.toMillis("1 minute")
+
+/** Where the request provably never left. */
+const again = { times: 2, schedule: Schedule.spaced("200 millis") }
+
+const fault = (reason: ConsentError["reason"], message: string, code: string | null = null) =>
+  new ConsentError({ reason, message, code })
+
+const failureOf = (verdict: Verdict): ConsentError => {
+  switch (verdict._tag) {
+    case "Dead":
+    case "Misconfigured":
+      return fault("refused", `the provider refused the code: ${verdict.code}`, verdict.code)
+    case "AppFault":
+      return fault("misconfigured", `the provider refused the application: ${verdict.code}`, verdict.code)
+    case "NotApplied":
+      return fault("unavailable", `the provider could not be reached: ${verdict.reason}`)
+    case "Refused":
+      return fault("misconfigured", verdict.reason)
+    case "Ambiguous":
+      return fault("unavailable", `the provider gave no clear answer: ${verdict.reason}`)
+    case "Transient":
+      return fault("unavailable", "the provider asked to come back later")
+    default:
+      return fault("unavailable", "the provider gave no answer with tokens")
+  }
+}
+
+/** Makes it. */
+export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAnswers) => {
+  /** An answer goes into the journal before it is judged: from then on nobody loses it. */
+  const judge = Effect.fnUntraced(function* (exchange: Exchange, observation: Observation, extras: Extras) {
+    const { account, allowAnotherIdentity, connection, grantId, strategy } = exchange
+    const recorded =
+      observation._tag === "Answer"
+        ? yield* tokens.record({
+            account,
+            answer: observation,
+            event: "ConsentCompleted",
+            grantId,
+            extras,
+            allowAnotherIdentity
+          })
+        : undefined
+    const verdict = decideConsent(strategy, connection, observation)
+    if (recorded === undefined) return { observation, verdict, issued: undefined }
+    if (!("tokens" in verdict)) {
+      yield* tokens.discard(recorded)
+      return { observation, verdict, issued: undefined }
+    }
+    const held = yield* tokens.openedOrEmpty(account)
+    const issued: Issued = { config: connection.config, held, tokens: verdict.tokens, recorded }
+    return { observation, verdict, issued }
+  })
+
+  const keep = Effect.fnUntraced(function* (issued: Issued): Effect.fn.Return<Account, ConsentError> {
+    const committed = yield* Effect.mapError(tokens.keep(issued), ({ message }) => fault("unavailable", message))
+    if (committed._tag === "Refused") {
+      const message = "the account belongs to another person or workspace; it was left as it was"
+      return yield* fault("identity-mismatch", message)
+    }
+    // Its own tokens may be what was there first: a commit whose answer was lost.
+    if (committed.account.grantId !== issued.recorded.grantId)
+      return yield* fault("overtaken", "another consent for this account was completed first")
+    return committed.account
+  })
+
+  /** Gives the account as committed. Sends again, up to three times in all, where the request provably never left. */
+  return Effect.fnUntraced(function* (exchange: Exchange): Effect.fn.Return<Account, ConsentError> {
+    const { account, connection, consent, request } = exchange
+    const returned = yield* Deferred.make<Extras, void>()
+    const begunAt = yield* Clock.currentTimeMillis
+
+    const keepLate = Effect.fnUntraced(function* (observation: Observation) {
+      const extras = yield* Effect.option(Deferred.await(returned))
+      if (Option.isNone(extras)) return Option.none<Account>()
+      // By the time of its request it is ordered behind a consent that was completed while it was awaited.
+      const asOfRequest = observation._tag === "Answer" ? { ...observation, receivedAt: begunAt } : observation
+      const { issued } = yield* judge(exchange, asOfRequest, extras.value)
+      if (issued === undefined) return Option.none<Account>()
+      yield* Effect.logInfo("the answer to a consent came after its time; its tokens are kept", {
+        accountId: account.id
+      })
+      return yield* Effect.option(keep(issued))
+    })
+    const overdue = lateAnswers((yield* monotonicMillis) + followedFor, keepLate)
+    // An answer that comes late has room too.
+    const rooms = yield* Scope.make()
+    const letGo = Effect.suspend(() => {
+      const close = Scope.close(rooms, Exit.void)
+      return overdue.isOpen() ? Effect.sync(() => overdue.afterwards(close)) : close
+    })
+
+    const send = Effect.suspend(() => consent.complete(connection, request)).pipe(
+      Effect.provideService(Passage, { refusal: () => undefined, takeOver: overdue.takeOver }),
+      Effect.map(({ observation, ...extras }) => ({ observation, extras })),
+      Effect.tap(({ extras }) => Deferred.succeed(returned, extras)),
+      Effect.catchDefect((defect) =>
+        // Its name only: what a strategy says about itself may hold a secret. It may have sent.
+        Effect.as(
+          Effect.logError("a strategy broke while completing a consent", {
+            accountId: account.id,
+            defect: defect instanceof Error ? defect.name : typeof defect
+          }),
+          { observation: noAnswer("strategy_failed"), extras: {} }
+        )
+      ),
+      Effect.ensuring(Deferred.fail(returned, undefined))
+    )
+    const once = Effect.flatMap(send, ({ extras, observation }) => judge(exchange, observation, extras))
+    const issued = yield* once.pipe(
+      Effect.flatMap(({ issued, verdict }) => (issued === undefined ? Effect.fail(verdict) : Effect.succeed(issued))),
+      Effect.retry({ while: ({ _tag }) => _tag === "NotApplied", ...again }),
+      (exchanged) => Effect.andThen(Scope.provide(tokens.room, rooms), exchanged),
+      Effect.ensuring(letGo),
+      Effect.mapError((error) =>
+        error._tag === "ConsentError"
+          ? error
+          : error._tag === "JournalError"
+            ? fault("unavailable", "the journal has no room for the answer; nothing was sent")
+            : failureOf(error)
+      )
+    )
+    return yield* keep(issued)
+  })
+}

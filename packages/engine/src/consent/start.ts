@@ -1,0 +1,166 @@
+/**
+ * Starts a consent: a link with a one-use state, and a record of the attempt.
+ *
+ * @module
+ */
+import {
+  AccountNotFound,
+  CurrentProject,
+  InvalidRequest,
+  isRedirectUrl,
+  type KnownStatus,
+  RefreshFailed,
+  Unavailable
+} from "@rekindle/core"
+import { Clock, Duration, Effect, Option } from "effect"
+import type { SecureRandom } from "effect/crypto"
+import { Base64Url } from "effect/encoding"
+import { type Account, transition, visibleStatus } from "../account/Account.ts"
+import type { AccountStore } from "../account/AccountStore.ts"
+import { movedAt } from "../account/applyEvent.ts"
+import * as Credential from "../account/Credential.ts"
+import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
+import type { AuthStrategies, Connection } from "../strategies/AuthStrategy.ts"
+import { hashOf, type Seals } from "./sealedAttempt.ts"
+
+/** What a consent may be told when it is started. */
+export interface StartOptions {
+  /** Where the person lands afterwards. */
+  readonly redirectUrl?: string | undefined
+  /**
+   * Binds the link to a browser: an opaque value, such as a random one in a cookie of the page that shows the link. The consent is then
+   * completed for a callback that brings the same value, and refused for any other: nobody can make another person complete it.
+   */
+  readonly session?: string | undefined
+  /** Whether it may be another person's than the account is. Default: as the auth config says. */
+  readonly allowAnotherIdentity?: boolean | undefined
+}
+
+/** A link to consent. */
+export interface StartedConsent {
+  readonly url: string
+  /**
+   * Until when it has to be opened, in epoch milliseconds. Whoever opened it in time has the whole lifetime to consent: a pushed request
+   * (RFC 9126) may have to be opened within seconds, and reading the page takes longer.
+   */
+  readonly openUntil: number
+  readonly account: Account
+  readonly status: KnownStatus
+}
+
+interface Given {
+  readonly store: AccountStore["Service"]
+  readonly configs: AuthConfigs["Service"]
+  readonly strategies: AuthStrategies["Service"]
+  readonly seals: Seals
+  readonly random: SecureRandom.SecureRandom["Service"]
+  readonly callbackUrl: string
+  readonly redirectOrigins: ((projectId: string) => ReadonlyArray<string> | undefined) | undefined
+  /** How long a link may be used, in milliseconds. */
+  readonly lifetime: number
+}
+
+const invalidRedirect = (message: string) => new InvalidRequest({ message, slug: "invalid_redirect_url" })
+
+const unavailable = (...errors: ReadonlyArray<string>) =>
+  new Unavailable({
+    message: "consent cannot be started now; nothing was changed",
+    slug: "consent_unavailable",
+    retryAfter: Duration.seconds(5),
+    ...(errors.length === 0 ? {} : { errors })
+  })
+
+/** Refuses what the current project's people may not be sent to. */
+export const makeCheckRedirect = ({ redirectOrigins }: Pick<Given, "redirectOrigins">) =>
+  Effect.fnUntraced(function* (redirectUrl: string | undefined) {
+    if (redirectUrl === undefined) return
+    if (!isRedirectUrl(redirectUrl)) {
+      return yield* invalidRedirect(
+        "redirect_url must be an absolute http(s) url without user name, of at most 2048 characters"
+      )
+    }
+    const allowed = redirectOrigins?.(yield* CurrentProject)
+    const { origin } = new URL(redirectUrl)
+    if (allowed !== undefined && !allowed.some((each) => URL.parse(each)?.origin === origin))
+      return yield* invalidRedirect("the origin of redirect_url is not one that this project allows")
+  })
+
+/** Makes it. */
+export const makeStart = (given: Given) => {
+  const { callbackUrl, configs, lifetime, random, seals, store, strategies } = given
+  const checkRedirect = makeCheckRedirect(given)
+
+  return Effect.fnUntraced(function* (
+    account: Account,
+    { allowAnotherIdentity, redirectUrl, session }: StartOptions = {}
+  ) {
+    if (account.projectId !== (yield* CurrentProject)) {
+      return yield* new AccountNotFound({
+        message: `no connected account ${account.publicId}`,
+        slug: "connected_account_not_found"
+      })
+    }
+    yield* checkRedirect(redirectUrl)
+    const config = yield* configs
+      .load(account)
+      .pipe(
+        Effect.mapError((error) =>
+          error._tag === "StoreError"
+            ? unavailable()
+            : new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
+        )
+      )
+    const consent = strategies.get(account.scheme)?.consent
+    if (consent === undefined) return yield* Effect.die(`the scheme ${account.scheme} has no consent`)
+
+    const state = Base64Url.encode(yield* Effect.orDie(random.randomBytes(32)))
+    const connection: Connection = { accountId: account.id, config, credential: Credential.empty }
+    const { expiresIn, memo, url } = yield* consent
+      .authorize(connection, { callbackUrl, state })
+      .pipe(
+        Effect.mapError((error) =>
+          error.reason === "misconfigured"
+            ? new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
+            : unavailable(error.message)
+        )
+      )
+    const sealed = yield* seals.sealMemo(account, {
+      memo,
+      ...(session === undefined ? {} : { session: hashOf(session) }),
+      ...(allowAnotherIdentity === undefined ? {} : { allowAnotherIdentity })
+    })
+    let from = account
+    while (true) {
+      const now = yield* Clock.currentTimeMillis
+      const next = transition(from, { _tag: "ConsentStarted" })
+      const to: Account = {
+        ...from,
+        status: next.status,
+        statusReason: next.statusReason,
+        consentUntil: now + lifetime,
+        updatedAt: movedAt(from, { ...from, status: next.status }, now),
+        // The renewer looks at a never-connected account when its link runs out, to say so.
+        renewAt: next.status === "INITIATED" ? now + lifetime : from.renewAt
+      }
+      const attempt = {
+        stateHash: hashOf(state),
+        accountId: account.id,
+        sealed,
+        redirectUrl: redirectUrl ?? null,
+        createdAt: now,
+        takenAt: null,
+        expiresAt: now + lifetime
+      }
+      const written = yield* store
+        .write({ from, to, announce: next.announce, at: now, attempt })
+        .pipe(Effect.mapError(() => unavailable()))
+      if (written) {
+        const openUntil = now + Math.min(lifetime, expiresIn === undefined ? lifetime : expiresIn * 1000)
+        return { url, openUntil, account: to, status: visibleStatus(to, now).status }
+      }
+      const current = yield* store.find(account.id).pipe(Effect.mapError(() => unavailable()))
+      if (Option.isNone(current)) return yield* unavailable()
+      from = current.value
+    }
+  })
+}
