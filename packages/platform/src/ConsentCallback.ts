@@ -19,7 +19,7 @@ import { allowOnly } from "./internal/methods.ts"
 export class ConsentCallbackError extends Schema.TaggedError<ConsentCallbackError>(
   "@rekindle/platform/ConsentCallbackError"
 )("ConsentCallbackError", {
-  /** `invalid`: unknown, used or lapsed state; start over. `unavailable`: try the same link again. */
+  /** `invalid`: unknown or lapsed state, or one of another browser; start over. `unavailable`: try the same link again. */
   reason: Schema.Literals(["invalid", "unavailable"]),
   message: Schema.String
 }) {}

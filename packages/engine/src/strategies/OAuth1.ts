@@ -177,8 +177,7 @@ export const make = Effect.gen(function* () {
         protocol: { oauth_verifier: verifier }
       })
     )
-    const issued = issuedToken(observation)
-    return { observation, secrets: issued === undefined ? {} : { oauth_token_secret: issued.secret } }
+    return { observation }
   })
 
   const probe = Effect.fnUntraced(
@@ -241,6 +240,7 @@ const decideAccessToken = (observation: Observation, { config }: Connection): Ve
         accessToken: Redacted.make(issued.token, { label: "access_token" }),
         refreshToken: undefined,
         idToken: undefined,
+        secrets: { oauth_token_secret: Redacted.make(issued.secret, { label: "oauth_token_secret" }) },
         tokenType: "oauth1",
         expiresIn: null,
         scope: undefined,

@@ -34,7 +34,13 @@ export const keyIdOf = (sealed: string): string | undefined => sealedForm.exec(s
 /** The context that a sealed value is bound to. It opens only in the same context. */
 export interface SealContext {
   readonly purpose:
-    "credential" | "auth-config" | "consent-memo" | "consent-end" | "idempotent-answer" | "journal" | "canary"
+    | "credential"
+    | "auth-config"
+    | "consent-memo"
+    | "consent-end"
+    | "idempotent-answer"
+    | "journal"
+    | "canary"
   /** The project that the data belong to; empty if they belong to none. */
   readonly projectId: string
   /** The owner of the data: the id of an account, an auth config or a key, or the hash of a state or an idempotency key. */

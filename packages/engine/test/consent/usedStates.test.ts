@@ -18,6 +18,7 @@ import {
   type Options,
   rest,
   scenario,
+  secretsOf,
   type Services,
   settle,
   start,
@@ -235,6 +236,37 @@ describe("a state that is used in one process", () => {
         assert.lengthOf((yield* other(Wire)).sent, 0)
       })
     )
+  )
+})
+
+describe("an answer to a code that comes after its time", () => {
+  const late = Effect.gen(function* () {
+    const provider = yield* ScriptedProvider.ScriptedProvider
+    const id = yield* fresh
+    const url = yield* link(id)
+    yield* provider.next({ _tag: "LateAnswer", delay: "20 seconds" })
+    const first = yield* consents(url)
+    assert.deepStrictEqual([first.status, first.failure?.reason], ["INITIATED", "unavailable"])
+    return { id, url }
+  })
+
+  it.effect("connects the account all the same, and the page says so when it is loaded again", () =>
+    Effect.gen(function* () {
+      const { id, url } = yield* late
+      yield* elapse("20 seconds", "1 second")
+      assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", generation: 1 })
+      assert.deepInclude(yield* consents(url), { status: "ACTIVE", failure: undefined })
+    }).pipe(scenario())
+  )
+
+  it.effect("does not replace a consent that was given meanwhile", () =>
+    Effect.gen(function* () {
+      const { id } = yield* late
+      assert.strictEqual((yield* consents(yield* link(id))).status, "ACTIVE")
+      const given = yield* secretsOf(id)
+      yield* elapse("20 seconds", "1 second")
+      assert.deepStrictEqual(yield* secretsOf(id), given)
+    }).pipe(scenario())
   )
 })
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { AuthConfig } from "@rekindle/engine/AuthConfig"
 import type { AuthStrategy, Connection } from "@rekindle/engine/AuthStrategy"
 import * as OAuth1 from "@rekindle/engine/OAuth1"
-import { Effect, Redacted } from "effect"
+import { Effect, Redacted, Record } from "effect"
 import { TestClock } from "effect/testing"
 import { createPrivateKey, verify } from "node:crypto"
 import { config as configOf, connect, egress } from "../support/connection.ts"
@@ -190,13 +190,15 @@ const begin = Effect.fnUntraced(function* (connection: Connection) {
 /** What the engine does with a callback: from its parameters to the verdict and the secrets kept beside the token. */
 const complete = Effect.fnUntraced(function* (connection: Connection, parameters: Record<string, string>) {
   const consent = consentOf(yield* OAuth1.make)
-  const { observation, secrets } = yield* consent.complete(connection, {
+  const { observation } = yield* consent.complete(connection, {
     callbackUrl,
     state,
     parameters: new URLSearchParams(parameters),
     memo: { oauth_token: "rt/1", oauth_token_secret: "rts" }
   })
-  return { secrets, verdict: consent.decide?.(observation, connection) ?? assert.fail("no decision") }
+  const verdict = consent.decide?.(observation, connection) ?? assert.fail("no decision")
+  const secrets = "tokens" in verdict ? Record.map(verdict.tokens.secrets ?? {}, Redacted.value) : {}
+  return { secrets, verdict }
 }, Effect.provide(egress))
 
 describe("consent", () => {
