@@ -39,6 +39,7 @@ import { AuthConfigs } from "./strategies/AuthConfigs.ts"
 import { AuthStrategies, type Connection } from "./strategies/AuthStrategy.ts"
 import { Consent, type StartOptions } from "./consent/Consent.ts"
 import * as Credential from "./account/Credential.ts"
+import { AccessTokens, type Held } from "./renewal/AccessTokens.ts"
 import { begun } from "./renewal/withdrawal.ts"
 import * as Idempotency from "./renewal/Idempotency.ts"
 import { CredentialVault, type Sealed } from "./vault/CredentialVault.ts"
@@ -88,6 +89,8 @@ export class Connections extends Context.Service<
     /**
      * The access token, renewed first if it would not last for another `atLeast` (default one minute, never more than half of its life).
      * Where that fails, the one at hand while it lasts. Never begins a consent: `refresh` does, and so does `Resilience.withRefresh` around the call that needs the token.
+     * A token that was read in the last seconds is handed out again without looking (`accessTokensFor` of the engine). `refresh` and every other
+     * change of the account in this process end that at once; what another process did, such as a revocation, is noticed after those seconds.
      * Fails with `ConnectionNotReady`, which carries the account's status, where there is no usable token.
      */
     readonly accessToken: (
@@ -131,6 +134,7 @@ const malformed = Effect.suspend(() =>
 )
 
 type Requirements =
+  | AccessTokens
   | AccountStore
   | AuthConfigs
   | AuthStrategies
@@ -149,6 +153,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     const coordinator = yield* RefreshCoordinator
     const consent = yield* Consent
     const tokens = yield* TokenCommit
+    const accessTokens = yield* AccessTokens
     const once = yield* Idempotency.make
 
     const storeDown = () =>
@@ -342,6 +347,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       Effect.gen(function* () {
         yield* consent.checkRedirect(options.redirectUrl)
         const account = yield* find(id)
+        yield* accessTokens.drop(account)
         const { idempotencyKey } = options
         return yield* idempotencyKey === undefined
           ? renew(account, options)
@@ -415,22 +421,34 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       return yield* new InvalidRequest({ message: `the id ${publicId} is taken`, slug: "id_taken" })
     })
 
+    /** The token of an account, if it is usable at all. */
+    const opened = Effect.fnUntraced(function* (account: Account) {
+      const held: Held = { account, token: undefined }
+      if (!isUsable(account, yield* Clock.currentTimeMillis)) return held
+      const credential = yield* Effect.mapError(
+        tokens.open(account),
+        () => new RefreshFailed({ message: "the stored credential cannot be opened", slug: "credential_unreadable" })
+      )
+      return { ...held, token: credential.secrets["access_token"] }
+    })
+
     const accessToken = Effect.fnUntraced(function* (id: ConnectedAccountId, atLeast: Duration.Input = "1 minute") {
       const needed = Duration.toMillis(Duration.fromInputUnsafe(atLeast))
       const usable = (account: Account) => Effect.map(Clock.currentTimeMillis, (now) => isUsable(account, now, needed))
-      let account = yield* find(id)
-      if (!(yield* usable(account))) {
+      const projectId = yield* CurrentProject
+      const atHand = yield* accessTokens.get(projectId, id)
+      if (atHand?.token !== undefined && (yield* usable(atHand.account))) return atHand.token
+      const read = accessTokens.keep(projectId, id, Effect.flatMap(find(id), opened))
+      let held = yield* read
+      if (!(yield* usable(held.account))) {
         // Not a refresh: nobody here could show the link of a consent.
-        const renewal = yield* Effect.result(coordinator.renew(account.id, { seen: account }))
-        account = yield* find(id)
+        const renewal = yield* Effect.result(coordinator.renew(held.account.id, { seen: held.account }))
+        held = yield* read
         // A token that lasts a little longer is better than none.
-        if (Result.isFailure(renewal) && !isUsable(account, yield* Clock.currentTimeMillis))
+        if (Result.isFailure(renewal) && !isUsable(held.account, yield* Clock.currentTimeMillis))
           return yield* renewal.failure
       }
-      const token = (yield* Effect.mapError(
-        tokens.open(account),
-        () => new RefreshFailed({ message: "the stored credential cannot be opened", slug: "credential_unreadable" })
-      )).secrets["access_token"]
+      const { account, token } = held
       // An expired token is never handed out as if it were good.
       if (token === undefined || !isUsable(account, yield* Clock.currentTimeMillis)) {
         const { status } = visibleStatus(account, yield* Clock.currentTimeMillis)

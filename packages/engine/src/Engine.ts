@@ -7,7 +7,7 @@
  * @module
  */
 import type { ConnectedAccounts } from "@rekindle/core"
-import { type Config, type Effect, Layer } from "effect"
+import { type Config, type Duration, type Effect, Layer } from "effect"
 import type { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { AccountStore, StoreError } from "./account/AccountStore.ts"
 import { AuthConfigs } from "./strategies/AuthConfigs.ts"
@@ -18,6 +18,7 @@ import type { CredentialVault, VaultError } from "./vault/CredentialVault.ts"
 import { Egress, type EgressOptions } from "./egress/Egress.ts"
 import { Journal, type JournalError, type JournalOptions } from "./renewal/Journal.ts"
 import { type CoordinatorOptions, RefreshCoordinator } from "./renewal/RefreshCoordinator.ts"
+import { AccessTokens } from "./renewal/AccessTokens.ts"
 import * as Retention from "./renewal/Retention.ts"
 import * as KeyRotation from "./store/KeyRotation.ts"
 import * as SqlAccountStore from "./store/SqlAccountStore.ts"
@@ -36,6 +37,11 @@ export interface EngineOptions {
   readonly coordinator?: CoordinatorOptions | undefined
   readonly commit?: TokenCommitOptions | undefined
   readonly egress?: EgressOptions | undefined
+  /**
+   * For how long an access token that was read is handed out again without looking. Default 5 seconds; 0 looks each time. What this process
+   * does to an account ends it at once. A revocation or disabling by another process is noticed after this long at most.
+   */
+  readonly accessTokensFor?: Duration.Input | undefined
   /** How the journal of {@link layerSqlite} keeps answers. */
   readonly journal?: JournalOptions | undefined
   /** Strategies for schemes of your own; one for a scheme the engine knows replaces the engine's. */
@@ -78,6 +84,8 @@ export const layerNoDeps = (
     Layer.provideMerge(TokenCommit.layer(options.commit)),
     Layer.provideMerge(AuthConfigs.layer),
     Layer.provideMerge(AuthStrategies.layer([...builtInStrategies, ...(options.strategies ?? [])])),
+    // Everything above writes through the store that drops tokens at hand.
+    Layer.provideMerge(AccessTokens.layer(options.accessTokensFor)),
     // Before anything is sealed or opened: the keys are those of this database.
     Layer.provide(Layer.effectDiscard(KeyRotation.verify))
   )

@@ -1,9 +1,10 @@
 /** What an application does with accounts besides refreshing them. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId, ConnectedAccounts, CustomAuthScheme, Resilience } from "@rekindle/core"
-import { AuthConfig, type AuthStrategy, Connections } from "@rekindle/engine"
+import { AuthConfig, type AuthStrategy, Connections, RefreshCoordinator } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, DateTime, Duration, Effect, Redacted } from "effect"
+import { SqlClient, Statement } from "effect/sql"
 import {
   authConfig,
   connected,
@@ -56,6 +57,112 @@ describe("an access token", () => {
       assert.strictEqual(Redacted.value(yield* accessToken(id)), token)
       yield* elapse("1 minute")
       assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "Unavailable")
+    }).pipe(scenario())
+  )
+})
+
+describe("an access token at hand", () => {
+  /** The token, and how many statements it took to get it. */
+  const asked = Effect.fnUntraced(function* (id: ConnectedAccountId) {
+    let statements = 0
+    const token = yield* Effect.provideService(accessToken(id), Statement.CurrentTransformer, (statement) => {
+      statements++
+      return Effect.succeed(statement)
+    })
+    return { token: Redacted.value(token), statements }
+  })
+
+  const revokedElsewhere = (id: ConnectedAccountId) =>
+    SqlClient.SqlClient.use(
+      (sql) => sql`UPDATE rekindle_accounts SET status = 'REVOKED', revision = revision + 1 WHERE id = ${id}`
+    )
+
+  it.effect("costs no statement for a few seconds", () =>
+    Effect.gen(function* () {
+      const { accessToken: token, id } = yield* connected()
+      assert.strictEqual((yield* asked(id)).statements, 1)
+      for (let times = 0; times < 3; times++) assert.deepStrictEqual(yield* asked(id), { token, statements: 0 })
+      yield* elapse("6 seconds")
+      assert.deepStrictEqual(yield* asked(id), { token, statements: 1 })
+    }).pipe(scenario())
+  )
+
+  it.effect("is dropped by what this process does to the account: renewal, disabling, replacement, revocation", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const { id } = yield* connected()
+      yield* elapse("10 minutes")
+      const first = (yield* asked(id)).token
+      assert.strictEqual(
+        (yield* settle(RefreshCoordinator.use((coordinator) => coordinator.renew(id))))._tag,
+        "Renewed"
+      )
+      const second = (yield* asked(id)).token
+      assert.notStrictEqual(second, first)
+      yield* connections.disable(id)
+      assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "InvalidRequest")
+      yield* connections.enable(id)
+      assert.strictEqual((yield* asked(id)).token, second)
+      yield* connections.replaceSecrets(id, { access_token: Redacted.make("third"), refresh_token: Redacted.make("r") })
+      assert.deepStrictEqual(yield* asked(id), { token: "third", statements: 1 })
+      yield* settle(connections.revoke(id))
+      assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "InvalidRequest")
+    }).pipe(scenario())
+  )
+
+  it.effect("that another process revoked is handed out for 5 seconds", () =>
+    Effect.gen(function* () {
+      const { accessToken: token, id } = yield* connected()
+      yield* asked(id)
+      yield* revokedElsewhere(id)
+      assert.deepStrictEqual(yield* asked(id), { token, statements: 0 })
+      yield* elapse("5 seconds")
+      assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "InvalidRequest")
+    }).pipe(scenario())
+  )
+
+  it.effect("is not kept where that is switched off", () =>
+    Effect.gen(function* () {
+      const { id } = yield* connected()
+      yield* asked(id)
+      yield* revokedElsewhere(id)
+      assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "InvalidRequest")
+    }).pipe(scenario({ engine: { accessTokensFor: 0 } }))
+  )
+
+  it.effect("that another process has replaced is read anew after a refresh, and once it is due", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const accounts = yield* ConnectedAccounts
+      const { id } = yield* connected()
+      yield* asked(id)
+      yield* settle(accounts.refresh(id))
+      assert.strictEqual((yield* asked(id)).statements, 1)
+      yield* sql`UPDATE rekindle_accounts SET renew_at = ${(yield* Clock.currentTimeMillis) + 2_000}`
+      yield* elapse("5 seconds")
+      yield* sql`UPDATE rekindle_accounts SET renew_at = ${(yield* Clock.currentTimeMillis) + 2_000}`
+      yield* asked(id)
+      assert.strictEqual((yield* asked(id)).statements, 0)
+      yield* elapse("2 seconds")
+      assert.strictEqual((yield* asked(id)).statements, 1)
+    }).pipe(scenario())
+  )
+
+  it.effect("is never handed out when it is over, or lasts less than asked for", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      yield* connected()
+      const { accessToken: token, refreshToken } = yield* provider.connect
+      const { id } = yield* (yield* Connections).create({
+        authConfigId: "scripted",
+        userId: "u",
+        secrets: { access_token: Redacted.make(token), refresh_token: Redacted.make(refreshToken) },
+        expiresAt: DateTime.makeUnsafe((yield* Clock.currentTimeMillis) + 122_000)
+      })
+      yield* elapse("1 minute")
+      assert.strictEqual((yield* asked(id)).token, token)
+      yield* elapse("3 seconds")
+      assert.notStrictEqual((yield* asked(id)).token, token)
     }).pipe(scenario())
   )
 })
