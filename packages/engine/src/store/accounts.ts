@@ -52,11 +52,12 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
   /** How many leases there are with the one that a statement takes. Its own trigger counts it after the statement has returned. */
   const leases = isSqlite ? sql`(SELECT leases + 1 FROM rekindle_database)` : sql`0`
 
-  // A token that may be spent, nobody knows since when: no reuse window is believed to be open.
+  // A token that may be spent, nobody knows since when: no reuse window is believed to be open. A lease stays, since its holder may be at
+  // work, and everybody else waits for its end before the token is sent.
   const doubtAll = transaction(
     Effect.andThen(
       sql`UPDATE rekindle_accounts SET intent_generation = generation, intent_since = 0,
-        intent_attempts = COALESCE(intent_attempts, 0) + 1, lease_owner = NULL, lease_until = NULL, revision = revision + 1
+        intent_attempts = COALESCE(intent_attempts, 0) + 1, revision = revision + 1
         WHERE credential IS NOT NULL`,
       sql`SELECT 'doubt' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE credential IS NOT NULL`
     )

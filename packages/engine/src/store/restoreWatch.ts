@@ -33,20 +33,31 @@ export const watchForRestore = Effect.fnUntraced(function* (
       opened ??= RestoreMark.open(path)
       opened.set({ databaseId: known.id, leases })
     })
-  const mark = yield* attempt(() => RestoreMark.read(path))
-  // Read after the mark: another process may have given out leases meanwhile.
-  const [now = known] = yield* sql`SELECT id, leases, NULL AS file FROM rekindle_database`.pipe(
-    Effect.flatMap(decodeAll(DatabaseRow)),
-    asStoreError
-  )
-  if (RestoreMark.isBehind({ databaseId: now.id, leases: now.leases }, mark)) {
+  const look = Effect.gen(function* () {
+    const mark = yield* attempt(() => RestoreMark.read(path))
+    // Read after the mark: another process may have given out leases meanwhile.
+    const [now = known] = yield* sql`SELECT id, leases, NULL AS file FROM rekindle_database`.pipe(
+      Effect.flatMap(decodeAll(DatabaseRow)),
+      asStoreError
+    )
+    return {
+      leases: now.leases,
+      mark,
+      isBehind: RestoreMark.isBehind({ databaseId: now.id, leases: now.leases }, mark)
+    }
+  })
+  const first = yield* look
+  // Another process may have been making the mark, or changing it, while it was read.
+  const { isBehind, leases, mark } = first.isBehind ? yield* look : first
+  if (isBehind) {
     const accounts = yield* doubtAll
     yield* Effect.logWarning("the database is older than its mark, or has none: its tokens may be spent", {
       file,
       accounts
     })
-    yield* note(now.leases)
   }
+  // Before the first lease: a process that starts while another one takes it finds a mark.
+  if (isBehind || mark === undefined) yield* note(leases)
   let failing = false
   return (leases: number) =>
     note(leases).pipe(

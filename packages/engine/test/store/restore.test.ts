@@ -2,9 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { ConnectedAccountId } from "@rekindle/core"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Effect } from "effect"
+import { AccountStore } from "@rekindle/engine/AccountStore"
+import { Clock, Effect, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { execFile } from "node:child_process"
+import { existsSync } from "node:fs"
 import { copyFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
@@ -138,6 +140,50 @@ describe("a database that was only stopped", () => {
       yield* engine(refresh(id))
       yield* engine(refresh(id))
       yield* engine(Effect.map(stored(id), (account) => assert.isNull(account.intent)))
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("is not what a process takes it for that starts while another one takes the first lease", () =>
+    Effect.gen(function* () {
+      const { engine, filename } = yield* machine
+      yield* engine(
+        Effect.gen(function* () {
+          const { id } = yield* connected()
+          // Nothing was sent yet.
+          assert.isTrue(existsSync(`${filename}.mark`))
+          const held = yield* stored(id)
+          const store = yield* AccountStore
+          const leased = yield* store.begin({
+            account: held,
+            owner: "a process at work",
+            leaseMillis: 60_000,
+            now: yield* Clock.currentTimeMillis
+          })
+          assert.isTrue(Option.isSome(leased))
+          yield* engine(Effect.void)
+          assert.strictEqual((yield* stored(id)).revision, held.revision)
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("leaves a lease that stands to its holder, and nobody sends beside it", () =>
+    Effect.gen(function* () {
+      const { engine } = yield* machine
+      yield* engine(
+        Effect.gen(function* () {
+          const { id } = yield* connected()
+          const store = yield* AccountStore
+          yield* store.begin({
+            account: yield* stored(id),
+            owner: "a process at work",
+            leaseMillis: 60_000,
+            now: yield* Clock.currentTimeMillis
+          })
+          yield* store.doubtAll
+          assert.strictEqual((yield* stored(id)).lease?.owner, "a process at work")
+        })
+      )
     }).pipe(Effect.scoped)
   )
 })
