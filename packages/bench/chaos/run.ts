@@ -1,6 +1,6 @@
 /**
- * The long chaos runs: `node chaos/run.ts [--seed 1] [--only kills-sqlite]`. Each prints one line of JSON; the exit code is 1 if one of
- * them broke a promise. The engine's tests have a short version of every one.
+ * The long chaos runs: `node chaos/run.ts [--seed 1] [--kills 50] [--only kills-sqlite]`, with so many kills at each point. Each prints one
+ * line of JSON; the exit code is 1 if one of them broke a promise. The engine's tests have a short version of every one.
  *
  * @module
  */
@@ -13,8 +13,15 @@ import * as Outage from "../../engine/test/chaos/outage.ts"
 import { AuthorizationServer, type AuthorizationServerOptions } from "../../engine/test/support/AuthorizationServer.ts"
 import { Postgres } from "../../engine/test/support/Postgres.ts"
 
-const { values } = parseArgs({ options: { seed: { type: "string", default: "1" }, only: { type: "string" } } })
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string", default: "1" },
+    only: { type: "string" },
+    kills: { type: "string", default: "50" }
+  }
+})
 const seed = Number(values.seed)
+const killsPerPoint = Number(values.kills)
 
 interface Outcome {
   readonly broken: ReadonlyArray<string>
@@ -57,24 +64,54 @@ const stepped = (kind: "sqlite" | "postgres") =>
     })
   )
 
+const filled = (kind: "sqlite" | "postgres") =>
+  slow(
+    Disturbances.fullDisks({
+      ...crowd,
+      kind,
+      times: 200,
+      // One disk on SQLite, eight at the same time on Postgres.
+      full: kind === "sqlite" ? [300, 2_500] : [1_000, 20_000],
+      pause: [300, 1_500],
+      patience: { lease: 60_000, requestTimeout: 10_000 }
+    })
+  )
+
+/** Killed with an answer in hand: not one may be lost. */
+const answered = (kind: "sqlite" | "postgres") =>
+  calm(
+    Kills.run({
+      kind,
+      killsPerPoint,
+      points: ["after-response", "in-commit"],
+      strictOnly: true,
+      lease: 12_000,
+      seed
+    })
+  )
+
 const runs: Readonly<Record<string, Effect.Effect<Outcome>>> = {
   "processes-postgres": expiring(
     ManyProcesses.run({ kind: "postgres", processes: 4, accounts: 200, asks: 20_000, seed })
   ),
   "processes-sqlite": expiring(ManyProcesses.run({ kind: "sqlite", processes: 1, accounts: 200, asks: 20_000, seed })),
-  "kills-sqlite": calm(Kills.run({ kind: "sqlite", killsPerPoint: 50, lease: 12_000, seed })),
-  "kills-postgres": calm(Kills.run({ kind: "postgres", killsPerPoint: 50, lease: 12_000, seed })),
+  "kills-sqlite": calm(Kills.run({ kind: "sqlite", killsPerPoint, lease: 12_000, seed })),
+  "kills-postgres": calm(Kills.run({ kind: "postgres", killsPerPoint, lease: 12_000, seed })),
+  "answered-sqlite": answered("sqlite"),
+  "answered-postgres": answered("postgres"),
   "stalls-sqlite": stalled("sqlite"),
   "stalls-postgres": stalled("postgres"),
   "clock-steps-sqlite": stepped("sqlite"),
   "clock-steps-postgres": stepped("postgres"),
+  "full-disk-sqlite": filled("sqlite"),
+  "full-disk-postgres": filled("postgres"),
   outage: slow(Outage.run({ ...outage, outage: 10_000, lease: 60_000 })),
   "outage-beyond-the-lease": slow(Outage.run({ ...outage, outage: 10_000, lease: 6_000 }))
 }
 
 const chosen = Object.keys(runs).filter((name) => values.only === undefined || name === values.only)
-if (chosen.length === 0 || !Number.isSafeInteger(seed)) {
-  console.error(`Usage: node chaos/run.ts [--seed <number>] [--only ${Object.keys(runs).join("|")}]`)
+if (chosen.length === 0 || !Number.isSafeInteger(seed) || !Number.isSafeInteger(killsPerPoint)) {
+  console.error(`Usage: node chaos/run.ts [--seed <number>] [--kills <number>] [--only ${Object.keys(runs).join("|")}]`)
   process.exitCode = 2
 }
 for (const name of chosen) {

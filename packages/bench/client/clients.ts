@@ -4,27 +4,23 @@
  *
  * @module
  */
-import { ConnectedAccountId, ConnectedAccounts, Resilience } from "@rekindle/core"
-import { RekindleClient } from "@rekindle/platform"
-import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
-import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import { Agent as HttpAgent } from "node:http"
 
 /** Keeps `inFlight` refreshes going until `until` (by `performance.now()`) and gives how many there were. */
 export type Run = (inFlight: number, until: number) => Promise<number>
 
-const apiKey = "rk_0123456789abcdef"
+export const apiKey = "rk_0123456789abcdef"
 const headers = { accept: "application/json", "x-api-key": apiKey }
 const path = (id: string) => `/api/v3/connected_accounts/${id}/refresh`
 
 /** Every place in flight has an account of its own, or coalescing would answer for the network. */
-export const accountAt = (place: number) => ConnectedAccountId.make(`ca_bench${String(place).padStart(7, "0")}`)
+export const accountAt = (place: number) => `ca_bench${String(place).padStart(7, "0")}`
 
 interface Answer {
   readonly status: string
 }
 
-const expectActive = (status: string) => {
+export const expectActive = (status: string) => {
   if (status !== "ACTIVE") throw new Error(`Expected ACTIVE, got ${status}`)
 }
 
@@ -42,41 +38,6 @@ const promises =
     return calls
   }
 
-const effects = (accounts: Layer.Layer<ConnectedAccounts>): Run => {
-  const runtime = ManagedRuntime.make(accounts)
-  return (inFlight, until) => {
-    let calls = 0
-    const place = (accounts: ConnectedAccounts["Service"], id: ConnectedAccountId) =>
-      Effect.whileLoop({
-        while: () => performance.now() < until,
-        body: () => accounts.refresh(id),
-        step: (outcome) => {
-          expectActive(outcome._tag === "Ready" ? "ACTIVE" : outcome._tag)
-          calls++
-        }
-      })
-    const places = Array.from({ length: inFlight }, (_, i) => accountAt(i))
-    return ConnectedAccounts.use((accounts) =>
-      Effect.forEach(places, (id) => place(accounts, id), { concurrency: "unbounded", discard: true })
-    ).pipe(
-      Effect.map(() => calls),
-      runtime.runPromise
-    )
-  }
-}
-
-const bare = (baseUrl: string): Layer.Layer<ConnectedAccounts> =>
-  RekindleClient.layer({ baseUrl, apiKey: Redacted.make(apiKey) }).pipe(
-    Layer.provide(UndiciHttpClient.layer),
-    Layer.orDie
-  )
-
-export const standard = (baseUrl: string): Layer.Layer<ConnectedAccounts> =>
-  Resilience.layer(Resilience.standard()).pipe(Layer.provide(bare(baseUrl)))
-
-export const coalesced = (baseUrl: string): Layer.Layer<ConnectedAccounts> =>
-  Resilience.layer(Resilience.coalesce()).pipe(Layer.provide(bare(baseUrl)))
-
 export const clients = {
   "undici, JSON.parse": async (baseUrl) => {
     const { Agent, request } = await import("undici")
@@ -86,8 +47,8 @@ export const clients = {
       return JSON.parse(await body.text())
     })
   },
-  "rekindle, bare": async (baseUrl) => effects(bare(baseUrl)),
-  "rekindle, Resilience.standard": async (baseUrl) => effects(standard(baseUrl)),
+  "rekindle, bare": async (baseUrl) => (await import("./rekindle.ts")).bare(baseUrl),
+  "rekindle, Resilience.standard": async (baseUrl) => (await import("./rekindle.ts")).standard(baseUrl),
   "@composio/client": async (baseURL) => {
     const { Composio } = await import("@composio/client")
     const client = new Composio({ apiKey, baseURL })

@@ -4,16 +4,19 @@
  *
  * @module
  */
-import { ConnectedAccounts } from "@rekindle/core"
+import { ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
 import { Effect, Fiber, ManagedRuntime } from "effect"
-import { accountAt, coalesced, standard } from "./clients.ts"
+import { accountAt } from "./clients.ts"
+import { coalescedLayer, standardLayer } from "./rekindle.ts"
 
 export interface Crowd {
   readonly callers: number
 }
 
 const [, , pipeline = "", baseUrl = ""] = process.argv
-const runtime = ManagedRuntime.make(pipeline === "standard" ? standard(baseUrl) : coalesced(baseUrl))
+const runtime = ManagedRuntime.make(pipeline === "standard" ? standardLayer(baseUrl) : coalescedLayer(baseUrl))
+
+const account = ConnectedAccountId.make(accountAt(0))
 
 /** One turn of the event loop. */
 const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
@@ -24,9 +27,9 @@ const timed = ({ callers }: Crowd) =>
   ConnectedAccounts.use((accounts) =>
     Effect.gen(function* () {
       const start = performance.now()
-      const first = yield* Effect.forkChild(accounts.refresh(accountAt(0)), { startImmediately: true })
+      const first = yield* Effect.forkChild(accounts.refresh(account), { startImmediately: true })
       yield* Effect.andThen(turn, turn)
-      const others = Array.from({ length: callers - 1 }, () => accounts.refresh(accountAt(0)))
+      const others = Array.from({ length: callers - 1 }, () => accounts.refresh(account))
       yield* Effect.all(others, { concurrency: "unbounded", discard: true })
       yield* Fiber.join(first)
       return performance.now() - start

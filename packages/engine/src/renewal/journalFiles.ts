@@ -71,7 +71,8 @@ const busy = 5
 const lock = (path: string): DatabaseSync | undefined => {
   const database = new DatabaseSync(path, { timeout: 0 })
   try {
-    database.exec("BEGIN EXCLUSIVE")
+    // A rollback journal on disk would need room, and the disk may be full.
+    database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE")
     return database
   } catch (cause) {
     database.close()

@@ -15,10 +15,12 @@ const script = fileURLToPath(new URL("./worker.ts", import.meta.url))
 
 /** A worker under way. */
 export interface Worker {
-  /** Returns when its engine is open: before that, a database that goes away is one that cannot be opened. */
-  readonly open: Effect.Effect<void>
+  /** Whether its engine came to be open; returns then, or when the worker ends. Before, a database that goes away is one that cannot be opened. */
+  readonly open: Effect.Effect<boolean>
   /** `kill -9`. */
   readonly kill: () => void
+  /** Has it kill itself once all that it sent is answered. */
+  readonly die: () => void
   /** Asks it to stop asking. */
   readonly stop: Effect.Effect<void>
   /** Sets its wall clock, to so many milliseconds off the true time. */
@@ -46,17 +48,19 @@ export const start = Effect.fnUntraced(function* (job: Job): Effect.fn.Return<Wo
     (child) => Effect.promise(() => end(child))
   )
   const gone = once(child, "exit")
-  let opened = (): void => {}
-  const open = new Promise<void>((resolve) => {
+  let opened = (_: boolean): void => {}
+  const open = new Promise<boolean>((resolve) => {
     opened = resolve
   })
+  void gone.then(() => opened(false))
   const said = new Promise<unknown>((resolve) =>
-    child.on("message", (message) => (message === engineIsOpen ? opened() : resolve(message)))
+    child.on("message", (message) => (message === engineIsOpen ? opened(true) : resolve(message)))
   )
   const order = (order: Order) => void child.send(order)
   return {
-    open: Effect.promise(() => Promise.race([open, gone])),
+    open: Effect.promise(() => open),
     kill: () => void child.kill("SIGKILL"),
+    die: () => order({ _tag: "Die" }),
     stop: Effect.sync(() => order({ _tag: "Stop" })),
     setClock: (offBy) => order({ _tag: "SetClock", offBy }),
     freeze: () => void child.kill("SIGSTOP"),

@@ -47,6 +47,8 @@ export const JobJson = Schema.fromJsonString(Job)
 export const Order = Schema.Union([
   /** It stops asking. */
   Schema.TaggedStruct("Stop", {}),
+  /** It takes on no more, and kills itself as soon as no request of its own is under way: nothing that it was answered may be lost by that. */
+  Schema.TaggedStruct("Die", {}),
   /** Its wall clock is off by so many milliseconds from now on. */
   Schema.TaggedStruct("SetClock", { offBy: Schema.Int })
 ])

@@ -1,14 +1,26 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
-import { AuthorizationServer } from "../support/AuthorizationServer.ts"
+import { Effect, type Scope } from "effect"
+import { AuthorizationServer, type AuthorizationServerOptions } from "../support/AuthorizationServer.ts"
 import { Postgres } from "../support/Postgres.ts"
 import * as Disturbances from "./disturbances.ts"
+import type { Kind } from "./ground.ts"
 import * as Kills from "./kills.ts"
 import * as ManyProcesses from "./manyProcesses.ts"
 import * as Outage from "./outage.ts"
 
 const expiring = { ttl: { accessToken: "2 seconds" } } as const
 const seed = 1
+
+/** Runs it on both databases at the same time, each with a server of its own: most of a run is waiting. */
+const onBoth = (
+  options: AuthorizationServerOptions,
+  run: (kind: Kind) => Effect.Effect<void, never, AuthorizationServer | Postgres | Scope.Scope>
+) =>
+  Effect.forEach(
+    ["sqlite", "postgres"] as const,
+    (kind) => Effect.provide(run(kind), AuthorizationServer.layer(options)),
+    { concurrency: "unbounded", discard: true }
+  )
 
 // The long versions of these are `packages/bench/chaos`.
 layer(Postgres.layer, { excludeTestServices: true })("real processes against a server that forgives nothing", (it) => {
@@ -26,44 +38,48 @@ layer(Postgres.layer, { excludeTestServices: true })("real processes against a s
     }).pipe(Effect.provide(AuthorizationServer.layer(expiring)))
   )
 
-  for (const kind of ["sqlite", "postgres"] as const) {
-    it.effect(`killed at every point of a renewal on ${kind}, they lose at most an answer that was under way`, () =>
+  it.effect("killed at every point of a renewal, they lose at most an answer that was under way", () =>
+    onBoth({}, (kind) =>
       Effect.gen(function* () {
         const { broken, kills, wronged } = yield* Kills.run({ kind, killsPerPoint: 1, lease: 8_000, seed })
         assert.deepStrictEqual({ broken, wronged, kills }, { broken: [], wronged: [], kills: Kills.points.length })
-      }).pipe(Effect.provide(AuthorizationServer.layer()))
+      })
     )
-  }
+  )
 
-  for (const kind of ["sqlite", "postgres"] as const) {
-    const small = { kind, processes: 2, accounts: 20, concurrency: 8, seed }
+  const small = { processes: 2, accounts: 20, concurrency: 8, seed }
 
-    it.effect(`stopped at any moment on ${kind}, they lose no answer and send nothing too late`, () =>
+  it.effect("stopped at any moment, they lose no answer and send nothing too late", () =>
+    onBoth({ ...expiring, latency: "100 millis" }, (kind) =>
       Effect.gen(function* () {
         const { broken, stories } = yield* Disturbances.stalls({
           ...small,
+          kind,
           times: 4,
           stall: [300, 2_000],
           pause: [300, 800],
           patience: { lease: 10_000, requestTimeout: 800, egress: 500 }
         })
-        assert.deepStrictEqual({ broken, stories }, { broken: [], stories: [] })
-      }).pipe(Effect.provide(AuthorizationServer.layer({ ...expiring, latency: "100 millis" })))
+        assert.deepStrictEqual({ broken, stories }, { broken: [], stories: [] }, kind)
+      })
     )
+  )
 
-    it.effect(`with clocks that are set on ${kind}, nobody sends a token beside the one who holds the lease`, () =>
+  it.effect("with clocks that are set, nobody sends a token beside the one who holds the lease", () =>
+    onBoth({ latency: "3 seconds" }, (kind) =>
       Effect.gen(function* () {
         const { broken, stories } = yield* Disturbances.clockSteps({
           ...small,
+          kind,
           times: 6,
           reach: 4 * 3_600_000,
           pause: [300, 600],
           patience: { lease: 10_000, requestTimeout: 4_500, egress: 4_000 }
         })
-        assert.deepStrictEqual({ broken, stories }, { broken: [], stories: [] })
-      }).pipe(Effect.provide(AuthorizationServer.layer({ latency: "3 seconds" })))
+        assert.deepStrictEqual({ broken, stories }, { broken: [], stories: [] }, kind)
+      })
     )
-  }
+  )
 
   it.effect("the database may go away in the middle, and no token is lost", () =>
     Effect.gen(function* () {

@@ -1,20 +1,23 @@
 /**
- * Processes that stand still or whose clocks are set, at random moments of renewals, against a server that forgives nothing.
+ * Processes that stand still, whose clocks are set or whose disk is full, at random moments of renewals, against a server that forgives
+ * nothing.
  *
  * A stall stops one process (`SIGSTOP`). A clock step sets wall clocks: on SQLite that of the machine, so of all processes at once; on
  * Postgres the database's and, each on its own, those of the processes. Durations run on, as they do on a machine whose clock is set.
  *
  * @module
  */
-import { Effect, Random } from "effect"
+import { Effect, Random, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { join } from "node:path"
 import { AuthorizationServer } from "../support/AuthorizationServer.ts"
 import { clientOf, type Place } from "../support/Place.ts"
+import type { Postgres } from "../support/Postgres.ts"
 import * as Fleet from "./Fleet.ts"
 import { broken, connect, folder, type Kind, placeFor, rows, sum, total } from "./ground.ts"
 import type { Wiring } from "./Job.ts"
 import { working } from "./manyProcesses.ts"
+import * as SmallDisk from "./SmallDisk.ts"
 
 /** How large a run is; times are in milliseconds. */
 export interface Options {
@@ -35,17 +38,38 @@ type Range = readonly [number, number]
 
 const between = ([least, most]: Range) => Effect.map(Random.next, (share) => Math.round(least + share * (most - least)))
 
-type Disturb = (workers: ReadonlyArray<Fleet.Worker>, place: Place, times: number) => Effect.Effect<void>
+/** What is disturbed. */
+interface Scene {
+  readonly workers: ReadonlyArray<Fleet.Worker>
+  readonly place: Place
+  /** Kills a worker once all that it sent is answered, and starts it again until its engine is open. */
+  readonly replace: (index: number) => Effect.Effect<void, never, Scope.Scope>
+}
 
-const run = Effect.fnUntraced(function* (scenario: string, options: Options, disturb: Disturb) {
+/** Where the database and the journals lie. */
+interface Ground {
+  readonly place: Place
+  readonly journalOf: (name: string) => string
+}
+
+const ground = (kind: Kind): Effect.Effect<Ground, never, Postgres | Scope.Scope> =>
+  Effect.gen(function* () {
+    const home = yield* folder
+    return { place: yield* placeFor(kind), journalOf: (name) => join(home, name) }
+  })
+
+/** Runs a disturbance against processes at work, and then looks at what became of every grant. */
+const run = Effect.fnUntraced(function* (
+  scenario: string,
+  options: Options,
+  { journalOf, place }: Ground,
+  disturb: (scene: Scene, times: number) => Effect.Effect<void, never, Scope.Scope>
+) {
   const { accounts, concurrency, kind, patience, processes, seed, times } = options
   const server = yield* AuthorizationServer
-  const place = yield* placeFor(kind)
-  if (!("filename" in place)) yield* letClockBeSet(place)
-  const home = yield* folder
   const wiringOf = (name: string): Wiring => ({
     place,
-    journal: join(home, name),
+    journal: journalOf(name),
     giveUp: Math.round(patience.lease * 0.75),
     ...patience
   })
@@ -57,22 +81,40 @@ const run = Effect.fnUntraced(function* (scenario: string, options: Options, dis
     grants.map(({ refreshToken }) => refreshToken)
   )
   const startedAt = Date.now()
+  const start = (index: number) =>
+    Fleet.start({
+      wiring: wiringOf(`worker-${index}`),
+      ids,
+      work: { _tag: "AskAtRandom", times: Number.MAX_SAFE_INTEGER, concurrency, seed: seed + index }
+    })
   const workers = yield* Effect.forEach(
     Array.from({ length: processes }, (_, index) => index),
-    (index) =>
-      Fleet.start({
-        wiring: wiringOf(`worker-${index}`),
-        ids,
-        work: { _tag: "AskAtRandom", times: Number.MAX_SAFE_INTEGER, concurrency, seed: seed + index }
-      })
+    start
   )
-  const ended = Effect.forEach(workers, ({ ended }) => ended, { concurrency: "unbounded" })
+  let kills = 0
+  const replace = Effect.fnUntraced(function* (index: number) {
+    const worker = workers[index]
+    if (worker === undefined) return
+    worker.die()
+    yield* Effect.timeoutOrElse(worker.ended, {
+      duration: patience.requestTimeout * 1.5,
+      orElse: () => Effect.sync(worker.kill)
+    })
+    kills++
+    while (true) {
+      const next = yield* start(index)
+      workers[index] = next
+      if (yield* next.open) return
+      yield* Effect.sleep(500)
+    }
+  })
+  const ended = Effect.suspend(() => Effect.forEach(workers, ({ ended }) => ended, { concurrency: "unbounded" }))
   // A worker that cannot even begin ends the run.
   yield* Effect.raceFirst(
     Effect.delay(Effect.void, 50).pipe(Effect.repeat({ while: () => server.tally().spent === 0 })),
     ended
   )
-  yield* Random.withSeed(disturb(workers, place, times), seed)
+  yield* Random.withSeed(disturb({ workers, place, replace }, times), seed)
   yield* Effect.forEach(workers, ({ stop }) => stop)
   const reports = (yield* ended).filter((report) => report !== "killed")
   const fresh = yield* Fleet.run({ wiring: wiringOf("fresh"), ids, work: { _tag: "RefreshEach", concurrency: 50 } })
@@ -88,6 +130,7 @@ const run = Effect.fnUntraced(function* (scenario: string, options: Options, dis
     processes,
     accounts,
     times,
+    kills,
     seconds: Math.round((Date.now() - startedAt) / 1000),
     answers: total(reports),
     spent,
@@ -98,6 +141,7 @@ const run = Effect.fnUntraced(function* (scenario: string, options: Options, dis
     notActive,
     working: works,
     broken: broken({
+      "every worker works again": reports.length === processes,
       "no grant is revoked": revoked.length === 0 && replays === 0,
       "no account is lost": notActive === 0,
       "every grant spent is a renewal committed": spent === committed && spent > accounts,
@@ -108,46 +152,102 @@ const run = Effect.fnUntraced(function* (scenario: string, options: Options, dis
 
 /** Stops each process again and again for `stall`, with `pause` in between, in which what it had under way has time to end. */
 export const stalls = (options: Options & { readonly stall: Range; readonly pause: Range }) =>
-  run("stalls", options, (workers, _, times) =>
-    Effect.forEach(
-      workers,
-      (worker) =>
-        Effect.gen(function* () {
-          for (let left = Math.ceil(times / workers.length); left > 0; left--) {
-            yield* Effect.sleep(yield* between(options.pause))
-            worker.freeze()
-            yield* Effect.sleep(yield* between(options.stall))
-            worker.wake()
-          }
-        }),
-      { concurrency: "unbounded", discard: true }
+  Effect.flatMap(ground(options.kind), (ground) =>
+    run("stalls", options, ground, ({ workers }, times) =>
+      Effect.forEach(
+        workers,
+        (worker) =>
+          Effect.gen(function* () {
+            for (let left = Math.ceil(times / workers.length); left > 0; left--) {
+              yield* Effect.sleep(yield* between(options.pause))
+              worker.freeze()
+              yield* Effect.sleep(yield* between(options.stall))
+              worker.wake()
+            }
+          }),
+        { concurrency: "unbounded", discard: true }
+      )
     )
   )
 
 /** Sets the clocks again and again, each time by up to `reach` off the true time, in either direction. */
 export const clockSteps = (options: Options & { readonly reach: number; readonly pause: Range }) =>
-  run("clock-steps", options, (workers, place, times) =>
-    Effect.gen(function* () {
-      const somewhere = between([-options.reach, options.reach])
-      const set = Effect.fnUntraced(function* (database: Effect.Effect<number>, process: Effect.Effect<number>) {
-        const offBy = yield* database
-        if (!("filename" in place)) yield* setDatabaseClock(place, offBy)
-        for (const worker of workers) worker.setClock("filename" in place ? offBy : yield* process)
+  Effect.flatMap(Effect.tap(ground(options.kind), letClockBeSet), (ground) =>
+    run("clock-steps", options, ground, ({ place, workers }, times) =>
+      Effect.gen(function* () {
+        const somewhere = between([-options.reach, options.reach])
+        const set = Effect.fnUntraced(function* (database: Effect.Effect<number>, process: Effect.Effect<number>) {
+          const offBy = yield* database
+          if (!("filename" in place)) yield* setDatabaseClock(place, offBy)
+          for (const worker of workers) worker.setClock("filename" in place ? offBy : yield* process)
+        })
+        for (let left = times; left > 0; left--) {
+          yield* Effect.sleep(yield* between(options.pause))
+          yield* set(somewhere, somewhere)
+        }
+        yield* set(Effect.succeed(0), Effect.succeed(0))
       })
-      for (let left = times; left > 0; left--) {
-        yield* Effect.sleep(yield* between(options.pause))
-        yield* set(somewhere, somewhere)
-      }
-      yield* set(Effect.succeed(0), Effect.succeed(0))
-    })
+    )
   )
+
+/**
+ * Fills disks to the last byte again and again for `full`, with `pause` in between. On SQLite the database and all journals lie on one; on
+ * Postgres each process has one for its journal. At every fourth of these moments a process is killed, and started again at once.
+ */
+export const fullDisks = Effect.fnUntraced(function* (
+  options: Options & { readonly full: Range; readonly pause: Range }
+) {
+  const { full, kind, pause, processes, times } = options
+  const server = yield* AuthorizationServer
+  const shares = kind === "sqlite"
+  const disks = yield* Effect.replicateEffect(SmallDisk.make, shares ? 1 : processes)
+  const elsewhere = yield* ground(kind)
+  const diskOf = (name: string) => disks[shares ? 0 : Number(name.replace("worker-", ""))]?.folder
+  const where: Ground = {
+    place: shares ? { filename: join(diskOf("") ?? "", "engine.db") } : elsewhere.place,
+    journalOf: (name) => {
+      const folder = diskOf(name)
+      return folder === undefined ? elsewhere.journalOf(name) : join(folder, "journal")
+    }
+  }
+  let fullNow = 0
+  let spentWhileFull = 0
+  const fillFor = Effect.fnUntraced(function* (disk: SmallDisk.SmallDisk, duration: number) {
+    if (fullNow++ === 0) spentWhileFull -= server.tally().spent
+    for (const end = Date.now() + duration; Date.now() < end; yield* Effect.sleep(100)) {
+      // What the engine deletes meanwhile is filled as well.
+      disk.fill()
+    }
+    disk.free()
+    if (--fullNow === 0) spentWhileFull += server.tally().spent
+  })
+  const outcome = yield* run("full-disk", options, where, ({ replace }) =>
+    Effect.forEach(
+      disks,
+      Effect.fnUntraced(function* (disk, index) {
+        for (let left = Math.ceil(times / disks.length); left > 0; left--) {
+          yield* Effect.sleep(yield* between(pause))
+          const duration = yield* between(full)
+          const victim = shares ? Math.floor((yield* Random.next) * processes) : index
+          const killing = Effect.delay(replace(victim), yield* between([0, duration]))
+          yield* Effect.all([fillFor(disk, duration), left % 4 === 0 ? killing : Effect.void], {
+            concurrency: "unbounded"
+          })
+        }
+      }),
+      { concurrency: "unbounded", discard: true }
+    )
+  )
+  return { ...outcome, spentWhileFull }
+})
 
 /**
  * A function of the same name before Postgres' own in the search path: what asks for the time there is told another one. It holds for
  * connections that are made afterwards.
  */
-const letClockBeSet = (place: Exclude<Place, { readonly filename: string }>) =>
+const letClockBeSet = ({ place }: Ground) =>
   Effect.gen(function* () {
+    if ("filename" in place) return
     const sql = yield* SqlClient.SqlClient
     yield* sql`CREATE SCHEMA steps`
     yield* sql`CREATE TABLE steps.clock AS SELECT 0::bigint AS off_by`

@@ -12,6 +12,7 @@ import { ProviderProfile } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Duration, Effect } from "effect"
 import { HttpBody, HttpClientRequest } from "effect/http"
+import { mkdir, readdir, rename } from "node:fs/promises"
 import { join } from "node:path"
 import { AuthorizationServer } from "../support/AuthorizationServer.ts"
 import { type Death, type Ending, type Wiring } from "./Job.ts"
@@ -35,6 +36,11 @@ export interface Options {
   readonly kind: Kind
   readonly killsPerPoint: number
   readonly points?: ReadonlyArray<Point>
+  /**
+   * Whether a worker has its strict account and its journal alone, so that it always dies for that account, and for no record of one that
+   * died before. The check has the files of all.
+   */
+  readonly strictOnly?: boolean
   /** How long, in milliseconds, the leases of the dead last: the end waits for them. A machine under load needs more. */
   readonly lease: number
   readonly seed: number
@@ -71,7 +77,8 @@ export const run = Effect.fnUntraced(function* ({
   killsPerPoint,
   lease,
   points: chosen = points,
-  seed
+  seed,
+  strictOnly = false
 }: Options) {
   const server = yield* AuthorizationServer
   const window = Duration.minutes(30)
@@ -92,7 +99,7 @@ export const run = Effect.fnUntraced(function* ({
   const strictTokens = (yield* Effect.replicateEffect(server.mintRefreshToken("person"), kills.length)).map(
     ({ refreshToken }) => refreshToken
   )
-  const windowTokens = (yield* Effect.replicateEffect(provider.connect, kills.length)).map(
+  const windowTokens = (yield* Effect.replicateEffect(provider.connect, strictOnly ? 0 : kills.length)).map(
     ({ refreshToken }) => refreshToken
   )
   const base = server.authConfig()
@@ -118,10 +125,18 @@ export const run = Effect.fnUntraced(function* ({
   )
 
   /** Which of the two accounts of a worker it dies for, and whether a request caught on its way is carried out. */
-  const strictDies = (index: number) => (index + seed) % 2 === 0
+  const strictDies = (index: number) => strictOnly || (index + seed) % 2 === 0
   const carriedOut = (index: number) => Math.floor((index + seed) / 2) % 2 === 0
   /** Whether the answer to an account's request may have been lost: only where it was under way when the worker died. */
   const mayBeLost = (point: Point, index: number) => !strictDies(index) || (point === "after-send" && carriedOut(index))
+
+  const journalOf = (index: number) => join(home, `journal-${index}`)
+  const gatherJournals = Effect.promise(async () => {
+    await mkdir(wiring.journal, { recursive: true, mode: 0o700 })
+    for (const from of kills.map((_, index) => journalOf(index))) {
+      for (const name of await readdir(from)) await rename(join(from, name), join(wiring.journal, name))
+    }
+  })
 
   const startedAt = Date.now()
   const survivors: Array<string> = []
@@ -129,7 +144,7 @@ export const run = Effect.fnUntraced(function* ({
     const strictFirst = strictDies(index)
     const pair = [strictIds[index], windowIds[index]].filter((id): id is ConnectedAccountId => id !== undefined)
     const worker = yield* Fleet.start({
-      wiring,
+      wiring: strictOnly ? { ...wiring, journal: journalOf(index) } : wiring,
       ids: strictFirst ? pair : pair.toReversed(),
       work: { _tag: "RefreshEach", concurrency: 2 },
       ...(point === "after-send" ? {} : { death: point satisfies Death })
@@ -145,6 +160,7 @@ export const run = Effect.fnUntraced(function* ({
   yield* Effect.forEach(kills, killOnce, { concurrency: 3, discard: true })
   const spentByTheDead = server.tally()
 
+  if (strictOnly) yield* gatherJournals
   // The dead workers' journal is on this machine: what they read is in it, whatever became of their commits.
   const ids = [...strictIds, ...windowIds]
   const check = Fleet.run({ wiring, ids, work: { _tag: "RefreshEach", concurrency: 50 } })

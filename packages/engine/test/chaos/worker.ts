@@ -4,7 +4,7 @@
  * @module
  */
 import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
-import { AtCheckpoint, Connections } from "@rekindle/engine"
+import { AtCheckpoint, type Checkpoint, Connections } from "@rekindle/engine"
 import { Clock, DateTime, Effect, Layer, Random, Redacted, Schedule, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { clientOf } from "../support/Place.ts"
@@ -14,12 +14,19 @@ const job = Schema.decodeSync(JobJson)(process.argv[2] ?? "")
 const victim = job.ids[0]
 
 let stopping = false
+let dying = false
 let offBy = 0
 process.on("message", (message) => {
   const order = Schema.decodeUnknownSync(Order)(message)
-  if (order._tag === "Stop") stopping = true
-  else offBy = order.offBy
+  if (order._tag === "SetClock") offBy = order.offBy
+  else {
+    stopping = true
+    dying = order._tag === "Die"
+  }
 })
+
+// It does not outlive whoever started it.
+process.on("disconnect", () => process.exit())
 
 /** Its wall time can be set; durations run on as before. */
 const settable = (clock: Clock.Clock): Clock.Clock => ({
@@ -67,6 +74,18 @@ const mortalClient = Layer.effect(
       })
   )
 ).pipe(Layer.provide(clientOf(job.wiring.place)))
+
+/** The accounts whose request is under way. */
+const underWay = new Set<ConnectedAccountId>()
+
+const atCheckpoint = (point: Checkpoint, id: ConnectedAccountId) =>
+  Effect.suspend(() => {
+    if (point === job.death && id === victim) return die
+    if (point === "after-intent") underWay.add(id)
+    if (point === "after-response") underWay.delete(id)
+    if (!dying) return Effect.void
+    return underWay.size === 0 ? die : point === "before-lease" ? Effect.never : Effect.void
+  })
 
 const answers: Record<string, number> = {}
 const count = (answer: string) => {
@@ -133,12 +152,13 @@ const program = Effect.gen(function* () {
     Effect.replicateEffect(loop, work.concurrency, { concurrency: "unbounded", discard: true }),
     work.seed
   )
+  if (dying) return yield* Effect.andThen(Effect.repeat(Effect.sleep(20), { while: () => underWay.size > 0 }), die)
   return []
 })
 
 const endings = await program.pipe(
   Effect.provide(engineOn(job.wiring, job.death === "in-commit" ? mortalClient : undefined)),
-  Effect.provideService(AtCheckpoint, (point, id) => (point === job.death && id === victim ? die : Effect.void)),
+  Effect.provideService(AtCheckpoint, atCheckpoint),
   Effect.updateService(Clock.Clock, settable),
   Effect.runPromise
 )

@@ -26,15 +26,11 @@ const directoryOf = Effect.map(temporary, (folder) => join(folder, "journal"))
 const sealedIn = (leftovers: ReturnType<ReturnType<typeof open>["takeOver"]>) =>
   leftovers.records.map(({ record }) => record.sealed)
 
-/** What lies in a directory, beside what SQLite makes for a lock that is held. */
+/** What lies in a directory. */
 const kindsIn = (directory: string) =>
   Effect.map(
     Effect.promise(() => readdir(directory)),
-    (names) =>
-      names
-        .map((name) => name.slice(name.lastIndexOf(".") + 1))
-        .filter((kind) => kind !== "lock-journal")
-        .toSorted()
+    (names) => names.map((name) => name.slice(name.lastIndexOf(".") + 1)).toSorted()
   )
 
 describe("the files of a journal", () => {
@@ -67,6 +63,20 @@ describe("the files of a journal", () => {
       child.kill("SIGKILL")
       yield* Effect.promise(() => once(child, "exit"))
       assert.deepStrictEqual(sealedIn(files.takeOver()), ["v2.k.written", "v2.k.again"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("have a lock that needs no room: a process can start, and take over, while the disk is full", () =>
+    Effect.gen(function* () {
+      const directory = yield* directoryOf
+      yield* opened(directory)
+      const names = yield* Effect.promise(() => readdir(directory))
+      const sizes = yield* Effect.promise(() => Promise.all(names.map((name) => stat(join(directory, name)))))
+      assert.deepStrictEqual(
+        sizes.map(({ size }) => size),
+        [0],
+        names.join(" ")
+      )
     }).pipe(Effect.scoped)
   )
 
