@@ -40,6 +40,7 @@ import { AuthStrategies, type Connection } from "./strategies/AuthStrategy.ts"
 import { Consent, type StartOptions } from "./consent/Consent.ts"
 import * as Credential from "./account/Credential.ts"
 import { AccessTokens, type Held } from "./renewal/AccessTokens.ts"
+import { judgement, observed } from "./renewal/observe.ts"
 import { begun } from "./renewal/withdrawal.ts"
 import * as Idempotency from "./renewal/Idempotency.ts"
 import { CredentialVault, type Sealed } from "./vault/CredentialVault.ts"
@@ -278,7 +279,9 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       const connection: Connection = { accountId: account.id, config, credential }
       const probe = strategies.get(account.scheme)?.validate?.(connection)
       if (probe === undefined) return undefined
-      const validity = yield* probe
+      const provider = config.profile.name
+      const call = { operation: "validation", provider, accountId: account.id, attempt: 1 } as const
+      const validity = yield* observed(call, judgement)(probe)
       switch (validity._tag) {
         case "Valid":
           return account.status === "ACTIVE" ? account : yield* applyTo(account, { _tag: "Renewed" })

@@ -80,18 +80,22 @@ export const telemetry = (): Policy =>
     })
   )
 
+/** A span that ends without the outcome, which may hold a consent link. */
 const spanned = (
   self: Effect.Effect<RefreshOutcome, RefreshError>,
   id: ConnectedAccountId,
   call: Call
 ): Effect.Effect<RefreshOutcome, RefreshError> =>
-  Effect.useSpan("rekindle.refresh", { attributes: { "rekindle.account.id": id }, kind: "client" }, (span) =>
-    Effect.onExitPrimitive(Effect.withParentSpan(self, span, { captureStackTrace: false }), (exit) => {
-      const { disposition, tag } = endingOf(exit)
-      span.attribute("rekindle.attempts", (call.flight ?? call).attempts)
-      span.attribute("rekindle.outcome", tag)
-      span.attribute("rekindle.disposition", disposition)
-      if (Exit.isFailure(exit)) span.attribute("error.type", tag)
-      return undefined
-    })
+  Effect.acquireUseRelease(
+    Effect.makeSpan("rekindle.refresh", { attributes: { "rekindle.account.id": id }, kind: "client" }),
+    (span) => Effect.withParentSpan(self, span, { captureStackTrace: false }),
+    (span, exit) =>
+      Effect.map(Clock.currentTimeNanos, (now) => {
+        const { disposition, tag } = endingOf(exit)
+        span.attribute("rekindle.attempts", (call.flight ?? call).attempts)
+        span.attribute("rekindle.outcome", tag)
+        span.attribute("rekindle.disposition", disposition)
+        if (Exit.isFailure(exit)) span.attribute("error.type", tag)
+        span.end(now, Exit.asVoid(exit))
+      })
   )

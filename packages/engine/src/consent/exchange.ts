@@ -11,6 +11,7 @@ import { Passage } from "../egress/Passage.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 import { decideConsent } from "../renewal/judge.ts"
 import type { LateAnswers } from "../renewal/lateAnswers.ts"
+import { observed, tokenRequest } from "../renewal/observe.ts"
 import type { Issued, TokenCommit } from "../renewal/TokenCommit.ts"
 import { type AuthStrategy, ConsentError, type Connection } from "../strategies/AuthStrategy.ts"
 
@@ -138,7 +139,20 @@ export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAn
       ),
       Effect.ensuring(Deferred.fail(returned, undefined))
     )
-    const once = Effect.flatMap(send, ({ extras, observation }) => judge(exchange, observation, extras))
+    let sends = 0
+    const once = Effect.suspend(() =>
+      Effect.flatMap(send, ({ extras, observation }) => judge(exchange, observation, extras)).pipe(
+        observed(
+          {
+            operation: "consent",
+            provider: connection.config.profile.name,
+            accountId: account.id,
+            attempt: ++sends
+          },
+          tokenRequest
+        )
+      )
+    )
     const issued = yield* once.pipe(
       Effect.flatMap(({ issued, verdict }) => (issued === undefined ? Effect.fail(verdict) : Effect.succeed(issued))),
       Effect.retry({ while: ({ _tag }) => _tag === "NotApplied", ...again }),

@@ -24,7 +24,7 @@ import type { Overdue } from "./lateAnswers.ts"
 import { nextStep } from "./nextStep.ts"
 import type { Evidence } from "./Circuits.ts"
 import { mayPass, pauses } from "./pauses.ts"
-import { observed } from "./observe.ts"
+import { observed, tokenRequest } from "./observe.ts"
 import type { Parts } from "./parts.ts"
 import { mayResend, type Ready } from "./prepare.ts"
 import { failed, type Renewal, storeDown, told, unavailable } from "./renewal.ts"
@@ -262,7 +262,15 @@ export const makeAttempt = (parts: Parts) => {
           closed = true
           return Effect.map(judge(ready, leased, observation), (judged) => ({ observation, ...judged }))
         }),
-        observed({ provider: connection.config.profile.name, accountId: leased.id, attempt: sends })
+        observed(
+          {
+            operation: "renewal",
+            provider: connection.config.profile.name,
+            accountId: leased.id,
+            attempt: sends
+          },
+          tokenRequest
+        )
       )
       if (verdict._tag === "Ambiguous") doubtful = true
       if (verdict._tag === "NotApplied" || verdict._tag === "Refused") progress.sent = doubtful

@@ -8,9 +8,9 @@ import type { ConnectedAccountId } from "@rekindle/core"
 import { Clock, Effect, Exit, Metric, type Tracer } from "effect"
 import type { Observation, Verdict } from "../answer/Verdict.ts"
 
-/** Calls to token endpoints. */
+/** Calls to providers. */
 export const calls = Metric.counter("rekindle.provider.calls", {
-  description: "Calls to token endpoints by provider, verdict, status and attempt",
+  description: "Calls to providers by operation, provider, verdict, status and attempt",
   incremental: true
 })
 
@@ -34,20 +34,46 @@ export const spanned =
         : self
     )
 
+/** What is told of a call. */
+interface Told {
+  readonly verdict: string
+  readonly status?: string
+}
+
+/** What is told of a token request. */
+export const tokenRequest = ({
+  observation,
+  verdict
+}: {
+  readonly observation: Observation
+  readonly verdict: Verdict
+}): Told => ({
+  verdict: verdict._tag,
+  status: observation._tag === "Answer" ? String(observation.status) : observation._tag
+})
+
+/** What is told of a probe or a withdrawal, whose answer is judged by the strategy. */
+export const judgement = ({ _tag }: { readonly _tag: string }): Told => ({ verdict: _tag })
+
 /** Records one call: a span `rekindle.provider.call` and the metrics above. */
 export const observed =
-  (call: { readonly provider: string; readonly accountId: ConnectedAccountId; readonly attempt: number }) =>
-  <A extends { readonly observation: Observation; readonly verdict: Verdict }, E, R>(
-    self: Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E, R> =>
+  <Result>(
+    call: {
+      readonly operation: "renewal" | "consent" | "validation" | "withdrawal"
+      readonly provider: string
+      readonly accountId: ConnectedAccountId
+      readonly attempt: number
+    },
+    tell: (result: Result) => Told
+  ) =>
+  <A extends Result, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.gen(function* () {
       const start = yield* Clock.currentTimeMillis
       const result = yield* self
-      const { observation, verdict } = result
       const labels = {
+        operation: call.operation,
         provider: call.provider,
-        verdict: verdict._tag,
-        status: observation._tag === "Answer" ? String(observation.status) : observation._tag,
+        ...tell(result),
         attempt: String(call.attempt)
       }
       yield* Metric.update(Metric.withAttributes(calls, labels), 1)

@@ -10,6 +10,7 @@ import { Clock, Duration, Effect, Option, Random, Schedule } from "effect"
 import type { Account, Withdrawal } from "../account/Account.ts"
 import type { AccountStore, StoreError } from "../account/AccountStore.ts"
 import type { Revocation } from "../answer/Revocation.ts"
+import { judgement, observed } from "./observe.ts"
 import type * as Credential from "../account/Credential.ts"
 import type { AuthConfig } from "../account/AuthConfig.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
@@ -50,7 +51,15 @@ export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
       const revoke = strategies.get(account.scheme)?.revoke
       return revoke === undefined
         ? ({ _tag: "Unsupported" } as const)
-        : yield* revoke({ accountId: account.id, config, credential })
+        : yield* observed(
+            {
+              operation: "withdrawal",
+              provider: config.profile.name,
+              accountId: account.id,
+              attempt: (account.withdrawal?.attempts ?? 0) + 1
+            },
+            judgement
+          )(revoke({ accountId: account.id, config, credential }))
     }).pipe(
       Effect.catchTags({
         AuthConfigError: () => Effect.succeed<Revocation>({ _tag: "Unconfirmed", code: "auth_config_invalid" }),

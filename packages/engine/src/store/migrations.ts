@@ -199,6 +199,13 @@ const usedStates = Effect.gen(function* () {
   yield* sql`ALTER TABLE rekindle_consent_attempts ADD COLUMN taken_at BIGINT`
 })
 
+// Credentials of a service that were taken for dead, perhaps since this machine's clock was wrong, are tried again.
+const tryServicesAgain = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`UPDATE rekindle_accounts SET renew_at = updated_at WHERE status = 'EXPIRED' AND renew_at IS NULL
+    AND credential IS NOT NULL AND scheme IN ('S2S_OAUTH2', 'GOOGLE_SERVICE_ACCOUNT')`
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
@@ -209,7 +216,8 @@ const migrations = {
   "0007_no_digests": noDigests,
   "0008_vault_keys": vaultKeys,
   "0009_lease_count": leaseCount,
-  "0010_used_states": usedStates
+  "0010_used_states": usedStates,
+  "0011_try_services_again": tryServicesAgain
 }
 
 /** Brings the database to the schema that it had after the first `count` migrations. */

@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { ConnectedAccountId } from "@rekindle/core"
 import { AccountStore, Connections, Consent, ConsentError, CredentialVault, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { type Context, Deferred, Effect, Fiber, Option } from "effect"
+import { type Context, Deferred, Effect, Exit, Fiber, Metric, Option, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
 import { join as path } from "node:path"
@@ -324,4 +324,37 @@ describe("what is needed to exchange a code", () => {
       assert.notInclude(end, "code_verifier")
     }).pipe(scenario())
   )
+})
+
+describe("the exchange of a code", () => {
+  it.effect("leaves a span and a count with provider, verdict and status, and no secret in them", () => {
+    const spans: Array<Tracer.Span> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    return Effect.gen(function* () {
+      const id = yield* fresh
+      const url = yield* link(id)
+      const code = yield* authorized
+      spans.length = 0
+      yield* complete(callback(url, { code }))
+      const call = spans.find(({ name }) => name === "rekindle.provider.call") ?? assert.fail()
+      const labels = { operation: "consent", provider: "scripted", verdict: "Renewed", status: "200", attempt: "1" }
+      assert.deepStrictEqual(
+        Object.fromEntries(call.attributes),
+        Object.fromEntries([
+          ["rekindle.account.id", id],
+          ...Object.entries(labels).map(([name, value]) => [`rekindle.${name}`, value])
+        ])
+      )
+      assert.isTrue(call.status._tag === "Ended" && Exit.isSuccess(call.status.exit))
+      if (call.status._tag === "Ended") assert.deepStrictEqual(call.status.exit, Exit.void)
+      const counted = (yield* Metric.snapshot).find((each) => each.id === "rekindle.provider.calls")
+      assert.deepStrictEqual(counted?.attributes, labels)
+    }).pipe(Effect.withTracer(tracer), Effect.provideService(Metric.MetricRegistry, new Map()), scenario())
+  })
 })

@@ -230,7 +230,13 @@ describe("what a provider call leaves behind", () => {
       wire.meets = () => Effect.sync(() => Response.json({ error: "invalid_scope" }, { status: 400 }))
       yield* elapse(expiresAt - (yield* Clock.currentTimeMillis), "1 minute")
       const call = spans.find(({ name }) => name === "rekindle.provider.call") ?? assert.fail()
-      const labels = { provider: "scripted", verdict: "Misconfigured", status: "400", attempt: "1" }
+      const labels = {
+        operation: "renewal",
+        provider: "scripted",
+        verdict: "Misconfigured",
+        status: "400",
+        attempt: "1"
+      }
       for (const [name, value] of Object.entries(labels))
         assert.strictEqual(call.attributes.get(`rekindle.${name}`), value)
       assert.isTrue(spans.some(({ name }) => name === "rekindle.renewer.renewal"))

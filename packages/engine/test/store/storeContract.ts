@@ -230,11 +230,24 @@ export const suite = <R, E>(
         yield* sql`INSERT INTO rekindle_accounts (id, project_id, auth_config_id, toolkit, user_id, scheme, status, generation,
           revision, grant_id, obtained_at, epoch, created_at, updated_at)
           VALUES ('ca_oldoldold', 'p/1', 'old_config', 't', 'u', 'OAUTH2', 'ACTIVE', 1, 1, 'g', 1, 0, 1, 1)`
+        // A service that was taken for dead when the clock was wrong, and a person's grant that is.
+        for (const [id, scheme] of [
+          ["ca_service_old", "GOOGLE_SERVICE_ACCOUNT"],
+          ["ca_person_old", "OAUTH2"]
+        ]) {
+          yield* sql`INSERT INTO rekindle_accounts (id, project_id, auth_config_id, toolkit, user_id, scheme, status, status_reason,
+            generation, revision, grant_id, credential, obtained_at, epoch, created_at, updated_at)
+            VALUES (${id}, 'p/1', 'old_config', 't', 'u', ${scheme}, 'EXPIRED', 'grant_dead', 1, 1, 'g', 'v1.k.s', 1, 0, 1, 7)`
+        }
         yield* withSql(migrate)
         const { connect } = yield* Database
         const store = Context.get(yield* connect, AccountStore)
         const found = Option.getOrThrow(yield* store.findIn("p/1", ConnectedAccountId.make("ca_oldoldold")))
         assert.deepInclude({ ...found }, { publicId: found.id, projectId: "p/1", authConfigId: "old_config" })
+        const renewAt = (id: string) =>
+          Effect.map(store.findIn("p/1", ConnectedAccountId.make(id)), (row) => Option.getOrThrow(row).renewAt)
+        assert.strictEqual(yield* renewAt("ca_service_old"), 7)
+        assert.isNull(yield* renewAt("ca_person_old"))
         const config = Option.getOrThrow(yield* store.findAuthConfig(found))
         assert.deepInclude(config, { id: "old_config", projectId: "p/1" })
         assert.lengthOf(yield* store.listAuthConfigs(), 1)
