@@ -1,8 +1,8 @@
 /** A revoked credential is withdrawn until the provider confirms, and then nothing of it is left. */
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, CustomAuthScheme } from "@rekindle/core"
+import { type ConnectedAccountId, ConnectedAccounts, CustomAuthScheme } from "@rekindle/core"
 import { AccountStore, type AuthStrategy, Connections, Renewer, type Revocation } from "@rekindle/engine"
-import { Effect, Layer, Option, Redacted } from "effect"
+import { Effect, Layer, Metric, Option, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { join } from "node:path"
 import { authConfig, beginning, elapse, scenario, settle, start, stored } from "../support/ScriptedEngine.ts"
@@ -25,7 +25,7 @@ const provider = (...answers: ReadonlyArray<Revocation>) => {
         return queue.shift() ?? { _tag: "Confirmed" }
       })
   }
-  return { asked, options: { engine: { strategies: [Effect.succeed(strategy)] } } }
+  return { asked, strategy, options: { engine: { strategies: [Effect.succeed(strategy)] } } }
 }
 
 const account = Effect.gen(function* () {
@@ -45,6 +45,31 @@ const revoke = (id: ConnectedAccountId) => Effect.flatMap(Connections, (connecti
 /** What is still sealed of it. */
 const left = (id: ConnectedAccountId) =>
   Effect.map(stored(id), ({ credential, previousCredential, renewAt }) => [credential, previousCredential, renewAt])
+
+describe("a probe and a withdrawal", () => {
+  it.effect("are counted as calls to the provider, with what came of them", () => {
+    const { options, strategy } = provider(busy)
+    const probing: AuthStrategy = { ...strategy, validate: () => Effect.succeed({ _tag: "Valid" }) }
+    return Effect.gen(function* () {
+      const id = yield* account
+      const accounts = yield* ConnectedAccounts
+      yield* settle(accounts.refresh(id, { validateCredentials: true }))
+      yield* revoke(id)
+      const counted = (yield* Metric.snapshot).filter((metric) => metric.id === "rekindle.provider.calls")
+      const { name } = authConfig("custom").profile
+      assert.sameDeepMembers(
+        counted.map(({ attributes }) => attributes),
+        [
+          { operation: "validation", provider: name, verdict: "Valid", attempt: "1" },
+          { operation: "withdrawal", provider: name, verdict: "Unconfirmed", attempt: "1" }
+        ]
+      )
+    }).pipe(
+      Effect.provideService(Metric.MetricRegistry, new Map()),
+      scenario({ ...options, engine: { strategies: [Effect.succeed(probing)] } })
+    )
+  })
+})
 
 describe("a revocation", () => {
   it.effect("that the provider confirms leaves no credential behind", () => {
