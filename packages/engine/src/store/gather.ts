@@ -1,6 +1,6 @@
 /**
- * What is asked while a batch is out leaves together, as the next one. Nobody waits for company: with none out, what is asked leaves at the
- * end of the turn. So the busier the database, the larger the batches.
+ * What is asked while a batch is out leaves together, as the next one. Nobody waits for company: with none out, a batch of one leaves at
+ * once. So the busier the database, the larger the batches.
  *
  * **Gotchas**
  *
@@ -57,8 +57,7 @@ export const gather = <In, A, E>(
       entry.uninterruptible = true
       return true
     },
-    // A database that answers at once is never out while somebody else asks. So whoever asks in the same turn comes along.
-    delay: Effect.suspend(() => (out === 0 ? Effect.yieldNow : Effect.asVoid(Effect.timeoutOption(settled, patience)))),
+    delay: Effect.suspend(() => (out === 0 ? Effect.void : Effect.asVoid(Effect.timeoutOption(settled, patience)))),
     collectWhile: (entries) => entries.size < batchSize,
     runAll: (entries) =>
       Effect.suspend(() => {
