@@ -34,7 +34,7 @@ export const example = Effect.gen(function* () {
     "while it is open a call fails at once, and was provably not sent",
     Effect.gen(function* () {
       const error = yield* Effect.flip(refresh)
-      assert.ok(error._tag === "TransportError" && error.reason === "circuit-open")
+      assert.ok(error._tag === "RefusedLocally" && error.reason === "circuit-open")
       assert.equal(error.disposition, "not-sent")
     })
   )

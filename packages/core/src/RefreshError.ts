@@ -1,8 +1,9 @@
 /**
  * Everything that can go wrong with a refresh, as values.
  *
- * There is one tagged error for each failure status of the contract and three that only a client can meet. Each answers the one
- * question that matters for a call which rotates secrets and must not be sent twice: its `disposition`.
+ * There is one tagged error for each failure status of the contract and four that only a client can meet. Each answers the one
+ * question that matters for a call which rotates secrets and must not be sent twice: its `disposition`. It is derived from what the error
+ * says, so the two cannot disagree.
  *
  * @module
  */
@@ -103,9 +104,7 @@ export class RefreshFailed extends Schema.TaggedError<RefreshFailed>("@rekindle/
   { httpApiStatus: 500 }
 ) {
   readonly status = 500
-  get disposition(): Disposition {
-    return dispositionOf(500, this.slug) ?? "ambiguous"
-  }
+  readonly disposition: Disposition = dispositionOf(500, this.slug) ?? "ambiguous"
 }
 
 /** 501: this account's scheme has nothing to refresh. Do not ask again. */
@@ -139,30 +138,54 @@ export class Unavailable extends Schema.TaggedError<Unavailable>("@rekindle/core
 }
 
 /**
- * The request or its answer was lost on the way. `reason` is a closed set so that it can be counted; `disposition` is `not-sent` only
- * when the connection was never made, or a local policy refused to send.
+ * A policy of this process refused to send: nothing left. Ask again after `retryAfter` where it is known, else once there are fewer calls.
+ *
+ * - `circuit-open`: the other side kept failing, and is left alone for a while.
+ * - `queue-full`: as many calls are on their way, and as many wait, as are allowed. Call less at once, or allow more.
+ * - `rate-limited`: the limit for this window is used up.
+ */
+export class RefusedLocally extends Schema.TaggedError<RefusedLocally>("@rekindle/core/RefusedLocally")(
+  "RefusedLocally",
+  {
+    message: Schema.String,
+    reason: Schema.Literals(["circuit-open", "queue-full", "rate-limited"]),
+    /** When the policy would send again, if it knows. */
+    retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
+  }
+) {
+  readonly disposition = "not-sent" satisfies Disposition
+}
+
+/**
+ * The request or its answer was lost on the way.
+ *
+ * - `connect`: the connection was never made. Ask again.
+ * - `encode`: the request could not be made. Mend it.
+ * - `reset`, `unknown`: the connection ended before a whole answer came. The request may have been carried out: look first.
  */
 export class TransportError extends Schema.TaggedError<TransportError>("@rekindle/core/TransportError")(
   "TransportError",
   {
     message: Schema.String,
-    reason: Schema.Literals(["connect", "reset", "encode", "circuit-open", "queue-full", "rate-limited", "unknown"]),
-    disposition: Disposition,
-    /** Set when a local policy refused to send and knows when it would. */
-    retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
+    reason: Schema.Literals(["connect", "encode", "reset", "unknown"])
   }
-) {}
+) {
+  readonly disposition: Disposition = this.reason === "connect" || this.reason === "encode" ? "not-sent" : "ambiguous"
+}
 
-/** The caller's deadline passed. `ambiguous` if the request had left; `not-sent` if it was still waiting here. */
+/** The caller's deadline passed. If nothing had been sent, ask again with more time; else look first. */
 export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>("@rekindle/core/DeadlineExceeded")(
   "DeadlineExceeded",
   {
     message: Schema.String,
     /** How long the caller was willing to wait. */
     timeout: Schema.DurationFromMillis,
-    disposition: Disposition
+    /** Whether the request may have left before the time was over. */
+    sent: Schema.Boolean
   }
-) {}
+) {
+  readonly disposition: Disposition = this.sent ? "ambiguous" : "not-sent"
+}
 
 /** An answer outside the contract: an undeclared status, or a body that does not decode. Usually a proxy between us and the server. */
 export class UnexpectedResponse extends Schema.TaggedError<UnexpectedResponse>("@rekindle/core/UnexpectedResponse")(
@@ -175,11 +198,8 @@ export class UnexpectedResponse extends Schema.TaggedError<UnexpectedResponse>("
   }
 ) {
   /** An undeclared 4xx says that nothing was done, save for 408 (timed out) and 409 (conflict), where something may have been. */
-  get disposition(): Disposition {
-    return this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 409
-      ? "rejected"
-      : "ambiguous"
-  }
+  readonly disposition: Disposition =
+    this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 409 ? "rejected" : "ambiguous"
 }
 
 /** Characters of a foreign body that an {@link UnexpectedResponse} keeps. */
@@ -199,7 +219,7 @@ export const StatusError = Schema.Union([
 export type StatusError = typeof StatusError.Type
 
 /** The failures that only a client meets: no answer of the contract arrived. */
-export const ClientError = Schema.Union([TransportError, DeadlineExceeded, UnexpectedResponse]).pipe(
+export const ClientError = Schema.Union([RefusedLocally, TransportError, DeadlineExceeded, UnexpectedResponse]).pipe(
   Schema.toTaggedUnion("_tag")
 )
 export type ClientError = typeof ClientError.Type

@@ -12,6 +12,7 @@ import {
   RefreshError,
   RefreshFailed,
   RefreshUnsupported,
+  RefusedLocally,
   retryAfterOf,
   StatusError,
   TransportError,
@@ -33,10 +34,11 @@ const statuses: ReadonlyArray<readonly [StatusError, number, Disposition]> = [
   [new RefreshUnsupported({ message }), 501, "rejected"],
   [new Unavailable({ message }), 503, "rejected"]
 ]
-const transport = new TransportError({ message, reason: "reset", disposition: "ambiguous" })
-const deadline = new DeadlineExceeded({ message, timeout: Duration.seconds(1), disposition: "not-sent" })
+const transport = new TransportError({ message, reason: "reset" })
+const deadline = new DeadlineExceeded({ message, timeout: Duration.seconds(1), sent: false })
 const unexpected = new UnexpectedResponse({ message, status: 502, excerpt: "<html>" })
-const every: ReadonlyArray<RefreshError> = [...statuses.map(([error]) => error), transport, deadline, unexpected]
+const local = new RefusedLocally({ message, reason: "queue-full" })
+const every: ReadonlyArray<RefreshError> = [...statuses.map(([error]) => error), local, transport, deadline, unexpected]
 
 describe("the errors of the contract", () => {
   it.each(statuses.map(([error, status, disposition]) => [error._tag, status, disposition, error] as const))(
@@ -71,6 +73,34 @@ describe("the errors of the contract", () => {
   )
 })
 
+describe("a refusal of this process", () => {
+  it.each(["circuit-open", "queue-full", "rate-limited"] as const)("by %s says that nothing was sent", (reason) => {
+    const error = new RefusedLocally({ message, reason })
+    assert.strictEqual(error.disposition, "not-sent")
+    assert.isFalse(Schema.is(TransportError)(error), "nothing was wrong with a connection")
+  })
+})
+
+describe("TransportError", () => {
+  it.each([
+    ["connect", "not-sent"],
+    ["encode", "not-sent"],
+    ["reset", "ambiguous"],
+    ["unknown", "ambiguous"]
+  ] as const)("of reason %s is %s", (reason, disposition) => {
+    assert.strictEqual(new TransportError({ message, reason }).disposition, disposition)
+  })
+})
+
+describe("DeadlineExceeded", () => {
+  it.each([
+    [false, "not-sent"],
+    [true, "ambiguous"]
+  ] as const)("with sent %s is %s", (sent, disposition) => {
+    assert.strictEqual(new DeadlineExceeded({ message, timeout: Duration.zero, sent }).disposition, disposition)
+  })
+})
+
 describe("UnexpectedResponse", () => {
   it.each([
     [402, "rejected"],
@@ -102,11 +132,25 @@ describe("RefreshError", () => {
       RefreshUnsupported: ({ status }) => status,
       RateLimited: ({ status }) => status,
       Unavailable: ({ status }) => status,
+      RefusedLocally: ({ reason }) => reason,
       TransportError: ({ reason }) => reason,
       DeadlineExceeded: ({ timeout }) => Duration.toMillis(timeout),
       UnexpectedResponse: ({ excerpt }) => excerpt
     })
-    assert.deepStrictEqual(every.map(fold), [400, 401, 403, 404, 429, 500, 501, 503, "reset", 1000, "<html>"])
+    assert.deepStrictEqual(every.map(fold), [
+      400,
+      401,
+      403,
+      404,
+      429,
+      500,
+      501,
+      503,
+      "queue-full",
+      "reset",
+      1000,
+      "<html>"
+    ])
   })
 
   it("does not compile with a case missing", () => {
@@ -120,6 +164,7 @@ describe("RefreshError", () => {
       RefreshUnsupported: () => 0,
       RateLimited: () => 0,
       Unavailable: () => 0,
+      RefusedLocally: () => 0,
       TransportError: () => 0,
       DeadlineExceeded: () => 0
     })
@@ -159,10 +204,7 @@ describe("retryAfterOf", () => {
   it("is the wait that was asked for, if one was", () => {
     const wait = Duration.seconds(3)
     assert.strictEqual(retryAfterOf(new RateLimited({ message, retryAfter: wait })), wait)
-    assert.strictEqual(
-      retryAfterOf(new TransportError({ message, reason: "circuit-open", disposition: "not-sent", retryAfter: wait })),
-      wait
-    )
+    assert.strictEqual(retryAfterOf(new RefusedLocally({ message, reason: "circuit-open", retryAfter: wait })), wait)
     assert.isUndefined(retryAfterOf(new Unavailable({ message })))
     assert.isUndefined(retryAfterOf(new RefreshFailed({ message })))
   })

@@ -32,7 +32,6 @@ import {
   ConnectedAccountId,
   ConnectedAccounts,
   DeadlineExceeded,
-  type Disposition,
   InvalidRequest,
   type RefreshOptions,
   Resilience,
@@ -63,9 +62,9 @@ export interface Options {
    * Whether the key may cross a network in the clear. Without it, `http` is refused unless the host is this very machine: `localhost` or
    * a loopback address.
    */
-  readonly allowInsecureHttp?: boolean
+  readonly allowInsecureHttp?: boolean | undefined
   /** Which of the two prefixes to call. They are the same contract; `v3` unless told otherwise. */
-  readonly apiVersion?: ApiVersion
+  readonly apiVersion?: ApiVersion | undefined
 }
 
 type Limit = Resilience.Limit<DeadlineExceeded>
@@ -169,8 +168,7 @@ export const make = Effect.fnUntraced(function* (
       return Effect.fail(
         new TransportError({
           message: "The idempotency key has to be 1 to 255 visible ASCII characters",
-          reason: "encode",
-          disposition: "not-sent"
+          reason: "encode"
         })
       )
     }
@@ -179,8 +177,8 @@ export const make = Effect.fnUntraced(function* (
     return Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
       const remaining = deadline.epochMilliseconds - clock.currentTimeMillisUnsafe()
-      if (remaining <= 0) return exceeded("The deadline had passed before sending", 0, "not-sent")
-      const onTimeout = () => exceeded("The deadline passed before an answer arrived", remaining, "ambiguous")
+      if (remaining <= 0) return exceeded("The deadline had passed before sending", 0, false)
+      const onTimeout = () => exceeded("The deadline passed before an answer arrived", remaining, true)
       return attempt(id, options, remaining, { fiber, clock, millis: remaining, onTimeout })
     })
   }
@@ -203,18 +201,20 @@ export const make = Effect.fnUntraced(function* (
 export const layer = (options: Options): Layer.Layer<ConnectedAccounts, Config.ConfigError, HttpClient.HttpClient> =>
   Layer.effect(ConnectedAccounts, make(options))
 
-/** Like {@link layer}, from `REKINDLE_BASE_URL`, `REKINDLE_API_KEY` and, off by default, `REKINDLE_ALLOW_INSECURE_HTTP`. */
-export const layerConfig: Layer.Layer<ConnectedAccounts, Config.ConfigError, HttpClient.HttpClient> = Layer.effect(
-  ConnectedAccounts,
-  Effect.flatMap(
-    Config.all({
-      baseUrl: Config.String("REKINDLE_BASE_URL"),
-      apiKey: Config.Redacted("REKINDLE_API_KEY"),
-      allowInsecureHttp: Config.Boolean("REKINDLE_ALLOW_INSECURE_HTTP").pipe(Config.withDefault(false))
-    }),
-    make
-  )
-)
+const environment: Config.Wrap<Options> = {
+  baseUrl: Config.String("REKINDLE_BASE_URL"),
+  apiKey: Config.Redacted("REKINDLE_API_KEY"),
+  allowInsecureHttp: Config.Boolean("REKINDLE_ALLOW_INSECURE_HTTP").pipe(Config.withDefault(false))
+}
+
+/**
+ * Like {@link layer}, from configuration. By default from `REKINDLE_BASE_URL`, `REKINDLE_API_KEY` and, off unless set,
+ * `REKINDLE_ALLOW_INSECURE_HTTP`.
+ */
+export const layerConfig = (
+  config: Config.Wrap<Options> = environment
+): Layer.Layer<ConnectedAccounts, Config.ConfigError, HttpClient.HttpClient> =>
+  Layer.effect(ConnectedAccounts, Effect.flatMap(Config.unwrap(config), make))
 
 const isId = Schema.is(ConnectedAccountId)
 
@@ -223,8 +223,8 @@ const malformedId = Effect.suspend(() =>
   Effect.fail(new InvalidRequest({ message: "The connected account id is malformed", slug: "invalid_id" }))
 )
 
-const exceeded = (message: string, timeout: number, disposition: Disposition) =>
-  new DeadlineExceeded({ message, timeout: Duration.millis(timeout), disposition })
+const exceeded = (message: string, timeout: number, sent: boolean) =>
+  new DeadlineExceeded({ message, timeout: Duration.millis(timeout), sent })
 
 const misconfigured = (message: string) =>
   Effect.fail(new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message }))))

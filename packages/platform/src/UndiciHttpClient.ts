@@ -59,7 +59,7 @@ export const makeScoped = (options?: Agent.Options): Effect.Effect<HttpClient.Ht
 export const layer: Layer.Layer<HttpClient.HttpClient> = Layer.effect(HttpClient.HttpClient, makeScoped())
 
 /** Like {@link layer}, with undici's options for the connections: TLS, how many, how long they are kept. */
-export const layerOptions = (options: Agent.Options): Layer.Layer<HttpClient.HttpClient> =>
+export const layerWith = (options: Agent.Options): Layer.Layer<HttpClient.HttpClient> =>
   Layer.effect(HttpClient.HttpClient, makeScoped(options))
 
 const failed = (reason: HttpClientError.HttpClientErrorReason) =>

@@ -382,12 +382,12 @@ describe("configuration", () => {
       const { http, sent } = recorder()
       const env = { REKINDLE_BASE_URL: "https://env.example", REKINDLE_API_KEY: "from-env" }
       yield* Effect.flatMap(ConnectedAccounts, (accounts) => accounts.refresh(id)).pipe(
-        Effect.provide(RekindleClient.layerConfig),
+        Effect.provide(RekindleClient.layerConfig()),
         Effect.provideService(HttpClient.HttpClient, http),
         Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env)))
       )
       const insecure = { ...env, REKINDLE_BASE_URL: "http://rekindle:3000", REKINDLE_ALLOW_INSECURE_HTTP: "true" }
-      yield* Layer.build(RekindleClient.layerConfig).pipe(
+      yield* Layer.build(RekindleClient.layerConfig()).pipe(
         Effect.scoped,
         Effect.provideService(HttpClient.HttpClient, http),
         Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(insecure)))

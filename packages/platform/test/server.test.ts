@@ -11,6 +11,7 @@ import {
   RefreshFailed,
   type RefreshOptions,
   RefreshUnsupported,
+  RefusedLocally,
   TransportError,
   Unauthorized,
   Unavailable,
@@ -575,10 +576,10 @@ describe("a server that shuts down", () => {
 })
 
 describe("a failure of the provider", () => {
-  const transport = (disposition: "not-sent" | "ambiguous", wait: { readonly retryAfter?: Duration.Duration } = {}) =>
-    new TransportError({ message: "connect 10.0.0.3", reason: "connect", disposition, ...wait })
-  const deadline = (disposition: "not-sent" | "ambiguous") =>
-    new DeadlineExceeded({ message: "late", timeout: Duration.seconds(1), disposition })
+  const transport = (reason: TransportError["reason"]) => new TransportError({ message: "connect 10.0.0.3", reason })
+  const local = (reason: RefusedLocally["reason"], wait: { readonly retryAfter?: Duration.Duration } = {}) =>
+    new RefusedLocally({ message: "for 10.0.0.3", reason, ...wait })
+  const deadline = (sent: boolean) => new DeadlineExceeded({ message: "late", timeout: Duration.seconds(1), sent })
   const unexpected = (status: number) => new UnexpectedResponse({ message: "odd", status, excerpt: "<html>10.0.0.3" })
 
   const message = "as it was said"
@@ -592,11 +593,13 @@ describe("a failure of the provider", () => {
     [new RefreshUnsupported({ message }), 501, undefined],
     [new Unavailable({ message, retryAfter: Duration.infinity }), 503, undefined, String(Number.MAX_SAFE_INTEGER)],
     [new Unavailable({ message }), 503, undefined],
-    [transport("not-sent"), 503, "upstream_unavailable"],
-    [transport("not-sent", { retryAfter: Duration.seconds(7) }), 503, "upstream_unavailable", "7"],
-    [transport("ambiguous"), 500, "upstream_ambiguous"],
-    [deadline("not-sent"), 503, "upstream_unavailable"],
-    [deadline("ambiguous"), 500, "upstream_ambiguous"],
+    [transport("connect"), 503, "upstream_unavailable"],
+    [local("circuit-open", { retryAfter: Duration.seconds(7) }), 503, "upstream_unavailable", "7"],
+    [local("queue-full"), 503, "upstream_unavailable"],
+    [local("rate-limited", { retryAfter: Duration.seconds(1) }), 503, "upstream_unavailable", "1"],
+    [transport("reset"), 500, "upstream_ambiguous"],
+    [deadline(false), 503, "upstream_unavailable"],
+    [deadline(true), 500, "upstream_ambiguous"],
     [unexpected(418), 503, "upstream_unavailable"],
     [unexpected(502), 500, "upstream_ambiguous"]
   ]
@@ -623,7 +626,7 @@ describe("a failure of the provider", () => {
   it.live("of a read is 503, save for an answer nobody understands", () =>
     Effect.gen(function* () {
       const answers: Array<number> = []
-      for (const error of [transport("ambiguous"), deadline("ambiguous"), unexpected(418), unexpected(502)]) {
+      for (const error of [transport("reset"), deadline(true), unexpected(418), unexpected(502)]) {
         const url = yield* serve({ get: () => Effect.fail(error) })
         const response = yield* call(`${url}/api/v3/connected_accounts/${id}`)
         envelope(response)

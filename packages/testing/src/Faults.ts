@@ -191,12 +191,8 @@ const perform = <A>(fault: Fault, call: Effect.Effect<A, RefreshError>): Effect.
       side === "request"
         ? Effect.delay(call, delay)
         : Effect.flatMap(Effect.exit(call), (exit) => Effect.delay(exit, delay)),
-    DropBeforeSend: () =>
-      Effect.fail(
-        new TransportError({ message: "Fault: connection refused", reason: "connect", disposition: "not-sent" })
-      ),
-    DropAfterCommit: () =>
-      lose(new TransportError({ message: "Fault: connection reset", reason: "reset", disposition: "ambiguous" })),
+    DropBeforeSend: () => Effect.fail(new TransportError({ message: "Fault: connection refused", reason: "connect" })),
+    DropAfterCommit: () => lose(new TransportError({ message: "Fault: connection reset", reason: "reset" })),
     Garbage: ({ excerpt }) =>
       lose(
         new UnexpectedResponse({

@@ -8,7 +8,7 @@
  */
 import { Effect } from "effect"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
-import { TransportError } from "../RefreshError.ts"
+import { RefusedLocally } from "../RefreshError.ts"
 import { Events } from "./Events.ts"
 import { withCall } from "./internal/Call.ts"
 import * as Metrics from "./Metrics.ts"
@@ -22,7 +22,7 @@ export interface BulkheadOptions {
 }
 
 /**
- * Bounds concurrency. Refuses with `TransportError` reason `queue-full`, `not-sent`.
+ * Bounds concurrency. Refuses with `RefusedLocally`, reason `queue-full`.
  *
  * @example
  * ```ts
@@ -78,7 +78,7 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
             else leave()
           })
         })
-      const admit = <A, E>(self: Effect.Effect<A, E>, id: ConnectedAccountId): Effect.Effect<A, E | TransportError> =>
+      const admit = <A, E>(self: Effect.Effect<A, E>, id: ConnectedAccountId): Effect.Effect<A, E | RefusedLocally> =>
         Effect.uninterruptibleMask((restore) => {
           if (taken < concurrency) {
             taken++
@@ -86,10 +86,9 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
           }
           if (waiting.size >= queue) {
             events?.publish({ _tag: "Refused", accountId: id, reason: "queue-full" })
-            return new TransportError({
+            return new RefusedLocally({
               message: `${concurrency} calls on their way and ${queue} waiting`,
-              reason: "queue-full",
-              disposition: "not-sent"
+              reason: "queue-full"
             })
           }
           return withCall((call, { context }) => {

@@ -17,7 +17,7 @@ import { Context, Duration, Effect, Exit, type Fiber, Layer, Option, Scope } fro
 import * as Breaker from "effect/persistence/CircuitBreaker"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshOptions } from "../ConnectedAccounts.ts"
-import { type RefreshError, retryAfterOf, TransportError } from "../RefreshError.ts"
+import { type RefreshError, retryAfterOf, RefusedLocally } from "../RefreshError.ts"
 import { Events } from "./Events.ts"
 import * as Metrics from "./Metrics.ts"
 import { type Policy, policy } from "./Policy.ts"
@@ -45,13 +45,14 @@ export const health = (error: RefreshError): Breaker.Outcome => {
     case "RefreshUnsupported":
       return Breaker.success
     case "RateLimited":
+    case "RefusedLocally":
       return Breaker.ignored
     case "RefreshFailed":
       return Breaker.failure()
     case "Unavailable":
       return Breaker.failure({ retryAfter: retryAfterOf(error) })
     case "TransportError":
-      return error.disposition === "ambiguous" || error.reason === "connect" ? Breaker.failure() : Breaker.ignored
+      return error.reason === "encode" ? Breaker.ignored : Breaker.failure()
     case "DeadlineExceeded":
     case "UnexpectedResponse":
       return error.disposition === "ambiguous" ? Breaker.failure() : Breaker.ignored
@@ -66,7 +67,7 @@ const classify = (exit: Exit.Exit<unknown, RefreshError>): Breaker.Outcome => {
 }
 
 /**
- * Refuses calls while the circuit is open, with `TransportError` reason `circuit-open`, `not-sent`, and `retryAfter` if known.
+ * Refuses calls while the circuit is open, with `RefusedLocally`, reason `circuit-open`, and `retryAfter` if known.
  *
  * @example
  * ```ts
@@ -91,7 +92,7 @@ const classify = (exit: Exit.Exit<unknown, RefreshError>): Breaker.Outcome => {
  *   const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
  *   assert.equal((yield* Effect.flip(accounts.refresh(id)))._tag, "RefreshFailed")
  *   const refused = yield* Effect.flip(accounts.refresh(id))
- *   assert.equal(refused._tag, "TransportError")
+ *   assert.equal(refused._tag, "RefusedLocally")
  *   assert.equal(refused.disposition, "not-sent")
  *   assert.equal(sends, 1)
  * })
@@ -139,10 +140,9 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
       }
       const refused = (error: Breaker.CircuitBreakerError, id: ConnectedAccountId) => {
         events?.publish({ _tag: "Refused", accountId: id, reason: "circuit-open" })
-        return new TransportError({
+        return new RefusedLocally({
           message: `${error.reason.message} for ${id}`,
           reason: "circuit-open",
-          disposition: "not-sent",
           ...(error.reason._tag === "CircuitOpen" ? { retryAfter: error.reason.retryAfter } : undefined)
         })
       }
@@ -150,7 +150,7 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
         self: Effect.Effect<A, E>,
         id: ConnectedAccountId,
         key: string
-      ): Effect.Effect<A, E | TransportError> =>
+      ): Effect.Effect<A, E | RefusedLocally> =>
         Effect.uninterruptibleMask((restore) =>
           Effect.withFiber((fiber) => {
             // A store may tie a probe's lease to this scope.
@@ -172,9 +172,9 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
                 )
             const closed = (exit: Exit.Exit<unknown, unknown>) => Scope.closeUnsafe(scope, exit)
             const run = Effect.matchEffect(Scope.provide(store.admit(key), scope), {
-              onFailure: (error): Effect.Effect<A, E | TransportError> =>
+              onFailure: (error): Effect.Effect<A, E | RefusedLocally> =>
                 error.reason._tag === "CircuitBreakerStoreError" ? restore(self) : refused(error, id),
-              onSuccess: (admission): Effect.Effect<A, E | TransportError> => {
+              onSuccess: (admission): Effect.Effect<A, E | RefusedLocally> => {
                 changed(admission.transition, fiber)
                 return Effect.onExitPrimitive(restore(self), (exit) => record(classify(exit), admission))
               }

@@ -18,7 +18,7 @@ import type { RefreshOptions } from "../ConnectedAccounts.ts"
 import { DeadlineExceeded, type RefreshError } from "../RefreshError.ts"
 import type { RefreshOutcome } from "../RefreshOutcome.ts"
 import { Events } from "./Events.ts"
-import { Call, CurrentCall, dispositionNow, withCall } from "./internal/Call.ts"
+import { Call, CurrentCall, maybeSent, withCall } from "./internal/Call.ts"
 import { flightKey } from "./internal/flightKey.ts"
 import { keepsDeadlines } from "./internal/keepers.ts"
 import { makeLimiter } from "./internal/within.ts"
@@ -101,12 +101,12 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
             const clock = fiber.getRef(Clock.Clock)
             const now = clock.currentTimeMillisUnsafe()
             const millis = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds - now
-            if (millis <= 0) return late(0, "not-sent")
+            if (millis <= 0) return late(0, false)
             if (fiber.getRef(Settings).coalesce === false) {
               const alone = next.refresh(id, options)
               if (millis === Infinity) return alone
               return withCall((call) => {
-                const onTimeout = () => late(millis, dispositionNow(call))
+                const onTimeout = () => late(millis, maybeSent(call))
                 return limiter.within(alone, { fiber, clock, millis, onTimeout })
               })
             }
@@ -121,7 +121,7 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
             const caller = fiber.getRef(CurrentCall)
             if (caller !== undefined) caller.flight = call
             if (millis === Infinity || work.pollUnsafe() !== undefined) return Fiber.join(work)
-            const onTimeout = () => late(millis, dispositionNow(call))
+            const onTimeout = () => late(millis, maybeSent(call))
             return limiter.callback((resume) => work.addObserver(resume), { fiber, clock, millis, onTimeout })
           })
       })
@@ -129,11 +129,11 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
   )
 }
 
-const late = (millis: number, disposition: RefreshError["disposition"]) =>
+const late = (millis: number, sent: boolean) =>
   new DeadlineExceeded({
     message: `No answer within ${millis} ms (the caller's deadline)`,
     timeout: Duration.millis(millis),
-    disposition
+    sent
   })
 
 interface Start {

@@ -99,7 +99,7 @@ export class EventBus {
  *   refresh: (id) =>
  *     Effect.suspend(() =>
  *       ++sends === 1
- *         ? Effect.fail(new TransportError({ message: "refused", reason: "connect", disposition: "not-sent" }))
+ *         ? Effect.fail(new TransportError({ message: "refused", reason: "connect" }))
  *         : Effect.succeed(Ready.make({ id }))
  *     ),
  *   get: () => Effect.die("not used here")

@@ -14,7 +14,7 @@ import { Clock, Duration, Effect, type Fiber, Option } from "effect"
 import * as Limiter from "effect/persistence/RateLimiter"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshOptions } from "../ConnectedAccounts.ts"
-import { TransportError } from "../RefreshError.ts"
+import { RefusedLocally } from "../RefreshError.ts"
 import { Events } from "./Events.ts"
 import { type Expiring, ExpiringMap } from "./ExpiringMap.ts"
 import { withCall } from "./internal/Call.ts"
@@ -45,7 +45,7 @@ interface Limit extends Expiring {
 const ownLimiter = Effect.provide(Limiter.make, Limiter.layerStoreMemory)
 
 /**
- * Spaces calls out. Refuses with `TransportError` reason `rate-limited`, `not-sent`, `retryAfter` set. The store is in memory unless a
+ * Spaces calls out. Refuses with `RefusedLocally`, reason `rate-limited`, `retryAfter` set. The store is in memory unless a
  * `RateLimiterStore` is provided where the pipeline is made.
  *
  * @example
@@ -65,7 +65,7 @@ const ownLimiter = Effect.provide(Limiter.make, Limiter.layerStoreMemory)
  *   const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
  *   yield* accounts.refresh(id)
  *   const refused = yield* Effect.flip(accounts.refresh(id))
- *   assert.equal(refused._tag === "TransportError" && refused.reason, "rate-limited")
+ *   assert.equal(refused._tag === "RefusedLocally" && refused.reason, "rate-limited")
  * })
  *
  * await program.pipe(Effect.provide(Resilience.layer(limit).pipe(Layer.provide(provider))), Effect.runPromise)
@@ -116,23 +116,22 @@ export const rateLimit = (options: RateLimitOptions): Policy => {
         self: Effect.Effect<A, E>,
         id: ConnectedAccountId,
         options?: RefreshOptions
-      ): Effect.Effect<A, E | TransportError> =>
+      ): Effect.Effect<A, E | RefusedLocally> =>
         Effect.withFiber((fiber) => {
           const limitName = key === "account" ? `${name}:${id}` : name
           const of = limitOf(limitName, nowOf(fiber))
           return Effect.flatMap(turnOf(of, limitName, fiber), (turn) => {
             const now = nowOf(fiber)
             if (turn <= now) return self
-            return withCall((call): Effect.Effect<A, E | TransportError> => {
+            return withCall((call): Effect.Effect<A, E | RefusedLocally> => {
               const delay = turn - now
               const left = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds - now
               if (delay > maxDelay || delay >= left) {
                 giveBack(of, turn)
                 events?.publish({ _tag: "Refused", accountId: id, reason: "rate-limited" })
-                return new TransportError({
+                return new RefusedLocally({
                   message: `More than ${limit} calls in ${window} ms`,
                   reason: "rate-limited",
-                  disposition: "not-sent",
                   retryAfter: Duration.millis(delay)
                 })
               }

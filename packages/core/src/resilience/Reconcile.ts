@@ -130,7 +130,7 @@ export const describeReconcile = (options: ReconcileOptions | undefined) => ({
  *   refresh: () =>
  *     Effect.suspend(() => {
  *       updatedAt = Date.now()
- *       return new TransportError({ message: "reset", reason: "reset", disposition: "ambiguous" })
+ *       return new TransportError({ message: "reset", reason: "reset" })
  *     }),
  *   get: () => Effect.sync(() => account(updatedAt))
  * })

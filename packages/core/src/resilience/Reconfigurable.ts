@@ -39,7 +39,7 @@ interface Generation {
  *   refresh: () =>
  *     Effect.suspend(() => {
  *       sends++
- *       return new TransportError({ message: "refused", reason: "connect", disposition: "not-sent" })
+ *       return new TransportError({ message: "refused", reason: "connect" })
  *     }),
  *   get: () => Effect.die("not used here")
  * })

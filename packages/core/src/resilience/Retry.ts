@@ -3,7 +3,7 @@
  *
  * The failure's disposition decides, never the status alone:
  *
- * - `not-sent`: again, after a jittered backoff (or the local policy's own hint, such as an open breaker's).
+ * - `not-sent`: again, after a jittered backoff (or the hint of the policy that refused, such as an open circuit's).
  * - `rejected`: only 429 and 503, after the server's Retry-After, capped.
  * - `ambiguous`: under an idempotency key of the call, again; else look first (see `Reconcile`) and send only if the account has not
  *   moved. With `reconcile: false` and no key, never.

@@ -37,7 +37,7 @@ export interface Settings {
  *   refresh: () =>
  *     Effect.suspend(() => {
  *       sends++
- *       return new TransportError({ message: "refused", reason: "connect", disposition: "not-sent" })
+ *       return new TransportError({ message: "refused", reason: "connect" })
  *     }),
  *   get: () => Effect.die("not used here")
  * })

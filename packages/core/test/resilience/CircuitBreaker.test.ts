@@ -6,6 +6,7 @@ import {
   RateLimited,
   type RefreshError,
   RefreshUnsupported,
+  RefusedLocally,
   Resilience,
   TransportError,
   Unauthorized,
@@ -19,20 +20,17 @@ import { TestClock } from "effect/testing"
 import { accountWith, boom, id, otherId, ready, refused, reset, assertSame, scripted, settle } from "./script.ts"
 
 const open = (retryAfter: Duration.Duration, account = id) =>
-  new TransportError({
+  new RefusedLocally({
     message: `Circuit open for ${account}`,
     reason: "circuit-open",
-    disposition: "not-sent",
     retryAfter
   })
 
 const once = { tripPolicy: Breaker.consecutive(1) }
 
 describe("what an error says of the other side's health", () => {
-  const exceeded = (disposition: "ambiguous" | "not-sent") =>
-    new DeadlineExceeded({ message: "", timeout: Duration.zero, disposition })
-  const local = (reason: "queue-full" | "rate-limited" | "circuit-open" | "encode") =>
-    new TransportError({ message: "", reason, disposition: "not-sent" })
+  const exceeded = (sent: boolean) => new DeadlineExceeded({ message: "", timeout: Duration.zero, sent })
+  const local = (reason: RefusedLocally["reason"]) => new RefusedLocally({ message: "", reason })
   const cases: ReadonlyArray<readonly [RefreshError, Breaker.Outcome["_tag"]]> = [
     [new InvalidRequest({ message: "" }), "Success"],
     [new Unauthorized({ message: "" }), "Success"],
@@ -47,9 +45,9 @@ describe("what an error says of the other side's health", () => {
     [local("queue-full"), "Ignored"],
     [local("rate-limited"), "Ignored"],
     [local("circuit-open"), "Ignored"],
-    [local("encode"), "Ignored"],
-    [exceeded("ambiguous"), "Failure"],
-    [exceeded("not-sent"), "Ignored"],
+    [new TransportError({ message: "", reason: "encode" }), "Ignored"],
+    [exceeded(true), "Failure"],
+    [exceeded(false), "Ignored"],
     [new UnexpectedResponse({ message: "", status: 502, excerpt: "" }), "Failure"],
     [new UnexpectedResponse({ message: "", status: 418, excerpt: "" }), "Ignored"]
   ]
@@ -78,10 +76,9 @@ describe("circuitBreaker", () => {
       const probe = yield* Effect.forkChild(accounts.refresh(id), { startImmediately: true })
       assertSame(
         yield* Effect.flip(accounts.refresh(id)),
-        new TransportError({
+        new RefusedLocally({
           message: `Circuit half-open for ${id}`,
-          reason: "circuit-open",
-          disposition: "not-sent"
+          reason: "circuit-open"
         })
       )
       yield* TestClock.adjust(10)

@@ -4,8 +4,8 @@ import { Clock, DateTime, Duration, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { assertSame, id, ready, scripted, settle, timed } from "./script.ts"
 
-const exceeded = (message: string, timeout: number, disposition: "ambiguous" | "not-sent") =>
-  new DeadlineExceeded({ message, timeout: Duration.millis(timeout), disposition })
+const exceeded = (message: string, timeout: number, sent: boolean) =>
+  new DeadlineExceeded({ message, timeout: Duration.millis(timeout), sent })
 
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
 
@@ -19,7 +19,7 @@ const keeper = (early = 0) => {
         deadlines.push(at)
         if (at === undefined) return ready
         yield* Effect.sleep(at - early - (yield* Clock.currentTimeMillis))
-        return yield* exceeded("the keeper's own", 0, "not-sent")
+        return yield* exceeded("the keeper's own", 0, false)
       }),
     get: () => Effect.never
   })
@@ -36,7 +36,7 @@ describe.each([
       const limited = yield* policy("5 seconds").make(accounts)
       const { at, exit } = yield* settle(limited.refresh(id))
       assert.strictEqual(at, 5_000)
-      assertSame(exit, Exit.fail(exceeded(`No answer within 5000 ms (${name})`, 5_000, "not-sent")))
+      assertSame(exit, Exit.fail(exceeded(`No answer within 5000 ms (${name})`, 5_000, false)))
       assert.deepStrictEqual(deadlines, [5_000])
     })
   )
@@ -60,7 +60,7 @@ describe.each([
       const limited = yield* policy("5 seconds").make(keeper(1).accounts)
       const { at, exit } = yield* settle(limited.refresh(id))
       assert.strictEqual(at, 4_999)
-      assertSame(exit, Exit.fail(exceeded("the keeper's own", 0, "not-sent")))
+      assertSame(exit, Exit.fail(exceeded("the keeper's own", 0, false)))
     })
   )
 
@@ -90,7 +90,7 @@ describe("coalesce keeps deadlines:", () => {
       const patient = yield* start(accounts.refresh(id))
       yield* TestClock.adjust("1 hour")
       const message = "No answer within 1000 ms (the caller's deadline)"
-      assertSame(yield* Fiber.join(hasty), { exit: Exit.fail(exceeded(message, 1_000, "ambiguous")), at: 1_500 })
+      assertSame(yield* Fiber.join(hasty), { exit: Exit.fail(exceeded(message, 1_000, true)), at: 1_500 })
       assertSame(yield* Fiber.join(patient), { exit: Exit.succeed(ready), at: 3_500 })
       assert.strictEqual(script.sends.length, 1)
     })
@@ -115,7 +115,7 @@ describe("coalesce keeps deadlines:", () => {
       const accounts = yield* Resilience.coalesce().make(script.accounts)
       yield* TestClock.adjust(1_000)
       const { exit } = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
-      assertSame(exit, Exit.fail(exceeded("No answer within 0 ms (the caller's deadline)", 0, "not-sent")))
+      assertSame(exit, Exit.fail(exceeded("No answer within 0 ms (the caller's deadline)", 0, false)))
       assert.strictEqual(script.sends.length, 0)
     })
   )
@@ -129,7 +129,7 @@ describe("coalesce keeps deadlines:", () => {
         .refresh(id, { deadline: DateTime.makeUnsafe(1_500) })
         .pipe(Effect.provideService(Resilience.Settings, { coalesce: false }))
       const message = "No answer within 1000 ms (the caller's deadline)"
-      assertSame(yield* settle(alone), { exit: Exit.fail(exceeded(message, 1_000, "ambiguous")), at: 1_500 })
+      assertSame(yield* settle(alone), { exit: Exit.fail(exceeded(message, 1_000, true)), at: 1_500 })
     })
   )
 })

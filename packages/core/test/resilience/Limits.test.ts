@@ -1,4 +1,4 @@
-import { Resilience, TransportError } from "@rekindle/core"
+import { Resilience, RefusedLocally } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Metric, PubSub } from "effect"
 import * as Limiter from "effect/persistence/RateLimiter"
@@ -8,10 +8,9 @@ import { boom, id, otherId, ready, assertSame, scripted, settle, timed } from ".
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
 
 describe("bulkhead", () => {
-  const full = new TransportError({
+  const full = new RefusedLocally({
     message: "2 calls on their way and 1 waiting",
-    reason: "queue-full",
-    disposition: "not-sent"
+    reason: "queue-full"
   })
 
   it.effect("lets so many through at once, so many wait in order, and refuses the next at once", () =>
@@ -39,7 +38,7 @@ describe("bulkhead", () => {
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* Resilience.bulkhead({ concurrency: 1 }).make(script.accounts)
       yield* start(accounts.refresh(id))
-      assert.strictEqual((yield* Effect.flip(accounts.refresh(id)))._tag, "TransportError")
+      assert.strictEqual((yield* Effect.flip(accounts.refresh(id)))._tag, "RefusedLocally")
     })
   )
 
@@ -76,8 +75,8 @@ describe("bulkhead", () => {
       const script = scripted([{ answer: ready }], { reads: ["hang"] })
       const accounts = yield* Resilience.bulkhead({ concurrency: 1 }).make(script.accounts)
       yield* start(accounts.get(id))
-      assert.strictEqual((yield* Effect.flip(accounts.refresh(id)))._tag, "TransportError")
-      assert.strictEqual((yield* Effect.flip(accounts.get(id)))._tag, "TransportError")
+      assert.strictEqual((yield* Effect.flip(accounts.refresh(id)))._tag, "RefusedLocally")
+      assert.strictEqual((yield* Effect.flip(accounts.get(id)))._tag, "RefusedLocally")
     })
   )
 
@@ -176,10 +175,9 @@ describe("rateLimit", () => {
       const late = yield* settle(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
       assertSame(late, {
         exit: Exit.fail(
-          new TransportError({
+          new RefusedLocally({
             message: "More than 1 calls in 1000 ms",
             reason: "rate-limited",
-            disposition: "not-sent",
             retryAfter: Duration.millis(1_000)
           })
         ),
@@ -199,7 +197,7 @@ describe("rateLimit", () => {
       yield* accounts.refresh(id)
       const now = yield* Clock.currentTimeMillis
       const error = yield* Effect.flip(accounts.refresh(id, { deadline: DateTime.makeUnsafe(now + 999) }))
-      assert.strictEqual(error._tag, "TransportError")
+      assert.strictEqual(error._tag, "RefusedLocally")
     })
   )
 

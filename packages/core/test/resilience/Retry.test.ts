@@ -7,6 +7,7 @@ import {
   RateLimited,
   type RefreshError,
   RefreshUnsupported,
+  RefusedLocally,
   Resilience,
   TransportError,
   Unauthorized,
@@ -18,8 +19,7 @@ import { DateTime, Duration, Effect, Exit, Fiber, Metric, PubSub } from "effect"
 import { TestClock } from "effect/testing"
 import { accountWith, boom, id, ready, refused, reset, assertSame, scripted, settle, withDraw } from "./script.ts"
 
-const local = (reason: "circuit-open" | "queue-full" | "rate-limited" | "encode") =>
-  new TransportError({ message: reason, reason, disposition: "not-sent" })
+const local = (reason: RefusedLocally["reason"]) => new RefusedLocally({ message: reason, reason })
 const unavailable = new Unavailable({ message: "busy" })
 
 describe("the next step after a failure", () => {
@@ -28,8 +28,8 @@ describe("the next step after a failure", () => {
     [local("circuit-open"), "send"],
     [local("queue-full"), "send"],
     [local("rate-limited"), "send"],
-    [local("encode"), "stop"],
-    [new DeadlineExceeded({ message: "", timeout: Duration.zero, disposition: "not-sent" }), "send"],
+    [new TransportError({ message: "", reason: "encode" }), "stop"],
+    [new DeadlineExceeded({ message: "", timeout: Duration.zero, sent: false }), "send"],
     [new RateLimited({ message: "" }), "send"],
     [unavailable, "send"],
     [new InvalidRequest({ message: "" }), "stop"],
@@ -48,7 +48,7 @@ describe("the next step after a failure", () => {
     boom,
     reset,
     new UnexpectedResponse({ message: "", status: 502, excerpt: "" }),
-    new DeadlineExceeded({ message: "", timeout: Duration.zero, disposition: "ambiguous" })
+    new DeadlineExceeded({ message: "", timeout: Duration.zero, sent: true })
   ])("of the ambiguous %s depends on the key, then on whether one may look", (error) => {
     assert.strictEqual(Resilience.nextStep(error, { reconcile: true, idempotencyKey: "k" }), "send")
     assert.strictEqual(Resilience.nextStep(error, { reconcile: true }), "look")

@@ -17,11 +17,11 @@ import {
   withDraw
 } from "./script.ts"
 
-const exceeded = (name: string, millis: number, disposition: "ambiguous" | "not-sent") =>
+const exceeded = (name: string, millis: number, sent: boolean) =>
   new DeadlineExceeded({
     message: `No answer within ${millis} ms (${name})`,
     timeout: Duration.millis(millis),
-    disposition
+    sent
   })
 
 describe.each([
@@ -33,7 +33,7 @@ describe.each([
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
       const { at, exit } = yield* settle(accounts.refresh(id))
-      assertSame(exit, Exit.fail(exceeded(name, 5_000, "ambiguous")))
+      assertSame(exit, Exit.fail(exceeded(name, 5_000, true)))
       assert.strictEqual(at, 5_000)
       assert.strictEqual(script.sends[0]?.ended, "interrupted")
     })
@@ -52,7 +52,7 @@ describe.each([
       yield* TestClock.adjust("1 second")
       back = 3_600_000
       yield* TestClock.adjust("4 seconds")
-      assertSame(waiting.pollUnsafe(), Exit.fail(exceeded(name, 5_000, "ambiguous")))
+      assertSame(waiting.pollUnsafe(), Exit.fail(exceeded(name, 5_000, true)))
     })
   )
 
@@ -75,7 +75,7 @@ describe.each([
       assertSame(answered.pollUnsafe(), Exit.succeed(ready))
       assert.isUndefined(silent.pollUnsafe())
       yield* TestClock.adjust(30)
-      assertSame(silent.pollUnsafe(), Exit.fail(exceeded(name, 5_000, "ambiguous")))
+      assertSame(silent.pollUnsafe(), Exit.fail(exceeded(name, 5_000, true)))
     })
   )
 
@@ -91,7 +91,7 @@ describe.each([
         startImmediately: true
       })
       yield* TestClock.adjust(6_000)
-      assertSame(waiting.pollUnsafe(), Exit.fail(exceeded(name, 5_000, "ambiguous")))
+      assertSame(waiting.pollUnsafe(), Exit.fail(exceeded(name, 5_000, true)))
     })
   )
 
@@ -126,7 +126,7 @@ describe.each([
       const accounts = yield* policy("5 seconds").make(script.accounts)
       const deadline = DateTime.makeUnsafe(1_200)
       const { at, exit } = yield* settle(accounts.refresh(id, { deadline }))
-      assertSame(exit, Exit.fail(exceeded(name, 1_200, "ambiguous")))
+      assertSame(exit, Exit.fail(exceeded(name, 1_200, true)))
       assert.strictEqual(at, 1_200)
       assertSame(script.sends[0]?.options, { deadline })
     })
@@ -147,7 +147,7 @@ describe.each([
       const accounts = yield* policy("5 seconds").make(script.accounts)
       yield* TestClock.adjust(1_000)
       const error = yield* Effect.flip(accounts.refresh(id, { deadline: DateTime.makeUnsafe(1_000) }))
-      assertSame(error, exceeded(name, 0, "not-sent"))
+      assertSame(error, exceeded(name, 0, false))
       assert.strictEqual(script.sends.length, 0)
     })
   )
@@ -242,7 +242,7 @@ describe.each([
       const accounts = yield* policy("5 seconds").make(script.accounts)
       yield* TestClock.adjust(100)
       const { at, exit } = yield* settle(accounts.get(id))
-      assertSame(exit, Exit.fail(exceeded(name, 5_000, "ambiguous")))
+      assertSame(exit, Exit.fail(exceeded(name, 5_000, true)))
       assert.strictEqual(at, 5_100)
       assertSame(yield* accounts.get(id), accountWith("ACTIVE", 7))
     })
@@ -287,7 +287,7 @@ describe("the disposition of a passed deadline", () => {
       )
       const accounts = yield* pipeline.make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, "not-sent")))
+      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, false)))
       assert.strictEqual(script.sends.length, 1)
     })
   )
@@ -302,7 +302,7 @@ describe("the disposition of a passed deadline", () => {
       )
       const accounts = yield* pipeline.make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, "ambiguous")))
+      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, true)))
     })
   )
 
@@ -340,7 +340,7 @@ describe("the disposition of a passed deadline", () => {
       const pipeline = Resilience.compose(Resilience.deadline("10 seconds"), Resilience.retry())
       const accounts = yield* pipeline.make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id))
-      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, "ambiguous")))
+      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, true)))
       assert.strictEqual(script.sends.length, 2)
     })
   )
@@ -376,7 +376,7 @@ describe("the disposition of a passed deadline", () => {
       )
       const accounts = yield* pipeline.make(script.accounts)
       const { exit } = yield* settle(accounts.refresh(id)).pipe(withDraw(0))
-      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, "not-sent")))
+      assertSame(exit, Exit.fail(exceeded("deadline", 10_000, false)))
     })
   )
 })

@@ -23,8 +23,8 @@ export const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
 export const otherId = ConnectedAccountId.make("con_1a2b3c4d5e6f")
 export const ready = Ready.make({ id })
 
-export const refused = new TransportError({ message: "refused", reason: "connect", disposition: "not-sent" })
-export const reset = new TransportError({ message: "reset", reason: "reset", disposition: "ambiguous" })
+export const refused = new TransportError({ message: "refused", reason: "connect" })
+export const reset = new TransportError({ message: "reset", reason: "reset" })
 export const boom = new RefreshFailed({ message: "boom" })
 
 export const accountWith = (

@@ -17,7 +17,7 @@ const command = Command.make("rekindle-reseal", { sqlite }, ({ sqlite }) =>
     const { left, resealed } = yield* reseal
     yield* Console.log(`${resealed} sealed again, ${left} left`)
     if (left > 0) yield* Effect.sync(() => (process.exitCode = 1))
-  }).pipe(Effect.provide(Layer.mergeAll(store(sqlite), CredentialVault.layerConfig)))
+  }).pipe(Effect.provide(Layer.mergeAll(store(sqlite), CredentialVault.layerConfig())))
 ).pipe(
   Command.withDescription(
     "Seals every credential again under the newest key of REKINDLE_KEYS (id:base64,…, newest first)"

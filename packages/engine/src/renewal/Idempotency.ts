@@ -185,7 +185,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
             new DeadlineExceeded({
               message: "the refresh goes on without this caller",
               timeout: wait,
-              disposition: "ambiguous"
+              sent: true
             })
           )
       })

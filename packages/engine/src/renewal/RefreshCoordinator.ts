@@ -186,7 +186,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         return yield* new DeadlineExceeded({
           message: "the deadline had passed before anything was sent",
           timeout: wait,
-          disposition: "not-sent"
+          sent: false
         })
       }
       const flight = yield* join(id, options)
@@ -196,7 +196,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
             ? new DeadlineExceeded({
                 message: "the renewal goes on without this caller",
                 timeout: wait,
-                disposition: "ambiguous"
+                sent: true
               })
             : unavailable("busy", "the account is busy; nothing was done")
         )

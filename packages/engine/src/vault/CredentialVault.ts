@@ -85,21 +85,23 @@ export class CredentialVault extends Context.Service<
     })
   ).pipe(Layer.orDie, Layer.provide(SecureRandom.layerWebCrypto))
 
-  /** Reads `REKINDLE_KEYS`: comma-separated `id:base64key`, newest first. No error repeats its value. */
-  static readonly layerConfig: Layer.Layer<CredentialVault, VaultError | Config.ConfigError> = Layer.unwrap(
-    Effect.map(Config.Redacted("REKINDLE_KEYS"), (keys) =>
-      CredentialVault.layer(
-        Redacted.value(keys)
-          .split(",")
-          .map((entry) => {
-            const text = entry.trim()
-            const colon = text.indexOf(":")
-            return { id: text.slice(0, Math.max(0, colon)), key: Redacted.make(text.slice(colon + 1)) }
-          })
-      )
-    )
-  )
+  /** Like {@link layer}, from configuration. By default from `REKINDLE_KEYS`. */
+  static readonly layerConfig = (
+    config: Config.Wrap<ReadonlyArray<VaultKey>> = environment
+  ): Layer.Layer<CredentialVault, VaultError | Config.ConfigError> =>
+    Layer.unwrap(Effect.map(Config.unwrap(config), CredentialVault.layer))
 }
+
+/** `REKINDLE_KEYS`: comma-separated `id:base64key`, newest first. No error repeats its value. */
+const environment = Config.map(Config.Redacted("REKINDLE_KEYS"), (keys): ReadonlyArray<VaultKey> =>
+  Redacted.value(keys)
+    .split(",")
+    .map((entry) => {
+      const text = entry.trim()
+      const colon = text.indexOf(":")
+      return { id: text.slice(0, Math.max(0, colon)), key: Redacted.make(text.slice(colon + 1)) }
+    })
+)
 
 const sealedForm = /^(v[12])\.([\w-]+)\.([\w-]+)\.([\w-]+)$/
 

@@ -198,7 +198,7 @@ describe("the key ring", () => {
     { mistake: "one id twice", keys: `k1:${good},k1:${good}`, fault: "key 2 of the ring has the id of an earlier one" }
   ])("fails with what is wrong in REKINDLE_KEYS and how to make a key, without its value: $mistake", (mistake) =>
     Effect.gen(function* () {
-      const error = yield* CredentialVault.layerConfig.pipe(
+      const error = yield* CredentialVault.layerConfig().pipe(
         Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ REKINDLE_KEYS: mistake.keys }))),
         Layer.build,
         Effect.scoped,
@@ -223,7 +223,7 @@ describe("the key ring", () => {
       }).pipe(
         Effect.provide(
           Layer.provide(
-            CredentialVault.layerConfig,
+            CredentialVault.layerConfig(),
             ConfigProvider.layer(ConfigProvider.fromUnknown({ REKINDLE_KEYS: keys }))
           )
         )

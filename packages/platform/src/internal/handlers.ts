@@ -117,6 +117,7 @@ const leftWaiting = () =>
  */
 const answerRefreshError = (error: RefreshError): Effect.Effect<never, StatusError> => {
   switch (error._tag) {
+    case "RefusedLocally":
     case "TransportError":
     case "DeadlineExceeded":
     case "UnexpectedResponse":
@@ -140,6 +141,7 @@ const answerRefreshError = (error: RefreshError): Effect.Effect<never, StatusErr
 /** A read changes nothing, so that only an upstream speaking another language is more than "try again". */
 const answerReadError = (error: ReadError): Effect.Effect<never, StatusError> => {
   switch (error._tag) {
+    case "RefusedLocally":
     case "TransportError":
     case "DeadlineExceeded":
       return Effect.andThen(

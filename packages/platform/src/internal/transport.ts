@@ -9,7 +9,7 @@ import type { HttpClientError } from "effect/http"
 const resetCodes = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "UND_ERR_SOCKET", "ConnectionClosed"])
 
 const notBuilt = (suffix = "") =>
-  new TransportError({ message: `The request could not be built${suffix}`, reason: "encode", disposition: "not-sent" })
+  new TransportError({ message: `The request could not be built${suffix}`, reason: "encode" })
 
 /** What a connection's failure means for the request. The message never quotes the underlying one, which may quote a header. */
 export const transportErrorOf = ({ reason }: HttpClientError.HttpClientError): TransportError => {
@@ -22,13 +22,11 @@ export const transportErrorOf = ({ reason }: HttpClientError.HttpClientError): T
       ? notBuilt(suffix)
       : new TransportError({
           message: `The server could not be reached${suffix}`,
-          reason: "connect",
-          disposition: "not-sent"
+          reason: "connect"
         })
   }
   return new TransportError({
     message: `The connection failed before a whole answer arrived${suffix}`,
-    reason: code !== undefined && resetCodes.has(code) ? "reset" : "unknown",
-    disposition: "ambiguous"
+    reason: code !== undefined && resetCodes.has(code) ? "reset" : "unknown"
   })
 }

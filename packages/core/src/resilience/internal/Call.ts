@@ -23,10 +23,10 @@ export const CurrentCall = Context.Reference<Call | undefined>("@rekindle/core/r
   defaultValue: () => undefined
 })
 
-/** The disposition of a call that is given up at this moment. */
-export const dispositionNow = (call: Call): "not-sent" | "ambiguous" => {
+/** Whether a call that is given up at this moment may have been sent. */
+export const maybeSent = (call: Call): boolean => {
   const { doubt, held } = call.flight ?? call
-  return held && !doubt && !call.doubt ? "not-sent" : "ambiguous"
+  return !held || doubt || call.doubt
 }
 
 /** Runs `f` with the current call, opening one if no outer stage has. */

@@ -5,11 +5,11 @@
  */
 import { Clock, DateTime, Duration, Effect, type Fiber } from "effect"
 import type { ConnectedAccountId } from "../../ConnectedAccount.ts"
-import { DeadlineExceeded, type RefreshError } from "../../RefreshError.ts"
+import { DeadlineExceeded } from "../../RefreshError.ts"
 import { Events } from "../Events.ts"
 import { type Policy, policy } from "../Policy.ts"
 import { Settings } from "../Settings.ts"
-import { dispositionNow, withCall } from "./Call.ts"
+import { maybeSent, withCall } from "./Call.ts"
 import { isKeeper } from "./keepers.ts"
 import { makeLimiter } from "./within.ts"
 
@@ -25,12 +25,12 @@ export const timeLimit = (
   }
   return policy(name, { timeout: standard }, (next) =>
     Effect.map(Events, (events) => {
-      const exceeded = (id: ConnectedAccountId, millis: number, disposition: RefreshError["disposition"]) => {
+      const exceeded = (id: ConnectedAccountId, millis: number, sent: boolean) => {
         events?.publish({ _tag: "DeadlinePassed", accountId: id, policy: name, timeout: millis })
         return new DeadlineExceeded({
           message: `No answer within ${millis} ms (${name})`,
           timeout: Duration.millis(millis),
-          disposition
+          sent
         })
       }
       const limiter = makeLimiter()
@@ -46,7 +46,7 @@ export const timeLimit = (
             const now = clock.currentTimeMillisUnsafe()
             const left = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds - now
             const millis = Math.min(millisFor(fiber), left)
-            if (millis <= 0) return exceeded(id, 0, "not-sent")
+            if (millis <= 0) return exceeded(id, 0, false)
             if (millis === Infinity) return next.refresh(id, options)
             const at = now + millis
             const limited = millis === left ? options : { ...options, deadline: instant(at) }
@@ -54,12 +54,12 @@ export const timeLimit = (
               return Effect.mapError(next.refresh(id, limited), (error) =>
                 // Another limit's may come from further below.
                 error._tag === "DeadlineExceeded" && clock.currentTimeMillisUnsafe() >= at
-                  ? exceeded(id, millis, error.disposition)
+                  ? exceeded(id, millis, error.sent)
                   : error
               )
             }
             return withCall((call) => {
-              const onTimeout = () => exceeded(id, millis, dispositionNow(call))
+              const onTimeout = () => exceeded(id, millis, maybeSent(call))
               return limiter.within(next.refresh(id, limited), { fiber, clock, millis, onTimeout })
             })
           }),
@@ -71,7 +71,7 @@ export const timeLimit = (
               fiber,
               clock: fiber.getRef(Clock.Clock),
               millis,
-              onTimeout: () => exceeded(id, millis, "ambiguous")
+              onTimeout: () => exceeded(id, millis, true)
             })
           })
       }
