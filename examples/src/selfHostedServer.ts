@@ -6,13 +6,7 @@
  * @module
  */
 import { CredentialVault, Engine } from "@rekindle/engine"
-import {
-  ApiKeys,
-  consentCallbackPath,
-  ConsentCallbackRedaction,
-  ConsentCallbackRoutes,
-  RekindleServer
-} from "@rekindle/platform"
+import { ApiKeys, RekindleServer, ConsentCallback } from "@rekindle/platform"
 import { Effect, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import assert from "node:assert/strict"
@@ -21,13 +15,13 @@ import { freePort } from "./support/serve.ts"
 import { step } from "./support/Step.ts"
 
 const Accounts = Engine.layerSqlite(":memory:", {
-  consent: { callbackUrl: `https://rekindle.example.com${consentCallbackPath}` }
+  consent: { callbackUrl: `https://rekindle.example.com${ConsentCallback.path}` }
 }).pipe(Layer.provide(CredentialVault.layerEphemeral))
 
-const Routes = Layer.mergeAll(RekindleServer.layer, ConsentCallbackRoutes.pipe(Layer.provide(consentCallback)))
+const Routes = Layer.mergeAll(RekindleServer.layer, ConsentCallback.routes.pipe(Layer.provide(consentCallback)))
 
 const Server = HttpRouter.serve(Routes).pipe(
-  Layer.provide([Accounts, ApiKeys.layerStatic([Redacted.make("my-api-key")]), ConsentCallbackRedaction]),
+  Layer.provide([Accounts, ApiKeys.layerStatic([Redacted.make("my-api-key")]), ConsentCallback.layerRedacted]),
   Layer.provideMerge(freePort)
 )
 

@@ -1,6 +1,6 @@
-/** Compares the table of failures with the code: the table has exactly the slugs that the code uses, with their statuses. */
+/** Compares the table of Failures.bySlug with the code: the table has exactly the slugs that the code uses, with their statuses. */
 import { assert, describe, it } from "@effect/vitest"
-import { failures, RefreshFailed } from "@rekindle/core"
+import { RefreshFailed, Failures } from "@rekindle/core"
 import { globSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
@@ -34,9 +34,9 @@ const made = sources.flatMap((source) => [
 ])
 
 const dispositionsOf = (slug: string): Readonly<Record<number, string>> | undefined =>
-  Object.entries(failures).find(([name]) => name === slug)?.[1].dispositions
+  Object.entries(Failures.bySlug).find(([name]) => name === slug)?.[1].dispositions
 
-describe("the table of failures", () => {
+describe("the table of Failures.bySlug", () => {
   it("has every slug of the code, with its status", () => {
     assert.isAbove(made.length, 40)
     for (const { by, slug } of made) {
@@ -49,7 +49,7 @@ describe("the table of failures", () => {
 
   it("has no slug that the code does not use", () => {
     const text = sources.join("\n")
-    for (const slug of Object.keys(failures)) assert.include(text, `"${slug}"`)
+    for (const slug of Object.keys(Failures.bySlug)) assert.include(text, `"${slug}"`)
   })
 
   it("states for each 500 whether something may have been done", () => {

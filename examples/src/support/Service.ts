@@ -8,14 +8,7 @@
  */
 import { Resilience } from "@rekindle/core"
 import { CredentialVault, Engine, type VaultKey } from "@rekindle/engine"
-import {
-  ApiKeys,
-  consentCallbackPath,
-  ConsentCallbackRedaction,
-  ConsentCallbackRoutes,
-  RekindleClient,
-  RekindleServer
-} from "@rekindle/platform"
+import { ApiKeys, RekindleClient, RekindleServer, ConsentCallback } from "@rekindle/platform"
 import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
@@ -56,7 +49,7 @@ export const layer = (options?: Omit<Engine.EngineOptions, "consent">) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const url = HttpServer.formatAddress((yield* HttpServer.HttpServer).address)
-      const callbackUrl = url + consentCallbackPath
+      const callbackUrl = url + ConsentCallback.path
       const apiKey = Redacted.make(`rk_${randomBytes(24).toString("base64url")}`)
       const vaultKey = { id: "k1", key: Redacted.make(randomBytes(32).toString("base64")) }
 
@@ -72,9 +65,9 @@ export const layer = (options?: Omit<Engine.EngineOptions, "consent">) =>
             })
         })
       )
-      const routes = Layer.merge(RekindleServer.routes, Layer.provide(ConsentCallbackRoutes, consentCallback))
+      const routes = Layer.merge(RekindleServer.routes, Layer.provide(ConsentCallback.routes, consentCallback))
       const server = HttpRouter.serve(routes, { disableListenLog: true }).pipe(
-        Layer.provide([Resilience.layer(counted), ApiKeys.layerStatic([apiKey]), ConsentCallbackRedaction])
+        Layer.provide([Resilience.layer(counted), ApiKeys.layerStatic([apiKey]), ConsentCallback.layerRedacted])
       )
       const client = RekindleClient.layer({ baseUrl: url, apiKey }).pipe(Layer.provide(UndiciHttpClient.layer))
 

@@ -120,7 +120,7 @@ const maxDepth = 8
  * Reads the error of a failed request: Node's, undici's, Bun's or Deno's, by itself or in the chain of causes in which `fetch` hides it.
  * Where several addresses were tried, each of them has to have failed before anything was sent.
  */
-export const connectionFailure = (cause: unknown): ConnectionFailure => {
+export const fromCause = (cause: unknown): ConnectionFailure => {
   const found = read(cause, 0)
   const stage = found.stage ?? "lost"
   return { stage, neverSent: stage !== "lost", code: found.code }

@@ -8,7 +8,7 @@
  * @module
  */
 import { type Duration, Effect, Schema } from "effect"
-import { dispositionOf } from "./failures.ts"
+import { dispositionOf } from "./Failures.ts"
 
 /**
  * May the same refresh be sent again?
@@ -198,12 +198,11 @@ export class UnexpectedResponse extends Schema.TaggedError<UnexpectedResponse>("
   }
 ) {
   /** An undeclared 4xx says that nothing was done, save for 408 (timed out) and 409 (conflict), where something may have been. */
+  /** Characters of a foreign body that are kept. */
+  static readonly excerptLimit = 256
   readonly disposition: Disposition =
     this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 409 ? "rejected" : "ambiguous"
 }
-
-/** Characters of a foreign body that an {@link UnexpectedResponse} keeps. */
-export const excerptLimit = 256
 
 /** The failures that are a status of the contract. */
 export const StatusError = Schema.Union([

@@ -9,14 +9,21 @@ import { sayExpected } from "./Expected.ts"
 
 const redirectUrlLimit = 2048
 
-/**
- * Whether a browser may be sent there after consent: an absolute http(s) URL of at most 2,048 characters, without user name, password or
- * control characters. Its scheme is spelled out, because browsers and parsers read `https:/host` and `https:\\host` in different ways.
- */
-export const isRedirectUrl = (text: string): boolean => {
+const isRedirectUrl = (text: string): boolean => {
   const url = text.length <= redirectUrlLimit && /^https?:\/\/[^\s\p{Cc}\\]*$/iu.test(text) ? URL.parse(text) : null
   return url !== null && url.username === "" && url.password === ""
 }
+
+/**
+ * Where a browser may be sent after consent: an absolute http(s) URL of at most 2,048 characters, without user name, password or control
+ * characters. Its scheme is spelled out, because browsers and parsers read `https:/host` and `https:\\host` in different ways.
+ */
+export const RedirectUrl = Schema.String.pipe(Schema.annotate({ message: "Expected one URL as a string" })).check(
+  Schema.makeFilter(isRedirectUrl, {
+    expected: "an absolute http or https URL without user name, of at most 2048 characters",
+    toJsonSchema: () => ({ format: "uri" })
+  })
+)
 
 /** The published body of a refresh request. It may be absent altogether, or `{}`. */
 export const RefreshRequest = Schema.Struct({

@@ -1,13 +1,34 @@
 /**
  * Schemas, outcomes, errors and the service that everything else provides, requires or decorates.
  *
+ * Services, schemas and errors stand here by name. Functions stand in a namespace.
+ *
  * @module
  */
 export * from "./ConnectedAccount.ts"
-export * from "./ConnectedAccounts.ts"
-export * from "./ConnectionFailure.ts"
+export { ConnectedAccounts, CurrentProject, type RefreshOptions } from "./ConnectedAccounts.ts"
+export * as ConnectionFailure from "./ConnectionFailure.ts"
 export * as Expected from "./Expected.ts"
-export { failures, type Slug } from "./failures.ts"
-export * from "./RefreshError.ts"
+export * as Failures from "./Failures.ts"
+export {
+  AccountNotFound,
+  ClientError,
+  DeadlineExceeded,
+  Disposition,
+  ErrorEnvelope,
+  Forbidden,
+  InvalidRequest,
+  RateLimited,
+  ReadError,
+  RefreshError,
+  RefreshFailed,
+  RefreshUnsupported,
+  RefusedLocally,
+  StatusError,
+  TransportError,
+  Unauthorized,
+  Unavailable,
+  UnexpectedResponse
+} from "./RefreshError.ts"
 export * from "./RefreshOutcome.ts"
 export * as Resilience from "./resilience/Resilience.ts"

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { connectionFailure } from "@rekindle/core"
+import { ConnectionFailure } from "@rekindle/core"
 import { once } from "node:events"
 import { createServer, request as httpRequest } from "node:http"
 import { request as httpsRequest } from "node:https"
@@ -26,7 +26,7 @@ describe("a system call that is named decides, whatever the code", () => {
     ["EPROTO", "write", "lost"]
   ] as const)("%s of %s", (code, syscall, stage) => {
     for (const cause of [error({ code, syscall }), fetchFailed(error({ code, syscall }))])
-      assert.deepStrictEqual(connectionFailure(cause), { stage, neverSent: stage !== "lost", code })
+      assert.deepStrictEqual(ConnectionFailure.fromCause(cause), { stage, neverSent: stage !== "lost", code })
   })
 })
 
@@ -48,7 +48,7 @@ describe("without a system call the code decides", () => {
     ["ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE", "lost"],
     ["ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED", "lost"]
   ] as const)("%s", (code, stage) => {
-    assert.deepStrictEqual(connectionFailure(error({ code })), { stage, neverSent: stage !== "lost", code })
+    assert.deepStrictEqual(ConnectionFailure.fromCause(error({ code })), { stage, neverSent: stage !== "lost", code })
   })
 })
 
@@ -58,17 +58,17 @@ describe("several addresses", () => {
     const tried = Object.assign(new AggregateError([error({ code: "ETIMEDOUT", syscall: "connect" }), refused]), {
       code: "ETIMEDOUT"
     })
-    assert.deepStrictEqual(connectionFailure(tried), { stage: "connect", neverSent: true, code: "ETIMEDOUT" })
+    assert.deepStrictEqual(ConnectionFailure.fromCause(tried), { stage: "connect", neverSent: true, code: "ETIMEDOUT" })
   })
   it("of which one may have been sent to leave it open", () => {
     const tried = new AggregateError([refused, error({ code: "ECONNRESET", syscall: "read" })])
-    assert.isFalse(connectionFailure(tried).neverSent)
-    assert.isFalse(connectionFailure(new AggregateError([refused, new Error("unknown")])).neverSent)
+    assert.isFalse(ConnectionFailure.fromCause(tried).neverSent)
+    assert.isFalse(ConnectionFailure.fromCause(new AggregateError([refused, new Error("unknown")])).neverSent)
   })
 })
 
 it("Deno has no codes and names the step", () => {
-  const failed = (message: string) => connectionFailure(fetchFailed(new Error(message)))
+  const failed = (message: string) => ConnectionFailure.fromCause(fetchFailed(new Error(message)))
   const url = "error sending request for url (https://a.test/)"
   assert.strictEqual(failed(`${url}: client error (Connect): dns error: failed to lookup address`).stage, "dns")
   assert.strictEqual(failed(`${url}: client error (Connect): tcp connect error: Connection refused`).stage, "connect")
@@ -78,15 +78,15 @@ it("Deno has no codes and names the step", () => {
 })
 
 it("what stands in the place of a code is not repeated", () => {
-  assert.isUndefined(connectionFailure(error({ code: "Bearer secret" })).code)
-  assert.isUndefined(connectionFailure(error({ code: 5 })).code)
+  assert.isUndefined(ConnectionFailure.fromCause(error({ code: "Bearer secret" })).code)
+  assert.isUndefined(ConnectionFailure.fromCause(error({ code: 5 })).code)
 })
 
 it("a chain without an end has one", () => {
   const loop = error({})
   loop.cause = loop
-  assert.deepStrictEqual(connectionFailure(loop), { stage: "lost", neverSent: false, code: undefined })
-  for (const nothing of [undefined, null, "text", {}]) assert.isFalse(connectionFailure(nothing).neverSent)
+  assert.deepStrictEqual(ConnectionFailure.fromCause(loop), { stage: "lost", neverSent: false, code: undefined })
+  for (const nothing of [undefined, null, "text", {}]) assert.isFalse(ConnectionFailure.fromCause(nothing).neverSent)
 })
 
 describe("of real sockets", () => {
@@ -109,7 +109,7 @@ describe("of real sockets", () => {
     })
     request.end("grant")
     const byFetch = fetch(url, { method: "POST", body: "grant" }).catch((cause: unknown) => cause)
-    return [connectionFailure(await byNode).stage, connectionFailure(await byFetch).stage]
+    return [ConnectionFailure.fromCause(await byNode).stage, ConnectionFailure.fromCause(await byFetch).stage]
   }
 
   it("nobody listens", async () => {

@@ -13,12 +13,12 @@ import {
   RefreshFailed,
   RefreshUnsupported,
   RefusedLocally,
-  retryAfterOf,
   StatusError,
   TransportError,
   Unauthorized,
   Unavailable,
-  UnexpectedResponse
+  UnexpectedResponse,
+  Resilience
 } from "@rekindle/core"
 import { Arbitraries } from "@rekindle/testing"
 import { Cause, Duration, Effect, Schema } from "effect"
@@ -203,10 +203,13 @@ describe("RefreshError", () => {
 describe("retryAfterOf", () => {
   it("is the wait that was asked for, if one was", () => {
     const wait = Duration.seconds(3)
-    assert.strictEqual(retryAfterOf(new RateLimited({ message, retryAfter: wait })), wait)
-    assert.strictEqual(retryAfterOf(new RefusedLocally({ message, reason: "circuit-open", retryAfter: wait })), wait)
-    assert.isUndefined(retryAfterOf(new Unavailable({ message })))
-    assert.isUndefined(retryAfterOf(new RefreshFailed({ message })))
+    assert.strictEqual(Resilience.retryAfterOf(new RateLimited({ message, retryAfter: wait })), wait)
+    assert.strictEqual(
+      Resilience.retryAfterOf(new RefusedLocally({ message, reason: "circuit-open", retryAfter: wait })),
+      wait
+    )
+    assert.isUndefined(Resilience.retryAfterOf(new Unavailable({ message })))
+    assert.isUndefined(Resilience.retryAfterOf(new RefreshFailed({ message })))
   })
 })
 

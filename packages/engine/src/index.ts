@@ -1,22 +1,43 @@
 /**
  * The engine that keeps connected accounts alive.
  *
+ * Services, schemas, errors and types stand here by name. Functions stand in a namespace, or in a module of their own such as
+ * `@rekindle/engine/Account`.
+ *
  * @module
  */
-export * from "./account/Account.ts"
+export {
+  type Account,
+  AttemptResult,
+  type Intent,
+  type Lease,
+  OutboxEventType,
+  type StatusEvent,
+  StatusReason,
+  type Transition,
+  Withdrawal
+} from "./account/Account.ts"
 export * from "./account/AccountStore.ts"
-export * from "./account/AuthConfig.ts"
+export { AuthConfig, AuthConfigError, AuthConfigJson } from "./account/AuthConfig.ts"
 export * from "./strategies/AuthConfigs.ts"
-export * from "./strategies/AuthStrategy.ts"
+export {
+  type Addresses,
+  AuthStrategies,
+  type AuthStrategy,
+  type Authorization,
+  type Connection,
+  ConsentError,
+  type Validity
+} from "./strategies/AuthStrategy.ts"
 export { Connections, type Link, type NewAccount, type Withdrawn } from "./Connections.ts"
 export * from "./consent/Consent.ts"
 export * as Credential from "./account/Credential.ts"
-export * from "./vault/CredentialVault.ts"
+export { CredentialVault, type SealContext, Sealed, VaultError, type VaultKey } from "./vault/CredentialVault.ts"
 export * from "./egress/Egress.ts"
 export * as Engine from "./Engine.ts"
 export { Journal, type JournalEntry, JournalError, type JournalOptions, type JournalRecord } from "./renewal/Journal.ts"
 export * as KeyRotation from "./store/KeyRotation.ts"
-export * from "./account/ProviderProfile.ts"
+export { AnswerMatcher, ProviderProfile, Rotation } from "./account/ProviderProfile.ts"
 export * as Providers from "./providers/Providers.ts"
 export * from "./renewal/RefreshCoordinator.ts"
 export { Renewer, type RenewerOptions, type RenewerProgress } from "./renewal/Renewer.ts"
@@ -31,4 +52,4 @@ export * as StaticCredential from "./strategies/StaticCredential.ts"
 export * from "./renewal/TokenCommit.ts"
 export * as TokenResponse from "./answer/TokenResponse.ts"
 export type { Revocation } from "./answer/Revocation.ts"
-export * from "./answer/Verdict.ts"
+export * as Verdict from "./answer/Verdict.ts"

@@ -1,6 +1,6 @@
 /** Mistakes that used to be accepted, and found out by the first refresh or by nobody. */
 import { assert, describe, it } from "@effect/vitest"
-import { CustomAuthScheme, defaultProject } from "@rekindle/core"
+import { CustomAuthScheme, CurrentProject } from "@rekindle/core"
 import { AuthConfig, AuthConfigs, type AuthStrategy, Connections, Engine } from "@rekindle/engine"
 import { Effect, Exit, Layer, Redacted } from "effect"
 import { authConfig, refresh, scenario, secretsOf, vault, Wire, probeUrl } from "./support/ScriptedEngine.ts"
@@ -161,7 +161,10 @@ describe("a registration is taken", () => {
       yield* (yield* Connections).register(
         authConfig("cleaned", {}, { secrets: redacted({ client_secret: " secret\r\n" }) })
       )
-      const config = yield* (yield* AuthConfigs).load({ projectId: defaultProject, authConfigId: "cleaned" })
+      const config = yield* (yield* AuthConfigs).load({
+        projectId: CurrentProject.defaultValue(),
+        authConfigId: "cleaned"
+      })
       assert.strictEqual(Redacted.value(config.secrets["client_secret"] ?? Redacted.make("")), "secret")
     }).pipe(inScenario)
   )

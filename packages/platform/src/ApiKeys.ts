@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { defaultProject, type Forbidden, Unauthorized } from "@rekindle/core"
+import { type Forbidden, Unauthorized, CurrentProject } from "@rekindle/core"
 import { Context, Effect, Layer, Redacted } from "effect"
 
 /** The caller an API key stands for. Handlers behind the key check can read it. */
@@ -47,7 +47,7 @@ export class ApiKeys extends Context.Service<
    */
   static readonly layerStatic = (
     keys: ReadonlyArray<Redacted.Redacted>,
-    principal: ApiPrincipal["Service"] = { projectId: defaultProject }
+    principal: ApiPrincipal["Service"] = { projectId: CurrentProject.defaultValue() }
   ): Layer.Layer<ApiKeys> =>
     Layer.effect(
       ApiKeys,

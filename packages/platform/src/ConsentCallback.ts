@@ -57,7 +57,7 @@ export const ConsentSession = Context.Reference<(request: HttpServerRequest.Http
 )
 
 /** The path to register with providers as the redirect URI. */
-export const consentCallbackPath = "/api/v3/callback"
+export const path = "/api/v3/callback"
 
 const privately = {
   "cache-control": "no-store",
@@ -118,9 +118,9 @@ const refuse = (request: HttpServerRequest.HttpServerRequest, { message, reason 
 /**
  * `GET /api/v3/callback`, without an API key: it is the one-use `state` in the query that authorizes it.
  *
- * `HttpRouter.serve` of it does not compile without {@link ConsentCallbackRedaction} around it, or the decision to do without.
+ * `HttpRouter.serve` of it does not compile without {@link layerRedacted} around it, or the decision to do without.
  */
-export const ConsentCallbackRoutes: Layer.Layer<
+export const routes: Layer.Layer<
   never,
   never,
   ConsentCallback | HttpRouter.HttpRouter | HttpRouter.Request.From<"Requires", ConsentCallbackPrivacy>
@@ -131,7 +131,7 @@ export const ConsentCallbackRoutes: Layer.Layer<
       const sessionOf = yield* ConsentSession
       yield* router.add(
         "GET",
-        consentCallbackPath,
+        path,
         (request) => {
           if (request.method !== "GET") {
             return Effect.succeed(HttpServerResponse.empty({ status: 405, headers: { allow: "GET" } }))
@@ -149,7 +149,7 @@ export const ConsentCallbackRoutes: Layer.Layer<
       )
     })
   ),
-  allowOnly(consentCallbackPath, ["GET"])
+  allowOnly(path, ["GET"])
 )
 
 /** Whether what the provider sends back is kept out of the spans and log lines of requests. */
@@ -159,9 +159,9 @@ export class ConsentCallbackPrivacy extends Context.Service<ConsentCallbackPriva
 
 /**
  * Keeps the authorization code and the state out of the spans and log lines of requests. The server makes those outside of every route,
- * so this goes around the server: `HttpRouter.serve(routes).pipe(Layer.provide(ConsentCallbackRedaction))`.
+ * so this goes around the server: `HttpRouter.serve(routes).pipe(Layer.provide(layerRedacted))`.
  */
-export const ConsentCallbackRedaction: Layer.Layer<ConsentCallbackPrivacy> = Layer.merge(
+export const layerRedacted: Layer.Layer<ConsentCallbackPrivacy> = Layer.merge(
   Layer.succeed(ConsentCallbackPrivacy, "redacted"),
   Layer.effect(
     UrlParams.CurrentRedactedNames,
@@ -179,7 +179,4 @@ export const ConsentCallbackRedaction: Layer.Layer<ConsentCallbackPrivacy> = Lay
 )
 
 /** Records the whole query of the callback: for a development machine. A code in a trace can be redeemed by whoever reads it first. */
-export const ConsentCallbackRecorded: Layer.Layer<ConsentCallbackPrivacy> = Layer.succeed(
-  ConsentCallbackPrivacy,
-  "recorded"
-)
+export const layerRecorded: Layer.Layer<ConsentCallbackPrivacy> = Layer.succeed(ConsentCallbackPrivacy, "recorded")

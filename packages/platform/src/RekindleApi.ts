@@ -14,8 +14,8 @@ import {
   ErrorEnvelope,
   Forbidden,
   InvalidRequest,
-  isRedirectUrl,
   RateLimited,
+  RedirectUrl,
   RefreshFailed,
   RefreshResponse,
   RefreshUnsupported,
@@ -135,14 +135,6 @@ export class RequestValidation extends HttpApiMiddleware.Service<RequestValidati
   "@rekindle/platform/RequestValidation",
   { error: invalidRequest }
 ) {}
-
-/** Where the user lands after consent. Anything but http(s) would let a caller send the user's browser into a script or an app. */
-const RedirectUrl = Schema.String.pipe(Schema.annotate({ message: "Expected one URL as a string" })).check(
-  Schema.makeFilter(isRedirectUrl, {
-    expected: "an absolute http or https URL without user name, of at most 2048 characters",
-    toJsonSchema: () => ({ format: "uri" })
-  })
-)
 
 /** A header is text, and the text has to be that of a whole number. */
 const Milliseconds = Schema.String.check(

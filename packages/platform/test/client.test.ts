@@ -3,7 +3,6 @@ import { assert, describe, layer } from "@effect/vitest"
 import {
   AccountNotFound,
   type Disposition,
-  excerptLimit,
   Forbidden,
   InvalidRequest,
   NotReady,
@@ -16,7 +15,8 @@ import {
   type RefreshOutcome,
   RefreshUnsupported,
   Unauthorized,
-  Unavailable
+  Unavailable,
+  UnexpectedResponse
 } from "@rekindle/core"
 import { RekindleClient } from "@rekindle/platform"
 import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
@@ -146,7 +146,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
     })
 
     describe("against a server that is something else", () => {
-      const tooLong = "<html>".padEnd(excerptLimit * 3, "x")
+      const tooLong = "<html>".padEnd(UnexpectedResponse.excerptLimit * 3, "x")
       const cases: ReadonlyArray<readonly [name: string, status: number, body: string, disposition: Disposition]> = [
         ["a 502 with a page of HTML", 502, tooLong, "ambiguous"],
         ["a bare 503 of a proxy", 503, "", "ambiguous"],
@@ -172,7 +172,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
             if (error._tag !== "UnexpectedResponse") return assert.fail(error._tag)
             assert.strictEqual(error.status, status)
             assert.strictEqual(error.disposition, disposition)
-            assert.strictEqual(error.excerpt, body.slice(0, excerptLimit))
+            assert.strictEqual(error.excerpt, body.slice(0, UnexpectedResponse.excerptLimit))
           })
       )
 
@@ -276,7 +276,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
           const client = yield* connect(url)
           const error = yield* Effect.flip(client.refresh(id))
           if (error._tag !== "UnexpectedResponse") return assert.fail(error._tag)
-          assert.strictEqual(error.excerpt.length, excerptLimit)
+          assert.strictEqual(error.excerpt.length, UnexpectedResponse.excerptLimit)
           assert.isBelow(sent, 32 * 1024 * 1024)
         })
       )

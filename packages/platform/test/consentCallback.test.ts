@@ -1,19 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import {
-  ConsentCallback,
-  ConsentCallbackError,
-  consentCallbackPath,
-  ConsentCallbackRoutes,
-  ConsentSession
-} from "@rekindle/platform"
-import { type ConsentResult } from "@rekindle/platform"
+import { ConsentCallback } from "@rekindle/platform"
 import { Effect, Layer } from "effect"
 import { call, callRaw, id, serve } from "./support.ts"
 
-const result: ConsentResult = { accountId: id, succeeded: true, status: "ACTIVE", redirectUrl: undefined }
+const result: ConsentCallback.ConsentResult = {
+  accountId: id,
+  succeeded: true,
+  status: "ACTIVE",
+  redirectUrl: undefined
+}
 
 /** A server whose consents end as told, and what they were completed from. */
-const consenting = (outcome: Effect.Effect<ConsentResult, ConsentCallbackError>) =>
+const consenting = (outcome: Effect.Effect<ConsentCallback.ConsentResult, ConsentCallback.ConsentCallbackError>) =>
   Effect.gen(function* () {
     const queries: Array<string> = []
     const complete = (query: URLSearchParams) =>
@@ -23,9 +21,9 @@ const consenting = (outcome: Effect.Effect<ConsentResult, ConsentCallbackError>)
       )
     const url = yield* serve(
       {},
-      ConsentCallbackRoutes.pipe(Layer.provide(Layer.succeed(ConsentCallback, { complete })))
+      ConsentCallback.routes.pipe(Layer.provide(Layer.succeed(ConsentCallback.ConsentCallback, { complete })))
     )
-    return { queries, url: url + consentCallbackPath }
+    return { queries, url: url + ConsentCallback.path }
   })
 
 const browser = { headers: { accept: "text/html,*/*", "x-api-key": "" } }
@@ -39,11 +37,13 @@ describe("the consent callback", () => {
           sessions.push(session)
           return result
         })
-      const routes = ConsentCallbackRoutes.pipe(Layer.provide(Layer.succeed(ConsentCallback, { complete })))
-      const cookie = Layer.succeed(ConsentSession, ({ cookies }) => cookies["consent"])
+      const routes = ConsentCallback.routes.pipe(
+        Layer.provide(Layer.succeed(ConsentCallback.ConsentCallback, { complete }))
+      )
+      const cookie = Layer.succeed(ConsentCallback.ConsentSession, ({ cookies }) => cookies["consent"])
       const headers = { ...browser.headers, cookie: "consent=abc" }
       for (const layer of [routes, Layer.provide(routes, cookie)])
-        yield* call(`${yield* serve({}, layer)}${consentCallbackPath}?code=c&state=s`, { headers })
+        yield* call(`${yield* serve({}, layer)}${ConsentCallback.path}?code=c&state=s`, { headers })
       assert.deepStrictEqual(sessions, [undefined, "abc"])
     }).pipe(Effect.scoped)
   )
@@ -62,7 +62,7 @@ describe("the consent callback", () => {
   it.live("completes from the query of an address that is no URL", () =>
     Effect.gen(function* () {
       const { queries, url } = yield* consenting(Effect.succeed(result))
-      const response = yield* callRaw(url, { path: `http://[${consentCallbackPath}?code=c&state=s` })
+      const response = yield* callRaw(url, { path: `http://[${ConsentCallback.path}?code=c&state=s` })
       assert.strictEqual(response.status, 200)
       assert.deepStrictEqual(queries, ["code=c&state=s"])
     }).pipe(Effect.scoped)
@@ -104,7 +104,7 @@ describe("the consent callback", () => {
   ] as const)("that is %s answers %i: a page to a browser, the envelope to a program", ([reason, status]) =>
     Effect.gen(function* () {
       const message = 'This link <b>"was"</b> used'
-      const { url } = yield* consenting(Effect.fail(new ConsentCallbackError({ reason, message })))
+      const { url } = yield* consenting(Effect.fail(new ConsentCallback.ConsentCallbackError({ reason, message })))
       const page = yield* call(url, browser)
       assert.strictEqual(page.status, status)
       assert.include(page.text, "This link &lt;b&gt;&quot;was&quot;&lt;/b&gt; used")

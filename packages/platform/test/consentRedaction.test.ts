@@ -1,21 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import {
-  ConsentCallback,
-  ConsentCallbackError,
-  consentCallbackPath,
-  type ConsentCallbackPrivacy,
-  ConsentCallbackRecorded,
-  ConsentCallbackRedaction,
-  ConsentCallbackRoutes
-} from "@rekindle/platform"
+import { ConsentCallback } from "@rekindle/platform"
 import { Effect, Layer, Logger, Tracer } from "effect"
 import { HttpRouter } from "effect/http"
 import { call, serve } from "./support.ts"
 
-const routes = ConsentCallbackRoutes.pipe(
+const routes = ConsentCallback.routes.pipe(
   Layer.provide(
-    Layer.succeed(ConsentCallback, {
-      complete: () => Effect.fail(new ConsentCallbackError({ reason: "unavailable", message: "later" }))
+    Layer.succeed(ConsentCallback.ConsentCallback, {
+      complete: () => Effect.fail(new ConsentCallback.ConsentCallbackError({ reason: "unavailable", message: "later" }))
     })
   )
 )
@@ -35,7 +27,7 @@ const remembered = Effect.gen(function* () {
     Effect.provideService(Tracer.Tracer, tracer),
     Effect.provide(Logger.layer([Logger.map(Logger.formatLogFmt, (line) => lines.push(line))]))
   )
-  yield* call(`${url}${consentCallbackPath}?code=c0de&state=st4te&oauth_verifier=v3rifier&iss=issuer`)
+  yield* call(`${url}${ConsentCallback.path}?code=c0de&state=st4te&oauth_verifier=v3rifier&iss=issuer`)
   return JSON.stringify([spans.map(({ attributes, name }) => [name, Object.fromEntries(attributes)]), lines])
 })
 
@@ -43,7 +35,7 @@ describe("the query of the consent callback", () => {
   it.live("reaches no span and no log line of the server", () =>
     Effect.gen(function* () {
       const all = yield* remembered
-      assert.include(all, consentCallbackPath)
+      assert.include(all, ConsentCallback.path)
       assert.include(all, "issuer")
       assert.notMatch(all, /c0de|st4te|v3rifier/)
     }).pipe(Effect.scoped)
@@ -51,11 +43,12 @@ describe("the query of the consent callback", () => {
 
   it("cannot be served by somebody who forgot to decide about it", () => {
     const server = HttpRouter.serve(routes)
-    const needs: ConsentCallbackPrivacy extends Layer.Services<typeof server> ? true : false = true
-    const redacted = Layer.provide(server, ConsentCallbackRedaction)
-    const recorded = Layer.provide(server, ConsentCallbackRecorded)
-    const neither: ConsentCallbackPrivacy extends Layer.Services<typeof redacted | typeof recorded> ? true : false =
-      false
+    const needs: ConsentCallback.ConsentCallbackPrivacy extends Layer.Services<typeof server> ? true : false = true
+    const redacted = Layer.provide(server, ConsentCallback.layerRedacted)
+    const recorded = Layer.provide(server, ConsentCallback.layerRecorded)
+    const neither: ConsentCallback.ConsentCallbackPrivacy extends Layer.Services<typeof redacted | typeof recorded>
+      ? true
+      : false = false
     assert.deepStrictEqual([needs, neither], [true, false])
   })
 })

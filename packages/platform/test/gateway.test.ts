@@ -1,6 +1,6 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, layer } from "@effect/vitest"
-import { CurrentProject, defaultProject, RefreshFailed, Ready } from "@rekindle/core"
+import { CurrentProject, RefreshFailed, Ready } from "@rekindle/core"
 import { ApiKeys, RekindleClient } from "@rekindle/platform"
 import { Deferred, Duration, Effect, Logger, Redacted } from "effect"
 import type { RequestListener } from "node:http"
@@ -38,7 +38,7 @@ layer(NodeHttpClient.layerNodeHttp, { excludeTestServices: true })("a gateway", 
   it.effect("whose key names no project stands for the default one, not for all", () =>
     Effect.gen(function* () {
       const keys = yield* ApiKeys
-      assert.strictEqual((yield* keys.check(Redacted.make("key"))).projectId, defaultProject)
+      assert.strictEqual((yield* keys.check(Redacted.make("key"))).projectId, CurrentProject.defaultValue())
     }).pipe(Effect.provide(ApiKeys.layerStatic([Redacted.make("key")])))
   )
 

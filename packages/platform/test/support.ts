@@ -4,7 +4,7 @@
  * @module
  */
 import { ConnectedAccount, ConnectedAccountId, ConnectedAccounts, Ready } from "@rekindle/core"
-import { ApiKeys, type ConsentCallbackPrivacy, ConsentCallbackRedaction, RekindleServer } from "@rekindle/platform"
+import { ApiKeys, RekindleServer, ConsentCallback } from "@rekindle/platform"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { type HttpPlatform, HttpRouter, HttpServer } from "effect/http"
@@ -46,7 +46,7 @@ type Extra = Layer.Layer<
   never,
   | HttpRouter.HttpRouter
   | HttpPlatform.HttpPlatform
-  | HttpRouter.Request<"Requires", ConsentCallbackPrivacy>
+  | HttpRouter.Request<"Requires", ConsentCallback.ConsentCallbackPrivacy>
   | HttpRouter.Request<"Error", unknown>
 >
 
@@ -61,7 +61,7 @@ export const serve = (accounts: Partial<Accounts> = {}, extra: Extra = Layer.emp
     )
     const context = yield* Layer.build(
       HttpRouter.serve(all, { disableLogger: true, disableListenLog: true }).pipe(
-        Layer.provide(ConsentCallbackRedaction),
+        Layer.provide(ConsentCallback.layerRedacted),
         Layer.provideMerge(
           NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0, gracefulShutdownTimeout: "100 millis" })
         )

@@ -13,7 +13,6 @@
 import {
   AccountNotFound,
   type ConnectedAccounts,
-  excerptLimit,
   Forbidden,
   InvalidRequest,
   RateLimited,
@@ -198,7 +197,7 @@ const perform = <A>(fault: Fault, call: Effect.Effect<A, RefreshError>): Effect.
         new UnexpectedResponse({
           message: "Fault: the body does not decode",
           status: 200,
-          excerpt: excerpt.slice(0, excerptLimit)
+          excerpt: excerpt.slice(0, UnexpectedResponse.excerptLimit)
         })
       ),
     Status: (fault) => {

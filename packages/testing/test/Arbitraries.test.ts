@@ -49,7 +49,7 @@ describe("arbitraries", () => {
     Effect.map(sample(Arbitraries.refreshError, 500), (errors) => {
       assert.strictEqual(new Set(errors.map((error) => error._tag)).size, Core.RefreshError.members.length)
       const waits = errors.flatMap(
-        (error) => Core.retryAfterOf(error) ?? (error._tag === "DeadlineExceeded" ? error.timeout : [])
+        (error) => Core.Resilience.retryAfterOf(error) ?? (error._tag === "DeadlineExceeded" ? error.timeout : [])
       )
       assert.isAbove(waits.length, 20)
       for (const wait of waits) {

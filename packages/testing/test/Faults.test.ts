@@ -1,5 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccountId, ConnectedAccounts, excerptLimit, type RefreshError, Resilience } from "@rekindle/core"
+import {
+  ConnectedAccountId,
+  ConnectedAccounts,
+  type RefreshError,
+  Resilience,
+  UnexpectedResponse
+} from "@rekindle/core"
 import { Arbitraries, Faults, ScriptedAccounts } from "@rekindle/testing"
 import { Clock, Duration, Effect, Exit, Fiber, Random } from "effect"
 import { TestClock } from "effect/testing"
@@ -67,8 +73,12 @@ describe("garbage", () => {
     Effect.gen(function* () {
       const error = yield* Effect.flip(refresh)
       if (error._tag !== "UnexpectedResponse") return assert.fail(error._tag)
-      assert.lengthOf(error.excerpt, excerptLimit)
-    }).pipe(Effect.provide(broken(Faults.schedule([{ _tag: "Garbage", excerpt: "x".repeat(2 * excerptLimit) }]))))
+      assert.lengthOf(error.excerpt, UnexpectedResponse.excerptLimit)
+    }).pipe(
+      Effect.provide(
+        broken(Faults.schedule([{ _tag: "Garbage", excerpt: "x".repeat(2 * UnexpectedResponse.excerptLimit) }]))
+      )
+    )
   )
 })
 

@@ -7,6 +7,7 @@
  *
  * @module
  */
+export { mayPass, retryAfterOf } from "../RefreshError.ts"
 export { attemptTimeout } from "./AttemptTimeout.ts"
 export { awaitActive, type AwaitActiveOptions } from "./AwaitActive.ts"
 export { bulkhead, type BulkheadOptions } from "./Bulkhead.ts"

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { AuthScheme, defaultProject, Expected } from "@rekindle/core"
+import { AuthScheme, Expected, CurrentProject } from "@rekindle/core"
 import { Effect, Schema } from "effect"
 import type { SealContext } from "../vault/CredentialVault.ts"
 import { ProviderProfile, strict } from "./ProviderProfile.ts"
@@ -18,7 +18,7 @@ import { ProviderProfile, strict } from "./ProviderProfile.ts"
 export const AuthConfig = Schema.Struct({
   /** Unique in its project. */
   id: Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/, { expected: "1 to 64 letters, digits, - or _" })),
-  projectId: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed(defaultProject))),
+  projectId: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed(CurrentProject.defaultValue()))),
   toolkit: Schema.String,
   scheme: AuthScheme,
   profile: ProviderProfile.pipe(Schema.withConstructorDefault(Effect.succeed(strict))),

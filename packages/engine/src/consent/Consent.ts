@@ -5,7 +5,6 @@
  * @module
  */
 import type { AccountNotFound, InvalidRequest, RefreshFailed, Unavailable } from "@rekindle/core"
-import { isRedirectUrl } from "@rekindle/core"
 import { Config, Context, Duration, Effect, Layer, Schema, SchemaIssue } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { Account } from "../account/Account.ts"
@@ -19,7 +18,7 @@ import { CredentialVault } from "../vault/CredentialVault.ts"
 import { type ConsentResult, makeComplete } from "./complete.ts"
 import { makeExchange } from "./exchange.ts"
 import { makeSeals } from "./sealedAttempt.ts"
-import { makeCheckRedirect, makeStart, type StartedConsent, type StartOptions } from "./start.ts"
+import { isRedirectUrl, makeCheckRedirect, makeStart, type StartedConsent, type StartOptions } from "./start.ts"
 
 export type { ConsentResult } from "./complete.ts"
 export type { StartedConsent, StartOptions } from "./start.ts"
@@ -30,7 +29,7 @@ export interface ConsentOptions {
   readonly callbackUrl: string
   /**
    * The origins that people of a project may be sent to after consent, such as `https://app.example.com`. Undefined, or absent: every
-   * address that is an `isRedirectUrl`.
+   * address that is a `RedirectUrl`.
    */
   readonly redirectOrigins?: ((projectId: string) => ReadonlyArray<string> | undefined) | undefined
   /** How long a link may be used. Default 10 minutes. */

@@ -7,12 +7,12 @@ import {
   AccountNotFound,
   CurrentProject,
   InvalidRequest,
-  isRedirectUrl,
+  RedirectUrl,
   type KnownStatus,
   RefreshFailed,
   Unavailable
 } from "@rekindle/core"
-import { Clock, Duration, Effect, Option } from "effect"
+import { Clock, Duration, Effect, Option, Schema } from "effect"
 import type { SecureRandom } from "effect/crypto"
 import { Base64Url } from "effect/encoding"
 import { type Account, transition, visibleStatus } from "../account/Account.ts"
@@ -59,6 +59,9 @@ interface Given {
   /** How long a link may be used, in milliseconds. */
   readonly lifetime: number
 }
+
+/** Whether a browser may be sent there. */
+export const isRedirectUrl = Schema.is(RedirectUrl)
 
 const invalidRedirect = (message: string) => new InvalidRequest({ message, slug: "invalid_redirect_url" })
 

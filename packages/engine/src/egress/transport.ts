@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { connectionFailure } from "@rekindle/core"
+import { ConnectionFailure } from "@rekindle/core"
 import { Clock, type Duration, Effect, Predicate } from "effect"
 import { lookup as lookupName, type LookupAddress } from "node:dns"
 import type { LookupFunction } from "node:net"
@@ -53,7 +53,7 @@ export type IncomingHeaders = Readonly<Record<string, string | ReadonlyArray<str
  */
 export const failure = (url: URL, cause: unknown, began?: boolean): Observation => {
   if (cause instanceof RefusedAddress) return refused(privateAddress(url.host))
-  const { code, neverSent, stage } = connectionFailure(cause)
+  const { code, neverSent, stage } = ConnectionFailure.fromCause(cause)
   const told = (step: string) => (code === undefined ? step : `${step} ${code}`)
   if (began ?? !neverSent) return noAnswer(told("connection_lost"))
   // A request that cannot be built now cannot be built later.

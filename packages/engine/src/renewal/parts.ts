@@ -8,8 +8,8 @@ import {
   AccountNotFound,
   type ConnectedAccountId,
   type RefreshError,
-  type Slug,
-  type Unavailable
+  type Unavailable,
+  type Failures
 } from "@rekindle/core"
 import { Clock, type Duration, Effect, Option } from "effect"
 import { type Account, isExpiring, isUsable } from "../account/Account.ts"
@@ -104,7 +104,7 @@ export const makeParts = (given: Given) => {
     const hasConsent = strategy.consent !== undefined
     const again = mayRevive(strategy) ? (yield* pauses({ _tag: "Dead", code: "" }, 0)).renewer : Infinity
     // The provider refused this request, and perhaps carried out one before it.
-    const undecided = (slug: Slug, message: string): RefreshError =>
+    const undecided = (slug: Failures.Slug, message: string): RefreshError =>
       lost ? failed(slug, message) : unavailable(slug, message)
     const reason = !hasConsent ? "credential_rejected" : lost ? "rotation_response_lost" : "grant_dead"
     const living = !tokenRefused && isUsable(leased, yield* Clock.currentTimeMillis)

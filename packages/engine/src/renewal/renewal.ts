@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type RefreshError, RefreshFailed, type Slug, Unavailable } from "@rekindle/core"
+import { type RefreshError, RefreshFailed, Unavailable, type Failures } from "@rekindle/core"
 import { Duration, Effect } from "effect"
 import { type Account, type AttemptResult, isUsable } from "../account/Account.ts"
 import type { Verdict } from "../answer/Verdict.ts"
@@ -24,7 +24,7 @@ export type Renewal =
 
 /** Nothing was done, and it says nothing about the credential. */
 export const unavailable = (
-  slug: Slug,
+  slug: Failures.Slug,
   message: string,
   retryAfter: Duration.Duration = Duration.seconds(1),
   errors?: ReadonlyArray<string>
@@ -34,7 +34,7 @@ export const unavailable = (
 export const storeDown = () => unavailable("store_unavailable", "the account store is unavailable; nothing was sent")
 
 /** It was tried, or may have been. */
-export const failed = (slug: Slug, message: string, errors?: ReadonlyArray<string>) =>
+export const failed = (slug: Failures.Slug, message: string, errors?: ReadonlyArray<string>) =>
   new RefreshFailed({ message, slug, ...(errors === undefined || errors.length === 0 ? {} : { errors }) })
 
 /** What those are told who ask about an attempt that did not renew: callers of other processes, and later ones. */

@@ -1,7 +1,8 @@
 /** What stops attempts: terminal verdicts, faults of the application, and a provider that is down. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, type ConnectedAccountId, type RefreshError } from "@rekindle/core"
-import { Connections, isUsable, Renewer } from "@rekindle/engine"
+import { Connections, Renewer } from "@rekindle/engine"
+import { isUsable } from "@rekindle/engine/Account"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Duration, Effect, Layer, Redacted } from "effect"
 import {

@@ -1,7 +1,8 @@
 /** Another process holds the lease, or took it away, or was faster: its result counts like our own, and a stale one never overwrites. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, type ConnectedAccountId } from "@rekindle/core"
-import { type Account, AccountStore, Credential, credentialContext, CredentialVault } from "@rekindle/engine"
+import { type Account, AccountStore, Credential, CredentialVault } from "@rekindle/engine"
+import { credentialContext } from "@rekindle/engine/Account"
 import type { AttemptResult } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Effect, type Fiber, Schema } from "effect"

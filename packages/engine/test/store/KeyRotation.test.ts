@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, ConnectedAccounts, defaultProject } from "@rekindle/core"
+import { type ConnectedAccountId, ConnectedAccounts, CurrentProject } from "@rekindle/core"
 import {
   AccountStore,
   AuthConfig,
@@ -89,7 +89,7 @@ describe("key rotation", () => {
       assert.deepStrictEqual(report, { resealed: 1, left: 1 })
       assert.deepStrictEqual(yield* run(file), { resealed: 1, left: 0 })
       const config = yield* AuthConfigs.use((configs) =>
-        configs.load({ projectId: defaultProject, authConfigId: "cfg" })
+        configs.load({ projectId: CurrentProject.defaultValue(), authConfigId: "cfg" })
       ).pipe(Effect.provide(engine(file, [newKey])))
       assert.strictEqual(config.toolkit, "changed")
     })

@@ -1,6 +1,6 @@
 /** Somebody who can write to the database, and has no key, moves sealed values about. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts, CurrentProject, defaultProject } from "@rekindle/core"
+import { ConnectedAccounts, CurrentProject } from "@rekindle/core"
 import { AuthConfig, Connections, CredentialVault, Engine } from "@rekindle/engine"
 import { Effect, Layer, Redacted } from "effect"
 import { mkdtemp, rm } from "node:fs/promises"
@@ -20,7 +20,7 @@ const engine = (file: string) =>
     )
   )
 
-const tampered = (statement: string, project = defaultProject) =>
+const tampered = (statement: string, project = CurrentProject.defaultValue()) =>
   Effect.gen(function* () {
     const file = yield* temporaryFile
     const id = yield* Effect.gen(function* () {

@@ -11,7 +11,6 @@ import {
   ConnectedAccount,
   type ConnectedAccountId,
   ErrorEnvelope,
-  excerptLimit,
   Forbidden,
   InvalidRequest,
   RateLimited,
@@ -110,7 +109,7 @@ const excerptOf = (text: string): string =>
     .replace(/\b[a-z][a-z0-9+.-]{1,15}(?::|%3a)(?:\\?\/|\\u002f|%2f){2}[^\s"'<>]*/gi, "<link>")
     .replace(/\b([\w.%-]{1,64})=[^\s"'<>&]+/g, "$1=<redacted>")
     .replace(/[\w+/=.~%-]{20,}/g, (run) => (/\d|[a-z][A-Z]/.test(run) ? "<redacted>" : run))
-    .slice(0, excerptLimit)
+    .slice(0, UnexpectedResponse.excerptLimit)
 
 /** The answer nearly every call gets, told apart without the codec, which costs as much as the rest of the decoding. */
 const isReady = (json: unknown, id: ConnectedAccountId): boolean =>

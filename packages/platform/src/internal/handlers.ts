@@ -15,9 +15,9 @@ import {
   type RefreshError,
   RefreshFailed,
   RefreshOutcomeFromWire,
-  retryAfterOf,
   type StatusError,
-  Unavailable
+  Unavailable,
+  Resilience
 } from "@rekindle/core"
 import { DateTime, Duration, Effect, Fiber, Schema } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
@@ -161,7 +161,7 @@ const answerReadError = (error: ReadError): Effect.Effect<never, StatusError> =>
 }
 
 const upstreamUnavailable = (error: RefreshError) => {
-  const retryAfter = retryAfterOf(error)
+  const retryAfter = Resilience.retryAfterOf(error)
   return new Unavailable({
     message: "The upstream could not be asked; nothing was done",
     slug: "upstream_unavailable",

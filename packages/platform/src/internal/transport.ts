@@ -1,9 +1,9 @@
 /**
- * A failed connection as an error of the client: what it says about a request that must not be sent twice is core's `connectionFailure`.
+ * A failed connection as an error of the client: what it says about a request that must not be sent twice is core's `ConnectionFailure`.
  *
  * @module
  */
-import { connectionFailure, TransportError } from "@rekindle/core"
+import { TransportError, ConnectionFailure } from "@rekindle/core"
 import type { HttpClientError } from "effect/http"
 
 const resetCodes = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "UND_ERR_SOCKET", "ConnectionClosed"])
@@ -14,7 +14,7 @@ const notBuilt = (suffix = "") =>
 /** What a connection's failure means for the request. The message never quotes the underlying one, which may quote a header. */
 export const transportErrorOf = ({ reason }: HttpClientError.HttpClientError): TransportError => {
   if (reason._tag === "EncodeError" || reason._tag === "InvalidUrlError") return notBuilt()
-  const { code, neverSent, stage } = connectionFailure(reason.cause)
+  const { code, neverSent, stage } = ConnectionFailure.fromCause(reason.cause)
   const suffix = code === undefined ? "" : ` (${code})`
   // Once there is a response, whatever its cause looks like, the request had been sent.
   if (reason._tag === "TransportError" && neverSent) {

@@ -37,7 +37,7 @@ const later = "ask again after Retry-After"
 const mendConfig = "mend the auth config and register it again"
 
 /** The failures by slug. */
-export const failures = {
+export const bySlug = {
   // The request.
   account_not_refreshable: rejected(400, "the account is INACTIVE or REVOKED", "enable it, or connect it anew"),
   account_revoked: rejected(400, "a revoked account takes no credential", "connect it anew"),
@@ -106,9 +106,9 @@ export const failures = {
 } as const satisfies Readonly<Record<string, Failure>>
 
 /** A slug of Rekindle's own. */
-export type Slug = keyof typeof failures
+export type Slug = keyof typeof bySlug
 
-const table: Readonly<Record<string, Failure>> = failures
+const table: Readonly<Record<string, Failure>> = bySlug
 
 /** What a failure of this status and slug says about sending again; undefined for a slug that is not ours. */
 export const dispositionOf = (status: number, slug: string | undefined): Disposition | undefined =>
