@@ -7,22 +7,26 @@
 import { Context, type DateTime, type Effect } from "effect"
 import type { ConnectedAccount, ConnectedAccountId } from "./ConnectedAccount.ts"
 import type { ReadError, RefreshError } from "./RefreshError.ts"
-import type { RefreshOutcome, RefreshRequest } from "./RefreshOutcome.ts"
+import type { RefreshOutcome } from "./RefreshOutcome.ts"
 
 /** The published request fields, and what travels beside them. */
-export interface RefreshOptions extends RefreshRequest {
+export interface RefreshOptions {
+  /** Where the person lands after consent, if consent turns out to be needed: a `RedirectUrl`. */
+  readonly redirectUrl?: string | undefined
+  /** Whether to try the credential at the provider, where the scheme has nothing to renew (an API key, say). Default false. */
+  readonly validateCredentials?: boolean | undefined
   /**
    * Says that a third party refused the access token in use, as with a 401. An account whose grant is dead keeps its access token in service
    * to its end; with this it is EXPIRED at once. `withRefresh` says it.
    */
-  readonly tokenRefused?: boolean
+  readonly tokenRefused?: boolean | undefined
   /**
    * When the caller stops waiting. It travels to the server, which stops starting work for a caller who has left; work already sent to
    * a provider is finished and kept either way.
    */
-  readonly deadline?: DateTime.Utc
+  readonly deadline?: DateTime.Utc | undefined
   /** Makes an ambiguous attempt safe to repeat: a server that honours it answers the first attempt's result again. */
-  readonly idempotencyKey?: string
+  readonly idempotencyKey?: string | undefined
 }
 
 /**

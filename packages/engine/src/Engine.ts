@@ -33,9 +33,13 @@ import { TokenCommit, type TokenCommitOptions } from "./renewal/TokenCommit.ts"
 
 /** What an engine may be told. */
 export interface EngineOptions {
+  /** Where providers send people back to, and where people may be sent afterwards. */
   readonly consent: ConsentOptions
+  /** How long renewals and their callers wait, and how many run at once. */
   readonly coordinator?: CoordinatorOptions | undefined
+  /** How a new credential gets into a store that does not answer. */
   readonly commit?: TokenCommitOptions | undefined
+  /** Which hosts requests may go to, and for how long. */
   readonly egress?: EgressOptions | undefined
   /**
    * For how long an access token that was read is handed out again without looking. Default 5 seconds; 0 looks each time. What this process

@@ -57,6 +57,7 @@ import type { ApiVersion } from "./RekindleApi.ts"
 export interface Options {
   /** Absolute http(s) URL up to `/api/v3`; it may have a path. Credentials in it are refused: the key has its own field. */
   readonly baseUrl: string | URL
+  /** The key that is sent as `x-api-key`: visible ASCII. White space around it is taken off. */
   readonly apiKey: Redacted.Redacted
   /**
    * Whether the key may cross a network in the clear. Without it, `http` is refused unless the host is this very machine: `localhost` or

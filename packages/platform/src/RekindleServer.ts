@@ -47,9 +47,9 @@ import { Api, ApiKeyAuth, RequestValidation } from "./RekindleApi.ts"
 /** What a server does beyond the contract, and how patient it is. */
 export interface Options {
   /** Whether `/docs` and `/openapi.json` are served. Both can be read without a key. On unless switched off. */
-  readonly docs?: boolean
+  readonly docs?: boolean | undefined
   /** How long a request's body may take to arrive; then the answer is 408. Ten seconds unless told otherwise. */
-  readonly bodyTimeout?: Duration.Input
+  readonly bodyTimeout?: Duration.Input | undefined
 }
 
 const openapiPath = "/openapi.json"

@@ -71,13 +71,16 @@ export const knownStatus: Arbitrary.Arbitrary<KnownStatus> = Arbitrary.schema(Kn
 /** One of the seven statuses, or one that this version does not know. */
 export const status: Arbitrary.Arbitrary<ConnectedAccountStatus> = Arbitrary.schema(ConnectedAccountStatus)
 
+/** A scheme that the contract names. */
 export const knownAuthScheme: Arbitrary.Arbitrary<KnownAuthScheme> = Arbitrary.schema(KnownAuthScheme)
 
 /** A scheme of the contract, or a custom one. */
 export const authScheme: Arbitrary.Arbitrary<AuthScheme> = Arbitrary.schema(AuthScheme)
 
+/** One of the three. */
 export const disposition: Arbitrary.Arbitrary<Disposition> = Arbitrary.schema(Disposition)
 
+/** An account created between 1970 and 2100, and not updated before that. */
 export const connectedAccount: Arbitrary.Arbitrary<ConnectedAccount> = Arbitrary.all([
   withId(Arbitrary.schema(ConnectedAccount)),
   int(0, year2100),
@@ -90,6 +93,7 @@ export const connectedAccount: Arbitrary.Arbitrary<ConnectedAccount> = Arbitrary
   }))
 )
 
+/** Each of the three outcomes. */
 export const refreshOutcome: Arbitrary.Arbitrary<RefreshOutcome> = withId(Arbitrary.schema(RefreshOutcome)).pipe(
   Arbitrary.filter((outcome) => outcome._tag !== "NotReady" || outcome.status !== "ACTIVE")
 )
@@ -99,6 +103,12 @@ export const refreshRequest: Arbitrary.Arbitrary<RefreshRequest> = Arbitrary.sch
 
 /** The published 200 body, as a server of this version writes it. */
 export const refreshResponse: Arbitrary.Arbitrary<RefreshResponse> = withId(Arbitrary.schema(RefreshResponse))
+
+/** A place to land after consent. */
+export const redirectUrl: Arbitrary.Arbitrary<string> = Arbitrary.all([
+  Arbitrary.schema(Schema.Literals(["http", "https"])),
+  Arbitrary.array(letter, { maxLength: 64 })
+]).pipe(Arbitrary.map(([scheme, path]) => `${scheme}://app.example.com/${path.join("")}`))
 
 /** The published body, the idempotency key and the deadline. */
 export const refreshOptions: Arbitrary.Arbitrary<RefreshOptions> = Arbitrary.all([
@@ -122,6 +132,7 @@ export const refreshOptions: Arbitrary.Arbitrary<RefreshOptions> = Arbitrary.all
   }))
 )
 
+/** The body of a failure. */
 export const errorEnvelope: Arbitrary.Arbitrary<ErrorEnvelope> = Arbitrary.schema(ErrorEnvelope)
 
 /** Statuses at which the disposition changes are generated more often. */

@@ -50,11 +50,11 @@ export type Fault = typeof Fault.Type
 /** Which calls a fault affects, and how often. */
 export interface FaultOptions {
   /** The share of calls that are affected, from 0 to 1. Default 1. */
-  readonly rate?: number
+  readonly rate?: number | undefined
   /** Makes the choice of calls the same in every run. Without it the ambient `Random` decides. */
-  readonly seed?: string | number
+  readonly seed?: string | number | undefined
   /** Default `refresh`. */
-  readonly on?: "refresh" | "get" | "both"
+  readonly on?: "refresh" | "get" | "both" | undefined
 }
 
 /** Delays calls by a duration, or by a uniformly random one from a range. */

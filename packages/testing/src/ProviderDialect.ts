@@ -29,6 +29,7 @@ export interface Worded {
   readonly fields: Readonly<Record<string, Schema.Json>> | undefined
 }
 
+/** How one provider words its answers. */
 export interface Dialect {
   readonly granted: (tokens: Granted) => Worded
   readonly refused: (refusal: Refused) => Worded

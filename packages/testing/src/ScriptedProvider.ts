@@ -21,31 +21,31 @@ import { type Dialect, type Refused, rfc6749, type Worded } from "./ProviderDial
 /** How the provider behaves. The default is the strictest: single use, no reuse window, and a replay revokes the grant. */
 export interface ProviderOptions {
   /** Default `https://provider.test/token`. */
-  readonly tokenUrl?: string
+  readonly tokenUrl?: string | undefined
   /** Answers 200 to a bearer token that is live, 401 to any other. Default: `/userinfo` beside the token endpoint. */
-  readonly userinfoUrl?: string
+  readonly userinfoUrl?: string | undefined
   /** Default `single-use`. */
-  readonly rotation?: Ledger.Rules["rotation"]
+  readonly rotation?: Ledger.Rules["rotation"] | undefined
   /** How long a spent refresh token is still accepted. It then yields the grant's present refresh token. Default zero. */
-  readonly reuseWindow?: Duration.Input
+  readonly reuseWindow?: Duration.Input | undefined
   /** What a spent token does outside its reuse window. Default `revoke-grant`. */
-  readonly onReplay?: Ledger.Rules["onReplay"]
+  readonly onReplay?: Ledger.Rules["onReplay"] | undefined
   /** Default one hour. */
-  readonly accessTokenTtl?: Duration.Input
+  readonly accessTokenTtl?: Duration.Input | undefined
   /** Whether a renewal invalidates the previous access token. Default `old-access-token-lives`. */
-  readonly onRenewal?: Ledger.Rules["onRenewal"]
+  readonly onRenewal?: Ledger.Rules["onRenewal"] | undefined
   /** How long an unused refresh token works. Default for ever. */
-  readonly refreshTokenIdle?: Duration.Input
+  readonly refreshTokenIdle?: Duration.Input | undefined
   /** How long a grant works after consent. Default for ever. */
-  readonly refreshTokenLife?: Duration.Input
+  readonly refreshTokenLife?: Duration.Input | undefined
   /** Default RFC 6749. */
-  readonly dialect?: Dialect
+  readonly dialect?: Dialect | undefined
   /** How answers are encoded. Default `json`. */
-  readonly encoding?: "json" | "form" | "form-unless-json-is-accepted"
+  readonly encoding?: "json" | "form" | "form-unless-json-is-accepted" | undefined
   /** Client secrets by client id. Without it every client is accepted. */
-  readonly clients?: Readonly<Record<string, string>>
+  readonly clients?: Readonly<Record<string, string>> | undefined
   /** Makes the tokens the same in every run. */
-  readonly seed?: string | number
+  readonly seed?: string | number | undefined
 }
 
 /** A failure of one token request. `applied`: the provider carried the request out before the failure. */

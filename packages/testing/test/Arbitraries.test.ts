@@ -13,6 +13,7 @@ const arbitraries: Readonly<Record<string, readonly [Arbitrary.Arbitrary<unknown
   connectedAccount: [Arbitraries.connectedAccount, Core.ConnectedAccount],
   refreshOutcome: [Arbitraries.refreshOutcome, Core.RefreshOutcome],
   refreshRequest: [Arbitraries.refreshRequest, Core.RefreshRequest],
+  redirectUrl: [Arbitraries.redirectUrl, Core.RedirectUrl],
   refreshResponse: [Arbitraries.refreshResponse, Core.RefreshResponse],
   refreshOptions: [Arbitraries.refreshOptions, Core.RefreshRequest],
   errorEnvelope: [Arbitraries.errorEnvelope, Core.ErrorEnvelope],

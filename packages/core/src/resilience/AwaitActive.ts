@@ -15,17 +15,18 @@ import { mayPass, type ReadError, type RefreshError, retryAfterOf } from "../Ref
 import { ConnectionNotReady, ConsentExpired } from "./Consent.ts"
 import { decorrelated } from "./internal/Backoff.ts"
 
+/** How to reach the person, and how patiently to poll. */
 export interface AwaitActiveOptions<E = never, R = never> {
   /** Shows the link to the person. Runs once, before the first poll, and may fail. */
   readonly onRedirect: (redirectUrl: string) => Effect.Effect<unknown, E, R>
   /** How long the link lives, and so how long to wait. Default 10 minutes. */
-  readonly linkLifetime?: Duration.Input
+  readonly linkLifetime?: Duration.Input | undefined
   /** The wait between polls at first. Default 1 second. */
-  readonly pollEvery?: Duration.Input
+  readonly pollEvery?: Duration.Input | undefined
   /** The longest wait between polls, a server's Retry-After included. Default 10 seconds. */
-  readonly pollAtMost?: Duration.Input
+  readonly pollAtMost?: Duration.Input | undefined
   /** Options of the refresh that gets the link, such as where the person lands. */
-  readonly refresh?: RefreshOptions
+  readonly refresh?: RefreshOptions | undefined
 }
 
 /** A read that takes longer is given up, and the next one is made. */

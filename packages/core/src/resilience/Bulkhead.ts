@@ -14,11 +14,12 @@ import { withCall } from "./internal/Call.ts"
 import * as Metrics from "./Metrics.ts"
 import { type Policy, policy } from "./Policy.ts"
 
+/** How many calls may be under way, and how many may wait. */
 export interface BulkheadOptions {
   /** Calls on their way at once. */
   readonly concurrency: number
   /** Calls that may wait for a place. Default 0. */
-  readonly queue?: number
+  readonly queue?: number | undefined
 }
 
 /**

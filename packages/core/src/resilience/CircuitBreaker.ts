@@ -22,17 +22,18 @@ import { Events } from "./Events.ts"
 import * as Metrics from "./Metrics.ts"
 import { type Policy, policy } from "./Policy.ts"
 
+/** Whose calls share a circuit, when it opens, and for how long. */
 export interface CircuitBreakerOptions {
   /** Keeps the circuits of several breakers apart in one store. Default `"rekindle"`. */
-  readonly name?: string
+  readonly name?: string | undefined
   /** Whose circuit a call belongs to: `"provider"` (default) for one circuit, `"account"`, or a function. */
-  readonly key?: "provider" | "account" | ((id: ConnectedAccountId, options?: RefreshOptions) => string)
+  readonly key?: "provider" | "account" | ((id: ConnectedAccountId, options?: RefreshOptions) => string) | undefined
   /** When to open. Default: at least half of the last 50 calls failed, once there were 20. */
-  readonly tripPolicy?: Breaker.TripPolicy
+  readonly tripPolicy?: Breaker.TripPolicy | undefined
   /** How long to stay open before one probe is let through. Doubles each time in a row that the circuit opens. Default 15 seconds. */
-  readonly openDuration?: Duration.Input
+  readonly openDuration?: Duration.Input | undefined
   /** The longest to stay open, after doubling or by a 503's Retry-After. Default 1 minute. */
-  readonly maxOpenDuration?: Duration.Input
+  readonly maxOpenDuration?: Duration.Input | undefined
 }
 
 /** What an error says about the health of the other side. */

@@ -25,9 +25,10 @@ import { makeLimiter } from "./internal/within.ts"
 import { type Policy, policy } from "./Policy.ts"
 import { Settings } from "./Settings.ts"
 
+/** How long a flight may be shared. */
 export interface CoalesceOptions {
   /** The time a flight is given, unless its first caller waits longer, and may be joined. Default 30 seconds. */
-  readonly maxFlight?: Duration.Input
+  readonly maxFlight?: Duration.Input | undefined
 }
 
 interface Flight {

@@ -12,6 +12,7 @@ export interface Expiring {
   until: number
 }
 
+/** A map whose entries may be forgotten once their time is over. */
 export class ExpiringMap<V extends Expiring> {
   readonly #entries = new Map<string, V>()
   readonly #least: number

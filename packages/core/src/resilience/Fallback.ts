@@ -16,9 +16,10 @@ import { Ready, type RefreshOutcome } from "../RefreshOutcome.ts"
 import { Events } from "./Events.ts"
 import { type Policy, policy } from "./Policy.ts"
 
+/** Which failures are covered, and by what. */
 export interface FallbackOptions {
   /** Which failures may be covered. Default: every one but a verdict (a `rejected` other than 429, 500 and 503). */
-  readonly when?: (error: RefreshError) => boolean
+  readonly when?: ((error: RefreshError) => boolean) | undefined
   /** What to answer for the account as it reads now; `undefined` lets the failure through. Default: `Ready` if ACTIVE and not disabled. */
   readonly serve?: (account: ConnectedAccount, error: RefreshError) => RefreshOutcome | undefined
 }

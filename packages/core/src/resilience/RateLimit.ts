@@ -20,18 +20,20 @@ import { type Expiring, ExpiringMap } from "./ExpiringMap.ts"
 import { withCall } from "./internal/Call.ts"
 import { type Policy, policy } from "./Policy.ts"
 
+/** How many calls are allowed in which time, and whose calls are counted together. */
 export interface RateLimitOptions {
   /** Calls in each window. */
   readonly limit: number
+  /** How long a window is. */
   readonly window: Duration.Input
   /** `"token-bucket"` (default) spreads them evenly after an initial burst; `"fixed-window"` counts by the clock. */
-  readonly algorithm?: "token-bucket" | "fixed-window"
+  readonly algorithm?: "token-bucket" | "fixed-window" | undefined
   /** The longest a call waits for its turn. Default: until its deadline. */
-  readonly maxDelay?: Duration.Input
+  readonly maxDelay?: Duration.Input | undefined
   /** Keeps limits apart in one store. Default `"rekindle"`. */
-  readonly name?: string
+  readonly name?: string | undefined
   /** `"provider"` (default): one limit for all calls; `"account"`: one for each account. */
-  readonly key?: "provider" | "account"
+  readonly key?: "provider" | "account" | undefined
 }
 
 /** One limit. It expires when it is as good as new. */

@@ -26,14 +26,15 @@ import { NotReady, Ready, type RefreshOutcome } from "../RefreshOutcome.ts"
 import { type EventBus, Events } from "./Events.ts"
 import { type Accounts, type Policy, policy } from "./Policy.ts"
 
+/** How an account is told to have moved on. */
 export interface ReconcileOptions {
   /**
    * What a look compares with. `"clock"` (default) costs nothing until something goes wrong; `"read"` reads the account before every
    * refresh, for servers whose clock cannot be trusted at all.
    */
-  readonly baseline?: "clock" | "read"
+  readonly baseline?: "clock" | "read" | undefined
   /** How far the server's clock and ours may be apart. Default 2 seconds. */
-  readonly clockSkew?: Duration.Input
+  readonly clockSkew?: Duration.Input | undefined
 }
 
 /** What is known of the account from before the attempt. */

@@ -31,19 +31,20 @@ import { type Before, describeReconcile, firstReading, look, type ReconcileOptio
 import { RetryBudget, type RetryBudgetOptions, SharedRetryBudget } from "./RetryBudget.ts"
 import { Settings } from "./Settings.ts"
 
+/** How often, how soon and at whose expense a call is tried again. */
 export interface RetryOptions {
   /** Tries of one call, the first included. Default 3. `Settings.maxAttempts` replaces it. */
-  readonly maxAttempts?: number
+  readonly maxAttempts?: number | undefined
   /** The shortest backoff. Default 100 ms. */
-  readonly baseDelay?: Duration.Input
+  readonly baseDelay?: Duration.Input | undefined
   /** The longest backoff. Default 5 seconds. */
-  readonly maxDelay?: Duration.Input
+  readonly maxDelay?: Duration.Input | undefined
   /** Upper bound on Retry-After. Jitter is added on top. Default 30 seconds. */
-  readonly maxRetryAfter?: Duration.Input
+  readonly maxRetryAfter?: Duration.Input | undefined
   /** The budget all calls share. `false`: none. */
-  readonly budget?: RetryBudgetOptions | false
+  readonly budget?: RetryBudgetOptions | false | undefined
   /** How an ambiguous attempt is looked into. `false`: it is not, and without a key it is not repeated. */
-  readonly reconcile?: ReconcileOptions | false
+  readonly reconcile?: ReconcileOptions | false | undefined
 }
 
 /** What a failure allows to do next. Exported for those who write a retry of their own. */

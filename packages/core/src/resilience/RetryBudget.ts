@@ -10,11 +10,12 @@
  */
 import { Context, Layer } from "effect"
 
+/** How many retries calls earn. */
 export interface RetryBudgetOptions {
   /** Retries earned by each call. Default 0.2: at most one retry for five calls, in the long run. */
-  readonly ratio?: number
+  readonly ratio?: number | undefined
   /** Retries in the bucket at the start, for a client with little traffic; also what a full bucket holds. Default 10. */
-  readonly reserve?: number
+  readonly reserve?: number | undefined
 }
 
 // Thousandths of a retry: ten times 0.1 is not 1 in floating point.

@@ -12,15 +12,16 @@
  */
 import { Context, type Duration } from "effect"
 
+/** What a call asks of the policies that it passes; each setting replaces the policy's own option. */
 export interface Settings {
   /** Replaces the overall time a `deadline` policy gives. */
-  readonly timeout?: Duration.Input
+  readonly timeout?: Duration.Input | undefined
   /** Replaces the time an `attemptTimeout` policy gives each send. */
-  readonly attemptTimeout?: Duration.Input
+  readonly attemptTimeout?: Duration.Input | undefined
   /** Replaces the number of sends a `retry` policy allows; 1 switches retries off. */
-  readonly maxAttempts?: number
+  readonly maxAttempts?: number | undefined
   /** `false`: start an attempt of one's own instead of joining one in flight. */
-  readonly coalesce?: boolean
+  readonly coalesce?: boolean | undefined
 }
 
 /**

@@ -31,24 +31,25 @@ import { rateLimit, type RateLimitOptions } from "./RateLimit.ts"
 import { retry, type RetryOptions } from "./Retry.ts"
 import { telemetry } from "./Telemetry.ts"
 
+/** The stages of the standard pipeline, each with its own options. */
 export interface StandardOptions {
   /** The overall deadline. Default 30 seconds. */
-  readonly timeout?: Duration.Input
+  readonly timeout?: Duration.Input | undefined
   /** The time for one send. Default 10 seconds. */
-  readonly attemptTimeout?: Duration.Input
+  readonly attemptTimeout?: Duration.Input | undefined
   /** See {@link retry}. `false`: no retries. */
-  readonly retry?: RetryOptions | false
+  readonly retry?: RetryOptions | false | undefined
   /** See {@link circuitBreaker}. `false`: none. */
-  readonly circuitBreaker?: CircuitBreakerOptions | false
+  readonly circuitBreaker?: CircuitBreakerOptions | false | undefined
   /** Default: 256 at once, 1024 waiting. */
-  readonly bulkhead?: BulkheadOptions
+  readonly bulkhead?: BulkheadOptions | undefined
   /** See {@link rateLimit}. Default: none. */
-  readonly rateLimit?: RateLimitOptions
+  readonly rateLimit?: RateLimitOptions | undefined
   /**
    * Set it if the server answers a repeated idempotency key with its first answer, as Rekindle's own does: an ambiguous attempt is then
    * repeated under its key instead of looked into. Default false.
    */
-  readonly honoursIdempotencyKeys?: boolean
+  readonly honoursIdempotencyKeys?: boolean | undefined
 }
 
 /**

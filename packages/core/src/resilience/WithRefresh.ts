@@ -22,6 +22,7 @@ import { ConnectionNotReady, ConsentRequired } from "./Consent.ts"
 import { flightKey } from "./internal/flightKey.ts"
 import type { Accounts } from "./Policy.ts"
 
+/** Which failures call for a refresh, and with which options. */
 export interface WithRefreshOptions<E> {
   /**
    * Whether a failure means that the credential was refused (a 401 of the third party, say). A `ConnectionNotReady` of the account, which is
@@ -29,7 +30,7 @@ export interface WithRefreshOptions<E> {
    */
   readonly isAuthFailure?: ((error: E) => boolean) | undefined
   /** Options of the refresh. Its `deadline` bounds the shared refresh, so leave it out unless every caller has the same. */
-  readonly refresh?: RefreshOptions
+  readonly refresh?: RefreshOptions | undefined
 }
 
 interface Entry {

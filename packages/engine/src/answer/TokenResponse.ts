@@ -26,7 +26,7 @@ export interface IssuedTokens {
   /** Further secrets that came with the tokens, by the names that the credential keeps them under. */
   readonly secrets?: Readonly<Record<string, Redacted.Redacted<string>>>
   /** The further fields that the profile keeps, by their paths. Not secret. */
-  readonly fields?: Readonly<Record<string, string | number | boolean>>
+  readonly fields?: Readonly<Record<string, string | number | boolean>> | undefined
   /** The rules that the body broke, for people. */
   readonly irregularities: ReadonlyArray<string>
 }

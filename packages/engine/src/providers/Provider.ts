@@ -68,13 +68,13 @@ export interface Provider {
 
 /** The definition of a provider. */
 export interface Definition {
-  readonly about?: About
+  readonly about?: About | undefined
   readonly profile: Parameters<typeof ProviderProfile.make>[0]
   readonly settings: ProviderSettings
   /** The authorization parameter that carries the scopes. Default `scope`. */
-  readonly scopeParameter?: string
+  readonly scopeParameter?: string | undefined
   /** The scope that a refresh token requires. It is added to the application's scopes, if the application names any. */
-  readonly offlineScope?: string
+  readonly offlineScope?: string | undefined
 }
 
 const hostsOf = (settings: ProviderSettings): ReadonlyArray<string> => {

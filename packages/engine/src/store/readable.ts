@@ -39,6 +39,7 @@ export const makeReadable = () => {
   }
 }
 
+/** Names a row by its table and its key. */
 export const namedBy = (table: string, column: string) => (row: object) =>
   `${table}/${String(Predicate.hasProperty(row, column) ? row[column] : undefined)}`
 

@@ -66,7 +66,7 @@ export type Addresses = ReadonlyArray<{ readonly field: string; readonly url: UR
 export interface AuthStrategy {
   readonly scheme: AuthScheme
   /** The names of secrets in the published contract, if they differ from the names in the store. */
-  readonly publishedNames?: Readonly<Record<string, string>>
+  readonly publishedNames?: Readonly<Record<string, string>> | undefined
   /**
    * The secrets that the scheme knows, of an account and of an auth config. Before anything is stored, other secrets are refused and these
    * are cleaned. Without this, every secret is stored unchanged.
@@ -78,49 +78,53 @@ export interface AuthStrategy {
    */
   readonly check: (config: AuthConfig) => Effect.Effect<Addresses, AuthConfigError>
   /** Renewal without a person. */
-  readonly renewal?: {
-    /** The secret that a renewal spends. Undefined if the credential cannot be renewed. */
-    readonly spends: (connection: Connection) => Redacted.Redacted<string> | undefined
-    /** Sends exactly one renewal request and reports what was observed. */
-    readonly send: (connection: Connection) => Effect.Effect<Observation>
-    /** Overrides the profile's rotation class, such as with `none` for a password or key, which is not consumed. */
-    readonly rotation?: ProviderProfile["rotation"]
-    /** Judges an answer that is not a token endpoint's. Default: the decision table. */
-    readonly decide?: (observation: Observation, connection: Connection) => Verdict
-    /**
-     * Whether the secret is a person's password. A refused password is not sent again until it is replaced or validation is requested,
-     * because providers lock a person out after repeated wrong passwords.
-     */
-    readonly password?: boolean
-    /** Whether the request states this machine's time, as a signed assertion does. A wrong clock then makes the provider refuse it. */
-    readonly statesTime?: boolean
-  }
+  readonly renewal?:
+    | {
+        /** The secret that a renewal spends. Undefined if the credential cannot be renewed. */
+        readonly spends: (connection: Connection) => Redacted.Redacted<string> | undefined
+        /** Sends exactly one renewal request and reports what was observed. */
+        readonly send: (connection: Connection) => Effect.Effect<Observation>
+        /** Overrides the profile's rotation class, such as with `none` for a password or key, which is not consumed. */
+        readonly rotation?: ProviderProfile["rotation"] | undefined
+        /** Judges an answer that is not a token endpoint's. Default: the decision table. */
+        readonly decide?: ((observation: Observation, connection: Connection) => Verdict) | undefined
+        /**
+         * Whether the secret is a person's password. A refused password is not sent again until it is replaced or validation is requested,
+         * because providers lock a person out after repeated wrong passwords.
+         */
+        readonly password?: boolean | undefined
+        /** Whether the request states this machine's time, as a signed assertion does. A wrong clock then makes the provider refuse it. */
+        readonly statesTime?: boolean | undefined
+      }
+    | undefined
   /** Consent by a person. */
-  readonly consent?: {
-    readonly authorize: (
-      connection: Connection,
-      request: {
-        readonly callbackUrl: string
-        readonly state: string
+  readonly consent?:
+    | {
+        readonly authorize: (
+          connection: Connection,
+          request: {
+            readonly callbackUrl: string
+            readonly state: string
+          }
+        ) => Effect.Effect<Authorization, ConsentError>
+        /** Exchanges a callback's parameters for tokens. Sends once, and reports what was observed and what else belongs to the credential. */
+        readonly complete: (
+          connection: Connection,
+          request: {
+            readonly callbackUrl: string
+            readonly state: string
+            readonly parameters: URLSearchParams
+            readonly memo: Readonly<Record<string, string>>
+          }
+        ) => Effect.Effect<{ readonly observation: Observation } & Extras, ConsentError>
+        /** Judges an answer that is not a token endpoint's. Default: the decision table. */
+        readonly decide?: ((observation: Observation, connection: Connection) => Verdict) | undefined
       }
-    ) => Effect.Effect<Authorization, ConsentError>
-    /** Exchanges a callback's parameters for tokens. Sends once, and reports what was observed and what else belongs to the credential. */
-    readonly complete: (
-      connection: Connection,
-      request: {
-        readonly callbackUrl: string
-        readonly state: string
-        readonly parameters: URLSearchParams
-        readonly memo: Readonly<Record<string, string>>
-      }
-    ) => Effect.Effect<{ readonly observation: Observation } & Extras, ConsentError>
-    /** Judges an answer that is not a token endpoint's. Default: the decision table. */
-    readonly decide?: (observation: Observation, connection: Connection) => Verdict
-  }
+    | undefined
   /** Makes a real request with the credential, to find out whether it works. Undefined if the auth config names no address for that. */
-  readonly validate?: (connection: Connection) => Effect.Effect<Validity> | undefined
+  readonly validate?: ((connection: Connection) => Effect.Effect<Validity> | undefined) | undefined
   /** Revokes the credential at the provider (RFC 7009). Asks once and reports the result. */
-  readonly revoke?: (connection: Connection) => Effect.Effect<Revocation>
+  readonly revoke?: ((connection: Connection) => Effect.Effect<Revocation>) | undefined
 }
 
 /**

@@ -20,4 +20,5 @@ export const keepsDeadlines = (accounts: Accounts): Accounts => {
   return accounts
 }
 
+/** Whether {@link keepsDeadlines} was said of this very object. */
 export const isKeeper = (accounts: Accounts): boolean => keepers.has(accounts)

@@ -21,6 +21,7 @@ export interface Limit<E, A = never> {
 /** Takes over work whose time is over. */
 export type TakeOver<A, E> = (work: Fiber.Fiber<A, E>) => void
 
+/** Time limits that share a timer. */
 export interface Limiter {
   /** Runs `self` until the limit. Then it is interrupted, unless there is somebody to take it over. */
   readonly within: <A, E, E2, A2 = never>(
