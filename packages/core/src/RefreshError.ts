@@ -197,9 +197,9 @@ export class UnexpectedResponse extends Schema.TaggedError<UnexpectedResponse>("
     excerpt: Schema.String
   }
 ) {
-  /** An undeclared 4xx says that nothing was done, save for 408 (timed out) and 409 (conflict), where something may have been. */
   /** Characters of a foreign body that are kept. */
   static readonly excerptLimit = 256
+  /** An undeclared 4xx says that nothing was done, save for 408 (timed out) and 409 (conflict), where something may have been. */
   readonly disposition: Disposition =
     this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 409 ? "rejected" : "ambiguous"
 }
