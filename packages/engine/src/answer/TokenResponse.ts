@@ -24,7 +24,7 @@ export interface IssuedTokens {
   /** Undefined: the scope is unchanged. */
   readonly scope: string | undefined
   /** Further secrets that came with the tokens, by the names that the credential keeps them under. */
-  readonly secrets?: Readonly<Record<string, Redacted.Redacted<string>>>
+  readonly secrets?: Readonly<Record<string, Redacted.Redacted<string>>> | undefined
   /** The further fields that the profile keeps, by their paths. Not secret. */
   readonly fields?: Readonly<Record<string, string | number | boolean>> | undefined
   /** The rules that the body broke, for people. */
