@@ -33,7 +33,7 @@ import {
   type Withdrawal
 } from "./account/Account.ts"
 import { AccountStore, type StoreError } from "./account/AccountStore.ts"
-import { makeApplyEvent } from "./account/applyEvent.ts"
+import { type AccountUpdate, updateAccount } from "./account/updateAccount.ts"
 import type { AuthConfig, AuthConfigError } from "./account/AuthConfig.ts"
 import { AuthConfigs } from "./strategies/AuthConfigs.ts"
 import { AuthStrategies, type Connection } from "./strategies/AuthStrategy.ts"
@@ -173,18 +173,16 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       return Option.isSome(found) ? found.value : yield* notFound(id)
     })
 
-    const applyEvent = makeApplyEvent(store)
-
-    /** Applies a status event with further changes, whatever else happens to the row meanwhile. */
-    const apply = (...[id, event, options]: Parameters<typeof applyEvent>) =>
-      applyEvent(id, event, options).pipe(
+    /** Applies a status event with further changes, and gives the account as it is then. */
+    const apply = (account: Account, event: StatusEvent, update?: AccountUpdate) =>
+      updateAccount(store, account, event, update).pipe(
         Effect.mapError(storeDown),
-        Effect.flatMap(Option.match({ onNone: () => notFound(id), onSome: Effect.succeed }))
+        Effect.flatMap(({ _tag, account }) => (_tag === "Gone" ? notFound(account.publicId) : Effect.succeed(account)))
       )
 
     /** Applies what was learnt about a credential, unless the account has another one by now. */
-    const applyTo = ({ generation, id }: Account, event: StatusEvent) =>
-      apply(id, event, { applies: (from) => from.generation === generation })
+    const applyTo = (account: Account, event: StatusEvent) =>
+      apply(account, event, { when: ({ generation }) => generation === account.generation })
 
     /**
      * When the access token of a credential that was brought in is over, if nobody says: at once if there is none yet, otherwise as the
@@ -501,12 +499,12 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
             const credential = Credential.make(yield* admit(account.scheme, secrets))
             const now = yield* Clock.currentTimeMillis
             const { status } = yield* apply(
-              account.id,
+              account,
               { _tag: "ConsentCompleted" },
               {
                 // What is revoked keeps no credential.
-                applies: ({ status }) => status !== "REVOKED",
-                changes: (from) => {
+                when: ({ status }) => status !== "REVOKED",
+                patch: (from) => {
                   const expiresAt = expiryOf(config, credential, now)
                   const generation = from.generation + 1
                   return Effect.map(seal({ ...from, generation }, credential), (sealed) => ({
@@ -534,38 +532,34 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
             Effect.flatMap(management(id), (account) =>
               Effect.asVoid(
                 apply(
-                  account.id,
+                  account,
                   { _tag: "Disabled" },
-                  { applies: ({ status }) => status === "ACTIVE", changes: () => Effect.succeed({ renewAt: null }) }
+                  { when: ({ status }) => status === "ACTIVE", patch: () => Effect.succeed({ renewAt: null }) }
                 )
               )
             ),
           enable: (id) =>
             Effect.flatMap(management(id), (account) =>
-              Effect.flatMap(Clock.currentTimeMillis, (now) =>
-                Effect.asVoid(
-                  // Its refresh token may have come close to dying of disuse.
-                  apply(
-                    account.id,
-                    { _tag: "Enabled" },
-                    {
-                      applies: ({ status }) => status === "INACTIVE",
-                      changes: ({ scheme }) =>
-                        Effect.succeed({ renewAt: strategies.get(scheme)?.renewal === undefined ? null : now })
-                    }
-                  )
+              Effect.asVoid(
+                // Its refresh token may have come close to dying of disuse.
+                apply(
+                  account,
+                  { _tag: "Enabled" },
+                  {
+                    when: ({ status }) => status === "INACTIVE",
+                    patch: ({ scheme }, _, now) =>
+                      Effect.succeed({ renewAt: strategies.get(scheme)?.renewal === undefined ? null : now })
+                  }
                 )
               )
             ),
           revoke: Effect.fnUntraced(function* (id) {
-            const { id: key } = yield* management(id)
-            const now = yield* Clock.currentTimeMillis
             const account = yield* apply(
-              key,
+              yield* management(id),
               { _tag: "Revoked" },
               {
-                applies: ({ status }) => status !== "REVOKED",
-                changes: () => Effect.succeed({ ...begun(now), consentUntil: null })
+                when: ({ status }) => status !== "REVOKED",
+                patch: (_from, _next, now) => Effect.succeed({ ...begun(now), consentUntil: null })
               }
             )
             const { answer, state } = yield* Effect.mapError(tokens.withdraw(account), storeDown)

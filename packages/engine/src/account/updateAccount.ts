@@ -17,7 +17,7 @@ export interface AccountUpdate<E = never, R = never> {
   /** Whether the change is called for. Default: always. */
   readonly when?: ((from: Account) => boolean) | undefined
   /** A consent attempt that is added with the change. */
-  readonly attempt?: ((now: number) => ConsentAttempt) | undefined
+  readonly attempt?: ConsentAttempt | undefined
   /** Ends the lease of this epoch; unless it is the last one given out, nothing is written. */
   readonly endLease?: number | undefined
 }
@@ -50,7 +50,7 @@ export const updateAccount = Effect.fnUntraced(function* <E = never, R = never>(
       updatedAt: unmoved ? from.updatedAt : now,
       ...changes
     }
-    if (yield* store.write({ from, to, announce: next.announce, at: now, attempt: attempt?.(now), endLease })) {
+    if (yield* store.write({ from, to, announce: next.announce, at: now, attempt, endLease })) {
       const ended = generation !== from.generation || endLease !== undefined
       const account = { ...to, revision: from.revision + 1, ...(ended ? { lease: null, intent: null } : {}) }
       return { _tag: "Written", account }

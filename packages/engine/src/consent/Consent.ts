@@ -9,7 +9,6 @@ import { Config, Context, Duration, Effect, Layer, Schema, SchemaIssue } from "e
 import { SecureRandom } from "effect/crypto"
 import type { Account } from "../account/Account.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
-import { makeApplyEvent } from "../account/applyEvent.ts"
 import { makeLateAnswers } from "../renewal/lateAnswers.ts"
 import { TokenCommit } from "../renewal/TokenCommit.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
@@ -82,9 +81,8 @@ const make = Effect.fnUntraced(function* ({ callbackUrl, lifetime = "10 minutes"
     const message = "consent.callbackUrl has to be an absolute http(s) url without user name and fragment"
     return yield* Effect.fail(new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message }))))
   }
-  const store = yield* AccountStore
   const given = {
-    store,
+    store: yield* AccountStore,
     configs: yield* AuthConfigs,
     strategies: yield* AuthStrategies,
     seals: makeSeals(yield* CredentialVault),
@@ -98,7 +96,6 @@ const make = Effect.fnUntraced(function* ({ callbackUrl, lifetime = "10 minutes"
     start: makeStart(given),
     complete: makeComplete({
       ...given,
-      applyEvent: makeApplyEvent(store),
       exchange: makeExchange(yield* TokenCommit, yield* makeLateAnswers(grace))
     })
   })

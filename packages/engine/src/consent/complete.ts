@@ -13,7 +13,7 @@ import { Clock, Duration, Effect, Option, Result } from "effect"
 import { randomUUID } from "node:crypto"
 import { type Account, type StatusEvent, visibleStatus } from "../account/Account.ts"
 import type { AccountStore, ConsentAttempt } from "../account/AccountStore.ts"
-import type { ApplyEvent } from "../account/applyEvent.ts"
+import { updateAccount } from "../account/updateAccount.ts"
 import * as Credential from "../account/Credential.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { type AuthStrategies, ConsentError } from "../strategies/AuthStrategy.ts"
@@ -65,11 +65,10 @@ interface Given {
   readonly seals: Seals
   readonly callbackUrl: string
   readonly exchange: ReturnType<typeof makeExchange>
-  readonly applyEvent: ApplyEvent
 }
 
 /** Makes it. */
-export const makeComplete = ({ applyEvent, callbackUrl, configs, exchange, seals, store, strategies }: Given) => {
+export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, strategies }: Given) => {
   const resultOf = (
     { redirectUrl }: ConsentAttempt,
     account: Account,
@@ -119,15 +118,16 @@ export const makeComplete = ({ applyEvent, callbackUrl, configs, exchange, seals
     const reason = refusals.get(failure.reason)
     if (reason === undefined) return account
     // The latest attempt ends the wait for consent. While a later one is open, somebody may be looking at its page.
-    const changed = yield* applyEvent(
-      account.id,
+    const updated = yield* updateAccount(
+      store,
+      account,
       { _tag: "ConsentRefused", reason },
       {
-        changes: ({ consentUntil }) =>
+        patch: ({ consentUntil }) =>
           Effect.succeed(consentUntil === null || consentUntil <= expiresAt ? { consentUntil: null } : {})
       }
     )
-    return Option.getOrElse(changed, () => account)
+    return updated.account
   })
 
   /** Uses the state and exchanges the code. Undefined: another visit was faster. */

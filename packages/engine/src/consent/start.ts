@@ -12,12 +12,12 @@ import {
   RefreshFailed,
   Unavailable
 } from "@rekindle/core"
-import { Clock, Duration, Effect, Option, Schema } from "effect"
+import { Clock, Duration, Effect, Schema } from "effect"
 import type { SecureRandom } from "effect/crypto"
 import { Base64Url } from "effect/encoding"
-import { type Account, transition, visibleStatus } from "../account/Account.ts"
+import { type Account, visibleStatus } from "../account/Account.ts"
 import type { AccountStore } from "../account/AccountStore.ts"
-import { movedAt } from "../account/applyEvent.ts"
+import { updateAccount } from "../account/updateAccount.ts"
 import * as Credential from "../account/Credential.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import type { AuthStrategies, Connection } from "../strategies/AuthStrategy.ts"
@@ -132,38 +132,29 @@ export const makeStart = (given: Given) => {
       ...(session === undefined ? {} : { session: hashOf(session) }),
       ...(allowAnotherIdentity === undefined ? {} : { allowAnotherIdentity })
     })
-    let from = account
-    while (true) {
-      const now = yield* Clock.currentTimeMillis
-      const next = transition(from, { _tag: "ConsentStarted" })
-      const to: Account = {
-        ...from,
-        status: next.status,
-        statusReason: next.statusReason,
-        consentUntil: now + lifetime,
-        updatedAt: movedAt(from, { ...from, status: next.status }, now),
+    const now = yield* Clock.currentTimeMillis
+    const until = now + lifetime
+    const { _tag, account: started } = yield* updateAccount(
+      store,
+      account,
+      { _tag: "ConsentStarted" },
+      {
         // The renewer looks at a never-connected account when its link runs out, to say so.
-        renewAt: next.status === "INITIATED" ? now + lifetime : from.renewAt
+        patch: ({ renewAt }, { status }) =>
+          Effect.succeed({ consentUntil: until, renewAt: status === "INITIATED" ? until : renewAt }),
+        attempt: {
+          stateHash: hashOf(state),
+          accountId: account.id,
+          sealed,
+          redirectUrl: redirectUrl ?? null,
+          createdAt: now,
+          takenAt: null,
+          expiresAt: until
+        }
       }
-      const attempt = {
-        stateHash: hashOf(state),
-        accountId: account.id,
-        sealed,
-        redirectUrl: redirectUrl ?? null,
-        createdAt: now,
-        takenAt: null,
-        expiresAt: now + lifetime
-      }
-      const written = yield* store
-        .write({ from, to, announce: next.announce, at: now, attempt })
-        .pipe(Effect.mapError(() => unavailable()))
-      if (written) {
-        const openUntil = now + Math.min(lifetime, expiresIn === undefined ? lifetime : expiresIn * 1000)
-        return { url, openUntil, account: to, status: visibleStatus(to, now).status }
-      }
-      const current = yield* store.find(account.id).pipe(Effect.mapError(() => unavailable()))
-      if (Option.isNone(current)) return yield* unavailable()
-      from = current.value
-    }
+    ).pipe(Effect.mapError(() => unavailable()))
+    if (_tag === "Gone") return yield* unavailable()
+    const openUntil = expiresIn === undefined ? until : Math.min(until, now + expiresIn * 1000)
+    return { url, openUntil, account: started, status: visibleStatus(started, now).status }
   })
 }
