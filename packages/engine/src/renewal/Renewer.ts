@@ -29,9 +29,10 @@ import {
   Semaphore
 } from "effect"
 import { RateLimiter } from "effect/persistence"
-import { type Account, transition, visibleStatus } from "../account/Account.ts"
+import { type Account, isKnownDead, transition, visibleStatus } from "../account/Account.ts"
 import { AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
+import { AuthStrategies, mayRevive } from "../strategies/AuthStrategy.ts"
 import { spanned } from "./observe.ts"
 import { RefreshCoordinator } from "./RefreshCoordinator.ts"
 import { TokenCommit } from "./TokenCommit.ts"
@@ -85,7 +86,7 @@ export class Renewer extends Context.Service<
 >()("@rekindle/engine/Renewer") {
   static readonly layer = (
     options: RenewerOptions = {}
-  ): Layer.Layer<Renewer, never, AccountStore | AuthConfigs | RefreshCoordinator | TokenCommit> =>
+  ): Layer.Layer<Renewer, never, AccountStore | AuthConfigs | AuthStrategies | RefreshCoordinator | TokenCommit> =>
     Layer.effect(Renewer, make(options)).pipe(
       Layer.provide(RateLimiter.layer),
       Layer.provide(RateLimiter.layerStoreMemory)
@@ -124,6 +125,7 @@ const reportedAtMost = 10_000
 const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
+  const strategies = yield* AuthStrategies
   const coordinator = yield* RefreshCoordinator
   const tokens = yield* TokenCommit
   const limiter = yield* RateLimiter.RateLimiter
@@ -165,8 +167,10 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       const next = lapsed ? transition(from, { _tag: "ConsentLapsed" }) : { ...from, announce: [] }
       // The end of a link, and of a credential that there is nothing to renew with: somebody has to say so.
       const ends = [from.consentUntil, from.status === "ACTIVE" ? from.expiresAt : null]
-      // Somebody tried a dead credential a moment ago: its time is put off and not taken away.
-      if (from.lastAttempt?.verdict === "Dead") ends.push(now + Duration.toMillis("1 hour"))
+      // A dead credential that may work again is put off and not taken away, also where nobody could write down how the try ended.
+      const strategy = strategies.get(from.scheme)
+      if (isKnownDead(from) && strategy !== undefined && mayRevive(strategy))
+        ends.push(now + Duration.toMillis("1 hour"))
       const ahead = ends.filter((end): end is number => end !== null && end > now)
       const to: Account = {
         ...from,

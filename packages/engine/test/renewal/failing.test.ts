@@ -7,6 +7,7 @@ import {
   connected,
   elapse,
   events,
+  type Options,
   refresh,
   refused,
   scenario,
@@ -137,17 +138,23 @@ describe("a key that the provider called dead", () => {
     return yield* connections.create({ authConfigId: "robots", userId: "robot", secrets })
   })
 
+  /** Refuses the key until it is healthy. */
+  const refusing = (wire: Wire["Service"]) => {
+    const state = { healthy: false }
+    wire.meets = () =>
+      Effect.sync(() =>
+        state.healthy
+          ? Response.json({ access_token: "at", token_type: "bearer", expires_in: 3_600 })
+          : Response.json({ error: "invalid_client" }, { status: 401 })
+      )
+    return state
+  }
+
   it.effect("is tried again by itself, a few times a day at most, and puts its account back into service", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const { id } = yield* withClient
-      let healthy = false
-      wire.meets = () =>
-        Effect.sync(() =>
-          healthy
-            ? Response.json({ access_token: "at", token_type: "bearer", expires_in: 3_600 })
-            : Response.json({ error: "invalid_client" }, { status: 401 })
-        )
+      const provider = refusing(wire)
       yield* renewingForDays
       yield* elapse("1 day", "5 minutes")
       assert.deepInclude(summary(yield* stored(id)), { status: "EXPIRED", reason: "credential_rejected" })
@@ -156,12 +163,40 @@ describe("a key that the provider called dead", () => {
       yield* refresh(id)
       yield* refresh(id)
       yield* elapse("3 days", "10 minutes")
-      healthy = true
+      provider.healthy = true
       yield* elapse("1 day", "10 minutes")
       assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", reason: null })
       assert.include(yield* events, "recovered")
     }).pipe(Effect.scoped, scenario())
   )
+
+  it.effect("comes back although what became of a try is written down late", () => {
+    let slow = false
+    const options: Options = {
+      store: (store) => ({
+        ...store,
+        // Nobody waits for as long, and it is done all the same.
+        release: (request) =>
+          slow
+            ? Effect.andThen(Effect.forkDetach(Effect.delay(store.release(request), "15 seconds")), Effect.never)
+            : store.release(request)
+      })
+    }
+    return Effect.gen(function* () {
+      const wire = yield* Wire
+      const { id } = yield* withClient
+      const provider = refusing(wire)
+      yield* renewingForDays
+      yield* elapse("10 minutes", "1 minute")
+      assert.deepInclude(summary(yield* stored(id)), { status: "EXPIRED" })
+      slow = true
+      yield* elapse("3 hours", "1 minute")
+      slow = false
+      provider.healthy = true
+      yield* elapse("1 day", "5 minutes")
+      assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE" })
+    }).pipe(Effect.scoped, scenario(options))
+  })
 })
 
 describe("an assertion that is refused because this machine's clock is off", () => {
