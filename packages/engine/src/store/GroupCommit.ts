@@ -7,9 +7,8 @@
  *
  * @module
  */
-import { Cause, Effect, Exit, Option, type Scope } from "effect"
+import { Cause, Deferred, Effect, Exit, Option, Queue, type Scope } from "effect"
 import { type SqlClient, SqlError } from "effect/sql"
-import { gather } from "./gather.ts"
 import { outsideTransaction } from "./outsideTransaction.ts"
 
 /** Runs a write, all of it or nothing, and returns when it is on disk. Within a transaction of the caller it is part of that. */
@@ -19,6 +18,12 @@ export type Durably = <A, E>(write: Effect.Effect<A, E>) => Effect.Effect<A, E |
 export interface Writer {
   readonly transaction: Durably
   readonly statement: Durably
+}
+
+/** What a queued write becomes once it ran: how to tell its caller, after the commit or instead of it. */
+interface Pending {
+  readonly run: Effect.Effect<Effect.Effect<unknown>>
+  readonly fail: (error: SqlError.SqlError) => Effect.Effect<unknown>
 }
 
 const closed = () =>
@@ -41,44 +46,47 @@ const commitError = (cause: Cause.Cause<SqlError.SqlError>) =>
   )
 
 /** Makes the runner for a client with one connection. Writes still waiting when the scope closes fail. */
-export const make = Effect.fnUntraced(function* (
-  sql: SqlClient.SqlClient
-): Effect.fn.Return<Writer, never, Scope.Scope> {
-  let open = true
-  const { ask, settled } = gather<Effect.Effect<void>, void, SqlError.SqlError>((group) =>
-    Effect.exit(
-      Effect.suspend(() =>
-        open
-          ? sql.withTransaction(Effect.forEach(group, ({ input }) => input, { discard: true }))
-          : Effect.fail(closed())
+export const make = (sql: SqlClient.SqlClient): Effect.Effect<Writer, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const queue = yield* Queue.unbounded<Pending>()
+    let open = true
+    const failAll = (group: ReadonlyArray<Pending>, error: SqlError.SqlError) =>
+      Effect.forEach(group, (pending) => pending.fail(error), { discard: true })
+
+    yield* Effect.addFinalizer(() =>
+      Effect.andThen(
+        Effect.sync(() => {
+          open = false
+        }),
+        Effect.flatMap(Queue.clear(queue), (group) => failAll(group, closed()))
       )
-    ).pipe(
-      Effect.map((exit) => {
-        const answer = Exit.isSuccess(exit) ? exit : Exit.fail(commitError(exit.cause))
-        for (const member of group) member.answer(answer)
-        return Effect.void
+    )
+
+    const commitGroup = Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const group = yield* restore(Queue.takeAll(queue))
+        const exit = yield* Effect.exit(sql.withTransaction(Effect.forEach(group, (pending) => pending.run)))
+        yield* Exit.isSuccess(exit)
+          ? Effect.forEach(exit.value, (answer) => answer, { discard: true })
+          : failAll(group, commitError(exit.cause))
       })
     )
-  )
-  yield* Effect.addFinalizer(() =>
-    Effect.suspend(() => {
-      open = false
-      return settled
-    })
-  )
+    yield* Effect.forkScoped(Effect.forever(commitGroup))
 
-  const share = <A, E>(write: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError.SqlError> =>
-    Effect.suspend(() => {
-      if (!open) return Effect.fail(closed())
-      let answer: Exit.Exit<A, E> = Exit.die("a write that was not run")
-      const run = Effect.map(Effect.exit(write), (exit) => {
-        answer = exit
+    const share = <A, E>(write: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError.SqlError> =>
+      Effect.suspend(() => {
+        if (!open) return Effect.fail(closed())
+        const answer = Deferred.makeUnsafe<A, E | SqlError.SqlError>()
+        Queue.offerUnsafe(queue, {
+          run: Effect.map(Effect.exit(write), (exit) => Deferred.done(answer, exit)),
+          fail: (error) => Deferred.fail(answer, error)
+        })
+        return Deferred.await(answer)
       })
-      return Effect.flatMap(ask(run), () => answer)
-    })
-  const inCommon = outsideTransaction(sql)
-  return {
-    transaction: (write) => inCommon(share(sql.withTransaction(write)), sql.withTransaction(write)),
-    statement: (write) => inCommon(share(write), write)
-  }
-})
+
+    const inCommon = outsideTransaction(sql)
+    return {
+      transaction: (write) => inCommon(share(sql.withTransaction(write)), sql.withTransaction(write)),
+      statement: (write) => inCommon(share(write), write)
+    }
+  })

@@ -28,20 +28,13 @@ export interface Member<In, A, E> {
   readonly answer: (exit: Exit.Exit<A, E>) => void
 }
 
-/** Requests of one kind. */
-export interface Gathered<In, A, E> {
-  readonly ask: (input: In) => Effect.Effect<A, E>
-  /** Returns when no batch is out. */
-  readonly settled: Effect.Effect<void>
-}
-
 /**
  * Gathers requests. `run` answers the members of a batch. What it gives is run afterwards, for those that take longer: the next batch does not
  * wait for it. A member that nobody has answered by then has a defect for an answer.
  */
 export const gather = <In, A, E>(
   run: (members: ReadonlyArray<Member<In, A, E>>) => Effect.Effect<Effect.Effect<void>>
-): Gathered<In, A, E> => {
+): ((input: In) => Effect.Effect<A, E>) => {
   let out = 0
   let idle = Deferred.makeUnsafe<void>()
   const settled = Effect.suspend(() => (out === 0 ? Effect.void : Deferred.await(idle)))
@@ -67,5 +60,5 @@ export const gather = <In, A, E>(
         )
       }).pipe(Effect.ensuring(back), Effect.flatten)
   })
-  return { ask: (input) => Effect.request(asked({ input }), resolver), settled }
+  return (input) => Effect.request(asked({ input }), resolver)
 }

@@ -66,7 +66,7 @@ export const shareStatement = <In, A>(
       })
     )
   }
-  const { ask } = gather<In, A, Failure>((batch) => {
+  const ask = gather<In, A, Failure>((batch) => {
     const [first] = batch
     return batch.length === 1 && first !== undefined ? Effect.as(askAlone(first), Effect.void) : share(batch)
   })

@@ -11,7 +11,15 @@ const start = Effect.gen(function* () {
   const sql = yield* Effect.provideContext(SqlClient.SqlClient, context)
   yield* sql`CREATE TABLE numbers (n INTEGER PRIMARY KEY)`
   yield* sql`CREATE TABLE children (n INTEGER REFERENCES numbers (n) DEFERRABLE INITIALLY DEFERRED)`
-  const { statement, transaction: durably } = yield* Scope.provide(GroupCommit.make(sql), scope)
+  let commits = 0
+  const { withTransaction } = sql
+  const counted = Object.assign(sql, {
+    withTransaction: <R, E, A>(self: Effect.Effect<A, E, R>) => {
+      commits++
+      return withTransaction(self)
+    }
+  })
+  const { statement, transaction: durably } = yield* Scope.provide(GroupCommit.make(counted), scope)
   const insert = (n: number) => Effect.as(sql`INSERT INTO numbers (n) VALUES (${n})`, n)
   const numbers = Effect.map(sql`SELECT n FROM numbers ORDER BY n`, (rows) => rows.map((row) => Number(row["n"])))
   /** Keeps the first group at work until it is opened, so that what comes meanwhile shares the next. */
@@ -24,7 +32,16 @@ const start = Effect.gen(function* () {
     yield* Deferred.await(started)
     return { first, open: Deferred.succeed(opened, undefined) }
   })
-  return { sql, durably, statement, insert, numbers, gate, close: Scope.close(scope, Exit.void) }
+  return {
+    sql,
+    commits: () => commits,
+    durably,
+    statement,
+    insert,
+    numbers,
+    gate,
+    close: Scope.close(scope, Exit.void)
+  }
 })
 
 /** Hands the writes over together, and opens the gate. */
@@ -38,6 +55,19 @@ const inOneGroup = Effect.fnUntraced(function* <A, E>(
 })
 
 describe("commits in groups", () => {
+  it.effect("writes that are asked for in the same turn share one commit, though the database answers at once", () =>
+    Effect.gen(function* () {
+      const { commits, insert, numbers, statement } = yield* start
+      yield* Effect.forEach(
+        Array.from({ length: 20 }, (_, n) => n),
+        (n) => statement(insert(n)),
+        { concurrency: "unbounded" }
+      )
+      assert.lengthOf(yield* numbers, 20)
+      assert.strictEqual(commits(), 1)
+    })
+  )
+
   it.effect("a write that fails is undone alone", () =>
     Effect.gen(function* () {
       const { durably, gate, insert, numbers, statement } = yield* start
