@@ -118,11 +118,6 @@ export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAn
     const overdue = lateAnswers((yield* monotonicMillis) + followedFor, keepLate)
     // An answer that comes late has room too.
     const rooms = yield* Scope.make()
-    const letGo = Effect.suspend(() => {
-      const close = Scope.close(rooms, Exit.void)
-      return overdue.isOpen() ? Effect.sync(() => overdue.afterwards(close)) : close
-    })
-
     const send = Effect.suspend(() => consent.complete(connection, request)).pipe(
       Effect.provideService(Passage, { refusal: () => undefined, takeOver: overdue.takeOver }),
       Effect.map(({ observation, ...extras }) => ({ observation, extras })),
@@ -157,7 +152,7 @@ export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAn
       Effect.flatMap(({ issued, verdict }) => (issued === undefined ? Effect.fail(verdict) : Effect.succeed(issued))),
       Effect.retry({ while: ({ _tag }) => _tag === "NotApplied", ...again }),
       (exchanged) => Effect.andThen(Scope.provide(tokens.room, rooms), exchanged),
-      Effect.ensuring(letGo),
+      Effect.ensuring(overdue.whenOver(Scope.close(rooms, Exit.void))),
       Effect.mapError((error) =>
         error._tag === "ConsentError"
           ? error

@@ -142,7 +142,7 @@ export const makeAttempt = (parts: Parts) => {
     const now = yield* Clock.currentTimeMillis
     const waits = intent && overdue.isOpen() && !mayResend({ ...ready, account: leased }, now, requestTimeout)
     if (waits) {
-      overdue.afterwards(
+      yield* overdue.whenOver(
         Effect.suspend(() =>
           Deferred.isDoneUnsafe(overdue.kept)
             ? Effect.void
@@ -396,9 +396,8 @@ const roomForAnswers = Effect.gen(function* () {
   const rooms = yield* Scope.make()
   const answers: { overdue: Overdue<Attempted> | undefined } = { overdue: undefined }
   yield* Effect.addFinalizer(() => {
-    const { overdue } = answers
     const letGo = Scope.close(rooms, Exit.void)
-    return overdue?.isOpen() === true ? Effect.sync(() => overdue.afterwards(letGo)) : letGo
+    return answers.overdue?.whenOver(letGo) ?? letGo
   })
   return { rooms, answers }
 })

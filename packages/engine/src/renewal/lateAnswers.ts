@@ -19,8 +19,8 @@ export interface Overdue<A> {
   readonly isOpen: () => boolean
   /** What was made of the tokens, once some have come and are committed. */
   readonly kept: Deferred.Deferred<A>
-  /** Runs this when no answer can come any more and what came is committed, while there is one to come. */
-  readonly afterwards: (effect: Effect.Effect<void>) => void
+  /** Runs this when no answer can come any more and what came is committed: now, if that is so. */
+  readonly whenOver: (effect: Effect.Effect<void>) => Effect.Effect<void>
 }
 
 /** Follows the overdue requests of an attempt until an instant, in monotonic milliseconds. `keep` commits the tokens of an answer. */
@@ -66,7 +66,10 @@ export const makeLateAnswers = Effect.fnUntraced(function* (
       },
       isOpen: () => open > 0,
       kept,
-      afterwards: (effect) => void run(Effect.andThen(Deferred.await(ended), effect))
+      whenOver: (effect) =>
+        Effect.suspend(() =>
+          open === 0 ? effect : Effect.sync(() => void run(Effect.andThen(Deferred.await(ended), effect)))
+        )
     }
   }
 })

@@ -6,13 +6,14 @@ import { assert, describe, it } from "@effect/vitest"
 import type { ConnectedAccountId } from "@rekindle/core"
 import { AccountStore, Connections, Consent, ConsentError, CredentialVault, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { type Context, Deferred, Effect, Exit, Fiber, Metric, Option, Tracer } from "effect"
+import { type Context, Deferred, Effect, Exit, Fiber, Metric, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
 import { join as path } from "node:path"
 import { callback, complete, consents, fresh, link, statusOf } from "../support/ScriptedConsent.ts"
 import {
   beginning,
+  collectingTracer,
   elapse,
   join,
   type Options,
@@ -328,14 +329,7 @@ describe("what is needed to exchange a code", () => {
 
 describe("the exchange of a code", () => {
   it.effect("leaves a span and a count with provider, verdict and status, and no secret in them", () => {
-    const spans: Array<Tracer.Span> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
+    const { spans, tracer } = collectingTracer()
     return Effect.gen(function* () {
       const id = yield* fresh
       const url = yield* link(id)

@@ -7,8 +7,8 @@ import { Clock, Duration, Effect, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { consents, link, statusOf } from "../support/ScriptedConsent.ts"
 import {
-  authConfig,
   connected,
+  connectedService,
   elapse,
   events,
   refresh,
@@ -147,24 +147,8 @@ describe("a grant that is found dead at a renewal ahead of time", () => {
 describe("a key that is refused while its access token works", () => {
   it.effect("is tried again a few times a day, and ends its account with the token if it is refused to the end", () =>
     Effect.gen(function* () {
-      const connections = yield* Connections
       const wire = yield* Wire
-      yield* connections.register(
-        authConfig(
-          "robots",
-          {},
-          {
-            scheme: "S2S_OAUTH2",
-            settings: { clientId: "client", tokenEndpoint: "https://provider.test/token" },
-            secrets: {}
-          }
-        )
-      )
-      const { id } = yield* connections.create({
-        authConfigId: "robots",
-        userId: "robot",
-        secrets: { client_id: Redacted.make("own"), client_secret: Redacted.make("s") }
-      })
+      const { id } = yield* connectedService
       wire.meets = () =>
         Effect.sync(() => Response.json({ access_token: "at", token_type: "bearer", expires_in: 86_400 }))
       yield* refresh(id)

@@ -1,10 +1,12 @@
 /** What keeps failing is asked less and less often, is said once, and comes back when what it failed by is mended. */
 import { assert, describe, it } from "@effect/vitest"
 import { type Connection, Connections, Egress, GoogleServiceAccount, Renewer } from "@rekindle/engine"
-import { Clock, Effect, Layer, Logger, Metric, Redacted, Tracer } from "effect"
+import { Clock, Effect, Layer, Logger, Metric, Redacted } from "effect"
 import {
   authConfig,
+  collectingTracer,
   connected,
+  connectedService,
   elapse,
   events,
   type Options,
@@ -121,23 +123,6 @@ describe("a refused password", () => {
 })
 
 describe("a key that the provider called dead", () => {
-  const withClient = Effect.gen(function* () {
-    const connections = yield* Connections
-    yield* connections.register(
-      authConfig(
-        "robots",
-        {},
-        {
-          scheme: "S2S_OAUTH2",
-          settings: { clientId: "client", tokenEndpoint: "https://provider.test/token" },
-          secrets: {}
-        }
-      )
-    )
-    const secrets = { client_id: Redacted.make("own"), client_secret: Redacted.make("s") }
-    return yield* connections.create({ authConfigId: "robots", userId: "robot", secrets })
-  })
-
   /** Refuses the key until it is healthy. */
   const refusing = (wire: Wire["Service"]) => {
     const state = { healthy: false }
@@ -153,7 +138,7 @@ describe("a key that the provider called dead", () => {
   it.effect("is tried again by itself, a few times a day at most, and puts its account back into service", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
-      const { id } = yield* withClient
+      const { id } = yield* connectedService
       const provider = refusing(wire)
       yield* renewingForDays
       yield* elapse("1 day", "5 minutes")
@@ -184,7 +169,7 @@ describe("a key that the provider called dead", () => {
     }
     return Effect.gen(function* () {
       const wire = yield* Wire
-      const { id } = yield* withClient
+      const { id } = yield* connectedService
       const provider = refusing(wire)
       yield* renewingForDays
       yield* elapse("10 minutes", "1 minute")
@@ -244,14 +229,7 @@ describe("an assertion that is refused because this machine's clock is off", () 
 
 describe("what a provider call leaves behind", () => {
   it.effect("is a span and a count with provider, verdict, status and attempt; an idle renewer leaves no span", () => {
-    const spans: Array<Tracer.Span> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
+    const { spans, tracer } = collectingTracer()
     return Effect.gen(function* () {
       const { expiresAt } = yield* connected()
       spans.length = 0

@@ -39,7 +39,8 @@ import {
   Layer,
   Option,
   Redacted,
-  Scope
+  Scope,
+  Tracer
 } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import type { Migrator, SqlClient, SqlError } from "effect/sql"
@@ -312,3 +313,25 @@ export const summary = (account: Account) => ({
   intent: account.intent === null ? "closed" : "open",
   leased: account.lease !== null
 })
+
+/** Connects a service: its own client is the credential, and no person is asked. */
+export const connectedService = Effect.gen(function* () {
+  const connections = yield* Connections
+  const settings = { clientId: "client", tokenEndpoint: "https://provider.test/token" }
+  yield* connections.register(authConfig("robots", {}, { scheme: "S2S_OAUTH2", settings, secrets: {} }))
+  const secrets = { client_id: Redacted.make("own"), client_secret: Redacted.make("s") }
+  return yield* connections.create({ authConfigId: "robots", userId: "robot", secrets })
+})
+
+/** A tracer that keeps the spans. */
+export const collectingTracer = () => {
+  const spans: Array<Tracer.Span> = []
+  const tracer = Tracer.make({
+    span: (options) => {
+      const span = new Tracer.NativeSpan(options)
+      spans.push(span)
+      return span
+    }
+  })
+  return { spans, tracer }
+}
