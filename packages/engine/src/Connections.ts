@@ -89,10 +89,12 @@ export class Connections extends Context.Service<
     ) => Effect.Effect<ConnectedAccount, AuthConfigError | StoreError | InvalidRequest>
     /**
      * The access token, renewed first if it would not last for another `atLeast` (default one minute, never more than half of its life).
-     * Where that fails, the one at hand while it lasts. Never begins a consent: `refresh` does, and so does `Resilience.withRefresh` around the call that needs the token.
-     * A token that was read in the last seconds is handed out again without looking (`accessTokensFor` of the engine). `refresh` and every other
-     * change of the account in this process end that at once; what another process did, such as a revocation, is noticed after those seconds.
-     * Fails with `ConnectionNotReady`, which carries the account's status, where there is no usable token.
+     * Where that fails, the one at hand while it lasts. Never begins a consent: `refresh` does, and so does `Resilience.withRefresh` around
+     * the call that needs the token. Fails with `ConnectionNotReady`, which carries the account's status, where there is no usable token.
+     *
+     * A token that was read in the last seconds is handed out again without looking (`accessTokensFor` of the engine). `refresh` and every
+     * other change of the account in this process end that at once. What another process did, such as a revocation, is noticed after those
+     * seconds.
      */
     readonly accessToken: (
       id: ConnectedAccountId,
