@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { ConnectedAccounts } from "@rekindle/core"
-import { AuthConfig, Connections, CredentialVault, Engine, ProviderProfile } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, ProviderProfile } from "@rekindle/core"
+import { Connections, CredentialVault, Engine } from "@rekindle/engine"
 import { DateTime, Effect, Layer, Redacted } from "effect"
 import assert from "node:assert/strict"
 import { once } from "node:events"

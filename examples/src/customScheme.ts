@@ -4,16 +4,8 @@
  *
  * @module
  */
-import { ConnectedAccounts, CustomAuthScheme } from "@rekindle/core"
-import {
-  AuthConfig,
-  type AuthStrategy,
-  Connections,
-  Credential,
-  CredentialVault,
-  Egress,
-  Engine
-} from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, CustomAuthScheme } from "@rekindle/core"
+import { type AuthStrategy, Connections, Credential, CredentialVault, Egress, Engine } from "@rekindle/engine"
 import { Effect, Layer, Redacted } from "effect"
 import assert from "node:assert/strict"
 import { listen } from "./support/listen.ts"

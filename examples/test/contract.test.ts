@@ -1,6 +1,6 @@
 import { assert, describe, it, layer as liveLayer } from "@effect/vitest"
-import { ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
-import { AccountStore, AuthConfig, Connections, CredentialVault, Engine, Providers } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
+import { AccountStore, Connections, CredentialVault, Engine, Providers } from "@rekindle/engine"
 import { ScriptedAccounts } from "@rekindle/testing"
 import * as Contract from "@rekindle/testing/ConnectedAccountsContract"
 import { Clock, Effect, Layer, Logger, Option, Redacted } from "effect"

@@ -3,8 +3,8 @@
  * What is asserted is what a caller on another machine can see.
  */
 import { assert, layer } from "@effect/vitest"
-import { ConnectedAccounts } from "@rekindle/core"
-import { AuthConfig, Connections, ProviderProfile } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, ProviderProfile } from "@rekindle/core"
+import { Connections } from "@rekindle/engine"
 import { DateTime, Duration, Effect, Layer, Logger, Redacted } from "effect"
 import type { ServerResponse } from "node:http"
 import { listen } from "../src/support/listen.ts"

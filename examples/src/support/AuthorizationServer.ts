@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { AuthConfig, ProviderProfile } from "@rekindle/engine"
+import { AuthConfig, ProviderProfile } from "@rekindle/core"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { generateKeyPairSync, randomBytes } from "node:crypto"
 import type { IncomingMessage, ServerResponse } from "node:http"

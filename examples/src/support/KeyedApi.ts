@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AuthConfig } from "@rekindle/engine"
+import { AuthConfig } from "@rekindle/core"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { randomBytes } from "node:crypto"
 import { listen } from "./listen.ts"

@@ -5,16 +5,8 @@
  * @module
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { ConnectedAccounts } from "@rekindle/core"
-import {
-  AuthConfig,
-  Connections,
-  CredentialVault,
-  Engine,
-  Journal,
-  ProviderProfile,
-  SqliteClient
-} from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, ProviderProfile } from "@rekindle/core"
+import { Connections, CredentialVault, Engine, Journal, SqliteClient } from "@rekindle/engine"
 import { Context, Duration, Effect, Layer, Redacted } from "effect"
 import { SqlClient, Statement } from "effect/sql"
 import { DatabaseSync } from "node:sqlite"

@@ -5,11 +5,13 @@
  *
  * @module
  */
+export { AuthConfig } from "./AuthConfig.ts"
 export * from "./ConnectedAccount.ts"
 export { ConnectedAccounts, CurrentProject, type RefreshOptions } from "./ConnectedAccounts.ts"
 export * as ConnectionFailure from "./ConnectionFailure.ts"
 export * as Expected from "./Expected.ts"
 export * as Failures from "./Failures.ts"
+export { AnswerMatcher, ProviderProfile, Rotation } from "./ProviderProfile.ts"
 export {
   AccountNotFound,
   ClientError,

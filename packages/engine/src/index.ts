@@ -18,7 +18,7 @@ export {
   Withdrawal
 } from "./account/Account.ts"
 export * from "./account/AccountStore.ts"
-export { AuthConfig, AuthConfigError, AuthConfigJson } from "./account/AuthConfig.ts"
+export { AuthConfigError, AuthConfigJson } from "./account/AuthConfig.ts"
 export * from "./strategies/AuthConfigs.ts"
 export {
   type Addresses,
@@ -37,7 +37,6 @@ export * from "./egress/Egress.ts"
 export * as Engine from "./Engine.ts"
 export { Journal, type JournalEntry, JournalError, type JournalOptions, type JournalRecord } from "./renewal/Journal.ts"
 export * as KeyRotation from "./store/KeyRotation.ts"
-export { AnswerMatcher, ProviderProfile, Rotation } from "./account/ProviderProfile.ts"
 export * as Providers from "./providers/Providers.ts"
 export * from "./renewal/RefreshCoordinator.ts"
 export { Renewer, type RenewerOptions, type RenewerProgress } from "./renewal/Renewer.ts"

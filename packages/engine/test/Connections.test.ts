@@ -1,7 +1,7 @@
 /** What an application does with accounts besides refreshing them. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccountId, ConnectedAccounts, CustomAuthScheme, Resilience } from "@rekindle/core"
-import { AuthConfig, type AuthStrategy, Connections, RefreshCoordinator } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccountId, ConnectedAccounts, CustomAuthScheme, Resilience } from "@rekindle/core"
+import { type AuthStrategy, Connections, RefreshCoordinator } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, DateTime, Duration, Effect, Redacted } from "effect"
 import { SqlClient, Statement } from "effect/sql"

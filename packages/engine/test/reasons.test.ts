@@ -1,7 +1,7 @@
 /** Why a request did not get through: from the socket to the error, the row and the log. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts, type RefreshError } from "@rekindle/core"
-import { AccountStore, AuthConfig, Connections, type EgressOptions, ProviderProfile } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, ProviderProfile, type RefreshError } from "@rekindle/core"
+import { AccountStore, Connections, type EgressOptions } from "@rekindle/engine"
 import { DateTime, Effect, Layer, Logger, Option, Redacted, References } from "effect"
 import { once } from "node:events"
 import { createServer as createTlsServer } from "node:https"

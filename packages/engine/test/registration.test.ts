@@ -1,7 +1,7 @@
 /** Mistakes that used to be accepted, and found out by the first refresh or by nobody. */
 import { assert, describe, it } from "@effect/vitest"
-import { CustomAuthScheme, CurrentProject } from "@rekindle/core"
-import { AuthConfig, AuthConfigs, type AuthStrategy, Connections, Engine } from "@rekindle/engine"
+import { AuthConfig, CurrentProject, CustomAuthScheme } from "@rekindle/core"
+import { AuthConfigs, type AuthStrategy, Connections, Engine } from "@rekindle/engine"
 import { Effect, Exit, Layer, Redacted } from "effect"
 import { authConfig, refresh, scenario, secretsOf, vault, Wire, probeUrl } from "./support/ScriptedEngine.ts"
 

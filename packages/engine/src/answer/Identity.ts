@@ -9,7 +9,7 @@
 import { Option, Predicate, Schema } from "effect"
 import { Base64Url } from "effect/encoding"
 import * as Credential from "../account/Credential.ts"
-import type { ProviderProfile } from "../account/ProviderProfile.ts"
+import type { ProviderProfile } from "@rekindle/core"
 
 const Claims = Schema.fromJsonString(Schema.Struct({ iss: Schema.String, sub: Schema.String }))
 const decodeClaims = Schema.decodeOption(Claims)

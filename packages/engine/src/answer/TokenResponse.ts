@@ -9,7 +9,7 @@
  * @module
  */
 import { Predicate, Redacted, type Schema } from "effect"
-import type { ProviderProfile } from "../account/ProviderProfile.ts"
+import type { ProviderProfile } from "@rekindle/core"
 
 /** The tokens in a body, and the rules that the body broke. */
 export interface IssuedTokens {

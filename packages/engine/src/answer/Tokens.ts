@@ -6,7 +6,7 @@
  */
 import { Duration, Effect, Predicate, Random } from "effect"
 import * as Credential from "../account/Credential.ts"
-import type { ProviderProfile } from "../account/ProviderProfile.ts"
+import type { ProviderProfile } from "@rekindle/core"
 import { compare } from "./Identity.ts"
 import { attributesOf, type IssuedTokens } from "./TokenResponse.ts"
 

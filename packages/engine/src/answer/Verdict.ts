@@ -7,7 +7,7 @@
  * @module
  */
 import { Duration, Predicate, Redacted } from "effect"
-import type { AnswerMatcher, ProviderProfile } from "../account/ProviderProfile.ts"
+import type { AnswerMatcher, ProviderProfile } from "@rekindle/core"
 import { at, type IssuedTokens, issuedTokens, parseBody } from "./TokenResponse.ts"
 
 /** What was observed of one token request. */

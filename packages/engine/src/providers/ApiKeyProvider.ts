@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { AuthConfig } from "../account/AuthConfig.ts"
-import { ProviderProfile } from "../account/ProviderProfile.ts"
+import { AuthConfig } from "@rekindle/core"
+import { ProviderProfile } from "@rekindle/core"
 import type { StaticSettings } from "../strategies/StaticCredential.ts"
 import { type About, type Changes, change } from "./Provider.ts"
 

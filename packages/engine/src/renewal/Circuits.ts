@@ -13,7 +13,7 @@
  */
 import type { ConnectedAccountId } from "@rekindle/core"
 import { Duration, Effect, Equal, Exit, Metric } from "effect"
-import type { AuthConfig } from "../account/AuthConfig.ts"
+import type { AuthConfig } from "@rekindle/core"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
 /** What one attempt tells about those whom all accounts of the config share: the provider and the application. */

@@ -8,7 +8,7 @@
 import { Clock, Effect, Option, Schema, type Scope } from "effect"
 import { type Account, credentialContext, transition, type Withdrawal } from "../account/Account.ts"
 import type { AccountStore, StoreError } from "../account/AccountStore.ts"
-import type { AuthConfig } from "../account/AuthConfig.ts"
+import type { AuthConfig } from "@rekindle/core"
 import * as Credential from "../account/Credential.ts"
 import type { IssuedTokens } from "../answer/TokenResponse.ts"
 import { compare } from "../answer/Identity.ts"

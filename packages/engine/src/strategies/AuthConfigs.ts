@@ -7,13 +7,8 @@
 import { CurrentProject, KnownAuthScheme } from "@rekindle/core"
 import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
 import { AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
-import {
-  type AuthConfig,
-  authConfigContext,
-  AuthConfigError,
-  AuthConfigJson,
-  invalidConfig
-} from "../account/AuthConfig.ts"
+import type { AuthConfig } from "@rekindle/core"
+import { authConfigContext, AuthConfigError, AuthConfigJson, invalidConfig } from "../account/AuthConfig.ts"
 import { AuthStrategies } from "./AuthStrategy.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
 import * as Credential from "../account/Credential.ts"

@@ -11,9 +11,10 @@
  */
 import type { AuthScheme, ConnectedAccountId } from "@rekindle/core"
 import { Context, Effect, Layer, type Redacted, Schema } from "effect"
-import type { AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
+import type { AuthConfig } from "@rekindle/core"
+import type { AuthConfigError } from "../account/AuthConfig.ts"
 import type { Credential, Extras, SecretNames } from "../account/Credential.ts"
-import type { ProviderProfile } from "../account/ProviderProfile.ts"
+import type { ProviderProfile } from "@rekindle/core"
 import type { Revocation } from "../answer/Revocation.ts"
 import type { Validity } from "../answer/Validity.ts"
 import type { Observation, Verdict } from "../answer/Verdict.ts"

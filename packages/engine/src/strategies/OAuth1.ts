@@ -11,7 +11,8 @@
  */
 import { Clock, Effect, Predicate, Redacted, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
-import { type AuthConfig, type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
+import type { AuthConfig } from "@rekindle/core"
+import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import type { AuthStrategy, Connection, ConsentError } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress, type EgressRequest } from "../egress/Egress.ts"

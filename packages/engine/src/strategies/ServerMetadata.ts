@@ -10,7 +10,8 @@
  */
 import { Clock, Context, Duration, Effect, Schema } from "effect"
 import * as oauth from "oauth4webapi"
-import { type AuthConfig, type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
+import type { AuthConfig } from "@rekindle/core"
+import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import { notSent, type Observation } from "../answer/Verdict.ts"
 import type { Egress } from "../egress/Egress.ts"
 import { uncontrolled, Passage } from "../egress/Passage.ts"

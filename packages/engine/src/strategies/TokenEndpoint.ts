@@ -6,7 +6,8 @@
  */
 import { Effect, Schema } from "effect"
 import * as oauth from "oauth4webapi"
-import { type AuthConfig, type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
+import type { AuthConfig } from "@rekindle/core"
+import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import { notSent, refused } from "../answer/Verdict.ts"
 import { Egress, type EgressRequest } from "../egress/Egress.ts"
 import { clientAuthentication } from "./clientAuthentication.ts"

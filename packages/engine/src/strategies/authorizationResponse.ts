@@ -5,7 +5,7 @@
  */
 import { Effect } from "effect"
 import * as oauth from "oauth4webapi"
-import type { AuthConfig } from "../account/AuthConfig.ts"
+import type { AuthConfig } from "@rekindle/core"
 import type { ConsentError } from "./AuthStrategy.ts"
 import { consentError } from "./consentErrors.ts"
 import type { OAuth2Settings } from "./OAuth2.ts"

@@ -6,7 +6,8 @@
 import { Effect, Redacted } from "effect"
 import { importJWK, importPKCS8 } from "jose"
 import * as oauth from "oauth4webapi"
-import { type AuthConfig, type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
+import type { AuthConfig } from "@rekindle/core"
+import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import type { SecretNames } from "../account/Credential.ts"
 import type { TokenEndpointSettings } from "./TokenEndpoint.ts"
 

@@ -6,7 +6,8 @@
 import { Effect } from "effect"
 import { exportJWK, importJWK } from "jose"
 import * as oauth from "oauth4webapi"
-import { type AuthConfig, AuthConfigError } from "../account/AuthConfig.ts"
+import type { AuthConfig } from "@rekindle/core"
+import { AuthConfigError } from "../account/AuthConfig.ts"
 
 /** The secret that holds the key. */
 export const secretName = "dpop_key"

@@ -4,7 +4,7 @@
  * @module
  */
 import { Predicate } from "effect"
-import type { ProviderProfile } from "../account/ProviderProfile.ts"
+import type { ProviderProfile } from "@rekindle/core"
 import { bare, parseBody } from "../answer/TokenResponse.ts"
 import { decide, type Observation } from "../answer/Verdict.ts"
 import type { ConsentError } from "./AuthStrategy.ts"

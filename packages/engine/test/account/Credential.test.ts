@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Credential from "@rekindle/engine/Credential"
 import { attributesOf, issuedTokens } from "@rekindle/engine/TokenResponse"
-import { strict } from "@rekindle/engine/ProviderProfile"
+import { strict } from "@rekindle/core/ProviderProfile"
 
 describe("what is shown of a credential", () => {
   const shown = (body: Readonly<Record<string, unknown>>, held: Readonly<Record<string, string>> = {}) => {

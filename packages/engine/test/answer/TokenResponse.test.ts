@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ProviderProfile, strict } from "@rekindle/engine/ProviderProfile"
+import { ProviderProfile, strict } from "@rekindle/core/ProviderProfile"
 import * as Providers from "@rekindle/engine/Providers"
 import { at, attributesOf, issuedTokens, parseBody } from "@rekindle/engine/TokenResponse"
 import { decide } from "@rekindle/engine/Verdict"

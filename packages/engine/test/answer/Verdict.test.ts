@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ProviderProfile, strict } from "@rekindle/engine/ProviderProfile"
+import { ProviderProfile, strict } from "@rekindle/core/ProviderProfile"
 import * as Providers from "@rekindle/engine/Providers"
 import { decide, type Observation, retryAfterCap, type Verdict } from "@rekindle/engine/Verdict"
 import { Arbitrary, Duration, Redacted, Schema } from "effect"

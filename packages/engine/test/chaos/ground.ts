@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { ConnectedAccountId } from "@rekindle/core"
-import { type AuthConfig, Connections } from "@rekindle/engine"
+import { type AuthConfig, ConnectedAccountId } from "@rekindle/core"
+import { Connections } from "@rekindle/engine"
 import { DateTime, Effect, Redacted, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { randomUUID } from "node:crypto"

@@ -7,8 +7,7 @@
  *
  * @module
  */
-import type { ConnectedAccountId } from "@rekindle/core"
-import { ProviderProfile } from "@rekindle/engine"
+import { type ConnectedAccountId, ProviderProfile } from "@rekindle/core"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Duration, Effect } from "effect"
 import { HttpBody, HttpClientRequest } from "effect/http"

@@ -1,7 +1,7 @@
 /** Whose account it is: another person's consent is refused, whoever completes it, and whenever. */
 import { assert, describe, it } from "@effect/vitest"
-import type { ConnectedAccountId } from "@rekindle/core"
-import { type AuthConfig, Connections, Consent, OAuth2 } from "@rekindle/engine"
+import { type AuthConfig, type ConnectedAccountId } from "@rekindle/core"
+import { Connections, Consent, OAuth2 } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Effect } from "effect"
 import { callback } from "../support/ScriptedConsent.ts"

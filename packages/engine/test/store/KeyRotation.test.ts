@@ -1,8 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, ConnectedAccounts, CurrentProject } from "@rekindle/core"
+import { AuthConfig, type ConnectedAccountId, ConnectedAccounts, CurrentProject } from "@rekindle/core"
 import {
   AccountStore,
-  AuthConfig,
   AuthConfigs,
   Connections,
   CredentialVault,

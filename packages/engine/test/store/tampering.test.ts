@@ -1,7 +1,7 @@
 /** Somebody who can write to the database, and has no key, moves sealed values about. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts, CurrentProject } from "@rekindle/core"
-import { AuthConfig, Connections, CredentialVault, Engine } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, CurrentProject } from "@rekindle/core"
+import { Connections, CredentialVault, Engine } from "@rekindle/engine"
 import { Effect, Layer, Redacted } from "effect"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"

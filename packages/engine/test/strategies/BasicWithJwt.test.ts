@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { AuthConfig } from "@rekindle/engine/AuthConfig"
+import type { AuthConfig } from "@rekindle/core"
 import * as BasicWithJwt from "@rekindle/engine/BasicWithJwt"
 import { Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { AuthConfig } from "@rekindle/engine/AuthConfig"
+import type { AuthConfig } from "@rekindle/core"
 import type { AuthStrategy, Connection } from "@rekindle/engine/AuthStrategy"
 import * as OAuth1 from "@rekindle/engine/OAuth1"
 import { Effect, Redacted, Record } from "effect"

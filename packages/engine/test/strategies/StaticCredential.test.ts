@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { AuthConfig } from "@rekindle/engine/AuthConfig"
+import type { AuthConfig } from "@rekindle/core"
 import { Egress } from "@rekindle/engine/Egress"
 import { apiKey, basic, bearerToken } from "@rekindle/engine/StaticCredential"
 import { Effect } from "effect"

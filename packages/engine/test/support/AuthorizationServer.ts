@@ -9,8 +9,8 @@
  *
  * @module
  */
-import { AuthConfig } from "@rekindle/engine/AuthConfig"
-import { ProviderProfile } from "@rekindle/engine/ProviderProfile"
+import { AuthConfig } from "@rekindle/core"
+import { ProviderProfile } from "@rekindle/core"
 import { Context, Duration, Effect, Layer, Redacted, type Scope } from "effect"
 import { generateKeyPairSync, randomBytes } from "node:crypto"
 import { once } from "node:events"

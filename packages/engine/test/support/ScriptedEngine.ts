@@ -6,12 +6,17 @@
  *
  * @module
  */
-import { ConnectedAccounts, type ConnectedAccountId, type RefreshOptions } from "@rekindle/core"
+import {
+  type AuthConfig,
+  AuthConfig as AuthConfigSchema,
+  type ConnectedAccountId,
+  ConnectedAccounts,
+  ProviderProfile,
+  type RefreshOptions
+} from "@rekindle/core"
 import {
   type Account,
   AccountStore,
-  type AuthConfig,
-  AuthConfig as AuthConfigSchema,
   Connections,
   CredentialVault,
   Egress,
@@ -19,7 +24,6 @@ import {
   Engine,
   Journal,
   type JournalError,
-  ProviderProfile,
   SqlAccountStore,
   SqliteClient,
   type StoreError,

@@ -4,7 +4,7 @@
  * @module
  */
 import { ConnectedAccountId } from "@rekindle/core"
-import { AuthConfig } from "@rekindle/engine/AuthConfig"
+import { AuthConfig } from "@rekindle/core"
 import type { Connection } from "@rekindle/engine/AuthStrategy"
 import * as Credential from "@rekindle/engine/Credential"
 import { Egress } from "@rekindle/engine/Egress"

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Expected } from "@rekindle/core"
+import * as Expected from "./Expected.ts"
 import { Duration, Effect, Schema } from "effect"
 
 /**
