@@ -41,6 +41,9 @@ export const bySlug = {
   // The request.
   account_not_refreshable: rejected(400, "the account is INACTIVE or REVOKED", "enable it, or connect it anew"),
   account_revoked: rejected(400, "a revoked account takes no credential", "connect it anew"),
+  auth_config_disabled: rejected(400, "the auth config is switched off, and its accounts with it", "enable it"),
+  auth_config_in_use: rejected(400, "the auth config has accounts", "remove them first, or disable the auth config"),
+  auth_config_not_found: rejected(400, "the project has no auth config of that id", "register it, or use another id"),
   bad_request: rejected(400, "the request cannot be read", mendRequest),
   conflicting_fields: rejected(400, "query and body disagree about a field", mendRequest),
   id_taken: rejected(400, "the project has an account of that id", "use another id"),
@@ -50,7 +53,18 @@ export const bySlug = {
     "use a new key"
   ),
   idempotency_key_reused: rejected(400, "the key was used for another request", "use a new key for each refresh"),
+  invalid_auth_config: rejected(
+    400,
+    "the auth config has mistakes; nothing was changed",
+    "mend the fields in `errors`"
+  ),
+  invalid_cursor: rejected(
+    400,
+    "the cursor is not one that a page of this list came with",
+    "begin with the first page"
+  ),
   invalid_id: rejected(400, "the account id is malformed", mendRequest),
+  invalid_limit: rejected(400, "the limit is not a whole number from 1 to 500", mendRequest),
   invalid_redirect_url: rejected(400, "people cannot be sent to this redirect_url", mendRequest),
   invalid_secrets: rejected(400, "the credential does not fit the scheme", "send the secrets that it names"),
   // The caller.

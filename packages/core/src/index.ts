@@ -8,6 +8,21 @@
 export { AuthConfig } from "./AuthConfig.ts"
 export * from "./ConnectedAccount.ts"
 export { ConnectedAccounts, CurrentProject, type RefreshOptions } from "./ConnectedAccounts.ts"
+export {
+  type AccountFilter,
+  type AuthConfigRegistry,
+  Connections,
+  type ConnectionsError,
+  type CredentialInUse,
+  type Link,
+  type LinkOptions,
+  type ListOptions,
+  type NewAccount,
+  type Page,
+  type PageOptions,
+  type RegisteredAuthConfig,
+  type Withdrawn
+} from "./Connections.ts"
 export * as ConnectionFailure from "./ConnectionFailure.ts"
 export * as Expected from "./Expected.ts"
 export * as Failures from "./Failures.ts"
