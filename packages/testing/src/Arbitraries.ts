@@ -23,6 +23,8 @@
  * @module
  */
 import {
+  AnswerMatcher,
+  AuthConfig,
   AuthScheme,
   ClientError,
   ConnectedAccount,
@@ -32,12 +34,14 @@ import {
   ErrorEnvelope,
   KnownAuthScheme,
   KnownStatus,
+  ProviderProfile,
   ReadError,
   RefreshError,
   type RefreshOptions,
   RefreshOutcome,
   RefreshRequest,
   RefreshResponse,
+  Rotation,
   StatusError
 } from "@rekindle/core"
 import { Arbitrary, DateTime, Duration, Schema } from "effect"
@@ -76,6 +80,18 @@ export const knownAuthScheme: Arbitrary.Arbitrary<KnownAuthScheme> = Arbitrary.s
 
 /** A scheme of the contract, or a custom one. */
 export const authScheme: Arbitrary.Arbitrary<AuthScheme> = Arbitrary.schema(AuthScheme)
+
+/** How a provider's refresh tokens rotate. */
+export const rotation: Arbitrary.Arbitrary<Rotation> = Arbitrary.schema(Rotation)
+
+/** One form of an answer. */
+export const answerMatcher: Arbitrary.Arbitrary<AnswerMatcher> = Arbitrary.schema(AnswerMatcher)
+
+/** What is known of a provider. */
+export const providerProfile: Arbitrary.Arbitrary<ProviderProfile> = Arbitrary.schema(ProviderProfile)
+
+/** An auth config. An engine would refuse most of them: their settings belong to no scheme. */
+export const authConfig: Arbitrary.Arbitrary<AuthConfig> = Arbitrary.schema(AuthConfig)
 
 /** One of the three. */
 export const disposition: Arbitrary.Arbitrary<Disposition> = Arbitrary.schema(Disposition)

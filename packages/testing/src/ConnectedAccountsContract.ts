@@ -12,7 +12,7 @@
 import { assert, layer } from "@effect/vitest"
 import {
   ConnectedAccount,
-  ConnectedAccountId,
+  type ConnectedAccountId,
   ConnectedAccounts,
   type ConnectedAccountStatus,
   type ReadError,
@@ -22,6 +22,7 @@ import {
 } from "@rekindle/core"
 import { Context, DateTime, type Duration, Effect, Fiber, type Layer, Predicate, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { malformedIds } from "./internal/malformedIds.ts"
 
 /**
  * The situations of an account that the contract distinguishes.
@@ -104,22 +105,6 @@ export const suite = <E>(
     )
   })
 }
-
-/** Malformed ids. The type forbids them, so they come from a cast. */
-const malformed = [
-  "",
-  "ca_",
-  "ca_short",
-  "xx_1a2b3c4d5e6f",
-  "1a2b3c4d5e6f",
-  "CA_4CkFF_cKATwg",
-  "ca_4CkFF cKATwg",
-  "ca_4CkFF/cKATwg",
-  "ca_4CkFF_cKATwg\n",
-  "ca_4CkFF_cKATwg?x=1",
-  "../connected_accounts",
-  `ca_${"a".repeat(65)}`
-].map((id) => ConnectedAccountId.make(id, { disableChecks: true }))
 
 const given = (situation: Situation) =>
   Effect.flatMap(
@@ -275,7 +260,7 @@ export const clauses: ReadonlyArray<Clause> = [
     holds: Effect.gen(function* () {
       const bystander = yield* given("renewable")
       const before = yield* get(bystander)
-      for (const id of malformed) {
+      for (const id of malformedIds) {
         assertRejected(yield* Effect.flip(refresh(id)), "InvalidRequest")
         assertRejected(yield* Effect.flip(get(id)), "InvalidRequest")
       }
@@ -288,7 +273,7 @@ export const clauses: ReadonlyArray<Clause> = [
     holds: Effect.gen(function* () {
       const slugOf = (error: RefreshError) => (error._tag === "InvalidRequest" ? error.slug : assert.fail(error._tag))
       const state = slugOf(yield* Effect.flip(refresh(yield* given("inactive"))))
-      const [id] = malformed
+      const [id] = malformedIds
       if (id === undefined || state === undefined) return assert.fail("the wrong state has a slug")
       assert.notStrictEqual(slugOf(yield* Effect.flip(refresh(id))), state)
     })
@@ -349,7 +334,7 @@ export const clauses: ReadonlyArray<Clause> = [
         const id = yield* fixtures[situation] ?? Effect.succeed(undefined)
         if (id !== undefined) yield* showBoth(situation, id)
       }
-      for (const id of malformed) yield* showBoth("malformed", id)
+      for (const id of malformedIds) yield* showBoth("malformed", id)
       const secrets = yield* (
         fixtures.secrets ?? Effect.die(new Error(`The fixtures have no "secrets", and it is not named as a gap`))
       )

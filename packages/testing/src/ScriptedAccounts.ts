@@ -86,6 +86,10 @@ export class ScriptedAccounts extends Context.Service<
     readonly push: (id: string, ...answers: ReadonlyArray<Answer>) => Effect.Effect<void>
     /** Adds an account, or replaces one with its whole script. */
     readonly put: (account: ScriptedAccount) => Effect.Effect<void>
+    /** The accounts as they are now. */
+    readonly records: Effect.Effect<ReadonlyArray<ConnectedAccount>>
+    /** Takes an account out of the script: from now on it is `AccountNotFound`. */
+    readonly remove: (id: string) => Effect.Effect<void>
     /** Sets an account's status, as when its user completes consent in a browser. An unknown id is a defect. */
     readonly setStatus: (id: string, status: ConnectedAccountStatus, reason?: string) => Effect.Effect<void>
     /** Restores the script as it was given, without calls and changes. */
@@ -319,6 +323,8 @@ const make = (script: ReadonlyArray<ScriptedAccount>): Context.Context<Connected
     callsFor: (id) => Effect.sync(() => calls.filter((call) => call.id === id).map((call) => ({ ...call }))),
     push: (id, ...answers) => Effect.map(known(id), (entry) => entry.answers.push(answers)),
     put: (account) => Effect.sync(() => put(account)),
+    records: Effect.sync(() => Array.from(entries.values(), ({ record }) => record)),
+    remove: (id) => Effect.sync(() => void entries.delete(id)),
     setStatus: Effect.fnUntraced(function* (id, status, reason) {
       const entry = yield* known(id)
       entry.record = { ...under(entry.record, status), statusReason: reason ?? null, updatedAt: yield* DateTime.now }
