@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { AuthConfig, ConnectedAccounts, ProviderProfile } from "@rekindle/core"
-import { Connections, CredentialVault, Engine } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, Connections, ProviderProfile } from "@rekindle/core"
+import { CredentialVault, Engine } from "@rekindle/engine"
 import { DateTime, Effect, Layer, Redacted } from "effect"
 import assert from "node:assert/strict"
 import { once } from "node:events"
@@ -34,7 +34,7 @@ const host = `127.0.0.1:${address.port}`
 
 const renewal = Effect.gen(function* () {
   const connections = yield* Connections
-  yield* connections.register(
+  yield* connections.authConfigs.register(
     AuthConfig.make({
       id: "provider",
       toolkit: "provider",

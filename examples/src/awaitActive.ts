@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { Resilience } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { Connections, Resilience } from "@rekindle/core"
 import { Console, Effect } from "effect"
 import assert from "node:assert/strict"
 import { AuthorizationServer } from "./support/AuthorizationServer.ts"
@@ -15,7 +14,7 @@ import { step } from "./support/Step.ts"
 export const example = Effect.gen(function* () {
   const connections = yield* Connections
   const provider = yield* AuthorizationServer
-  yield* connections.register(provider.authConfig())
+  yield* connections.authConfigs.register(provider.authConfig())
   const { id } = yield* connections.create({ authConfigId: "calendar", userId: "ada" })
 
   /** A program shows the link here. The person consents after a moment. */

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { ConnectedAccounts, RefreshOutcome, Resilience } from "@rekindle/core"
-import { Connections, CredentialVault, Engine, Providers } from "@rekindle/engine"
+import { ConnectedAccounts, Connections, RefreshOutcome, Resilience } from "@rekindle/core"
+import { CredentialVault, Engine, Providers } from "@rekindle/engine"
 import { Console, Effect, Layer } from "effect"
 import assert from "node:assert/strict"
 import { step } from "./support/Step.ts"
@@ -17,7 +17,7 @@ const Accounts = Resilience.layer(Resilience.standard()).pipe(
 
 const program = Effect.gen(function* () {
   const connections = yield* Connections
-  yield* connections.register(
+  yield* connections.authConfigs.register(
     Providers.spotify.authConfig({ id: "music", clientId: "my-app", clientSecret: "my-secret" })
   )
   const { id } = yield* connections.create({ authConfigId: "music", userId: "ada" })

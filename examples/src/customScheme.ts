@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { AuthConfig, ConnectedAccounts, CustomAuthScheme } from "@rekindle/core"
-import { type AuthStrategy, Connections, Credential, CredentialVault, Egress, Engine } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, Connections, CustomAuthScheme } from "@rekindle/core"
+import { type AuthStrategy, Credential, CredentialVault, Egress, Engine } from "@rekindle/engine"
 import { Effect, Layer, Redacted } from "effect"
 import assert from "node:assert/strict"
 import { listen } from "./support/listen.ts"
@@ -45,7 +45,9 @@ export const example = Effect.gen(function* () {
   const accounts = yield* ConnectedAccounts
   const connections = yield* Connections
   const settings = { sessionUrl: `${origin}/session` }
-  yield* connections.register(AuthConfig.make({ id: "bank", toolkit: "bank", scheme, settings, hosts: [host] }))
+  yield* connections.authConfigs.register(
+    AuthConfig.make({ id: "bank", toolkit: "bank", scheme, settings, hosts: [host] })
+  )
   const account = (pin: string) =>
     connections.create({ authConfigId: "bank", userId: "ada", secrets: { pin: Redacted.make(pin) } })
 

@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { type ConnectedAccountId, Resilience } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { type ConnectedAccountId, Connections, Resilience } from "@rekindle/core"
 import { Effect, Schema } from "effect"
 import assert from "node:assert/strict"
 import { AuthorizationServer } from "./support/AuthorizationServer.ts"
@@ -40,7 +39,7 @@ const linkOf = (id: ConnectedAccountId) =>
 export const example = Effect.gen(function* () {
   const connections = yield* Connections
   const provider = yield* AuthorizationServer
-  yield* connections.register(provider.authConfig())
+  yield* connections.authConfigs.register(provider.authConfig())
   const { id } = yield* connections.create({ authConfigId: "calendar", userId: "ada" })
 
   yield* step(

@@ -1,6 +1,6 @@
 import { assert, describe, it, layer as liveLayer } from "@effect/vitest"
-import { AuthConfig, ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
-import { AccountStore, Connections, CredentialVault, Engine, Providers } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
+import { AccountStore, CredentialVault, Engine, Providers } from "@rekindle/engine"
 import { ScriptedAccounts } from "@rekindle/testing"
 import * as Contract from "@rekindle/testing/ConnectedAccountsContract"
 import { Clock, Effect, Layer, Logger, Option, Redacted } from "effect"
@@ -17,8 +17,8 @@ const fixtures = Layer.effect(
     const connections = yield* Connections
     const store = yield* AccountStore
     const { apiKey, vaultKey } = yield* Service
-    yield* connections.register(provider.authConfig())
-    yield* connections.register(provider.authConfig({ id: "open", scheme: "NO_AUTH", settings: {} }))
+    yield* connections.authConfigs.register(provider.authConfig())
+    yield* connections.authConfigs.register(provider.authConfig({ id: "open", scheme: "NO_AUTH", settings: {} }))
 
     const context = yield* Effect.context<Effect.Services<ReturnType<typeof connect>>>()
     let people = 0
@@ -100,9 +100,15 @@ describe("a scripted account without answers", () => {
     Effect.gen(function* () {
       const connections = yield* Connections
       const real = yield* ConnectedAccounts
-      yield* connections.register(Providers.spotify.authConfig({ id: "music", clientId: "id", clientSecret: "secret" }))
-      yield* connections.register(AuthConfig.make({ id: "key", toolkit: "key", scheme: "API_KEY", hosts: [] }))
-      yield* connections.register(AuthConfig.make({ id: "open", toolkit: "open", scheme: "NO_AUTH", hosts: [] }))
+      yield* connections.authConfigs.register(
+        Providers.spotify.authConfig({ id: "music", clientId: "id", clientSecret: "secret" })
+      )
+      yield* connections.authConfigs.register(
+        AuthConfig.make({ id: "key", toolkit: "key", scheme: "API_KEY", hosts: [] })
+      )
+      yield* connections.authConfigs.register(
+        AuthConfig.make({ id: "open", toolkit: "open", scheme: "NO_AUTH", hosts: [] })
+      )
       const create = (authConfigId: string, secrets?: Readonly<Record<string, Redacted.Redacted>>) =>
         Effect.map(connections.create({ authConfigId, userId: "ada", secrets }), ({ id }) => id)
       const key = { api_key: Redacted.make("key") }

@@ -3,8 +3,7 @@
  * What is asserted is what a caller on another machine can see.
  */
 import { assert, layer } from "@effect/vitest"
-import { AuthConfig, ConnectedAccounts, ProviderProfile } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, Connections, ProviderProfile } from "@rekindle/core"
 import { DateTime, Duration, Effect, Layer, Logger, Redacted } from "effect"
 import type { ServerResponse } from "node:http"
 import { listen } from "../src/support/listen.ts"
@@ -217,7 +216,7 @@ layer(service, { excludeTestServices: true })("through the endpoint", (it) => {
         const address =
           answers === "nobody listens" ? { host: "127.0.0.1:1", origin: "http://127.0.0.1:1" } : { host, origin }
         const config = `row-${index}`
-        yield* connections.register(
+        yield* connections.authConfigs.register(
           AuthConfig.make({
             id: config,
             toolkit: "rows",

@@ -5,8 +5,8 @@
  * @module
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { ConnectedAccountId, ConnectedAccounts, Resilience } from "@rekindle/core"
-import { Connections, CredentialVault } from "@rekindle/engine"
+import { ConnectedAccountId, ConnectedAccounts, Connections, Resilience } from "@rekindle/core"
+import { CredentialVault } from "@rekindle/engine"
 import { RekindleClient } from "@rekindle/platform"
 import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
 import { Effect, Layer, Redacted } from "effect"
@@ -38,11 +38,13 @@ const failures = Effect.gen(function* () {
   const accounts = yield* Resilience.standard({ retry: false }).make(yield* ConnectedAccounts)
 
   const clientSecret = Redacted.make(ours.clientSecret)
-  yield* connections.register(provider.authConfig({ id: "wrong", secrets: { client_secret: clientSecret } }))
+  yield* connections.authConfigs.register(
+    provider.authConfig({ id: "wrong", secrets: { client_secret: clientSecret } })
+  )
   const { settings } = provider.authConfig()
   const lost = { ...settings, tokenEndpoint: `${settings["tokenEndpoint"]}/of-nothing` }
-  yield* connections.register(provider.authConfig({ id: "lost", settings: lost }))
-  yield* connections.register(api.authConfig("down", "/down"))
+  yield* connections.authConfigs.register(provider.authConfig({ id: "lost", settings: lost }))
+  yield* connections.authConfigs.register(api.authConfig("down", "/down"))
   const tokens = {
     access_token: Redacted.make(ours.accessToken),
     refresh_token: Redacted.make(ours.refreshToken)
@@ -65,7 +67,7 @@ const failures = Effect.gen(function* () {
     Effect.flatMap(client("http://127.0.0.1:1"), (nobody) => nobody.refresh(id)),
     client(`http://user:${ours.apiKey}@127.0.0.1`),
     connections.create({ id, authConfigId: "calendar", userId: "ada", secrets: tokens }),
-    connections.register(provider.authConfig({ id: "stray", hosts: ["elsewhere.example"] })),
+    connections.authConfigs.register(provider.authConfig({ id: "stray", hosts: ["elsewhere.example"] })),
     Effect.scoped(Layer.build(CredentialVault.layer([{ id: "k", key: Redacted.make(ours.vaultKey) }])))
   ]
   return yield* Effect.forEach(attempts, (attempt) => Effect.map(Effect.exit(attempt), show))

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { ConnectedAccounts } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { ConnectedAccounts, Connections } from "@rekindle/core"
 import { Effect } from "effect"
 import { AuthorizationServer } from "./AuthorizationServer.ts"
 import { consent } from "./Person.ts"
@@ -14,7 +13,7 @@ export const connect = Effect.fnUntraced(function* (person: string) {
   const connections = yield* Connections
   const accounts = yield* ConnectedAccounts
   const provider = yield* AuthorizationServer
-  yield* connections.register(provider.authConfig())
+  yield* connections.authConfigs.register(provider.authConfig())
   const { id } = yield* connections.create({ authConfigId: "calendar", userId: person })
   const outcome = yield* accounts.refresh(id)
   if (outcome._tag === "RedirectRequired") yield* consent(outcome.redirectUrl, person)

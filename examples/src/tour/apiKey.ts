@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { ConnectedAccounts } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { ConnectedAccounts, Connections } from "@rekindle/core"
 import { Effect, Redacted } from "effect"
 import assert from "node:assert/strict"
 import { KeyedApi } from "../support/KeyedApi.ts"
@@ -14,7 +13,7 @@ export const apiKey = Effect.gen(function* () {
   const accounts = yield* ConnectedAccounts
   const connections = yield* Connections
   const api = yield* KeyedApi
-  yield* connections.register(api.authConfig("weather", "/me"))
+  yield* connections.authConfigs.register(api.authConfig("weather", "/me"))
 
   const validate = Effect.fnUntraced(function* (key: Redacted.Redacted) {
     const { id } = yield* connections.create({ authConfigId: "weather", userId: "ada", secrets: { api_key: key } })

@@ -3,8 +3,14 @@
  *
  * @module
  */
-import { ConnectedAccountId, ConnectedAccounts, Forbidden, RateLimited, type RefreshError } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import {
+  ConnectedAccountId,
+  ConnectedAccounts,
+  Connections,
+  Forbidden,
+  RateLimited,
+  type RefreshError
+} from "@rekindle/core"
 import { RekindleClient } from "@rekindle/platform"
 import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
 import { ScriptedAccounts } from "@rekindle/testing"
@@ -57,9 +63,9 @@ export const failures = Effect.gen(function* () {
   const provider = yield* AuthorizationServer
   const api = yield* KeyedApi
   const wrongSecret = { client_secret: Redacted.make("not-the-secret") }
-  yield* connections.register(provider.authConfig({ id: "misconfigured", secrets: wrongSecret }))
-  yield* connections.register(provider.authConfig({ id: "open", scheme: "NO_AUTH", settings: {} }))
-  yield* connections.register(api.authConfig("down", "/down"))
+  yield* connections.authConfigs.register(provider.authConfig({ id: "misconfigured", secrets: wrongSecret }))
+  yield* connections.authConfigs.register(provider.authConfig({ id: "open", scheme: "NO_AUTH", settings: {} }))
+  yield* connections.authConfigs.register(api.authConfig("down", "/down"))
 
   const userId = "ada"
   const refreshToken = { refresh_token: Redacted.make("any-token") }

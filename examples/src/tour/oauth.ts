@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { type ConnectedAccountId, ConnectedAccounts, type RefreshOptions } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { type ConnectedAccountId, ConnectedAccounts, Connections, type RefreshOptions } from "@rekindle/core"
 import { Effect, Redacted } from "effect"
 import assert from "node:assert/strict"
 import { AuthorizationServer } from "../support/AuthorizationServer.ts"
@@ -34,7 +33,7 @@ export const oauth = Effect.gen(function* () {
   const connections = yield* Connections
   const provider = yield* AuthorizationServer
   const service = yield* Service
-  yield* connections.register(provider.authConfig())
+  yield* connections.authConfigs.register(provider.authConfig())
   const { id } = yield* connections.create({ authConfigId: "calendar", userId: person })
 
   yield* step(

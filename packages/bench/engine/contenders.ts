@@ -5,8 +5,8 @@
  * @module
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { AuthConfig, ConnectedAccounts, ProviderProfile } from "@rekindle/core"
-import { Connections, CredentialVault, Engine, Journal, SqliteClient } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, Connections, ProviderProfile } from "@rekindle/core"
+import { CredentialVault, Engine, Journal, SqliteClient } from "@rekindle/engine"
 import { Context, Duration, Effect, Layer, Redacted } from "effect"
 import { SqlClient, Statement } from "effect/sql"
 import { DatabaseSync } from "node:sqlite"
@@ -158,7 +158,7 @@ const engine =
         const connections = yield* Connections
         const accounts = yield* ConnectedAccounts
         const context = yield* Effect.context<never>()
-        yield* connections.register(
+        yield* connections.authConfigs.register(
           AuthConfig.make({
             id: "bench",
             toolkit: "bench",

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { ConnectedAccounts } from "@rekindle/core"
+import type { ConnectedAccounts, Connections as CoreConnections } from "@rekindle/core"
 import { type Config, type Duration, type Effect, Layer } from "effect"
 import type { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { AccountStore, StoreError } from "./account/AccountStore.ts"
@@ -67,7 +67,7 @@ export const builtInStrategies: ReadonlyArray<Effect.Effect<AuthStrategy, never,
 /** What an engine provides: the service, its management, and the parts that applications build on. */
 export type Provided =
   | ConnectedAccounts
-  | Connections.Connections
+  | CoreConnections
   | Consent
   | AuthConfigs
   | AuthStrategies

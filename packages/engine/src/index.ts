@@ -29,7 +29,6 @@ export {
   ConsentError,
   type Validity
 } from "./strategies/AuthStrategy.ts"
-export { Connections, type Link, type NewAccount, type Withdrawn } from "./Connections.ts"
 export * from "./consent/Consent.ts"
 export * as Credential from "./account/Credential.ts"
 export { CredentialVault, type SealContext, Sealed, VaultError, type VaultKey } from "./vault/CredentialVault.ts"

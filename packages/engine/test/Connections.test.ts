@@ -1,7 +1,14 @@
 /** What an application does with accounts besides refreshing them. */
 import { assert, describe, it } from "@effect/vitest"
-import { AuthConfig, ConnectedAccountId, ConnectedAccounts, CustomAuthScheme, Resilience } from "@rekindle/core"
-import { type AuthStrategy, Connections, RefreshCoordinator } from "@rekindle/engine"
+import {
+  AuthConfig,
+  ConnectedAccountId,
+  ConnectedAccounts,
+  Connections,
+  CustomAuthScheme,
+  Resilience
+} from "@rekindle/core"
+import { type AuthStrategy, RefreshCoordinator } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, DateTime, Duration, Effect, Redacted } from "effect"
 import { SqlClient, Statement } from "effect/sql"
@@ -221,7 +228,9 @@ describe("a refresh token that dies of disuse", () => {
   const day = 86_400_000
   const brought = Effect.gen(function* () {
     const connections = yield* Connections
-    yield* connections.register(authConfig("idle", { refreshTokenIdle: Duration.days(30), accessTokenTtl: "never" }))
+    yield* connections.authConfigs.register(
+      authConfig("idle", { refreshTokenIdle: Duration.days(30), accessTokenTtl: "never" })
+    )
     const { id } = yield* connections.create({
       authConfigId: "idle",
       userId: "u",
@@ -267,7 +276,9 @@ describe("a revocation", () => {
     }
     return Effect.gen(function* () {
       const connections = yield* Connections
-      yield* connections.register(authConfig("custom", {}, { scheme: CustomAuthScheme.make("CUSTOM"), settings: {} }))
+      yield* connections.authConfigs.register(
+        authConfig("custom", {}, { scheme: CustomAuthScheme.make("CUSTOM"), settings: {} })
+      )
       const { id } = yield* connections.create({
         authConfigId: "custom",
         userId: "u",
@@ -325,7 +336,7 @@ describe("a revocation", () => {
     return Effect.gen(function* () {
       const accounts = yield* ConnectedAccounts
       const connections = yield* Connections
-      yield* connections.register(authConfig("custom", {}, { scheme, settings: {} }))
+      yield* connections.authConfigs.register(authConfig("custom", {}, { scheme, settings: {} }))
       const { id } = yield* connections.create({
         authConfigId: "custom",
         userId: "u",
@@ -343,7 +354,7 @@ describe("a password entered anew", () => {
   it.effect("is used by the renewer at once", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
-      yield* connections.register(
+      yield* connections.authConfigs.register(
         authConfig(
           "login",
           {},
@@ -371,7 +382,7 @@ describe("an OAuth 1 token that can be tried", () => {
       const accounts = yield* ConnectedAccounts
       const connections = yield* Connections
       const { origin } = server
-      yield* connections.register(
+      yield* connections.authConfigs.register(
         AuthConfig.make({
           id: "one",
           toolkit: "one",
@@ -436,7 +447,7 @@ describe("a service account that is shown", () => {
   it.live("has its key file under the published name, masked", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
-      yield* connections.register(
+      yield* connections.authConfigs.register(
         AuthConfig.make({
           id: "robot",
           toolkit: "drive",

@@ -1,6 +1,5 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { ConnectedAccounts, CurrentProject } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { ConnectedAccounts, Connections, CurrentProject } from "@rekindle/core"
 import { Effect, Redacted } from "effect"
 import { AuthorizationServer } from "./support/AuthorizationServer.ts"
 import { completeConsent, connected, withServer } from "./support/TestEngine.ts"
@@ -12,7 +11,7 @@ describe("the engine", () => {
         const server = yield* AuthorizationServer
         const connections = yield* Connections
         const accounts = yield* ConnectedAccounts
-        yield* connections.register(server.authConfig())
+        yield* connections.authConfigs.register(server.authConfig())
         const { id } = yield* connected("oidc")
         const outcome = yield* accounts.refresh(id)
         assert.strictEqual(outcome._tag, "Ready")
@@ -29,7 +28,7 @@ describe("the engine", () => {
         const server = yield* AuthorizationServer
         const connections = yield* Connections
         const accounts = yield* ConnectedAccounts
-        yield* connections.register(server.authConfig())
+        yield* connections.authConfigs.register(server.authConfig())
         const { id } = yield* connected("oidc")
         const before = server.tally().spent
         const outcomes = yield* Effect.forEach(Array.from({ length: 50 }), () => accounts.refresh(id), {
@@ -46,7 +45,7 @@ describe("the engine", () => {
         const connections = yield* Connections
         const accounts = yield* ConnectedAccounts
         const mine = Effect.provideService(CurrentProject, "mine")
-        yield* mine(connections.register(server.authConfig({ projectId: "mine" })))
+        yield* mine(connections.authConfigs.register(server.authConfig({ projectId: "mine" })))
         const { id } = yield* mine(connected("oidc"))
         const read = (project: string) =>
           Effect.result(Effect.provideService(accounts.get(id), CurrentProject, project))
@@ -62,7 +61,7 @@ describe("the engine", () => {
         const server = yield* AuthorizationServer
         const connections = yield* Connections
         const accounts = yield* ConnectedAccounts
-        yield* connections.register(server.authConfig())
+        yield* connections.authConfigs.register(server.authConfig())
         const { grantId, id } = yield* connected("oidc", { expired: true })
         yield* server.revokeGrant(grantId)
         const outcome = yield* accounts.refresh(id, { redirectUrl: "https://app.example.com/done" })

@@ -1,7 +1,13 @@
 /** What belongs to another project does not exist: every operation of every service that takes an id, one by one. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccountId, ConnectedAccounts, CurrentProject } from "@rekindle/core"
-import { type Account, AuthConfigs, Connections, Consent } from "@rekindle/engine"
+import {
+  type AuthConfigRegistry,
+  ConnectedAccountId,
+  ConnectedAccounts,
+  Connections,
+  CurrentProject
+} from "@rekindle/core"
+import { type Account, type AuthConfigRef, AuthConfigs, Consent } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { DateTime, Effect, Exit, Redacted } from "effect"
 import { authConfig, scenario, type Services, settle, stored, Wire } from "./support/ScriptedEngine.ts"
@@ -25,24 +31,41 @@ const accounts: Record<keyof ConnectedAccounts["Service"], Operation> = {
   refresh: ({ account }) => Effect.flatMap(ConnectedAccounts, (accounts) => accounts.refresh(account))
 }
 
-const connections: Record<keyof Connections["Service"], Operation> = {
-  register: ({ config }) => Effect.flatMap(Connections, ({ register }) => register(elsewhere(config, "ours"))),
+const inConnections = <A, E>(use: (connections: Connections["Service"]) => Effect.Effect<A, E>) =>
+  Effect.flatMap(Connections, use)
+
+const connections: Record<Exclude<keyof Connections["Service"], "authConfigs">, Operation> = {
   create: ({ account, config }) =>
-    Effect.flatMap(Connections, ({ create, register }) =>
+    inConnections(({ authConfigs, create }) =>
       Effect.gen(function* () {
         const underTheirs = yield* Effect.exit(create({ authConfigId: config, userId: "u", secrets }))
-        yield* register(elsewhere("own", "ours"))
+        yield* authConfigs.register(elsewhere("own", "ours"))
         // Time and the reading of the clock aside, it is made as any other.
         const { id, status, userId } = yield* create({ id: account, authConfigId: "own", userId: "u", secrets })
         return { underTheirs, id, status, userId }
       })
     ),
-  accessToken: ({ account }) => Effect.flatMap(Connections, ({ accessToken }) => accessToken(account)),
-  link: ({ account }) => Effect.flatMap(Connections, ({ link }) => link(account)),
-  replaceSecrets: ({ account }) => Effect.flatMap(Connections, (each) => each.replaceSecrets(account, secrets)),
-  disable: ({ account }) => Effect.flatMap(Connections, ({ disable }) => disable(account)),
-  enable: ({ account }) => Effect.flatMap(Connections, ({ enable }) => enable(account)),
-  revoke: ({ account }) => Effect.flatMap(Connections, ({ revoke }) => revoke(account))
+  find: ({ config }) => inConnections(({ find }) => find({ userId: "person", authConfigId: config })),
+  list: ({ account }) => inConnections(({ list }) => Effect.all([list(), list({ ids: [account] })])),
+  count: ({ account }) => inConnections(({ count }) => Effect.all([count(), count({ ids: [account] })])),
+  accessToken: ({ account }) => inConnections(({ accessToken }) => accessToken(account)),
+  credential: ({ account }) => inConnections(({ credential }) => credential(account)),
+  link: ({ account }) => inConnections(({ link }) => link(account)),
+  replaceSecrets: ({ account }) => inConnections((each) => each.replaceSecrets(account, secrets)),
+  disable: ({ account }) => inConnections(({ disable }) => disable(account)),
+  enable: ({ account }) => inConnections(({ enable }) => enable(account)),
+  revoke: ({ account }) => inConnections(({ revoke }) => revoke(account)),
+  remove: ({ account }) => inConnections(({ remove }) => remove(account))
+}
+
+const registry: Record<keyof AuthConfigRegistry, Operation> = {
+  register: ({ config }) =>
+    inConnections(({ authConfigs }) => Effect.map(authConfigs.register(elsewhere(config, "ours")), ({ id }) => id)),
+  get: ({ config }) => inConnections(({ authConfigs }) => authConfigs.get(config)),
+  list: () => inConnections(({ authConfigs }) => authConfigs.list()),
+  enable: ({ config }) => inConnections(({ authConfigs }) => authConfigs.enable(config)),
+  disable: ({ config }) => inConnections(({ authConfigs }) => authConfigs.disable(config)),
+  remove: ({ config }) => inConnections(({ authConfigs }) => authConfigs.remove(config))
 }
 
 const consent: Record<keyof Consent["Service"], Operation> = {
@@ -52,15 +75,32 @@ const consent: Record<keyof Consent["Service"], Operation> = {
   complete: () => Effect.flatMap(Consent, ({ complete }) => complete(new URLSearchParams({ state: "s", code: "c" })))
 }
 
-const configs: Record<keyof AuthConfigs["Service"], Operation> = {
-  register: ({ config }) => Effect.flatMap(AuthConfigs, ({ register }) => register(elsewhere(config, "ours"))),
-  load: ({ config }) =>
+/** Names a config in the current project. */
+const inConfigs =
+  (use: (configs: AuthConfigs["Service"], ref: AuthConfigRef) => Effect.Effect<unknown, unknown>): Operation =>
+  ({ config }) =>
     Effect.flatMap(CurrentProject, (projectId) =>
-      Effect.flatMap(AuthConfigs, ({ load }) => load({ projectId, authConfigId: config }))
+      Effect.flatMap(AuthConfigs, (configs) => use(configs, { projectId, authConfigId: config }))
     )
+
+const configs: Record<keyof AuthConfigs["Service"], Operation> = {
+  register: ({ config }) =>
+    Effect.flatMap(AuthConfigs, ({ register }) => Effect.asVoid(register(elsewhere(config, "ours")))),
+  load: inConfigs(({ load }, ref) => load(ref)),
+  inService: inConfigs(({ inService }, ref) => inService(ref)),
+  find: inConfigs(({ find }, ref) => find(ref)),
+  list: inConfigs(({ list }, { projectId }) => list({ projectId, after: "", limit: 10 })),
+  setDisabled: inConfigs(({ setDisabled }, ref) => setDisabled(ref, true)),
+  remove: inConfigs(({ remove }, ref) => remove(ref))
 }
 
-const services = { ConnectedAccounts: accounts, Connections: connections, Consent: consent, AuthConfigs: configs }
+const services = {
+  ConnectedAccounts: accounts,
+  Connections: connections,
+  AuthConfigRegistry: registry,
+  Consent: consent,
+  AuthConfigs: configs
+}
 
 const as =
   (project: string) =>
@@ -73,7 +113,7 @@ const nobodys = { account: ConnectedAccountId.make("ca_nobodynobody"), config: "
 const theirs = Effect.gen(function* () {
   const provider = yield* ScriptedProvider.ScriptedProvider
   const connections = yield* Connections
-  yield* connections.register(elsewhere("google", "theirs"))
+  yield* connections.authConfigs.register(elsewhere("google", "theirs"))
   const { accessToken, expiresAt, refreshToken } = yield* provider.connect
   const { id } = yield* connections.create({
     authConfigId: "google",
@@ -108,9 +148,11 @@ describe("of another project", () => {
 
   it.effect("and no operation is left out", () =>
     Effect.gen(function* () {
+      const { authConfigs, ...connections } = yield* Connections
       const provided = {
         ConnectedAccounts: yield* ConnectedAccounts,
-        Connections: yield* Connections,
+        Connections: connections,
+        AuthConfigRegistry: authConfigs,
         Consent: yield* Consent,
         AuthConfigs: yield* AuthConfigs
       }
@@ -125,7 +167,7 @@ describe("of another project", () => {
       const connections = yield* Connections
       const accounts = yield* ConnectedAccounts
       const id = yield* theirs
-      yield* as("ours")(connections.register(elsewhere("google", "ours")))
+      yield* as("ours")(connections.authConfigs.register(elsewhere("google", "ours")))
       const brought = { id, authConfigId: "google", userId: "ours", secrets }
       assert.strictEqual((yield* as("ours")(connections.create(brought))).id, id)
       assert.strictEqual((yield* as("ours")(accounts.get(id))).userId, "ours")
@@ -140,8 +182,10 @@ describe("of another project", () => {
 
   it.effect("a config cannot be registered for", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(as("ours")((yield* Connections).register(elsewhere("google", "theirs"))))
-      assert.strictEqual(error._tag, "AuthConfigError")
+      const error = yield* Effect.flip(
+        as("ours")((yield* Connections).authConfigs.register(elsewhere("google", "theirs")))
+      )
+      assert.deepInclude({ ...error }, { _tag: "InvalidRequest", slug: "invalid_auth_config" })
       const unregistered = yield* Effect.exit(
         (yield* AuthConfigs).load({ projectId: "theirs", authConfigId: "google" })
       )

@@ -1,7 +1,7 @@
 /** Why a request did not get through: from the socket to the error, the row and the log. */
 import { assert, describe, it } from "@effect/vitest"
-import { AuthConfig, ConnectedAccounts, ProviderProfile, type RefreshError } from "@rekindle/core"
-import { AccountStore, Connections, type EgressOptions } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, Connections, ProviderProfile, type RefreshError } from "@rekindle/core"
+import { AccountStore, type EgressOptions } from "@rekindle/engine"
 import { DateTime, Effect, Layer, Logger, Option, Redacted, References } from "effect"
 import { once } from "node:events"
 import { createServer as createTlsServer } from "node:https"
@@ -51,7 +51,7 @@ const engine = (egress: EgressOptions) => {
 const refusal = Effect.fnUntraced(function* (config: AuthConfig, validateCredentials = false) {
   const connections = yield* Connections
   const accounts = yield* ConnectedAccounts
-  yield* connections.register(config)
+  yield* connections.authConfigs.register(config)
   const { id } = yield* connections.create({
     authConfigId: config.id,
     userId: "person",
@@ -136,7 +136,7 @@ describe("a request that does not get through says why, in its error, its row an
     Effect.gen(function* () {
       const register = (url: string, hosts = [new URL(url).host]) =>
         Effect.flatMap(Connections, (connections) =>
-          Effect.flip(connections.register(configOf("loopback", { tokenEndpoint: url }, hosts)))
+          Effect.flip(connections.authConfigs.register(configOf("loopback", { tokenEndpoint: url }, hosts)))
         )
       for (const [url, reason] of [
         ["http://127.0.0.1:3000/token", "plain_http: 127.0.0.1:3000"],
@@ -151,7 +151,7 @@ describe("a request that does not get through says why, in its error, its row an
       assert.include(message, "host_not_declared: provider.example")
       // The same host, spelled otherwise, is declared.
       const connections = yield* Connections
-      yield* connections.register(
+      yield* connections.authConfigs.register(
         configOf("spelled", { tokenEndpoint: "HTTPS://Bücher.Example:443/token" }, ["xn--bcher-kva.example"])
       )
     }).pipe(Effect.provide(engine({}).layer))
@@ -171,7 +171,9 @@ describe("a request that does not get through says why, in its error, its row an
           pushedRequestEndpoint: `${silent}/par`,
           tokenEndpoint: `${silent}/token`
         }
-        yield* connections.register(configOf("par", { ...pushed, authorizationEndpoint: `${silent}/authorize` }, hosts))
+        yield* connections.authConfigs.register(
+          configOf("par", { ...pushed, authorizationEndpoint: `${silent}/authorize` }, hosts)
+        )
         const { id } = yield* connections.create({ authConfigId: "par", userId: "person" })
         const consent = yield* Effect.flip(accounts.refresh(id))
         const keyed = (id: string, probeUrl: string) =>

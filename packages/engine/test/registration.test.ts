@@ -1,7 +1,7 @@
 /** Mistakes that used to be accepted, and found out by the first refresh or by nobody. */
 import { assert, describe, it } from "@effect/vitest"
-import { AuthConfig, CurrentProject, CustomAuthScheme } from "@rekindle/core"
-import { AuthConfigs, type AuthStrategy, Connections, Engine } from "@rekindle/engine"
+import { AuthConfig, Connections, CurrentProject, CustomAuthScheme } from "@rekindle/core"
+import { AuthConfigs, type AuthStrategy, Engine } from "@rekindle/engine"
 import { Effect, Exit, Layer, Redacted } from "effect"
 import { authConfig, refresh, scenario, secretsOf, vault, Wire, probeUrl } from "./support/ScriptedEngine.ts"
 
@@ -19,8 +19,8 @@ const inScenario = scenario({ egress: { privateHosts: ["inside.test:8080"] } })
 
 const refusal = (overrides: Partial<Parameters<typeof AuthConfig.make>[0]>) =>
   Effect.gen(function* () {
-    const error = yield* Effect.flip((yield* Connections).register(authConfig("c", {}, overrides)))
-    return error._tag === "AuthConfigError" ? error.mistakes : assert.fail(error._tag)
+    const error = yield* Effect.flip((yield* Connections).authConfigs.register(authConfig("c", {}, overrides)))
+    return error._tag === "InvalidRequest" ? error.errors : assert.fail(error._tag)
   })
 
 const missing = "it is missing, and so is issuer"
@@ -109,7 +109,7 @@ describe("a registration is refused, with the field named, for", () => {
   for (const [what, overrides, field, message] of cases) {
     it.effect(what, () =>
       Effect.gen(function* () {
-        assert.deepStrictEqual(yield* refusal(overrides), [{ field, message }])
+        assert.deepStrictEqual(yield* refusal(overrides), [`${field}: ${message}`])
       }).pipe(inScenario)
     )
   }
@@ -117,7 +117,7 @@ describe("a registration is refused, with the field named, for", () => {
   it.effect("several mistakes at once, and none of them repeats a value", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(
-        (yield* Connections).register(
+        (yield* Connections).authConfigs.register(
           authConfig(
             "c",
             {},
@@ -136,7 +136,7 @@ describe("a registration is refused, with the field named, for", () => {
   it.effect("another scheme under an id in use, until the accounts have an id of their own", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
-      const register = (config: AuthConfig) => connections.register(config)
+      const register = (config: AuthConfig) => connections.authConfigs.register(config)
       yield* register(authConfig("mail"))
       const other = authConfig("mail", {}, { scheme: "API_KEY", settings: {}, secrets: {} })
       const error = yield* Effect.flip(register(other))
@@ -152,13 +152,15 @@ describe("a registration is taken", () => {
     Effect.gen(function* () {
       const inside = "http://inside.test:8080"
       const allowed = { clientId: "c", tokenEndpoint: `${inside}/token`, authorizationEndpoint: `${inside}/authorize` }
-      yield* (yield* Connections).register(authConfig("c", {}, { settings: allowed, hosts: ["inside.test:8080"] }))
+      yield* (yield* Connections).authConfigs.register(
+        authConfig("c", {}, { settings: allowed, hosts: ["inside.test:8080"] })
+      )
     }).pipe(inScenario)
   )
 
   it.effect("with its secrets cleaned", () =>
     Effect.gen(function* () {
-      yield* (yield* Connections).register(
+      yield* (yield* Connections).authConfigs.register(
         authConfig("cleaned", {}, { secrets: redacted({ client_secret: " secret\r\n" }) })
       )
       const config = yield* (yield* AuthConfigs).load({
@@ -173,7 +175,7 @@ describe("a registration is taken", () => {
     Effect.gen(function* () {
       const scheme = CustomAuthScheme.make("HOUSE")
       const connections = yield* Connections
-      yield* connections.register(
+      yield* connections.authConfigs.register(
         AuthConfig.make({
           id: "own",
           toolkit: "t",
@@ -220,7 +222,7 @@ describe("a credential", () => {
   const create = (config: AuthConfig, secrets: Readonly<Record<string, string>>) =>
     Effect.gen(function* () {
       const connections = yield* Connections
-      yield* connections.register(config)
+      yield* connections.authConfigs.register(config)
       return yield* connections.create({ authConfigId: config.id, userId: "u", secrets: redacted(secrets) })
     })
 

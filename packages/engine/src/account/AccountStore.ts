@@ -9,7 +9,7 @@
  *
  * @module
  */
-import type { ConnectedAccountId } from "@rekindle/core"
+import type { ConnectedAccountId, KnownStatus } from "@rekindle/core"
 import { Context, type Effect, type Option, Schema } from "effect"
 import type { Account, AttemptResult, OutboxEventType } from "./Account.ts"
 import type { Sealed } from "../vault/CredentialVault.ts"
@@ -38,7 +38,25 @@ export interface StoredAuthConfig {
   readonly projectId: string
   readonly sealed: Sealed
   readonly updatedAt: number
+  /** Since when it is switched off; null while it is in service. */
+  readonly disabledAt: number | null
 }
+
+/** Which accounts of a project. What is absent is not asked for; of several values each will do. */
+export interface AccountQuery {
+  readonly projectId: string
+  readonly userIds?: ReadonlyArray<string> | undefined
+  readonly authConfigIds?: ReadonlyArray<string> | undefined
+  readonly toolkits?: ReadonlyArray<string> | undefined
+  /** Their public ids. */
+  readonly ids?: ReadonlyArray<ConnectedAccountId> | undefined
+  /** The statuses that others see at `now`. */
+  readonly statuses?: ReadonlyArray<KnownStatus> | undefined
+  readonly now: number
+}
+
+/** A place in the list of a project's accounts, which has the newest first. */
+export type AccountPlace = Pick<Account, "createdAt" | "id">
 
 /** One attempt at consent: found by the hash of its one-use state. */
 export interface ConsentAttempt {
@@ -79,8 +97,19 @@ export interface IdempotencyRecord {
 export class AccountStore extends Context.Service<
   AccountStore,
   {
-    readonly putAuthConfig: (config: StoredAuthConfig) => Effect.Effect<void, StoreError>
+    /** Adds a config, or replaces what is sealed in it. One that is switched off stays so. */
+    readonly putAuthConfig: (config: Omit<StoredAuthConfig, "disabledAt">) => Effect.Effect<void, StoreError>
     readonly findAuthConfig: (config: AuthConfigRef) => Effect.Effect<Option.Option<StoredAuthConfig>, StoreError>
+    /** The configs of a project by id, those after `after`. */
+    readonly authConfigsOf: (query: {
+      readonly projectId: string
+      readonly after: string
+      readonly limit: number
+    }) => Effect.Effect<ReadonlyArray<StoredAuthConfig>, StoreError>
+    /** Switches a config off at `disabledAt`, or with null on. False: it is not there. */
+    readonly switchAuthConfig: (config: AuthConfigRef, disabledAt: number | null) => Effect.Effect<boolean, StoreError>
+    /** Deletes a config that has no accounts. */
+    readonly removeAuthConfig: (config: AuthConfigRef) => Effect.Effect<"removed" | "absent" | "in-use", StoreError>
 
     /**
      * Says that the database was put back from an older snapshot: every credential may have been spent since, at an unknown time. Gives
@@ -88,7 +117,7 @@ export class AccountStore extends Context.Service<
      */
     readonly doubtAll: Effect.Effect<number, StoreError>
 
-    /** Adds a new account; false if one of its ids is taken. */
+    /** Adds a new account; false if one of its ids is taken, or its `id` was an account's that is removed. */
     readonly insert: (account: Account) => Effect.Effect<boolean, StoreError>
     readonly find: (id: ConnectedAccountId) => Effect.Effect<Option.Option<Account>, StoreError>
     /** Finds what a project calls by that id. */
@@ -96,6 +125,24 @@ export class AccountStore extends Context.Service<
       projectId: string,
       publicId: ConnectedAccountId
     ) => Effect.Effect<Option.Option<Account>, StoreError>
+
+    /** Accounts after a place in the list, the newest first. */
+    readonly list: (
+      query: AccountQuery & { readonly after?: AccountPlace | undefined; readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<Account>, StoreError>
+    /** How many accounts there are. */
+    readonly count: (query: AccountQuery) => Effect.Effect<number, StoreError>
+
+    /**
+     * Deletes an account with its consent attempts and remembered answers, in one transaction, and remembers its `id`: an answer that a
+     * journal still holds for it is thrown away. False: it is not there.
+     */
+    readonly remove: (
+      account: Pick<Account, "id" | "projectId" | "publicId">,
+      now: number
+    ) => Effect.Effect<boolean, StoreError>
+    /** Whether an account of that id was there and is removed. */
+    readonly isRemoved: (id: ConnectedAccountId) => Effect.Effect<boolean, StoreError>
 
     /**
      * Takes the lease and writes the intent in one statement, if the account is still at its revision and epoch, and no lease holds. With

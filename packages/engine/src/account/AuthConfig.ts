@@ -17,12 +17,22 @@ export const authConfigContext = ({ id, projectId }: Pick<AuthConfig, "id" | "pr
   owner: id
 })
 
-/** The auth config is not valid, or not there. Mend it and register it again; no account was touched. No message repeats a value. */
+/** The auth config cannot be used; `reason` says why. Mend it and register it again; no account was touched. No message repeats a value. */
 export class AuthConfigError extends Schema.TaggedError<AuthConfigError>("@rekindle/engine/AuthConfigError")(
   "AuthConfigError",
   {
     message: Schema.String,
     authConfigId: Schema.String,
+    reason: Schema.Literals([
+      /** The config has mistakes. */
+      "invalid",
+      /** The project has none of that id. */
+      "not-registered",
+      /** What is stored cannot be opened with the keys at hand, or does not decode. */
+      "unreadable",
+      /** It is switched off. */
+      "disabled"
+    ]).pipe(Schema.withConstructorDefault(Effect.succeed("invalid" as const))),
     /** The fields to mend, where the config itself is at fault, such as `settings.tokenEndpoint`. */
     mistakes: Schema.Array(Schema.Struct({ field: Schema.String, message: Schema.String })).pipe(
       Schema.withConstructorDefault(Effect.succeed([]))

@@ -93,7 +93,7 @@ export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, str
   /** What has to be there before the state is used. */
   const prepare = Effect.fnUntraced(function* (account: Account, { allowAnotherIdentity }: Memo) {
     const config = yield* configs
-      .load(account)
+      .inService(account)
       .pipe(
         Effect.mapError((error) =>
           error._tag === "StoreError"

@@ -21,6 +21,7 @@ import { updateAccount } from "../account/updateAccount.ts"
 import * as Credential from "../account/Credential.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import type { AuthStrategies, Connection } from "../strategies/AuthStrategy.ts"
+import { configFailure } from "../renewal/renewal.ts"
 import { hashOf, type Seals } from "./sealedAttempt.ts"
 
 /** What a consent may be told when it is started. */
@@ -104,15 +105,7 @@ export const makeStart = (given: Given) => {
       })
     }
     yield* checkRedirect(redirectUrl)
-    const config = yield* configs
-      .load(account)
-      .pipe(
-        Effect.mapError((error) =>
-          error._tag === "StoreError"
-            ? unavailable()
-            : new RefreshFailed({ message: error.message, slug: "auth_config_invalid" })
-        )
-      )
+    const config = yield* Effect.mapError(configs.inService(account), configFailure)
     const consent = strategies.get(account.scheme)?.consent
     if (consent === undefined) return yield* Effect.die(`the scheme ${account.scheme} has no consent`)
 

@@ -1,9 +1,9 @@
 /**
- * Access tokens at hand: opened ones, kept for a few seconds, so that an application that asks for a token before every call of an API costs
+ * Credentials at hand: opened ones, kept for a few seconds, so that an application that asks for a token before every call of an API costs
  * neither a statement nor an unsealing each time.
  *
- * Every change to an account goes through its store. So what this process does (renewal, consent, replacement, disabling, revocation) drops the
- * token at once, and a token that was read before such a change is not kept after it.
+ * Every change to an account goes through its store. So what this process does (renewal, consent, replacement, disabling, revocation, removal)
+ * drops the token at once, and a token that was read before such a change is not kept after it.
  *
  * **Gotchas**
  *
@@ -12,8 +12,8 @@
  *
  * @module
  */
-import type { ConnectedAccountId } from "@rekindle/core"
-import { Clock, Context, Duration, Effect, Layer, type Redacted } from "effect"
+import type { ConnectedAccountId, CredentialInUse } from "@rekindle/core"
+import { Clock, Context, Duration, Effect, Layer } from "effect"
 import type { Account } from "../account/Account.ts"
 import { AccountStore } from "../account/AccountStore.ts"
 import { monotonicMillis, monotonicMillisUnsafe } from "../egress/timeLimit.ts"
@@ -21,10 +21,10 @@ import { monotonicMillis, monotonicMillisUnsafe } from "../egress/timeLimit.ts"
 /** Names an account as its project does. */
 export type Named = Pick<Account, "projectId" | "publicId">
 
-/** An opened access token, and the account that it is of as it was then. Undefined: the account has none. */
+/** The credential in use, opened, and the account that it is of as it was then. Undefined: the account has none that is usable. */
 export interface Held {
   readonly account: Account
-  readonly token: Redacted.Redacted<string> | undefined
+  readonly credential: CredentialInUse | undefined
 }
 
 /** So many tokens are kept; the one kept first makes room. */
@@ -66,6 +66,10 @@ const make = (store: AccountStore["Service"], keepFor: number) => {
       kept.delete(keyOf(account))
       reading.delete(keyOf(account))
     })
+  const dropAll = Effect.sync(() => {
+    kept.clear()
+    reading.clear()
+  })
   const get: AccessTokens["Service"]["get"] = (projectId, publicId) =>
     Effect.map(Clock.Clock, (clock) => {
       const entry = kept.get(keyOf({ projectId, publicId }))
@@ -100,7 +104,12 @@ const make = (store: AccountStore["Service"], keepFor: number) => {
   return Context.make(AccessTokens, AccessTokens.of(keepFor > 0 ? { drop, get, keep } : nothingKept)).pipe(
     Context.add(
       AccountStore,
-      AccountStore.of({ ...store, write: (change) => Effect.ensuring(store.write(change), drop(change.to)) })
+      AccountStore.of({
+        ...store,
+        write: (change) => Effect.ensuring(store.write(change), drop(change.to)),
+        remove: (account, now) => Effect.ensuring(store.remove(account, now), drop(account)),
+        switchAuthConfig: (config, disabledAt) => Effect.ensuring(store.switchAuthConfig(config, disabledAt), dropAll)
+      })
     )
   )
 }

@@ -231,7 +231,9 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       onFailure: (error) =>
         Effect.andThen(
           Effect.andThen(count(error._tag), reportUnusable(claimed, error)),
-          error._tag === "InvalidRequest" || error._tag === "RefreshUnsupported"
+          // An auth config that was switched off a moment ago: its accounts are due when it is switched on.
+          (error._tag === "InvalidRequest" && error.slug !== "auth_config_disabled") ||
+            error._tag === "RefreshUnsupported"
             ? retire(id)
             : error._tag === "Unavailable" && error.slug === "circuit_open"
               ? hold(claimed, error.retryAfter ?? Duration.zero)

@@ -281,8 +281,13 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   /** Offers one record to the commit, and lets go of it unless it has to wait. */
   const offer = Effect.fnUntraced(function* (entry: JournalEntry) {
     const account = yield* store.find(entry.accountId)
-    // The database may be the wrong one: nothing is thrown away for an account that is not there.
-    if (Option.isNone(account)) return yield* Effect.as(report(entry, "no such account"), "unreadable")
+    if (Option.isNone(account)) {
+      // The database may be the wrong one: only for an account that is known to be removed is an answer thrown away.
+      if (!(yield* store.isRemoved(entry.accountId)))
+        return yield* Effect.as(report(entry, "no such account"), "unreadable")
+      yield* journal.settle(entry)
+      return "dropped"
+    }
     const issued = yield* judged(entry, account.value)
     const committed = issued !== undefined && (yield* commit(issued))._tag === "Committed"
     yield* journal.settle(entry)

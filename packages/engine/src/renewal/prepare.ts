@@ -12,7 +12,7 @@ import { type Account, inService, isExpiring, isKnownDead, isOver, isUsable } fr
 import type { AuthStrategy, Connection } from "../strategies/AuthStrategy.ts"
 import type { Parts } from "./parts.ts"
 import { retryAfterCap } from "../answer/Verdict.ts"
-import { failed, type Renewal, storeDown, told, unavailable } from "./renewal.ts"
+import { configFailure, failed, type Renewal, storeDown, told, unavailable } from "./renewal.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
 /** What a flight found out before it may send. */
@@ -180,11 +180,7 @@ export const makePrepare = ({
         const result = remembered(account, now)
         if (Option.isSome(result)) return yield* result.value
       }
-      const config = yield* bounded(configs.load(account)).pipe(
-        Effect.mapError((error) =>
-          error._tag === "AuthConfigError" ? failed("auth_config_invalid", error.message) : storeDown()
-        )
-      )
+      const config = yield* bounded(Effect.mapError(configs.inService(account), configFailure))
       const credential = yield* tokens
         .open(account)
         .pipe(

@@ -4,8 +4,10 @@
  *
  * @module
  */
-import { type RefreshError, RefreshFailed, Unavailable, type Failures } from "@rekindle/core"
+import { type Failures, InvalidRequest, type RefreshError, RefreshFailed, Unavailable } from "@rekindle/core"
 import { Duration, Effect } from "effect"
+import type { AuthConfigError } from "../account/AuthConfig.ts"
+import type { StoreError } from "../account/AccountStore.ts"
 import { type Account, type AttemptResult, isUsable } from "../account/Account.ts"
 import type { Verdict } from "../answer/Verdict.ts"
 
@@ -36,6 +38,14 @@ export const storeDown = () => unavailable("store_unavailable", "the account sto
 /** It was tried, or may have been. */
 export const failed = (slug: Failures.Slug, message: string, errors?: ReadonlyArray<string>) =>
   new RefreshFailed({ message, slug, ...(errors === undefined || errors.length === 0 ? {} : { errors }) })
+
+/** The auth config could not be had, and nothing was sent. */
+export const configFailure = (error: AuthConfigError | StoreError): InvalidRequest | RefreshFailed | Unavailable =>
+  error._tag === "StoreError"
+    ? storeDown()
+    : error.reason === "disabled"
+      ? new InvalidRequest({ message: error.message, slug: "auth_config_disabled", suggestedFix: "enable it first" })
+      : failed("auth_config_invalid", error.message)
 
 /** What those are told who ask about an attempt that did not renew: callers of other processes, and later ones. */
 export const told = (account: Account, result: AttemptResult, now: number): Effect.Effect<Renewal, RefreshError> => {

@@ -14,6 +14,7 @@ import { makeConfigs } from "./configs.ts"
 import * as Database from "./database.ts"
 import { makeDue } from "./due.ts"
 import { makeExpiring } from "./expiring.ts"
+import { makeManagement } from "./management.ts"
 import { migrate } from "./migrations.ts"
 import { makeOutbox } from "./outbox.ts"
 import { makeSealed } from "./sealed.ts"
@@ -27,6 +28,7 @@ const make = Effect.gen(function* () {
     ...(yield* makeAccounts(database, insertAttempt)),
     ...makeConfigs(database),
     ...makeDue(database),
+    ...makeManagement(database),
     ...expiring,
     ...makeOutbox(database),
     ...makeSealed(database)

@@ -135,24 +135,29 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
     doubtAll,
 
     insert: (account) =>
-      statement(
-        sql`INSERT INTO rekindle_accounts ${sql.insert({
-          id: account.id,
-          public_id: account.publicId,
-          project_id: account.projectId,
-          auth_config_id: configKey(account),
-          toolkit: account.toolkit,
-          user_id: account.userId,
-          scheme: account.scheme,
-          ...changeable(account),
-          revision: account.revision,
-          epoch: account.epoch,
-          created_at: account.createdAt
-        })} ON CONFLICT DO NOTHING RETURNING id`
-      ).pipe(
-        Effect.map((rows) => rows.length === 1),
-        asStoreError
-      ),
+      transaction(
+        Effect.gen(function* () {
+          const inserted = yield* sql`INSERT INTO rekindle_accounts ${sql.insert({
+            id: account.id,
+            public_id: account.publicId,
+            project_id: account.projectId,
+            auth_config_id: configKey(account),
+            toolkit: account.toolkit,
+            user_id: account.userId,
+            scheme: account.scheme,
+            ...changeable(account),
+            revision: account.revision,
+            epoch: account.epoch,
+            created_at: account.createdAt
+          })} ON CONFLICT DO NOTHING RETURNING id`
+          if (inserted.length === 0) return false
+          // Looked for afterwards: a removal that was under way is over once the id is free.
+          const removed = yield* sql`SELECT id FROM rekindle_removed_accounts WHERE id = ${account.id}`
+          if (removed.length === 0) return true
+          yield* sql`DELETE FROM rekindle_accounts WHERE id = ${account.id}`
+          return false
+        })
+      ).pipe(asStoreError),
 
     find: (id) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>

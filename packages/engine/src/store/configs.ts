@@ -4,12 +4,21 @@
  * @module
  */
 import { Effect, Option, Schema } from "effect"
-import type { AccountStore } from "../account/AccountStore.ts"
+import type { AccountStore, StoredAuthConfig } from "../account/AccountStore.ts"
 import type { Database } from "./database.ts"
 import { namedBy } from "./readable.ts"
 import { asStoreError, AuthConfigRow, configIdOf, configKey, first } from "./rows.ts"
 
-export const makeConfigs = ({ readable, sql, statement }: Database) => {
+const storedOf = (row: typeof AuthConfigRow.Type): StoredAuthConfig => ({
+  id: configIdOf(row.id),
+  projectId: row.project_id,
+  sealed: row.sealed,
+  updatedAt: row.updated_at,
+  disabledAt: row.disabled_at
+})
+
+export const makeConfigs = ({ readable, sql, statement, transaction }: Database) => {
+  const readableConfigs = readable(AuthConfigRow, namedBy("rekindle_auth_configs", "id"))
   return {
     putAuthConfig: (config) =>
       statement(
@@ -24,16 +33,39 @@ export const makeConfigs = ({ readable, sql, statement }: Database) => {
     findAuthConfig: (config) =>
       sql`SELECT * FROM rekindle_auth_configs WHERE id = ${configKey(config)}`.pipe(
         Effect.flatMap(first(Schema.decodeUnknownEffect(AuthConfigRow))),
-        Effect.map(
-          Option.map((row) => ({
-            id: configIdOf(row.id),
-            projectId: row.project_id,
-            sealed: row.sealed,
-            updatedAt: row.updated_at
-          }))
-        ),
+        Effect.map(Option.map(storedOf)),
         asStoreError
       ),
+
+    authConfigsOf: ({ after, limit, projectId }) =>
+      sql`SELECT * FROM rekindle_auth_configs
+        WHERE project_id = ${projectId} AND id > ${configKey({ projectId, authConfigId: after })}
+        ORDER BY id LIMIT ${limit}`.pipe(
+        Effect.flatMap(readableConfigs),
+        Effect.map((rows) => rows.map(storedOf)),
+        asStoreError
+      ),
+
+    switchAuthConfig: (config, disabledAt) =>
+      statement(
+        sql`UPDATE rekindle_auth_configs SET disabled_at = ${disabledAt} WHERE id = ${configKey(config)} RETURNING id`
+      ).pipe(
+        Effect.map((rows) => rows.length === 1),
+        asStoreError
+      ),
+
+    removeAuthConfig: (config) => {
+      const key = configKey(config)
+      return transaction(
+        Effect.gen(function* () {
+          const removed = yield* sql`DELETE FROM rekindle_auth_configs WHERE id = ${key}
+            AND NOT EXISTS (SELECT 1 FROM rekindle_accounts WHERE auth_config_id = ${key}) RETURNING id`
+          if (removed.length === 1) return "removed"
+          const left = yield* sql`SELECT id FROM rekindle_auth_configs WHERE id = ${key}`
+          return left.length === 0 ? "absent" : "in-use"
+        })
+      ).pipe(asStoreError)
+    },
 
     resealAuthConfig: ({ from, id, projectId, to }) =>
       statement(
@@ -46,15 +78,8 @@ export const makeConfigs = ({ readable, sql, statement }: Database) => {
 
     listAuthConfigs: () =>
       sql`SELECT * FROM rekindle_auth_configs ORDER BY id`.pipe(
-        Effect.flatMap(readable(AuthConfigRow, namedBy("rekindle_auth_configs", "id"))),
-        Effect.map((rows) =>
-          rows.map((row) => ({
-            id: configIdOf(row.id),
-            projectId: row.project_id,
-            sealed: row.sealed,
-            updatedAt: row.updated_at
-          }))
-        ),
+        Effect.flatMap(readableConfigs),
+        Effect.map((rows) => rows.map(storedOf)),
         asStoreError
       )
   } satisfies Partial<AccountStore["Service"]>

@@ -25,8 +25,13 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
       ),
 
     dueConfigs: (now) =>
-      sql`SELECT configs.project_id, configs.id AS auth_config_id FROM rekindle_auth_configs configs WHERE EXISTS (
-        SELECT 1 FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id AND accounts.renew_at <= ${now}
+      // A config that is switched off renews nothing, and withdraws what is revoked.
+      sql`SELECT configs.project_id, configs.id AS auth_config_id FROM rekindle_auth_configs configs
+        WHERE (configs.disabled_at IS NULL AND EXISTS (
+          SELECT 1 FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id AND accounts.renew_at <= ${now}
+        )) OR EXISTS (
+          SELECT 1 FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id AND accounts.renew_at <= ${now}
+            AND accounts.status = 'REVOKED'
       )`.pipe(
         Effect.flatMap(decodeAll(Schema.Struct({ project_id: Schema.String, auth_config_id: Schema.String }))),
         Effect.map((rows) => rows.map(configRefOf)),
@@ -38,6 +43,9 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
         Effect.gen(function* () {
           const due = yield* sql<{ readonly id: string }>`SELECT id, project_id, auth_config_id, generation, renew_at
             FROM rekindle_accounts WHERE auth_config_id = ${configKey(config)} AND renew_at <= ${now}
+              AND (status = 'REVOKED' OR EXISTS (
+                SELECT 1 FROM rekindle_auth_configs WHERE id = ${configKey(config)} AND disabled_at IS NULL
+              ))
             ORDER BY renew_at LIMIT ${limit}${isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`}`
           if (due.length > 0) {
             yield* sql`UPDATE rekindle_accounts SET renew_at = ${nextLook} WHERE ${sql.in(

@@ -206,6 +206,20 @@ const tryServicesAgain = Effect.gen(function* () {
     AND credential IS NOT NULL AND scheme IN ('S2S_OAUTH2', 'GOOGLE_SERVICE_ACCOUNT')`
 })
 
+// Auth configs can be switched off, a project's accounts listed by age and person, and accounts removed. The id of a removed account is
+// kept, since a journal may still hold an answer for it.
+const management = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const id = sql.onDialectOrElse({ pg: () => sql.literal(`TEXT COLLATE "C"`), orElse: () => sql.literal("TEXT") })
+  yield* sql`ALTER TABLE rekindle_auth_configs ADD COLUMN disabled_at BIGINT`
+  yield* sql`CREATE INDEX rekindle_accounts_listed ON rekindle_accounts (project_id, created_at, id)`
+  yield* sql`CREATE INDEX rekindle_accounts_user ON rekindle_accounts (project_id, user_id)`
+  yield* sql`CREATE INDEX rekindle_accounts_withdrawals ON rekindle_accounts (auth_config_id, renew_at)
+    WHERE status = 'REVOKED' AND renew_at IS NOT NULL`
+  yield* sql`CREATE INDEX rekindle_idempotency_keys_account ON rekindle_idempotency_keys (account_id)`
+  yield* sql`CREATE TABLE rekindle_removed_accounts (id ${id} PRIMARY KEY, removed_at BIGINT NOT NULL)`
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
@@ -217,7 +231,8 @@ const migrations = {
   "0008_vault_keys": vaultKeys,
   "0009_lease_count": leaseCount,
   "0010_used_states": usedStates,
-  "0011_try_services_again": tryServicesAgain
+  "0011_try_services_again": tryServicesAgain,
+  "0012_management": management
 }
 
 /** Brings the database to the schema that it had after the first `count` migrations. */

@@ -76,7 +76,8 @@ export const AuthConfigRow = Schema.Struct({
   id: Schema.String,
   project_id: Schema.String,
   sealed: Sealed,
-  updated_at: Int
+  updated_at: Int,
+  disabled_at: MaybeInt
 })
 export const CanaryRow = Schema.Struct({ key_id: Schema.String, canary: Sealed })
 export const KeyRow = Schema.Struct({ account_id: ConnectedAccountId, request_hash: Schema.String, answer: MaybeText })

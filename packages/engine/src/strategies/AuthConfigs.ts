@@ -5,8 +5,8 @@
  * @module
  */
 import { CurrentProject, KnownAuthScheme } from "@rekindle/core"
-import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
-import { AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
+import { Array, Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
+import { AccountStore, type AuthConfigRef, type StoredAuthConfig, type StoreError } from "../account/AccountStore.ts"
 import type { AuthConfig } from "@rekindle/core"
 import { authConfigContext, AuthConfigError, AuthConfigJson, invalidConfig } from "../account/AuthConfig.ts"
 import { AuthStrategies } from "./AuthStrategy.ts"
@@ -20,14 +20,39 @@ const isKnownScheme = Schema.is(KnownAuthScheme)
 /** How long a loaded config is used. A change by another process takes effect after at most this long. */
 const cacheFor = Duration.seconds(10)
 
+/** An auth config, opened, and how it is kept. */
+export interface KeptAuthConfig {
+  readonly config: AuthConfig
+  readonly isDisabled: boolean
+  /** Epoch milliseconds. */
+  readonly updatedAt: number
+}
+
 /** Registers and loads auth configs. */
 export class AuthConfigs extends Context.Service<
   AuthConfigs,
   {
     /** Adds a config to the current project, or replaces the project's config of the same id. A faulty config changes nothing. */
-    readonly register: (config: AuthConfig) => Effect.Effect<void, AuthConfigError | StoreError>
-    /** Loads a config and opens it. */
+    readonly register: (config: AuthConfig) => Effect.Effect<KeptAuthConfig, AuthConfigError | StoreError>
+    /** Loads a config and opens it, also one that is switched off: what was begun with it is brought to its end. */
     readonly load: (config: AuthConfigRef) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
+    /** Loads a config to begin something with it. Fails for one that is switched off. */
+    readonly inService: (config: AuthConfigRef) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
+    /** Reads a config, past the cache. */
+    readonly find: (config: AuthConfigRef) => Effect.Effect<KeptAuthConfig, AuthConfigError | StoreError>
+    /** A project's configs by id, those after `after`. One that cannot be opened is left out, and reported. */
+    readonly list: (query: {
+      readonly projectId: string
+      readonly after: string
+      readonly limit: number
+    }) => Effect.Effect<ReadonlyArray<KeptAuthConfig>, StoreError>
+    /** Switches a config on or off. Other processes follow once what they have loaded is too old. */
+    readonly setDisabled: (
+      config: AuthConfigRef,
+      isDisabled: boolean
+    ) => Effect.Effect<void, AuthConfigError | StoreError>
+    /** Deletes a config that no account has. False: one has. */
+    readonly remove: (config: AuthConfigRef) => Effect.Effect<boolean, AuthConfigError | StoreError>
   }
 >()("@rekindle/engine/AuthConfigs") {
   static readonly layer: Layer.Layer<AuthConfigs, never, AccountStore | AuthStrategies | CredentialVault | Egress> =
@@ -38,11 +63,13 @@ export class AuthConfigs extends Context.Service<
         const strategies = yield* AuthStrategies
         const vault = yield* CredentialVault
         const egress = yield* Egress
-        const cache = new Map<string, { readonly config: AuthConfig; readonly until: number }>()
-        let registrations = 0
+        const cache = new Map<string, { readonly kept: KeptAuthConfig; readonly until: number }>()
+        let changes = 0
 
-        const fault = (id: string, message: string) =>
-          new AuthConfigError({ authConfigId: id, message: `auth config ${id}: ${message}` })
+        const fault = (id: string, reason: AuthConfigError["reason"], message: string) =>
+          new AuthConfigError({ authConfigId: id, reason, message: `auth config ${id}: ${message}` })
+        const notRegistered = ({ authConfigId }: AuthConfigRef) =>
+          fault(authConfigId, "not-registered", "it is not registered")
 
         const keyOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${authConfigId}`
 
@@ -82,7 +109,11 @@ export class AuthConfigs extends Context.Service<
         const register = Effect.fnUntraced(function* (given: AuthConfig) {
           const config = yield* admitted(given)
           if (config.projectId !== (yield* CurrentProject))
-            return yield* fault(config.id, `it is registered for the project ${config.projectId}, on behalf of another`)
+            return yield* fault(
+              config.id,
+              "invalid",
+              `it is registered for the project ${config.projectId}, on behalf of another`
+            )
           const before = yield* check(config)
           const now = yield* Clock.currentTimeMillis
           const text = yield* Effect.orDie(Schema.encodeEffect(AuthConfigJson)(config))
@@ -93,32 +124,86 @@ export class AuthConfigs extends Context.Service<
             updatedAt: now
           })
           const ref = { projectId: config.projectId, authConfigId: config.id }
-          cache.delete(keyOf(ref))
-          registrations++
+          forget(ref)
           // Accounts that failed with the previous config are due at once.
           if (!Option.exists(before, (previous) => Equal.equals(previous, config)))
             yield* store.resume({ config: ref, now })
+          return yield* find(ref)
         })
 
-        const load: AuthConfigs["Service"]["load"] = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
-          const { authConfigId: id } = wanted
+        /** What was loaded before is not used any more, nor is what is being loaded now. */
+        const forget = (ref: AuthConfigRef): void => {
+          cache.delete(keyOf(ref))
+          changes++
+        }
+
+        const open = ({ disabledAt, id, projectId, sealed, updatedAt }: StoredAuthConfig) =>
+          vault.open(authConfigContext({ id, projectId }), sealed).pipe(
+            Effect.flatMap(Schema.decodeEffect(AuthConfigJson)),
+            Effect.mapBoth({
+              onFailure: (error) =>
+                fault(id, "unreadable", error._tag === "VaultError" ? error.message : "it does not decode"),
+              onSuccess: (config): KeptAuthConfig => ({ config, isDisabled: disabledAt !== null, updatedAt })
+            })
+          )
+
+        const find = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
+          const stored = yield* store.findAuthConfig(wanted)
+          return yield* Option.isNone(stored) ? notRegistered(wanted) : open(stored.value)
+        })
+
+        const cached = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
           const key = keyOf(wanted)
           const now = yield* monotonicMillis
-          const before = registrations
-          const cached = cache.get(key)
-          if (cached !== undefined && cached.until > now) return cached.config
-          const stored = yield* store.findAuthConfig(wanted)
-          if (Option.isNone(stored)) return yield* fault(id, "it is not registered")
-          const config = yield* vault.open(authConfigContext(stored.value), stored.value.sealed).pipe(
-            Effect.flatMap(Schema.decodeEffect(AuthConfigJson)),
-            Effect.mapError((error) => fault(id, error._tag === "VaultError" ? error.message : "it does not decode"))
-          )
-          // A registration in the meantime may have replaced what was read.
-          if (before === registrations) cache.set(key, { config, until: now + Duration.toMillis(cacheFor) })
-          return config
+          const before = changes
+          const entry = cache.get(key)
+          if (entry !== undefined && entry.until > now) return entry.kept
+          const kept = yield* find(wanted)
+          // A change in the meantime may have replaced what was read.
+          if (before === changes) cache.set(key, { kept, until: now + Duration.toMillis(cacheFor) })
+          return kept
         })
 
-        return AuthConfigs.of({ register, load })
+        const load = (wanted: AuthConfigRef) => Effect.map(cached(wanted), ({ config }) => config)
+
+        return AuthConfigs.of({
+          register,
+          load,
+          inService: (wanted) =>
+            Effect.flatMap(cached(wanted), ({ config, isDisabled }) =>
+              isDisabled ? Effect.fail(fault(config.id, "disabled", "it is switched off")) : Effect.succeed(config)
+            ),
+          find,
+          list: (query) =>
+            Effect.flatMap(store.authConfigsOf(query), (stored) =>
+              Effect.map(
+                Effect.forEach(stored, (each) =>
+                  open(each).pipe(
+                    Effect.tapError(({ message }) =>
+                      Effect.logWarning("an auth config is left out of a list", { message })
+                    ),
+                    Effect.option
+                  )
+                ),
+                Array.getSomes
+              )
+            ),
+          setDisabled: Effect.fnUntraced(function* (ref, isDisabled) {
+            const now = yield* Clock.currentTimeMillis
+            const done = yield* Effect.ensuring(
+              store.switchAuthConfig(ref, isDisabled ? now : null),
+              Effect.sync(() => forget(ref))
+            )
+            if (!done) return yield* notRegistered(ref)
+          }),
+          remove: Effect.fnUntraced(function* (ref) {
+            const end = yield* Effect.ensuring(
+              store.removeAuthConfig(ref),
+              Effect.sync(() => forget(ref))
+            )
+            return end === "absent" ? yield* notRegistered(ref) : end === "removed"
+          })
+        })
       })
     )
 }

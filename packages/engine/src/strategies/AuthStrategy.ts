@@ -9,12 +9,10 @@
  *
  * @module
  */
-import type { AuthScheme, ConnectedAccountId } from "@rekindle/core"
-import { Context, Effect, Layer, type Redacted, Schema } from "effect"
-import type { AuthConfig } from "@rekindle/core"
+import type { AuthConfig, AuthScheme, ConnectedAccountId, CredentialInUse, ProviderProfile } from "@rekindle/core"
+import { Context, type DateTime, Effect, Layer, type Redacted, Schema } from "effect"
 import type { AuthConfigError } from "../account/AuthConfig.ts"
 import type { Credential, Extras, SecretNames } from "../account/Credential.ts"
-import type { ProviderProfile } from "@rekindle/core"
 import type { Revocation } from "../answer/Revocation.ts"
 import type { Validity } from "../answer/Validity.ts"
 import type { Observation, Verdict } from "../answer/Verdict.ts"
@@ -122,10 +120,27 @@ export interface AuthStrategy {
         readonly decide?: ((observation: Observation, connection: Connection) => Verdict) | undefined
       }
     | undefined
+  /** The credential as a request uses it; undefined if it is not complete. Default: {@link defaultInUse}. */
+  readonly inUse?:
+    | ((
+        connection: Connection,
+        expiresAt: DateTime.Utc | undefined
+      ) => Effect.Effect<CredentialInUse | undefined, AuthConfigError>)
+    | undefined
   /** Makes a real request with the credential, to find out whether it works. Undefined if the auth config names no address for that. */
   readonly validate?: ((connection: Connection) => Effect.Effect<Validity> | undefined) | undefined
   /** Revokes the credential at the provider (RFC 7009). Asks once and reports the result. */
   readonly revoke?: ((connection: Connection) => Effect.Effect<Revocation>) | undefined
+}
+
+/** The credential as a request uses it where its strategy does not say: the secret `access_token` as a bearer token, else all secrets by name. */
+export const defaultInUse: NonNullable<AuthStrategy["inUse"]> = ({ config, credential }, expiresAt) => {
+  const token = credential.secrets["access_token"]
+  return Effect.succeed(
+    token === undefined
+      ? { _tag: "Custom", scheme: config.scheme, secrets: credential.secrets }
+      : { _tag: "AccessToken", token, tokenType: "Bearer", expiresAt }
+  )
 }
 
 /**

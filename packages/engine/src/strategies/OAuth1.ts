@@ -214,6 +214,13 @@ export const make = Effect.gen(function* () {
         Effect.as(signed(config, settings.signatureMethod ?? "HMAC-SHA1", "", ""), addressesOf(settings))
       ),
     consent: { authorize, complete, decide: decideAccessToken },
+    inUse: ({ config, credential }) =>
+      Effect.map(settingsOf(config), ({ consumerKey }) => {
+        const { access_token: token, oauth_token_secret: tokenSecret } = credential.secrets
+        return token === undefined || tokenSecret === undefined
+          ? undefined
+          : { _tag: "OAuth1", consumerKey, token, tokenSecret }
+      }),
     validate: (connection) =>
       Predicate.isString(connection.config.settings["probeUrl"]) ? probe(connection) : undefined
   }

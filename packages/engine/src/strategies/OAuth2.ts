@@ -262,6 +262,15 @@ export const make = Effect.gen(function* () {
     check,
     renewal: { spends: ({ credential }) => credential.secrets["refresh_token"], send: renew },
     consent: { authorize, complete },
+    inUse: ({ credential }, expiresAt) => {
+      const { access_token: token, [Dpop.secretName]: dpopKey } = credential.secrets
+      if (token === undefined) return Effect.undefined
+      return Effect.succeed(
+        dpopKey === undefined
+          ? { _tag: "AccessToken", token, tokenType: "Bearer", expiresAt }
+          : { _tag: "AccessToken", token, tokenType: "DPoP", dpopKey, expiresAt }
+      )
+    },
     revoke
   }
   return strategy

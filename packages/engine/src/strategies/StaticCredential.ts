@@ -5,7 +5,7 @@
  * @module
  */
 import type { KnownAuthScheme } from "@rekindle/core"
-import { Effect, Schema } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress } from "../egress/Egress.ts"
@@ -32,6 +32,8 @@ export type StaticSettings = typeof StaticSettings.Type
 const settingsOf = decodeSettings(StaticSettings)
 const checkSettings = settingsCheck(StaticSettings)
 
+const defaultKeyHeader = "authorization"
+
 /** How a scheme presents its credential on a request. */
 type Present = (
   credential: Credential.Credential,
@@ -41,7 +43,7 @@ type Present = (
   readonly parameters?: Record<string, string>
 }
 
-const presentKey: Present = (credential, { keyHeader = "authorization", keyParameter, keyPrefix = "" }) => {
+const presentKey: Present = (credential, { keyHeader = defaultKeyHeader, keyParameter, keyPrefix = "" }) => {
   const key = Credential.secret(credential, "api_key") ?? ""
   return keyParameter === undefined
     ? { headers: { [keyHeader]: `${keyPrefix}${key}` } }
@@ -58,7 +60,12 @@ const presentBasic: Present = (credential) => {
   return { headers: { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}` } }
 }
 
-const make = (scheme: KnownAuthScheme, present: Present, account: Credential.SecretNames) =>
+const make = (
+  scheme: KnownAuthScheme,
+  present: Present,
+  account: Credential.SecretNames,
+  inUse: NonNullable<AuthStrategy["inUse"]>
+) =>
   Effect.gen(function* () {
     const egress = yield* Egress
 
@@ -78,6 +85,7 @@ const make = (scheme: KnownAuthScheme, present: Present, account: Credential.Sec
       scheme,
       secrets: { account, config: { forms: {} } },
       check: (config) => Effect.map(checkSettings(config), addressesOf),
+      inUse,
       validate: (connection) =>
         typeof connection.config.settings["probeUrl"] === "string" ? probe(connection) : undefined
     }
@@ -85,13 +93,43 @@ const make = (scheme: KnownAuthScheme, present: Present, account: Credential.Sec
   })
 
 /** API_KEY: the secret `api_key`, in a header or query parameter of the provider's choice. */
-export const apiKey = make("API_KEY", presentKey, { forms: { api_key: "header" }, needs: [["api_key"]] })
+export const apiKey = make(
+  "API_KEY",
+  presentKey,
+  { forms: { api_key: "header" }, needs: [["api_key"]] },
+  ({ config, credential }) =>
+    Effect.map(settingsOf(config), ({ keyHeader = defaultKeyHeader, keyParameter, keyPrefix = "" }) => {
+      const key = credential.secrets["api_key"]
+      const placement =
+        keyParameter === undefined
+          ? ({ in: "header", name: keyHeader, prefix: keyPrefix } as const)
+          : ({ in: "query", name: keyParameter } as const)
+      return key === undefined ? undefined : { _tag: "ApiKey", key, placement }
+    })
+)
 
 /** BEARER_TOKEN: the secret `token` (RFC 6750 §2.1). */
-export const bearerToken = make("BEARER_TOKEN", presentBearer, { forms: { token: "header" }, needs: [["token"]] })
+export const bearerToken = make(
+  "BEARER_TOKEN",
+  presentBearer,
+  { forms: { token: "header" }, needs: [["token"]] },
+  ({ credential }, expiresAt) => {
+    const token = credential.secrets["token"]
+    return Effect.succeed(
+      token === undefined ? undefined : { _tag: "AccessToken", token, tokenType: "Bearer", expiresAt }
+    )
+  }
+)
 
 /** BASIC: the secrets `username` and `password` (RFC 7617). */
-export const basic = make("BASIC", presentBasic, {
-  forms: { username: "password", password: "password" },
-  needs: [["username"]]
-})
+export const basic = make(
+  "BASIC",
+  presentBasic,
+  { forms: { username: "password", password: "password" }, needs: [["username"]] },
+  ({ credential }) =>
+    Effect.succeed({
+      _tag: "Basic",
+      username: Credential.secret(credential, "username") ?? "",
+      password: credential.secrets["password"] ?? Redacted.make("", { label: "password" })
+    })
+)

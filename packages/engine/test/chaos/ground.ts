@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { type AuthConfig, ConnectedAccountId } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { type AuthConfig, ConnectedAccountId, Connections } from "@rekindle/core"
 import { DateTime, Effect, Redacted, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { randomUUID } from "node:crypto"
@@ -34,7 +33,7 @@ export const placeFor = (kind: Kind): Effect.Effect<Place, never, Postgres | Sco
 export const connect = (wiring: Wiring, config: AuthConfig, refreshTokens: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const connections = yield* Connections
-    yield* connections.register(config)
+    yield* connections.authConfigs.register(config)
     return yield* Effect.forEach(
       refreshTokens,
       (refreshToken) => {

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
-import { AtCheckpoint, type Checkpoint, Connections } from "@rekindle/engine"
+import { type ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
+import { AtCheckpoint, type Checkpoint } from "@rekindle/engine"
 import { Clock, DateTime, Effect, Layer, Random, Redacted, Schedule, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { clientOf } from "../support/Place.ts"

@@ -3,8 +3,8 @@
  * learns and changes nothing.
  */
 import { assert, describe, it } from "@effect/vitest"
-import type { ConnectedAccountId } from "@rekindle/core"
-import { AccountStore, Connections, Consent, ConsentError, CredentialVault, StoreError } from "@rekindle/engine"
+import { type ConnectedAccountId, Connections } from "@rekindle/core"
+import { AccountStore, Consent, ConsentError, CredentialVault, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { type Context, Deferred, Effect, Exit, Fiber, Metric, Option } from "effect"
 import { TestClock } from "effect/testing"

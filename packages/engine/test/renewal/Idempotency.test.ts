@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, ConnectedAccounts, CurrentProject } from "@rekindle/core"
-import { Connections, CredentialVault, Engine } from "@rekindle/engine"
+import { type ConnectedAccountId, ConnectedAccounts, Connections, CurrentProject } from "@rekindle/core"
+import { CredentialVault, Engine } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Effect, Fiber, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
@@ -27,7 +27,7 @@ const file = Effect.acquireRelease(
 
 const setUp = Effect.gen(function* () {
   const server = yield* AuthorizationServer
-  yield* (yield* Connections).register(server.authConfig())
+  yield* (yield* Connections).authConfigs.register(server.authConfig())
   return yield* connected("oidc")
 })
 
@@ -65,7 +65,7 @@ describe("an idempotency key", () => {
         assert.strictEqual(changed._tag, "InvalidRequest")
         const server = yield* AuthorizationServer
         const elsewhere = Effect.gen(function* () {
-          yield* (yield* Connections).register(server.authConfig({ projectId: "elsewhere" }))
+          yield* (yield* Connections).authConfigs.register(server.authConfig({ projectId: "elsewhere" }))
           const { id } = yield* connected("oidc")
           return yield* refresh(id, { idempotencyKey: "a" })
         }).pipe(Effect.provideService(CurrentProject, "elsewhere"))

@@ -1,6 +1,7 @@
 /** Renewal in the background: when it happens, how often, by whom, and when it stops. */
 import { assert, describe, it } from "@effect/vitest"
-import { AccountStore, Connections, Renewer, type RenewerOptions, StoreError } from "@rekindle/engine"
+import { Connections } from "@rekindle/core"
+import { AccountStore, Renewer, type RenewerOptions, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Context, DateTime, Duration, Effect, Layer, Logger, Metric, Option, Random, Redacted, Scope } from "effect"
 import { SqlClient } from "effect/sql"
@@ -122,6 +123,23 @@ describe("the renewer", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
+  it.effect("leaves the accounts of a disabled auth config alone, and renews them once it is enabled", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const wire = yield* Wire
+      const { id } = yield* connected({ expired: true })
+      yield* connections.authConfigs.disable("scripted")
+      yield* renewing()
+      yield* elapse("10 minutes")
+      assert.lengthOf(wire.sent, 0)
+      assert.strictEqual((yield* stored(id)).status, "ACTIVE")
+      assert.isNotNull((yield* stored(id)).renewAt)
+      yield* connections.authConfigs.enable("scripted")
+      yield* elapse("10 seconds")
+      assert.lengthOf(wire.sent, 1)
+    }).pipe(Effect.scoped, scenario())
+  )
+
   it.effect("renews all others although one account's row cannot be read, and says so once", () => {
     const logged: Array<unknown> = []
     return Effect.gen(function* () {
@@ -173,7 +191,7 @@ describe("the renewer", () => {
   it.effect("announces a link that nobody used in time, once", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
-      yield* connections.register(authConfig("scripted"))
+      yield* connections.authConfigs.register(authConfig("scripted"))
       const { id } = yield* connections.create({ authConfigId: "scripted", userId: "person" })
       yield* refresh(id)
       yield* renewing()
@@ -188,7 +206,7 @@ describe("the renewer", () => {
   it.effect("says so when a credential ends that there is nothing to renew with", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
-      yield* connections.register(authConfig("scripted"))
+      yield* connections.authConfigs.register(authConfig("scripted"))
       const { id } = yield* connections.create({
         authConfigId: "scripted",
         userId: "person",

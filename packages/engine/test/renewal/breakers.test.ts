@@ -1,7 +1,7 @@
 /** What stops attempts: terminal verdicts, faults of the application, and a provider that is down. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts, type ConnectedAccountId, type RefreshError } from "@rekindle/core"
-import { Connections, Renewer } from "@rekindle/engine"
+import { type ConnectedAccountId, ConnectedAccounts, Connections, type RefreshError } from "@rekindle/core"
+import { Renewer } from "@rekindle/engine"
 import { isUsable } from "@rekindle/engine/Account"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Duration, Effect, Layer, Redacted } from "effect"
@@ -136,10 +136,12 @@ describe("a fault of the application that is mended", () => {
       yield* provider.next(...accounts.map(() => answer(401, "invalid_client")))
       for (const { id } of accounts) yield* refused(id)
       const [{ id }] = [accounts[0] ?? assert.fail()]
-      yield* connections.register(authConfig("scripted"))
+      yield* connections.authConfigs.register(authConfig("scripted"))
       assert.strictEqual((yield* refused(id))._tag, "Unavailable")
       assert.strictEqual(yield* sends, 3)
-      yield* connections.register(authConfig("scripted", {}, { secrets: { client_secret: Redacted.make("right") } }))
+      yield* connections.authConfigs.register(
+        authConfig("scripted", {}, { secrets: { client_secret: Redacted.make("right") } })
+      )
       assert.strictEqual((yield* refresh(id))._tag, "Ready")
       assert.strictEqual(yield* sends, 4)
     }).pipe(scenario())
@@ -292,7 +294,7 @@ describe("one sick account beside nine healthy ones", () => {
   it.effect("that has a key file for another server, or one that is no key, costs none of them a minute", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
-      yield* connections.register(
+      yield* connections.authConfigs.register(
         authConfig(
           "robots",
           {},

@@ -1,7 +1,7 @@
 /** Clocks jump: after a suspend, a restore, a correction. A jump may cost a delay; it never spends twice and never leaves an account stuck. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts } from "@rekindle/core"
-import { AtCheckpoint, Connections } from "@rekindle/engine"
+import { ConnectedAccounts, Connections } from "@rekindle/core"
+import { AtCheckpoint } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Duration, Effect, Redacted } from "effect"
 import {

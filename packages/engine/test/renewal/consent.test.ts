@@ -1,7 +1,7 @@
 /** Consent by a person: a link works once and for ten minutes, and only a yes changes the account. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts, CurrentProject, CustomAuthScheme, Resilience } from "@rekindle/core"
-import { AccountStore, type AuthStrategy, Connections, Consent, ConsentError } from "@rekindle/engine"
+import { ConnectedAccounts, Connections, CurrentProject, CustomAuthScheme, Resilience } from "@rekindle/core"
+import { AccountStore, type AuthStrategy, Consent, ConsentError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Effect, Fiber } from "effect"
 import { accessOnly, callback, complete, consents, fresh, link, statusOf } from "../support/ScriptedConsent.ts"
@@ -58,7 +58,7 @@ describe("a link to consent", () => {
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const id = yield* fresh
-      yield* (yield* Connections).register(companyConfig)
+      yield* (yield* Connections).authConfigs.register(companyConfig)
       const code = yield* provider.authorize
       yield* complete(callback(yield* link(id), { code, company: "acme", session: "not kept" }))
       assert.deepInclude(yield* attributesOf(id), { company: "acme" })
@@ -132,7 +132,9 @@ describe("a link to consent", () => {
     }
     return Effect.gen(function* () {
       const consent = yield* Consent
-      yield* (yield* Connections).register(authConfig("pushed", {}, { scheme: strategy.scheme, settings: {} }))
+      yield* (yield* Connections).authConfigs.register(
+        authConfig("pushed", {}, { scheme: strategy.scheme, settings: {} })
+      )
       const { id } = yield* (yield* Connections).create({ authConfigId: "pushed", userId: "u" })
       const { openUntil, url } = yield* consent.start(yield* stored(id))
       assert.strictEqual(openUntil - (yield* Clock.currentTimeMillis), 5_000)

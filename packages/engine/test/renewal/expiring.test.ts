@@ -1,7 +1,7 @@
 /** A grant that is found dead ahead of time throws away no access token that still works. */
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, Resilience } from "@rekindle/core"
-import { AccountStore, Connections, Renewer } from "@rekindle/engine"
+import { type ConnectedAccountId, Connections, Resilience } from "@rekindle/core"
+import { AccountStore, Renewer } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Duration, Effect, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"

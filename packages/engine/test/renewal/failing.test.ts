@@ -1,6 +1,7 @@
 /** What keeps failing is asked less and less often, is said once, and comes back when what it failed by is mended. */
 import { assert, describe, it } from "@effect/vitest"
-import { type Connection, Connections, Egress, GoogleServiceAccount, Renewer } from "@rekindle/engine"
+import { Connections } from "@rekindle/core"
+import { type Connection, Egress, GoogleServiceAccount, Renewer } from "@rekindle/engine"
 import { Clock, Effect, Layer, Logger, Metric, Redacted } from "effect"
 import {
   authConfig,
@@ -73,10 +74,12 @@ describe("a provider that answers 400 for ever", () => {
       yield* renewing
       yield* elapse("6 hours", "1 minute")
       const before = yield* sends
-      yield* connections.register(authConfig("scripted"))
+      yield* connections.authConfigs.register(authConfig("scripted"))
       yield* elapse("1 minute", "10 seconds")
       assert.strictEqual(yield* sends, before)
-      yield* connections.register(authConfig("scripted", {}, { secrets: { client_secret: Redacted.make("right") } }))
+      yield* connections.authConfigs.register(
+        authConfig("scripted", {}, { secrets: { client_secret: Redacted.make("right") } })
+      )
       yield* elapse("15 seconds", "1 second")
       assert.strictEqual(yield* sends, before + 1)
     }).pipe(Effect.scoped, scenario())
@@ -86,7 +89,7 @@ describe("a provider that answers 400 for ever", () => {
 describe("a refused password", () => {
   const withPassword = Effect.gen(function* () {
     const connections = yield* Connections
-    yield* connections.register(
+    yield* connections.authConfigs.register(
       authConfig(
         "logins",
         {},
@@ -198,7 +201,7 @@ describe("an assertion that is refused because this machine's clock is off", () 
     Effect.gen(function* () {
       const connections = yield* Connections
       const wire = yield* Wire
-      yield* connections.register(
+      yield* connections.authConfigs.register(
         authConfig("robots", {}, { scheme: "GOOGLE_SERVICE_ACCOUNT", settings: { scopes: ["mail"] }, secrets: {} })
       )
       const { id } = yield* connections.create({

@@ -1,7 +1,7 @@
 /** Whose account it is: another person's consent is refused, whoever completes it, and whenever. */
 import { assert, describe, it } from "@effect/vitest"
-import { type AuthConfig, type ConnectedAccountId } from "@rekindle/core"
-import { Connections, Consent, OAuth2 } from "@rekindle/engine"
+import { type AuthConfig, type ConnectedAccountId, Connections } from "@rekindle/core"
+import { Consent, OAuth2 } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Effect } from "effect"
 import { callback } from "../support/ScriptedConsent.ts"
@@ -41,7 +41,7 @@ const watched = () => {
 
 const account = Effect.fnUntraced(function* (config: AuthConfig) {
   const connections = yield* Connections
-  yield* connections.register(config)
+  yield* connections.authConfigs.register(config)
   return (yield* connections.create({ authConfigId: config.id, userId: "ada" })).id
 })
 
@@ -107,7 +107,7 @@ describe("an account of one person", () => {
       yield* consents(yield* linkOf(id), ada)
       yield* consents(yield* linkOf(id, { allowAnotherIdentity: true }), eve)
       assert.deepInclude(yield* attributesOf(id), { label: "eve's" })
-      yield* (yield* Connections).register(authConfig("scripted", profile, { allowAnotherIdentity: true }))
+      yield* (yield* Connections).authConfigs.register(authConfig("scripted", profile, { allowAnotherIdentity: true }))
       yield* consents(yield* linkOf(id), ada)
       assert.deepInclude(yield* attributesOf(id), { label: "ada's" })
     }).pipe(scenario())

@@ -1,8 +1,9 @@
 /** A process ends while an answer waits in the journal: the next one settles it before it spends anything. */
 import { assert, describe, it } from "@effect/vitest"
-import { AccountStore, Connections, Consent, TokenCommit } from "@rekindle/engine"
+import { Connections } from "@rekindle/core"
+import { AccountStore, Consent, TokenCommit } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, Effect, Logger } from "effect"
+import { Clock, Effect, Logger, Redacted } from "effect"
 import { readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join as path } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -46,6 +47,25 @@ describe("a process that ends with an answer in the journal", () => {
         assert.deepInclude(yield* provider.counts, { granted: 2, revokedGrants: 0 })
       })
     ).pipe(Effect.scoped)
+  )
+
+  it.effect(
+    "leaves it to the next, which throws it away where the account was removed meanwhile, and gives it to no new one",
+    () =>
+      restarted(leave, ({ id }, directory, state) =>
+        Effect.gen(function* () {
+          state.failures = 0
+          const connections = yield* Connections
+          yield* connections.remove(id)
+          const secrets = { access_token: Redacted.make("own"), refresh_token: Redacted.make("own-refresh") }
+          yield* connections.create({ id, authConfigId: "scripted", userId: "another", secrets })
+          assert.lengthOf(yield* recordsIn(directory), 1)
+          yield* elapse("1 second", "100 millis")
+          assert.deepStrictEqual(yield* recordsIn(directory), [])
+          assert.strictEqual(Redacted.value(yield* settle(connections.accessToken(id))), "own")
+          assert.lengthOf((yield* Wire).sent, 0)
+        })
+      ).pipe(Effect.scoped)
   )
 
   it.effect("leaves it to the next, which commits it with nobody asking", () =>
@@ -237,7 +257,7 @@ describe("a process that ends with an answer in the journal", () => {
           const consent = yield* Consent
           const provider = yield* ScriptedProvider.ScriptedProvider
           const { id, refreshToken } = yield* connected()
-          yield* (yield* Connections).register(companyConfig)
+          yield* (yield* Connections).authConfigs.register(companyConfig)
           yield* provider.revoke(refreshToken)
           const outcome = yield* refreshSlowly(id)
           if (outcome._tag !== "RedirectRequired") return assert.fail(outcome._tag)

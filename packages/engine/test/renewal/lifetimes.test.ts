@@ -1,7 +1,6 @@
 /** How long an access token is taken to live, when its answer does not say, says nonsense, or came by a clock that was wrong. */
 import { assert, describe, it } from "@effect/vitest"
-import type { ConnectedAccountId } from "@rekindle/core"
-import { Connections } from "@rekindle/engine"
+import { type ConnectedAccountId, Connections } from "@rekindle/core"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Duration, Effect, Logger, Redacted } from "effect"
 import { TestClock } from "effect/testing"
@@ -209,7 +208,7 @@ describe("a refresh", () => {
         const config = authConfig("scripted")
         const { id } = yield* connected({ expired: true })
         const settings = { ...config.settings, scopes: ["read", "offline_access"], scopeOnRefresh }
-        yield* (yield* Connections).register({ ...config, settings })
+        yield* (yield* Connections).authConfigs.register({ ...config, settings })
         const wire = yield* Wire
         assert.strictEqual((yield* refresh(id))._tag, "Ready")
         assert.strictEqual(wire.bodies.at(-1)?.get("scope") ?? null, expected)

@@ -1,6 +1,7 @@
 /** An hour without the provider, for hundreds of accounts that are all due: nobody has to consent, and the recovery is no stampede. */
 import { assert, describe, it } from "@effect/vitest"
-import { AccountStore, Connections, Renewer } from "@rekindle/engine"
+import { Connections } from "@rekindle/core"
+import { AccountStore, Renewer } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, DateTime, Effect, Redacted } from "effect"
 import { authConfig, elapse, events, scenario, Wire } from "../support/ScriptedEngine.ts"
@@ -11,7 +12,7 @@ const minute = 60_000
 const connectAll = Effect.fnUntraced(function* (population: number) {
   const connections = yield* Connections
   const provider = yield* ScriptedProvider.ScriptedProvider
-  yield* connections.register(authConfig("scripted"))
+  yield* connections.authConfigs.register(authConfig("scripted"))
   const now = yield* Clock.currentTimeMillis
   for (let count = 0; count < population; count++) {
     const { accessToken, refreshToken } = yield* provider.connect

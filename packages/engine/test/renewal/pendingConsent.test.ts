@@ -1,7 +1,7 @@
 /** While a person is looking at the consent page: the old credential stays in service, and no poller sees a final status. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts } from "@rekindle/core"
-import { Connections, Consent } from "@rekindle/engine"
+import { ConnectedAccounts, Connections } from "@rekindle/core"
+import { Consent } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Effect, Redacted } from "effect"
 import { accessOnly, consents, link, statusOf } from "../support/ScriptedConsent.ts"

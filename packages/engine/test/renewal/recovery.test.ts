@@ -1,7 +1,7 @@
 /** What a process that died leaves behind: an intent whose lease ran out, and what may be sent after that. */
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
-import { Connections, Consent } from "@rekindle/engine"
+import { type ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
+import { Consent } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Duration, Effect, Redacted } from "effect"
 import { HttpBody, HttpClient } from "effect/http"

@@ -1,7 +1,7 @@
 /** Credentials that are typed in: they cannot be renewed, only tried, and no outage may be taken for a refusal. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts } from "@rekindle/core"
-import { Connections, StoreError } from "@rekindle/engine"
+import { ConnectedAccounts, Connections } from "@rekindle/core"
+import { StoreError } from "@rekindle/engine"
 import { Effect, Redacted } from "effect"
 import {
   authConfig,
@@ -20,7 +20,7 @@ import {
 /** An account with an API key that can be tried at the probe address, unless `probe` is false. */
 const withKey = Effect.fnUntraced(function* (options: { readonly probe?: boolean } = {}) {
   const connections = yield* Connections
-  yield* connections.register(
+  yield* connections.authConfigs.register(
     authConfig(
       "key",
       {},
@@ -176,7 +176,7 @@ describe("an account that is not to be refreshed", () => {
   it.effect("because its scheme has nothing to refresh says so with 501", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
-      yield* connections.register(authConfig("none", {}, { scheme: "NO_AUTH", settings: {}, secrets: {} }))
+      yield* connections.authConfigs.register(authConfig("none", {}, { scheme: "NO_AUTH", settings: {}, secrets: {} }))
       const { id, status } = yield* connections.create({ authConfigId: "none", userId: "u" })
       assert.strictEqual(status, "ACTIVE")
       assert.strictEqual((yield* refused(id))._tag, "RefreshUnsupported")

@@ -1,7 +1,7 @@
 /** A revoked credential is withdrawn until the provider confirms, and then nothing of it is left. */
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, ConnectedAccounts, CustomAuthScheme } from "@rekindle/core"
-import { AccountStore, type AuthStrategy, Connections, Renewer, type Revocation } from "@rekindle/engine"
+import { type ConnectedAccountId, ConnectedAccounts, Connections, CustomAuthScheme } from "@rekindle/core"
+import { AccountStore, type AuthStrategy, Renewer, type Revocation } from "@rekindle/engine"
 import { Effect, Layer, Metric, Option, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { join } from "node:path"
@@ -30,7 +30,7 @@ const provider = (...answers: ReadonlyArray<Revocation>) => {
 
 const account = Effect.gen(function* () {
   const connections = yield* Connections
-  yield* connections.register(authConfig("custom", {}, { scheme, settings: {} }))
+  yield* connections.authConfigs.register(authConfig("custom", {}, { scheme, settings: {} }))
   const { id } = yield* connections.create({
     authConfigId: "custom",
     userId: "u",

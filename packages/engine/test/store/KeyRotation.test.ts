@@ -1,9 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { AuthConfig, type ConnectedAccountId, ConnectedAccounts, CurrentProject } from "@rekindle/core"
+import { AuthConfig, type ConnectedAccountId, ConnectedAccounts, Connections, CurrentProject } from "@rekindle/core"
 import {
   AccountStore,
   AuthConfigs,
-  Connections,
   CredentialVault,
   Engine,
   KeyRotation,
@@ -36,7 +35,7 @@ const engine = (file: string, ring: ReadonlyArray<typeof oldKey>) =>
 const seed = (file: string) =>
   Effect.gen(function* () {
     const connections = yield* Connections
-    yield* connections.register(AuthConfig.make({ id: "cfg", toolkit: "t", scheme: "API_KEY", hosts: [] }))
+    yield* connections.authConfigs.register(AuthConfig.make({ id: "cfg", toolkit: "t", scheme: "API_KEY", hosts: [] }))
     return (yield* connections.create({ authConfigId: "cfg", userId: "u", secrets: { api_key: Redacted.make("k3y") } }))
       .id
   }).pipe(Effect.provide(engine(file, [oldKey])))
@@ -75,7 +74,7 @@ describe("key rotation", () => {
       yield* seed(file)
       const changed = AuthConfig.make({ id: "cfg", toolkit: "changed", scheme: "API_KEY", hosts: [] })
       const register = Effect.provide(
-        Connections.use((connections) => connections.register(changed)),
+        Connections.use((connections) => connections.authConfigs.register(changed)),
         engine(file, [oldKey, newKey])
       )
       const report = yield* KeyRotation.reseal.pipe(

@@ -1,6 +1,6 @@
 /** What the database shows to somebody who reads it and has no key. */
 import { assert, describe, it } from "@effect/vitest"
-import { Connections } from "@rekindle/engine"
+import { Connections } from "@rekindle/core"
 import { Effect, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import { createHash } from "node:crypto"
@@ -24,7 +24,9 @@ describe("a password that is being sent", () => {
     Effect.gen(function* () {
       const connections = yield* Connections
       const login = { loginUrl: "https://provider.test/login" }
-      yield* connections.register(authConfig("legacy", {}, { scheme: "BASIC_WITH_JWT", settings: login, secrets: {} }))
+      yield* connections.authConfigs.register(
+        authConfig("legacy", {}, { scheme: "BASIC_WITH_JWT", settings: login, secrets: {} })
+      )
       const { id } = yield* connections.create({
         authConfigId: "legacy",
         userId: "ada",

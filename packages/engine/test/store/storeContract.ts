@@ -5,8 +5,16 @@
  * @module
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
-import { ConnectedAccountId } from "@rekindle/core"
-import { type Account, AccountStore, type ConsentAttempt, Sealed, type StoreError } from "@rekindle/engine"
+import { ConnectedAccountId, KnownStatus } from "@rekindle/core"
+import {
+  type Account,
+  type AccountQuery,
+  AccountStore,
+  type ConsentAttempt,
+  Sealed,
+  type StoreError
+} from "@rekindle/engine"
+import { visibleStatus } from "@rekindle/engine/Account"
 import { Context, Effect, Exit, Fiber, type Layer, Option, type Scope } from "effect"
 import { type Migrator, SqlClient, type SqlError } from "effect/sql"
 import { migrate, migrateTo } from "#engine/store/migrations.ts"
@@ -79,7 +87,8 @@ const tables = [
   "rekindle_idempotency_keys",
   "rekindle_accounts",
   "rekindle_auth_configs",
-  "rekindle_vault_keys"
+  "rekindle_vault_keys",
+  "rekindle_removed_accounts"
 ]
 
 /** A client on an emptied database that knows one auth config. */
@@ -186,8 +195,9 @@ export const suite = <R, E>(
         const { store } = yield* start
         const config = { id: configId, projectId: "project", sealed: sealed("changed"), updatedAt: 2 }
         yield* store.putAuthConfig(config)
-        assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some(config))
-        assert.deepStrictEqual(yield* store.listAuthConfigs(), [config])
+        const kept = { ...config, disabledAt: null }
+        assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some(kept))
+        assert.deepStrictEqual(yield* store.listAuthConfigs(), [kept])
         assert.isTrue(Option.isNone(yield* store.findAuthConfig({ ...configRef, authConfigId: "unknown" })))
       })
     )
@@ -198,8 +208,8 @@ export const suite = <R, E>(
         const config = { id: configId, projectId: "another", sealed: sealed("another"), updatedAt: 2 }
         yield* store.putAuthConfig(config)
         const ref = { projectId: "another", authConfigId: configId }
-        assert.deepStrictEqual(yield* store.findAuthConfig(ref), Option.some(config))
-        assert.notDeepEqual(yield* store.findAuthConfig(configRef), Option.some(config))
+        assert.deepStrictEqual(yield* store.findAuthConfig(ref), Option.some({ ...config, disabledAt: null }))
+        assert.notDeepEqual(yield* store.findAuthConfig(configRef), Option.some({ ...config, disabledAt: null }))
         const one = yield* added()
         const other = yield* added({ projectId: "another", publicId: one.publicId })
         assert.deepStrictEqual(yield* store.findIn("project", one.publicId), Option.some(one))
@@ -207,6 +217,128 @@ export const suite = <R, E>(
         assert.isTrue(Option.isNone(yield* store.findIn("nobody's", one.publicId)))
         assert.isFalse(yield* store.insert(account({ publicId: one.publicId })))
       })
+    )
+
+    it.effect("accounts are listed newest first, by page, and each filter keeps what it names", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        yield* store.putAuthConfig({ id: "second", projectId: "project", sealed: sealed("second"), updatedAt: 1 })
+        yield* store.putAuthConfig({ id: configId, projectId: "another", sealed: sealed("another"), updatedAt: 1 })
+        const query = { projectId: "project", now: 50 }
+        const old = yield* added({ createdAt: 1, userId: "ann" })
+        // Two of one age are ordered by their ids.
+        const twins = yield* Effect.forEach(["bea", "cy"], (userId) =>
+          added({ createdAt: 2, userId, authConfigId: "second", toolkit: "mail" })
+        )
+        yield* added({ projectId: "another", createdAt: 3 })
+        const [newest, ...older] = [...twins.toSorted((one, two) => (one.id < two.id ? 1 : -1)), old]
+        assert.deepStrictEqual(yield* store.list({ ...query, limit: 10 }), [newest, ...older])
+        assert.deepStrictEqual(yield* store.list({ ...query, limit: 1 }), [newest])
+        assert.deepStrictEqual(yield* store.list({ ...query, limit: 10, after: newest }), older)
+        const listed = (filter: Partial<AccountQuery>) =>
+          Effect.gen(function* () {
+            const found = yield* store.list({ ...query, ...filter, limit: 10 })
+            assert.strictEqual(yield* store.count({ ...query, ...filter }), found.length)
+            return found.map(({ userId }) => userId).toSorted()
+          })
+        assert.deepStrictEqual(yield* listed({}), ["ann", "bea", "cy"])
+        assert.deepStrictEqual(yield* listed({ userIds: ["ann", "cy", "nobody"] }), ["ann", "cy"])
+        assert.deepStrictEqual(yield* listed({ authConfigIds: ["second"] }), ["bea", "cy"])
+        assert.deepStrictEqual(yield* listed({ toolkits: ["mail"], userIds: ["bea"] }), ["bea"])
+        assert.deepStrictEqual(yield* listed({ ids: [old.publicId] }), ["ann"])
+        assert.deepStrictEqual(yield* listed({ ids: [] }), [])
+        assert.deepStrictEqual(yield* listed({ projectId: "nobody's" }), [])
+      })
+    )
+
+    it.effect("accounts are found by the status that others see, which time alone can change", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const now = 50
+        const stored = KnownStatus.literals.flatMap((status) =>
+          [null, "grant_dead" as const].flatMap((statusReason) =>
+            [null, now - 1, now, now + 1].flatMap((expiresAt) =>
+              [null, now - 1, now, now + 1].map((consentUntil) => ({ status, statusReason, expiresAt, consentUntil }))
+            )
+          )
+        )
+        const accounts = yield* Effect.forEach([...stored, { status: "ACTIVE" as const, credential: null }], (each) =>
+          added(each)
+        )
+        for (const status of KnownStatus.literals) {
+          const found = yield* store.list({ projectId: "project", now, statuses: [status], limit: 1_000 })
+          assert.sameMembers(
+            found.map(({ id }) => id),
+            accounts.filter((each) => visibleStatus(each, now).status === status).map(({ id }) => id),
+            status
+          )
+        }
+      })
+    )
+
+    it.effect("a removed account leaves nothing behind but its id, which no account has again", () =>
+      Effect.gen(function* () {
+        const { added, sql, store } = yield* start
+        const [one, other] = [yield* added(), yield* added()]
+        for (const from of [one, other])
+          yield* store.write({ from, to: from, announce: [], attempt: attemptFor(from.id) })
+        for (const { id } of [one, other])
+          yield* store.reserveKey({ keyHash: id, accountId: id, requestHash: "r", now: 1, expireBefore: 0 })
+        assert.isFalse(yield* store.isRemoved(one.id))
+        assert.isTrue(yield* store.remove(one, 9))
+        assert.isFalse(yield* store.remove(one, 10))
+        assert.isTrue(yield* store.isRemoved(one.id))
+        assert.isTrue(Option.isNone(yield* store.find(one.id)))
+        const left = yield* Effect.forEach(
+          ["rekindle_accounts", "rekindle_consent_attempts", "rekindle_idempotency_keys"],
+          (table) => sql`SELECT * FROM ${sql(table)}`
+        )
+        assert.deepStrictEqual(
+          left.map((rows) => rows.length),
+          [1, 1, 1]
+        )
+        assert.notInclude(
+          JSON.stringify(left, (_, value) => (typeof value === "bigint" ? Number(value) : value)),
+          one.id
+        )
+        assert.isFalse(yield* store.write({ from: one, to: one, announce: ["renewed"] }))
+        assert.isFalse(yield* store.insert(account({}, one.id)))
+        assert.isTrue(yield* store.insert(account({ publicId: one.publicId })))
+      })
+    )
+
+    it.effect(
+      "an auth config is switched off and on, stays so when it is replaced, and goes once it has no accounts",
+      () =>
+        Effect.gen(function* () {
+          const { added, store } = yield* start
+          const one = yield* added({ renewAt: 1 })
+          const revoked = yield* added({ renewAt: 2, status: "REVOKED" })
+          assert.isTrue(yield* store.switchAuthConfig(configRef, 7))
+          const config = { id: configId, projectId: "project", sealed: sealed("changed"), updatedAt: 8 }
+          yield* store.putAuthConfig(config)
+          assert.deepStrictEqual(yield* store.authConfigsOf({ projectId: "project", after: "", limit: 10 }), [
+            { ...config, disabledAt: 7 }
+          ])
+          // Nothing of it is renewed, and what is revoked is withdrawn all the same.
+          const claim = store.claimDue({ config: configRef, now: 10, nextLook: 20, limit: 10 })
+          assert.lengthOf(yield* store.dueConfigs(10), 1)
+          assert.deepStrictEqual(
+            (yield* claim).map(({ id }) => id),
+            [revoked.id]
+          )
+          assert.deepStrictEqual(yield* store.dueConfigs(10), [])
+          assert.isTrue(yield* store.switchAuthConfig(configRef, null))
+          assert.deepStrictEqual(
+            (yield* claim).map(({ id }) => id),
+            [one.id]
+          )
+          assert.strictEqual(yield* store.removeAuthConfig(configRef), "in-use")
+          for (const each of [one, revoked]) yield* store.remove(each, 9)
+          assert.strictEqual(yield* store.removeAuthConfig(configRef), "removed")
+          assert.strictEqual(yield* store.removeAuthConfig(configRef), "absent")
+          assert.isFalse(yield* store.switchAuthConfig(configRef, 1))
+        })
     )
 
     it.effect("a database that a newer version has migrated is refused, and left as it is", () =>
@@ -925,7 +1057,7 @@ export const suite = <R, E>(
         const again = { projectId: "project", id: configId, from: sealed("config"), to: sealed("new key") }
         assert.isTrue(yield* store.resealAuthConfig(again))
         assert.isFalse(yield* store.resealAuthConfig(again))
-        const config = { id: configId, projectId: "project", sealed: sealed("new key"), updatedAt: 1 }
+        const config = { id: configId, projectId: "project", sealed: sealed("new key"), updatedAt: 1, disabledAt: null }
         assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some(config))
       })
     )

@@ -1,7 +1,7 @@
 /** Somebody who can write to the database, and has no key, moves sealed values about. */
 import { assert, describe, it } from "@effect/vitest"
-import { AuthConfig, ConnectedAccounts, CurrentProject } from "@rekindle/core"
-import { Connections, CredentialVault, Engine } from "@rekindle/engine"
+import { AuthConfig, ConnectedAccounts, Connections, CurrentProject } from "@rekindle/core"
+import { CredentialVault, Engine } from "@rekindle/engine"
 import { Effect, Layer, Redacted } from "effect"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -25,7 +25,9 @@ const tampered = (statement: string, project = CurrentProject.defaultValue()) =>
     const file = yield* temporaryFile
     const id = yield* Effect.gen(function* () {
       const connections = yield* Connections
-      yield* connections.register(AuthConfig.make({ id: "cfg", toolkit: "t", scheme: "API_KEY", hosts: [] }))
+      yield* connections.authConfigs.register(
+        AuthConfig.make({ id: "cfg", toolkit: "t", scheme: "API_KEY", hosts: [] })
+      )
       const { id } = yield* connections.create({
         authConfigId: "cfg",
         userId: "u",

@@ -4,8 +4,8 @@
  * @module
  */
 import { assert } from "@effect/vitest"
-import { ConnectedAccounts, type ConnectedAccountId, type RefreshOptions } from "@rekindle/core"
-import { Connections, Consent } from "@rekindle/engine"
+import { type ConnectedAccountId, ConnectedAccounts, Connections, type RefreshOptions } from "@rekindle/core"
+import { Consent } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Effect, Redacted } from "effect"
 import { connected, refresh, settle } from "./ScriptedEngine.ts"

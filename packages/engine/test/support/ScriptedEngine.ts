@@ -11,13 +11,13 @@ import {
   AuthConfig as AuthConfigSchema,
   type ConnectedAccountId,
   ConnectedAccounts,
+  Connections,
   ProviderProfile,
   type RefreshOptions
 } from "@rekindle/core"
 import {
   type Account,
   AccountStore,
-  Connections,
   CredentialVault,
   Egress,
   type EgressOptions,
@@ -262,7 +262,7 @@ export const connected = Effect.fnUntraced(function* (
   const provider = yield* ScriptedProvider.ScriptedProvider
   const connections = yield* Connections
   const authConfigId = options.configId ?? "scripted"
-  yield* connections.register(authConfig(authConfigId, options.profile))
+  yield* connections.authConfigs.register(authConfig(authConfigId, options.profile))
   const { accessToken, expiresAt, refreshToken } = yield* provider.connect
   const now = yield* Clock.currentTimeMillis
   const { id } = yield* connections.create({
@@ -322,7 +322,7 @@ export const summary = (account: Account) => ({
 export const connectedService = Effect.gen(function* () {
   const connections = yield* Connections
   const settings = { clientId: "client", tokenEndpoint: "https://provider.test/token" }
-  yield* connections.register(authConfig("robots", {}, { scheme: "S2S_OAUTH2", settings, secrets: {} }))
+  yield* connections.authConfigs.register(authConfig("robots", {}, { scheme: "S2S_OAUTH2", settings, secrets: {} }))
   const secrets = { client_id: Redacted.make("own"), client_secret: Redacted.make("s") }
   return yield* connections.create({ authConfigId: "robots", userId: "robot", secrets })
 })

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { ConnectedAccountId } from "@rekindle/core"
-import { AccountStore, Connections, Consent, CredentialVault, Engine } from "@rekindle/engine"
+import { ConnectedAccountId, Connections } from "@rekindle/core"
+import { AccountStore, Consent, CredentialVault, Engine } from "@rekindle/engine"
 import { Fixtures } from "@rekindle/testing/ConnectedAccountsContract"
 import { DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { AuthorizationServer, type AuthorizationServerOptions, callbackUrl } from "./AuthorizationServer.ts"
@@ -48,8 +48,8 @@ export const fixtures = Layer.effect(
     const connections = yield* Connections
     const store = yield* AccountStore
     const context = yield* Effect.context<AuthorizationServer | Connections>()
-    yield* connections.register(server.authConfig())
-    yield* connections.register(server.authConfig({ id: "none", scheme: "NO_AUTH", settings: {} }))
+    yield* connections.authConfigs.register(server.authConfig())
+    yield* connections.authConfigs.register(server.authConfig({ id: "none", scheme: "NO_AUTH", settings: {} }))
     const made: Array<string> = []
     const connect = (expired: boolean) =>
       connected("oidc", { expired }).pipe(

@@ -1,0 +1,92 @@
+/**
+ * What every call does with an account: find it in the current project, change its status, seal a credential for it, and show it.
+ *
+ * @module
+ */
+import {
+  AccountNotFound,
+  type ConnectedAccount,
+  ConnectedAccountId,
+  CurrentProject,
+  InvalidRequest
+} from "@rekindle/core"
+import { Clock, DateTime, Effect, Option, Schema } from "effect"
+import { type Account, credentialContext, type StatusEvent, visibleStatus } from "../account/Account.ts"
+import type { AccountStore } from "../account/AccountStore.ts"
+import * as Credential from "../account/Credential.ts"
+import { type AccountUpdate, updateAccount } from "../account/updateAccount.ts"
+import { storeDown } from "../renewal/renewal.ts"
+import type { TokenCommit } from "../renewal/TokenCommit.ts"
+import type { AuthStrategies } from "../strategies/AuthStrategy.ts"
+import type { CredentialVault, Sealed } from "../vault/CredentialVault.ts"
+
+interface Given {
+  readonly store: AccountStore["Service"]
+  readonly strategies: AuthStrategies["Service"]
+  readonly tokens: TokenCommit["Service"]
+  readonly vault: CredentialVault["Service"]
+}
+
+/** Whether an id is well-formed. Not every caller comes through HTTP, where a malformed one is refused already. */
+export const isId = Schema.is(ConnectedAccountId)
+
+/** Refuses a malformed id. */
+export const malformed = Effect.suspend(() =>
+  Effect.fail(new InvalidRequest({ message: "malformed connected account id", slug: "invalid_id" }))
+)
+
+/** The project has no account of that id. */
+export const notFound = (id: string) =>
+  new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" })
+
+/** What the calls share. */
+export type Accounts = ReturnType<typeof makeAccounts>
+
+/** Puts it together. */
+export const makeAccounts = ({ store, strategies, tokens, vault }: Given) => {
+  /** What the current project calls by that id. */
+  const find = Effect.fnUntraced(function* (id: ConnectedAccountId) {
+    if (!isId(id)) return yield* malformed
+    const found = yield* Effect.mapError(store.findIn(yield* CurrentProject, id), storeDown)
+    return Option.isSome(found) ? found.value : yield* notFound(id)
+  })
+
+  /** Applies a status event with further changes. Returns the account as it is then. */
+  const apply = (account: Account, event: StatusEvent, update?: AccountUpdate) =>
+    updateAccount(store, account, event, update).pipe(
+      Effect.mapError(storeDown),
+      Effect.flatMap(({ _tag, account }) => (_tag === "Gone" ? notFound(account.publicId) : Effect.succeed(account)))
+    )
+
+  /** Seals a credential for the account's generation. */
+  const seal = (
+    account: Pick<Account, "id" | "projectId" | "generation">,
+    credential: Credential.Credential
+  ): Effect.Effect<Sealed> =>
+    Effect.flatMap(Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential)), (text) =>
+      vault.seal(credentialContext(account), text)
+    )
+
+  /** The account as everybody may see it. One whose credential cannot be opened is shown without it. */
+  const view = Effect.fnUntraced(function* (account: Account): Effect.fn.Return<ConnectedAccount> {
+    const { status, statusReason } = visibleStatus(account, yield* Clock.currentTimeMillis)
+    const credential = yield* tokens.openedOrEmpty(account)
+    return {
+      id: account.publicId,
+      status,
+      statusReason,
+      toolkit: { slug: account.toolkit },
+      authConfig: { id: account.authConfigId },
+      userId: account.userId,
+      isDisabled: account.status === "INACTIVE",
+      createdAt: DateTime.makeUnsafe(account.createdAt),
+      updatedAt: DateTime.makeUnsafe(account.updatedAt),
+      state: {
+        authScheme: account.scheme,
+        val: Credential.masked(credential, strategies.get(account.scheme)?.publishedNames)
+      }
+    }
+  })
+
+  return { apply, find, seal, store, strategies, tokens, view }
+}

@@ -1,0 +1,94 @@
+/**
+ * The auth configs of the current project, as core's registry.
+ *
+ * @module
+ */
+import {
+  type AuthConfigRegistry,
+  CurrentProject,
+  Expected,
+  InvalidRequest,
+  type RegisteredAuthConfig
+} from "@rekindle/core"
+import { DateTime, Effect, Option, Schema, Struct } from "effect"
+import type { AuthConfigError } from "../account/AuthConfig.ts"
+import type { AuthConfigRef, StoreError } from "../account/AccountStore.ts"
+import { configFailure, storeDown } from "../renewal/renewal.ts"
+import type { AuthConfigs, KeptAuthConfig } from "../strategies/AuthConfigs.ts"
+import { makePaging } from "./paging.ts"
+
+const paging = makePaging(Schema.Struct({ id: Schema.String }))
+
+/** What may be shown: everything but the secrets. */
+const shown = ({ config, isDisabled, updatedAt }: KeptAuthConfig): RegisteredAuthConfig => ({
+  ...Struct.omit(config, ["projectId", "secrets"]),
+  secretNames: Object.keys(config.secrets),
+  isDisabled,
+  updatedAt: DateTime.makeUnsafe(updatedAt)
+})
+
+/** A config that the caller names and that is not there, or that the caller brings and that has mistakes, is a mistake of the request. */
+export const requestFailure = (error: AuthConfigError | StoreError) => {
+  if (error._tag === "AuthConfigError") {
+    if (error.reason === "not-registered")
+      return new InvalidRequest({ message: error.message, slug: "auth_config_not_found" })
+    if (error.reason === "invalid") {
+      const errors = error.mistakes.map(Expected.line)
+      return new InvalidRequest({
+        message: error.message,
+        slug: "invalid_auth_config",
+        ...(errors.length === 0 ? {} : { errors })
+      })
+    }
+  }
+  return configFailure(error)
+}
+
+/** Makes the registry. */
+export const makeAuthConfigRegistry = (configs: AuthConfigs["Service"]): AuthConfigRegistry => {
+  const named = <A>(id: string, use: (ref: AuthConfigRef) => Effect.Effect<A, AuthConfigError | StoreError>) =>
+    Effect.flatMap(CurrentProject, (projectId) => Effect.mapError(use({ projectId, authConfigId: id }), requestFailure))
+  return {
+    register: (config) => Effect.mapBoth(configs.register(config), { onFailure: requestFailure, onSuccess: shown }),
+    get: (id) =>
+      named(id, (ref) =>
+        configs.find(ref).pipe(
+          Effect.asSome,
+          Effect.catchIf(
+            (error) => error._tag === "AuthConfigError" && error.reason === "not-registered",
+            () => Effect.succeedNone
+          ),
+          Effect.map(Option.map(shown))
+        )
+      ),
+    list: Effect.fnUntraced(function* (options = {}) {
+      const page = yield* paging.read(options)
+      const projectId = yield* CurrentProject
+      const kept = yield* Effect.mapError(
+        configs.list({ projectId, after: page.after?.id ?? "", limit: page.limit + 1 }),
+        storeDown
+      )
+      const { items, nextCursor } = paging.write(
+        kept.map((each) => ({ id: each.config.id, kept: each })),
+        page.limit
+      )
+      return { items: items.map(({ kept }) => shown(kept)), nextCursor }
+    }),
+    enable: (id) => named(id, (ref) => configs.setDisabled(ref, false)),
+    disable: (id) => named(id, (ref) => configs.setDisabled(ref, true)),
+    remove: (id) =>
+      Effect.flatMap(
+        named(id, (ref) => configs.remove(ref)),
+        (removed) =>
+          removed
+            ? Effect.void
+            : Effect.fail(
+                new InvalidRequest({
+                  message: `auth config ${id} has accounts`,
+                  slug: "auth_config_in_use",
+                  suggestedFix: "remove them first, or disable the auth config"
+                })
+              )
+      )
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Pages of a list, by the place of the last item: what is added or removed meanwhile neither repeats nor hides an item.
+ *
+ * @module
+ */
+import { InvalidRequest, type PageOptions } from "@rekindle/core"
+import { Effect, Option, Schema } from "effect"
+
+const defaultLimit = 50
+const largestLimit = 500
+
+/** Makes the pages of a list whose items have such a place. */
+export const makePaging = <Place>(place: Schema.Codec<Place, unknown>) => {
+  const Cursor = Schema.StringFromBase64Url.pipe(Schema.decodeTo(Schema.fromJsonString(place)))
+  const decode = Schema.decodeUnknownOption(Cursor)
+  const encode = Schema.encodeSync(Cursor)
+  return {
+    /** Where the page begins, and how many items are asked for. */
+    read: Effect.fnUntraced(function* ({ cursor, limit = defaultLimit }: PageOptions) {
+      if (!Number.isInteger(limit) || limit < 1 || limit > largestLimit) {
+        return yield* new InvalidRequest({
+          message: `limit has to be a whole number from 1 to ${largestLimit}`,
+          slug: "invalid_limit"
+        })
+      }
+      const after = cursor === undefined ? Option.none() : decode(cursor)
+      if (cursor !== undefined && Option.isNone(after)) {
+        return yield* new InvalidRequest({ message: "the cursor is not one of this list", slug: "invalid_cursor" })
+      }
+      return { after: Option.getOrUndefined(after), limit }
+    }),
+    /** A page of what was read: one row more than asked for says that there is a further page. */
+    write: <Row extends Place>(rows: ReadonlyArray<Row>, limit: number) => {
+      const items = rows.slice(0, limit)
+      const last = items.at(-1)
+      return { items, nextCursor: rows.length > limit && last !== undefined ? encode(last) : undefined }
+    }
+  }
+}

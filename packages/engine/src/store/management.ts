@@ -1,0 +1,84 @@
+/**
+ * Statements for whoever manages accounts: lists, counts and removal.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import type { Statement } from "effect/sql"
+import type { Account } from "../account/Account.ts"
+import type { AccountQuery, AccountStore } from "../account/AccountStore.ts"
+import type { Database } from "./database.ts"
+import { namedBy } from "./readable.ts"
+import { AccountRow, asStoreError, configKey, CountRow, decodeAll, toAccount } from "./rows.ts"
+
+export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: Database) => {
+  /** `visibleStatus` as an expression: time alone ends a token that cannot be renewed, and a link that nobody used. */
+  const visible = (now: number) => {
+    const lasting = sql`CASE WHEN status = 'ACTIVE' AND status_reason IS NOT NULL
+      AND (credential IS NULL OR expires_at <= ${now}) THEN 'EXPIRED' ELSE status END`
+    return sql`CASE WHEN ${lasting} IN ('ACTIVE', 'INACTIVE', 'REVOKED') THEN ${lasting}
+      WHEN consent_until > ${now} THEN 'INITIATED'
+      WHEN status = 'INITIATED' THEN 'EXPIRED' ELSE ${lasting} END`
+  }
+
+  const conditions = ({ authConfigIds, ids, now, projectId, statuses, toolkits, userIds }: AccountQuery) => {
+    const among = (column: Statement.Fragment, values: ReadonlyArray<string> | undefined) =>
+      values === undefined ? [] : values.length === 0 ? [sql`1 = 0`] : [sql`${column} IN ${sql.in(values)}`]
+    return [
+      sql`project_id = ${projectId}`,
+      ...among(sql`user_id`, userIds),
+      ...among(
+        sql`auth_config_id`,
+        authConfigIds?.map((authConfigId) => configKey({ projectId, authConfigId }))
+      ),
+      ...among(sql`toolkit`, toolkits),
+      ...among(sql`public_id`, ids),
+      ...among(visible(now), statuses)
+    ]
+  }
+
+  const accounts = readable(AccountRow, namedBy("rekindle_accounts", "id"))
+
+  return {
+    list: ({ after, limit, ...query }) => {
+      const further =
+        after === undefined
+          ? []
+          : [sql`(created_at < ${after.createdAt} OR (created_at = ${after.createdAt} AND id < ${after.id}))`]
+      return sql`SELECT *, ${clock(query.now)} AS clock FROM rekindle_accounts
+        WHERE ${sql.and([...conditions(query), ...further])} ORDER BY created_at DESC, id DESC LIMIT ${limit}`.pipe(
+        Effect.flatMap(accounts),
+        Effect.map((rows): ReadonlyArray<Account> => rows.map((row) => toAccount(row, query.now))),
+        asStoreError
+      )
+    },
+
+    count: (query) =>
+      sql`SELECT 'all' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE ${sql.and(conditions(query))}`.pipe(
+        Effect.flatMap(decodeAll(CountRow)),
+        Effect.map(([row]) => row?.count ?? 0),
+        asStoreError
+      ),
+
+    remove: ({ id }, now) =>
+      transaction(
+        Effect.gen(function* () {
+          // Whoever adds a consent attempt holds the account first; so do we.
+          const held =
+            yield* sql`SELECT id FROM rekindle_accounts WHERE id = ${id}${isSqlite ? sql`` : sql` FOR UPDATE`}`
+          if (held.length === 0) return false
+          yield* sql`DELETE FROM rekindle_consent_attempts WHERE account_id = ${id}`
+          yield* sql`DELETE FROM rekindle_idempotency_keys WHERE account_id = ${id}`
+          yield* sql`DELETE FROM rekindle_accounts WHERE id = ${id}`
+          yield* sql`INSERT INTO rekindle_removed_accounts ${sql.insert({ id, removed_at: now })}`
+          return true
+        })
+      ).pipe(asStoreError),
+
+    isRemoved: (id) =>
+      sql`SELECT id FROM rekindle_removed_accounts WHERE id = ${id}`.pipe(
+        Effect.map((rows) => rows.length === 1),
+        asStoreError
+      )
+  } satisfies Partial<AccountStore["Service"]>
+}
