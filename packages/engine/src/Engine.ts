@@ -48,6 +48,7 @@ export interface EngineOptions {
   readonly accessTokensFor?: Duration.Input | undefined
   /** How the journal of {@link layerSqlite} keeps answers. */
   readonly journal?: JournalOptions | undefined
+  readonly retention?: Retention.RetentionOptions | undefined
   /** Strategies for schemes of your own; one for a scheme the engine knows replaces the engine's. */
   readonly strategies?: ReadonlyArray<Effect.Effect<AuthStrategy, never, Egress>> | undefined
 }
@@ -83,7 +84,7 @@ export const layerNoDeps = (
   Config.ConfigError | StoreError | VaultError,
   AccountStore | CredentialVault | Egress | Journal
 > =>
-  Layer.mergeAll(Connections.layer, Retention.layer).pipe(
+  Layer.mergeAll(Connections.layer, Retention.layer(options.retention)).pipe(
     Layer.provideMerge(Layer.mergeAll(Consent.layer(options.consent), RefreshCoordinator.layer(options.coordinator))),
     Layer.provideMerge(TokenCommit.layer(options.commit)),
     Layer.provideMerge(AuthConfigs.layer),

@@ -192,8 +192,10 @@ export class AccountStore extends Context.Service<
       readonly now: number
     }) => Effect.Effect<void, StoreError>
 
-    /** Auth configs that have accounts due at `now`. */
-    readonly dueConfigs: (now: number) => Effect.Effect<ReadonlyArray<AuthConfigRef>, StoreError>
+    /** Auth configs that have accounts due at `now`, and since when the oldest of those is due. */
+    readonly dueConfigs: (
+      now: number
+    ) => Effect.Effect<ReadonlyArray<AuthConfigRef & { readonly dueAt: number }>, StoreError>
 
     /**
      * Hands out accounts of one auth config due at `now`, soonest first, and moves each one's due time to `nextLook`: another process
@@ -222,10 +224,21 @@ export class AccountStore extends Context.Service<
       readonly to: ConsentAttempt
     }) => Effect.Effect<boolean, StoreError>
 
-    /** Events after `after`, oldest first. */
+    /**
+     * Events after `after`, oldest first. Sequences have gaps where nothing is missing. An event stays until the application trims the outbox,
+     * and for 30 days at most unless `retention.events` of the engine says otherwise. Whoever comes back after a while asks for
+     * `forgottenThrough` after reading: if that is more than `after`, events between the two are gone.
+     */
     readonly readOutbox: (after: number, limit: number) => Effect.Effect<ReadonlyArray<OutboxEvent>, StoreError>
+    /** The sequence of the last event that was trimmed or swept; 0 if none was. */
+    readonly forgottenThrough: Effect.Effect<number, StoreError>
     /** Forgets events up to and including `through`. */
     readonly trimOutbox: (through: number) => Effect.Effect<void, StoreError>
+    /** Forgets the oldest events, at most `limit`, as far as they are older than `before`. Returns how many. */
+    readonly sweepOutbox: (request: {
+      readonly before: number
+      readonly limit: number
+    }) => Effect.Effect<number, StoreError>
 
     /** Reserves an idempotency key, or returns what is remembered under it. A record older than `expireBefore` counts as absent. */
     readonly reserveKey: (request: {

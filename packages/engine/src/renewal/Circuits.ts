@@ -48,6 +48,9 @@ const longestPause = 160_000
 /** Accounts remembered as sick for each circuit. */
 const remembered = 1_000
 
+/** Circuits remembered. The one whose fault was met longest ago is forgotten first, and opens anew if the fault goes on. */
+const circuitsAtMost = 1_000
+
 interface Circuit {
   readonly config: AuthConfig
   /** Accounts whose last attempt met a fault. True: no other account has succeeded since, so it may be everybody's. */
@@ -112,7 +115,9 @@ export const make = (): Circuits => {
       sickUntil: 0,
       probe: undefined
     }
+    circuits.delete(keyOf(config))
     circuits.set(keyOf(config), circuit)
+    for (const [oldest] of circuits) if (circuits.size > circuitsAtMost) circuits.delete(oldest)
     circuit.cause = fault.cause
     const wasSick = circuit.sick.has(id)
     if (!wasSick) circuit.sick.set(id, true)

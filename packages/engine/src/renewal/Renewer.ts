@@ -77,6 +77,11 @@ export const lag = Metric.gauge("rekindle.renewer.lag", {
   description: "Milliseconds for which the account claimed last had been due"
 })
 
+/** For how long the oldest due account has been due, those claimed and not done with included, in milliseconds. 0 while none is due. */
+export const oldestDue = Metric.gauge("rekindle.renewer.oldest_due", {
+  description: "Milliseconds for which the oldest due account has been due"
+})
+
 /** Renews due accounts in the background, as long as its layer is open. */
 export class Renewer extends Context.Service<
   Renewer,
@@ -106,11 +111,11 @@ const recoveriesAtOnce = 64
 /** Abandoned renewals found at once. */
 const abandonedAtMost = 500
 
-/** Due for longer than this, an account shows that its lane does not keep up. */
+/** Due for longer than this, an account shows that its auth config is behind. */
 const behindAfter = Duration.toMillis("1 minute")
 
-/** After how many claims in a row that are full and late a lane is said not to keep up. */
-const lateAfter = 10
+/** Behind for longer than this, and not catching up, the renewer is said not to keep up with an auth config. */
+const lateAfter = Duration.toMillis("1 minute")
 
 /** The longest that the store is waited for. */
 const storeTimeout = Duration.seconds(10)
@@ -144,8 +149,10 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
 
   const state = { claimed: 0, lastLookAt: 0 }
   const ended: Record<string, number> = {}
-  /** The accounts at hand, each with the time until which others keep away from it. */
-  const claims = new Map<ConnectedAccountId, number>()
+  /** The accounts at hand, each with the time since which it is due, and that until which others keep away from it. */
+  const claims = new Map<ConnectedAccountId, { readonly dueAt: number; readonly until: number }>()
+  /** Auth configs that are behind: since when they were seen to be, by how much they were then, and whether that has been said. */
+  const behind = new Map<string, { since: number; by: number; said: boolean }>()
   /** Until when nothing of an auth config is claimed, since its circuit is open. In epoch milliseconds. */
   const heldUntil = new Map<string, number>()
   const showOutstanding = Effect.suspend(() => Metric.update(outstanding, claims.size))
@@ -160,7 +167,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     function* (id: ConnectedAccountId) {
       const found = yield* store.find(id)
       // Whoever changed the account meanwhile set its time.
-      if (Option.isNone(found) || found.value.renewAt !== claims.get(id)) return
+      if (Option.isNone(found) || found.value.renewAt !== claims.get(id)?.until) return
       const from = found.value
       const now = yield* Clock.currentTimeMillis
       const lapsed = from.status === "INITIATED" && visibleStatus(from, now).status === "EXPIRED"
@@ -289,16 +296,15 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     if (first !== undefined) yield* Metric.update(lag, now - first.dueAt)
     // One that still waits for its turn is claimed anew by that.
     const fresh = due.filter(({ id }) => !claims.has(id))
-    for (const { id } of due) claims.set(id, nextLook)
+    for (const { dueAt, id } of due) claims.set(id, { dueAt: claims.get(id)?.dueAt ?? dueAt, until: nextLook })
     state.claimed += fresh.length
     yield* showOutstanding
-    return { fresh, full: due.length === batch, behind: first !== undefined && now - first.dueAt > behindAfter }
+    return { fresh, full: due.length === batch }
   }, claiming.withPermit)
 
   /** The due accounts of one auth config, until there are none left and those at hand are done with. */
   const lane = Effect.fnUntraced(function* (config: AuthConfigRef) {
     const room = yield* Semaphore.make(2 * batch)
-    let fullAndBehind = 0
     while (true) {
       yield* room.take(batch)
       const held = heldUntil.get(laneOf(config))
@@ -306,21 +312,45 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
         yield* Effect.sleep(Math.max(0, held - (yield* Clock.currentTimeMillis)))
         heldUntil.delete(laneOf(config))
       }
-      const { behind, fresh, full } = yield* claim(config)
+      const { fresh, full } = yield* claim(config)
       yield* room.release(batch - fresh.length)
       yield* Effect.forEach(fresh, (account) => FiberSet.run(fibers, Effect.ensuring(one(account), room.release(1))), {
         discard: true
       })
-      fullAndBehind = full && behind ? fullAndBehind + 1 : 0
-      if (fullAndBehind === lateAfter) {
-        yield* Effect.logWarning(
-          "the renewer does not keep up with an auth config; raise requestsPerSecond of its profile if the provider allows, else the renewer's concurrency or the number of processes",
-          config
-        )
-      }
       if (full) continue
       const done = yield* Effect.timeoutOption(room.take(2 * batch), yield* jittered)
       if (Option.isSome(done)) return
+    }
+  })
+
+  /** One line when the renewer does not keep up with an auth config, and one when it does again. */
+  const reportBehind = Effect.fnUntraced(function* (
+    due: ReadonlyArray<AuthConfigRef & { readonly dueAt: number }>,
+    now: number
+  ) {
+    // An open circuit says for itself why its accounts wait.
+    const late = due.filter((config) => now - config.dueAt > behindAfter && (heldUntil.get(laneOf(config)) ?? 0) <= now)
+    const lanesLate = new Set(late.map(laneOf))
+    for (const [lane, { said }] of behind) {
+      if (lanesLate.has(lane)) continue
+      behind.delete(lane)
+      if (said) yield* Effect.logInfo("the renewer keeps up with an auth config again", { authConfig: lane })
+    }
+    for (const config of late) {
+      const by = now - config.dueAt
+      const seen = behind.get(laneOf(config))
+      if (seen === undefined) behind.set(laneOf(config), { since: now, by, said: false })
+      else if (!seen.said && now - seen.since >= lateAfter) {
+        // What an outage left is being caught up on.
+        seen.said = by >= seen.by
+        seen.since = now
+        seen.by = by
+        if (!seen.said) continue
+        yield* Effect.logWarning(
+          "the renewer does not keep up with an auth config; raise requestsPerSecond of its profile if the provider allows, else the renewer's concurrency or the number of processes",
+          { projectId: config.projectId, authConfigId: config.authConfigId, behindMillis: by }
+        )
+      }
     }
   })
 
@@ -328,6 +358,10 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     const now = yield* Clock.currentTimeMillis
     state.lastLookAt = now
     const due = yield* inBackground(store.dueConfigs(now))
+    let oldest = now
+    for (const { dueAt } of [...due, ...claims.values()]) oldest = Math.min(oldest, dueAt)
+    yield* Metric.update(oldestDue, now - oldest)
+    yield* reportBehind(due, now)
     yield* Effect.forEach(
       due,
       (config) =>

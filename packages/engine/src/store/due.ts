@@ -3,11 +3,20 @@
  *
  * @module
  */
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import type { AccountStore } from "../account/AccountStore.ts"
 import type { Database } from "./database.ts"
 import { namedBy } from "./readable.ts"
-import { AbandonedRow, asStoreError, configKey, configRefOf, CountRow, decodeAll, DueRow } from "./rows.ts"
+import {
+  AbandonedRow,
+  asStoreError,
+  configKey,
+  configRefOf,
+  CountRow,
+  decodeAll,
+  DueConfigRow,
+  DueRow
+} from "./rows.ts"
 
 const accountName = namedBy("rekindle_accounts", "id")
 
@@ -26,15 +35,14 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
 
     dueConfigs: (now) =>
       // A config that is switched off renews nothing, and withdraws what is revoked.
-      sql`SELECT configs.project_id, configs.id AS auth_config_id FROM rekindle_auth_configs configs
-        WHERE (configs.disabled_at IS NULL AND EXISTS (
-          SELECT 1 FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id AND accounts.renew_at <= ${now}
-        )) OR EXISTS (
-          SELECT 1 FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id AND accounts.renew_at <= ${now}
-            AND accounts.status = 'REVOKED'
-      )`.pipe(
-        Effect.flatMap(decodeAll(Schema.Struct({ project_id: Schema.String, auth_config_id: Schema.String }))),
-        Effect.map((rows) => rows.map(configRefOf)),
+      sql`SELECT * FROM (SELECT configs.project_id, configs.id AS auth_config_id, CASE WHEN configs.disabled_at IS NULL
+        THEN (SELECT MIN(renew_at) FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id
+          AND accounts.renew_at <= ${now})
+        ELSE (SELECT MIN(renew_at) FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id
+          AND accounts.renew_at <= ${now} AND accounts.status = 'REVOKED')
+        END AS renew_at FROM rekindle_auth_configs configs) oldest WHERE renew_at IS NOT NULL`.pipe(
+        Effect.flatMap(decodeAll(DueConfigRow)),
+        Effect.map((rows) => rows.map((row) => ({ ...configRefOf(row), dueAt: row.renew_at }))),
         asStoreError
       ),
 

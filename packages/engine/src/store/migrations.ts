@@ -220,6 +220,13 @@ const management = Effect.gen(function* () {
   yield* sql`CREATE TABLE rekindle_removed_accounts (id ${id} PRIMARY KEY, removed_at BIGINT NOT NULL)`
 })
 
+// How far the outbox was trimmed or swept, so that a reader who comes back can tell whether it has missed something.
+const forgottenEvents = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE TABLE rekindle_outbox_forgotten (through BIGINT NOT NULL)`
+  yield* sql`INSERT INTO rekindle_outbox_forgotten (through) SELECT COALESCE(MIN(sequence), 1) - 1 FROM rekindle_outbox`
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
@@ -232,7 +239,8 @@ const migrations = {
   "0009_lease_count": leaseCount,
   "0010_used_states": usedStates,
   "0011_try_services_again": tryServicesAgain,
-  "0012_management": management
+  "0012_management": management,
+  "0013_forgotten_events": forgottenEvents
 }
 
 /** Brings the database to the schema that it had after the first `count` migrations. */

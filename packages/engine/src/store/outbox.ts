@@ -3,13 +3,18 @@
  *
  * @module
  */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import type { AccountStore, OutboxEvent } from "../account/AccountStore.ts"
 import type { Database } from "./database.ts"
 import { namedBy } from "./readable.ts"
-import { asStoreError, OutboxRow } from "./rows.ts"
+import { asStoreError, decodeAll, Int, OutboxRow } from "./rows.ts"
 
-export const makeOutbox = ({ isSqlite, readable, sql, statement, transaction }: Database) => {
+const decodeSequences = decodeAll(Schema.Struct({ sequence: Int }))
+
+export const makeOutbox = ({ isSqlite, readable, sql, transaction }: Database) => {
+  const forgetThrough = (sequence: number) =>
+    sql`UPDATE rekindle_outbox_forgotten SET through = ${sequence} WHERE through < ${sequence}`
+
   return {
     readOutbox: (after, limit) => {
       const read = sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after} ORDER BY sequence LIMIT ${limit}`
@@ -41,7 +46,31 @@ export const makeOutbox = ({ isSqlite, readable, sql, statement, transaction }: 
       )
     },
 
+    forgottenThrough: sql`SELECT through FROM rekindle_outbox_forgotten`.pipe(
+      Effect.flatMap(decodeAll(Schema.Struct({ through: Int }))),
+      Effect.map(([row]) => row?.through ?? 0),
+      asStoreError
+    ),
+
     trimOutbox: (through) =>
-      statement(sql`DELETE FROM rekindle_outbox WHERE sequence <= ${through}`).pipe(Effect.asVoid, asStoreError)
+      Effect.gen(function* () {
+        const [last] = yield* decodeSequences(
+          yield* sql`SELECT sequence FROM rekindle_outbox WHERE sequence <= ${through} ORDER BY sequence DESC LIMIT 1`
+        )
+        yield* sql`DELETE FROM rekindle_outbox WHERE sequence <= ${through}`
+        if (last !== undefined) yield* forgetThrough(last.sequence)
+      }).pipe(transaction, asStoreError),
+
+    // In the order of their sequence, which is that of their time but for the clocks of several machines: the primary key serves.
+    sweepOutbox: ({ before, limit }) =>
+      Effect.gen(function* () {
+        const swept = yield* decodeSequences(
+          yield* sql`DELETE FROM rekindle_outbox WHERE sequence IN (SELECT sequence FROM (SELECT sequence, at FROM rekindle_outbox
+            ORDER BY sequence LIMIT ${limit}${isSqlite ? sql`` : sql` FOR UPDATE SKIP LOCKED`}) oldest WHERE at < ${before})
+            RETURNING sequence`
+        )
+        if (swept.length > 0) yield* forgetThrough(Math.max(...swept.map(({ sequence }) => sequence)))
+        return swept.length
+      }).pipe(transaction, asStoreError)
   } satisfies Partial<AccountStore["Service"]>
 }

@@ -89,6 +89,7 @@ export const SealedRow = Schema.Struct({
   credential: Schema.NullOr(Sealed),
   previous_credential: Schema.NullOr(Sealed)
 })
+export const DueConfigRow = Schema.Struct({ project_id: Schema.String, auth_config_id: Schema.String, renew_at: Int })
 export const DueRow = Schema.Struct({
   id: ConnectedAccountId,
   project_id: Schema.String,

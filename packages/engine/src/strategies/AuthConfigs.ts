@@ -20,6 +20,9 @@ const isKnownScheme = Schema.is(KnownAuthScheme)
 /** How long a loaded config is used. A change by another process takes effect after at most this long. */
 const cacheFor = Duration.seconds(10)
 
+/** How many opened auth configs are kept. The one that was read longest ago is dropped first. */
+const capacity = 1_000
+
 /** An auth config, opened, and how it is kept. */
 export interface KeptAuthConfig {
   readonly config: AuthConfig
@@ -160,7 +163,11 @@ export class AuthConfigs extends Context.Service<
           if (entry !== undefined && entry.until > now) return entry.kept
           const kept = yield* find(wanted)
           // A change in the meantime may have replaced what was read.
-          if (before === changes) cache.set(key, { kept, until: now + Duration.toMillis(cacheFor) })
+          if (before === changes) {
+            cache.delete(key)
+            cache.set(key, { kept, until: now + Duration.toMillis(cacheFor) })
+            for (const [oldest] of cache) if (cache.size > capacity) cache.delete(oldest)
+          }
           return kept
         })
 

@@ -140,6 +140,91 @@ describe("the renewer", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
+  it.effect("does not pause between full claims: a backlog without a limit is gone within one poll interval", () =>
+    Effect.gen(function* () {
+      const wire = yield* Wire
+      yield* Effect.forEach(Array.from({ length: 250 }), () =>
+        connected({ expired: true, profile: { requestsPerSecond: 10_000 } })
+      )
+      yield* renewing({ pollInterval: "10 minutes" })
+      // What was connected together is due together, and the first look finds all of it.
+      yield* elapse("2 seconds", "50 millis")
+      assert.lengthOf(wire.sent, 250)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("looks once in each poll interval while nothing is due, and claims nothing", () => {
+    const asked = { looks: 0, claims: 0 }
+    return Effect.gen(function* () {
+      yield* connected()
+      yield* renewing({ pollInterval: "5 seconds" })
+      yield* elapse("10 minutes", "1 second")
+      assert.strictEqual(asked.claims, 0)
+      assert.isAtMost(asked.looks, 160)
+      assert.isAtLeast(asked.looks, 90)
+    }).pipe(
+      Effect.scoped,
+      scenario({
+        store: (store) => ({
+          ...store,
+          dueConfigs: (now) => Effect.suspend(() => (asked.looks++, store.dueConfigs(now))),
+          claimDue: (request) => Effect.suspend(() => (asked.claims++, store.claimDue(request)))
+        })
+      })
+    )
+  })
+
+  it.effect("says once that it does not keep up, and how far it is behind, until it is over", () => {
+    const logged: Array<string> = []
+    const said = (what: string) => logged.filter((line) => line.includes(what)).length
+    return Effect.gen(function* () {
+      yield* Effect.forEach(Array.from({ length: 200 }), () =>
+        connected({ expired: true, profile: { requestsPerSecond: 0.5 } })
+      )
+      const behind = Effect.map(
+        Metric.snapshot,
+        (snapshot) => snapshot.find(({ id }) => id === "rekindle.renewer.oldest_due")?.state
+      )
+      yield* renewing()
+      yield* elapse("160 seconds")
+      assert.deepStrictEqual([said("does not keep up"), said("keeps up")], [1, 0])
+      assert.isTrue(
+        logged.some((line) => line.includes("requestsPerSecond") && line.includes('"authConfigId":"scripted"'))
+      )
+      const state = yield* behind
+      assert.isTrue(state !== undefined && "value" in state && Number(state.value) >= 150_000)
+      yield* elapse("5 minutes")
+      assert.deepStrictEqual([said("does not keep up"), said("keeps up")], [1, 1])
+      assert.deepInclude(yield* behind, { value: 0 })
+    }).pipe(
+      Effect.scoped,
+      Effect.provideService(Metric.MetricRegistry, new Map()),
+      scenario(),
+      Effect.provide(Logger.layer([Logger.make(({ message }) => void logged.push(JSON.stringify(message)))]))
+    )
+  })
+
+  it.effect("does not complain of what an outage left while it catches up on that", () => {
+    const logged: Array<string> = []
+    return Effect.gen(function* () {
+      for (let account = 0; account < 120; account++) {
+        yield* connected({ expired: true, profile: { requestsPerSecond: 1 } })
+        yield* TestClock.adjust("5 seconds")
+      }
+      yield* renewing({ maxClaimed: 10 })
+      yield* elapse("4 minutes")
+      assert.lengthOf((yield* Wire).sent, 120)
+      assert.deepStrictEqual(
+        logged.filter((line) => line.includes("keep")),
+        []
+      )
+    }).pipe(
+      Effect.scoped,
+      scenario(),
+      Effect.provide(Logger.layer([Logger.make(({ message }) => void logged.push(JSON.stringify(message)))]))
+    )
+  })
+
   it.effect("renews all others although one account's row cannot be read, and says so once", () => {
     const logged: Array<unknown> = []
     return Effect.gen(function* () {

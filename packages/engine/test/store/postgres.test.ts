@@ -185,6 +185,46 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
     })
   )
 
+  it.effect("callers with keys meet no deadlock while 200,000 old keys are swept", () =>
+    Effect.gen(function* () {
+      const { added, sql, store } = yield* start
+      const one = yield* added()
+      yield* sql`INSERT INTO rekindle_idempotency_keys (key_hash, account_id, request_hash, created_at)
+        SELECT 'key-' || i, ${one.id}, 'r', 1 FROM generate_series(1, 200000) i`
+      const another = Context.get(yield* Effect.flatMap(Database, ({ connect }) => connect), AccountStore)
+      const sweeping = (from: AccountStore["Service"]): Effect.Effect<void, StoreError> =>
+        Effect.flatMap(from.sweep({ now: 0, keysBefore: 100, limit: 500 }), (swept) =>
+          swept === 0 ? Effect.void : sweeping(from)
+        )
+      const sweeps = yield* Effect.forkChild(Effect.all([sweeping(store), sweeping(another)], { concurrency: 2 }))
+      const reserved = yield* Effect.forEach(
+        Array.from({ length: 1_000 }, (_, index) => index),
+        (index) =>
+          Effect.tap(
+            // Every other one takes a key that is about to be swept.
+            store.reserveKey({
+              keyHash: index % 2 === 0 ? `key-${200_000 - 97 * index}` : `new-${index}`,
+              accountId: one.id,
+              requestHash: "r",
+              now: 200,
+              expireBefore: 100
+            }),
+            () => store.settleKey(`new-${index}`, "answer")
+          ),
+        { concurrency: 50 }
+      )
+      yield* Fiber.join(sweeps)
+      assert.isTrue(reserved.every(Option.isNone))
+      assert.deepStrictEqual(yield* sql`SELECT COUNT(*)::int AS count FROM rekindle_idempotency_keys`, [
+        { count: 1_000 }
+      ])
+      assert.deepStrictEqual(
+        yield* sql`SELECT deadlocks::int AS deadlocks FROM pg_stat_database WHERE datname = current_database()`,
+        [{ deadlocks: 0 }]
+      )
+    })
+  )
+
   it.effect("a connection lost in the middle of an operation is a StoreError, and the next one works", () =>
     Effect.gen(function* () {
       const { added, reread, store } = yield* start

@@ -355,7 +355,10 @@ export const suite = <R, E>(
     it.effect("accounts and configs of a database without projects are found after the migration", () =>
       Effect.gen(function* () {
         const { sql } = yield* start
-        yield* Effect.forEach([...tables, "rekindle_migrations"], (table) => sql`DROP TABLE ${sql(table)}`)
+        yield* Effect.forEach(
+          [...tables, "rekindle_outbox_forgotten", "rekindle_migrations"],
+          (table) => sql`DROP TABLE ${sql(table)}`
+        )
         const withSql = Effect.provideService(SqlClient.SqlClient, sql)
         yield* withSql(migrateTo(3))
         yield* sql`INSERT INTO rekindle_auth_configs (id, project_id, sealed, updated_at) VALUES ('old_config', 'p/1', 'v1.k.s', 1)`
@@ -947,6 +950,44 @@ export const suite = <R, E>(
       })
     )
 
+    it.effect("events that nobody trimmed are swept once they are too old, oldest first, as many as asked for", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const one = yield* added()
+        const two = { ...one, revision: one.revision + 1 }
+        yield* store.write({ from: one, to: { ...one, updatedAt: 10 }, announce: ["renewed", "recovered", "expired"] })
+        yield* store.write({ from: two, to: { ...two, updatedAt: 20 }, announce: ["consent_started"] })
+        const all = yield* store.readOutbox(0, 10)
+        const sweep = (limit: number) => store.sweepOutbox({ before: 20, limit })
+        assert.strictEqual(yield* sweep(2), 2)
+        assert.deepStrictEqual(yield* store.readOutbox(0, 10), all.slice(2))
+        assert.strictEqual(yield* sweep(2), 1)
+        assert.deepStrictEqual(yield* store.readOutbox(0, 10), all.slice(3))
+        assert.strictEqual(yield* sweep(2), 0)
+      })
+    )
+
+    it.effect("a reader of the outbox who comes back can tell that events were swept before it had read them", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const one = yield* added()
+        yield* store.write({ from: one, to: { ...one, updatedAt: 10 }, announce: ["renewed", "recovered", "expired"] })
+        const [first = 0, second = 0, third = 0] = (yield* store.readOutbox(0, 10)).map(({ sequence }) => sequence)
+        const missed = (after: number) => Effect.map(store.forgottenThrough, (through) => through > after)
+        assert.isFalse(yield* missed(first - 1))
+        yield* store.sweepOutbox({ before: 20, limit: 2 })
+        assert.deepStrictEqual(
+          [yield* missed(first - 1), yield* missed(first), yield* missed(second)],
+          [true, true, false]
+        )
+        yield* store.trimOutbox(Number.MAX_SAFE_INTEGER)
+        assert.strictEqual(yield* store.forgottenThrough, third)
+        assert.isTrue(yield* missed(second))
+        yield* store.trimOutbox(first)
+        assert.strictEqual(yield* store.forgottenThrough, third, "what is forgotten stays so")
+      })
+    )
+
     it.effect("an idempotency key is reserved once and remembers its answer until it is too old", () =>
       Effect.gen(function* () {
         const { store } = yield* start
@@ -1129,15 +1170,18 @@ export const suite = <R, E>(
         yield* Effect.forEach([1, 2, 3], (renewAt) => added({ renewAt }))
         const other = yield* added({ authConfigId: "other", renewAt: 9 })
         yield* added({ authConfigId: "idle", renewAt: 11 })
-        assert.deepStrictEqual((yield* store.dueConfigs(10)).map(({ authConfigId }) => authConfigId).toSorted(), [
-          configId,
-          "other"
-        ])
+        assert.sameDeepMembers(
+          [...(yield* store.dueConfigs(10))],
+          [
+            { ...configRef, dueAt: 1 },
+            { ...configRef, authConfigId: "other", dueAt: 9 }
+          ]
+        )
         const due = yield* store.claimDue({ config: other, now: 10, nextLook: 20, limit: 2 })
         assert.deepStrictEqual(due, [
           { id: other.id, projectId: "project", authConfigId: "other", generation: other.generation, dueAt: 9 }
         ])
-        assert.deepStrictEqual(yield* store.dueConfigs(10), [configRef])
+        assert.deepStrictEqual(yield* store.dueConfigs(10), [{ ...configRef, dueAt: 1 }])
       })
     )
 
