@@ -11,6 +11,7 @@ import { Command } from "effect/cli"
 import { CredentialVault } from "../vault/CredentialVault.ts"
 import { reseal } from "../store/KeyRotation.ts"
 import { sqlite, store } from "./database.ts"
+import { version } from "./version.ts"
 
 const command = Command.make("rekindle-reseal", { sqlite }, ({ sqlite }) =>
   Effect.gen(function* () {
@@ -24,4 +25,4 @@ const command = Command.make("rekindle-reseal", { sqlite }, ({ sqlite }) =>
   )
 )
 
-Command.run(command, { version: "0.1.0" }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)
+Command.run(command, { version }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)

@@ -12,6 +12,7 @@ import { Console, Effect } from "effect"
 import { Command } from "effect/cli"
 import { AccountStore } from "../account/AccountStore.ts"
 import { sqlite, store } from "./database.ts"
+import { version } from "./version.ts"
 
 const command = Command.make("rekindle-restored", { sqlite }, ({ sqlite }) =>
   Effect.gen(function* () {
@@ -24,4 +25,4 @@ const command = Command.make("rekindle-restored", { sqlite }, ({ sqlite }) =>
   Command.withDescription("Marks the database as restored from an older snapshot: its refresh tokens may be spent")
 )
 
-Command.run(command, { version: "0.1.0" }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)
+Command.run(command, { version }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)
