@@ -48,6 +48,7 @@ export interface EngineOptions {
   readonly accessTokensFor?: Duration.Input | undefined
   /** How the journal of {@link layerSqlite} keeps answers. */
   readonly journal?: JournalOptions | undefined
+  /** What is kept besides accounts, and for how long. */
   readonly retention?: Retention.RetentionOptions | undefined
   /** Strategies for schemes of your own; one for a scheme the engine knows replaces the engine's. */
   readonly strategies?: ReadonlyArray<Effect.Effect<AuthStrategy, never, Egress>> | undefined
