@@ -86,6 +86,12 @@ export interface OutboxEvent {
   readonly at: number
 }
 
+/** The last account of a page of abandoned ones. `since` is that of its intent. */
+export interface AbandonedPlace {
+  readonly since: number
+  readonly id: string
+}
+
 /** The remembered first answer under an idempotency key. `answer` is null while the first request is still at work. */
 export interface IdempotencyRecord {
   readonly accountId: ConnectedAccountId
@@ -199,7 +205,8 @@ export class AccountStore extends Context.Service<
 
     /**
      * Hands out accounts of one auth config due at `now`, soonest first, and moves each one's due time to `nextLook`: another process
-     * asking at the same time gets others. `dueAt` is the time that each was due at.
+     * asking at the same time gets others. `dueAt` is the time that each was due at. `isUnderWay`: its intent is open and somebody has its
+     * lease, who renews it or has died over that ({@link findAbandoned}).
      */
     readonly claimDue: (request: {
       readonly config: AuthConfigRef
@@ -207,15 +214,30 @@ export class AccountStore extends Context.Service<
       readonly nextLook: number
       readonly limit: number
     }) => Effect.Effect<
-      ReadonlyArray<Pick<Account, "id" | "projectId" | "authConfigId" | "generation"> & { readonly dueAt: number }>,
+      ReadonlyArray<
+        Pick<Account, "id" | "projectId" | "authConfigId" | "generation"> & {
+          readonly dueAt: number
+          readonly isUnderWay: boolean
+        }
+      >,
       StoreError
     >
 
-    /** Accounts whose intent is open while no lease holds: a process died there. Without those that are switched off or revoked. */
-    readonly findAbandoned: (
-      now: number,
-      limit: number
-    ) => Effect.Effect<ReadonlyArray<Pick<Account, "id" | "projectId" | "authConfigId">>, StoreError>
+    /**
+     * Accounts whose intent is open while no lease holds: a process died there. Without those that are switched off or revoked. The oldest
+     * intents come first. `next` is where the next page begins; absent after the last one.
+     */
+    readonly findAbandoned: (request: {
+      readonly now: number
+      readonly limit: number
+      readonly from?: AbandonedPlace | undefined
+    }) => Effect.Effect<
+      {
+        readonly accounts: ReadonlyArray<Pick<Account, "id" | "projectId" | "authConfigId">>
+        readonly next: AbandonedPlace | undefined
+      },
+      StoreError
+    >
 
     readonly findAttempt: (stateHash: string) => Effect.Effect<Option.Option<ConsentAttempt>, StoreError>
     /** Writes `sealed`, `takenAt` and `expiresAt` of a consent attempt, if what is sealed there is still `from`'s. False: somebody was faster. */

@@ -22,7 +22,7 @@ import { makeAttempt, type Progress } from "./attempt.ts"
 import { make as makeCircuits, type Refusal } from "./Circuits.ts"
 import { makeLateAnswers } from "./lateAnswers.ts"
 import { makeParts } from "./parts.ts"
-import { makePrepare, type Ready } from "./prepare.ts"
+import { busy, makePrepare, type Ready } from "./prepare.ts"
 import { failed, type Renewal, unavailable } from "./renewal.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 import { makeTimeLimit } from "../egress/timeLimit.ts"
@@ -57,6 +57,8 @@ export interface RenewOptions {
   readonly insist?: boolean | undefined
   /** A third party refused the access token: it is not kept in service once the credential is dead. Default false. */
   readonly tokenRefused?: boolean | undefined
+  /** Waits while another process has the lease. Default true. Without, it fails with `busy`, unless another caller of the flight waits. */
+  readonly waits?: boolean | undefined
 }
 
 /** Renews credentials, safely. */
@@ -65,6 +67,11 @@ export class RefreshCoordinator extends Context.Service<
   {
     /** Joins the account's flight, or starts one. */
     readonly renew: (id: ConnectedAccountId, options?: RenewOptions) => Effect.Effect<Renewal, RefreshError>
+    /**
+     * Whether a renewal would send the token now. It does not send, and waits for nobody. A lease that stands is watched from the first look
+     * on, so that the looks that come after a lease's length find that nobody holds it any more.
+     */
+    readonly wouldSend: (id: ConnectedAccountId) => Effect.Effect<boolean>
     /** Flights of this process under way. */
     readonly inFlight: Effect.Effect<number>
   }
@@ -80,6 +87,7 @@ interface Flight extends Progress {
   /** Whether it tries the credential whatever came of it before. */
   insists: boolean
   tokenRefused: boolean
+  waits: boolean
   readonly result: Deferred.Deferred<Renewal, RefreshError>
 }
 
@@ -139,8 +147,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       if (ready._tag !== "Ready") return ready
       const attempted = yield* guarded(ready, flight)
       if (attempted !== undefined) return yield* attempted.renewal
-      if ((yield* monotonicMillis) >= until)
-        return yield* unavailable("busy", "another process is renewing this account")
+      if ((yield* monotonicMillis) >= until) return yield* busy()
     }
   })
 
@@ -153,7 +160,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         : unavailable("shutting_down", "this process is shutting down; nothing was sent")
     )
 
-  const join = (id: ConnectedAccountId, { insist = false, seen, tokenRefused = false }: RenewOptions) =>
+  const join = (id: ConnectedAccountId, { insist = false, seen, tokenRefused = false, waits = true }: RenewOptions) =>
     Effect.uninterruptible(
       Effect.suspend(() => {
         const existing = flights.get(id)
@@ -161,9 +168,10 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
           // One that has not sent yet will; one that has is what was asked for.
           existing.insists ||= insist
           existing.tokenRefused ||= tokenRefused
+          existing.waits ||= waits
           return Effect.succeed(existing)
         }
-        const flight: Flight = { result: Deferred.makeUnsafe(), sent: false, insists: insist, tokenRefused }
+        const flight: Flight = { result: Deferred.makeUnsafe(), sent: false, insists: insist, tokenRefused, waits }
         flights.set(id, flight)
         return Effect.map(Effect.forkIn(fly(id, flight, seen), scope), (fiber) => {
           // Observed from outside: a fiber that is stopped before its first step ends too.
@@ -178,6 +186,15 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
 
   return RefreshCoordinator.of({
     inFlight: Effect.sync(() => flights.size),
+    wouldSend: (id) =>
+      Effect.suspend(() =>
+        flights.has(id)
+          ? Effect.succeed(false)
+          : prepare(id, 0, { flight: { insists: false, tokenRefused: false, waits: false }, seen: undefined }).pipe(
+              Effect.map(({ _tag }) => _tag === "Ready"),
+              Effect.orElseSucceed(() => false)
+            )
+      ),
     renew: Effect.fnUntraced(function* (id, options = {}) {
       const { deadline } = options
       const now = yield* Clock.currentTimeMillis

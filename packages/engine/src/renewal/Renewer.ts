@@ -7,7 +7,9 @@
  * Each auth config with due accounts has a lane of its own. A lane claims a few accounts at a time and claims more as they end. So a
  * provider that is slow, limited or far behind holds back its own accounts, not another's.
  *
- * It also picks up what a crash left behind: answers in the journal, and intents whose owner is gone.
+ * It also picks up what a crash left behind: answers in the journal, and intents whose owner is gone. Most of those have to wait until their
+ * lease was watched to its end, or their access token is over. They wait in the store and not in a lane: each look finds those that can be sent
+ * now, and gives them their turn beside the accounts that are due.
  *
  * @module
  */
@@ -30,7 +32,7 @@ import {
 } from "effect"
 import { RateLimiter } from "effect/persistence"
 import { type Account, isKnownDead, transition, visibleStatus } from "../account/Account.ts"
-import { AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
+import { type AbandonedPlace, AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies, mayRevive } from "../strategies/AuthStrategy.ts"
 import { spanned } from "./observe.ts"
@@ -98,18 +100,16 @@ export class Renewer extends Context.Service<
     )
 }
 
-type Claimed = Pick<Account, "id" | "projectId" | "authConfigId" | "generation">
+type Abandoned = Pick<Account, "id" | "projectId" | "authConfigId">
+type Claimed = Abandoned & Pick<Account, "generation">
 
 const laneOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${authConfigId}`
 
 /** Claims, and looks for lanes, at the same time: callers need the store's connections too. */
 const claimsAtOnce = 4
 
-/** Abandoned renewals that are settled at the same time. Most of them wait for a lease to end. */
-const recoveriesAtOnce = 64
-
-/** Abandoned renewals found at once. */
-const abandonedAtMost = 500
+/** Abandoned renewals in one page. */
+const abandonedAtOnce = 500
 
 /** Due for longer than this, an account shows that its auth config is behind. */
 const behindAfter = Duration.toMillis("1 minute")
@@ -146,6 +146,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const claiming = yield* Semaphore.make(claimsAtOnce)
   const fibers = yield* FiberSet.make()
   const lanes = yield* FiberMap.make<string>()
+  const recoveries = yield* FiberMap.make<string>()
 
   const state = { claimed: 0, lastLookAt: 0 }
   const ended: Record<string, number> = {}
@@ -176,7 +177,9 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       const ends = [from.consentUntil, from.status === "ACTIVE" ? from.expiresAt : null]
       // A dead credential that may work again is put off and not taken away, also where nobody could write down how the try ended.
       const strategy = strategies.get(from.scheme)
-      if (isKnownDead(from) && strategy !== undefined && mayRevive(strategy))
+      // So is a token that may be spent, and is not sent while the access token lasts.
+      const isInDoubt = from.status === "ACTIVE" && from.intent !== null
+      if (isInDoubt || (isKnownDead(from) && strategy !== undefined && mayRevive(strategy)))
         ends.push(now + Duration.toMillis("1 hour"))
       const ahead = ends.filter((end): end is number => end !== null && end > now)
       const to: Account = {
@@ -231,10 +234,13 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const hold = (config: AuthConfigRef, duration: Duration.Duration) =>
     Effect.map(Clock.currentTimeMillis, (now) => void heldUntil.set(laneOf(config), now + Duration.toMillis(duration)))
 
+  /** Runs a renewal when its provider has room for it. Nothing in it waits for another process. */
+  const inTurn = <A, E>(config: AuthConfigRef, renewal: Effect.Effect<A, E>) =>
+    Effect.flatMap(turn(config), (provider) => renewal.pipe(permits.withPermit(provider), shareOf(provider).withPermit))
+
   const renew = Effect.fnUntraced(function* (claimed: Claimed) {
     const { generation, id } = claimed
-    const provider = yield* turn(claimed)
-    const renewed = Effect.matchEffect(coordinator.renew(id), {
+    const renewed = Effect.matchEffect(coordinator.renew(id, { waits: false }), {
       onFailure: (error) =>
         Effect.andThen(
           Effect.andThen(count(error._tag), reportUnusable(claimed, error)),
@@ -249,7 +255,9 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       onSuccess: (renewal) =>
         Effect.andThen(
           Effect.andThen(count(renewal._tag), reportUnusable(claimed, undefined)),
-          renewal._tag === "Renewed" || renewal._tag === "Served" ? Effect.void : retire(id)
+          renewal._tag === "Renewed" || (renewal._tag === "Served" && renewal.why !== "ambiguous")
+            ? Effect.void
+            : retire(id)
         )
     })
     // Its turn may come when its claim is long over.
@@ -259,7 +267,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
         return Effect.flatMap(tokens.withdraw(account.value), ({ state }) => count(`Withdrawal ${state}`))
       return Option.exists(account, (account) => account.generation !== generation) ? count("Overtaken") : renewed
     })
-    yield* task.pipe(permits.withPermit(provider), shareOf(provider).withPermit)
+    yield* inTurn(claimed, task)
   })
 
   const one = (due: Claimed) =>
@@ -294,9 +302,11 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     const due = yield* inBackground(store.claimDue({ config, now, nextLook, limit: batch }))
     const first = due[0]
     if (first !== undefined) yield* Metric.update(lag, now - first.dueAt)
+    // Somebody has it in hand, or recovery has.
+    const free = due.filter(({ isUnderWay }) => !isUnderWay)
     // One that still waits for its turn is claimed anew by that.
-    const fresh = due.filter(({ id }) => !claims.has(id))
-    for (const { dueAt, id } of due) claims.set(id, { dueAt: claims.get(id)?.dueAt ?? dueAt, until: nextLook })
+    const fresh = free.filter(({ id }) => !claims.has(id))
+    for (const { dueAt, id } of free) claims.set(id, { dueAt: claims.get(id)?.dueAt ?? dueAt, until: nextLook })
     state.claimed += fresh.length
     yield* showOutstanding
     return { fresh, full: due.length === batch }
@@ -373,14 +383,33 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     yield* Effect.sleep(yield* jittered)
   }).pipe(orTryLater("cannot look for due accounts"))
 
+  /** Each look watches the lease. Only what can be sent takes a turn. */
+  const recoverOne = (abandoned: Abandoned) =>
+    Effect.flatMap(Effect.withTracerEnabled(coordinator.wouldSend(abandoned.id), false), (would) =>
+      would ? inTurn(abandoned, Effect.exit(coordinator.renew(abandoned.id, { waits: false }))) : Effect.void
+    )
+
   const recover = Effect.gen(function* () {
     yield* Effect.withTracerEnabled(tokens.settle(), false)
     const now = yield* Clock.currentTimeMillis
-    const abandoned = yield* inBackground(store.findAbandoned(now, abandonedAtMost))
+    const byConfig = new Map<string, Array<Abandoned>>()
+    let from: AbandonedPlace | undefined
+    do {
+      const { accounts, next } = yield* inBackground(store.findAbandoned({ now, limit: abandonedAtOnce, from }))
+      for (const account of accounts) {
+        const others = byConfig.get(laneOf(account))
+        if (others === undefined) byConfig.set(laneOf(account), [account])
+        else others.push(account)
+      }
+      from = next
+    } while (from !== undefined)
     yield* Effect.forEach(
-      abandoned,
-      (account) => Effect.andThen(turn(account), Effect.exit(coordinator.renew(account.id))),
-      { discard: true, concurrency: recoveriesAtOnce }
+      byConfig,
+      ([config, abandoned]) =>
+        FiberMap.run(recoveries, config, Effect.forEach(abandoned, recoverOne, { discard: true, concurrency: batch }), {
+          onlyIfMissing: true
+        }),
+      { discard: true }
     )
   }).pipe(orTryLater("cannot look for abandoned renewals"))
 

@@ -66,6 +66,9 @@ const remembered = (account: Account, now: number) => {
     : Option.none()
 }
 
+/** Another process has the lease, or may still have it. */
+export const busy = () => unavailable("busy", "another process is renewing this account")
+
 /** Makes the look. `until` is in monotonic milliseconds: when to stop waiting for another holder. */
 export const makePrepare = ({
   bounded,
@@ -115,14 +118,13 @@ export const makePrepare = ({
         return Option.some(yield* told(account, account.lastAttempt, now))
       }
       if (over || account.epoch !== held.epoch) return Option.none()
-      if ((yield* monotonicMillis) >= until)
-        return yield* unavailable("busy", "another process is renewing this account")
+      if ((yield* monotonicMillis) >= until) return yield* busy()
     }
   })
 
   /**
    * Looks at the account until there is an end to report or a reason to send. `flight.insists`: the credential is to be tried, whatever
-   * came of it before. `flight.tokenRefused`: a third party refused the access token.
+   * came of it before. `flight.tokenRefused`: a third party refused the access token. `flight.waits`: it waits for another holder of the lease.
    */
   return Effect.fnUntraced(function* (
     id: ConnectedAccountId,
@@ -131,7 +133,7 @@ export const makePrepare = ({
       flight,
       seen
     }: {
-      readonly flight: { readonly insists: boolean; readonly tokenRefused: boolean }
+      readonly flight: { readonly insists: boolean; readonly tokenRefused: boolean; readonly waits: boolean }
       readonly seen: Account | undefined
     }
   ): Effect.fn.Return<Renewal | Ready, RefreshError> {
@@ -171,6 +173,7 @@ export const makePrepare = ({
         return { _tag: "ConsentNeeded", account }
 
       if (account.lease !== null && account.lease.until > now && !waitedOut) {
+        if (!flight.waits) return yield* busy()
         const outcome = yield* awaitHolder(account, until, false)
         if (Option.isSome(outcome)) return outcome.value
         continue
@@ -214,6 +217,7 @@ export const makePrepare = ({
         if (inService(account) && !isOver(account, now)) return { _tag: "Served", account, why: "ambiguous" }
         // A lease that seems to be over may be held still, with the token under way: a clock was set, or the holder is only slow.
         if (account.lease !== null && !waitedOut) {
+          if (!flight.waits) return yield* busy()
           const outcome = yield* awaitHolder(account, until, true)
           if (Option.isSome(outcome)) return outcome.value
           continue

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import type { AccountStore } from "../account/AccountStore.ts"
 import type { Database } from "./database.ts"
 import { namedBy } from "./readable.ts"
@@ -15,12 +15,19 @@ import {
   CountRow,
   decodeAll,
   DueConfigRow,
-  DueRow
+  DueRow,
+  Int
 } from "./rows.ts"
+
+const decodePlace = Schema.decodeUnknownEffect(Schema.Struct({ intent_since: Int, id: Schema.String }))
 
 const accountName = namedBy("rekindle_accounts", "id")
 
 export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction }: Database) => {
+  const underWay = sql.literal(
+    "intent_since IS NOT NULL AND lease_owner IS NOT NULL AND status NOT IN ('INACTIVE', 'REVOKED')"
+  )
+
   return {
     // A dead credential that is tried again has a time for that, and a failing account has left word.
     resume: ({ config, now }) =>
@@ -49,7 +56,8 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
     claimDue: ({ config, limit, nextLook, now }) =>
       transaction(
         Effect.gen(function* () {
-          const due = yield* sql<{ readonly id: string }>`SELECT id, project_id, auth_config_id, generation, renew_at
+          const due = yield* sql<{ readonly id: string }>`SELECT id, project_id, auth_config_id, generation, renew_at,
+              CASE WHEN ${underWay} THEN 1 ELSE 0 END AS under_way
             FROM rekindle_accounts WHERE auth_config_id = ${configKey(config)} AND renew_at <= ${now}
               AND (status = 'REVOKED' OR EXISTS (
                 SELECT 1 FROM rekindle_auth_configs WHERE id = ${configKey(config)} AND disabled_at IS NULL
@@ -70,20 +78,24 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
             id: row.id,
             ...configRefOf(row),
             generation: row.generation,
-            dueAt: row.renew_at
+            dueAt: row.renew_at,
+            isUnderWay: row.under_way === 1
           }))
         ),
         asStoreError
       ),
 
-    findAbandoned: (now, limit) =>
-      sql`SELECT id, project_id, auth_config_id FROM rekindle_accounts
-        WHERE intent_since IS NOT NULL AND status NOT IN ('INACTIVE', 'REVOKED')
-        AND lease_owner IS NOT NULL AND lease_until <= ${clock(now)} ORDER BY intent_since LIMIT ${limit}`.pipe(
-        Effect.flatMap(readable(AbandonedRow, accountName)),
-        Effect.map((rows) => rows.map((row) => ({ id: row.id, ...configRefOf(row) }))),
-        asStoreError
-      ),
+    findAbandoned: Effect.fnUntraced(function* ({ from, limit, now }) {
+      const after = from === undefined ? sql`` : sql` AND (intent_since, id) > (${from.since}, ${from.id})`
+      const rows = yield* sql`SELECT id, project_id, auth_config_id, intent_since FROM rekindle_accounts
+        WHERE ${underWay} AND lease_until <= ${clock(now)}${after} ORDER BY intent_since, id LIMIT ${limit}`
+      const last = rows.length < limit ? undefined : yield* decodePlace(rows.at(-1))
+      const found = yield* readable(AbandonedRow, accountName)(rows)
+      return {
+        accounts: found.map((row) => ({ id: row.id, ...configRefOf(row) })),
+        next: last === undefined ? undefined : { since: last.intent_since, id: last.id }
+      }
+    }, asStoreError),
 
     counts: (now) =>
       Effect.all([

@@ -95,7 +95,8 @@ export const DueRow = Schema.Struct({
   project_id: Schema.String,
   auth_config_id: Schema.String,
   generation: Int,
-  renew_at: Int
+  renew_at: Int,
+  under_way: Int
 })
 export const AbandonedRow = Schema.Struct({
   id: ConnectedAccountId,

@@ -434,7 +434,7 @@ describe("the renewer", () => {
             ...store,
             dueConfigs: (now) => Effect.suspend(() => (down ? trouble : store.dueConfigs(now))),
             claimDue: (request) => Effect.suspend(() => (down ? trouble : store.claimDue(request))),
-            findAbandoned: (...request) => Effect.suspend(() => (down ? trouble : store.findAbandoned(...request)))
+            findAbandoned: (request) => Effect.suspend(() => (down ? trouble : store.findAbandoned(request)))
           })
         })
       )

@@ -1,10 +1,11 @@
 /** What a process that died leaves behind: an intent whose lease ran out, and what may be sent after that. */
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
-import { Consent } from "@rekindle/engine"
+import { Consent, Renewer, type RenewerOptions } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, Duration, Effect, Redacted } from "effect"
+import { Clock, Duration, Effect, Layer, Redacted } from "effect"
 import { HttpBody, HttpClient } from "effect/http"
+import { SqlClient } from "effect/sql"
 import {
   connected,
   elapse,
@@ -138,6 +139,99 @@ describe("after a process died between intent and answer", () => {
       assert.strictEqual(yield* sends, 1, "the new grant's token was never sent, and can be")
       assert.deepInclude(summary(yield* stored(id)), { generation: 3, intent: "closed" })
     }).pipe(scenario())
+  )
+})
+
+/** Accounts of a process that died with their renewals under way. They are due again, and their leases have run out. */
+const abandoned = Effect.fnUntraced(function* (count: number, options?: Parameters<typeof connected>[0]) {
+  const accounts = yield* Effect.replicateEffect(connected({ expired: true, ...options }), count)
+  yield* Effect.forEach(accounts, ({ id }) => leaseAs(id, "a process that died", 20_000))
+  yield* elapse("21 seconds")
+  return accounts
+})
+
+const renewing = (options?: RenewerOptions) => Layer.build(Renewer.layer(options))
+
+/** How many of the accounts have been renewed. */
+const renewed = (accounts: ReadonlyArray<{ readonly id: ConnectedAccountId }>) =>
+  Effect.map(
+    Effect.forEach(accounts, ({ id }) => stored(id)),
+    (rows) => rows.filter(({ generation }) => generation === 2).length
+  )
+
+describe("what a process that died left, in bulk", () => {
+  it.effect("does not keep the renewer from other accounts of the provider that are due", () =>
+    Effect.gen(function* () {
+      const profile = { requestsPerSecond: 4 }
+      const left = yield* abandoned(30, { profile })
+      const healthy = yield* Effect.replicateEffect(connected({ expired: true, profile }), 30)
+      yield* renewing({ concurrency: 8, maxClaimed: 20 })
+      yield* elapse("15 seconds")
+      assert.strictEqual(yield* renewed(healthy), 30)
+      yield* elapse("90 seconds")
+      assert.strictEqual(yield* renewed(left), 30)
+      assert.strictEqual((yield* ScriptedProvider.ScriptedProvider.use(({ counts }) => counts)).replays, 0)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("is settled as fast as the provider's limit allows once its leases were watched, however much it is", () =>
+    Effect.gen(function* () {
+      const left = yield* abandoned(250, { profile: { requestsPerSecond: 1_000 } })
+      yield* renewing()
+      yield* elapse("2 minutes")
+      assert.strictEqual(yield* renewed(left), 250)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("is settled although more than one look finds comes before it and stays", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const [unreadable] = yield* abandoned(1)
+      const [last] = yield* abandoned(1)
+      // A sealed credential opens in its own place alone, so nothing becomes of these.
+      const columns = sql.literal(
+        (yield* sql`SELECT name FROM pragma_table_info('rekindle_accounts')`)
+          .map(({ name }) => String(name))
+          .filter((name) => name !== "id" && name !== "public_id")
+          .join(", ")
+      )
+      yield* sql`INSERT INTO rekindle_accounts (id, public_id, ${columns})
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 550)
+        SELECT 'ca_unreadable' || n, 'ca_unreadable' || n, ${columns} FROM rekindle_accounts, numbers WHERE id = ${unreadable?.id ?? ""}`
+      yield* sql`UPDATE rekindle_accounts SET renew_at = NULL`
+      yield* renewing()
+      yield* elapse("100 seconds", "5 seconds")
+      assert.strictEqual(yield* renewed(last === undefined ? [] : [last]), 1)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("of one provider does not keep another provider's from being settled", () =>
+    Effect.gen(function* () {
+      const slow = { configId: "slow", profile: { name: "slow", requestsPerSecond: 0.1 } }
+      yield* abandoned(150, slow)
+      const other = yield* abandoned(5, { configId: "other", profile: { name: "other" } })
+      yield* (yield* SqlClient.SqlClient)`UPDATE rekindle_accounts SET renew_at = NULL`
+      yield* renewing()
+      yield* elapse("2 minutes")
+      assert.strictEqual(yield* renewed(other), 5)
+    }).pipe(Effect.scoped, scenario())
+  )
+
+  it.effect("costs the provider's limit nothing while an access token in doubt can still be served", () =>
+    Effect.gen(function* () {
+      const profile = { requestsPerSecond: 1 }
+      const left = yield* Effect.replicateEffect(connected({ profile }), 40)
+      yield* Effect.forEach(left, ({ id }) => leaseAs(id, "a process that died", 20_000))
+      const sql = yield* SqlClient.SqlClient
+      const now = yield* Clock.currentTimeMillis
+      yield* sql`UPDATE rekindle_accounts SET renew_at = ${now}`
+      yield* elapse("21 seconds")
+      yield* renewing()
+      yield* elapse("2 minutes")
+      const healthy = yield* Effect.replicateEffect(connected({ expired: true, profile }), 20)
+      yield* elapse("30 seconds")
+      assert.strictEqual(yield* renewed(healthy), 20)
+    }).pipe(Effect.scoped, scenario())
   )
 })
 

@@ -10,6 +10,7 @@ import {
   type Account,
   type AccountQuery,
   AccountStore,
+  type AbandonedPlace,
   type ConsentAttempt,
   Sealed,
   type StoreError
@@ -812,7 +813,8 @@ export const suite = <R, E>(
             projectId,
             authConfigId,
             generation,
-            dueAt: renewAt ?? 0
+            dueAt: renewAt ?? 0,
+            isUnderWay: false
           }))
         assert.deepStrictEqual(
           yield* store.claimDue({ config: configRef, now: 100, nextLook: 200, limit: 2 }),
@@ -861,7 +863,55 @@ export const suite = <R, E>(
         yield* added()
         // Nobody would renew it.
         yield* take(store, yield* added({ status: "INACTIVE", statusReason: "disabled" }), { leaseMillis: -1 })
-        assert.deepStrictEqual(yield* store.findAbandoned(Date.now(), 10), [{ id: abandoned.id, ...configRef }])
+        assert.deepStrictEqual(yield* store.findAbandoned({ now: Date.now(), limit: 10 }), {
+          accounts: [{ id: abandoned.id, ...configRef }],
+          next: undefined
+        })
+      })
+    )
+
+    it.effect(
+      "all abandoned accounts are found page by page, oldest intent first, also where many are of one moment",
+      () =>
+        Effect.gen(function* () {
+          const { addedMany, sql, store } = yield* start
+          const accounts = yield* addedMany(7)
+          yield* Effect.forEach(accounts, (each) => take(store, each, { leaseMillis: -1 }))
+          yield* sql`UPDATE rekindle_accounts SET intent_since = 1`
+          const oldest = accounts.at(-1)?.id ?? ""
+          yield* sql`UPDATE rekindle_accounts SET intent_since = 0 WHERE id = ${oldest}`
+          const pages: Array<ReadonlyArray<string>> = []
+          let from: AbandonedPlace | undefined
+          do {
+            const { accounts, next } = yield* store.findAbandoned({ now: Date.now(), limit: 3, from })
+            pages.push(accounts.map(({ id }) => id))
+            from = next
+          } while (from !== undefined)
+          assert.strictEqual(pages[0]?.[0], oldest)
+          assert.deepStrictEqual(
+            pages.map(({ length }) => length),
+            [3, 3, 1]
+          )
+          assert.sameMembers(
+            pages.flat(),
+            accounts.map(({ id }) => id)
+          )
+        })
+    )
+
+    it.effect("a claim tells whether somebody has the account's renewal under way", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const [one, two] = [yield* added({ renewAt: 1 }), yield* added({ renewAt: 2 })]
+        yield* take(store, two)
+        const claimed = yield* store.claimDue({ config: one, now: 10, nextLook: 20, limit: 10 })
+        assert.deepStrictEqual(
+          claimed.map(({ id, isUnderWay }) => [id, isUnderWay]),
+          [
+            [one.id, false],
+            [two.id, true]
+          ]
+        )
       })
     )
 
@@ -1118,7 +1168,7 @@ export const suite = <R, E>(
         const due = yield* store.claimDue({ config: configRef, now: 10, nextLook: 20, limit: 10 })
         const found = [
           due,
-          yield* store.findAbandoned(Date.now(), 10),
+          (yield* store.findAbandoned({ now: Date.now(), limit: 10 })).accounts,
           yield* store.listSealed("", 10),
           (yield* store.readOutbox(0, 10)).map(({ accountId }) => ({ id: accountId }))
         ]
@@ -1179,7 +1229,14 @@ export const suite = <R, E>(
         )
         const due = yield* store.claimDue({ config: other, now: 10, nextLook: 20, limit: 2 })
         assert.deepStrictEqual(due, [
-          { id: other.id, projectId: "project", authConfigId: "other", generation: other.generation, dueAt: 9 }
+          {
+            id: other.id,
+            projectId: "project",
+            authConfigId: "other",
+            generation: other.generation,
+            dueAt: 9,
+            isUnderWay: false
+          }
         ])
         assert.deepStrictEqual(yield* store.dueConfigs(10), [{ ...configRef, dueAt: 1 }])
       })
