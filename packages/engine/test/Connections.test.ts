@@ -6,6 +6,7 @@ import {
   ConnectedAccounts,
   Connections,
   CustomAuthScheme,
+  type KnownStatus,
   Resilience
 } from "@rekindle/core"
 import { type AuthStrategy, RefreshCoordinator } from "@rekindle/engine"
@@ -190,11 +191,15 @@ describe("withRefresh around a call that reads the access token", () => {
       })
     )
 
-  const everyTime = Effect.fnUntraced(function* (id: ConnectedAccountId, status: string) {
+  const everyTime = Effect.fnUntraced(function* (id: ConnectedAccountId, status: KnownStatus) {
+    assert.deepStrictEqual(
+      yield* Effect.flip(accessToken(id)),
+      new Resilience.ConnectionNotReady({ accountId: id, status })
+    )
     const links = [yield* consentFor(id), yield* consentFor(id), yield* consentFor(id)]
-    for (const { link, status: seen } of links) {
+    for (const { link, status: meanwhile } of links) {
       assert.strictEqual(link.origin + link.pathname, consentPage)
-      assert.strictEqual(seen, status)
+      assert.strictEqual(meanwhile, "INITIATED")
     }
     const last = links.at(-1)
     if (last !== undefined) yield* consents(last.link)
@@ -202,7 +207,7 @@ describe("withRefresh around a call that reads the access token", () => {
   })
 
   it.effect("gives the link every time for an account that was never connected, until somebody consents", () =>
-    Effect.flatMap(fresh, (id) => everyTime(id, "INITIATED")).pipe(scenario())
+    Effect.flatMap(fresh, (id) => everyTime(id, "INITIALIZING")).pipe(scenario())
   )
 
   it.effect("gives the link every time for an account whose grant is dead, until somebody consents", () =>
@@ -210,7 +215,7 @@ describe("withRefresh around a call that reads the access token", () => {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const { id, refreshToken } = yield* connected({ expired: true })
       yield* provider.revoke(refreshToken)
-      yield* everyTime(id, "INITIATED")
+      yield* everyTime(id, "EXPIRED")
     }).pipe(scenario())
   )
 
@@ -219,7 +224,7 @@ describe("withRefresh around a call that reads the access token", () => {
       const id = yield* fresh
       const { failure } = yield* complete(callback(yield* link(id), { error: "access_denied" }))
       assert.strictEqual(failure?.reason, "denied")
-      yield* everyTime(id, "INITIATED")
+      yield* everyTime(id, "FAILED")
     }).pipe(scenario())
   )
 })
