@@ -14,7 +14,7 @@
  * @module
  */
 import { Config, Context, Effect, Layer, Redacted, Schema } from "effect"
-import { Aead, SecureRandom } from "effect/crypto"
+import { SecureRandom } from "effect/crypto"
 import { Base64 } from "effect/encoding"
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from "node:crypto"
 
@@ -74,7 +74,7 @@ export class CredentialVault extends Context.Service<
    * repeated byte is refused too, because a failed read leaves zeros.
    */
   static readonly layer = (ring: ReadonlyArray<VaultKey>): Layer.Layer<CredentialVault, VaultError> =>
-    Layer.effect(CredentialVault, make(ring)).pipe(Layer.provide(aead))
+    Layer.effect(CredentialVault, make(ring)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 
   /** A vault with one random key, for tests and the in-memory store. What it sealed cannot be opened after the process has ended. */
   static readonly layerEphemeral: Layer.Layer<CredentialVault> = Layer.unwrap(
@@ -105,46 +105,17 @@ const environment = Config.map(Config.Redacted("REKINDLE_KEYS"), (keys): Readonl
 
 const sealedForm = /^(v[12])\.([\w-]+)\.([\w-]+)\.([\w-]+)$/
 
-const utf8 = (text: string): Uint8Array => Buffer.from(text, "utf8")
-
 /** The additional data. As JSON, different parts never give the same text. */
-const boundTo = ({ generation, owner, projectId, purpose }: SealContext): Uint8Array =>
-  utf8(JSON.stringify(["rekindle.v2", purpose, projectId, owner, generation ?? null]))
+const boundTo = ({ generation, owner, projectId, purpose }: SealContext): string =>
+  JSON.stringify(["rekindle.v2", purpose, projectId, owner, generation ?? null])
 
+const algorithm = "aes-256-gcm"
+const keyLength = 32
+const nonceLength = 12
 const tagLength = 16
 
-// Node checks and converts raw key bytes for every cipher. A key object spares that.
-const keyObjects = new WeakMap<Uint8Array, KeyObject>()
-const keyObject = (bytes: Uint8Array): KeyObject => {
-  const known = keyObjects.get(bytes)
-  if (known !== undefined) return known
-  const made = createSecretKey(bytes)
-  keyObjects.set(bytes, made)
-  return made
-}
-
-// Node's AES takes a few microseconds on the calling thread. `crypto.subtle` takes ten times as long.
-const aead = Aead.layerWebCryptoWith({
-  implementations: {
-    aes256Gcm: {
-      encrypt: (key, nonce, plaintext, aad) => {
-        const cipher = createCipheriv("aes-256-gcm", keyObject(key), nonce).setAAD(aad)
-        return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
-      },
-      decrypt: (key, nonce, ciphertext, aad) => {
-        const decipher = createDecipheriv("aes-256-gcm", keyObject(key), nonce, { authTagLength: tagLength })
-          .setAAD(aad)
-          .setAuthTag(ciphertext.subarray(-tagLength))
-        const plaintext = decipher.update(ciphertext.subarray(0, -tagLength))
-        try {
-          return Buffer.concat([plaintext, decipher.final()])
-        } catch {
-          return undefined
-        }
-      }
-    }
-  }
-}).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))
+/** How many nonces are drawn at once, because drawing one takes as long as a cipher does. */
+const noncesAtOnce = 256
 
 /** The message names a key by its place in the ring. The id is not repeated, because it may be the key by mistake. */
 const invalidKey = (fault: string) =>
@@ -153,11 +124,15 @@ const invalidKey = (fault: string) =>
     reason: "invalid-key"
   })
 
+const damaged = Effect.suspend(() =>
+  Effect.fail(new VaultError({ message: "a sealed value is damaged or does not belong here", reason: "damaged" }))
+)
+
 const make = Effect.fnUntraced(function* (ring: ReadonlyArray<VaultKey>) {
-  const cipher = yield* Aead.Aead
   const random = yield* SecureRandom.SecureRandom
 
-  const keys = new Map<string, Aead.Key>()
+  // Node checks and converts raw key bytes for every cipher. A key object spares that.
+  const keys = new Map<string, KeyObject>()
   for (const [index, { id, key }] of ring.entries()) {
     const invalid = (fault: string) => invalidKey(`key ${index + 1} of the ring ${fault}`)
     const text = Redacted.value(key)
@@ -165,44 +140,64 @@ const make = Effect.fnUntraced(function* (ring: ReadonlyArray<VaultKey>) {
     if (keys.has(id)) return yield* invalid("has the id of an earlier one")
     if (/^[\da-f]{64}$/i.test(text)) return yield* invalid("is in hex")
     const bytes = yield* Effect.fromResult(Base64.decode(text)).pipe(Effect.mapError(() => invalid("is not in base64")))
-    const made = yield* Aead.key(Aead.aes256Gcm, bytes).pipe(
-      Effect.mapError(() => invalid(`is ${bytes.length} bytes long`))
-    )
+    if (bytes.length !== keyLength) return yield* invalid(`is ${bytes.length} bytes long`)
     if (bytes.every((byte) => byte === bytes[0])) return yield* invalid("is one byte repeated")
-    keys.set(id, made)
+    keys.set(id, createSecretKey(bytes))
   }
   const newest = ring[0]
   const sealingKey = newest === undefined ? undefined : keys.get(newest.id)
   if (newest === undefined || sealingKey === undefined) return yield* invalidKey("the ring is empty")
 
-  const base64url = (bytes: Uint8Array): string =>
-    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64url")
+  let nonces: Uint8Array = new Uint8Array()
+  const takeNonce = (): Uint8Array => {
+    const nonce = nonces.subarray(0, nonceLength)
+    nonces = nonces.subarray(nonceLength)
+    return nonce
+  }
+  /** A nonce that is used once. */
+  const nextNonce = Effect.suspend(() =>
+    nonces.length > 0
+      ? Effect.succeed(takeNonce())
+      : Effect.map(Effect.orDie(random.randomBytes(noncesAtOnce * nonceLength)), (drawn) => {
+          nonces = drawn
+          return takeNonce()
+        })
+  )
 
-  const seal = Effect.fnUntraced(function* (context: SealContext, plaintext: string) {
-    const nonce = yield* random.randomBytes(Aead.aes256Gcm.nonceLength)
-    const ciphertext = yield* cipher.encrypt(sealingKey, utf8(plaintext), { nonce, aad: boundTo(context) })
-    return Sealed.make(`v2.${newest.id}.${base64url(nonce)}.${base64url(ciphertext)}`)
-  }, Effect.orDie)
+  // Node's AES takes a few microseconds on the calling thread. `crypto.subtle` takes ten times as long.
+  const seal = (context: SealContext, plaintext: string) =>
+    Effect.map(nextNonce, (nonce) => {
+      const cipher = createCipheriv(algorithm, sealingKey, nonce).setAAD(Buffer.from(boundTo(context), "utf8"))
+      const ciphertext = Buffer.concat([cipher.update(plaintext, "utf8"), cipher.final(), cipher.getAuthTag()])
+      return Sealed.make(
+        `v2.${newest.id}.${Buffer.from(nonce).toString("base64url")}.${ciphertext.toString("base64url")}`
+      )
+    })
 
-  const open = Effect.fnUntraced(function* (context: SealContext, sealed: string) {
-    const damaged = () =>
-      new VaultError({ message: "a sealed value is damaged or does not belong here", reason: "damaged" })
-    const parts = sealedForm.exec(sealed)
-    if (parts === null) return yield* damaged()
-    const [, version, id = "", nonce = "", ciphertext = ""] = parts
-    const key = keys.get(id)
-    if (key === undefined) {
-      return yield* new VaultError({ message: `no vault key with id ${id}`, reason: "unknown-key" })
-    }
-    // The tag detects a change of the bytes. Encoding them again detects a change of the unused bits at the end of the text.
-    const bytes = { nonce: Buffer.from(nonce, "base64url"), ciphertext: Buffer.from(ciphertext, "base64url") }
-    if (base64url(bytes.nonce) !== nonce || base64url(bytes.ciphertext) !== ciphertext) return yield* damaged()
-    const aad = version === "v1" ? utf8(context.owner) : boundTo(context)
-    const plaintext = yield* cipher
-      .decrypt(key, bytes.ciphertext, { nonce: bytes.nonce, aad })
-      .pipe(Effect.mapError(damaged))
-    return Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.length).toString("utf8")
-  })
+  const open = (context: SealContext, sealed: string): Effect.Effect<string, VaultError> =>
+    Effect.suspend(() => {
+      const parts = sealedForm.exec(sealed)
+      if (parts === null) return damaged
+      const [, version, id = "", nonceText = "", ciphertextText = ""] = parts
+      const key = keys.get(id)
+      if (key === undefined) {
+        return new VaultError({ message: `no vault key with id ${id}`, reason: "unknown-key" })
+      }
+      const nonce = Buffer.from(nonceText, "base64url")
+      const ciphertext = Buffer.from(ciphertextText, "base64url")
+      // The tag detects a change of the bytes. Encoding them again detects a change of the unused bits at the end of the text.
+      if (nonce.toString("base64url") !== nonceText || ciphertext.toString("base64url") !== ciphertextText)
+        return damaged
+      try {
+        const decipher = createDecipheriv(algorithm, key, nonce, { authTagLength: tagLength })
+          .setAAD(Buffer.from(version === "v1" ? context.owner : boundTo(context), "utf8"))
+          .setAuthTag(ciphertext.subarray(-tagLength))
+        const plaintext = decipher.update(ciphertext.subarray(0, -tagLength))
+        return Effect.succeed(Buffer.concat([plaintext, decipher.final()]).toString("utf8"))
+      } catch {
+        return damaged
+      }
+    })
 
   return CredentialVault.of({
     seal,
