@@ -96,6 +96,15 @@ const writeAt = (fd: number, bytes: Uint8Array, position: number): void => {
   }
 }
 
+/** Made once: a megabyte of its own for every segment would cost more than to write it. */
+const zeros = Buffer.alloc(segmentSize)
+
+const writeZeros = (fd: number, length: number): void => {
+  for (let at = 0; at < length; at += zeros.length) {
+    writeAt(fd, zeros.subarray(0, Math.min(zeros.length, length - at)), at)
+  }
+}
+
 /** Runs `work` once for all who ask while it is under way, after it. */
 const grouped = (work: () => Promise<void>): (() => Promise<void>) => {
   let running = Promise.resolve()
@@ -161,7 +170,7 @@ export const open = (directory: string, durability: Durability) => {
     const path = join(directory, `${home.owner}.${home.count++}${segmentSuffix}`)
     const fd = fs.openSync(path, "wx", 0o600)
     try {
-      writeAt(fd, Buffer.alloc(size), 0)
+      writeZeros(fd, size)
       if (durability === "power") {
         fs.fsyncSync(fd)
         const folder = fs.openSync(directory, "r")
@@ -298,7 +307,7 @@ export const open = (directory: string, durability: Durability) => {
         fs.closeSync(empty.fd)
         remove(empty.path)
       } else if (empty.end > 0) {
-        writeAt(empty.fd, Buffer.alloc(empty.end), 0)
+        writeZeros(empty.fd, empty.end)
         empty.end = 0
       }
     }
