@@ -22,6 +22,7 @@ import {
   Schema,
   type Scope
 } from "effect"
+import { SchemaJITCompiler } from "effect/schema"
 import { type Account, credentialContext, type Withdrawal } from "../account/Account.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
 import type { AuthConfig } from "@rekindle/core"
@@ -133,6 +134,9 @@ const Sealable = Schema.fromJsonString(
     allowAnotherIdentity: Schema.optionalKey(Schema.Boolean)
   })
 )
+
+// Every answer is encoded with it. Where code may not be generated at run time, it is interpreted.
+SchemaJITCompiler.enable(Schema.flip(Sealable).ast)
 
 /** Where a journal record is sealed. */
 const journalContext = ({ id, projectId }: Account): SealContext => ({ purpose: "journal", projectId, owner: id })

@@ -5,6 +5,7 @@
  */
 import { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
 import { Effect, Schema, SchemaTransformation } from "effect"
+import { SchemaJITCompiler } from "effect/schema"
 import { SqlError } from "effect/sql"
 import { type Account, AttemptResult, OutboxEventType, StatusReason, Withdrawal } from "../account/Account.ts"
 import { type AuthConfigRef, StoreError } from "../account/AccountStore.ts"
@@ -50,6 +51,9 @@ export const AccountRow = Schema.Struct({
   updated_at: Int,
   clock: Int
 })
+
+// Every renewal decodes one. Where code may not be generated at run time, it is decoded as all others are.
+SchemaJITCompiler.enable(AccountRow.ast)
 
 export const AttemptRow = Schema.Struct({
   state_hash: Schema.String,
