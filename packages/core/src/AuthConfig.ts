@@ -1,6 +1,6 @@
 /**
  * How accounts of one toolkit connect: scheme, endpoints, the application's own secrets, and the provider's token behaviour. Many
- * accounts share one auth config; a fault in it is never held against them.
+ * accounts share one auth config. A fault of the config changes none of their statuses.
  *
  * @module
  */
@@ -13,8 +13,8 @@ import { ProviderProfile, strict } from "./ProviderProfile.ts"
 /**
  * An auth config.
  *
- * `settings` belongs to the scheme: each strategy decodes them with its own schema when the config is registered, so a mistake is
- * found then and not at the first refresh. `secrets` holds the application's own (`client_secret`, `private_key`).
+ * `settings` belong to the scheme. Its strategy decodes them with its own schema at registration, so a mistake is found before the first
+ * refresh. `secrets` holds the application's own secrets (`client_secret`, `private_key`).
  */
 export const AuthConfig = Schema.Struct({
   /** Unique in its project. */
@@ -27,11 +27,11 @@ export const AuthConfig = Schema.Struct({
   secrets: Schema.Record(Schema.String, Schema.RedactedFromValue(Schema.String)).pipe(
     Schema.withConstructorDefault(Effect.succeed({}))
   ),
-  /** Whether a later consent may be another person's, or for another workspace, than the account's first. Default false. */
+  /** Whether a later consent may come from another person, or be for another workspace, than the account's first. Default false. */
   allowAnotherIdentity: Schema.optionalKey(Schema.Boolean),
   /**
-   * The hosts (with port, if not the scheme's own) that requests for this config may go to. Every endpoint in `settings` must be on one;
-   * nothing else is ever contacted with its credentials.
+   * The hosts that requests for this config may go to, each with its port unless it is the default. Every endpoint in `settings` must be on
+   * one of them. Credentials of this config never go to another host.
    */
   hosts: Schema.Array(Schema.String)
 }).pipe(Expected.sayExpected("AuthConfig", { unknownFields: "refused" }))

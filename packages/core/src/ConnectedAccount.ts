@@ -1,9 +1,11 @@
 /**
  * A connected account: one user's connection to one third-party service, as the published contract shows it.
  *
- * Two things may surprise. Status and auth scheme are open sets on the way in: a server newer than this library may send one we
- * do not know, and a poller must not crash on it, so it decodes to a branded unknown instead of failing. And nothing secret is
- * ever part of this model; `state` holds masked values only.
+ * **Gotchas**
+ *
+ * - Status and auth scheme are open sets when decoded. A newer server may send a value that this library does not know. It decodes to a
+ *   branded unknown and does not fail, so that a poller does not crash.
+ * - The model holds no secrets: `state` holds masked values only.
  *
  * @module
  */
@@ -13,7 +15,7 @@ import { sayExpected } from "./Expected.ts"
 /**
  * Identifies a connected account: a prefix (`con_` or `ca_`), then a URL-safe nanoid, e.g. `con_1a2b3c4d5e6f` or `ca_-l3FzWqTw58L`.
  *
- * Anything else is refused before it reaches a network or a database.
+ * A string of another form is refused before it reaches a network or a database.
  */
 export const ConnectedAccountId = Schema.String.check(
   Schema.isPattern(/^(?:con|ca)_[A-Za-z0-9_-]{8,64}$/u, {
@@ -42,7 +44,7 @@ export const KnownStatus = Schema.Literals([
 ])
 export type KnownStatus = typeof KnownStatus.Type
 
-/** A status this version of the library does not know. Treat it as "not usable, not terminal": poll on or ask a human. */
+/** A status that this version of the library does not know. Treat it as neither usable nor terminal: keep polling, or ask a person. */
 export const UnknownStatus = Schema.String.pipe(Schema.brand("UnknownStatus"))
 export type UnknownStatus = typeof UnknownStatus.Type
 
@@ -50,7 +52,7 @@ export type UnknownStatus = typeof UnknownStatus.Type
 export const ConnectedAccountStatus = Schema.Union([KnownStatus, UnknownStatus])
 export type ConnectedAccountStatus = typeof ConnectedAccountStatus.Type
 
-/** Authentication schemes the engine knows how to keep alive, and those the contract names besides. */
+/** The authentication schemes of the contract. The engine keeps the first eight alive. */
 export const KnownAuthScheme = Schema.Literals([
   "OAUTH2",
   "S2S_OAUTH2",
@@ -68,21 +70,21 @@ export const KnownAuthScheme = Schema.Literals([
 ])
 export type KnownAuthScheme = typeof KnownAuthScheme.Type
 
-/** A scheme the contract does not name: a user's own, or a server's that is newer than this library. */
+/** A scheme that the contract does not name: a user's own, or one of a newer server. */
 export const CustomAuthScheme = Schema.String.pipe(Schema.brand("CustomAuthScheme"))
 export type CustomAuthScheme = typeof CustomAuthScheme.Type
 
-/** A scheme as decoded from a server or registered by a user: open, because users add schemes of their own. */
+/** A scheme as decoded from a server or registered by a user. The set is open, because users add schemes of their own. */
 export const AuthScheme = Schema.Union([KnownAuthScheme, CustomAuthScheme])
 export type AuthScheme = typeof AuthScheme.Type
 
 /**
  * A connected account as `GET /connected_accounts/{nanoid}` answers it.
  *
- * `state.val` shows which credential fields exist, every secret masked; it is for people to look at, not for programs to use.
+ * `state.val` shows which credential fields exist, with every secret masked. It is meant for people, not for programs.
  *
- * What is optional is not known everywhere: the published contract means to drop `user_id`, its older version has neither alias nor word
- * id, and an engine of one's own has nobody who manages auth configs.
+ * Optional fields are missing from some servers. The published contract plans to drop `user_id`. Its older version has neither alias nor
+ * word id. An engine of your own has no managed auth configs.
  */
 export const ConnectedAccount = Schema.Struct({
   id: ConnectedAccountId,
@@ -105,7 +107,7 @@ export const ConnectedAccount = Schema.Struct({
   }),
   /** A name that a person gave the account. */
   alias: Schema.optionalKey(Schema.NullOr(Schema.String)),
-  /** A name of one or two words that the server gave it. */
+  /** A name of one or two words that the server gave the account. */
   wordId: Schema.optionalKey(Schema.NullOr(Schema.String))
 }).pipe(
   Schema.encodeKeys({

@@ -1,6 +1,6 @@
 /**
- * The one interface. An HTTP client provides it, an engine provides it, a script provides it, and every resilience policy is a
- * function from it to it; server routes require it. Compose those, and the program that uses it does not change.
+ * The central interface. An HTTP client, an engine or a script provides it. Server routes require it. A resilience policy takes one and
+ * returns one. A program that uses it does not change when these are composed in another way.
  *
  * @module
  */
@@ -9,48 +9,48 @@ import type { ConnectedAccount, ConnectedAccountId } from "./ConnectedAccount.ts
 import type { ReadError, RefreshError } from "./RefreshError.ts"
 import type { RefreshOutcome } from "./RefreshOutcome.ts"
 
-/** The published request fields, and what travels beside them. */
+/** The published request fields, and the deadline, idempotency key and hint that travel with them. */
 export interface RefreshOptions {
-  /** Where the person lands after consent, if consent turns out to be needed: a `RedirectUrl`. */
+  /** Where the browser goes after consent, if consent is needed: a `RedirectUrl`. */
   readonly redirectUrl?: string | undefined
-  /** Whether to try the credential at the provider, where the scheme has nothing to renew (an API key, say). Default false. */
+  /** Whether to test the credential at the provider if the scheme has nothing to renew, such as an API key. Default false. */
   readonly validateCredentials?: boolean | undefined
   /**
-   * Says that a third party refused the access token in use, as with a 401. An account whose grant is dead keeps its access token in service
-   * to its end; with this it is EXPIRED at once. `withRefresh` says it.
+   * Whether a third party refused the access token in use, as with a 401. An account with a dead grant otherwise stays ACTIVE until its
+   * access token expires; with `true` it becomes EXPIRED at once. `withRefresh` sets it.
    */
   readonly tokenRefused?: boolean | undefined
   /**
-   * When the caller stops waiting. It travels to the server, which stops starting work for a caller who has left; work already sent to
-   * a provider is finished and kept either way.
+   * When the caller stops waiting. The server receives it, and starts no work for a caller who has left. A request that has been sent to a
+   * provider is completed, and its answer is stored, in any case.
    */
   readonly deadline?: DateTime.Utc | undefined
-  /** Makes an ambiguous attempt safe to repeat: a server that honours it answers the first attempt's result again. */
+  /** Makes an ambiguous attempt safe to repeat. A server that honours it answers with the result of the first attempt. */
   readonly idempotencyKey?: string | undefined
 }
 
 /**
  * Keeps connected accounts alive.
  *
- * `refresh` is not idempotent: it may spend a single-use grant. Read an error's `disposition` before you call it again, or let
- * a policy do that.
+ * `refresh` is not idempotent: it may spend a single-use grant. Read the `disposition` of an error before you call again, or use a policy
+ * that does.
  */
 export class ConnectedAccounts extends Context.Service<
   ConnectedAccounts,
   {
-    /** Makes the connection usable now, or says what a person has to do. */
+    /** Makes the connection usable now, or returns the link that a person has to visit. */
     readonly refresh: (id: ConnectedAccountId, options?: RefreshOptions) => Effect.Effect<RefreshOutcome, RefreshError>
     /** Reads the account without touching its credential. */
     readonly get: (id: ConnectedAccountId) => Effect.Effect<ConnectedAccount, ReadError>
   }
 >()("@rekindle/core/ConnectedAccounts") {}
 
-/** The project of whoever names none. */
+/** The project of calls that name none. */
 export const defaultProject = "default"
 
 /**
- * The project on whose behalf a call is made. Server routes set it from the API key. What belongs to another project does not exist for
- * the call: its accounts are `AccountNotFound`, its ids are free. There is no value that sees all projects.
+ * The project that a call is made for. Server routes set it from the API key. Accounts of another project do not exist for the call: they
+ * are `AccountNotFound`, and their ids are free. No value sees all projects.
  */
 export const CurrentProject = Context.Reference<string>("@rekindle/core/CurrentProject", {
   defaultValue: () => defaultProject

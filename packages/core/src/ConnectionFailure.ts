@@ -1,43 +1,43 @@
 /**
- * What a failed connection says about a request that must not be sent twice.
+ * Decides whether a failed connection proves that a request was never sent.
  *
- * "Never sent" has to be proven: by a failure of name resolution, of connecting, or of the TLS handshake, each of which comes before the
- * first byte of a request. Everything else, a reset above all, leaves open what became of it.
+ * Failures of name resolution, of connecting and of the TLS handshake are proof, because they come before the first byte of a request. After
+ * any other failure, such as a reset, the request may have been carried out.
  *
- * This table is the only place that decides by codes. A client that sees more, such as the moment at which a request begins to leave, has
- * a proof of its own and needs no code.
+ * This table is the only place that decides by error codes. A client that sees when a request starts to leave has better proof, and does not
+ * need the codes.
  *
  * @module
  */
 
-/** How far a request without an answer came. */
+/** How far a request got before it failed. */
 export interface ConnectionFailure {
   /**
-   * - `build`: the request could not be made.
-   * - `dns`, `connect`, `tls`: the connection was not made, at this step.
-   * - `lost`: it may have been sent.
+   * - `build`: the request could not be built.
+   * - `dns`, `connect`, `tls`: the connection failed at this step.
+   * - `lost`: the request may have been sent.
    */
   readonly stage: "build" | "dns" | "connect" | "tls" | "lost"
-  /** Whether it provably never left. */
+  /** Whether the request provably never left. */
   readonly neverSent: boolean
-  /** The code of the error, where it has one that can be shown. */
+  /** The error's code, if it has one that is safe to show. */
   readonly code: string | undefined
 }
 
 type Stage = ConnectionFailure["stage"]
 
-/** Where an error names its system call, that decides, whatever the code: `connect ETIMEDOUT` was never sent, `read ETIMEDOUT` may have been. */
+/** The system call of an error decides before its code: `connect ETIMEDOUT` was never sent, `read ETIMEDOUT` may have been. */
 const bySystemCall: Readonly<Record<string, Stage>> = { getaddrinfo: "dns", connect: "connect" }
 
 const all = (stage: Stage, codes: ReadonlyArray<string>) => codes.map((code) => [code, stage] as const)
 
-/** Codes that come without a system call and that a connection once made cannot have. */
+/** Codes that have no system call, and that an established connection cannot report. */
 const byCode = new Map<string, Stage>([
   ...all("build", ["ERR_INVALID_URL", "ERR_INVALID_CHAR", "ERR_INVALID_HTTP_TOKEN", "UND_ERR_INVALID_ARG"]),
   ...all("dns", ["ENOTFOUND", "EAI_AGAIN", "EAI_FAIL", "EAI_NODATA", "EAI_NONAME"]),
   ...all("connect", [
     "ECONNREFUSED",
-    // undici, and what its proxy agent says
+    // undici and its proxy agent
     "UND_ERR_CONNECT_TIMEOUT",
     "UND_ERR_PRX_CONN",
     "UND_ERR_PRX_TLS",
@@ -48,8 +48,8 @@ const byCode = new Map<string, Stage>([
   ...all("tls", [
     "ERR_TLS_CERT_ALTNAME_INVALID",
     "ERR_TLS_CERT_ALTNAME_FORMAT",
-    // No TLS at this port, or no version of it in common: both end the handshake. An alert such as `handshake_failure` may also answer a
-    // request, where the server asks for a certificate only then (RFC 5246 §7.4.6), so it is not here.
+    // The port has no TLS, or there is no common version: both end the handshake. An alert such as `handshake_failure` is left out, because a
+    // server that asks for a certificate late sends it after the request (RFC 5246 §7.4.6).
     "ERR_SSL_WRONG_VERSION_NUMBER",
     "ERR_SSL_UNSUPPORTED_PROTOCOL",
     "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION",
@@ -85,7 +85,7 @@ const byCode = new Map<string, Stage>([
   ])
 ])
 
-/** Deno's `fetch` has no codes. Its client names the step (`Connect` covers name, socket and handshake) behind the address. */
+/** Deno's `fetch` has no codes. Its message names the step after the address; `Connect` covers name, socket and handshake. */
 const denoConnect = /: client error \(Connect\): (dns error|tls|invalid peer certificate|received fatal alert)?/
 
 const denoStage = (message: string): Stage | undefined => {
@@ -103,7 +103,7 @@ interface SystemError {
 
 const isSystemError = (cause: unknown): cause is SystemError => typeof cause === "object" && cause !== null
 
-/** A code can be shown; what stands in its place may be anything. */
+/** Only a string that looks like a code is safe to show. */
 const codeOf = ({ code }: SystemError): string | undefined =>
   typeof code === "string" && /^\w{1,64}$/.test(code) ? code : undefined
 
@@ -113,12 +113,12 @@ const stageOf = ({ code, message, syscall }: SystemError): Stage | undefined =>
     : ((typeof code === "string" ? byCode.get(code) : undefined) ??
       (typeof message === "string" ? denoStage(message) : undefined))
 
-/** Deep enough for every wrapper there is; a cycle ends here too. */
+/** Deeper than any known wrapper. It also ends a cycle. */
 const maxDepth = 8
 
 /**
- * Reads the error of a failed request: Node's, undici's, Bun's or Deno's, by itself or in the chain of causes in which `fetch` hides it.
- * Where several addresses were tried, each of them has to have failed before anything was sent.
+ * Classifies the error of a failed request from Node, undici, Bun or Deno. `fetch` hides it in a chain of causes, which is searched. If several
+ * addresses were tried, the request counts as never sent only if every attempt failed before sending.
  */
 export const fromCause = (cause: unknown): ConnectionFailure => {
   const found = read(cause, 0)

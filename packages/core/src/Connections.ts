@@ -1,14 +1,13 @@
 /**
- * The second interface: what an application does with accounts besides keeping them alive.
+ * The second interface: auth configs, accounts, and the credential in use.
  *
- * {@link ConnectedAccounts} has the two calls that policies decorate, and they stay alone there. Everything else is here: auth configs,
- * accounts and the credential in use. An engine provides it locally, a client provides it over HTTP, a script provides it in unit tests;
- * the program that uses it does not change.
+ * {@link ConnectedAccounts} has only the two calls that policies decorate. An application finds everything else here. An engine provides it
+ * locally, a client over HTTP, and a script in unit tests. The program that uses it does not change.
  *
  * **Gotchas**
  *
- * - Every call is made for the {@link CurrentProject}. What belongs to another project reads as absent.
- * - Whoever may call {@link Connections} may read credentials. Give a part of the program that must not read them `ConnectedAccounts` alone.
+ * - Every call is made for the {@link CurrentProject}. Accounts and auth configs of another project read as absent.
+ * - A part of the program that has {@link Connections} can read credentials. Give a part that must not read them only `ConnectedAccounts`.
  *
  * @module
  */
@@ -19,34 +18,34 @@ import type { RefreshError } from "./RefreshError.ts"
 import type { ConnectionNotReady } from "./resilience/Consent.ts"
 
 /**
- * Every failure of {@link Connections}: the same statuses as those of a refresh, and what only a client meets. What names an auth config
- * that is not there fails with `InvalidRequest` and the slug `auth_config_not_found`.
+ * Every failure of {@link Connections}: the same errors as those of a refresh. A call that names an unknown auth config fails with
+ * `InvalidRequest` and the slug `auth_config_not_found`.
  */
 export type ConnectionsError = RefreshError
 
-/** What is needed to add an account. */
+/** An account to add. */
 export interface NewAccount {
   readonly authConfigId: string
-  /** The application's own name of the person or tenant whose account it is. */
+  /** The application's own id of the person or tenant who owns the account. */
   readonly userId: string
   /**
-   * A credential that the application already has, by the names of the scheme: `access_token` and `refresh_token`, `api_key`,
-   * `username` and `password`. Absent: the account waits for consent.
+   * A credential that the application already has, under the field names of the scheme: `access_token` and `refresh_token`, `api_key`,
+   * `username` and `password`. If absent, the account waits for consent.
    */
   readonly secrets?: Readonly<Record<string, Redacted.Redacted<string>>> | undefined
-  /** What may be shown of the account, such as the address of a customer's own API. */
+  /** Public facts about the account, such as the address of a customer's own API. */
   readonly attributes?: Readonly<Record<string, Schema.Json>> | undefined
-  /** When the given access token expires. Absent: as the provider's tokens do. */
+  /** When the given access token expires. Default: after the lifetime in the provider's profile. */
   readonly expiresAt?: DateTime.Utc | undefined
   /** An id that the account already has elsewhere. Default: a new one. */
   readonly id?: ConnectedAccountId | undefined
 }
 
-/** An auth config as it may be shown: everything but its secrets. */
+/** An auth config without its secrets. */
 export interface RegisteredAuthConfig extends Omit<AuthConfig, "projectId" | "secrets"> {
-  /** The names of the secrets that it holds. */
+  /** The names of its secrets. */
   readonly secretNames: ReadonlyArray<string>
-  /** Whether its accounts are out of service. */
+  /** Whether it is switched off, and its accounts with it. */
   readonly isDisabled: boolean
   readonly updatedAt: DateTime.Utc
 }
@@ -54,78 +53,78 @@ export interface RegisteredAuthConfig extends Omit<AuthConfig, "projectId" | "se
 /** One page of a list. */
 export interface Page<A> {
   readonly items: ReadonlyArray<A>
-  /** Where the next page begins; `undefined` on the last. Opaque: pass it back as it is. */
+  /** The opaque `cursor` of the next page; `undefined` on the last page. */
   readonly nextCursor: string | undefined
 }
 
-/** What pages of a list are asked by. */
+/** Selects a page of a list. */
 export interface PageOptions {
-  /** A `nextCursor`. Absent: the first page. */
+  /** The `nextCursor` of the page before. Default: the first page. */
   readonly cursor?: string | undefined
   /** Items on a page, 1 to 500. Default 50. */
   readonly limit?: number | undefined
 }
 
-/** Which accounts. What is absent is not asked for; of several values each will do. */
+/** Selects accounts. An absent field selects all accounts. A field with several values selects accounts with any of them. */
 export interface AccountFilter {
   readonly userIds?: ReadonlyArray<string> | undefined
   readonly authConfigIds?: ReadonlyArray<string> | undefined
   readonly toolkits?: ReadonlyArray<string> | undefined
-  /** As others see them: a pending consent is INITIATED. */
+  /** The statuses that `get` returns: INITIATED while a consent is pending. */
   readonly statuses?: ReadonlyArray<KnownStatus> | undefined
   readonly ids?: ReadonlyArray<ConnectedAccountId> | undefined
 }
 
-/** A list of accounts, the newest first. */
+/** Selects a page of accounts, the newest first. */
 export interface ListOptions extends AccountFilter, PageOptions {}
 
-/** What a link to consent may be told. */
+/** Settings of a link to consent. */
 export interface LinkOptions {
-  /** Where the person lands afterwards: a `RedirectUrl`. */
+  /** Where the browser goes after consent: a `RedirectUrl`. */
   readonly redirectUrl?: string | undefined
   /**
-   * Binds the link to a browser: an opaque value, such as a random one in a cookie of the page that shows the link. The consent is
-   * completed only for a callback that brings the same value.
+   * Binds the link to one browser: an opaque value, such as a random one in a cookie of the page that shows the link. Only a callback with
+   * the same value completes the consent.
    */
   readonly session?: string | undefined
-  /** Whether it may be another person's than the account is, or for another workspace. Default: as the auth config says. */
+  /** Whether another person, or another workspace, may consent than before. Default: the setting of the auth config. */
   readonly allowAnotherIdentity?: boolean | undefined
 }
 
-/** A link to consent, for the person's browser. */
+/** A link to consent, to be opened in the person's browser. */
 export interface Link {
   readonly url: string
-  /** Until when it has to be opened. */
+  /** When the link expires. */
   readonly openUntil: DateTime.Utc
-  /** The account's status meanwhile. */
+  /** The account's status while the consent is pending. */
   readonly status: KnownStatus
 }
 
-/** How far the withdrawal of a credential is at the provider. */
+/** The state of a credential's withdrawal at the provider. */
 export interface Withdrawn {
   /**
-   * - `pending`: it may still work there. It is tried again until the provider confirms, and the caller may ask again.
-   * - `confirmed`: it does not work any more, and is erased here.
-   * - `unsupported`: the provider has no way to withdraw it. It is erased here and works there until it expires.
+   * - `pending`: the credential may still work at the provider. The withdrawal is repeated until the provider confirms it.
+   * - `confirmed`: the credential no longer works, and is erased here.
+   * - `unsupported`: the provider cannot withdraw credentials. It is erased here, and works at the provider until it expires.
    */
   readonly withdrawn: "pending" | "confirmed" | "unsupported"
-  /** Why it is pending: the provider's last answer, or what kept us from asking. */
+  /** Why it is pending: the provider's last answer, or why no request could be sent. */
   readonly answer: string | null
 }
 
-/** The credential in use, typed by what a request does with it. */
+/** The credential in use, typed by how a request carries it. */
 export type CredentialInUse =
   /** OAUTH2, S2S_OAUTH2, GOOGLE_SERVICE_ACCOUNT, BASIC_WITH_JWT and BEARER_TOKEN: `authorization: <tokenType> <token>` (RFC 6750 §2.1). */
   | {
       readonly _tag: "AccessToken"
       readonly token: Redacted.Redacted<string>
       readonly tokenType: "Bearer" | "DPoP"
-      /** The private key of a DPoP token, as a JWK: each request carries a proof signed with it (RFC 9449). */
+      /** The private key of a DPoP token, as a JWK. Each request carries a proof signed with it (RFC 9449). */
       readonly dpopKey?: Redacted.Redacted<string> | undefined
-      /** `undefined`: it does not expire. */
+      /** `undefined` if it does not expire. */
       readonly expiresAt: DateTime.Utc | undefined
     }
-  /** API_KEY: the key, and where a request carries it. */
+  /** API_KEY: the key, and the header or query parameter that carries it. */
   | {
       readonly _tag: "ApiKey"
       readonly key: Redacted.Redacted<string>
@@ -135,7 +134,7 @@ export type CredentialInUse =
     }
   /** BASIC (RFC 7617). */
   | { readonly _tag: "Basic"; readonly username: string; readonly password: Redacted.Redacted<string> }
-  /** OAUTH1: the account's part of a signature (RFC 5849 §3.4). The consumer's part belongs to the auth config and stays there. */
+  /** OAUTH1: the account's part of a signature (RFC 5849 §3.4). The consumer secret stays in the auth config. */
   | {
       readonly _tag: "OAuth1"
       readonly consumerKey: string
@@ -149,38 +148,38 @@ export type CredentialInUse =
       readonly secrets: Readonly<Record<string, Redacted.Redacted<string>>>
     }
 
-/** Auth configs. */
+/** The auth configs of the project. */
 export interface AuthConfigRegistry {
-  /** Adds a config, or replaces the one with the same id. On a mistake nothing changes, and `errors` names each field. */
+  /** Adds a config, or replaces the one with the same id. If it is invalid, nothing changes and `errors` names each wrong field. */
   readonly register: (config: AuthConfig) => Effect.Effect<RegisteredAuthConfig, ConnectionsError>
   readonly get: (id: string) => Effect.Effect<Option.Option<RegisteredAuthConfig>, ConnectionsError>
   readonly list: (options?: PageOptions) => Effect.Effect<Page<RegisteredAuthConfig>, ConnectionsError>
-  /** Takes its accounts into service again. Those that are due are renewed. */
+  /** Puts its accounts back into service. Those that are due are renewed. */
   readonly enable: (id: string) => Effect.Effect<void, ConnectionsError>
   /**
-   * Takes its accounts out of service: nothing is renewed, connected or handed out, and calls fail with `InvalidRequest` and the slug
-   * `auth_config_disabled`. They keep their status and credential. Other processes follow within seconds.
+   * Takes its accounts out of service. No credential is renewed, connected or handed out. Calls fail with `InvalidRequest` and the slug
+   * `auth_config_disabled`. The accounts keep their status and credential. Other processes follow within seconds.
    */
   readonly disable: (id: string) => Effect.Effect<void, ConnectionsError>
-  /** Erases it with its secrets. Refused while it has accounts (slug `auth_config_in_use`). */
+  /** Erases the config and its secrets. Fails while it has accounts (slug `auth_config_in_use`). */
   readonly remove: (id: string) => Effect.Effect<void, ConnectionsError>
 }
 
-/** Manages connected accounts and hands out their credentials. A call that fails leaves the account as it was. */
+/** Manages connected accounts and returns their credentials. A call that fails leaves the account unchanged. */
 export class Connections extends Context.Service<
   Connections,
   {
     readonly authConfigs: AuthConfigRegistry
-    /** Adds an account. With a credential it is ACTIVE; without one, `refresh` gives the link to its first consent. */
+    /** Adds an account. With a credential it is ACTIVE. Without one, `refresh` returns the link to its first consent. */
     readonly create: (account: NewAccount) => Effect.Effect<ConnectedAccount, ConnectionsError>
-    /** The account that a person uses with an auth config: an ACTIVE one before others, then the newest. */
+    /** Finds a person's account with an auth config. Among several, an ACTIVE one comes first, then the newest. */
     readonly find: (owner: {
       readonly userId: string
       readonly authConfigId: string
     }) => Effect.Effect<Option.Option<ConnectedAccount>, ConnectionsError>
     readonly list: (options?: ListOptions) => Effect.Effect<Page<ConnectedAccount>, ConnectionsError>
     readonly count: (filter?: AccountFilter) => Effect.Effect<number, ConnectionsError>
-    /** A link to consent, whatever the state of the credential. `refresh` gives one when there is need. */
+    /** Starts a consent whatever the state of the credential. `refresh` starts one only if it is needed. */
     readonly link: (id: ConnectedAccountId, options?: LinkOptions) => Effect.Effect<Link, ConnectionsError>
     /** Replaces a static credential (API key, password) and puts the account into service. */
     readonly replaceSecrets: (
@@ -191,27 +190,31 @@ export class Connections extends Context.Service<
     readonly enable: (id: ConnectedAccountId) => Effect.Effect<void, ConnectionsError>
     /** ACTIVE → INACTIVE. The credential is kept and not renewed. */
     readonly disable: (id: ConnectedAccountId) => Effect.Effect<void, ConnectionsError>
-    /** → REVOKED for good, withdrawn at the provider where there is a way (RFC 7009), and then erased. */
+    /** → REVOKED for good. The credential is withdrawn at the provider if it supports that (RFC 7009), and then erased. */
     readonly revoke: (id: ConnectedAccountId) => Effect.Effect<Withdrawn, ConnectionsError>
     /**
-     * Erases the account and everything sealed for it, here and in every process, for good. Nothing is done at the provider: `revoke` first
-     * where the credential must not go on working there.
+     * Erases the account and everything sealed for it, for good and for every process. The provider is not told: call `revoke` first if the
+     * credential must stop working there.
      */
     readonly remove: (id: ConnectedAccountId) => Effect.Effect<void, ConnectionsError>
     /**
-     * The access token, renewed first if it would not last for another `atLeast` (default one minute, never more than half of its life).
-     * Where that fails, the one at hand while it lasts. Never begins a consent: `refresh` does, and so does `Resilience.withRefresh`
-     * around the call that needs the token. Fails with `ConnectionNotReady`, which carries the account's status, where there is no usable
-     * token, and with `RefreshUnsupported` where the scheme has none.
+     * Returns the access token. It is renewed first if it expires within `atLeast` (default one minute, at most half of its life). If the
+     * renewal fails, the present token is returned while it is valid.
      *
-     * A provider may hand out a token that it read in the last seconds (the engine's `accessTokensFor`). What happens to the account in this
-     * process ends that at once; a revocation by another process is noticed after those seconds.
+     * It never starts a consent. `refresh` does, and so does `Resilience.withRefresh` around the call that needs the token. Fails with
+     * `ConnectionNotReady`, which carries the account's status, if there is no usable token. Fails with `RefreshUnsupported` if the scheme
+     * has no access tokens.
+     *
+     * **Gotchas**
+     *
+     * An engine may return a token that it read a few seconds ago (its setting `accessTokensFor`). A change of the account in the same process
+     * ends that at once. A revocation by another process is noticed after those seconds.
      */
     readonly accessToken: (
       id: ConnectedAccountId,
       atLeast?: Duration.Input
     ) => Effect.Effect<Redacted.Redacted<string>, ConnectionsError | ConnectionNotReady>
-    /** The credential in use, whatever the scheme; renewed first as by `accessToken`. */
+    /** Returns the credential in use for any scheme. It is renewed first, as by `accessToken`. */
     readonly credential: (
       id: ConnectedAccountId,
       atLeast?: Duration.Input

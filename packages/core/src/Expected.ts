@@ -1,5 +1,5 @@
 /**
- * Says in one line what a value has to be, and never repeats the value: it may be a secret, or hold one.
+ * Error messages for invalid values: one line that says what was expected. They never contain the value, which may hold a secret.
  *
  * @module
  */
@@ -9,13 +9,13 @@ const toIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** One mistake in a value. */
 export interface Mistake {
-  /** The field, with dots from the top; empty for the whole value. */
+  /** The dotted path of the field; empty for the whole value. */
   readonly field: string
   /** What was expected there. */
   readonly message: string
 }
 
-/** The mistakes that a schema found. `known` are the names to choose from where a field is unknown. */
+/** The mistakes that a schema found. `known` are the field names to suggest for an unknown one. */
 export const mistakes = (issue: SchemaIssue.Issue, known: ReadonlyArray<string> = []): ReadonlyArray<Mistake> =>
   toIssues(issue).issues.map(({ message, path = [] }) => {
     const names = path.map((key) => String(typeof key === "object" ? key.key : key))
@@ -23,16 +23,16 @@ export const mistakes = (issue: SchemaIssue.Issue, known: ReadonlyArray<string> 
     return message === "Expected no excess property" ? unknownField(field, known) : { field, message }
   })
 
-/** A field that means nothing here, and the nearest one that does. */
+/** The mistake of an unknown field, with the most similar known name. */
 export const unknownField = (field: string, known: ReadonlyArray<string>): Mistake => {
   const near = nearest(field, known)
   return { field, message: near === undefined ? "unknown field" : `unknown field; did you mean ${near}?` }
 }
 
-/** A mistake in one line. */
+/** Formats a mistake as one line. */
 export const line = ({ field, message }: Mistake): string => (field === "" ? message : `${field}: ${message}`)
 
-/** The known name that a typing error would make of the given one: at most a third of its letters differ. */
+/** The known name that was probably meant: at most a third of its letters differ. */
 const nearest = (name: string, known: ReadonlyArray<string>): string | undefined => {
   const plain = (text: string) => text.toLowerCase().replace(/[_-]/g, "")
   const [best] = known
@@ -42,7 +42,7 @@ const nearest = (name: string, known: ReadonlyArray<string>): string | undefined
   return best?.candidate
 }
 
-/** How many letters have to be put in, taken out or replaced (Levenshtein). */
+/** The number of letters to insert, delete or replace (Levenshtein). */
 const editDistance = (from: string, to: string): number => {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index)
   for (const [index, letter] of [...from].entries()) {
@@ -60,8 +60,8 @@ const editDistance = (from: string, to: string): number => {
 }
 
 /**
- * Gives a schema a `make` that throws one line, `<name>: <what was expected>`. Effect's own says `Schema validation failed` and leaves the
- * rest to be found in the cause. With `unknownFields: "refused"` a field that the schema does not have is a mistake as well.
+ * Replaces a schema's `make` with one that throws a one-line message, `<name>: <what was expected>`. Effect's own throws `Schema validation
+ * failed` and puts the details into the cause. With `unknownFields: "refused"`, a field that the schema does not have is a mistake too.
  */
 export const sayExpected =
   (name: string, options?: { readonly unknownFields: "refused" }) =>
@@ -75,7 +75,7 @@ export const sayExpected =
           return make(input, { ...given, parseOptions: { errors: "all", onExcessProperty, ...given?.parseOptions } })
         } catch (error) {
           if (!(error instanceof Error) || !SchemaIssue.isIssue(error.cause)) throw error
-          // The cause would be printed with it, and is a page of the schema's inside.
+          // A cause would be printed too: a page of schema internals.
           // oxlint-disable-next-line preserve-caught-error
           throw new Error(`${name}: ${mistakes(error.cause, known).map(line).join("; ")}`)
         }

@@ -1,6 +1,6 @@
 /**
- * What must be known about a provider before one of its refresh tokens may be spent: how it rotates, how long its tokens live, what
- * its dead tokens look like. Everything here is data, so a profile can be stored, compared and overridden field by field.
+ * The token behaviour of a provider, which must be known before one of its refresh tokens is spent: rotation, lifetimes, and the answer for a
+ * dead token. A profile is plain data, so it can be stored, compared and overridden field by field.
  *
  * @module
  */
@@ -8,18 +8,18 @@ import * as Expected from "./Expected.ts"
 import { Duration, Effect, Schema } from "effect"
 
 /**
- * What happens to a refresh token when it is used.
+ * What a refresh does to the refresh token.
  *
- * - `none`: it stays the same and may be sent again.
- * - `rolling`: each use gives a new one, the old one keeps working for a while of its own.
- * - `single-use`: the use kills it; a second use may revoke the whole grant (RFC 9700 §4.14.2).
+ * - `none`: the token stays the same and may be sent again.
+ * - `rolling`: each refresh returns a new token, and the old one keeps working.
+ * - `single-use`: the refresh invalidates the token. A second use may revoke the whole grant (RFC 9700 §4.14.2).
  */
 export const Rotation = Schema.Literals(["none", "rolling", "single-use"])
 export type Rotation = typeof Rotation.Type
 
 /**
- * Recognises one form of an answer: this status (any, if absent), in whose body the string at the dotted `field` is one of `values` or
- * contains one of `contains` (any string, if both are absent). With `field` absent the status alone decides.
+ * Matches an answer with this status (any, if absent) whose body has, at the dotted path `field`, a string that is one of `values` or contains
+ * one of `contains` (any string, if both are absent). Without `field`, the status alone decides.
  */
 export const AnswerMatcher = Schema.Struct({
   status: Schema.optionalKey(Schema.Int),
@@ -31,54 +31,54 @@ export type AnswerMatcher = typeof AnswerMatcher.Type
 
 /** A provider's token behaviour. Durations are stored as milliseconds. */
 export const ProviderProfile = Schema.Struct({
-  /** A name for people, metrics and the per-provider limits: every auth config with the same name shares them. */
+  /** The name in logs and metrics. All auth configs with the same name share the provider's limits. */
   name: Schema.String,
   rotation: Rotation,
-  /** For how long a used refresh token may be sent again and still be honoured. Absent: not at all. */
+  /** How long the provider still accepts a used refresh token. Absent: not at all. */
   reuseWindow: Schema.optionalKey(Schema.DurationFromMillis),
   /**
-   * How long an access token lives when neither its answer nor an earlier one of the account has `expires_in` (RFC 6749 §5.1 makes it
-   * optional). `"never"`: it does not expire, as where a provider states the life of every token that does. Absent: unknown; an hour is
-   * assumed, with a warning. A token without a refresh token beside it is taken for dead after this.
+   * How long an access token lives if neither its answer nor an earlier one of the account has `expires_in` (optional in RFC 6749 §5.1).
+   * `"never"`: it does not expire; use it if the provider states the life of every token that expires. Absent: unknown, so one hour is assumed,
+   * with a warning. A token without a refresh token counts as dead after this time.
    */
   accessTokenTtl: Schema.optionalKey(Schema.Union([Schema.Literal("never"), Schema.DurationFromMillis])),
   /**
-   * The field that states when the access token expires, where the answer has no `expires_in`: a dotted path, from the tokens or from the
-   * top. Its value is a date (ISO 8601), or seconds or milliseconds since 1970.
+   * The dotted path of the field that states when the access token expires, if the answer has no `expires_in`. It starts at the tokens or at
+   * the top of the body. The value is a date (ISO 8601), or seconds or milliseconds since 1970.
    */
   expiresAtField: Schema.optionalKey(Schema.String),
-  /** A refresh token unused for this long dies. */
+  /** How long an unused refresh token lives. */
   refreshTokenIdle: Schema.optionalKey(Schema.DurationFromMillis),
-  /** A refresh token dies this long after consent, whatever is done. Nothing prolongs it; it is here for whoever warns people in time. */
+  /** How long a refresh token lives after consent. No refresh prolongs it, so an application can warn people in time. */
   refreshTokenLife: Schema.optionalKey(Schema.DurationFromMillis),
-  /** Forms of a dead token besides RFC 6749's `invalid_grant`, which always counts. */
+  /** Answers for a dead token, besides RFC 6749's `invalid_grant`. */
   deadToken: Schema.Array(AnswerMatcher).pipe(Schema.withConstructorDefault(Effect.succeed([]))),
-  /** Forms of a passing fault, whatever error code they carry. Looked at first, because the mistake that costs is to call a token dead. */
+  /** Answers for a transient fault, whatever their error code. They are matched first, because to declare a live token dead is the costly mistake. */
   transient: Schema.Array(AnswerMatcher).pipe(Schema.withConstructorDefault(Effect.succeed([]))),
-  /** Values of `token_type` that are usable, in lower case; an absent one counts as `bearer`. */
+  /** Usable values of `token_type`, in lower case. An absent one counts as `bearer`. */
   tokenTypes: Schema.Array(Schema.String).pipe(Schema.withConstructorDefault(Effect.succeed(["bearer", "dpop"]))),
-  /** Where the tokens stand in the body, as a dotted path; absent: at the top. */
+  /** The dotted path of the tokens in the body. Absent: the top. */
   tokenPath: Schema.optionalKey(Schema.String),
   /**
-   * Fields of the token answer, as dotted paths, without which the token is of no use, such as the address of a customer's own API. They
-   * become attributes of the account under these names, and an answer that leaves one out changes nothing.
+   * Dotted paths of fields in the token answer that are needed to use the token, such as the address of a customer's own API. They become
+   * attributes of the account under these names. An answer without one of them leaves the attribute unchanged.
    */
   keptFields: Schema.optionalKey(Schema.Array(Schema.String)),
   /**
-   * Attributes of the account that say whose it is besides the subject of the id token: a workspace, a company. A consent that leads to
-   * other ones is refused, unless the auth config allows another identity.
+   * Attributes that identify the account in addition to the subject of its id token, such as a workspace or a company. A consent with other
+   * values is refused, unless the auth config allows another identity.
    */
   identifiedBy: Schema.optionalKey(Schema.Array(Schema.String)),
-  /** Renew this long before expiry; never more than half the token's life is used. */
+  /** How long before its expiry a token is renewed, at most half of its life. Default 5 minutes. */
   margin: Schema.DurationFromMillis.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.minutes(5)))),
-  /** Two renewals of one account are at least this far apart; sooner, the fresh token is served again. */
+  /** The shortest time between two renewals of one account. Within it, a refresh returns the present token. Default zero. */
   minimumAge: Schema.DurationFromMillis.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.zero))),
-  /** Renewals a second that the renewer begins in one process, for all accounts of this provider together. Callers are not held back. */
+  /** Renewals per second that the renewer of one process starts for all accounts of this provider. Callers are not limited. Default 20. */
   requestsPerSecond: Schema.Finite.pipe(Schema.withConstructorDefault(Effect.succeed(20)))
 }).pipe(Expected.sayExpected("ProviderProfile", { unknownFields: "refused" }))
 export type ProviderProfile = typeof ProviderProfile.Type
 
-/** Follows RFC 6749 and assumes the worst: single-use refresh tokens without a reuse window, and a lifetime of an hour. */
+/** The cautious default by RFC 6749: single-use refresh tokens without a reuse window, and access tokens that live for one hour. */
 export const strict: ProviderProfile = ProviderProfile.make({
   name: "strict",
   rotation: "single-use",

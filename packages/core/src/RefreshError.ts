@@ -1,9 +1,8 @@
 /**
- * Everything that can go wrong with a refresh, as values.
+ * The failures of a refresh, as values.
  *
- * There is one tagged error for each failure status of the contract and four that only a client can meet. Each answers the one
- * question that matters for a call which rotates secrets and must not be sent twice: its `disposition`. It is derived from what the error
- * says, so the two cannot disagree.
+ * There is one tagged error for each failure status of the contract, and four that only a client meets. A refresh rotates secrets and must not
+ * be sent twice, so each error has a `disposition`, which says whether it may be sent again. It is derived from the fields of the error.
  *
  * @module
  */
@@ -11,17 +10,17 @@ import { type Duration, Effect, Schema } from "effect"
 import { dispositionOf } from "./Failures.ts"
 
 /**
- * May the same refresh be sent again?
+ * Whether the same refresh may be sent again.
  *
- * - `not-sent`: it provably never reached the other side (DNS, connect, TLS, an open breaker, a local limit). Yes.
- * - `rejected`: the other side answered that it did nothing. Only for 429 and 503, after `retryAfter`.
- * - `ambiguous`: sent, and no trustworthy answer (timeout, reset, 500, 502, 504, garbage). Only after looking first (`get`), or under
- *   an idempotency key the server honours.
+ * - `not-sent`: it provably never reached the other side (DNS, connect, TLS, open breaker, local limit). It may.
+ * - `rejected`: the other side answered that it did nothing. It may after a 429 or 503, once `retryAfter` has passed.
+ * - `ambiguous`: it was sent and no trustworthy answer came (timeout, reset, 500, 502, 504, garbage). It may after a look at the account
+ *   (`get`), or with an idempotency key that the server honours.
  */
 export const Disposition = Schema.Literals(["not-sent", "rejected", "ambiguous"])
 export type Disposition = typeof Disposition.Type
 
-/** The fields inside the wire envelope `{"error": {…}}` that every failure body carries. */
+/** The body of every failure: `{"error": {…}}`. */
 export const ErrorEnvelope = Schema.Struct({
   error: Schema.Struct({
     message: Schema.String,
@@ -36,11 +35,11 @@ export const ErrorEnvelope = Schema.Struct({
 export type ErrorEnvelope = typeof ErrorEnvelope.Type
 
 const envelopeFields = (status: number) => ({
-  /** For people. Never holds a secret. */
+  /** For people. It never holds a secret. */
   message: Schema.String,
-  /** The server's number for this kind of failure; ours are the status times a hundred. */
+  /** The server's number for this kind of failure. Rekindle's is the status times a hundred. */
   code: Schema.Finite.pipe(Schema.withConstructorDefault(Effect.succeed(status * 100))),
-  /** The server's name for it: tells apart failures that share a status. */
+  /** The server's name for this kind of failure. It tells apart failures with the same status. */
   slug: Schema.optionalKey(Schema.String),
   requestId: Schema.optionalKey(Schema.String),
   suggestedFix: Schema.optionalKey(Schema.String),
@@ -50,11 +49,11 @@ const envelopeFields = (status: number) => ({
 
 const retryFields = (status: number) => ({
   ...envelopeFields(status),
-  /** How long the server asks us to wait. A caller caps it: an absurd value is not a reason to wait a day. */
+  /** How long the server asks to wait. A caller should cap it, because a server may ask for a day. */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 })
 
-/** 400: the id or body is malformed, or the account cannot be refreshed in its state; `slug` tells them apart. Mend the request. */
+/** 400: the id or body is malformed, or the account cannot be refreshed in its state. `slug` tells which. Correct the request. */
 export class InvalidRequest extends Schema.TaggedError<InvalidRequest>("@rekindle/core/InvalidRequest")(
   "InvalidRequest",
   envelopeFields(400),
@@ -74,7 +73,7 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("@rekindle/co
   readonly disposition = "rejected" satisfies Disposition
 }
 
-/** 403: the API key may not refresh this. Use a key with the permission. */
+/** 403: the API key may not do this. Use a key that may. */
 export class Forbidden extends Schema.TaggedError<Forbidden>("@rekindle/core/Forbidden")(
   "Forbidden",
   envelopeFields(403),
@@ -84,7 +83,7 @@ export class Forbidden extends Schema.TaggedError<Forbidden>("@rekindle/core/For
   readonly disposition = "rejected" satisfies Disposition
 }
 
-/** 404: no such account, deleted, or another project's. Connect the account anew. */
+/** 404: the account is unknown, removed, or belongs to another project. Connect the account again. */
 export class AccountNotFound extends Schema.TaggedError<AccountNotFound>("@rekindle/core/AccountNotFound")(
   "AccountNotFound",
   envelopeFields(404),
@@ -95,8 +94,8 @@ export class AccountNotFound extends Schema.TaggedError<AccountNotFound>("@rekin
 }
 
 /**
- * 500: the server tried and failed. Where its slug says that the provider refused, or that nothing was sent, it is `rejected`: mend what it
- * names. Otherwise whether the provider already rotated the grant is unknown: look first, then try again.
+ * 500: the refresh failed on the server. It is `rejected` if its slug says that the provider refused or that nothing was sent; correct what it
+ * names. Otherwise it is `ambiguous`: the provider may have rotated the grant, so read the account before you try again.
  */
 export class RefreshFailed extends Schema.TaggedError<RefreshFailed>("@rekindle/core/RefreshFailed")(
   "RefreshFailed",
@@ -107,7 +106,7 @@ export class RefreshFailed extends Schema.TaggedError<RefreshFailed>("@rekindle/
   readonly disposition: Disposition = dispositionOf(500, this.slug) ?? "ambiguous"
 }
 
-/** 501: this account's scheme has nothing to refresh. Do not ask again. */
+/** 501: the account's scheme has nothing to refresh. Do not try again. */
 export class RefreshUnsupported extends Schema.TaggedError<RefreshUnsupported>("@rekindle/core/RefreshUnsupported")(
   "RefreshUnsupported",
   envelopeFields(501),
@@ -117,7 +116,7 @@ export class RefreshUnsupported extends Schema.TaggedError<RefreshUnsupported>("
   readonly disposition = "rejected" satisfies Disposition
 }
 
-/** 429: too many requests. Wait for `retryAfter`, then ask again. */
+/** 429: too many requests. Try again after `retryAfter`. */
 export class RateLimited extends Schema.TaggedError<RateLimited>("@rekindle/core/RateLimited")(
   "RateLimited",
   retryFields(429),
@@ -127,7 +126,7 @@ export class RateLimited extends Schema.TaggedError<RateLimited>("@rekindle/core
   readonly disposition = "rejected" satisfies Disposition
 }
 
-/** 503: busy or temporarily down, nothing was done, and it says nothing about the credential. Wait, then ask again. */
+/** 503: the server is busy or down. Nothing was done, and the credential is unchanged. Try again after `retryAfter`. */
 export class Unavailable extends Schema.TaggedError<Unavailable>("@rekindle/core/Unavailable")(
   "Unavailable",
   retryFields(503),
@@ -138,18 +137,18 @@ export class Unavailable extends Schema.TaggedError<Unavailable>("@rekindle/core
 }
 
 /**
- * A policy of this process refused to send: nothing left. Ask again after `retryAfter` where it is known, else once there are fewer calls.
+ * A policy of this process refused the call, and nothing was sent. Try again after `retryAfter`, or with fewer calls at once.
  *
- * - `circuit-open`: the other side kept failing, and is left alone for a while.
- * - `queue-full`: as many calls are on their way, and as many wait, as are allowed. Call less at once, or allow more.
- * - `rate-limited`: the limit for this window is used up.
+ * - `circuit-open`: the other side kept failing, so the circuit breaker lets no calls through for a while.
+ * - `queue-full`: the bulkhead's calls and its queue are at their limits. Make fewer calls at once, or raise the limits.
+ * - `rate-limited`: the limit of this window is used up.
  */
 export class RefusedLocally extends Schema.TaggedError<RefusedLocally>("@rekindle/core/RefusedLocally")(
   "RefusedLocally",
   {
     message: Schema.String,
     reason: Schema.Literals(["circuit-open", "queue-full", "rate-limited"]),
-    /** When the policy would send again, if it knows. */
+    /** How long until the policy lets a call through, if it is known. */
     retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
   }
 ) {
@@ -157,11 +156,11 @@ export class RefusedLocally extends Schema.TaggedError<RefusedLocally>("@rekindl
 }
 
 /**
- * The request or its answer was lost on the way.
+ * The request or its answer was lost.
  *
- * - `connect`: the connection was never made. Ask again.
- * - `encode`: the request could not be made. Mend it.
- * - `reset`, `unknown`: the connection ended before a whole answer came. The request may have been carried out: look first.
+ * - `connect`: no connection was made. Try again.
+ * - `encode`: the request could not be built. Correct it.
+ * - `reset`, `unknown`: the connection ended before the whole answer came. The request may have been carried out, so read the account first.
  */
 export class TransportError extends Schema.TaggedError<TransportError>("@rekindle/core/TransportError")(
   "TransportError",
@@ -173,38 +172,38 @@ export class TransportError extends Schema.TaggedError<TransportError>("@rekindl
   readonly disposition: Disposition = this.reason === "connect" || this.reason === "encode" ? "not-sent" : "ambiguous"
 }
 
-/** The caller's deadline passed. If nothing had been sent, ask again with more time; else look first. */
+/** The caller's deadline passed. If nothing was sent, try again with more time. Otherwise read the account first. */
 export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>("@rekindle/core/DeadlineExceeded")(
   "DeadlineExceeded",
   {
     message: Schema.String,
     /** How long the caller was willing to wait. */
     timeout: Schema.DurationFromMillis,
-    /** Whether the request may have left before the time was over. */
+    /** Whether the request may have been sent before the deadline. */
     sent: Schema.Boolean
   }
 ) {
   readonly disposition: Disposition = this.sent ? "ambiguous" : "not-sent"
 }
 
-/** An answer outside the contract: an undeclared status, or a body that does not decode. Usually a proxy between us and the server. */
+/** An answer outside the contract: an undeclared status, or a body that does not decode. Often it comes from a proxy before the server. */
 export class UnexpectedResponse extends Schema.TaggedError<UnexpectedResponse>("@rekindle/core/UnexpectedResponse")(
   "UnexpectedResponse",
   {
     message: Schema.String,
     status: Schema.Finite,
-    /** The first characters of the body, for people; bounded, so that a megabyte of HTML stays out of the logs. */
+    /** The first characters of the body, for people. It is bounded, so that a page of HTML does not fill the logs. */
     excerpt: Schema.String
   }
 ) {
-  /** Characters of a foreign body that are kept. */
+  /** The number of characters in an excerpt. */
   static readonly excerptLimit = 256
-  /** An undeclared 4xx says that nothing was done, save for 408 (timed out) and 409 (conflict), where something may have been. */
+  /** After an undeclared 4xx nothing was done. The exceptions are 408 (timeout) and 409 (conflict). */
   readonly disposition: Disposition =
     this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 409 ? "rejected" : "ambiguous"
 }
 
-/** The failures that are a status of the contract. */
+/** The failures that have a status of the contract. */
 export const StatusError = Schema.Union([
   InvalidRequest,
   Unauthorized,
@@ -217,14 +216,14 @@ export const StatusError = Schema.Union([
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type StatusError = typeof StatusError.Type
 
-/** The failures that only a client meets: no answer of the contract arrived. */
+/** The failures that only a client meets: it received no answer of the contract. */
 export const ClientError = Schema.Union([RefusedLocally, TransportError, DeadlineExceeded, UnexpectedResponse]).pipe(
   Schema.toTaggedUnion("_tag")
 )
 export type ClientError = typeof ClientError.Type
 
 /**
- * Every failure of `refresh`. `RefreshError.match(error, {…})` folds it by tag; a missing case does not compile.
+ * Every failure of `refresh`. `RefreshError.match(error, {…})` folds it by tag. A missing case does not compile.
  */
 export const RefreshError = Schema.Union([...StatusError.members, ...ClientError.members]).pipe(
   Schema.toTaggedUnion("_tag")
@@ -232,16 +231,15 @@ export const RefreshError = Schema.Union([...StatusError.members, ...ClientError
 export type RefreshError = typeof RefreshError.Type
 
 /**
- * Every failure of `get`: the same as those of `refresh`, since a server may fail at a read as well, or not support one. A read changes
- * nothing, so it may be sent again whatever the disposition.
+ * Every failure of `get`: the same as those of `refresh`. A read changes nothing, so it may be sent again whatever the disposition.
  */
 export const ReadError = RefreshError
 export type ReadError = RefreshError
 
-/** How long the other side asked us to wait, if it did. */
+/** How long the other side asked to wait, if it did. */
 export const retryAfterOf = (error: RefreshError): Duration.Duration | undefined =>
   "retryAfter" in error ? error.retryAfter : undefined
 
-/** Whether a failure says that the same request may be accepted later: the server is busy, or down. */
+/** Whether the same request may be accepted later, because the server is busy or down. */
 export const mayPass = (error: RefreshError): error is RateLimited | Unavailable =>
   error._tag === "RateLimited" || error._tag === "Unavailable"

@@ -1,5 +1,5 @@
 /**
- * What a successful refresh answers: the wire's three fields, read once into the three cases a caller has to tell apart.
+ * The outcome of a refresh that did not fail: the three fields of the wire, decoded into the three cases that a caller has to handle.
  *
  * @module
  */
@@ -15,8 +15,8 @@ const isRedirectUrl = (text: string): boolean => {
 }
 
 /**
- * Where a browser may be sent after consent: an absolute http(s) URL of at most 2,048 characters, without user name, password or control
- * characters. Its scheme is spelled out, because browsers and parsers read `https:/host` and `https:\\host` in different ways.
+ * Where the browser may go after consent: an absolute http(s) URL of at most 2,048 characters, without user name, password or control
+ * characters. It has to begin with `http://` or `https://`, because browsers and parsers disagree about `https:/host` and `https:\\host`.
  */
 export const RedirectUrl = Schema.String.pipe(Schema.annotate({ message: "Expected one URL as a string" })).check(
   Schema.makeFilter(isRedirectUrl, {
@@ -25,14 +25,14 @@ export const RedirectUrl = Schema.String.pipe(Schema.annotate({ message: "Expect
   })
 )
 
-/** The published body of a refresh request. It may be absent altogether, or `{}`. */
+/** The published body of a refresh request. It may be absent or `{}`. */
 export const RefreshRequest = Schema.Struct({
   redirectUrl: Schema.optionalKey(Schema.String),
   validateCredentials: Schema.optionalKey(Schema.Boolean)
 }).pipe(Schema.encodeKeys({ redirectUrl: "redirect_url", validateCredentials: "validate_credentials" }))
 export type RefreshRequest = typeof RefreshRequest.Type
 
-/** The published 200 body as a server of this version writes it: `redirect_url` is always present, null when there is none. */
+/** The published 200 body as our server writes it. `redirect_url` is always present, and null if there is none. */
 export const RefreshResponse = Schema.Struct({
   id: ConnectedAccountId,
   status: KnownStatus,
@@ -44,11 +44,11 @@ export type RefreshResponse = typeof RefreshResponse.Type
  * The outcome of a refresh.
  *
  * - `Ready`: the connection can be used now.
- * - `RedirectRequired`: a person has to consent at `redirectUrl`. `status` is what the account is meanwhile: `ACTIVE` means the old
+ * - `RedirectRequired`: a person has to consent at `redirectUrl`. `status` is the account's status until then: `ACTIVE` means that the old
  *   credential still works.
- * - `NotReady`: neither usable nor waiting for a person; `status` says why.
+ * - `NotReady`: the connection is not usable and no consent is pending. `status` says why.
  *
- * `RefreshOutcome.match(outcome, { Ready, RedirectRequired, NotReady })` folds it; a missing case does not compile.
+ * `RefreshOutcome.match(outcome, { Ready, RedirectRequired, NotReady })` folds it. A missing case does not compile.
  */
 export const RefreshOutcome = Schema.TaggedUnion({
   Ready: { id: ConnectedAccountId },
@@ -61,17 +61,17 @@ const ready = RefreshOutcome.cases.Ready.pipe(sayExpected("Ready"))
 const redirectRequired = RefreshOutcome.cases.RedirectRequired.pipe(sayExpected("RedirectRequired"))
 const notReady = RefreshOutcome.cases.NotReady.pipe(sayExpected("NotReady"))
 export {
-  /** Makes the outcome that says the connection can be used now. */
+  /** Makes the outcome of a connection that can be used now. */
   ready as Ready,
-  /** Makes the outcome that says a person has to consent. */
+  /** Makes the outcome of an account that needs a person's consent. */
   redirectRequired as RedirectRequired,
-  /** Makes the outcome of an account that is neither usable nor waiting for a person. */
+  /** Makes the outcome of an account that is not usable and has no consent pending. */
   notReady as NotReady
 }
 
 /**
- * The codec between the wire's three fields and the outcome. It accepts unknown statuses and unknown extra fields; a missing
- * `redirect_url` is refused, because the contract promises it and its absence means we are talking to something else.
+ * The codec between the three fields of the wire and the outcome. It accepts unknown statuses and unknown extra fields. It refuses an answer
+ * without `redirect_url`: the contract requires it, so such an answer comes from another server.
  */
 export const RefreshOutcomeFromWire = Schema.Struct({
   id: ConnectedAccountId,

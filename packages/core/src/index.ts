@@ -1,7 +1,7 @@
 /**
- * Schemas, outcomes, errors and the service that everything else provides, requires or decorates.
+ * The services, schemas, outcomes, errors and policies of Rekindle.
  *
- * Services, schemas and errors stand here by name. Functions stand in a namespace.
+ * Services, schemas and errors are exported by name. Functions are exported in a namespace.
  *
  * @module
  */
