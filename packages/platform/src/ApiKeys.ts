@@ -1,19 +1,19 @@
 /**
- * Who may call the server.
+ * Authenticates callers of the server by API key.
  *
- * The check is a service, because where keys live (a list in the environment, a table, another service) is the application's affair.
- * Keys are compared as SHA-256 hashes, every one of them, so that the time an answer takes tells nothing about how close a guess was.
+ * The check is a service, because the application decides where keys are stored: in the environment, in a table, in another service. Keys are
+ * compared as SHA-256 hashes, and with all known keys, so that the response time reveals nothing about a guess.
  *
  * @module
  */
 import { type Forbidden, Unauthorized, CurrentProject } from "@rekindle/core"
 import { Context, Effect, Layer, Redacted } from "effect"
 
-/** The caller an API key stands for. Handlers behind the key check can read it. */
+/** The caller that an API key identifies. Handlers behind the key check can read it. */
 export class ApiPrincipal extends Context.Service<
   ApiPrincipal,
   {
-    /** The project the key belongs to: `defaultProject` where there is only one. No key stands for all projects. */
+    /** The project of the key; `defaultProject` if there is only one. No key is for all projects. */
     readonly projectId: string
   }
 >()("@rekindle/platform/ApiPrincipal") {}
@@ -22,13 +22,13 @@ export class ApiPrincipal extends Context.Service<
 export class ApiKeys extends Context.Service<
   ApiKeys,
   {
-    /** Says whom the key stands for; `Unauthorized` for an unknown key, `Forbidden` for one that may not do this. */
+    /** Returns the caller of a key. Fails with `Unauthorized` for an unknown key, `Forbidden` for one without the permission. */
     readonly check: (key: Redacted.Redacted) => Effect.Effect<ApiPrincipal["Service"], Unauthorized | Forbidden>
   }
 >()("@rekindle/platform/ApiKeys") {
   /**
-   * A fixed list of keys, all for one project. No keys means that nobody may call. White space around a key is not part of it: no header
-   * could carry it.
+   * A fixed list of keys for one project. With an empty list, nobody may call. White space around a key is removed, because a header cannot
+   * carry it.
    *
    * ```ts
    * import { ApiKeys } from "@rekindle/platform"
@@ -75,7 +75,7 @@ const hash = (key: Redacted.Redacted): Effect.Effect<Uint8Array> =>
     (digest) => new Uint8Array(digest)
   )
 
-/** Looks at every byte whatever it finds: both sides are digests of one length. */
+/** Compares in constant time. Both sides are digests of the same length. */
 const equal = (a: Uint8Array, b: Uint8Array): boolean => {
   let difference = 0
   for (const [index, byte] of a.entries()) difference |= byte ^ (b[index] ?? -1)

@@ -1,11 +1,11 @@
 /**
- * Where a provider sends the user's browser back after consent: the one address of the server that people visit.
+ * The route to which providers redirect a person's browser after consent.
  *
- * It is a layer of its own. What completes a consent is the engine's affair, which knows nothing of HTTP servers, so an application
- * wires the two together by providing {@link ConsentCallback}.
+ * It is a layer of its own. An engine completes the consent and has no HTTP server, so an application joins the two by providing
+ * {@link ConsentCallback}.
  *
- * The query carries an authorization code. No answer may be cached or leak it as a referrer, and a `HEAD` (link previews, virus
- * scanners) must not spend it.
+ * The query contains an authorization code. So no answer may be cached or leak the query as a referrer, and a `HEAD` request (link previews,
+ * virus scanners) must not spend the code.
  *
  * @module
  */
@@ -15,11 +15,11 @@ import { HttpRouter, type HttpServerRequest, HttpServerResponse, UrlParams } fro
 import { envelopeOf } from "./internal/envelope.ts"
 import { allowOnly } from "./internal/methods.ts"
 
-/** Why a consent could not be completed, in words for the person in front of the browser. Never holds a secret. */
+/** Why a consent could not be completed. The message is for the person at the browser and never holds a secret. */
 export class ConsentCallbackError extends Schema.TaggedError<ConsentCallbackError>(
   "@rekindle/platform/ConsentCallbackError"
 )("ConsentCallbackError", {
-  /** `invalid`: unknown or lapsed state, or one of another browser; start over. `unavailable`: try the same link again. */
+  /** `invalid`: the state is unknown, expired, or of another browser; start again. `unavailable`: try the same link again. */
   reason: Schema.Literals(["invalid", "unavailable"]),
   message: Schema.String
 }) {}
@@ -27,19 +27,19 @@ export class ConsentCallbackError extends Schema.TaggedError<ConsentCallbackErro
 /** How a consent ended. */
 export interface ConsentResult {
   readonly accountId: ConnectedAccountId
-  /** Whether it led to a new credential. Not the same as ACTIVE: who says no to a new consent leaves a working account as it was. */
+  /** Whether there is a new credential. An account that was ACTIVE stays ACTIVE even if the person refused the new consent. */
   readonly succeeded: boolean
-  /** What the account is now. */
+  /** The account's status now. */
   readonly status: ConnectedAccountStatus
-  /** Where the application asked for the user to land; undefined for a plain page here. */
+  /** Where the browser goes next, as the application asked; `undefined` for a plain page of this server. */
   readonly redirectUrl: string | undefined
 }
 
-/** Completes a consent from the query the provider sent back (`code`, `state`, `error`, …). */
+/** Completes a consent from the query that the provider sent back (`code`, `state`, `error`, …). */
 export class ConsentCallback extends Context.Service<
   ConsentCallback,
   {
-    /** `session` is what {@link ConsentSession} reads from the request. */
+    /** `session` is the value that {@link ConsentSession} reads from the request. */
     readonly complete: (
       query: URLSearchParams,
       session: string | undefined
@@ -48,8 +48,8 @@ export class ConsentCallback extends Context.Service<
 >()("@rekindle/platform/ConsentCallback") {}
 
 /**
- * Reads from the callback the value that its link was bound to when the consent was started, such as a cookie:
- * `Layer.succeed(ConsentSession, ({ cookies }) => cookies["consent"])`. By default there is none.
+ * Reads the session value from the callback request, such as a cookie: `Layer.succeed(ConsentSession, ({ cookies }) => cookies["consent"])`. It
+ * has to be the value that the link was bound to when the consent was started. By default there is none.
  */
 export const ConsentSession = Context.Reference<(request: HttpServerRequest.HttpServerRequest) => string | undefined>(
   "@rekindle/platform/ConsentSession",
@@ -81,7 +81,7 @@ const page = (status: number, title: string, text: string) =>
     { status, contentType: "text/html; charset=utf-8", headers: privately }
   )
 
-/** Appends to the query of an address. What the application wrote keeps its bytes; only what no header can carry is escaped. */
+/** Appends to the query of a URL. The application's part is unchanged, except that characters that no header can carry are escaped. */
 const withQuery = (address: string, query: string): string => {
   const [, base = "", fragment = ""] = /^([^#]*)(.*)$/.exec(address) ?? []
   const separator = !base.includes("?") ? "?" : /[?&]$/.test(base) ? "" : "&"
@@ -92,19 +92,19 @@ const answer = ({ accountId, redirectUrl, status, succeeded }: ConsentResult) =>
   if (redirectUrl === undefined) {
     return succeeded
       ? page(200, "Connected", "The account is connected. You can close this window.")
-      : page(200, "Not connected", `Nothing was connected; the account is ${status}. You can close this window.`)
+      : page(200, "Not connected", `The account was not connected and is ${status}. You can close this window.`)
   }
   const said = `status=${succeeded ? "success" : "failed"}&connected_account_id=${accountId}`
   return HttpServerResponse.redirect(withQuery(redirectUrl, said), { headers: privately })
 }
 
-/** A browser that fetches ahead shows nobody anything. It takes a 503 for a refusal and asks again when somebody goes there. */
+/** Whether a browser only prefetches the page. It treats a 503 as a refusal and requests the page again when the person visits it. */
 const isPrefetch = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   [headers["sec-purpose"], headers["purpose"], headers["x-moz"]].some((purpose) =>
     /^pre(?:fetch|view|render)/i.test(purpose ?? "")
   )
 
-/** A page for a browser, the envelope for anything else. */
+/** Answers a browser with a page, and any other client with the envelope. */
 const refuse = (request: HttpServerRequest.HttpServerRequest, { message, reason }: ConsentCallbackError) => {
   const status = reason === "invalid" ? 400 : 503
   return request.headers["accept"]?.includes("text/html")
@@ -116,9 +116,9 @@ const refuse = (request: HttpServerRequest.HttpServerRequest, { message, reason 
 }
 
 /**
- * `GET /api/v3/callback`, without an API key: it is the one-use `state` in the query that authorizes it.
+ * `GET /api/v3/callback`. It needs no API key: the one-use `state` in the query authorizes the request.
  *
- * `HttpRouter.serve` of it does not compile without {@link layerRedacted} around it, or the decision to do without.
+ * `HttpRouter.serve` of these routes compiles only with {@link layerRedacted} or {@link layerRecorded} around it.
  */
 export const routes: Layer.Layer<
   never,
@@ -144,7 +144,7 @@ export const routes: Layer.Layer<
             onFailure: (error) => refuse(request, error)
           })
         },
-        // A browser that is closed early must not leave a code spent and its tokens lost.
+        // Otherwise a browser that is closed early could leave a code spent and its tokens lost.
         { uninterruptible: true }
       )
     })
@@ -152,14 +152,14 @@ export const routes: Layer.Layer<
   allowOnly(path, ["GET"])
 )
 
-/** Whether what the provider sends back is kept out of the spans and log lines of requests. */
+/** Whether the callback's query is redacted in the spans and log lines of requests. */
 export class ConsentCallbackPrivacy extends Context.Service<ConsentCallbackPrivacy, "redacted" | "recorded">()(
   "@rekindle/platform/ConsentCallbackPrivacy"
 ) {}
 
 /**
- * Keeps the authorization code and the state out of the spans and log lines of requests. The server makes those outside of every route,
- * so this goes around the server: `HttpRouter.serve(routes).pipe(Layer.provide(layerRedacted))`.
+ * Redacts the authorization code and the state in the spans and log lines of requests. The server writes those outside of all routes, so
+ * this layer is provided to the server: `HttpRouter.serve(routes).pipe(Layer.provide(layerRedacted))`.
  */
 export const layerRedacted: Layer.Layer<ConsentCallbackPrivacy> = Layer.merge(
   Layer.succeed(ConsentCallbackPrivacy, "redacted"),
@@ -178,5 +178,5 @@ export const layerRedacted: Layer.Layer<ConsentCallbackPrivacy> = Layer.merge(
   )
 )
 
-/** Records the whole query of the callback: for a development machine. A code in a trace can be redeemed by whoever reads it first. */
+/** Records the whole query of the callback. Use it only in development: a reader of the trace could redeem the code. */
 export const layerRecorded: Layer.Layer<ConsentCallbackPrivacy> = Layer.succeed(ConsentCallbackPrivacy, "recorded")

@@ -1,10 +1,10 @@
 /**
- * The HTTP contract, once: server routes implement it, the OpenAPI document is generated from it, and the client layer is tested
- * against it.
+ * The HTTP contract. Server routes implement it, the OpenAPI document is generated from it, and the client layer is tested against it.
  *
- * Two things may surprise. Both published prefixes, `/api/v3` and `/api/v3.1`, are groups of one API, because they are one contract.
- * And `429` and `503`, which the published endpoint does not name, are part of it: "busy, try again" is never dressed up as a dead
- * credential.
+ * **Gotchas**
+ *
+ * - The two published prefixes, `/api/v3` and `/api/v3.1`, are groups of one API, because they share one contract.
+ * - It includes `429` and `503`, which the published endpoint does not have. A busy server is never reported as a dead credential.
  *
  * @module
  */
@@ -39,12 +39,12 @@ import { count, operation, specification } from "./internal/openapi.ts"
 import { LaterPublishedAccount, PublishedAccount } from "./internal/published.ts"
 import { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "./internal/requestHeaders.ts"
 
-/** The versions of the contract that are served, each under `/api/<version>`. */
+/** The served versions of the contract, each under `/api/<version>`. */
 export type ApiVersion = "v3" | "v3.1"
 
 export { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader }
 
-/** An error as its envelope. `tag` and `status` are those of the error's class; `description` is for the docs page. */
+/** Encodes an error as its envelope. `tag` and `status` are those of the error's class. `description` is for the docs page. */
 const onWire = <T, const Tag extends string>(
   error: Schema.Codec<T, EnvelopeFields & { readonly _tag: Tag }>,
   tag: Tag,
@@ -64,7 +64,7 @@ const onWire = <T, const Tag extends string>(
 
 const retryAfterHeader = { "retry-after": Schema.optionalKey(Schema.Int) }
 
-/** Rounded up: to come back a moment late is polite, to come back a moment early is not. The cap keeps the header an integer. */
+/** Rounded up, so that nobody comes back too early. The cap keeps the header an integer. */
 const retryAfterOf = (error: RateLimited | Unavailable): { readonly "retry-after"?: number } =>
   error.retryAfter === undefined
     ? {}
@@ -87,19 +87,19 @@ const accountNotFound = onWire(
   AccountNotFound,
   "AccountNotFound",
   404,
-  "Unknown, deleted, or another project's account"
+  "The account is unknown, removed, or belongs to another project"
 )
 const refreshFailed = onWire(
   RefreshFailed,
   "RefreshFailed",
   500,
-  "Failed here; look at the account before trying again"
+  "The refresh failed on the server; read the account before trying again"
 )
 const refreshUnsupported = onWire(
   RefreshUnsupported,
   "RefreshUnsupported",
   501,
-  "This account's scheme has nothing to refresh"
+  "The account's scheme has nothing to refresh"
 )
 
 const rateLimited = RateLimited.pipe(
@@ -121,22 +121,22 @@ const unavailable = Unavailable.pipe(
       encode: (error) => ({ body: envelopeOf(503, error), headers: retryAfterOf(error) })
     }
   ),
-  Schema.annotate({ description: "Busy or down; nothing was done, and it says nothing about the credential" })
+  Schema.annotate({ description: "Busy or down; nothing was done, and the credential is unchanged" })
 )
 
-/** The key check: header `x-api-key`. */
+/** Requires an API key in the header `x-api-key`. */
 export class ApiKeyAuth extends HttpApiMiddleware.Service<ApiKeyAuth, { provides: ApiPrincipal }>()(
   "@rekindle/platform/ApiKeyAuth",
   { security: { apiKey: HttpApiSecurity.apiKey({ key: "x-api-key" }) }, error: [unauthorized, forbidden] }
 ) {}
 
-/** Makes a request that does not decode an `InvalidRequest` whose slug names the part that is wrong. */
+/** Answers a request that does not decode with `InvalidRequest`, whose slug names the wrong part. */
 export class RequestValidation extends HttpApiMiddleware.Service<RequestValidation>()(
   "@rekindle/platform/RequestValidation",
   { error: invalidRequest }
 ) {}
 
-/** A header is text, and the text has to be that of a whole number. */
+/** A header value that is the text of a whole number. */
 const Milliseconds = Schema.String.check(
   Schema.isPattern(/^\d{1,15}$/u, { expected: "a whole number of milliseconds, from 0" })
 ).pipe(Schema.decodeTo(Schema.Int, SchemaTransformation.numberFromString))
@@ -148,7 +148,7 @@ const RefreshPayload = Schema.Struct({
       Schema.annotate({
         message: "Expected true or false",
         default: false,
-        description: "Whether to try the credential at the provider, where the scheme has nothing to renew"
+        description: "Whether to test the credential at the provider, if the scheme has nothing to renew"
       })
     )
   )
@@ -172,18 +172,18 @@ const refresh = HttpApiEndpoint.post("refresh", "/connected_accounts/:nanoid/ref
 }).annotateMerge(
   OpenApi.annotations({
     summary: "Refresh authentication for a connected account",
-    description: "Makes the connection usable now, or answers the link where a person has to consent.",
+    description: "Makes the connection usable now, or returns the link at which a person has to consent.",
     transform: operation({
       takesBody: true,
       parameters: {
         nanoid,
-        redirect_url: { description: "Where the user lands after consent; the same as in the body" },
-        [idempotencyKeyHeader]: { description: "Repeats under one key get the first one's answer" },
+        redirect_url: { description: "Where the browser goes after consent; the same as in the body" },
+        [idempotencyKeyHeader]: { description: "Repeats with the same key get the answer of the first request" },
         [timeoutHeader]: { description: "How many milliseconds the caller still waits", schema: count },
         [tokenRefusedHeader]: { description: "Whether a third party refused the access token in use" }
       },
       answers: {
-        "200": "The connection is usable now, or redirect_url says where a person has to consent"
+        "200": "The connection is usable now, or a person has to consent at redirect_url"
       }
     })
   })
@@ -197,7 +197,7 @@ const get = <const S extends typeof PublishedAccount | typeof LaterPublishedAcco
   }).annotateMerge(
     OpenApi.annotations({
       summary: "Get connected account details by ID",
-      description: "Reads the account, the secrets of its state masked. Nothing is renewed by it.",
+      description: "Reads the account. The secrets in its state are masked. It renews nothing.",
       transform: operation({
         takesBody: false,
         parameters: { nanoid },
@@ -225,14 +225,14 @@ const connectedAccounts = <
     .middleware(ApiKeyAuth)
     .annotateMerge(OpenApi.annotations({ title: `Connected accounts ${version}` }))
 
-/** The contract, served under both prefixes. */
+/** The contract under both prefixes. */
 export class Api extends HttpApi.make("rekindle")
   .add(connectedAccounts("v3", PublishedAccount), connectedAccounts("v3.1", LaterPublishedAccount))
   .annotateMerge(
     OpenApi.annotations({
       title: "Rekindle",
       version: "3.1",
-      // The server that the document comes from.
+      // The server that serves the document.
       servers: [{ url: "/" }],
       transform: specification
     })

@@ -1,10 +1,10 @@
 /**
- * `ConnectedAccounts` over HTTP: the same interface, provided by a server elsewhere, on any `HttpClient`.
+ * Provides `ConnectedAccounts` over HTTP, on any `HttpClient`.
  *
- * It sends each request once. Retrying is a policy (core's), and a policy can only be right if what it reads here is exact: each error
- * says by its `disposition` whether the request may have taken effect.
+ * It sends each request once. Retrying is the task of core's policies. They rely on the `disposition` of each error, which says whether the
+ * request may have taken effect.
  *
- * It does not go through the generated `HttpApiClient`, which costs about three times as much per call; that the two agree is a test.
+ * It does not use the generated `HttpApiClient`, which costs about three times as much per call. A test shows that both behave alike.
  *
  * ```ts
  * import { ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
@@ -53,25 +53,25 @@ import { transportErrorOf } from "./internal/transport.ts"
 import { type Target, untracedOf } from "./internal/untraced.ts"
 import type { ApiVersion } from "./RekindleApi.ts"
 
-/** Where the server is and how to be let in. */
+/** The server's address and the API key. */
 export interface Options {
-  /** Absolute http(s) URL up to `/api/v3`; it may have a path. Credentials in it are refused: the key has its own field. */
+  /** The absolute http(s) URL before `/api/v3`. It may have a path. It must not contain credentials. */
   readonly baseUrl: string | URL
-  /** The key that is sent as `x-api-key`: visible ASCII. White space around it is taken off. */
+  /** The key to send as `x-api-key`: visible ASCII. White space around it is removed. */
   readonly apiKey: Redacted.Redacted
   /**
-   * Whether the key may cross a network in the clear. Without it, `http` is refused unless the host is this very machine: `localhost` or
-   * a loopback address.
+   * Whether the key may be sent unencrypted. Otherwise `http` is refused, unless the host is this machine: `localhost` or a loopback address.
+   * Default false.
    */
   readonly allowInsecureHttp?: boolean | undefined
-  /** Which of the two prefixes to call. They are the same contract; `v3` unless told otherwise. */
+  /** Which of the two prefixes to call. They have the same contract. Default `v3`. */
   readonly apiVersion?: ApiVersion | undefined
 }
 
 type Limit = Resilience.Limit<DeadlineExceeded>
 type Sent = Effect.Effect<Answer, TransportError | DeadlineExceeded>
 
-/** Makes the client. Fails with `ConfigError` when the URL or the key cannot be right. */
+/** Makes the client. Fails with `ConfigError` if the URL or the key is malformed. */
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<ConnectedAccounts["Service"], Config.ConfigError, HttpClient.HttpClient> {
@@ -84,10 +84,10 @@ export const make = Effect.fnUntraced(function* (
   const jsonHeaders = Headers.set(headers, "content-type", "application/json")
   const perRequest = Context.make(FetchHttpClient.RequestInit, {
     ...Option.getOrUndefined(requestInit),
-    // fetch follows redirects by itself, and would take the key along.
+    // fetch would follow a redirect and send the key along.
     redirect: "manual" as const
   }).pipe(
-    // One span per call is made below; the client's own would double the cost.
+    // `traced` makes one span per call. The client's own span would double the cost.
     Context.add(HttpClient.TracerDisabledWhen, () => true)
   )
 
@@ -107,7 +107,7 @@ export const make = Effect.fnUntraced(function* (
     return limit === undefined ? answer : limiter.within(answer, limit)
   }
 
-  /** Sends within a span of its own, and tells the server which one. Costs nothing where nobody traces. */
+  /** Sends within a span, and propagates it to the server. It costs nothing without a tracer. */
   const traced = (
     name: string,
     id: ConnectedAccountId,
@@ -129,7 +129,7 @@ export const make = Effect.fnUntraced(function* (
     HttpClientRequest.makeWith(method, origin + base + path, UrlParams.empty, Option.none(), headers, body)
 
   const key = spellingsOf(apiKey)
-  /** No server has any business telling us our key back; if one does, it goes no further. */
+  /** Removes our key from an answer, in case a server echoes it. */
   const scrubbed = ({ headers, status, text }: Answer): Answer => {
     const scrub = (text: string) => text.replace(key, "<redacted>")
     const values = Object.entries(headers).map(([name, value]): [string, string] => [name, scrub(value)])
@@ -168,7 +168,7 @@ export const make = Effect.fnUntraced(function* (
     if (options?.idempotencyKey !== undefined && !visibleAscii.test(options.idempotencyKey)) {
       return Effect.fail(
         new TransportError({
-          message: "The idempotency key has to be 1 to 255 visible ASCII characters",
+          message: "The idempotency key must be 1 to 255 visible ASCII characters",
           reason: "encode"
         })
       )
@@ -178,7 +178,7 @@ export const make = Effect.fnUntraced(function* (
     return Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
       const remaining = deadline.epochMilliseconds - clock.currentTimeMillisUnsafe()
-      if (remaining <= 0) return exceeded("The deadline had passed before sending", 0, false)
+      if (remaining <= 0) return exceeded("The deadline had passed before the request was sent", 0, false)
       const onTimeout = () => exceeded("The deadline passed before an answer arrived", remaining, true)
       return attempt(id, options, remaining, { fiber, clock, millis: remaining, onTimeout })
     })
@@ -209,8 +209,8 @@ const environment: Config.Wrap<Options> = {
 }
 
 /**
- * Like {@link layer}, from configuration. By default from `REKINDLE_BASE_URL`, `REKINDLE_API_KEY` and, off unless set,
- * `REKINDLE_ALLOW_INSECURE_HTTP`.
+ * Like {@link layer}, from configuration. By default it reads `REKINDLE_BASE_URL`, `REKINDLE_API_KEY` and `REKINDLE_ALLOW_INSECURE_HTTP`
+ * (default false).
  */
 export const layerConfig = (
   config: Config.Wrap<Options> = environment
@@ -219,7 +219,7 @@ export const layerConfig = (
 
 const isId = Schema.is(ConnectedAccountId)
 
-/** An id that got past its brand goes nowhere: in a path it could name another address of the server. */
+/** A malformed id, in spite of its type, is not sent: in a path it could name another address of the server. */
 const malformedId = Effect.suspend(() =>
   Effect.fail(new InvalidRequest({ message: "The connected account id is malformed", slug: "invalid_id" }))
 )
@@ -232,7 +232,7 @@ const misconfigured = (message: string) =>
 
 const baseUrlName = "The base URL (baseUrl, REKINDLE_BASE_URL)"
 
-/** None of the messages quotes the URL, which may be where somebody put a password. */
+/** No message quotes the URL, because it may contain a password. */
 const baseOf = ({
   allowInsecureHttp = false,
   apiVersion = "v3",
@@ -240,16 +240,16 @@ const baseOf = ({
 }: Options): Effect.Effect<Target, Config.ConfigError> => {
   const url = URL.parse(String(baseUrl))
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    return misconfigured(`${baseUrlName} has to be an absolute http or https URL`)
+    return misconfigured(`${baseUrlName} must be an absolute http or https URL`)
   }
   if (url.protocol === "http:" && !allowInsecureHttp && !isLoopback(url.hostname)) {
     return misconfigured(
-      `${baseUrlName} has to be https: http sends the API key in the clear. Where the network is private, allowInsecureHttp ` +
+      `${baseUrlName} must be https, because http sends the API key unencrypted. For a private network, allowInsecureHttp ` +
         "(REKINDLE_ALLOW_INSECURE_HTTP) permits it"
     )
   }
   if (url.username !== "" || url.password !== "") {
-    return misconfigured(`${baseUrlName} must not carry credentials; the API key has its own setting`)
+    return misconfigured(`${baseUrlName} must not contain credentials; the API key has its own setting`)
   }
   if (url.search !== "" || url.hash !== "") {
     return misconfigured(`${baseUrlName} must have no query and no fragment`)
@@ -261,10 +261,10 @@ const baseOf = ({
   return Effect.succeed({ origin: url.origin, path })
 }
 
-/** As the URL parser writes hosts: IPv4 in four decimals, IPv6 shortened and in brackets (RFC 6761 for `localhost`). */
+/** Expects a host as the URL parser writes it: IPv4 in four decimals, IPv6 shortened and in brackets (RFC 6761 for `localhost`). */
 const isLoopback = (host: string): boolean => /^(?:(?:.+\.)?localhost\.?|127(?:\.\d+){3}|\[::1\])$/.test(host)
 
-/** Matches the key as it is and as JSON may write it: many encoders escape a `/` or an `=`. */
+/** Matches the key as it is, and as JSON may write it: many encoders escape `/` or `=`. */
 const spellingsOf = (key: string): RegExp => {
   const spellings = Array.from(key, (character) => {
     const hex = character.charCodeAt(0).toString(16)
@@ -276,10 +276,10 @@ const spellingsOf = (key: string): RegExp => {
 const visibleAscii = /^[\x21-\x7e]{1,255}$/
 
 const keyOf = ({ apiKey }: Options): Effect.Effect<string, Config.ConfigError> => {
-  // Files and environments like to end in a line break.
+  // A value from a file or an environment often ends in a line break.
   const key = Redacted.value(apiKey).trim()
-  // Otherwise the HTTP client would complain, and quote the key as it does.
+  // The HTTP client would refuse another character with an error that quotes the key.
   return /^[\x21-\x7e]+$/.test(key)
     ? Effect.succeed(key)
-    : misconfigured("The API key (apiKey, REKINDLE_API_KEY) has to be one or more visible ASCII characters")
+    : misconfigured("The API key (apiKey, REKINDLE_API_KEY) must be one or more visible ASCII characters")
 }

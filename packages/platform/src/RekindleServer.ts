@@ -1,6 +1,5 @@
 /**
- * The contract as server routes: whatever provides `ConnectedAccounts` (an engine, a script, a client of another server) is exposed
- * over HTTP.
+ * The contract as server routes. They expose any provider of `ConnectedAccounts` over HTTP: an engine, a script, a client of another server.
  *
  * ```ts
  * import { ConnectedAccounts, Ready } from "@rekindle/core"
@@ -44,11 +43,11 @@ import { allowOnly } from "./internal/methods.ts"
 import { withBody } from "./internal/requestBody.ts"
 import { Api, ApiKeyAuth, RequestValidation } from "./RekindleApi.ts"
 
-/** What a server does beyond the contract, and how patient it is. */
+/** Settings of the server routes. */
 export interface Options {
-  /** Whether `/docs` and `/openapi.json` are served. Both can be read without a key. On unless switched off. */
+  /** Whether `/docs` and `/openapi.json` are served. Both can be read without a key. Default true. */
   readonly docs?: boolean | undefined
-  /** How long a request's body may take to arrive; then the answer is 408. Ten seconds unless told otherwise. */
+  /** How long the body of a request may take to arrive before the answer is 408. Default 10 seconds. */
   readonly bodyTimeout?: Duration.Input | undefined
 }
 
@@ -80,13 +79,13 @@ const slugs = {
   Payload: "invalid_body"
 } as const
 
-/** Names the fields that are wrong and what was expected; never what was sent. */
+/** Names the wrong fields and what was expected. It never repeats the value. */
 const toInvalidRequest = (slug: string, error: HttpApiError.HttpApiSchemaError) =>
   new InvalidRequest({
     message: "The request is malformed",
     slug,
     errors: Expected.mistakes(error.cause.issue).map(({ field, message }) =>
-      // The contract knows several forms of a body, and names them as its schemas do.
+      // The contract has several forms of a body, and the schema's message would list them all.
       error.kind === "Payload" && field === ""
         ? "the body must be a JSON object, or absent"
         : Expected.line({ field, message })
@@ -136,22 +135,22 @@ const openapi = Layer.merge(
   allowOnly(openapiPath, ["GET", "HEAD"])
 )
 
-/** A page at `/docs` to read and try the contract, served from here and not from a CDN: 3 MB, or a third of that compressed. */
+/** A page at `/docs` to read the contract and try it. It loads nothing from a CDN: 3 MB, or 1 MB compressed. */
 export const docs = Layer.merge(
   HttpApiScalar.layer(Api, { path: docsPath }).pipe(Layer.provide(document)),
   allowOnly(docsPath, ["GET", "HEAD"])
 )
 
 /**
- * The endpoints under both prefixes, and the OpenAPI document at `/openapi.json`. Every failure, those of the router included, answers
- * the envelope with a request id.
+ * The endpoints under both prefixes, and the OpenAPI document at `/openapi.json`. Every failure is answered with the envelope and a request id,
+ * also those of the router.
  */
 export const routes = Layer.merge(endpoints(), openapi)
 
-/** Everything: {@link routes} and {@link docs}. Serve it with `HttpRouter.serve`. */
+/** {@link routes} and {@link docs}. Serve it with `HttpRouter.serve`. */
 export const layer = Layer.merge(routes, docs)
 
-/** Like {@link layer}, save for what `options` change. */
+/** Like {@link layer}, with options. */
 export const layerWith = (options: Options) => {
   const pages: typeof docs = options.docs === false ? Layer.empty : Layer.merge(openapi, docs)
   return Layer.merge(endpoints(options), pages)

@@ -1,16 +1,17 @@
 /**
- * An `HttpClient` for Node that makes many small calls cheaply: undici's dispatcher, and nothing between it and the answer.
+ * A fast `HttpClient` for many small calls on Node, directly on undici's dispatcher.
  *
- * `fetch` makes a `Response` for each answer and undici's own `request` a stream, and both are then read to the end for a body of a
- * hundred bytes. Here the answer is collected as it arrives and handed over complete, so its `text` and `json` are there at once.
+ * `fetch` makes a `Response` for each answer, and undici's `request` makes a stream. Both are expensive for a body of a hundred bytes. This
+ * client collects the answer as it arrives, so its `text` and `json` are available at once.
  *
- * What may surprise: it is for messages, not for streams. An answer longer than `HttpIncomingMessage.MaxBodySize` (4 MiB unless
- * provided) is cut off there and fails to read; a request body has to be text or bytes. `NodeHttpClient.layerUndici` is for the rest.
- * Redirects are not followed, compressed answers are neither asked for nor unpacked, and a connection once made has no timeouts: use
- * `Effect.timeout`. It speaks HTTP/1.1 unless `allowH2` asks for more. Interrupting a request closes its connection, as HTTP/1.1 has no
- * other way to take one back.
+ * **Gotchas**
  *
- * undici is an optional peer dependency, so the index leaves this module out.
+ * - It is for messages, not for streams. An answer longer than `HttpIncomingMessage.MaxBodySize` (default 4 MiB) is cut off and fails to be read.
+ *   A request body has to be text or bytes. Use `NodeHttpClient.layerUndici` for anything else.
+ * - It follows no redirects, and neither requests nor decodes compressed answers.
+ * - An established connection has no timeouts: use `Effect.timeout`.
+ * - It uses HTTP/1.1 unless `allowH2` is set. Interrupting a request closes its connection, because HTTP/1.1 cannot cancel a request.
+ * - undici is an optional peer dependency, so the index does not export this module.
  *
  * @module
  */
@@ -30,35 +31,35 @@ import { Resilience } from "@rekindle/core"
 import { Agent, type Dispatcher } from "undici"
 import { registerUntraced, type Target } from "./internal/untraced.ts"
 
-/** Bytes of an answer that are collected unless `HttpIncomingMessage.MaxBodySize` says otherwise. */
+/** The largest answer in bytes, unless `HttpIncomingMessage.MaxBodySize` is provided. */
 const defaultMaxBodySize = 4 * 1024 * 1024
 
-/** An `HttpClient` over a dispatcher of yours: an `Agent` with TLS settings, a `ProxyAgent`, a `MockAgent`. Closing it is yours too. */
+/** An `HttpClient` on your own dispatcher: an `Agent` with TLS settings, a `ProxyAgent`, a `MockAgent`. You have to close it yourself. */
 export const make = (dispatcher: Dispatcher): HttpClient.HttpClient => {
   const limiter = Resilience.makeLimiter()
   const client = HttpClient.make((request, { origin, pathname, search }) =>
     exchange({ dispatcher, limiter }, request, { origin, path: pathname + search }, undefined)
   )
-  // Besides making a span, `HttpClient.make` takes care of bodies that are yet to be read. Here there are none.
+  // Apart from the span, `HttpClient.make` only handles bodies that are not yet read. Here all are.
   registerUntraced(client, (request, target, limit) => exchange({ dispatcher, limiter }, request, target, limit))
   return client
 }
 
-/** A client with connections of its own, kept alive between requests and closed with the scope. */
+/** A client with its own connections. They are kept alive between requests and closed with the scope. */
 export const makeScoped = (options?: Agent.Options): Effect.Effect<HttpClient.HttpClient, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      // Over HTTP/2 undici sends a refused request again without asking, and one broken connection fails every call.
+      // Over HTTP/2, undici repeats a refused request by itself, and one broken connection fails all calls on it.
       Effect.sync(() => new Agent({ allowH2: false, ...options })),
       (agent) => Effect.promise(() => agent.destroy())
     ),
     make
   )
 
-/** Provides the client, with connections of its own. */
+/** Provides the client with its own connections. */
 export const layer: Layer.Layer<HttpClient.HttpClient> = Layer.effect(HttpClient.HttpClient, makeScoped())
 
-/** Like {@link layer}, with undici's options for the connections: TLS, how many, how long they are kept. */
+/** Like {@link layer}, with undici's options for connections: TLS, their number, how long they are kept. */
 export const layerWith = (options: Agent.Options): Layer.Layer<HttpClient.HttpClient> =>
   Layer.effect(HttpClient.HttpClient, makeScoped(options))
 
@@ -81,7 +82,7 @@ const exchange = <E>(
   Effect.withFiber((fiber) => {
     const body = bodyOf(request)
     if (body === undefined) {
-      return failed(new HttpClientError.EncodeError({ request, description: "The body has to be text or bytes" }))
+      return failed(new HttpClientError.EncodeError({ request, description: "The body must be text or bytes" }))
     }
     const { headers, method } = request
     const maxSize = Number(fiber.getRef(HttpIncomingMessage.MaxBodySize) ?? defaultMaxBodySize)
@@ -95,7 +96,7 @@ const exchange = <E>(
       : limiter.callback(start, limit)
   })
 
-/** `undefined` stands for a body that cannot be sent. */
+/** The body to send; `undefined` if it cannot be sent. */
 const bodyOf = ({ body }: HttpClientRequest.HttpClientRequest): string | Uint8Array | null | undefined => {
   switch (body._tag) {
     case "Empty":
@@ -156,7 +157,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Dispatcher.DispatchController | null, cause: unknown): void {
-    // Once there is a head the request had been sent, so what is missing is the body's failure.
+    // After the head has arrived, the request was sent, so the failure belongs to the body.
     if (this.#status > 0) this.#answer(cause)
     else this.#resume(failed(new HttpClientError.TransportError({ request: this.#request, cause })))
   }
@@ -189,7 +190,7 @@ class CollectedResponse extends Inspectable.Class implements HttpClientResponse.
   readonly status: number
   readonly #head: IncomingHeaders
   readonly #bytes: Uint8Array
-  /** Why the bytes are not all there, if they are not. */
+  /** Why the bytes are incomplete; `undefined` if they are complete. */
   readonly #cut: unknown
   #headers: Headers.Headers | undefined
 
@@ -236,7 +237,7 @@ class CollectedResponse extends Inspectable.Class implements HttpClientResponse.
   }
 
   get urlParamsBody(): Effect.Effect<UrlParams.UrlParams, HttpClientError.HttpClientError> {
-    // URLSearchParams would take a leading "?" for the mark of a query.
+    // URLSearchParams would remove a leading "?".
     return this.#read((bytes) => UrlParams.fromInput(new URLSearchParams(utf8.decode(bytes).replace(/^\?/, "%3F"))))
   }
 

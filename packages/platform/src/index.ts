@@ -1,5 +1,5 @@
 /**
- * The refresh endpoint over HTTP: the contract, a client layer that provides `ConnectedAccounts`, and server routes that expose it.
+ * The refresh endpoint over HTTP: its contract, a client layer that provides `ConnectedAccounts`, and server routes that expose it.
  *
  * @module
  */

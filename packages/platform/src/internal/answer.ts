@@ -1,8 +1,7 @@
 /**
- * What an answer means: read it, within bounds, and tell an outcome, a failure of the contract, and everything else apart.
+ * Reads an answer, within bounds, and decodes it: an outcome, a failure of the contract, or an unexpected answer.
  *
- * Nothing in here trusts the other side. It may be a proxy with an error page, a newer server with fields we do not know, or no server
- * of ours at all.
+ * It does not trust the other side, which may be a proxy with an error page, a newer server with unknown fields, or a different service.
  *
  * @module
  */
@@ -28,22 +27,22 @@ import type { Headers, HttpClientError, HttpClientResponse } from "effect/http"
 import { fieldsOf, routeNotFound } from "./envelope.ts"
 import { parseRetryAfter } from "./retryAfter.ts"
 
-/** Answers larger than this are not read to the end; no answer of the contract comes near it. */
+/** The largest answer that is read to the end. Answers of the contract are far smaller. */
 const maxResponseSize = 1024 * 1024
 
-/** An answer, its body read. */
+/** An answer whose body has been read. */
 export interface Answer {
   readonly status: number
   readonly headers: Headers.Headers
   readonly text: string
 }
 
-/** The body as text, of which at most {@link maxResponseSize} is read. What is cut off there does not decode. */
+/** Reads the body as text, at most {@link maxResponseSize} of it. A body that is cut off does not decode. */
 export const read = (
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<Answer, HttpClientError.HttpClientError> => {
   const { headers, status } = response
-  // Quicker than the stream, and safe where the size is known: a compressed body is larger than it says.
+  // Faster than the stream, and safe if the size is known. A compressed body is larger than its content-length.
   const known = Number(headers["content-length"]) <= maxResponseSize && headers["content-encoding"] === undefined
   return Effect.map(known ? response.text : readBounded(response), (text) => ({ headers, status, text }))
 }
@@ -78,7 +77,7 @@ const parse = (text: string, reviver?: (key: string, value: unknown) => unknown)
   }
 }
 
-/** Many servers write an optional field that they have no value for as null. */
+/** Many servers write `null` for an optional field without a value. */
 const withoutNull = (_: string, value: unknown) => value ?? undefined
 
 const decodeWith = <A>(decode: (input: unknown) => Exit.Exit<A, Schema.SchemaError>, json: unknown): A | undefined => {
@@ -90,18 +89,18 @@ const unexpected = ({ status, text }: Answer): UnexpectedResponse =>
   new UnexpectedResponse({
     message:
       status === 200
-        ? "The server's answer is not of the contract"
+        ? "The server's answer is outside the contract"
         : `The server answered ${status} outside the contract`,
     status,
     excerpt: excerptOf(text)
   })
 
-/** Enough to fill an excerpt, and little enough for any pattern. */
+/** Enough to fill an excerpt, and short enough for the patterns below. */
 const maxMasked = 16 * 1024
 
 /**
- * The beginning of a foreign body, without what opens doors: links, the values of queries and forms, and whatever is long and mixed like
- * a token. A consent link in a log can be followed by whoever reads the log first. The `/` of a link may be escaped, as in JSON and URLs.
+ * The beginning of a foreign body without possible secrets: links, values of queries and forms, and long strings that look like tokens. A
+ * consent link is one, because a reader of the log could follow it. The `/` of a link may be escaped, as in JSON and URLs.
  */
 const excerptOf = (text: string): string =>
   text
@@ -111,7 +110,7 @@ const excerptOf = (text: string): string =>
     .replace(/[\w+/=.~%-]{20,}/g, (run) => (/\d|[a-z][A-Z]/.test(run) ? "<redacted>" : run))
     .slice(0, UnexpectedResponse.excerptLimit)
 
-/** The answer nearly every call gets, told apart without the codec, which costs as much as the rest of the decoding. */
+/** Recognises the most frequent answer without the codec, which costs as much as the rest of the decoding. */
 const isReady = (json: unknown, id: ConnectedAccountId): boolean =>
   typeof json === "object" &&
   json !== null &&
@@ -122,31 +121,30 @@ const isReady = (json: unknown, id: ConnectedAccountId): boolean =>
   "redirect_url" in json &&
   json.redirect_url === null
 
-/** The outcome an answer to the refresh of `id` states, if it states one. */
+/** The outcome in the answer to a refresh of `id`; `undefined` if there is none. */
 export const outcomeIn = ({ status, text }: Answer, id: ConnectedAccountId): RefreshOutcome | undefined => {
   if (status !== 200) return undefined
   const json = parse(text)
   return isReady(json, id) ? { _tag: "Ready", id } : decodeWith(decodeOutcome, json)
 }
 
-/** The account an answer to a read shows, if it shows one. */
+/** The account in the answer to a read; `undefined` if there is none. */
 export const accountIn = (answer: Answer): ConnectedAccount | undefined =>
   answer.status === 200 ? decodeWith(decodeAccount, parse(answer.text)) : undefined
 
-/** The failure any other answer stands for. */
+/** The failure in any other answer. */
 export const refused = (answer: Answer): Effect.Effect<never, StatusError | UnexpectedResponse> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(statusErrorOf(answer, now) ?? unexpected(answer)))
 
 /**
- * The same for a read. An account that does not decode leaves no excerpt: fields we could not read are fields we cannot know to be
- * masked.
+ * The same for a read. An account that does not decode leaves no excerpt, because its fields may not be masked.
  */
 export const unread = (answer: Answer): Effect.Effect<never, StatusError | UnexpectedResponse> =>
   refused(answer.status === 200 ? { ...answer, text: "" } : answer)
 
 /**
- * Reads a failure of the contract: a status of it, and the envelope. Without the envelope even a 429 or a 503 is not one: a proxy that
- * answers a bare 503 may have passed the request on before it gave up.
+ * Decodes a failure of the contract: one of its statuses, with the envelope. A bare 429 or 503 without the envelope is not one, because a proxy
+ * may have forwarded the request before it answered.
  */
 const statusErrorOf = ({ headers, status, text }: Answer, now: number): StatusError | undefined => {
   const envelope = decodeWith(decodeEnvelope, parse(text, withoutNull))
@@ -163,7 +161,7 @@ const statusErrorOf = ({ headers, status, text }: Answer, now: number): StatusEr
     case 403:
       return new Forbidden(fields)
     case 404:
-      // Every account would look deleted to a client that is told the wrong base URL.
+      // With a wrong base URL, every account would look removed.
       return fields.slug === routeNotFound ? undefined : new AccountNotFound(fields)
     case 429:
       return new RateLimited(retryFields)

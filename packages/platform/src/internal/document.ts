@@ -1,18 +1,17 @@
 /**
- * A page that is the same for everybody: rendered once, compressed once, and revalidated by the hash of its contents.
+ * A static page: rendered once, compressed once, and revalidated by the hash of its contents.
  *
- * It is served without a key, and the docs page is 3 MB. Rendering, encoding or compressing it for each reader would make every refresh
- * beside it wait.
+ * The docs page is served without a key and has 3 MB. To render or compress it for each reader would delay every refresh in the process.
  *
  * @module
  */
 import { Effect } from "effect"
 import { HttpPlatform, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 
-/** A reader asks again after an hour. Until then not even a reload does. */
+/** A browser revalidates after an hour. Until then not even a reload does. */
 const cacheControl = "public, max-age=3600, immutable"
 
-/** Each algorithm costs a copy in memory; every HTTP client knows this one. */
+/** The only algorithm, because each costs a copy in memory. Every HTTP client supports it. */
 const algorithm = "gzip"
 
 interface Prepared {
@@ -55,7 +54,7 @@ const prepare = Effect.fnUntraced(function* (
   }
 })
 
-/** RFC 9110, section 12.5.3: named, or covered by `*`, and not with a quality of nought. */
+/** RFC 9110, section 12.5.3: named, or covered by `*`, and with a quality above zero. */
 const accepts = (header: string | undefined): boolean => {
   const qualities = new Map(
     (header ?? "").split(",").map((coding): [string, string] => {
@@ -67,12 +66,12 @@ const accepts = (header: string | undefined): boolean => {
   return quality !== undefined && !/^q=0(?:\.0*)?$/.test(quality)
 }
 
-/** RFC 9110, section 13.1.2: the comparison is a weak one, and a list or `*` may be given. */
+/** RFC 9110, section 13.1.2: weak comparison with a list of tags or `*`. */
 const matches = (header: string | undefined, etag: string): boolean =>
   header !== undefined &&
   header.split(",").some((candidate) => ["*", etag].includes(candidate.trim()) || `W/${candidate.trim()}` === etag)
 
-/** For routes whose answer never changes while the server runs. Their handler is asked once. */
+/** For routes whose answer never changes while the server runs. Their handler runs once. */
 export const document = HttpRouter.middleware(
   Effect.map(HttpPlatform.HttpPlatform, ({ compression }) => {
     return (handler) => {

@@ -1,12 +1,12 @@
 /**
- * Between core's errors and the envelope every failure body carries. Client, contract and server share it, so that none of them has
- * its own idea of which field is called what.
+ * Converts between core's errors and the envelope in the body of every failure. Client, contract and server share it, so that they agree on the
+ * names of fields.
  *
  * @module
  */
 import type { ErrorEnvelope, StatusError } from "@rekindle/core"
 
-/** The envelope's fields under the names core's errors give them. */
+/** The fields of the envelope, under the names of core's errors. */
 export interface EnvelopeFields {
   readonly message: string
   readonly code: number
@@ -16,10 +16,10 @@ export interface EnvelopeFields {
   readonly errors?: ReadonlyArray<string>
 }
 
-/** The slug of a 404 that is about the address and not about the account. */
+/** The slug of a 404 for an unknown route, as opposed to an unknown account. */
 export const routeNotFound = "route_not_found"
 
-/** Reads an envelope into the fields an error is made of. */
+/** Reads the fields of an error from an envelope. */
 export const fieldsOf = ({ error }: ErrorEnvelope): EnvelopeFields => ({
   message: error.message,
   code: error.code,

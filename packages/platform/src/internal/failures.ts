@@ -1,10 +1,9 @@
 /**
- * The last word on every answer of ours: a failure leaves with an envelope and a request id, and no answer is kept by a cache or taken
- * by a browser for what it is not.
+ * Completes every answer of the API: a failure gets the envelope and a request id, and no answer is cached or sniffed by a browser.
  *
- * Handlers already answer envelopes. What they never see is what this is for: wrong methods, bodies that are too large or too slow,
- * unsupported content types, defects, shutdowns. It speaks for `/api/v3` and for {@link pages}. Every other route is the application's,
- * and keeps its own answers; only an address where nobody has a route at all is answered here.
+ * Handlers already answer with envelopes. This middleware is for the failures that no handler sees: wrong methods, bodies that are too large or
+ * too slow, unsupported content types, defects, shutdowns. It applies to `/api/v3` and to the given pages. Routes of the application keep their
+ * own answers. An address without any route is answered here.
  *
  * @module
  */
@@ -13,7 +12,7 @@ import { ByteSize, Cause, Effect, Option, Random, Schema } from "effect"
 import { HttpBody, HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { routeNotFound } from "./envelope.ts"
 
-/** Enough for any refresh request; more is a mistake or an attack. */
+/** Far more than any refresh request needs. */
 const maxBodySize = ByteSize.kibibytes(64)
 
 const requestIdHeader = "x-request-id"
@@ -26,11 +25,11 @@ interface Failure {
 const known: Readonly<Record<number, Failure>> = {
   400: { slug: "bad_request", message: "The request could not be understood" },
   404: { slug: routeNotFound, message: "There is nothing at this address" },
-  405: { slug: "method_not_allowed", message: "This address does not answer to this method" },
+  405: { slug: "method_not_allowed", message: "This address does not support this method" },
   408: { slug: "body_too_slow", message: "The body did not arrive in time; nothing was done" },
   413: { slug: "body_too_large", message: `The body is larger than ${ByteSize.format(maxBodySize)}` },
-  415: { slug: "unsupported_media_type", message: "The body has to be application/json" },
-  500: { slug: "internal_error", message: "Something went wrong here; the request id finds it in our logs" }
+  415: { slug: "unsupported_media_type", message: "The body must be application/json" },
+  500: { slug: "internal_error", message: "An internal error occurred; the server's log has it under the request id" }
 }
 
 const unknown = (status: number): Failure => ({
@@ -38,20 +37,20 @@ const unknown = (status: number): Failure => ({
   message: `The request failed with status ${status}`
 })
 
-/** An id so long, or so badly escaped, that the router does not let anything look at it. */
+/** For an id so long, or so badly escaped, that the router rejects it before any handler. */
 const invalidId: Failure = { slug: "invalid_id", message: "The connected account id is malformed" }
 
-/** A server that is closing stopped a request in flight. Not a 503: what it had already sent to a provider may take effect. */
+/** For a request that a shutdown interrupted. It is no 503, because a request already sent to a provider may take effect. */
 const interrupted: Failure = {
   slug: "interrupted",
-  message: "The server is shutting down; what became of this is unknown"
+  message: "The server is shutting down; the outcome of the request is unknown"
 }
 
-/** The path as the router splits it off: also off a whole URL (RFC 9112, section 3.2.2), even one with no valid host. */
+/** The path as the router sees it. The target may be a whole URL (RFC 9112, section 3.2.2), even one with an invalid host. */
 const pathOf = ({ url }: HttpServerRequest.HttpServerRequest): string =>
   url.replace(/^https?:\/\/[^/]*/, "").replace(/[?;#].*/s, "")
 
-/** `undefined` for a path the router cannot read either. */
+/** The decoded path; `undefined` if it is malformed, which the router rejects too. */
 const unescaped = (path: string): string | undefined => {
   try {
     return decodeURI(path)
@@ -60,10 +59,10 @@ const unescaped = (path: string): string | undefined => {
   }
 }
 
-/** As the router matches: `/%61pi/v3` is `/api/v3` to it. */
+/** Matches as the router does: `/%61pi/v3` equals `/api/v3`. */
 const withinApi = (path: string): boolean => /^\/+api\/+v3(?:\.1)?(?:\/|$)/i.test(unescaped(path) ?? path)
 
-/** The caller's own id if it can go into a log line as it is, else a new one. */
+/** The caller's request id if it is safe in a log line, otherwise a new one. */
 const requestIdOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string> => {
   const given = request.headers[requestIdHeader]
   return given !== undefined && /^[\w.:-]{1,128}$/.test(given)
@@ -87,26 +86,26 @@ const hex48 = (fraction: number): string =>
 
 const decodeEnvelope = Schema.decodeUnknownOption(Schema.fromJsonString(ErrorEnvelope))
 
-/** The envelope a handler has already written, if it has. */
+/** The envelope that a handler has written, if any. */
 const envelopeIn = ({ body }: HttpServerResponse.HttpServerResponse): ErrorEnvelope | undefined =>
   body._tag === "Uint8Array" && body.contentType === "application/json"
     ? Option.getOrUndefined(decodeEnvelope(body.text))
     : undefined
 
-/** What an answer with account data, or one about it, carries whatever it says. */
+/** The headers of every answer with account data or about it. */
 const privately = { "x-content-type-options": "nosniff", "cache-control": "no-store" }
 
-/** Where a repeat is in order: the answer says that nothing was done, and that asking again may help. */
+/** Statuses that say that nothing was done and that the request may be repeated. */
 const repeatable = new Set([408, 429, 503])
 
 /**
- * The official clients repeat every 5xx and 409 unless they are told not to. A refresh is not idempotent; and what is refused once is
- * refused again.
+ * The official clients repeat every 5xx and 409 unless a header forbids it. A refresh is not idempotent, and a refused request is refused
+ * again.
  */
 const mustNotRepeat = (status: number, reads: boolean): boolean =>
   status >= 400 && !repeatable.has(status) && !(reads && status === 500)
 
-/** Every answer gets the request id; a failure gets it in its envelope too, and an envelope if it has none. */
+/** Adds the request id to an answer. A failure gets it in its envelope too, and an envelope if it has none. */
 const finish = (
   response: HttpServerResponse.HttpServerResponse,
   { method, requestId }: RequestOfOurs,
@@ -124,7 +123,7 @@ const finish = (
   if (written !== undefined) {
     return withBody(answer, { error: { ...written.error, request_id: requestId } })
   }
-  // Whoever wrote a page of their own has said what they had to say.
+  // A failure with a page of its own keeps it.
   const bare = response.body._tag === "Empty" || response.body.contentType?.startsWith("text/plain")
   return bare ? withBody(answer, { error: { ...failure, code: status * 100, status, request_id: requestId } }) : answer
 }
@@ -135,7 +134,7 @@ const withBody = (response: HttpServerResponse.HttpServerResponse, body: ErrorEn
 const isClientAbort = (cause: Cause.Cause<unknown>): boolean =>
   cause.reasons.some((reason) => reason.annotations.has(HttpServerError.ClientAbort.key))
 
-/** The router's own failure, if there is no route for the request. */
+/** The router's failure if there is no route for the request. */
 const routeNotFoundIn = (cause: Cause.Cause<unknown>): HttpServerError.RouteNotFound | undefined => {
   for (const reason of cause.reasons) {
     if (reason._tag === "Fail" && HttpServerError.isHttpServerError(reason.error)) {
@@ -147,7 +146,7 @@ const routeNotFoundIn = (cause: Cause.Cause<unknown>): HttpServerError.RouteNotF
 
 const isUnreadableId = (cause: Cause.Cause<unknown>, path: string): boolean => {
   const reason = routeNotFoundIn(cause)
-  // The router describes this one case: a parameter longer than it takes.
+  // The router adds a description only if a parameter is too long.
   return reason !== undefined && (reason.description !== undefined || unescaped(path) === undefined)
 }
 
@@ -169,7 +168,7 @@ const answerFailure = (cause: Cause.Cause<unknown>, request: RequestOfOurs) =>
     )
   })
 
-/** Adds the envelope, the request id and the headers to what is answered under the contract's prefixes and on `pages`. */
+/** Adds the envelope, the request id and the headers to answers under the contract's prefixes and on `pages`. */
 export const layer = (pages: ReadonlyArray<string>) =>
   HttpRouter.middleware(
     (app) =>

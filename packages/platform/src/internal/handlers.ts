@@ -1,9 +1,9 @@
 /**
- * What the two endpoints do with `ConnectedAccounts`.
+ * The handlers of the two endpoints, on `ConnectedAccounts`.
  *
- * A refresh, once begun, belongs to the server and not to the request: it runs in the server's scope, and the request merely waits for
- * it. A caller that hangs up or runs out of time leaves; the refresh is finished and its result kept. Interrupting it would abandon a
- * grant that may just have been spent. A server that closes does interrupt it: how to end well is then for the provider to know.
+ * A refresh runs in the scope of the server, and the request waits for it. If the caller disconnects or its deadline passes, the refresh still
+ * runs to its end and its result is stored. To interrupt it could lose a grant that was just spent. A shutdown of the server does interrupt it;
+ * the provider of `ConnectedAccounts` then decides how to end.
  *
  * @module
  */
@@ -35,18 +35,17 @@ interface RefreshRequest {
   readonly payload: { readonly redirect_url?: string; readonly validate_credentials?: boolean } | void
 }
 
-/** Longer than anybody waits, and short enough for every timer. */
+/** Longer than any caller waits, and short enough for any timer. */
 const maxTimeout = Duration.days(1)
 
-// Encoded here and not by the contract, whose schema names the seven known statuses: a gateway in front of a newer server has to pass
-// on a status it does not know.
+// The contract's schema has only the seven known statuses. A gateway before a newer server has to pass on an unknown one, so it is encoded here.
 const encodeOutcome = Schema.encodeSync(RefreshOutcomeFromWire)
 
-/** The handlers, bound to the scope that owns the refreshes they begin. */
+/** The handlers. The scope owns the refreshes that they start. */
 export const handlers = Effect.gen(function* () {
   const accounts = yield* ConnectedAccounts
   const scope = yield* Effect.scope
-  // The limit on what a caller may send is not one on what the provider may receive from its own servers.
+  // The limit is for requests of callers. It must not apply to answers that the provider receives.
   const ambientLimit = yield* HttpServerRequest.MaxBodySize
   const asProvider = Effect.provideService(HttpServerRequest.MaxBodySize, ambientLimit)
 
@@ -55,7 +54,7 @@ export const handlers = Effect.gen(function* () {
     const timeout = headers[timeoutHeader]
     if (timeout === 0) {
       return yield* new Unavailable({
-        message: "The caller's deadline had passed on arrival; nothing was done",
+        message: "The deadline had passed when the request arrived; nothing was done",
         slug: "deadline_exceeded"
       })
     }
@@ -89,31 +88,31 @@ export const handlers = Effect.gen(function* () {
   return (version: ApiVersion) => ({ get: get(version), refresh })
 })
 
-/** One value for a field that may come in the query and in the body. */
+/** The value of a field that may be in the query and in the body. */
 const agreeing = (field: string, query: string | undefined, body: string | undefined) =>
   query !== undefined && body !== undefined && query !== body
     ? Effect.fail(
         new InvalidRequest({
-          message: `${field} has one value in the query and another in the body`,
+          message: `${field} has different values in the query and in the body`,
           slug: "conflicting_fields",
           suggestedFix: `Send ${field} once`
         })
       )
     : Effect.succeed(query ?? body)
 
-/** A 503 would promise that nothing was done. */
+/** It is a 500, because a 503 would mean that nothing was done. */
 const leftWaiting = () =>
   Effect.fail(
     new RefreshFailed({
-      message: "The caller's deadline passed first; the refresh goes on and may take effect",
+      message: "The deadline passed before the refresh ended; it continues and may take effect",
       slug: "deadline_exceeded",
       suggestedFix: "Read the account before refreshing it again"
     })
   )
 
 /**
- * A provider that is itself a client of another server meets failures that are no status of the contract. What the caller has to know
- * of them is their disposition; what they were is for our log.
+ * A provider that is itself a client of another server has failures without a status of the contract. The caller gets an error with the same
+ * disposition, and the log gets the failure.
  */
 const answerRefreshError = (error: RefreshError): Effect.Effect<never, StatusError> => {
   switch (error._tag) {
@@ -138,7 +137,7 @@ const answerRefreshError = (error: RefreshError): Effect.Effect<never, StatusErr
   }
 }
 
-/** A read changes nothing, so that only an upstream speaking another language is more than "try again". */
+/** A read changes nothing and may be repeated, unless the upstream answered outside the contract. */
 const answerReadError = (error: ReadError): Effect.Effect<never, StatusError> => {
   switch (error._tag) {
     case "RefusedLocally":
@@ -152,7 +151,7 @@ const answerReadError = (error: ReadError): Effect.Effect<never, StatusError> =>
       return Effect.andThen(
         Effect.logWarning(`Upstream read: ${error.message}`),
         Effect.fail(
-          new RefreshFailed({ message: "The upstream answered something unexpected", slug: "upstream_unexpected" })
+          new RefreshFailed({ message: "The upstream's answer is outside the contract", slug: "upstream_unexpected" })
         )
       )
     default:
@@ -163,7 +162,7 @@ const answerReadError = (error: ReadError): Effect.Effect<never, StatusError> =>
 const upstreamUnavailable = (error: RefreshError) => {
   const retryAfter = Resilience.retryAfterOf(error)
   return new Unavailable({
-    message: "The upstream could not be asked; nothing was done",
+    message: "The upstream could not be reached; nothing was done",
     slug: "upstream_unavailable",
     ...(retryAfter !== undefined && { retryAfter })
   })

@@ -1,12 +1,12 @@
 /**
- * `405` with `Allow` for an address that exists under other methods. The router by itself knows only "no such route".
+ * Answers `405` with `Allow` if a path exists with other methods. The router alone would answer 404.
  *
  * @module
  */
 import type { Layer } from "effect"
 import { HttpMethod, HttpRouter, HttpServerResponse } from "effect/http"
 
-/** Refuses every method on `path` but the `allowed`. The answer's body is left to the envelope. */
+/** Refuses all methods on `path` except the `allowed` ones. The envelope middleware adds the body. */
 export const allowOnly = (
   path: string,
   allowed: ReadonlyArray<string>

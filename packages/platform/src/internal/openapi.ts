@@ -1,6 +1,5 @@
 /**
- * What the generated document has to say and the generator cannot know: answers that come from the router and not from an endpoint, the
- * headers that every answer carries, and numbers in headers, which travel as text.
+ * Completes the generated OpenAPI document: answers of the router, the headers of every answer, and headers that hold numbers.
  *
  * @module
  */
@@ -10,29 +9,29 @@ interface Json {
   readonly [key: string]: unknown
 }
 
-/** As the generator hands it over. */
+/** The generator's output. */
 type Generated = Parameters<OpenApi.Transform["Service"]>[0]
 
-/** Texts of an operation: of its parameters by name, and of its answers by status. */
+/** The texts of an operation: for its parameters by name, and for its answers by status. */
 export interface Texts {
   readonly parameters: Readonly<Record<string, Json>>
   readonly answers: Readonly<Record<string, string>>
-  /** Whether it has a body, which can be too large, too slow, or of the wrong type. */
+  /** Whether it has a body, and therefore the answers for one that is too large, too slow, or of the wrong type. */
   readonly takesBody: boolean
 }
 
-/** A number in a header is an integer to whoever writes a client, whatever form it travels in. */
+/** A number in a header. It is documented as an integer, although a header is text. */
 export const count = { type: "integer", minimum: 0 }
 
-const seconds = { description: "Seconds to wait before asking again", schema: count }
+const seconds = { description: "Seconds to wait before the next attempt", schema: count }
 
 const requestId = {
-  description: "Names this request in our logs; the caller's own if it sent one",
+  description: "The id of this request in the server's log; the caller's own if it sent one",
   schema: { type: "string" }
 }
 
-/** Answers that no endpoint gives. */
-const ofTheRouter: Readonly<Record<string, string>> = { "405": "This address does not answer to this method" }
+/** Answers that come from the router and not from an endpoint. */
+const ofTheRouter: Readonly<Record<string, string>> = { "405": "This address does not support this method" }
 const ofTheBody: Readonly<Record<string, string>> = {
   "408": "The body did not arrive in time; nothing was done",
   "413": "The body is too large",
@@ -62,7 +61,7 @@ export const operation =
     const all = { ...responses, ...Object.fromEntries(extra.map(([status, text]) => [status, enveloped(text)])) }
     return {
       ...generated,
-      // The generator calls every declared body required; this one may be absent.
+      // The generator marks every body as required. This one may be absent.
       ...(takesBody && { requestBody: { ...generated["requestBody"], required: false } }),
       parameters: declared.map((parameter) => ({ ...parameter, ...parameters[String(parameter["name"])] })),
       responses: Object.fromEntries(
@@ -74,7 +73,7 @@ export const operation =
     }
   }
 
-/** An open set is documented as what is in it today: a client generated from `string` would lose the names. */
+/** An open set of strings is documented as its known members. A client generated from `string` would lose their names. */
 const closed = ({ anyOf, ...rest }: Json): Json | undefined => {
   if (!Array.isArray(anyOf)) return undefined
   const [names, ...others]: ReadonlyArray<Json> = anyOf
@@ -83,10 +82,10 @@ const closed = ({ anyOf, ...rest }: Json): Json | undefined => {
     : undefined
 }
 
-/** The blocks of an account that have whatever fields there are. The generator leaves it unsaid, and client generators then see none. */
+/** The blocks of an account that may have any fields. The generator does not say so, and generated clients would have none. */
 const open = new Set(["val", "data", "params"])
 
-/** Completes the document. Both sides accept fields they do not know, so that it must not forbid them. */
+/** Completes the document. Both sides accept unknown fields, so the document must not forbid them. */
 export const specification = (generated: Generated): Generated =>
   JSON.parse(
     JSON.stringify(generated, (key, value) => {

@@ -1,9 +1,8 @@
 /**
- * An account in the form that each version of the contract publishes.
+ * Encodes an account in the form of each version of the contract.
  *
- * The forms are stricter than what a provider of `ConnectedAccounts` has to know: `state.val` repeats the status and has fields that
- * depend on it, and two blocks, `data` and `params`, are there for clients of older versions. What is required and not shown is masked,
- * as every secret is.
+ * The forms are stricter than core's `ConnectedAccount`. `state.val` repeats the status and requires fields that depend on it. Two blocks, `data`
+ * and `params`, exist for clients of older versions. A required field that the account does not show is masked.
  *
  * @module
  */
@@ -19,10 +18,7 @@ const described = <S extends Schema.Top>(schema: S, description: string) =>
 const accountFields = {
   id: ConnectedAccountId,
   status: described(ConnectedAccountStatus, "The status of the connection"),
-  status_reason: described(
-    Schema.NullOr(Schema.String),
-    "Why the connection is in its status; null where there is nothing to say"
-  ),
+  status_reason: described(Schema.NullOr(Schema.String), "Why the connection has its status, or null"),
   toolkit: Schema.Struct({ slug: described(Schema.String, "The slug of the toolkit") }),
   auth_config: Schema.Struct({
     id: described(Schema.String, "The id of the auth config"),
@@ -45,7 +41,7 @@ const accountFields = {
   params: described(AnyRecord, "Empty, for clients of older versions")
 }
 
-/** An account on the wire, for the documents and for generated clients. */
+/** An account on the wire, for the OpenAPI document and generated clients. */
 export const PublishedAccount = Schema.Struct(accountFields).pipe(Schema.annotate({ identifier: "ConnectedAccount" }))
 
 /** The same in v3.1. */
@@ -59,7 +55,7 @@ const mask = "********"
 
 type Forms = Partial<Record<KnownStatus, ReadonlyArray<string>>>
 
-/** Every scheme has these four. The fields are those of a credential in or out of service. */
+/** The forms that every scheme has. `fields` are those of a credential, in service or not. */
 const withFields = (...fields: ReadonlyArray<string>) => ({
   INITIALIZING: [],
   INITIATED: [],
@@ -67,7 +63,7 @@ const withFields = (...fields: ReadonlyArray<string>) => ({
   INACTIVE: fields
 })
 
-/** And these two, where there is something that ends by itself. */
+/** The two further forms of schemes whose consent or credential can end by itself. */
 const ending = { FAILED: [], EXPIRED: [] }
 
 /** The fields that each form of `state.val` requires, by scheme and status. A status that is not here has no form. */
@@ -98,7 +94,7 @@ const forms: Readonly<Record<string, Forms>> = {
 
 const isKnownStatus = Schema.is(KnownStatus)
 
-/** The form for a status; where it has none, that of a credential which is over, or out of service. */
+/** The form of a status. A status without one has the form of an expired credential, or of one out of service. */
 const formOf = (scheme: string, status: string, version: ApiVersion): readonly [string, ReadonlyArray<string>] => {
   const byStatus = forms[scheme]
   if (byStatus === undefined || !isKnownStatus(status)) return [status, []]
@@ -112,7 +108,7 @@ const formOf = (scheme: string, status: string, version: ApiVersion): readonly [
 
 const encode = Schema.encodeEffect(ConnectedAccount)
 
-/** Writes `account` as `version` has it. Dies of an account that is none. */
+/** Encodes `account` for `version`. Dies if the account is invalid. */
 export const published = (account: ConnectedAccount, version: ApiVersion) =>
   Effect.map(Effect.orDie(encode(account)), ({ alias = null, auth_config, state, word_id = null, ...rest }) => {
     const [status, fields] = formOf(state.authScheme, rest.status, version)

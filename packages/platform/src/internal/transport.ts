@@ -1,5 +1,5 @@
 /**
- * A failed connection as an error of the client: what it says about a request that must not be sent twice is core's `ConnectionFailure`.
+ * Converts a failed connection into an error of the client. Core's `ConnectionFailure` decides whether the request may have been sent.
  *
  * @module
  */
@@ -11,12 +11,12 @@ const resetCodes = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "UND_ERR_SOCK
 const notBuilt = (suffix = "") =>
   new TransportError({ message: `The request could not be built${suffix}`, reason: "encode" })
 
-/** What a connection's failure means for the request. The message never quotes the underlying one, which may quote a header. */
+/** The error for a failed connection. Its message does not quote the underlying one, which may contain a header. */
 export const transportErrorOf = ({ reason }: HttpClientError.HttpClientError): TransportError => {
   if (reason._tag === "EncodeError" || reason._tag === "InvalidUrlError") return notBuilt()
   const { code, neverSent, stage } = ConnectionFailure.fromCause(reason.cause)
   const suffix = code === undefined ? "" : ` (${code})`
-  // Once there is a response, whatever its cause looks like, the request had been sent.
+  // After a response has begun, the request was sent, whatever the cause looks like.
   if (reason._tag === "TransportError" && neverSent) {
     return stage === "build"
       ? notBuilt(suffix)

@@ -1,9 +1,9 @@
 /**
- * A short way to send, for clients that have one.
+ * A fast path for sending, for clients that have one.
  *
- * `RekindleClient` makes its own span, wants no redirects, knows the URL's parts and has a deadline. Any `HttpClient` learns that from
- * settings provided around each request, a URL to be parsed, and a fiber that stands by with a timer. One that can be told directly
- * registers it here, and a call costs half as much.
+ * `RekindleClient` makes its own span, follows no redirects, knows the parts of the URL, and has a deadline. For most clients that takes services
+ * provided around each request, a URL to parse, and a fiber with a timer. A client that accepts these directly registers a function here, and a
+ * call costs half as much.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import type { Resilience } from "@rekindle/core"
 import type { Effect } from "effect"
 import type { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 
-/** Where a request goes, its URL already in parts. */
+/** The URL of a request, in parts. */
 export interface Target {
   readonly origin: string
-  /** With the query. */
+  /** The path with the query. */
   readonly path: string
 }
 
-/** Sends without a span of its own and without following redirects, and lets go of the connection at `limit`. */
+/** Sends without a span and without following redirects. It closes the connection at `limit`. */
 export type SendUntraced = <E = never>(
   request: HttpClientRequest.HttpClientRequest,
   target: Target,
@@ -27,7 +27,7 @@ export type SendUntraced = <E = never>(
 
 const registered = new WeakMap<HttpClient.HttpClient, SendUntraced>()
 
-/** Registers the short way for this very client: one derived from it may do more, and has to be asked the long way. */
+/** Registers the fast path of exactly this client. A client derived from it may do more, so it does not inherit the path. */
 export const registerUntraced = (client: HttpClient.HttpClient, send: SendUntraced): void =>
   void registered.set(client, send)
 
