@@ -47,14 +47,14 @@ describe("status and scheme", () => {
     )
   })
 
-  it.effect("decode what this version does not know", () =>
+  it.effect("decode to a branded unknown if this version does not know them", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Schema.decodeUnknownEffect(ConnectedAccountStatus)("HIBERNATING"), "HIBERNATING")
       assert.strictEqual(yield* Schema.decodeUnknownEffect(AuthScheme)("WEBAUTHN"), "WEBAUTHN")
     })
   )
 
-  it.effect("do not decode what is no text", () =>
+  it.effect("do not decode from anything but text", () =>
     Effect.gen(function* () {
       yield* Effect.flip(Schema.decodeUnknownEffect(ConnectedAccountStatus)(7))
       yield* Effect.flip(Schema.decodeUnknownEffect(ConnectedAccountStatus)(null))
@@ -86,7 +86,7 @@ describe("ConnectedAccount", () => {
     })
   )
 
-  it.effect("ignores fields that a later server adds, at any depth", () =>
+  it.effect("ignores unknown fields at any depth", () =>
     Effect.gen(function* () {
       const later = { ...wire, uuid: "…", toolkit: { slug: "gmail", logo: "…" }, state: { ...wire.state, extra: [1] } }
       assert.deepStrictEqual(yield* decode(later), yield* decode(wire))
@@ -103,7 +103,7 @@ describe("ConnectedAccount", () => {
     Arbitraries.connectedAccount,
     ({ state }) => !JSON.stringify(state.val).includes("\\")
   )
-  it.effect.prop("comes through JSON unharmed", [unescaped], ([account]) =>
+  it.effect.prop("survives JSON", [unescaped], ([account]) =>
     Effect.gen(function* () {
       const json = JSON.stringify(yield* Schema.encodeEffect(ConnectedAccount)(account))
       const again = yield* decode(JSON.parse(json))

@@ -8,7 +8,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server, type So
 const error = (fields: object, cause?: unknown) => Object.assign(new Error("it failed", { cause }), fields)
 const fetchFailed = (cause: unknown) => new TypeError("fetch failed", { cause })
 
-describe("a system call that is named decides, whatever the code", () => {
+describe("the system call of an error decides before its code", () => {
   it.each([
     ["ECONNREFUSED", "connect", "connect"],
     ["ETIMEDOUT", "connect", "connect"],
@@ -54,20 +54,20 @@ describe("without a system call the code decides", () => {
 
 describe("several addresses", () => {
   const refused = error({ code: "ECONNREFUSED", syscall: "connect" })
-  it("were all tried in vain", () => {
+  it("that all failed before sending give not-sent", () => {
     const tried = Object.assign(new AggregateError([error({ code: "ETIMEDOUT", syscall: "connect" }), refused]), {
       code: "ETIMEDOUT"
     })
     assert.deepStrictEqual(ConnectionFailure.fromCause(tried), { stage: "connect", neverSent: true, code: "ETIMEDOUT" })
   })
-  it("of which one may have been sent to leave it open", () => {
+  it("of which one may have been sent give lost", () => {
     const tried = new AggregateError([refused, error({ code: "ECONNRESET", syscall: "read" })])
     assert.isFalse(ConnectionFailure.fromCause(tried).neverSent)
     assert.isFalse(ConnectionFailure.fromCause(new AggregateError([refused, new Error("unknown")])).neverSent)
   })
 })
 
-it("Deno has no codes and names the step", () => {
+it("Deno's errors are classified by the step in their message", () => {
   const failed = (message: string) => ConnectionFailure.fromCause(fetchFailed(new Error(message)))
   const url = "error sending request for url (https://a.test/)"
   assert.strictEqual(failed(`${url}: client error (Connect): dns error: failed to lookup address`).stage, "dns")
@@ -77,19 +77,19 @@ it("Deno has no codes and names the step", () => {
   assert.strictEqual(failed("Connection reset by peer (os error 104)").stage, "lost")
 })
 
-it("what stands in the place of a code is not repeated", () => {
+it("a code that does not look like one is not shown", () => {
   assert.isUndefined(ConnectionFailure.fromCause(error({ code: "Bearer secret" })).code)
   assert.isUndefined(ConnectionFailure.fromCause(error({ code: 5 })).code)
 })
 
-it("a chain without an end has one", () => {
+it("a cycle of causes ends", () => {
   const loop = error({})
   loop.cause = loop
   assert.deepStrictEqual(ConnectionFailure.fromCause(loop), { stage: "lost", neverSent: false, code: undefined })
   for (const nothing of [undefined, null, "text", {}]) assert.isFalse(ConnectionFailure.fromCause(nothing).neverSent)
 })
 
-describe("of real sockets", () => {
+describe("the error of a real request", () => {
   const serving = async <A>(server: Server, use: (port: number) => Promise<A>): Promise<A> => {
     const sockets = new Set<Socket>()
     server.on("connection", (socket) => void sockets.add(socket.on("error", () => {})))
@@ -112,20 +112,20 @@ describe("of real sockets", () => {
     return [ConnectionFailure.fromCause(await byNode).stage, ConnectionFailure.fromCause(await byFetch).stage]
   }
 
-  it("nobody listens", async () => {
+  it("to a port without a server", async () => {
     assert.deepStrictEqual(await stagesOf("http://127.0.0.1:2/"), ["connect", "connect"])
   })
-  it("no way leads to the broadcast address", async () => {
+  it("to the broadcast address", async () => {
     assert.deepStrictEqual(await stagesOf("http://255.255.255.255:2/"), ["connect", "connect"])
   })
-  it("no such name", async () => {
+  it("to an unknown name", async () => {
     assert.deepStrictEqual(await stagesOf(`http://${"x".repeat(64)}.invalid/`), ["dns", "dns"])
   })
-  it("no TLS at the port, of which Node says only that a write failed", async () => {
+  it("to a port without TLS, which Node reports as a failed write", async () => {
     const plain = createServer((_, response) => void response.end("hello"))
     assert.deepStrictEqual(await serving(plain, (port) => stagesOf(`https://127.0.0.1:${port}/`)), ["lost", "tls"])
   })
-  it.each([["closed"], ["reset"]])("%s once the request has arrived", async (how) => {
+  it.each([["closed"], ["reset"]])("whose connection is %s after it has arrived", async (how) => {
     const rude = createTcpServer((socket) =>
       socket.once("data", () => void (how === "reset" ? socket.resetAndDestroy() : socket.destroy()))
     )

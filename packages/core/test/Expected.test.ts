@@ -15,7 +15,7 @@ const thrownBy = (constructor: () => unknown): Error => {
   return assert.fail("nothing was thrown")
 }
 
-describe("a constructor that is given something else says in one line what it expected", () => {
+describe("a constructor with invalid input says in one line what it expected", () => {
   const expectedId =
     "a connected account id such as ca_4CkFF_cKATwg (con_ or ca_, then 8 to 64 letters, digits, - or _)"
 
@@ -41,7 +41,7 @@ describe("a constructor that is given something else says in one line what it ex
     assert.isUndefined(error.cause)
   })
 
-  it("and what is right is made as before", () => {
+  it("and valid input is accepted", () => {
     assert.deepStrictEqual(
       { ...Ready.make({ id: ConnectedAccountId.make("ca_4CkFF_cKATwg") }) },
       {
@@ -66,7 +66,7 @@ describe("a schema's issues", () => {
       : []
   }
 
-  it("are all told, each with its path, and none with the value", () => {
+  it("are all reported, each with its path and without the value", () => {
     assert.deepStrictEqual(issuesOf({ authorizationEndpoint: 71, scopes: ["a", 72], token: {} }), [
       "authorizationEndpoint: Expected string",
       "scopes.1: Expected string",
@@ -74,7 +74,7 @@ describe("a schema's issues", () => {
     ])
   })
 
-  it("offer the nearest name for one that is not known, and none for one that is like no other", () => {
+  it("suggest the most similar name for an unknown one, and none if none is similar", () => {
     const rest = { authorizationEndpoint: "a", scopes: [], token: { endpoint: "e" } }
     assert.deepStrictEqual(issuesOf({ ...rest, authorisationEndpoint: "s3cret" }), [
       "authorisationEndpoint: unknown field; did you mean authorizationEndpoint?"

@@ -52,7 +52,7 @@ describe("the errors of the contract", () => {
     }
   )
 
-  it("are told apart by status: no two share one", () => {
+  it("each have a status of their own", () => {
     assert.strictEqual(new Set(statuses.map(([error]) => error.status)).size, StatusError.members.length)
   })
 
@@ -74,7 +74,7 @@ describe("the errors of the contract", () => {
 })
 
 describe("a refusal of this process", () => {
-  it.each(["circuit-open", "queue-full", "rate-limited"] as const)("by %s says that nothing was sent", (reason) => {
+  it.each(["circuit-open", "queue-full", "rate-limited"] as const)("by %s is not-sent", (reason) => {
     const error = new RefusedLocally({ message, reason })
     assert.strictEqual(error.disposition, "not-sent")
     assert.isFalse(Schema.is(TransportError)(error), "nothing was wrong with a connection")
@@ -172,12 +172,12 @@ describe("RefreshError", () => {
     assert.throws(() => incomplete(unexpected))
   })
 
-  it("has as its members the statuses and what only a client meets", () => {
+  it("has the status errors and the client errors as its members", () => {
     assert.strictEqual(RefreshError.members.length, StatusError.members.length + ClientError.members.length)
     for (const error of every) assert.isTrue(Schema.is(RefreshError)(error))
   })
 
-  it("are what a read can fail with too", () => {
+  it("are the failures of a read too", () => {
     for (const error of every) assert.isTrue(Schema.is(ReadError)(error))
   })
 
@@ -191,7 +191,7 @@ describe("RefreshError", () => {
     })
   )
 
-  it.prop("always answers whether it may be sent again", [Arbitraries.refreshError], ([error]) => {
+  it.prop("always has a disposition", [Arbitraries.refreshError], ([error]) => {
     assert.include(["not-sent", "rejected", "ambiguous"], error.disposition)
   })
 
@@ -201,7 +201,7 @@ describe("RefreshError", () => {
 })
 
 describe("retryAfterOf", () => {
-  it("is the wait that was asked for, if one was", () => {
+  it("is the requested wait, if there is one", () => {
     const wait = Duration.seconds(3)
     assert.strictEqual(Resilience.retryAfterOf(new RateLimited({ message, retryAfter: wait })), wait)
     assert.strictEqual(
@@ -224,13 +224,13 @@ describe("ErrorEnvelope", () => {
     })
   )
 
-  it.effect("ignores what a later server adds", () =>
+  it.effect("ignores unknown fields", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* decode({ error: { ...error, docs: "…" }, trace: 1 }), { error })
     })
   )
 
-  it.effect.prop("comes through JSON unharmed", [Arbitraries.errorEnvelope], ([envelope]) =>
+  it.effect.prop("survives JSON", [Arbitraries.errorEnvelope], ([envelope]) =>
     Effect.gen(function* () {
       const json = JSON.stringify(yield* Schema.encodeEffect(ErrorEnvelope)(envelope))
       assert.strictEqual(JSON.stringify(yield* decode(JSON.parse(json))), json)

@@ -45,7 +45,7 @@ describe("RefreshOutcomeFromWire", () => {
     Effect.map(decode(wire), (decoded) => assert.deepStrictEqual({ ...decoded }, { ...outcome }))
   )
 
-  it.effect("an unknown status is NotReady, not a crash", () =>
+  it.effect("an unknown status is NotReady and does not fail", () =>
     Effect.gen(function* () {
       const outcome = yield* decode({ id, status: "HIBERNATING", redirect_url: null })
       const status = UnknownStatus.make("HIBERNATING")
@@ -62,7 +62,7 @@ describe("RefreshOutcomeFromWire", () => {
   ]
   it.effect.each(foreign)("refuses a body %s", ([, wire]) => Effect.flip(decode(wire)))
 
-  it.effect.prop("an outcome comes through JSON unharmed", [Arbitraries.refreshOutcome], ([outcome]) =>
+  it.effect.prop("an outcome survives JSON", [Arbitraries.refreshOutcome], ([outcome]) =>
     Effect.gen(function* () {
       const json: unknown = JSON.parse(JSON.stringify(yield* encode(outcome)))
       assert.hasAllKeys(json, ["id", "status", "redirect_url"])
@@ -82,7 +82,7 @@ describe("RefreshOutcomeFromWire", () => {
 })
 
 describe("RefreshRequest", () => {
-  it.effect("speaks snake case on the wire, and may be empty", () =>
+  it.effect("is in snake case on the wire, and may be empty", () =>
     Effect.gen(function* () {
       const wire = { redirect_url: "https://app.test", validate_credentials: true }
       const request = yield* Schema.decodeUnknownEffect(RefreshRequest)(wire)
@@ -92,7 +92,7 @@ describe("RefreshRequest", () => {
     })
   )
 
-  it.effect.prop("comes through JSON unharmed", [Arbitraries.refreshRequest], ([request]) =>
+  it.effect.prop("survives JSON", [Arbitraries.refreshRequest], ([request]) =>
     Effect.gen(function* () {
       const json: unknown = JSON.parse(JSON.stringify(yield* Schema.encodeEffect(RefreshRequest)(request)))
       assert.deepStrictEqual(yield* Schema.decodeUnknownEffect(RefreshRequest)(json), request)

@@ -30,7 +30,7 @@ describe("an account of a server", () => {
     })
   )
 
-  it.live("shows in its state what there is, and the rest of its form masked", () =>
+  it.live("shows in its state the fields that it has, and masks the others of its form", () =>
     Effect.gen(function* () {
       const val = { oauth_token: "********", realm: "r1" }
       const wire = yield* shown({ ...account, state: { authScheme: "OAUTH1", val } }, "v3")
@@ -38,7 +38,7 @@ describe("an account of a server", () => {
     })
   )
 
-  it.live("says what its provider knows of alias, word id and auth config, each version in its own form", () =>
+  it.live("has the provider's alias, word id and auth config, in the form of each version", () =>
     Effect.gen(function* () {
       const known = {
         ...account,
@@ -54,7 +54,7 @@ describe("an account of a server", () => {
     })
   )
 
-  it.live("passes on a scheme and a status that nobody published", () =>
+  it.live("passes on a scheme and a status that the contract does not have", () =>
     Effect.gen(function* () {
       const odd = {
         ...account,

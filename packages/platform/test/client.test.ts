@@ -55,7 +55,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         NotReady.make({ id, status: "REVOKED" })
       ]
 
-      it.effect.each(outcomes)("brings back the outcome $_tag", (outcome) =>
+      it.effect.each(outcomes)("returns the outcome $_tag", (outcome) =>
         Effect.gen(function* () {
           const url = yield* serve({ refresh: () => Effect.succeed(outcome) })
           for (const apiVersion of ["v3", "v3.1"] as const) {
@@ -65,7 +65,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("brings back the account", () =>
+      it.effect("returns the account", () =>
         Effect.gen(function* () {
           const client = yield* connect(yield* serve())
           assert.deepStrictEqual(yield* client.get(id), account)
@@ -90,7 +90,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         new Unavailable({ ...fields, retryAfter: Duration.seconds(4) })
       ]
 
-      it.effect.each(errors)("brings back $_tag with every field of the envelope, and the request id", (error) =>
+      it.effect.each(errors)("returns $_tag with every field of the envelope, and the request id", (error) =>
         Effect.gen(function* () {
           const client = yield* connect(yield* serve({ refresh: () => Effect.fail(error) }))
           const { requestId, ...received } = { ...(yield* Effect.flip(client.refresh(id))) } as Record<string, unknown>
@@ -99,7 +99,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("brings back the same from a read", () =>
+      it.effect("returns the same errors from a read", () =>
         Effect.gen(function* () {
           const received = yield* Effect.forEach(errors, (error) =>
             Effect.gen(function* () {
@@ -116,7 +116,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         }).pipe(Effect.provide(Logger.layer([])))
       )
 
-      it.effect("reads an account whose user is not named", () =>
+      it.effect("reads an account without a user id", () =>
         Effect.gen(function* () {
           const { userId, ...nameless } = account
           assert.isDefined(userId)
@@ -125,7 +125,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("sends every option, and the server reads it", () =>
+      it.effect("sends every option to the server", () =>
         Effect.gen(function* () {
           const seen: Array<RefreshOptions | undefined> = []
           const url = yield* serve({
@@ -145,7 +145,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
       )
     })
 
-    describe("against a server that is something else", () => {
+    describe("against a foreign server", () => {
       const tooLong = "<html>".padEnd(UnexpectedResponse.excerptLimit * 3, "x")
       const cases: ReadonlyArray<readonly [name: string, status: number, body: string, disposition: Disposition]> = [
         ["a 502 with a page of HTML", 502, tooLong, "ambiguous"],
@@ -197,7 +197,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("accepts a status and fields it does not know", () =>
+      it.effect("accepts an unknown status and unknown fields", () =>
         Effect.gen(function* () {
           const client = yield* against(200, JSON.stringify({ id, status: "PAUSED", redirect_url: null, later: {} }))
           const outcome = yield* client.refresh(id)
@@ -205,7 +205,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("does not take a wrong base URL for a deleted account", () =>
+      it.effect("does not report an account as not found if the base URL is wrong", () =>
         Effect.gen(function* () {
           const client = yield* connect(`${yield* serve()}/elsewhere`)
           for (const attempt of [client.refresh(id), client.get(id)]) {
@@ -217,7 +217,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("takes a null in the envelope for a field that is not there", () =>
+      it.effect("treats a null in the envelope as an absent field", () =>
         Effect.gen(function* () {
           const error = { message: "busy", code: 1, status: 503, slug: null, request_id: null, errors: null }
           const client = yield* against(503, JSON.stringify({ error }))
@@ -230,7 +230,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("reads a Retry-After with space around it", () =>
+      it.effect("reads a Retry-After with spaces around it", () =>
         Effect.gen(function* () {
           const client = yield* against(503, enveloped(503), { "retry-after": " 7  " })
           const error = yield* Effect.flip(client.refresh(id))
@@ -239,7 +239,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("leaves no excerpt of an account it cannot read", () =>
+      it.effect("keeps no excerpt of an account that does not decode", () =>
         Effect.gen(function* () {
           const client = yield* against(200, JSON.stringify({ id, state: { val: { access_token: "ya29.secret" } } }))
           const error = yield* Effect.flip(client.get(id))
@@ -248,7 +248,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect.each([301, 302, 303, 307, 308])("does not take the key along on a %i", (status) =>
+      it.effect.each([301, 302, 303, 307, 308])("does not send the key to the target of a %i", (status) =>
         Effect.gen(function* () {
           const elsewhere: Array<IncomingHttpHeaders> = []
           const other = yield* impostor((request, response) => {
@@ -262,7 +262,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("reads no more of an endless answer than it can use", () =>
+      it.effect("stops reading an endless answer at its limit", () =>
         Effect.gen(function* () {
           let sent = 0
           const url = yield* impostor((_, response) => {
@@ -281,7 +281,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("does not trust the size of a compressed answer", () =>
+      it.effect("does not trust the content length of a compressed answer", () =>
         Effect.gen(function* () {
           const { gzipSync } = yield* Effect.promise(() => import("node:zlib"))
           const bomb = gzipSync(" ".repeat(8 * 1024 * 1024) + wire)
@@ -294,8 +294,8 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
       )
     })
 
-    describe("against a connection that fails", () => {
-      it.effect("says not-sent when nobody listens", () =>
+    describe("with a connection that fails", () => {
+      it.effect("is not-sent if no server listens", () =>
         Effect.gen(function* () {
           const error = yield* Effect.flip(Effect.flatMap(connect(nobody), (client) => client.refresh(id)))
           if (error._tag !== "TransportError") return assert.fail(error._tag)
@@ -314,7 +314,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         ]
       ]
 
-      it.effect.each(dropped)("says ambiguous when the connection breaks %s", ([, listener]) =>
+      it.effect.each(dropped)("is ambiguous if the connection breaks %s", ([, listener]) =>
         Effect.gen(function* () {
           const client = yield* connect(yield* impostor(listener))
           const error = yield* Effect.flip(client.refresh(id))
@@ -323,7 +323,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         })
       )
 
-      it.effect("says ambiguous when the deadline passes, and lets go of the connection", () =>
+      it.effect("is ambiguous if the deadline passes, and closes the connection", () =>
         Effect.gen(function* () {
           const arrived = yield* Deferred.make<void>()
           const closed = yield* Deferred.make<void>()
@@ -345,7 +345,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
       )
     })
 
-    it.effect("never shows the key, not even when the server does", () =>
+    it.effect("never shows the key, even if the server echoes it", () =>
       Effect.gen(function* () {
         const lines: Array<unknown> = []
         const logger = Logger.make((entry) =>

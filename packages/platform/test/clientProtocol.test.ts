@@ -46,7 +46,7 @@ const recorder = () => {
 }
 
 describe("what is sent", () => {
-  it.effect("is the key, and not the line break that it was read with", () =>
+  it.effect("is the key without the line break after it", () =>
     Effect.gen(function* () {
       const { http, sent } = recorder()
       const client = yield* connect(http, { apiKey: Redacted.make(` ${apiKey}\r\n`) })
@@ -55,7 +55,7 @@ describe("what is sent", () => {
     })
   )
 
-  it.effect("is one request without a body when there are no options", () =>
+  it.effect("is one request without a body if there are no options", () =>
     Effect.gen(function* () {
       const { http, sent } = recorder()
       const client = yield* connect(http)
@@ -77,7 +77,7 @@ describe("what is sent", () => {
     ["an idempotency key", { idempotencyKey: "k-1" }]
   ]
 
-  it.effect.each(options)("is what the generated HttpApiClient sends for %s", ([, options]) =>
+  it.effect.each(options)("is the same as the generated HttpApiClient sends for %s", ([, options]) =>
     Effect.gen(function* () {
       const ours = recorder()
       const theirs = recorder()
@@ -126,7 +126,7 @@ describe("what is sent", () => {
       })
   )
 
-  it.effect("carries the time that is left, rounded up to a millisecond", () =>
+  it.effect("has the remaining time, rounded up to a millisecond", () =>
     Effect.gen(function* () {
       const { http, sent } = recorder()
       const client = yield* connect(http)
@@ -136,7 +136,7 @@ describe("what is sent", () => {
     })
   )
 
-  it.effect("tells the server the span, and is one span", () =>
+  it.effect("has one span, and propagates it to the server", () =>
     Effect.gen(function* () {
       const { http, sent } = recorder()
       const client = yield* connect(http)
@@ -175,7 +175,7 @@ describe("a deadline", () => {
     })
   )
 
-  it.effect("that passes while waiting is ambiguous and says how long it was", () =>
+  it.effect("that passes during the request is ambiguous, with the timeout in the error", () =>
     Effect.gen(function* () {
       const client = yield* connect(httpClient(() => Effect.never))
       const deadline = DateTime.add(yield* DateTime.now, { seconds: 2 })
@@ -230,7 +230,7 @@ describe("a failed connection", () => {
   > = [
     ["refused", error({ code: "ECONNREFUSED" }), "connect", "not-sent"],
     ["refused, inside fetch", fetchFailed(error({ code: "ECONNREFUSED" })), "connect", "not-sent"],
-    ["no such name", fetchFailed(error({ code: "ENOTFOUND", syscall: "getaddrinfo" })), "connect", "not-sent"],
+    ["an unknown name", fetchFailed(error({ code: "ENOTFOUND", syscall: "getaddrinfo" })), "connect", "not-sent"],
     ["name servers busy", error({ code: "EAI_AGAIN" }), "connect", "not-sent"],
     ["connect timeout", fetchFailed(error({ code: "UND_ERR_CONNECT_TIMEOUT" })), "connect", "not-sent"],
     ["timeout of connect", error({ code: "ETIMEDOUT", syscall: "connect" }), "connect", "not-sent"],
@@ -270,7 +270,7 @@ describe("a failed connection", () => {
     ]
   ]
 
-  it.effect.each(cases)("of the kind '%s' is told apart", ([, cause, reason, disposition]) =>
+  it.effect.each(cases)("of the kind '%s' has its own reason and disposition", ([, cause, reason, disposition]) =>
     Effect.gen(function* () {
       const client = yield* connect(
         httpClient((request) =>
@@ -286,7 +286,7 @@ describe("a failed connection", () => {
     })
   )
 
-  it.effect("that could not be attempted is not-sent", () =>
+  it.effect("that was never attempted is not-sent", () =>
     Effect.gen(function* () {
       const client = yield* connect(
         httpClient((request) =>

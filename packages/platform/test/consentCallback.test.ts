@@ -29,7 +29,7 @@ const consenting = (outcome: Effect.Effect<ConsentCallback.ConsentResult, Consen
 const browser = { headers: { accept: "text/html,*/*", "x-api-key": "" } }
 
 describe("the consent callback", () => {
-  it.live("hands on the session that the browser brings, where one is read", () =>
+  it.live("passes on the session value of the browser, if the application reads one", () =>
     Effect.gen(function* () {
       const sessions: Array<string | undefined> = []
       const complete = (_: URLSearchParams, session: string | undefined) =>
@@ -48,7 +48,7 @@ describe("the consent callback", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("needs no key and completes from the query the provider sent", () =>
+  it.live("needs no key, and completes the consent from the provider's query", () =>
     Effect.gen(function* () {
       const { queries, url } = yield* consenting(Effect.succeed(result))
       const response = yield* call(`${url}?code=c%2F1&state=s`, browser)
@@ -59,7 +59,7 @@ describe("the consent callback", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("completes from the query of an address that is no URL", () =>
+  it.live("completes the consent from the query of a target that is no URL", () =>
     Effect.gen(function* () {
       const { queries, url } = yield* consenting(Effect.succeed(result))
       const response = yield* callRaw(url, { path: `http://[${ConsentCallback.path}?code=c&state=s` })
@@ -116,7 +116,7 @@ describe("the consent callback", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live.each(["sec-purpose", "purpose"])("is not spent by a browser that fetches ahead and says so in %s", (header) =>
+  it.live.each(["sec-purpose", "purpose"])("is not spent by a browser that prefetches and says so in %s", (header) =>
     Effect.gen(function* () {
       const { queries, url } = yield* consenting(Effect.succeed(result))
       const response = yield* call(`${url}?code=c&state=s`, { headers: { ...browser.headers, [header]: "prefetch" } })

@@ -41,7 +41,7 @@ describe("the query of the consent callback", () => {
     }).pipe(Effect.scoped)
   )
 
-  it("cannot be served by somebody who forgot to decide about it", () => {
+  it("cannot be served without a decision about its privacy", () => {
     const server = HttpRouter.serve(routes)
     const needs: ConsentCallback.ConsentCallbackPrivacy extends Layer.Services<typeof server> ? true : false = true
     const redacted = Layer.provide(server, ConsentCallback.layerRedacted)

@@ -84,7 +84,7 @@ describe.each(["/api/v3", "/api/v3.1"])("the OpenAPI document under %s", (prefix
     assert.sameDeepMembers<unknown>(shape, contract.parameters)
   })
 
-  it("takes a body that may be absent, with two optional fields", () => {
+  it("takes an optional body with two optional fields", () => {
     const body = at(operation, "requestBody")
     const schema = at(body, "content", "application/json", "schema")
     assert.strictEqual<unknown>(body["required"], contract.body.required)
@@ -93,7 +93,7 @@ describe.each(["/api/v3", "/api/v3.1"])("the OpenAPI document under %s", (prefix
     assert.notProperty(schema, "additionalProperties")
   })
 
-  it("answers 200 with three fields that are always there, redirect_url a string or null", () => {
+  it("answers 200 with three required fields, redirect_url a string or null", () => {
     const schema = at(operation, "responses", contract.success.status, "content", "application/json", "schema")
     assert.deepStrictEqual(sorted(schema["required"]), contract.success.mandatory)
     assert.deepStrictEqual(Object.keys(at(schema, "properties")).toSorted(), contract.success.mandatory)
@@ -101,7 +101,7 @@ describe.each(["/api/v3", "/api/v3.1"])("the OpenAPI document under %s", (prefix
     assert.deepEqual(at(schema, "properties", "redirect_url", "anyOf"), [{ type: "string" }, { type: "null" }] as never)
   })
 
-  it("answers the failures of the contract, those two of ours, those of the router, and no other", () => {
+  it("answers the failures of the contract, our two, those of the router, and no others", () => {
     const statuses = Object.keys(at(operation, "responses"))
     const failures = [...contract.published, ...contract.beyond, ...contract.ofTheRouter]
     assert.sameMembers(statuses, [contract.success.status, ...failures])
@@ -125,7 +125,7 @@ describe.each(["/api/v3", "/api/v3.1"])("the OpenAPI document under %s", (prefix
     return found
   }
 
-  it("calls a number in a header an integer from nought", () => {
+  it("documents a number in a header as an integer from 0", () => {
     assert.deepStrictEqual<unknown>(at(parameter(operation, "x-rekindle-timeout-ms"), "schema"), count)
     for (const status of contract.beyond) {
       assert.deepStrictEqual<unknown>(at(operation, "responses", status, "headers", "retry-after", "schema"), count)
@@ -134,13 +134,13 @@ describe.each(["/api/v3", "/api/v3.1"])("the OpenAPI document under %s", (prefix
 
   const read = at(spec, "paths", `${prefix}/connected_accounts/{nanoid}`, "get")
 
-  it("names the request in every answer", () => {
+  it("has the request id in every answer", () => {
     for (const response of [operation, read].flatMap((each) => Object.values(at(each, "responses")))) {
       assert.property(response["headers"] ?? {}, "x-request-id")
     }
   })
 
-  it("gives the published example of an id, and the published default", () => {
+  it("has the published example of an id, and the published default", () => {
     for (const each of [operation, read]) {
       assert.strictEqual<unknown>(parameter(each, "nanoid")["example"], "con_1a2b3c4d5e6f")
     }
@@ -148,13 +148,13 @@ describe.each(["/api/v3", "/api/v3.1"])("the OpenAPI document under %s", (prefix
     assert.strictEqual<unknown>(at(body, "properties", "validate_credentials")["default"], false)
   })
 
-  it("speaks of reading where an account is read", () => {
+  it("describes the failures of a read as such", () => {
     const texts = Object.entries(at(read, "responses")).map(([status, { description }]) => `${status} ${description}`)
     assert.notMatch(texts.join(), /refresh|body/)
     assert.sameMembers(Object.keys(at(read, "responses")), ["200", ...contract.published, ...contract.beyond, "405"])
   })
 
-  it("shows an account in the published form, its sets of names as they are", () => {
+  it("describes an account in the published form, with the names of statuses and schemes", () => {
     const schema = at(read, "responses", "200", "content", "application/json", "schema")
     const published = { v3: [], "v3.1": ["alias", "word_id"] }[prefix.slice(5)] ?? []
     assert.includeMembers([...sorted(schema["required"])], ["data", "params", "user_id", ...published])
@@ -175,6 +175,6 @@ describe.each(["/api/v3", "/api/v3.1"])("the OpenAPI document under %s", (prefix
   })
 })
 
-it("says that the document is that of the server it came from", () => {
+it("the OpenAPI document names its own server", () => {
   assert.deepStrictEqual<unknown>(spec["servers"], [{ url: "/" }])
 })

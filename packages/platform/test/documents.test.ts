@@ -16,7 +16,7 @@ describe.each([
 ] as const)("%s, which everybody may read,", (path, limit) => {
   const served = Effect.map(serve({}, RekindleServer.docs), (url) => url + path)
 
-  it.live("crosses the network compressed, and is the same page", () =>
+  it.live("is sent compressed, and is the same page", () =>
     Effect.gen(function* () {
       const url = yield* served
       const plain = yield* read(url)
@@ -30,7 +30,7 @@ describe.each([
     }).pipe(Effect.scoped)
   )
 
-  it.live("is kept by those who have it", () =>
+  it.live("is not sent again to a browser that has it", () =>
     Effect.gen(function* () {
       const url = yield* served
       const first = yield* read(url, gzip)
@@ -46,7 +46,7 @@ describe.each([
   )
 
   it.live.each([undefined, "", "br", "gzip;q=0", "identity", "*;q=0", "gzip;q=0.0, *"])(
-    "is plain for a reader that accepts %o",
+    "is sent uncompressed to a client that accepts %o",
     (accepted) =>
       Effect.gen(function* () {
         const answer = yield* read(yield* served, accepted === undefined ? {} : { "accept-encoding": accepted })
@@ -63,7 +63,7 @@ describe.each([
     }).pipe(Effect.scoped)
   )
 
-  it.live("is not there when it is switched off", () =>
+  it.live("is absent if it is switched off", () =>
     Effect.gen(function* () {
       const url = yield* serve({}, undefined, RekindleServer.layerWith({ docs: false }))
       assert.strictEqual((yield* read(url + path)).status, 404)

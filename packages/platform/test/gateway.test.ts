@@ -13,7 +13,7 @@ const through = (upstream: string) =>
   Effect.flatMap(Effect.flatMap(clientOf(upstream), serve), clientOf).pipe(Effect.provide(Logger.layer([])))
 
 layer(NodeHttpClient.layerNodeHttp, { excludeTestServices: true })("a gateway", (it) => {
-  it.effect("reads more from the upstream than a caller may send", () =>
+  it.effect("accepts larger answers from the upstream than bodies from callers", () =>
     Effect.gen(function* () {
       const big = { ...account, statusReason: "x".repeat(100 * 1024) }
       const client = yield* through(yield* serve({ get: () => Effect.succeed(big) }))
@@ -21,7 +21,7 @@ layer(NodeHttpClient.layerNodeHttp, { excludeTestServices: true })("a gateway", 
     })
   )
 
-  it.effect("asks on behalf of the project its key belongs to", () =>
+  it.effect("calls for the project of the key", () =>
     Effect.gen(function* () {
       const client = yield* clientOf(
         yield* serve({
@@ -35,14 +35,14 @@ layer(NodeHttpClient.layerNodeHttp, { excludeTestServices: true })("a gateway", 
     })
   )
 
-  it.effect("whose key names no project stands for the default one, not for all", () =>
+  it.effect("calls for the default project, and not for all, if the key names none", () =>
     Effect.gen(function* () {
       const keys = yield* ApiKeys
       assert.strictEqual((yield* keys.check(Redacted.make("key"))).projectId, CurrentProject.defaultValue())
     }).pipe(Effect.provide(ApiKeys.layerStatic([Redacted.make("key")])))
   )
 
-  it.effect("passes on what our own server says", () =>
+  it.effect("passes on the answers of our own server", () =>
     Effect.gen(function* () {
       const error = new RefreshFailed({ message: "as it was said", slug: "provider_error", errors: ["invalid_client"] })
       const good = yield* through(yield* serve())
@@ -72,7 +72,7 @@ layer(NodeHttpClient.layerNodeHttp, { excludeTestServices: true })("a gateway", 
     ]
   ]
 
-  it.effect.each(cases)("keeps the disposition when the upstream %s", ([, listener, tag, disposition]) =>
+  it.effect.each(cases)("keeps the disposition if the upstream %s", ([, listener, tag, disposition]) =>
     Effect.gen(function* () {
       const client = yield* through(yield* impostor(listener))
       const error = yield* Effect.flip(client.refresh(id))
@@ -81,7 +81,7 @@ layer(NodeHttpClient.layerNodeHttp, { excludeTestServices: true })("a gateway", 
     })
   )
 
-  it.effect("says that nothing was done when the upstream cannot be reached", () =>
+  it.effect("answers that nothing was done if the upstream cannot be reached", () =>
     Effect.gen(function* () {
       const client = yield* through(nobody)
       const error = yield* Effect.flip(client.refresh(id))
@@ -89,7 +89,7 @@ layer(NodeHttpClient.layerNodeHttp, { excludeTestServices: true })("a gateway", 
     })
   )
 
-  it.effect("does not hang up on the upstream when its caller does", () =>
+  it.effect("does not interrupt the upstream request if its caller disconnects", () =>
     Effect.gen(function* () {
       const arrived = yield* Deferred.make<void>()
       const proceed = yield* Deferred.make<void>()

@@ -51,7 +51,7 @@ describe("the official client", () => {
     })
   )
 
-  it.live("asks once for a refresh whose end is a defect of the server", () =>
+  it.live("sends a refresh once if the server has a defect", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* asked(Effect.die("defect"), refresh)).requests, 1)
     })

@@ -200,7 +200,7 @@ const failures: ReadonlyArray<Case> = [
   }
 ]
 
-describe("every failure answers the envelope with a request id", () => {
+describe("every failure is answered with the envelope and a request id", () => {
   it.live.each(failures)("$name", ({ headers = {}, init, path = refreshPath, slug, status }) =>
     Effect.gen(function* () {
       const url = yield* serve()
@@ -211,7 +211,7 @@ describe("every failure answers the envelope with a request id", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a body that is too large, sent in chunks of unknown number", () =>
+  it.live("a body that is too large, without a content length", () =>
     Effect.gen(function* () {
       const url = yield* serve()
       const chunks = Array.from({ length: 10 }, () => "x".repeat(10 * 1024))
@@ -270,14 +270,14 @@ describe("every failure answers the envelope with a request id", () => {
     ],
     [{ headers: { "idempotency-key": "a b" } }, "", "idempotency-key: Expected 1 to 255 visible ASCII characters"]
   ]
-  it.live.each(wrong)("a malformed request, in words and not in types: %o", ([init, query, said]) =>
+  it.live.each(wrong)("a malformed request, with a message for people: %o", ([init, query, said]) =>
     Effect.gen(function* () {
       const response = yield* call((yield* serve()) + refreshPath + query, { method: "POST", ...init })
       assert.deepStrictEqual(envelope(response).errors, [said])
     }).pipe(Effect.scoped)
   )
 
-  it.live("a defect, whose cause stays in our log", () =>
+  it.live("a defect, whose cause is only in our log", () =>
     Effect.gen(function* () {
       const logged: Array<unknown> = []
       const logger = Logger.make(({ cause, message }) => logged.push(message, String(cause)))
@@ -292,7 +292,7 @@ describe("every failure answers the envelope with a request id", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("an encoding failure of our own is a defect and not the caller's fault", () =>
+  it.live("an encoding failure of the server, as a defect and not as the caller's fault", () =>
     Effect.gen(function* () {
       const url = yield* serve({ get: () => Effect.succeed({ ...account, userId: 1 as never }) })
       const response = yield* call(`${url}/api/v3/connected_accounts/${id}`)
@@ -301,7 +301,7 @@ describe("every failure answers the envelope with a request id", () => {
     }).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
   )
 
-  it.live("takes over the caller's request id if it is well formed", () =>
+  it.live("the caller's request id is used if it is well formed", () =>
     Effect.gen(function* () {
       const url = yield* serve()
       const own = yield* call(url + refreshPath, { method: "GET", headers: { "x-request-id": "trace-1.2:3" } })
@@ -312,7 +312,7 @@ describe("every failure answers the envelope with a request id", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("lets a browser in where the application says so, and shows it failures too", () =>
+  it.live("a browser may call if the application allows it, and sees failures too", () =>
     Effect.gen(function* () {
       const origin = "https://app.example"
       const url = yield* serve({}, HttpRouter.cors({ allowedOrigins: [origin], allowedHeaders: ["x-api-key"] }))
@@ -352,7 +352,7 @@ describe("every failure answers the envelope with a request id", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("leaves a defect of an application's route, and the size of its bodies, to the application", () =>
+  it.live("a defect in an application's route, and the size of its bodies, are left to the application", () =>
     Effect.gen(function* () {
       const url = yield* serve(
         {},
@@ -380,7 +380,7 @@ describe("an answer about an account", () => {
     ["to a wrong method", refreshPath, { method: "DELETE" }, 405],
     ["at no address", "/api/v3/nowhere", {}, 404]
   ]
-  it.live.each(cases)("%s is kept by no cache and taken for nothing else", ([, path, init, status]) =>
+  it.live.each(cases)("%s is neither cached nor sniffed", ([, path, init, status]) =>
     Effect.gen(function* () {
       const response = yield* call((yield* serve()) + path, init)
       assert.strictEqual(response.status, status)
@@ -401,7 +401,7 @@ describe("a success", () => {
     [NotReady.make({ id, status: UnknownStatus.make("PAUSED") }), { id, status: "PAUSED", redirect_url: null }]
   ] as const
 
-  it.live.each(cases)("writes the three fields of %o", ([outcome, wire]) =>
+  it.live.each(cases)("has the three fields of %o", ([outcome, wire]) =>
     Effect.gen(function* () {
       const url = yield* serve({ refresh: () => Effect.succeed(outcome) })
       for (const prefix of ["v3", "v3.1"]) {
@@ -423,7 +423,7 @@ describe("a success", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("serves the docs page with nothing to fetch from elsewhere", () =>
+  it.live("serves the docs page, which loads nothing from other hosts", () =>
     Effect.gen(function* () {
       const url = yield* serve({}, RekindleServer.docs)
       const response = yield* call(`${url}/docs`, { headers: { "x-api-key": "" } })
@@ -458,7 +458,7 @@ describe("the request's fields", () => {
     { headers: { "content-type": "application/x-www-form-urlencoded" }, body: "" }
   ])("may all be absent: %o", (init) => Effect.map(asked(init), (options) => assert.deepStrictEqual(options, {})))
 
-  it.live("may be absent without a length that says so, whatever type is named", () =>
+  it.live("may be absent, without a content length and with any content type", () =>
     Effect.gen(function* () {
       const url = yield* serve()
       for (const type of ["application/x-www-form-urlencoded", "text/plain", "application/json"]) {
@@ -520,7 +520,7 @@ describe("a caller that leaves", () => {
     return { ended, proceed, started, url }
   })
 
-  it.live("by hanging up does not interrupt the refresh", () =>
+  it.live("by disconnecting does not interrupt the refresh", () =>
     Effect.gen(function* () {
       const { ended, proceed, started, url } = yield* slow
       const controller = new AbortController()
@@ -536,7 +536,7 @@ describe("a caller that leaves", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("by its deadline is told 500, never that nothing was done, and the refresh goes on", () =>
+  it.live("by its deadline gets a 500, which does not say that nothing was done, and the refresh continues", () =>
     Effect.gen(function* () {
       const { ended, proceed, url } = yield* slow
       const response = yield* call(url + refreshPath, { method: "POST", headers: { "x-rekindle-timeout-ms": "30" } })
@@ -547,7 +547,7 @@ describe("a caller that leaves", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("before it arrived is told that nothing was done", () =>
+  it.live("before its request arrived is answered that nothing was done", () =>
     Effect.gen(function* () {
       const url = yield* serve({ refresh: () => Effect.die("must not be asked") })
       const response = yield* call(url + refreshPath, { method: "POST", headers: { "x-rekindle-timeout-ms": "0" } })
@@ -558,7 +558,7 @@ describe("a caller that leaves", () => {
 })
 
 describe("a server that shuts down", () => {
-  it.live("tells the caller of a refresh in flight that its end is unknown", () =>
+  it.live("answers the caller of a refresh in flight that the outcome is unknown", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const started = yield* Deferred.make<void>()
@@ -623,7 +623,7 @@ describe("a failure of the provider", () => {
     }).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
   )
 
-  it.live("of a read is 503, save for an answer nobody understands", () =>
+  it.live("of a read is a 503, unless the answer is outside the contract", () =>
     Effect.gen(function* () {
       const answers: Array<number> = []
       for (const error of [transport("reset"), deadline(true), unexpected(418), unexpected(502)]) {

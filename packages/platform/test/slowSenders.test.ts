@@ -8,7 +8,7 @@ const head = (headers: ReadonlyArray<string>) =>
 
 const json = "content-type: application/json"
 
-describe("a body that never arrives in full", () => {
+describe("a body that never arrives completely", () => {
   const impatient = serve(
     { refresh: () => Effect.die("must not be asked") },
     undefined,
@@ -30,7 +30,7 @@ describe("a body that never arrives in full", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is not waited for where nobody knows the sender", () =>
+  it.live("is not awaited from an unauthenticated caller", () =>
     Effect.gen(function* () {
       const url = yield* serve()
       const answer = yield* exchange(
@@ -41,7 +41,7 @@ describe("a body that never arrives in full", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("holds up nobody else", () =>
+  it.live("delays no other request", () =>
     Effect.gen(function* () {
       const url = yield* serve(accountsWith(), undefined, RekindleServer.layerWith({ bodyTimeout: "300 millis" }))
       const slow = `${head([`x-api-key: ${apiKey}`, json, "content-length: 60000"])}{`

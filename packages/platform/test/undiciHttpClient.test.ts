@@ -79,7 +79,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       ["a raw object", HttpBody.raw({})]
     ]
 
-    it.effect.each(refused)("is not sent with %s for a body", ([, body]) =>
+    it.effect.each(refused)("is not sent with %s as its body", ([, body]) =>
       Effect.gen(function* () {
         const { sockets, url } = yield* counted(echo)
         const request = HttpClientRequest.setBody(HttpClientRequest.post(url), body)
@@ -88,13 +88,13 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("is not sent to a URL that is none", () =>
+    it.effect("is not sent to a malformed URL", () =>
       Effect.gen(function* () {
         assert.strictEqual((yield* reasonOf(get("http://[")))._tag, "InvalidUrlError")
       })
     )
 
-    it.effect("is not sent with a header that cannot be written", () =>
+    it.effect("is not sent with an invalid header", () =>
       Effect.gen(function* () {
         const { sockets, url } = yield* counted(echo)
         const request = HttpClientRequest.setHeader(HttpClientRequest.get(url), "x-own", "a\r\nb")
@@ -104,7 +104,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("does not open a connection of its own", () =>
+    it.effect("reuses an open connection", () =>
       Effect.gen(function* () {
         const { sockets, url } = yield* counted(echo)
         for (let i = 0; i < 10; i++) yield* get(url)
@@ -113,7 +113,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("has a span when somebody traces, and tells the server which", () =>
+    it.effect("has a span if there is a tracer, and propagates it to the server", () =>
       Effect.gen(function* () {
         const spans: Array<Tracer.Span> = []
         const tracer = Tracer.make({
@@ -146,7 +146,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("can be read in every way, and again", () =>
+    it.effect("can be read in every form, and repeatedly", () =>
       Effect.gen(function* () {
         const response = yield* answering("[1]")
         for (let i = 0; i < 2; i++) {
@@ -163,7 +163,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("is whole when it came in pieces", () =>
+    it.effect("is complete if it arrives in pieces", () =>
       Effect.gen(function* () {
         const url = yield* impostor((_, response) => {
           response.writeEarlyHints({ link: "</a>; rel=preload" })
@@ -186,7 +186,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("to HEAD has the length of the body it leaves out", () =>
+    it.effect("to HEAD has the length of the absent body", () =>
       Effect.gen(function* () {
         const url = yield* impostor((_, response) => response.writeHead(200, { "content-length": 5 }).end())
         const response = yield* HttpClient.execute(HttpClientRequest.head(url))
@@ -195,7 +195,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("that does not decode fails to be read, with the answer in the error", () =>
+    it.effect("that does not decode fails with the response in the error", () =>
       Effect.gen(function* () {
         const reason = yield* reasonOf(Effect.flatMap(answering("{"), (response) => response.json))
         if (reason._tag !== "DecodeError") return assert.fail(reason._tag)
@@ -205,7 +205,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("longer than MaxBodySize is cut off there and fails to be read", () =>
+    it.effect("longer than MaxBodySize is cut off and fails to be read", () =>
       Effect.gen(function* () {
         const closed = yield* Deferred.make<void>()
         const url = yield* impostor((request, response) => {
@@ -231,7 +231,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("that redirects is handed over as it is", () =>
+    it.effect("that redirects is returned as it is", () =>
       Effect.gen(function* () {
         const response = yield* answering("", { location: "http://127.0.0.1:1/" }, 302)
         assert.strictEqual(response.status, 302)
@@ -247,7 +247,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
   })
 
   describe("a failing connection", () => {
-    it.effect("shows its code when nobody listens", () =>
+    it.effect("has its code in the error if no server listens", () =>
       Effect.gen(function* () {
         const reason = yield* reasonOf(get(nobody))
         assert.strictEqual(reason._tag, "TransportError")
@@ -255,7 +255,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("shows its code when it breaks before an answer", () =>
+    it.effect("has its code in the error if it breaks before an answer", () =>
       Effect.gen(function* () {
         const reason = yield* reasonOf(
           Effect.flatMap(
@@ -268,7 +268,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("leaves the head, and what came of the body, when it breaks within it", () =>
+    it.effect("leaves the head and the received part of the body if it breaks within the body", () =>
       Effect.gen(function* () {
         const url = yield* impostor((request, response) => {
           response.writeHead(200, { "content-length": 10 })
@@ -299,7 +299,7 @@ layer(UndiciHttpClient.layer, { excludeTestServices: true })("UndiciHttpClient",
       })
     )
 
-    it.effect("that was still waiting for a connection is never sent", () =>
+    it.effect("that waits for a connection is never sent", () =>
       Effect.gen(function* () {
         const paths: Array<string | undefined> = []
         const first = yield* Deferred.make<() => void>()
