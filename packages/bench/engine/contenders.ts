@@ -140,18 +140,26 @@ const barePostgres: Contender = async ({ count, port, postgres }) => {
 }
 
 const engine =
-  (database: (environment: Environment) => Layer.Layer<SqlClient.SqlClient, unknown>): Contender =>
+  (
+    database: (environment: Environment) => Layer.Layer<SqlClient.SqlClient, unknown>,
+    durability: "process" | "power"
+  ): Contender =>
   async (environment) => {
     const host = `127.0.0.1:${environment.port}`
+    const { layer: counted, statements } = counting()
     const layer = Engine.layer({
       consent: { callbackUrl: "https://app.example.com/callback" },
       egress: { privateHosts: [host] }
     }).pipe(
       Layer.provide(database(environment)),
-      Layer.provide([CredentialVault.layerEphemeral, Journal.layerDirectory(`${environment.file}.journal`)])
+      Layer.provide([
+        CredentialVault.layerEphemeral,
+        Journal.layerDirectory(`${environment.file}.journal`, { durability })
+      ]),
+      // The fibers of the engine count too: SQLite's writes run in one of them.
+      Layer.provideMerge(counted)
     )
     const scope = new AbortController()
-    const { layer: counted, statements } = counting()
     const opened = Promise.withResolvers<{ readonly renew: Renew }>()
     const running = Effect.runPromise(
       Effect.gen(function* () {
@@ -197,7 +205,7 @@ const engine =
         })
         return yield* Effect.never
       }).pipe(
-        Effect.provide(Layer.merge(layer, counted)),
+        Effect.provide(layer),
         Effect.tapCause((cause) => Effect.sync(() => opened.reject(cause)))
       ),
       { signal: scope.signal }
@@ -213,9 +221,20 @@ const engine =
     }
   }
 
-/** What is compared on each database. */
+const onSqlite = ({ file }: Environment) => SqliteClient.layer(file)
+const onPostgres = ({ postgres }: Environment) => pgClient(Redacted.make(postgres))
+
+/** What is compared on each database, the bare handler first, and then the engine that the marks are about. */
 export const contenders = {
-  SQLite: { "bare handler": bareSqlite, engine: engine(({ file }) => SqliteClient.layer(file)) },
-  Postgres: { "bare handler": barePostgres, engine: engine(({ postgres }) => pgClient(Redacted.make(postgres))) }
+  SQLite: {
+    "bare handler": bareSqlite,
+    engine: engine(onSqlite, "process"),
+    "engine, journal flushed": engine(onSqlite, "power")
+  },
+  Postgres: {
+    "bare handler": barePostgres,
+    engine: engine(onPostgres, "process"),
+    "engine, journal flushed": engine(onPostgres, "power")
+  }
 }
 export type Database = keyof typeof contenders

@@ -24,7 +24,7 @@ const now = 1_800_000_000_000
 
 const fill = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  yield* sql`INSERT INTO rekindle_auth_configs VALUES ('default/bench', 'default', 'sealed', 0)`
+  yield* sql`INSERT INTO rekindle_auth_configs (id, project_id, sealed, updated_at) VALUES ('default/bench', 'default', 'sealed', 0)`
   // one in fifty is due; credentials are as long as real ones
   yield* sql`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${accounts})
     INSERT INTO rekindle_accounts

@@ -30,7 +30,7 @@ const crowds = [1, 50, 500]
 /** The crowd that the marks are about. */
 const marked = 50
 
-/** The bare handler and the engine in turn, each in a process of its own. */
+/** The bare handler and the engines in turn, each in a process of its own. */
 const compare = async (
   database: Database,
   environment: (name: string) => Environment,
@@ -59,25 +59,31 @@ const compare = async (
       }
     }
   }
-  const [bare, ours] = opened
-  /** The engine's share of what the bare handler has, round by round. */
-  const ratioOf = (inFlight: number, figure: (measured: Measured) => number) =>
+  const [bare, ...engines] = opened
+  /** An engine's share of what the bare handler has, round by round. */
+  const ratioOf = (
+    engine: (typeof opened)[number] | undefined,
+    inFlight: number,
+    figure: (measured: Measured) => number
+  ) =>
     median(
       (bare?.rounds.get(inFlight) ?? []).map((measured, round) => {
-        const other = ours?.rounds.get(inFlight)?.[round]
+        const other = engine?.rounds.get(inFlight)?.[round]
         return other === undefined ? Number.NaN : figure(other) / figure(measured)
       })
     )
   const perSecond = ({ perSecond }: Measured) => perSecond
   const perCore = ({ cpuMicros }: Measured) => 1e6 / cpuMicros
   return {
-    ratio: ratioOf(marked, perSecond),
-    ratios: crowds.map((inFlight) => ({
-      name: `engine / bare handler, ${database}`,
-      "in flight": inFlight,
-      "of renewals/s": rounded(ratioOf(inFlight, perSecond)),
-      "of renewals/s and core": rounded(ratioOf(inFlight, perCore))
-    })),
+    ratio: ratioOf(engines[0], marked, perSecond),
+    ratios: crowds.flatMap((inFlight) =>
+      engines.map((engine) => ({
+        name: `${engine.name} / bare handler`,
+        "in flight": inFlight,
+        "of renewals/s": rounded(ratioOf(engine, inFlight, perSecond)),
+        "of renewals/s and core": rounded(ratioOf(engine, inFlight, perCore))
+      }))
+    ),
     rows: crowds.flatMap((inFlight) =>
       opened.map(({ name, rounds }) => {
         const all = rounds.get(inFlight) ?? []
