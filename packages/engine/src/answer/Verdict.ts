@@ -121,9 +121,6 @@ const decideAnswer = (
   const { status } = answer
   const body = parseBody(answer.body, answer.contentType)
   const succeeded = status >= 200 && status < 300
-  const stated = errorCode(body, succeeded)
-  const redirected = status >= 300 && status < 400
-  const code = stated?.replace(/[^\w.:-]+/g, "_") ?? `${redirected ? "redirected" : "http"}_${status}`
 
   // Tokens come first: an answer with usable tokens has rotated the grant, whatever else is wrong with it.
   if (body !== undefined && succeeded) {
@@ -136,6 +133,9 @@ const decideAnswer = (
     }
   }
 
+  const stated = errorCode(body, succeeded)
+  const redirected = status >= 300 && status < 400
+  const code = stated?.replace(/[^\w.:-]+/g, "_") ?? `${redirected ? "redirected" : "http"}_${status}`
   const later: Verdict = { _tag: "Transient", retryAfter: retryAfter(answer.retryAfter, answer.receivedAt), code }
   // A matcher applies to an outage only if it names its status.
   const outage = status >= 500 || status === 429 || status === 408
