@@ -80,26 +80,32 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
           })
         })
       const admit = <A, E>(self: Effect.Effect<A, E>, id: ConnectedAccountId): Effect.Effect<A, E | RefusedLocally> =>
-        Effect.uninterruptibleMask((restore) => {
-          if (taken < concurrency) {
-            taken++
-            return Effect.onExitPrimitive(restore(self), leave)
-          }
-          if (waiting.size >= queue) {
-            events?.publish({ _tag: "Refused", accountId: id, reason: "queue-full" })
-            return new RefusedLocally({
-              message: `${concurrency} calls on their way and ${queue} waiting`,
-              reason: "queue-full"
-            })
-          }
-          return withCall((call, { context }) => {
-            const report = (change: 1 | -1) => Metrics.queueDepth.modifyUnsafe(change, context)
-            call.held = true
-            return Effect.flatMap(restore(turn(report)), () => {
-              call.held = false
-              return Effect.onExitPrimitive(restore(self), leave)
+        Effect.suspend(() => {
+          let inside = false
+          const run = Effect.suspend((): Effect.Effect<A, E | RefusedLocally> => {
+            if (taken < concurrency) {
+              taken++
+              inside = true
+              return self
+            }
+            if (waiting.size >= queue) {
+              events?.publish({ _tag: "Refused", accountId: id, reason: "queue-full" })
+              return new RefusedLocally({
+                message: `${concurrency} calls on their way and ${queue} waiting`,
+                reason: "queue-full"
+              })
+            }
+            return withCall((call, { context }) => {
+              const report = (change: 1 | -1) => Metrics.queueDepth.modifyUnsafe(change, context)
+              call.held = true
+              return Effect.flatMap(turn(report), () => {
+                call.held = false
+                inside = true
+                return self
+              })
             })
           })
+          return Effect.onExitPrimitive(run, () => (inside ? leave() : undefined))
         })
       return {
         refresh: (id, options) => admit(next.refresh(id, options), id),

@@ -2,7 +2,7 @@
  * The circuit breaker: when the other side keeps failing, stop asking for a while.
  *
  * The circuits are those of Effect's `CircuitBreakerStore`: its states, its generations, its probe lease. This module tells them what a
- * failure is, and drives them with less ceremony per call than `CircuitBreaker.execute`. What counts against a circuit: an ambiguous failure (timeout, reset,
+ * failure is. A store of its own it asks and tells only once something fails. What counts against a circuit: an ambiguous failure (timeout, reset,
  * 500, garbage), a 503, a connection that could not be made. What does not: an answer about the account or the key (400, 401, 403,
  * 404, 501) shows that the other side works and closes a half-open circuit; a 429 and a local refusal say nothing either way.
  *
@@ -13,7 +13,7 @@
  *
  * @module
  */
-import { Context, Duration, Effect, Exit, type Fiber, Layer, Option, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Layer, Option } from "effect"
 import * as Breaker from "effect/persistence/CircuitBreaker"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshOptions } from "../ConnectedAccounts.ts"
@@ -113,11 +113,13 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
       : key === "account"
         ? (id: ConnectedAccountId) => `${name}:${id}`
         : (id: ConnectedAccountId, options?: RefreshOptions) => `${name}:${key(id, options)}`
-  const openFor = (outcome: Breaker.Outcome, admission: Breaker.Admission): Duration.Duration => {
+  const openFor = (outcome: Breaker.Outcome, { consecutiveOpenings }: Breaker.Admission): Duration.Duration => {
     const asked = outcome._tag === "Failure" && outcome.retryAfter !== undefined ? outcome.retryAfter : Duration.zero
-    const doubled = openDuration * 2 ** admission.consecutiveOpenings
+    const doubled = openDuration * 2 ** consecutiveOpenings
     return Duration.millis(Math.min(maxOpenDuration, Math.max(doubled, Duration.toMillis(asked))))
   }
+  /** Calls in the circuit's window. */
+  const window = tripPolicy._tag === "Rate" ? tripPolicy.size : 1
   const description = {
     name,
     key: typeof key === "string" ? key : "function",
@@ -132,12 +134,25 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
       const store = Option.isSome(given)
         ? given.value
         : Context.get(yield* Layer.build(Breaker.layerStoreMemory()), Breaker.CircuitBreakerStore)
+      const alone = Option.isNone(given) && key === "provider"
+      /**
+       * The circuit while nothing fails: closed, and with nothing but successes in its window. Another success changes nothing, so the store is
+       * neither asked nor told until a failure comes. Unset where the store decides. Only a circuit that nobody else uses can be calm.
+       */
+      let calm: { readonly admission: Breaker.Admission; untold: number } | undefined
+      let successesInRow = window
 
-      const changed = (transition: Breaker.Transition | undefined, fiber: Fiber.Fiber<unknown, unknown>) => {
-        if (transition === undefined) return
-        const { from, key, to } = transition
-        Metrics.circuitTransitions[to].updateUnsafe(1, fiber.context)
-        events?.publish({ _tag: "CircuitChanged", key, from, to })
+      const changed = (transition: Breaker.Transition | undefined): Effect.Effect<void> => {
+        if (transition === undefined) return Effect.void
+        calm = undefined
+        // The store begins each state with an empty window.
+        successesInRow = window
+        return Effect.withFiber(({ context }) => {
+          const { from, key, to } = transition
+          Metrics.circuitTransitions[to].updateUnsafe(1, context)
+          events?.publish({ _tag: "CircuitChanged", key, from, to })
+          return Effect.void
+        })
       }
       const refused = (error: Breaker.CircuitBreakerError, id: ConnectedAccountId) => {
         events?.publish({ _tag: "Refused", accountId: id, reason: "circuit-open" })
@@ -147,42 +162,66 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
           ...(error.reason._tag === "CircuitOpen" ? { retryAfter: error.reason.retryAfter } : undefined)
         })
       }
+      const record = (key: string, admission: Breaker.Admission, outcome: Breaker.Outcome) => {
+        if (outcome._tag === "Success") successesInRow++
+        if (outcome._tag === "Failure") successesInRow = 0
+        return Effect.matchEffect(
+          store.record({
+            key,
+            generation: admission.generation,
+            outcome: outcome._tag,
+            tripPolicy,
+            openFor: openFor(outcome, admission)
+          }),
+          { onSuccess: changed, onFailure: () => Effect.void }
+        )
+      }
+
+      /** Ends a call: counts its outcome here while the circuit is calm, else in the store. */
+      const settle = (key: string, admission: Breaker.Admission, outcome: Breaker.Outcome) => {
+        if (calm?.admission.generation !== admission.generation) return record(key, admission, outcome)
+        if (outcome._tag === "Success") calm.untold++
+        if (outcome._tag !== "Failure") return undefined
+        const untold = Array.from({ length: Math.min(calm.untold, window) }, () => Breaker.success)
+        calm = undefined
+        // Admitted again, since the store drops a circuit that it has not heard of for an hour.
+        return Effect.matchEffect(Effect.scoped(store.admit(key)), {
+          onFailure: () => Effect.void,
+          onSuccess: (admission) =>
+            Effect.forEach([...untold, outcome], (outcome) => record(key, admission, outcome), { discard: true })
+        })
+      }
+
+      const throughStore = <A, E extends RefreshError>(
+        self: Effect.Effect<A, E>,
+        id: ConnectedAccountId,
+        key: string
+      ): Effect.Effect<A, E | RefusedLocally> => {
+        const admitted = Effect.uninterruptibleMask((restore) =>
+          Effect.matchEffect(store.admit(key), {
+            onFailure: (error): Effect.Effect<A, E | RefusedLocally> =>
+              error.reason._tag === "CircuitBreakerStoreError" ? restore(self) : refused(error, id),
+            onSuccess: (admission) => {
+              if (alone && !admission.probe && successesInRow >= window) calm ??= { admission, untold: 0 }
+              const run = Effect.onExitPrimitive(restore(self), (exit) => settle(key, admission, classify(exit)))
+              return admission.transition === undefined ? run : Effect.andThen(changed(admission.transition), run)
+            }
+          })
+        )
+        // A store may tie a probe's lease to the scope of the call.
+        return Effect.scoped(admitted)
+      }
+
       const guard = <A, E extends RefreshError>(
         self: Effect.Effect<A, E>,
         id: ConnectedAccountId,
         key: string
       ): Effect.Effect<A, E | RefusedLocally> =>
-        Effect.uninterruptibleMask((restore) =>
-          Effect.withFiber((fiber) => {
-            // A store may tie a probe's lease to this scope.
-            const scope = Scope.makeUnsafe()
-            const record = (outcome: Breaker.Outcome, admission: Breaker.Admission) =>
-              store
-                .record({
-                  key,
-                  generation: admission.generation,
-                  outcome: outcome._tag,
-                  tripPolicy,
-                  openFor: openFor(outcome, admission)
-                })
-                .pipe(
-                  Effect.match({
-                    onSuccess: (transition) => changed(transition, fiber),
-                    onFailure: () => undefined
-                  })
-                )
-            const closed = (exit: Exit.Exit<unknown, unknown>) => Scope.closeUnsafe(scope, exit)
-            const run = Effect.matchEffect(Scope.provide(store.admit(key), scope), {
-              onFailure: (error): Effect.Effect<A, E | RefusedLocally> =>
-                error.reason._tag === "CircuitBreakerStoreError" ? restore(self) : refused(error, id),
-              onSuccess: (admission): Effect.Effect<A, E | RefusedLocally> => {
-                changed(admission.transition, fiber)
-                return Effect.onExitPrimitive(restore(self), (exit) => record(classify(exit), admission))
-              }
-            })
-            return Effect.onExitPrimitive(run, closed)
-          })
-        )
+        Effect.suspend(() => {
+          if (calm === undefined) return throughStore(self, id, key)
+          const { admission } = calm
+          return Effect.onExitPrimitive(self, (exit) => settle(key, admission, classify(exit)))
+        })
       return {
         refresh: (id, options) => guard(next.refresh(id, options), id, keyOf(id, options)),
         get: (id) => guard(next.get(id), id, keyOf(id))

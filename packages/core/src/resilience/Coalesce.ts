@@ -73,24 +73,31 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
     Effect.gen(function* () {
       const events = yield* Events
       const flights = new Map<string, Flight>()
-      const aloft = new Set<Fiber.Fiber<unknown, unknown>>()
+      /** Flights past their deadline whose place another has taken. */
+      const overdue = new Set<Fiber.Fiber<unknown, unknown>>()
       const limiter = makeLimiter()
-      yield* Effect.addFinalizer(() => Fiber.interruptAll(aloft))
+      yield* Effect.addFinalizer(() =>
+        Fiber.interruptAll([...Array.from(flights.values(), ({ fiber }) => fiber), ...overdue])
+      )
 
       const start = (id: ConnectedAccountId, options: RefreshOptions | undefined, at: Start): Flight => {
+        const { context, key, now } = at
         const call = new Call()
         const asked = options?.deadline?.epochMilliseconds
-        const until = Math.max(at.now + maxFlight, asked ?? 0)
-        const fiber = Effect.runForkWith(Context.add(at.context, CurrentCall, call))(
+        const until = Math.max(now + maxFlight, asked ?? 0)
+        const fiber = Effect.runForkWith(Context.add(context, CurrentCall, call))(
           next.refresh(id, asked === until ? options : { ...options, deadline: DateTime.makeUnsafe(until) })
         )
         const flight: Flight = { fiber, call, until }
         if (fiber.pollUnsafe() !== undefined) return flight
-        flights.set(at.key, flight)
-        aloft.add(fiber)
+        const before = flights.get(key)
+        if (before !== undefined) {
+          overdue.add(before.fiber)
+          before.fiber.addObserver(() => overdue.delete(before.fiber))
+        }
+        flights.set(key, flight)
         fiber.addObserver(() => {
-          aloft.delete(fiber)
-          if (flights.get(at.key) === flight) flights.delete(at.key)
+          if (flights.get(key) === flight) flights.delete(key)
         })
         return flight
       }

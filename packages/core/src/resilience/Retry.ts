@@ -73,6 +73,18 @@ interface Config {
   readonly events: EventBus | undefined
 }
 
+/** One refresh: what is asked, and on whose behalf. All its tries share it. */
+interface Request {
+  readonly id: ConnectedAccountId
+  readonly options: RefreshOptions | undefined
+  readonly call: Call
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+}
+
+const nowOf = ({ fiber }: Request): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+
+const deadlineOf = ({ options }: Request): number => options?.deadline?.epochMilliseconds ?? Infinity
+
 /** How far the tries of one call have come. */
 interface Progress {
   /** Tries so far, the first included. */
@@ -159,76 +171,73 @@ const decorate = (next: Accounts, config: Config): Accounts => {
         )
       )
 
-  const refresh = (
-    id: ConnectedAccountId,
-    options: RefreshOptions | undefined,
-    call: Call,
-    fiber: Fiber.Fiber<unknown, unknown>
-  ): Effect.Effect<RefreshOutcome, RefreshError> => {
-    const clock = fiber.getRef(Clock.Clock)
-    const deadline = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds
-    const idempotencyKey = options?.idempotencyKey
-
-    const send = (progress: RefreshProgress): Effect.Effect<RefreshOutcome, RefreshError> => {
-      call.attempts++
-      Metrics.attempts.updateUnsafe(1, fiber.context)
-      const startedAt = clock.currentTimeMillisUnsafe()
-      return next.refresh(id, options).pipe(Effect.catch((error) => recover(error, { ...progress, startedAt })))
-    }
-
-    const recover = (error: RefreshError, progress: RefreshProgress): Effect.Effect<RefreshOutcome, RefreshError> => {
-      if (error.disposition === "ambiguous") call.doubt = true
-      const doubt = error.disposition === "ambiguous" ? error : progress.doubt
-      if (nextStep(error, { idempotencyKey, reconcile: reconcile !== undefined }) === "stop") return Effect.fail(error)
-      call.held = true
-      return Effect.flatMap(pause(id, deadline, error, progress), (further) => {
-        call.held = false
-        const mustLook = doubt !== undefined && idempotencyKey === undefined
-        if (mustLook) return lookAfter(doubt, { ...progress, doubt }, further)
-        return further === undefined ? Effect.fail(doubt ?? error) : resend({ ...progress, ...further, doubt })
-      })
-    }
-
-    const resend = (progress: RefreshProgress) =>
-      Effect.andThen(
-        countRetry,
-        Effect.suspend(() => send(progress))
-      )
-
-    /** The account tells what became of the attempt. `further` is absent where no other try is left: then it is looked at all the same. */
-    const lookAfter = (
-      doubt: RefreshError,
-      progress: RefreshProgress,
-      further: Progress | undefined
-    ): Effect.Effect<RefreshOutcome, RefreshError> => {
-      if (reconcile === undefined || clock.currentTimeMillisUnsafe() >= deadline) return Effect.fail(doubt)
-      return Effect.flatMap(
-        look(next, id, progress, reconcile.clockSkew, events),
-        (found): Effect.Effect<RefreshOutcome, RefreshError> => {
-          if (further !== undefined && found._tag !== "Unmoved") budget?.refund()
-          if (found._tag === "Moved") return Effect.succeed(found.outcome)
-          if (further === undefined) return Effect.fail(doubt)
-          if (found._tag === "Unknown") return recover(doubt, { ...progress, ...further })
-          return resend({ ...progress, ...further, seen: found.account })
-        }
-      )
-    }
-
-    const first = (seen: ConnectedAccount | undefined) =>
-      send({ attempt: 1, backoff: config.baseDelay, startedAt: 0, seen, doubt: undefined })
-    return reconcile?.baseline === "read" ? Effect.flatMap(firstReading(next, id), first) : first(undefined)
+  const send = (request: Request, progress: RefreshProgress): Effect.Effect<RefreshOutcome, RefreshError> => {
+    const { call, fiber, id, options } = request
+    call.attempts++
+    Metrics.attempts.updateUnsafe(1, fiber.context)
+    const startedAt = nowOf(request)
+    return next.refresh(id, options).pipe(Effect.catch((error) => recover(request, error, { ...progress, startedAt })))
   }
 
+  const recover = (
+    request: Request,
+    error: RefreshError,
+    progress: RefreshProgress
+  ): Effect.Effect<RefreshOutcome, RefreshError> => {
+    const { call, id, options } = request
+    const idempotencyKey = options?.idempotencyKey
+    if (error.disposition === "ambiguous") call.doubt = true
+    const doubt = error.disposition === "ambiguous" ? error : progress.doubt
+    if (nextStep(error, { idempotencyKey, reconcile: reconcile !== undefined }) === "stop") return Effect.fail(error)
+    call.held = true
+    return Effect.flatMap(pause(id, deadlineOf(request), error, progress), (further) => {
+      call.held = false
+      const mustLook = doubt !== undefined && idempotencyKey === undefined
+      if (mustLook) return lookAfter(request, doubt, { ...progress, doubt }, further)
+      return further === undefined ? Effect.fail(doubt ?? error) : resend(request, { ...progress, ...further, doubt })
+    })
+  }
+
+  const resend = (request: Request, progress: RefreshProgress) =>
+    Effect.andThen(
+      countRetry,
+      Effect.suspend(() => send(request, progress))
+    )
+
+  /** The account tells what became of the attempt. `further` is absent where no other try is left: then it is looked at all the same. */
+  const lookAfter = (
+    request: Request,
+    doubt: RefreshError,
+    progress: RefreshProgress,
+    further: Progress | undefined
+  ): Effect.Effect<RefreshOutcome, RefreshError> => {
+    if (reconcile === undefined || nowOf(request) >= deadlineOf(request)) return Effect.fail(doubt)
+    return Effect.flatMap(
+      look(next, request.id, progress, reconcile.clockSkew, events),
+      (found): Effect.Effect<RefreshOutcome, RefreshError> => {
+        if (further !== undefined && found._tag !== "Unmoved") budget?.refund()
+        if (found._tag === "Moved") return Effect.succeed(found.outcome)
+        if (further === undefined) return Effect.fail(doubt)
+        if (found._tag === "Unknown") return recover(request, doubt, { ...progress, ...further })
+        return resend(request, { ...progress, ...further, seen: found.account })
+      }
+    )
+  }
+
+  const begin = { attempt: 1, backoff: config.baseDelay, startedAt: 0, seen: undefined, doubt: undefined }
   return {
     refresh: (id, options) =>
       withCall((call, fiber) => {
         budget?.deposit()
-        return refresh(id, options, call, fiber)
+        const request = { id, options, call, fiber }
+        return reconcile?.baseline === "read"
+          ? Effect.flatMap(firstReading(next, id), (seen) => send(request, { ...begin, seen }))
+          : send(request, begin)
       }),
     get: (id) =>
       Effect.suspend(() => {
         budget?.deposit()
-        return read(id, { attempt: 1, backoff: config.baseDelay })
+        return read(id, begin)
       })
   }
 }

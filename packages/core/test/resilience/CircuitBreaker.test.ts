@@ -126,6 +126,19 @@ describe("circuitBreaker", () => {
     })
   )
 
+  it.effect("counts the successes that its store was spared, however long ago, before the failure that ends them", () =>
+    Effect.gen(function* () {
+      const failures = Array.from({ length: 30 }, () => ({ answer: boom }))
+      const script = scripted([...Array.from({ length: 30 }, () => ({ answer: ready })), ...failures])
+      const accounts = yield* Resilience.circuitBreaker().make(script.accounts)
+      for (let call = 0; call < 30; call++) yield* accounts.refresh(id)
+      yield* TestClock.adjust("2 hours")
+      for (let call = 0; call < 30; call++) yield* Effect.exit(accounts.refresh(id))
+      // With 25 failures of the last 50 calls half of them have failed.
+      assert.strictEqual(script.sends.length, 30 + 25)
+    })
+  )
+
   it.effect("does not count a verdict, nor a 429, nor an interruption", () =>
     Effect.gen(function* () {
       const script = scripted([

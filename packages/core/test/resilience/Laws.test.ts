@@ -2,9 +2,18 @@
  * What holds under every schedule of faults. Each law runs over `runs` random schedules of a provider that refuses, loses requests,
  * loses answers after committing, hangs and does not listen; time is virtual.
  */
-import { ConnectedAccountId, NotReady, RateLimited, Resilience, Unavailable } from "@rekindle/core"
+import {
+  ConnectedAccountId,
+  NotReady,
+  RateLimited,
+  type RefreshError,
+  type RefreshOutcome,
+  Resilience,
+  Unavailable
+} from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, DateTime, Duration, Effect, Exit, Fiber, Option, Schema } from "effect"
+import { Clock, Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schema } from "effect"
+import * as Breaker from "effect/persistence/CircuitBreaker"
 import { TestClock } from "effect/testing"
 import { boom, id, otherId, ready, refused, reset, assertSame, scripted, type Step, timed } from "./script.ts"
 
@@ -52,6 +61,43 @@ const play = <A, E>(calls: ReadonlyArray<{ readonly at: number; readonly effect:
   })
 
 describe(`over ${runs} random fault schedules each`, () => {
+  it.effect.prop(
+    "a circuit of one's own, which its store is spared while it is calm, opens and closes as one in a shared store does",
+    {
+      tripPolicy: Schema.Literals([1, 2, 3, 4]),
+      calls: Schema.Array(
+        Schema.Struct({
+          wait: Schema.Literals([0, 0, 1, 20_000, 50_000]),
+          answer: Schema.Literals(["ready", "ready", "ready", "boom", "limited"])
+        })
+      ).check(Schema.isMinLength(1), Schema.isMaxLength(60))
+    },
+    ({ calls, tripPolicy }) =>
+      Effect.gen(function* () {
+        const policy = Resilience.circuitBreaker({
+          tripPolicy:
+            tripPolicy < 3
+              ? Breaker.consecutive(tripPolicy)
+              : Breaker.rate({ threshold: 0.5, size: tripPolicy + 3, minimumCalls: tripPolicy })
+        })
+        let answer: Exit.Exit<RefreshOutcome, RefreshError> = Exit.succeed(ready)
+        const provider: Resilience.Accounts = {
+          refresh: () => Effect.suspend(() => answer),
+          get: () => Effect.die("not used here")
+        }
+        const own = yield* policy.make(provider)
+        const store = Context.get(yield* Layer.build(Breaker.layerStoreMemory()), Breaker.CircuitBreakerStore)
+        const shared = yield* Effect.provideService(policy.make(provider), Breaker.CircuitBreakerStore, store)
+        for (const call of calls) {
+          yield* TestClock.adjust(call.wait)
+          const next = answers[call.answer]
+          answer = "disposition" in next ? Exit.fail(next) : Exit.succeed(next)
+          assertSame(yield* Effect.exit(own.refresh(id)), yield* Effect.exit(shared.refresh(id)))
+        }
+      }),
+    law
+  )
+
   it.effect.prop(
     "sends never exceed the budget: at most the calls, the reserve and the ratio's share",
     {

@@ -15,12 +15,12 @@ export const flightKey = (
 ): string => {
   const project = fiber.getRef(CurrentProject)
   const { idempotencyKey, redirectUrl, tokenRefused = false, validateCredentials = false } = options ?? {}
-  const asked = [redirectUrl, idempotencyKey]
-  // Most calls ask for nothing in particular, and this is on every call's way.
+  // Most calls ask for nothing in particular.
   return project === defaultProject &&
     !validateCredentials &&
     !tokenRefused &&
-    asked.every((text) => text === undefined)
+    redirectUrl === undefined &&
+    idempotencyKey === undefined
     ? id
-    : JSON.stringify([id, project, validateCredentials, tokenRefused, ...asked])
+    : JSON.stringify([id, project, validateCredentials, tokenRefused, redirectUrl, idempotencyKey])
 }
