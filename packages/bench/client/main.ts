@@ -78,7 +78,7 @@ const refreshes = async (server: Server, quick: boolean): Promise<Report> => {
       "µs CPU per call": rounded(median(stints.map(({ cpuMicros }) => cpuMicros)), 1)
     })),
     marks: [
-      atLeast("throughput at 50 in flight: Resilience.standard / undici", toTheir("undici, JSON.parse"), 0.8),
+      atLeast("throughput at 50 in flight: Resilience.standard / undici", toTheir("undici, JSON.parse"), 0.9),
       atLeast("throughput at 50 in flight: Resilience.standard / @composio/client", toTheir("@composio/client"), 4)
     ]
   }
