@@ -88,21 +88,23 @@ export const observed =
     tell: (result: Result) => Told
   ) =>
   <A extends Result, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.gen(function* () {
-      const start = yield* Clock.currentTimeMillis
-      const result = yield* self
-      const labels = {
-        operation: call.operation,
-        provider: call.provider,
-        ...tell(result),
-        attempt: String(call.attempt)
-      }
-      yield* Metric.update(calls(labels), 1)
-      yield* Metric.update(durations({ provider: call.provider }), (yield* Clock.currentTimeMillis) - start)
-      yield* Effect.annotateCurrentSpan(
-        Object.fromEntries(Object.entries(labels).map(([name, value]) => [`rekindle.${name}`, value]))
-      )
-      return result
-    }).pipe(
-      spanned("rekindle.provider.call", { kind: "client", attributes: { "rekindle.account.id": call.accountId } })
-    )
+    Effect.flatMap(Clock.currentTimeMillis, (start) =>
+      Effect.tap(self, (result) => {
+        const labels = {
+          operation: call.operation,
+          provider: call.provider,
+          ...tell(result),
+          attempt: String(call.attempt)
+        }
+        return Effect.withFiber((fiber) => {
+          const took = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() - start
+          calls(labels).updateUnsafe(1, fiber.context)
+          durations({ provider: call.provider }).updateUnsafe(took, fiber.context)
+          return fiber.cache.span === undefined
+            ? Effect.void
+            : Effect.annotateCurrentSpan(
+                Object.fromEntries(Object.entries(labels).map(([name, value]) => [`rekindle.${name}`, value]))
+              )
+        })
+      })
+    ).pipe(spanned("rekindle.provider.call", { kind: "client", attributes: { "rekindle.account.id": call.accountId } }))
