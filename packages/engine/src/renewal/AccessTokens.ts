@@ -15,6 +15,7 @@
 import type { ConnectedAccountId, CredentialInUse } from "@rekindle/core"
 import { Clock, Context, Duration, Effect, Layer } from "effect"
 import type { Account } from "../account/Account.ts"
+import { keepNewest } from "../account/keepNewest.ts"
 import { AccountStore } from "../account/AccountStore.ts"
 import { monotonicMillis, monotonicMillisUnsafe } from "../egress/timeLimit.ts"
 
@@ -88,10 +89,7 @@ const make = (store: AccountStore["Service"], keepFor: number) => {
         Effect.tap((held) =>
           Effect.map(monotonicMillis, (now) => {
             if (!isLatest()) return
-            kept.delete(key)
-            kept.set(key, { held, until: now + keepFor })
-            const [oldest] = kept.keys()
-            if (kept.size > keptAtMost && oldest !== undefined) kept.delete(oldest)
+            keepNewest(kept, key, { held, until: now + keepFor }, keptAtMost)
           })
         ),
         Effect.ensuring(

@@ -13,6 +13,7 @@
  */
 import type { ConnectedAccountId } from "@rekindle/core"
 import { Duration, Effect, Equal, Exit, Metric } from "effect"
+import { keepNewest } from "../account/keepNewest.ts"
 import type { AuthConfig } from "@rekindle/core"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
@@ -115,16 +116,10 @@ export const make = (): Circuits => {
       sickUntil: 0,
       probe: undefined
     }
-    circuits.delete(keyOf(config))
-    circuits.set(keyOf(config), circuit)
-    for (const [oldest] of circuits) if (circuits.size > circuitsAtMost) circuits.delete(oldest)
+    keepNewest(circuits, keyOf(config), circuit, circuitsAtMost)
     circuit.cause = fault.cause
     const wasSick = circuit.sick.has(id)
-    if (!wasSick) circuit.sick.set(id, true)
-    for (const [oldest] of circuit.sick) {
-      if (circuit.sick.size <= remembered) break
-      circuit.sick.delete(oldest)
-    }
+    if (!wasSick) keepNewest(circuit.sick, id, true, remembered)
     const asked = fault.retryAfter === undefined ? 0 : Duration.toMillis(fault.retryAfter)
     if (circuit.openedAt === undefined) {
       const suspects = [...circuit.sick.values()].filter((suspect) => suspect).length

@@ -33,6 +33,7 @@ import {
 import { RateLimiter } from "effect/persistence"
 import { type Account, isKnownDead, transition, visibleStatus } from "../account/Account.ts"
 import { type AbandonedPlace, AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
+import { InBackground } from "../store/gather.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies, mayRevive } from "../strategies/AuthStrategy.ts"
 import { spanned } from "./observe.ts"
@@ -94,7 +95,7 @@ export class Renewer extends Context.Service<
   static readonly layer = (
     options: RenewerOptions = {}
   ): Layer.Layer<Renewer, never, AccountStore | AuthConfigs | AuthStrategies | RefreshCoordinator | TokenCommit> =>
-    Layer.effect(Renewer, make(options)).pipe(
+    Layer.effect(Renewer, Effect.provideService(make(options), InBackground, true)).pipe(
       Layer.provide(RateLimiter.layer),
       Layer.provide(RateLimiter.layerStoreMemory)
     )
@@ -105,8 +106,8 @@ type Claimed = Abandoned & Pick<Account, "generation">
 
 const laneOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${authConfigId}`
 
-/** Claims, and looks for lanes, at the same time: callers need the store's connections too. */
-const claimsAtOnce = 4
+/** Claims at the same time: callers need the store's connections too. */
+const claimsAtOnce = 2
 
 /** Abandoned renewals in one page. */
 const abandonedAtOnce = 500

@@ -56,6 +56,9 @@ export interface Commit {
   readonly origin: Origin
 }
 
+/** So many auth configs are remembered as warned of. */
+const warnedAtMost = 10_000
+
 /** Makes the commit. */
 export const makeCommit = ({
   discard,
@@ -78,7 +81,7 @@ export const makeCommit = ({
   const warnOfAssumedLife = ({ id, projectId }: AuthConfig) =>
     Effect.suspend(() => {
       const key = `${projectId}/${id}`
-      if (warned.has(key)) return Effect.void
+      if (warned.has(key) || warned.size >= warnedAtMost) return Effect.void
       warned.add(key)
       return Effect.logWarning(
         'nobody says how long the access tokens live: an hour is assumed; set accessTokenTtl in the profile, to "never" if they have no end',

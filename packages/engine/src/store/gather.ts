@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { Deferred, Duration, Effect, Exit, Request, RequestResolver } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Request, RequestResolver } from "effect"
 
 interface Asked<In, A, E> extends Request.Request<A, E> {
   readonly input: In
@@ -19,6 +19,15 @@ const batchSize = 100
 
 /** A batch that takes long, since it waits for a lock or its connection is lost, keeps the next one waiting for no longer than this. */
 const patience = Duration.millis(100)
+
+/** The same for work in the background: on a slow database it must not take the connections that callers wait for. */
+const patienceInBackground = Duration.seconds(2)
+
+/**
+ * Whether nobody waits for what is asked. Such requests share batches of their own, one at a time, so that on a slow database callers find
+ * connections free.
+ */
+export const InBackground = Context.Reference<boolean>("@rekindle/engine/InBackground", { defaultValue: () => false })
 
 const oneKey = () => "all"
 
@@ -32,9 +41,15 @@ export interface Member<In, A, E> {
  * Gathers requests. `run` answers the members of a batch. What it gives is run afterwards, for those that take longer: the next batch does not
  * wait for it. A member that nobody has answered by then has a defect for an answer.
  */
-export const gather = <In, A, E>(
-  run: (members: ReadonlyArray<Member<In, A, E>>) => Effect.Effect<Effect.Effect<void>>
-): ((input: In) => Effect.Effect<A, E>) => {
+export const gather = <In, A, E>(run: Run<In, A, E>): ((input: In) => Effect.Effect<A, E>) => {
+  const forCallers = queue(run, patience)
+  const inBackground = queue(run, patienceInBackground)
+  return (input) => Effect.flatMap(InBackground, (isBackground) => (isBackground ? inBackground : forCallers)(input))
+}
+
+type Run<In, A, E> = (members: ReadonlyArray<Member<In, A, E>>) => Effect.Effect<Effect.Effect<void>>
+
+const queue = <In, A, E>(run: Run<In, A, E>, patience: Duration.Duration): ((input: In) => Effect.Effect<A, E>) => {
   let out = 0
   let idle = Deferred.makeUnsafe<void>()
   const settled = Effect.suspend(() => (out === 0 ? Effect.void : Deferred.await(idle)))

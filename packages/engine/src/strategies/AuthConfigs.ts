@@ -9,6 +9,8 @@ import { Array, Clock, Context, Duration, Effect, Equal, Layer, Option, Result, 
 import { AccountStore, type AuthConfigRef, type StoredAuthConfig, type StoreError } from "../account/AccountStore.ts"
 import type { AuthConfig } from "@rekindle/core"
 import { authConfigContext, AuthConfigError, AuthConfigJson, invalidConfig } from "../account/AuthConfig.ts"
+import { keepNewest } from "../account/keepNewest.ts"
+import { makeJoinedRead } from "./joinedRead.ts"
 import { AuthStrategies } from "./AuthStrategy.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
 import * as Credential from "../account/Credential.ts"
@@ -66,6 +68,7 @@ export class AuthConfigs extends Context.Service<
         const strategies = yield* AuthStrategies
         const vault = yield* CredentialVault
         const egress = yield* Egress
+        const joined = makeJoinedRead<KeptAuthConfig, AuthConfigError | StoreError>()
         const cache = new Map<string, { readonly kept: KeptAuthConfig; readonly until: number }>()
         let changes = 0
 
@@ -137,6 +140,7 @@ export class AuthConfigs extends Context.Service<
         /** What was loaded before is not used any more, nor is what is being loaded now. */
         const forget = (ref: AuthConfigRef): void => {
           cache.delete(keyOf(ref))
+          joined.forget(keyOf(ref))
           changes++
         }
 
@@ -155,20 +159,20 @@ export class AuthConfigs extends Context.Service<
           return yield* Option.isNone(stored) ? notRegistered(wanted) : open(stored.value)
         })
 
-        const cached = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
-          const key = keyOf(wanted)
+        const read = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
           const now = yield* monotonicMillis
           const before = changes
-          const entry = cache.get(key)
-          if (entry !== undefined && entry.until > now) return entry.kept
           const kept = yield* find(wanted)
           // A change in the meantime may have replaced what was read.
-          if (before === changes) {
-            cache.delete(key)
-            cache.set(key, { kept, until: now + Duration.toMillis(cacheFor) })
-            for (const [oldest] of cache) if (cache.size > capacity) cache.delete(oldest)
-          }
+          if (before === changes)
+            keepNewest(cache, keyOf(wanted), { kept, until: now + Duration.toMillis(cacheFor) }, capacity)
           return kept
+        })
+
+        const cached = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
+          const entry = cache.get(keyOf(wanted))
+          if (entry !== undefined && entry.until > (yield* monotonicMillis)) return entry.kept
+          return yield* joined.read(keyOf(wanted), read(wanted))
         })
 
         const load = (wanted: AuthConfigRef) => Effect.map(cached(wanted), ({ config }) => config)

@@ -12,10 +12,12 @@ import { Clock, Context, Duration, Effect, Schema } from "effect"
 import * as oauth from "oauth4webapi"
 import type { AuthConfig } from "@rekindle/core"
 import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
+import { keepNewest } from "../account/keepNewest.ts"
 import { notSent, type Observation } from "../answer/Verdict.ts"
 import type { Egress } from "../egress/Egress.ts"
 import { uncontrolled, Passage } from "../egress/Passage.ts"
 import { type BuiltRequest, isInsecureAllowed, requestOf, responseOf, stopped } from "./oauthFetch.ts"
+import { makeJoinedRead } from "./joinedRead.ts"
 import type { TokenEndpointSettings } from "./TokenEndpoint.ts"
 
 /** The provider's metadata cannot be fetched at the moment. The auth config is not at fault. */
@@ -45,6 +47,7 @@ const isOutage = (status: number): boolean => status === 408 || status === 429 |
 
 /** Makes the cache of metadata. */
 export const make = (egress: Egress["Service"]) => {
+  const joined = makeJoinedRead<oauth.AuthorizationServer, AuthConfigError | MetadataUnavailable>()
   const cache = new Map<string, { readonly server: oauth.AuthorizationServer; readonly until: number }>()
 
   /** Fetches the metadata of an issuer, where OpenID Connect puts them or where RFC 8414 does. */
@@ -89,18 +92,21 @@ export const make = (egress: Egress["Service"]) => {
     const key = JSON.stringify([config.projectId, config.id, config.hosts, issuer, settings.tokenHeaders])
     const known = cache.get(key)
     if (known !== undefined && known.until > now) return known.server
-    const entry = yield* fetch(config, settings, issuer).pipe(
-      Effect.map((server) => ({ server, until: now + timeToLive })),
-      Effect.catch((error) =>
-        known === undefined
-          ? Effect.fail(error)
-          : Effect.succeed({ server: known.server, until: now + pauseAfterFailure })
+    return yield* joined.read(
+      key,
+      fetch(config, settings, issuer).pipe(
+        Effect.map((server) => ({ server, until: now + timeToLive })),
+        Effect.catch((error) =>
+          known === undefined
+            ? Effect.fail(error)
+            : Effect.succeed({ server: known.server, until: now + pauseAfterFailure })
+        ),
+        Effect.map((entry) => {
+          keepNewest(cache, key, entry, capacity)
+          return entry.server
+        })
       )
     )
-    cache.delete(key)
-    cache.set(key, entry)
-    for (const [oldest] of cache) if (cache.size > capacity) cache.delete(oldest)
-    return entry.server
   })
 
   /** Whether the provider of a config promises `iss` in its callbacks. A provider without metadata has promised nothing. */

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { AccountStore, Renewer, type RenewerOptions, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
+import { InBackground } from "#engine/store/gather.ts"
 import { Context, DateTime, Duration, Effect, Layer, Logger, Metric, Option, Random, Redacted, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
@@ -454,6 +455,57 @@ describe("the renewer", () => {
       assert.strictEqual((yield* stored(id)).generation, 1 + granted)
     }).pipe(scenario())
   )
+
+  it.effect("reads an auth config once for all of its accounts that are due when what is known of it runs out", () => {
+    let isSlow = false
+    let reads = 0
+    return Effect.gen(function* () {
+      yield* Effect.replicateEffect(connected({ expired: true }), 50)
+      yield* elapse("11 seconds")
+      isSlow = true
+      reads = 0
+      yield* renewing()
+      yield* elapse("2 seconds")
+      assert.strictEqual(reads, 1)
+    }).pipe(
+      Effect.scoped,
+      scenario({
+        store: (store) => ({
+          ...store,
+          findAuthConfig: (config) =>
+            Effect.suspend(() => (reads++, Effect.delay(store.findAuthConfig(config), isSlow ? "100 millis" : 0)))
+        })
+      })
+    )
+  })
+
+  it.effect("asks the store in the background, where it leaves connections to callers; callers do not", () => {
+    const asked: Array<boolean> = []
+    return Effect.gen(function* () {
+      const { id } = yield* connected({ expired: true })
+      asked.length = 0
+      yield* renewing()
+      yield* elapse("10 seconds")
+      assert.isAbove(asked.length, 0)
+      assert.isTrue(asked.every((inBackground) => inBackground))
+      asked.length = 0
+      yield* refresh(id)
+      assert.isAbove(asked.length, 0)
+      assert.isFalse(asked.some((inBackground) => inBackground))
+    }).pipe(
+      Effect.scoped,
+      scenario({
+        store: (store) => ({
+          ...store,
+          find: (id) => Effect.flatMap(InBackground, (inBackground) => (asked.push(inBackground), store.find(id))),
+          begin: (request) =>
+            Effect.flatMap(InBackground, (inBackground) => (asked.push(inBackground), store.begin(request))),
+          write: (change) =>
+            Effect.flatMap(InBackground, (inBackground) => (asked.push(inBackground), store.write(change)))
+        })
+      })
+    )
+  })
 
   it.effect("counts its ends as a metric", () =>
     Effect.gen(function* () {
