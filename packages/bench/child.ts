@@ -10,7 +10,7 @@ export interface Child<Request, Reply> extends AsyncDisposable {
   readonly ask: (request: Request) => Promise<Reply>
 }
 
-/** Starts `file` and gives it with its first message, which says that it is ready. */
+/** Starts `file` and waits for its first message, which says that it is ready. */
 export const start = async <Request extends object, Reply, Ready = unknown>(
   file: URL,
   args: ReadonlyArray<string> = []

@@ -1,16 +1,16 @@
 /**
- * What every benchmark hands back, and how it is printed.
+ * The report that every benchmark returns, and how it is printed.
  *
  * @module
  */
 
-/** One line of results; lines with the same columns make a table. */
+/** One line of results. Lines with the same columns are printed as one table. */
 export interface Row {
   readonly name: string
   readonly [column: string]: string | number
 }
 
-/** A number this project promises to keep. */
+/** A measured value and the limit that this project promises to keep. */
 export interface Mark {
   readonly name: string
   readonly value: number

@@ -1,6 +1,6 @@
 /**
- * The long chaos runs: `node chaos/run.ts [--seed 1] [--kills 50] [--only kills-sqlite]`, with so many kills at each point. Each prints one
- * line of JSON; the exit code is 1 if one of them broke a promise. The engine's tests have a short version of every one.
+ * The long chaos runs: `node chaos/run.ts [--seed 1] [--kills 50] [--only kills-sqlite]`. `--kills` is the number of kills at each point.
+ * Each run prints one line of JSON. The exit code is 1 if a run broke a promise. The engine's tests have a short version of each.
  *
  * @module
  */
@@ -37,7 +37,7 @@ const on =
 const expiring = on({ ttl: { accessToken: "3 seconds" } })
 const slow = on({ ttl: { accessToken: "3 seconds" }, latency: "100 millis" })
 const calm = on({})
-// Token requests that are under way for long, so that clocks are set while they are.
+// Token requests that take long, so that clocks are set during them.
 const ponderous = on({ latency: "3 seconds" })
 
 const outage = { processes: 4, accounts: 100, before: 5_000, after: 10_000, seed }

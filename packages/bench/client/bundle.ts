@@ -1,5 +1,5 @@
 /**
- * What the client weighs in a browser: core, the whole standard pipeline, the HTTP client on `fetch`, and what they use of Effect.
+ * The size of the client for a browser: core, the standard pipeline, the HTTP client on `fetch`, and the parts of Effect that they use.
  *
  * @module
  */

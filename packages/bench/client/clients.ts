@@ -1,19 +1,19 @@
 /**
- * Nine ways to call the same endpoint, each as its users would write it: connections kept alive, the answer decoded, the options its
- * documentation starts with. A way's library is loaded only when it is used, so that each process holds one.
+ * Nine clients of the same endpoint, each as its users would write it: connections kept alive, the answer decoded, the options that its
+ * documentation starts with. A client's library is loaded only when it is used, so that each process holds one.
  *
  * @module
  */
 import { Agent as HttpAgent } from "node:http"
 
-/** Keeps `inFlight` refreshes going until `until` (by `performance.now()`) and gives how many there were. */
+/** Keeps `inFlight` refreshes under way until `until` (by `performance.now()`) and returns how many there were. */
 export type Run = (inFlight: number, until: number) => Promise<number>
 
 export const apiKey = "rk_0123456789abcdef"
 const headers = { accept: "application/json", "x-api-key": apiKey }
 const path = (id: string) => `/api/v3/connected_accounts/${id}/refresh`
 
-/** Every place in flight has an account of its own, or coalescing would answer for the network. */
+/** The account of one place in flight. Each has its own, because coalescing would answer several callers of one account with one call. */
 export const accountAt = (place: number) => `ca_bench${String(place).padStart(7, "0")}`
 
 interface Answer {

@@ -1,6 +1,6 @@
 /**
- * A crowd of callers that want the same account refreshed at the same moment. In a process of its own; each message says how many, and
- * is answered with the milliseconds until the last of them had its answer.
+ * A crowd of callers that want the same account refreshed at the same moment, in a process of its own. A message says how many callers there
+ * are. The reply is the number of milliseconds until the last of them has its answer.
  *
  * @module
  */
@@ -21,8 +21,8 @@ const account = ConnectedAccountId.make(accountAt(0))
 /** One turn of the event loop. */
 const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
-// The first caller is two turns ahead of the others, so that its request is on its way when they come: undici looks after an idle connection
-// for a turn before it uses it, and a crowd made in the meantime would measure how long it takes to make a crowd.
+// The first caller is two turns ahead, so that its request has been sent when the others come. undici waits a turn before it uses an idle
+// connection, and starting the crowd in that turn would be part of the measured time.
 const timed = ({ callers }: Crowd) =>
   ConnectedAccounts.use((accounts) =>
     Effect.gen(function* () {

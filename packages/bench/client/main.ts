@@ -1,9 +1,9 @@
 /**
- * `refresh` through nine clients, at 1, 50 and 500 in flight, against one server in a process of its own; what a crowd for one account
- * adds to one call; and what the client weighs in a browser.
+ * `refresh` through nine clients, at 1, 50 and 500 in flight, against one server; the time that a crowd for one account adds to one call;
+ * and the size of the client for a browser.
  *
- * Each client has a process of its own as well. Rounds are interleaved, figures are medians, and marks are medians of the ratios round
- * by round: what else the machine does falls on all sides of them.
+ * The server and each client have a process of their own. Rounds are interleaved and figures are medians. Marks are medians of the ratios of
+ * each round, so that other load on the machine affects both sides of a ratio.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { type ClientName, clients } from "./clients.ts"
 import type { Crowd } from "./crowd.ts"
 import type { Measured, Stint } from "./worker.ts"
 
-/** Bytes, minified and gzipped: what it was when last looked at, and 5 % on top. */
+/** Bytes, minified and gzipped: the size when it was last set, and 5 % on top. */
 const bundleBudget = 192_000
 
 const crowdSize = 10_000
@@ -32,7 +32,7 @@ const median = (values: ReadonlyArray<number>): number =>
 const rounded = (value: number, digits = 2) => Number(value.toFixed(digits))
 
 const refreshes = async (server: Server, quick: boolean): Promise<Report> => {
-  // Many short stints rather than a few long ones: neighbours in time meet the same machine.
+  // Many short stints rather than a few long ones: stints that follow each other meet the same load.
   const rounds = quick ? 1 : 21
   const duration = quick ? 30 : 120
   const warmUp = (round: number) => (quick ? 30 : round === 0 ? 700 : 40)
@@ -51,7 +51,7 @@ const refreshes = async (server: Server, quick: boolean): Promise<Report> => {
   )
   for (const level of levels) {
     for (let round = 0; round < rounds; round++) {
-      // There and back, so that nobody always follows the same neighbour's mess.
+      // Every other round in reverse, so that no client always follows the same one.
       for (const { ask, inFlight, stints } of round % 2 === 0 ? level : level.toReversed()) {
         const stint = await ask({ inFlight, warmUp: warmUp(round), duration })
         sent += stint.sent

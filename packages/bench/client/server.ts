@@ -1,7 +1,7 @@
 /**
- * The one server all clients talk to, in a process of its own: it answers every refresh at once, and counts them.
+ * The server of all clients, in a process of its own. It answers every refresh at once and counts them.
  *
- * Send it `{ delay }` to hold answers back by so many milliseconds; any message is answered with the count since the last.
+ * A message `{ delay }` delays the answers by so many milliseconds. The reply is the count since the last message.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * One client in a process of its own, so that no other's garbage or compiled code is measured with it.
+ * One client in a process of its own, so that neither the garbage nor the compiled code of another is measured with it.
  *
  * @module
  */

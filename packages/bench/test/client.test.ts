@@ -1,4 +1,4 @@
-/** That the benchmark runs and says what it should. What it says depends on the machine, so no number is looked at. */
+/** The benchmark runs, and its report has every row and mark. The numbers depend on the machine, so none is checked. */
 import { assert, describe, it } from "vitest"
 import { execFile } from "node:child_process"
 import { join } from "node:path"
