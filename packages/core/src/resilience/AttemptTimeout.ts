@@ -1,8 +1,9 @@
 /**
- * The time one send may take. It goes innermost, inside retry, so that a hung attempt leaves time for looking and for another.
+ * A time limit for each send. Its place is innermost, inside retry, so that an attempt that hangs leaves time to read the account and to try
+ * again.
  *
- * The attempt's instant travels on as `RefreshOptions.deadline`: that is what the server is told. An attempt cut short here may have
- * reached the other side, so its failure is `ambiguous`, save when there was no time left to begin.
+ * The limit is passed on as `RefreshOptions.deadline`, which the client sends to the server. An attempt that is cut off may have reached the
+ * other side, so its failure is `ambiguous`. It is `not-sent` only if there was no time left to start.
  *
  * @module
  */
@@ -11,7 +12,7 @@ import { timeLimit } from "./internal/timeLimit.ts"
 import type { Policy } from "./Policy.ts"
 
 /**
- * Bounds each attempt. What is left until `options.deadline` bounds it too.
+ * Limits each attempt to `timeout`, or to the time until `options.deadline` if that is shorter.
  *
  * @example
  * ```ts
@@ -24,7 +25,7 @@ import type { Policy } from "./Policy.ts"
  *   refresh: (id) => Effect.suspend(() => (++sends === 1 ? Effect.never : Effect.succeed(Ready.make({ id })))),
  *   get: () => Effect.die("not used here")
  * })
- * // With a key the server honours, the second send is safe.
+ * // If the server honours the key, the second send is safe.
  * const pipeline = Resilience.compose(
  *   Resilience.idempotencyKey(),
  *   Resilience.retry({ baseDelay: "1 millis" }),

@@ -1,10 +1,11 @@
 /**
- * From "needs consent" to "usable": show the person the link and poll until the account is ACTIVE.
+ * Shows a person the link to consent, and polls until the account is ACTIVE.
  *
- * Three things go wrong in hand-written pollers, and are looked after here. A read that fails in passing does not end the wait, and one
- * that hangs does not make it endless. An account that stayed ACTIVE while consent is pending is not taken for a finished consent: it
- * has to move on from what it was when the link was handed out. And the polling is polite: it slows down, is jittered, and obeys
- * Retry-After.
+ * It handles what simple pollers get wrong:
+ *
+ * - A transient failure of a read does not end the wait, and a read that hangs does not block it.
+ * - An account that stays ACTIVE while consent is pending does not count as a completed consent. It has to change first.
+ * - The polls slow down, are jittered, and obey Retry-After.
  *
  * @module
  */
@@ -15,26 +16,26 @@ import { mayPass, type ReadError, type RefreshError, retryAfterOf } from "../Ref
 import { ConnectionNotReady, ConsentExpired } from "./Consent.ts"
 import { decorrelated } from "./internal/Backoff.ts"
 
-/** How to reach the person, and how patiently to poll. */
+/** How to show the link, and how often to poll. */
 export interface AwaitActiveOptions<E = never, R = never> {
   /** Shows the link to the person. Runs once, before the first poll, and may fail. */
   readonly onRedirect: (redirectUrl: string) => Effect.Effect<unknown, E, R>
-  /** How long the link lives, and so how long to wait. Default 10 minutes. */
+  /** How long the link is valid, and therefore how long to wait. Default 10 minutes. */
   readonly linkLifetime?: Duration.Input | undefined
-  /** The wait between polls at first. Default 1 second. */
+  /** The first wait between polls. Default 1 second. */
   readonly pollEvery?: Duration.Input | undefined
-  /** The longest wait between polls, a server's Retry-After included. Default 10 seconds. */
+  /** The longest wait between polls. It also bounds a server's Retry-After. Default 10 seconds. */
   readonly pollAtMost?: Duration.Input | undefined
-  /** Options of the refresh that gets the link, such as where the person lands. */
+  /** Options of the refresh that starts the consent, such as `redirectUrl`. */
   readonly refresh?: RefreshOptions | undefined
 }
 
-/** A read that takes longer is given up, and the next one is made. */
+/** The time limit of one read. After it, the next poll follows. */
 const readTimeout = "30 seconds"
 
 /**
- * Where waiting is in vain. While a link is pending, EXPIRED may still turn, and so may what the account was when the link was handed
- * out (`before`).
+ * Whether a status ends the wait. While a link is pending, EXPIRED can still change, and so can the status that the account had when the link was
+ * issued (`before`).
  */
 const terminal = (status: ConnectedAccountStatus, before: ConnectedAccountStatus | undefined): boolean =>
   status !== before &&
@@ -43,14 +44,14 @@ const terminal = (status: ConnectedAccountStatus, before: ConnectedAccountStatus
     status === "INACTIVE" ||
     (status === "EXPIRED" && before === undefined))
 
-/** Failures of a read that the next read will meet again. */
+/** Whether the next read would fail in the same way. */
 const lasting = (error: ReadError): boolean => error.disposition === "rejected" && !mayPass(error)
 
 /**
- * Refreshes `accountId`, shows the link if there is one, and waits until the account is ACTIVE. Gives the account.
+ * Refreshes `accountId`, shows the link if there is one, and waits until the account is ACTIVE. Returns the account.
  *
- * Fails with `ConnectionNotReady` on a terminal status, `ConsentExpired` at the link's end, a lasting read error (401, 403, 404, 400),
- * the refresh's own error, or what `onRedirect` fails with.
+ * Fails with `ConnectionNotReady` on a terminal status, `ConsentExpired` when the link expires, a permanent error of a read (400, 401, 403, 404),
+ * the error of the refresh, or the error of `onRedirect`.
  *
  * @example
  * ```ts
@@ -105,7 +106,7 @@ export const awaitActive = Effect.fnUntraced(function* <E = never, R = never>(
 
   let last: ConnectedAccountStatus | undefined
   let wait = pollEvery
-  /** Reads until a read succeeds, politely, then gives the account; `ConsentExpired` at the link's end. */
+  /** Polls until a read succeeds, and returns the account. Fails with `ConsentExpired` when the link expires. */
   const read = Effect.fnUntraced(function* (pauseFirst: boolean) {
     let pause = pauseFirst
     while (true) {
@@ -134,7 +135,7 @@ export const awaitActive = Effect.fnUntraced(function* <E = never, R = never>(
     }
   })
 
-  // An account that is ACTIVE already has to move on before ACTIVE means that the person consented.
+  // An account that is already ACTIVE has to change before ACTIVE means that the person consented.
   const before = linked && outcome.status === "ACTIVE" ? yield* read(false) : undefined
   if (linked) yield* options.onRedirect(outcome.redirectUrl)
 

@@ -1,8 +1,8 @@
 /**
- * The bulkhead: so many calls at once, so many waiting, and the next is refused at once.
+ * The bulkhead: it limits the calls in flight and the calls in its queue. A call beyond both limits is refused at once.
  *
- * The bounded queue is the point. An unbounded one turns a slow server into a slow client that holds every caller until its deadline,
- * and then sends what nobody waits for any more. Reads and refreshes share the places, as they share the connection.
+ * The queue has to be bounded. With an unbounded queue and a slow server, every caller waits until its deadline, and the calls that are then sent
+ * have no caller any more. Reads and refreshes share the limits, because they share the connection.
  *
  * @module
  */
@@ -14,16 +14,16 @@ import { withCall } from "./internal/Call.ts"
 import * as Metrics from "./Metrics.ts"
 import { type Policy, policy } from "./Policy.ts"
 
-/** How many calls may be under way, and how many may wait. */
+/** The limits of a bulkhead. */
 export interface BulkheadOptions {
-  /** Calls on their way at once. */
+  /** The number of calls in flight. */
   readonly concurrency: number
-  /** Calls that may wait for a place. Default 0. */
+  /** The number of calls that may wait in the queue. Default 0. */
   readonly queue?: number | undefined
 }
 
 /**
- * Bounds concurrency. Refuses with `RefusedLocally`, reason `queue-full`.
+ * Limits concurrency. A refused call fails with `RefusedLocally`, reason `queue-full`.
  *
  * @example
  * ```ts
@@ -53,14 +53,14 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
       const events = yield* Events
       const waiting = new Set<() => void>()
       let taken = 0
-      // Whoever leaves hands the place to the first in the queue, so that no newcomer takes it before.
+      // A call that ends passes its place to the first in the queue, so that no new call takes it before.
       const leave = () => {
         const first = waiting.values().next()
         if (first.done === true) {
           taken--
         } else {
           waiting.delete(first.value)
-          // Not at once: calls that end as they begin would pile up on the stack.
+          // Deferred, because calls that end synchronously would grow the stack.
           queueMicrotask(first.value)
         }
         return undefined
@@ -74,7 +74,7 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
           waiting.add(enter)
           report(1)
           return Effect.sync(() => {
-            // If it is not in the queue any more it holds a place that it is not going to use.
+            // A call that has left the queue holds a place that it will not use.
             if (waiting.delete(enter)) report(-1)
             else leave()
           })
@@ -91,7 +91,7 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
             if (waiting.size >= queue) {
               events?.publish({ _tag: "Refused", accountId: id, reason: "queue-full" })
               return new RefusedLocally({
-                message: `${concurrency} calls on their way and ${queue} waiting`,
+                message: `The bulkhead is full: ${concurrency} in flight, ${queue} waiting`,
                 reason: "queue-full"
               })
             }

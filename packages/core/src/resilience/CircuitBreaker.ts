@@ -1,15 +1,21 @@
 /**
- * The circuit breaker: when the other side keeps failing, stop asking for a while.
+ * The circuit breaker: if the other side keeps failing, it lets no calls through for a while.
  *
- * The circuits are those of Effect's `CircuitBreakerStore`: its states, its generations, its probe lease. This module tells them what a
- * failure is. A store of its own it asks and tells only once something fails. What counts against a circuit: an ambiguous failure (timeout, reset,
- * 500, garbage), a 503, a connection that could not be made. What does not: an answer about the account or the key (400, 401, 403,
- * 404, 501) shows that the other side works and closes a half-open circuit; a 429 and a local refusal say nothing either way.
+ * The circuits are those of Effect's `CircuitBreakerStore`, with its states, generations and probe leases. This module classifies failures:
  *
- * What may surprise: one circuit guards the whole provider unless `key` says otherwise. A client does not know an account's auth
- * config before it asks, so a circuit for each needs a `key` function of yours. The store is in memory unless one is provided where
- * the pipeline is made, such as `CircuitBreaker.layerStoreRedis()`. Breakers that share a store and a key share a circuit; `name`
- * keeps them apart. If the store is out of reach, calls pass: losing the breaker must not stop refreshes.
+ * - A failure is an ambiguous error (timeout, reset, 500, garbage), a 503, or a connection that could not be made.
+ * - A success is also an answer about the account or the key (400, 401, 403, 404, 501), because it shows that the other side works.
+ * - A 429 and a local refusal are ignored.
+ *
+ * A store of its own is not called before something fails.
+ *
+ * **Gotchas**
+ *
+ * - One circuit guards the whole provider by default. A client does not know the auth config of an account, so a circuit for each auth config
+ *   needs your own `key` function.
+ * - The store is in memory, unless one is provided to the pipeline, such as `CircuitBreaker.layerStoreRedis()`. Breakers with the same store,
+ *   name and key share a circuit.
+ * - If the store cannot be reached, calls pass.
  *
  * @module
  */
@@ -22,21 +28,21 @@ import { Events } from "./Events.ts"
 import * as Metrics from "./Metrics.ts"
 import { type Policy, policy } from "./Policy.ts"
 
-/** Whose calls share a circuit, when it opens, and for how long. */
+/** Which calls share a circuit, when it opens, and for how long. */
 export interface CircuitBreakerOptions {
-  /** Keeps the circuits of several breakers apart in one store. Default `"rekindle"`. */
+  /** Distinguishes the circuits of several breakers in one store. Default `"rekindle"`. */
   readonly name?: string | undefined
-  /** Whose circuit a call belongs to: `"provider"` (default) for one circuit, `"account"`, or a function. */
+  /** The circuit of a call: `"provider"` (default) is one for all, `"account"` one for each account, a function your own choice. */
   readonly key?: "provider" | "account" | ((id: ConnectedAccountId, options?: RefreshOptions) => string) | undefined
-  /** When to open. Default: at least half of the last 50 calls failed, once there were 20. */
+  /** When the circuit opens. Default: if at least half of the last 50 calls failed, and there were at least 20. */
   readonly tripPolicy?: Breaker.TripPolicy | undefined
-  /** How long to stay open before one probe is let through. Doubles each time in a row that the circuit opens. Default 15 seconds. */
+  /** How long the circuit stays open before it lets one probe through. It doubles with each consecutive opening. Default 15 seconds. */
   readonly openDuration?: Duration.Input | undefined
-  /** The longest to stay open, after doubling or by a 503's Retry-After. Default 1 minute. */
+  /** Upper bound on the open time, also after doubling and for a 503's Retry-After. Default 1 minute. */
   readonly maxOpenDuration?: Duration.Input | undefined
 }
 
-/** What an error says about the health of the other side. */
+/** Classifies an error: whether it counts as a success or a failure of the other side. */
 export const health = (error: RefreshError): Breaker.Outcome => {
   switch (error._tag) {
     case "InvalidRequest":
@@ -68,7 +74,7 @@ const classify = (exit: Exit.Exit<unknown, RefreshError>): Breaker.Outcome => {
 }
 
 /**
- * Refuses calls while the circuit is open, with `RefusedLocally`, reason `circuit-open`, and `retryAfter` if known.
+ * Refuses calls while the circuit is open. They fail with `RefusedLocally`, reason `circuit-open`, and `retryAfter` if it is known.
  *
  * @example
  * ```ts
@@ -118,7 +124,7 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
     const doubled = openDuration * 2 ** consecutiveOpenings
     return Duration.millis(Math.min(maxOpenDuration, Math.max(doubled, Duration.toMillis(asked))))
   }
-  /** Calls in the circuit's window. */
+  /** The number of calls in the circuit's window. */
   const window = tripPolicy._tag === "Rate" ? tripPolicy.size : 1
   const description = {
     name,
@@ -136,8 +142,8 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
         : Context.get(yield* Layer.build(Breaker.layerStoreMemory()), Breaker.CircuitBreakerStore)
       const alone = Option.isNone(given) && key === "provider"
       /**
-       * The circuit while nothing fails: closed, and with nothing but successes in its window. Another success changes nothing, so the store is
-       * neither asked nor told until a failure comes. Unset where the store decides. Only a circuit that nobody else uses can be calm.
+       * The circuit while nothing fails: it is closed, and its window has only successes. A further success changes nothing, so the store is not
+       * called before a failure. Undefined if the store decides. Only a circuit that no other process uses can be calm.
        */
       let calm: { readonly admission: Breaker.Admission; untold: number } | undefined
       let successesInRow = window
@@ -145,7 +151,7 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
       const changed = (transition: Breaker.Transition | undefined): Effect.Effect<void> => {
         if (transition === undefined) return Effect.void
         calm = undefined
-        // The store begins each state with an empty window.
+        // The store starts each state with an empty window.
         successesInRow = window
         return Effect.withFiber(({ context }) => {
           const { from, key, to } = transition
@@ -177,14 +183,14 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
         )
       }
 
-      /** Ends a call: counts its outcome here while the circuit is calm, else in the store. */
+      /** Ends a call: counts its outcome here while the circuit is calm, otherwise in the store. */
       const settle = (key: string, admission: Breaker.Admission, outcome: Breaker.Outcome) => {
         if (calm?.admission.generation !== admission.generation) return record(key, admission, outcome)
         if (outcome._tag === "Success") calm.untold++
         if (outcome._tag !== "Failure") return undefined
         const untold = Array.from({ length: Math.min(calm.untold, window) }, () => Breaker.success)
         calm = undefined
-        // Admitted again, since the store drops a circuit that it has not heard of for an hour.
+        // Admitted again, because the store drops a circuit that was not used for an hour.
         return Effect.matchEffect(Effect.scoped(store.admit(key)), {
           onFailure: () => Effect.void,
           onSuccess: (admission) =>

@@ -1,14 +1,15 @@
 /**
- * Coalescing: any number of callers who want the same account refreshed share one flight.
+ * Coalescing: callers who refresh the same account at the same time share one flight.
  *
- * The flight belongs to the layer, not to the caller who happened to start it: no caller's departure can interrupt it, so none spends a
- * grant and then loses the answer. Each caller waits until its own `options.deadline`. A failure is shared by those who waited for it and
- * forgotten; the next call starts afresh.
+ * A flight belongs to the layer and not to the caller who started it. A caller who leaves does not interrupt it, so no grant is spent without an
+ * answer. Each caller waits until its own `options.deadline`. The callers who waited share a failure, and the next call starts a new flight.
  *
- * What may surprise: the flight does not inherit its first caller's deadline (the others would suffer for it) but gets `maxFlight` of
- * its own, or longer if that caller waits longer. A flight past its deadline is not joined any more: whatever it hangs on, later
- * callers are not chained to it. Only closing the layer interrupts flights; a provider that must not be interrupted in the middle says
- * so itself, and is then waited for.
+ * **Gotchas**
+ *
+ * - A flight does not have the deadline of its first caller, which could be too short for the others. It has `maxFlight`, or the first caller's
+ *   deadline if that is later.
+ * - A flight past its deadline is not joined any more, so that later callers do not hang with it.
+ * - Only closing the layer interrupts flights. It waits for a provider that is uninterruptible.
  *
  * @module
  */
@@ -25,9 +26,9 @@ import { makeLimiter } from "./internal/within.ts"
 import { type Policy, policy } from "./Policy.ts"
 import { Settings } from "./Settings.ts"
 
-/** How long a flight may be shared. */
+/** How long a flight may take. */
 export interface CoalesceOptions {
-  /** The time a flight is given, unless its first caller waits longer, and may be joined. Default 30 seconds. */
+  /** How long a flight may take and be joined, unless its first caller waits longer. Default 30 seconds. */
   readonly maxFlight?: Duration.Input | undefined
 }
 
@@ -39,8 +40,8 @@ interface Flight {
 }
 
 /**
- * Shares flights by account, options (`validateCredentials`, `tokenRefused`, `redirectUrl`, `idempotencyKey`) and `CurrentProject`. Reads are not
- * shared.
+ * Calls share a flight if account, options (`validateCredentials`, `tokenRefused`, `redirectUrl`, `idempotencyKey`) and `CurrentProject` are the
+ * same. Reads are not shared.
  *
  * @example
  * ```ts
@@ -73,7 +74,7 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
     Effect.gen(function* () {
       const events = yield* Events
       const flights = new Map<string, Flight>()
-      /** Flights past their deadline whose place another has taken. */
+      /** Flights past their deadline that a newer flight has replaced. */
       const overdue = new Set<Fiber.Fiber<unknown, unknown>>()
       const limiter = makeLimiter()
       yield* Effect.addFinalizer(() =>
@@ -147,6 +148,6 @@ const late = (millis: number, sent: boolean) =>
 interface Start {
   readonly key: string
   readonly now: number
-  /** The starter's context: its settings, its span. */
+  /** The context of the caller who starts the flight, with its settings and span. */
   readonly context: Context.Context<never>
 }

@@ -1,5 +1,5 @@
 /**
- * The ways in which a refresh succeeds and the caller still cannot go on, as typed failures for callers who want to go on.
+ * Typed failures for an account that is not usable although its refresh did not fail.
  *
  * @module
  */
@@ -12,7 +12,7 @@ export class ConsentRequired extends Schema.TaggedError<ConsentRequired>("@rekin
   {
     accountId: ConnectedAccountId,
     redirectUrl: Schema.String,
-    /** What the account is meanwhile. */
+    /** The account's status until the person consents. */
     status: ConnectedAccountStatus
   }
 ) {
@@ -21,7 +21,7 @@ export class ConsentRequired extends Schema.TaggedError<ConsentRequired>("@rekin
   }
 }
 
-/** The account is neither usable nor waiting for a person; `status` says why. */
+/** The account is not usable, and no consent is pending. `status` says why. */
 export class ConnectionNotReady extends Schema.TaggedError<ConnectionNotReady>("@rekindle/core/ConnectionNotReady")(
   "ConnectionNotReady",
   { accountId: ConnectedAccountId, status: ConnectedAccountStatus }
@@ -31,12 +31,12 @@ export class ConnectionNotReady extends Schema.TaggedError<ConnectionNotReady>("
   }
 }
 
-/** The link ended before anybody consented. `status` is the last one read, if any read succeeded. */
+/** The link expired before the person consented. `status` is the last one that was read, if any. */
 export class ConsentExpired extends Schema.TaggedError<ConsentExpired>("@rekindle/core/ConsentExpired")(
   "ConsentExpired",
   { accountId: ConnectedAccountId, status: Schema.optionalKey(ConnectedAccountStatus) }
 ) {
   override get message(): string {
-    return `Nobody consented for account ${this.accountId} in time`
+    return `The link to consent for account ${this.accountId} expired`
   }
 }

@@ -1,9 +1,12 @@
 /**
- * The overall deadline: how long a caller waits, everything included (queues, retries, backoff, looking).
+ * The overall deadline: a time limit for the whole call, with queues, retries, backoff and reads of the account.
  *
- * It goes outermost. The instant travels inward as `RefreshOptions.deadline`, so that inner stages do not start what cannot finish and
- * the client can tell the server. What may surprise: the caller is answered on time even if the work ignores its interruption, and a
- * shared flight it was waiting for goes on without it.
+ * Its place is outermost. The deadline is passed on as `RefreshOptions.deadline`, so that inner stages start nothing that cannot end in time, and the
+ * client sends it to the server.
+ *
+ * **Gotchas**
+ *
+ * The caller gets its answer on time even if the work is uninterruptible. A shared flight continues without the caller.
  *
  * @module
  */
@@ -12,9 +15,10 @@ import { timeLimit } from "./internal/timeLimit.ts"
 import type { Policy } from "./Policy.ts"
 
 /**
- * Bounds the whole call. The earliest of `timeout` (or `Settings.timeout`) and the call's own `options.deadline` counts.
+ * Limits the whole call to `timeout` (or `Settings.timeout`), or to the call's own `options.deadline` if that is earlier.
  *
- * Fails with `DeadlineExceeded`: `not-sent` if the call was still held back here and no earlier attempt is in doubt, else `ambiguous`.
+ * Fails with `DeadlineExceeded`. It is `not-sent` if a local stage still held the call back and no earlier attempt was ambiguous, otherwise
+ * `ambiguous`.
  *
  * @example
  * ```ts

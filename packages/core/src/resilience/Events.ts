@@ -1,8 +1,8 @@
 /**
- * What policies do, as a subscription: for a dashboard, an audit log, a test.
+ * Events of policies, for a dashboard, an audit log or a test.
  *
- * Nothing is built or published unless {@link layerEvents} is provided where the pipeline is made; without it an event costs one
- * comparison. The buffer slides: a subscriber that falls behind loses the oldest events, and never slows a refresh.
+ * Events are published only if {@link layerEvents} is provided to the pipeline. Without it, an event costs one comparison. The buffer slides: a slow
+ * subscriber loses the oldest events, and never delays a refresh.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import { Context, Effect, Layer, PubSub, Stream } from "effect"
 import type { ConnectedAccountId, ConnectedAccountStatus } from "../ConnectedAccount.ts"
 import type { RefreshError } from "../RefreshError.ts"
 
-/** Something a policy did. Durations are milliseconds. Nothing secret is in any of them. */
+/** An action of a policy. Durations are in milliseconds. Events contain no secrets. */
 export type PolicyEvent =
   | {
-      /** A failed try will be followed by another after `delay`. */
+      /** Another attempt will follow after `delay`. */
       readonly _tag: "RetryScheduled"
       readonly accountId: ConnectedAccountId
       readonly attempt: number
@@ -22,14 +22,14 @@ export type PolicyEvent =
       readonly disposition: RefreshError["disposition"]
     }
   | {
-      /** A failure that may be repeated was not: no attempts, no budget or no time left. */
+      /** An attempt could be repeated and is not, because no attempts, no budget or no time are left. */
       readonly _tag: "RetryRefused"
       readonly accountId: ConnectedAccountId
       readonly attempt: number
       readonly reason: "attempts" | "budget" | "deadline"
     }
   | {
-      /** An ambiguous attempt was looked into. */
+      /** The account was read after an ambiguous attempt. */
       readonly _tag: "Reconciled"
       readonly accountId: ConnectedAccountId
       readonly result: "moved" | "unmoved" | "unknown"
@@ -42,13 +42,13 @@ export type PolicyEvent =
       readonly to: "Closed" | "Open" | "HalfOpen"
     }
   | {
-      /** A local limit kept a call from being sent. */
+      /** A local limit refused a call. */
       readonly _tag: "Refused"
       readonly accountId: ConnectedAccountId
       readonly reason: "circuit-open" | "queue-full" | "rate-limited"
     }
   | {
-      /** A call joined a flight that another had started. */
+      /** A call joined the flight of another. */
       readonly _tag: "FlightJoined"
       readonly accountId: ConnectedAccountId
     }
@@ -64,7 +64,7 @@ export type PolicyEvent =
       readonly error: RefreshError["_tag"]
     }
 
-/** Where policies publish and listeners subscribe. */
+/** The bus on which policies publish. */
 export class EventBus {
   readonly #pubsub: PubSub.PubSub<PolicyEvent>
   constructor(pubsub: PubSub.PubSub<PolicyEvent>) {
@@ -72,21 +72,21 @@ export class EventBus {
   }
   /** Publishes without waiting; a full buffer drops its oldest event. */
   publish(event: PolicyEvent): void {
-    // `publishUnsafe` would drop the newest; publishing to a sliding hub never waits.
+    // `publishUnsafe` would drop the newest event. `publish` on a sliding hub never waits.
     Effect.runSync(PubSub.publish(this.#pubsub, event))
   }
-  /** Every event from the moment of subscription on. */
+  /** All events from the subscription on. */
   get stream(): Stream.Stream<PolicyEvent> {
     return Stream.fromPubSub(this.#pubsub)
   }
-  /** A subscription that is in place when this effect returns. */
+  /** Subscribes. The subscription is active when this effect returns. */
   get subscribe() {
     return PubSub.subscribe(this.#pubsub)
   }
 }
 
 /**
- * The bus in force, or `undefined` when nobody asked for one. Policies read it when they are made.
+ * The present bus; `undefined` if none is provided. Policies read it when they are made.
  *
  * @example
  * ```ts
@@ -131,7 +131,7 @@ export const Events = Context.Reference<EventBus | undefined>("@rekindle/core/re
   defaultValue: () => undefined
 })
 
-/** Turns events on for every pipeline made inside. Keeps the last 256 for each slow subscriber. */
+/** Turns on events for all pipelines that it is provided to. Each subscriber has a buffer of 256 events. */
 export const layerEvents: Layer.Layer<never> = Layer.effect(
   Events,
   Effect.map(PubSub.sliding<PolicyEvent>(256), (pubsub) => new EventBus(pubsub))

@@ -1,24 +1,23 @@
 /**
- * A map for what is only worth remembering for a while, one entry for each of perhaps millions of accounts.
+ * A map whose entries expire, for up to millions of accounts.
  *
- * There is no timer. It looks for what has expired whenever it has doubled, so that the looking costs each entry little and the map
- * holds at most about twice what it has to.
+ * It has no timer. Expired entries are swept whenever the map has doubled: amortised O(1), and the map holds at most about twice its live entries.
  *
  * @module
  */
 
-/** When it may be forgotten, in epoch milliseconds. It may be put off. */
+/** An entry that expires at `until`, in epoch milliseconds. `until` may be moved later. */
 export interface Expiring {
   until: number
 }
 
-/** A map whose entries may be forgotten once their time is over. */
+/** A map whose expired entries read as absent. */
 export class ExpiringMap<V extends Expiring> {
   readonly #entries = new Map<string, V>()
   readonly #least: number
   #lookAt: number
 
-  /** `least`: entries that are not worth a look. */
+  /** `least`: the size up to which nothing is swept. */
   constructor(least = 1_024) {
     this.#least = this.#lookAt = least
   }

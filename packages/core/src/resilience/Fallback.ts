@@ -1,11 +1,13 @@
 /**
- * Serving what is known to be good. A refresh that failed says nothing about the credential still in service: it may have an hour to
- * live. When the failure is about the way there and the account reads fine, a caller may prefer to go on with what it has.
+ * The fallback: it answers a failed refresh from the state of the account. The credential in service may still be valid for an hour, so a caller may
+ * prefer it to an error of the transport.
  *
- * What may surprise: it is not part of `standard`. A fallback hides a failed refresh, so a person has to want it. It never answers for
- * a verdict on the account or the request (4xx, 501), and never when the account cannot be read. And ACTIVE means that the credential
- * is not known to be dead; how long its access token still lives is not part of what `get` answers. Where that matters, decide in
- * `serve` (by `updatedAt`, say), or let `withRefresh` find out.
+ * **Gotchas**
+ *
+ * - It is not part of `standard`, because it hides a failed refresh.
+ * - It does not apply if the account or the request was refused (4xx, 501), or if the account cannot be read.
+ * - ACTIVE means that the credential is not known to be dead. `get` does not say how long the access token is valid. If that matters,
+ *   decide in `serve`, for example by `updatedAt`, or use `withRefresh`.
  *
  * @module
  */
@@ -16,11 +18,11 @@ import { Ready, type RefreshOutcome } from "../RefreshOutcome.ts"
 import { Events } from "./Events.ts"
 import { type Policy, policy } from "./Policy.ts"
 
-/** Which failures are covered, and by what. */
+/** Which failures the fallback replaces, and with which answer. */
 export interface FallbackOptions {
-  /** Which failures may be covered. Default: every one but a verdict (a `rejected` other than 429, 500 and 503). */
+  /** Which failures are replaced. Default: all but a refusal (`rejected`, other than 429, 500 and 503). */
   readonly when?: ((error: RefreshError) => boolean) | undefined
-  /** What to answer for the account as it reads now; `undefined` lets the failure through. Default: `Ready` if ACTIVE and not disabled. */
+  /** The answer for the account's present state; `undefined` keeps the failure. Default: `Ready` if it is ACTIVE and not disabled. */
   readonly serve?: (account: ConnectedAccount, error: RefreshError) => RefreshOutcome | undefined
 }
 
@@ -31,8 +33,8 @@ const serveActive = (account: ConnectedAccount): RefreshOutcome | undefined =>
   account.status === "ACTIVE" && !account.isDisabled ? Ready.make({ id: account.id }) : undefined
 
 /**
- * Covers a failed refresh with what the account says of itself. The original failure comes through if it does not apply, if the
- * account cannot be read, or if `serve` declines.
+ * Replaces a failed refresh with an answer from the account's state. The original failure remains if `when` is false, if the account cannot be read,
+ * or if `serve` returns `undefined`.
  *
  * @example
  * ```ts

@@ -1,10 +1,11 @@
 /**
- * One idempotency key for each logical refresh, kept over its retries.
+ * One idempotency key for each logical refresh, the same for all its attempts.
  *
- * Placing this stage is a statement: *the other side honours the key*, by answering the first attempt's result again. Retry then
- * repeats an ambiguous attempt without looking first. Against a server that ignores the header this would be a blind re-send, so
- * `standard` leaves it out unless told. It goes outside retry (a key for each send would mean nothing) and inside coalesce (callers
- * with different keys would not share a flight).
+ * Use it only if the server honours the key, which means that it answers with the result of the first attempt. Retry then repeats an
+ * ambiguous attempt without reading the account. If a server ignored the header, that would be a blind repeat, so `standard` leaves this
+ * stage out by default.
+ *
+ * Its place is outside retry, because all attempts need the same key, and inside coalesce, because calls with different keys share no flight.
  *
  * @module
  */
@@ -17,7 +18,7 @@ const word = (random: { nextDoubleUnsafe(): number }): string =>
     .padStart(8, "0")
 
 /**
- * Gives each refresh without a key of its own 128 random bits in hex, from Effect's `Random`.
+ * Gives each refresh that has no key 128 random bits in hex, from Effect's `Random`.
  *
  * @example
  * ```ts

@@ -1,6 +1,5 @@
 /**
- * The metrics that policies keep, in one place so that names and labels can be read at a glance. Account ids are never labels: there
- * may be millions.
+ * The metrics of all policies, with their names and labels. Account ids are never labels, because there may be millions.
  *
  * @module
  */
@@ -8,32 +7,32 @@ import { Metric } from "effect"
 import type { RefreshError } from "../RefreshError.ts"
 import type { RefreshOutcome } from "../RefreshOutcome.ts"
 
-/** Sends of a refresh, first attempts and retries alike, counted by `retry`. */
+/** Sends of a refresh, first attempts and retries. `retry` counts them. */
 export const attempts = Metric.counter("rekindle.refresh.attempts", {
   description: "Sends of a refresh, first attempts and retries",
   incremental: true
 })
 
-/** Retries paid for out of the retry budget, reads included. */
+/** Retries spent from the retry budget, including retries of reads. */
 export const retries = Metric.counter("rekindle.retries", {
   description: "Retries spent from the retry budget",
   incremental: true
 })
 
-/** Milliseconds from call to answer, as the caller saw it. */
+/** Milliseconds from the call to its answer, for the caller. */
 export const latency = Metric.histogram("rekindle.refresh.duration", {
-  description: "Milliseconds from call to answer, as the caller saw it",
+  description: "Milliseconds from the call to its answer, for the caller",
   boundaries: [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000]
 })
 
-/** Calls waiting for their turn, in all bulkheads together. */
+/** Calls that wait in the queues of all bulkheads. */
 export const queueDepth = Metric.gauge("rekindle.bulkhead.queue", {
-  description: "Calls waiting in a bulkhead for their turn"
+  description: "Calls that wait in the queue of a bulkhead"
 })
 
 const outcomes = new Map<string, Map<string, Metric.Counter<number>>>()
 
-/** Finished refreshes by tag of the outcome or the error, and by disposition; `answered` stands for "no error". */
+/** Finished refreshes by the tag of the outcome or error, and by disposition; `answered` if there was no error. */
 export const outcome = (
   tag: RefreshOutcome["_tag"] | RefreshError["_tag"] | "Interrupted" | "Defect",
   disposition: RefreshError["disposition"] | "answered"
@@ -55,7 +54,7 @@ export const outcome = (
   return counter
 }
 
-/** Circuit transitions by where they led. */
+/** Circuit transitions by their new state. */
 export const circuitTransitions = {
   Open: transitionsTo("Open"),
   HalfOpen: transitionsTo("HalfOpen"),

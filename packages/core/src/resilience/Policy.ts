@@ -1,17 +1,20 @@
 /**
  * A resilience policy is a value: a name, its options as plain data, and a function from one `ConnectedAccounts` to another.
  *
- * Because every provider has the same shape (an HTTP client, an engine, a script), every policy fits every provider, and a pipeline
- * is only a list. What may surprise: `compose` takes policies outermost first, in the order a call meets them, and a policy's state
- * (a breaker's counters, a bulkhead's queue) is created when the policy is *made*, not when the value is written. Two layers made
- * from one value share nothing unless they share a store.
+ * All providers have the same interface, so every policy fits every provider, and a pipeline is a list of policies.
+ *
+ * **Gotchas**
+ *
+ * - `compose` takes policies outermost first, in the order in which a call passes them.
+ * - The state of a policy (a breaker's counters, a bulkhead's queue) is created by `make`. Two layers from one policy value share no state,
+ *   unless they share a store.
  *
  * @module
  */
 import { Effect, Layer, type Schema, type Scope } from "effect"
 import { ConnectedAccounts } from "../ConnectedAccounts.ts"
 
-/** What a policy decorates: the `ConnectedAccounts` service itself. */
+/** The `ConnectedAccounts` service, which a policy decorates. */
 export type Accounts = ConnectedAccounts["Service"]
 
 /** One stage of a pipeline as plain data. Durations are milliseconds. */
@@ -20,17 +23,17 @@ export interface Description {
   readonly options: { readonly [option: string]: Schema.Json }
 }
 
-/** A decorator of `ConnectedAccounts` that can say what it is. `R` is what it needs to be made: a scope for its state, unless more. */
+/** A decorator of `ConnectedAccounts` that describes itself. `R` are the services that `make` needs; by default a scope for its state. */
 export interface Policy<out R = Scope.Scope> {
   readonly name: string
-  /** The stages from the outermost in, as plain data to print or to assert on. */
+  /** The stages, outermost first, as plain data to print or to assert on. */
   readonly describe: () => ReadonlyArray<Description>
   /** Creates the policy's state and decorates `next`. */
   readonly make: (next: Accounts) => Effect.Effect<Accounts, never, R>
 }
 
 /**
- * Makes a policy of your own.
+ * Makes your own policy.
  *
  * @example
  * ```ts
@@ -73,7 +76,7 @@ type Needs<Policies extends ReadonlyArray<Policy<unknown>>> = {
 }[number]
 
 /**
- * Orders policies, outermost first: a call passes them from left to right. Composed pipelines compose again.
+ * Composes policies, outermost first: a call passes them from left to right. A composed pipeline is a policy again.
  *
  * @example
  * ```ts
@@ -105,7 +108,7 @@ export function compose(...policies: ReadonlyArray<Policy<unknown>>): Policy<unk
   }
 }
 
-/** The layer that takes a `ConnectedAccounts` and gives it back with `policy` around it. */
+/** A layer that decorates `ConnectedAccounts` with `policy`. */
 export const layer = <R>(
   policy: Policy<R>
 ): Layer.Layer<ConnectedAccounts, never, ConnectedAccounts | Exclude<R, Scope.Scope>> =>

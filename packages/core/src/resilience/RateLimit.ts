@@ -1,12 +1,14 @@
 /**
- * The rate limit: so many calls in a window, by Effect's `RateLimiter`.
+ * The rate limit: it limits the calls in a window of time, with Effect's `RateLimiter`.
  *
- * It keeps a client below a limit that the other side is known to enforce, so that 429 stays the exception. A call over the limit waits
- * its turn if its deadline allows and is refused at once if not. The limiter counts on asking, so the turn of a call that is refused,
- * or leaves while it waits, is kept here for the next that comes; else a crowd that was never sent would block the limit for hours.
+ * It keeps a client below a known limit of the other side, so that 429 is rare. A call over the limit waits for its turn if its deadline
+ * allows that, and is refused at once otherwise. The limiter counts a call when it is asked. If that call is refused, or leaves while it
+ * waits, its turn goes to the next call; otherwise calls that were never sent could use up the limit for hours.
  *
- * What may surprise: if the limiter's store is out of reach, calls pass, because losing the limiter must not stop refreshes. In memory
- * a limit is forgotten once it is as good as new, so a limit for each of a million accounts holds those that were asked of late.
+ * **Gotchas**
+ *
+ * - If the store of the limiter cannot be reached, calls pass.
+ * - A limit in memory is removed when it is full again. So one limit for each of a million accounts takes memory only for those with recent calls.
  *
  * @module
  */
@@ -20,35 +22,35 @@ import { type Expiring, ExpiringMap } from "./ExpiringMap.ts"
 import { withCall } from "./internal/Call.ts"
 import { type Policy, policy } from "./Policy.ts"
 
-/** How many calls are allowed in which time, and whose calls are counted together. */
+/** The number of calls in a window, and which calls share a limit. */
 export interface RateLimitOptions {
-  /** Calls in each window. */
+  /** The number of calls in a window. */
   readonly limit: number
-  /** How long a window is. */
+  /** The length of a window. */
   readonly window: Duration.Input
-  /** `"token-bucket"` (default) spreads them evenly after an initial burst; `"fixed-window"` counts by the clock. */
+  /** `"token-bucket"` (default) spreads calls evenly after an initial burst; `"fixed-window"` counts by the clock. */
   readonly algorithm?: "token-bucket" | "fixed-window" | undefined
-  /** The longest a call waits for its turn. Default: until its deadline. */
+  /** How long a call may wait for its turn. Default: until its deadline. */
   readonly maxDelay?: Duration.Input | undefined
-  /** Keeps limits apart in one store. Default `"rekindle"`. */
+  /** Distinguishes limits in one store. Default `"rekindle"`. */
   readonly name?: string | undefined
   /** `"provider"` (default): one limit for all calls; `"account"`: one for each account. */
   readonly key?: "provider" | "account" | undefined
 }
 
-/** One limit. It expires when it is as good as new. */
+/** One limit. It expires when it is full again. */
 interface Limit extends Expiring {
   readonly limiter: Limiter.RateLimiter
-  /** Turns that were taken and are not going to be used, in order, in epoch milliseconds. */
+  /** Turns that were taken and will not be used, in order, in epoch milliseconds. */
   readonly spare: Array<number>
 }
 
-/** Effect's memory store keeps every key for ever, so each limit has a store of its own and is forgotten with it. */
+/** Effect's memory store never removes a key. So each limit has its own store, which is removed with it. */
 const ownLimiter = Effect.provide(Limiter.make, Limiter.layerStoreMemory)
 
 /**
- * Spaces calls out. Refuses with `RefusedLocally`, reason `rate-limited`, `retryAfter` set. The store is in memory unless a
- * `RateLimiterStore` is provided where the pipeline is made.
+ * Limits the rate of calls. A refused call fails with `RefusedLocally`, reason `rate-limited`, with `retryAfter`. The store is in memory, unless a
+ * `RateLimiterStore` is provided to the pipeline.
  *
  * @example
  * ```ts
@@ -93,10 +95,10 @@ export const rateLimit = (options: RateLimitOptions): Policy => {
         limits.set(name, fresh, now)
         return fresh
       }
-      /** When it is this call's turn: a spare turn, or the next that the limiter has. */
+      /** The time of this call's turn: a spare turn, or the next one of the limiter. */
       const turnOf = (of: Limit, name: string, fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<number> => {
         const { spare } = of
-        // A turn not used in time can be made up for within its window, as a limiter that was never asked would allow.
+        // An unused turn is good for one window, as it would be with a limiter that was never asked.
         const lost = nowOf(fiber) - window
         while (spare[0] !== undefined && spare[0] <= lost) spare.shift()
         const turn = spare.shift()

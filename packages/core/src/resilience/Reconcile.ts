@@ -1,20 +1,20 @@
 /**
- * Looking before sending again. After an ambiguous attempt the account itself knows what happened: read it, and if it has moved on
- * since the attempt began, that is the answer.
+ * Reads the account after an ambiguous attempt. If the account has changed since the attempt started, its state is the answer.
  *
- * "Moved on" is the delicate word, because the server's `updatedAt` and our clock are two clocks. The rule:
+ * The server's `updatedAt` and our clock are two clocks, so "changed" has a rule:
  *
- * 1. If the account was read earlier in the same call (before the first attempt with `baseline: "read"`, or by the look that allowed
- *    the re-send), the two readings are compared with each other: a later `updatedAt` or another status means it moved. No clock of
- *    ours is involved.
- * 2. Otherwise it moved if `updatedAt` is later than the attempt's start by our clock less `clockSkew`. A server clock that runs
- *    behind by up to `clockSkew` is forgiven. The price: somebody else's update within twice that time before the attempt is taken for
- *    ours. That credential is seconds old, which is what the caller asked for. An update later than our own time by more than
- *    `clockSkew` shows that the server's clock runs ahead; such a reading neither answers nor allows a re-send. A clock that runs
- *    further behind cannot be told from an account that has not moved: that is what `baseline: "read"` is for.
+ * 1. If the account was read earlier in the same call, the two readings are compared: before the first attempt with `baseline: "read"`, or before a
+ *    repeated attempt. The account has changed if `updatedAt` is later or the status differs. Our clock is not used.
+ * 2. Otherwise it has changed if `updatedAt` is later than the start of the attempt by our clock, less `clockSkew`. So a server clock may
+ *    be behind by up to `clockSkew`. As a consequence, another caller's update within twice that time before the attempt counts as ours.
+ *    Its credential is seconds old, so it serves the caller as well.
+ * 3. If `updatedAt` is later than our time by more than `clockSkew`, the server's clock is ahead. Such a reading is no answer and allows no repeat.
  *
- * A later status `ACTIVE` is `Ready`. `INITIATED` and `INITIALIZING` are no answers even if they moved: a person has to consent and only
- * a refresh hands out the link, and there is no credential to burn, so it may be sent again. Any other status is `NotReady`.
+ * **Gotchas**
+ *
+ * - With a server clock that is further behind, a changed account looks unchanged. Use `baseline: "read"` for such servers.
+ * - A changed account that is `ACTIVE` is `Ready`. `INITIATED` and `INITIALIZING` are no answers: a person has to consent, and only a
+ *   refresh returns the link. There is no credential to lose, so the refresh may be sent again. Any other status is `NotReady`.
  *
  * @module
  */
@@ -26,26 +26,26 @@ import { NotReady, Ready, type RefreshOutcome } from "../RefreshOutcome.ts"
 import { type EventBus, Events } from "./Events.ts"
 import { type Accounts, type Policy, policy } from "./Policy.ts"
 
-/** How an account is told to have moved on. */
+/** How a change of the account is detected. */
 export interface ReconcileOptions {
   /**
-   * What a look compares with. `"clock"` (default) costs nothing until something goes wrong; `"read"` reads the account before every
-   * refresh, for servers whose clock cannot be trusted at all.
+   * What a reading is compared with. `"clock"` (default): the start of the attempt, at no cost before a failure. `"read"`: a reading before every
+   * refresh, for servers whose clock is not reliable.
    */
   readonly baseline?: "clock" | "read" | undefined
-  /** How far the server's clock and ours may be apart. Default 2 seconds. */
+  /** How far the server's clock and ours may differ. Default 2 seconds. */
   readonly clockSkew?: Duration.Input | undefined
 }
 
-/** What is known of the account from before the attempt. */
+/** The state before the attempt. */
 export interface Before {
-  /** When the attempt began, by our clock, in epoch milliseconds. */
+  /** When the attempt started by our clock, in epoch milliseconds. */
   readonly startedAt: number
-  /** The account as read earlier in this call, if it was. */
+  /** The account as it was read earlier in this call, if it was. */
   readonly seen: ConnectedAccount | undefined
 }
 
-/** What a look found. */
+/** The result of a reading: whether the account has changed. */
 export type Look =
   | { readonly _tag: "Moved"; readonly outcome: RefreshOutcome }
   | { readonly _tag: "Unmoved"; readonly account: ConnectedAccount }
@@ -53,7 +53,7 @@ export type Look =
 
 const unknown: Look = { _tag: "Unknown" }
 
-/** Whether `account`, read at `now`, has moved on. The module header gives the rule. */
+/** Whether `account`, read at `now`, has changed. The module header has the rule. */
 export const judge = (account: ConnectedAccount, before: Before, clockSkew: number, now: number): Look => {
   const { id, status } = account
   const updatedAt = account.updatedAt.epochMilliseconds
@@ -68,7 +68,7 @@ export const judge = (account: ConnectedAccount, before: Before, clockSkew: numb
 
 const results = { Moved: "moved", Unmoved: "unmoved", Unknown: "unknown" } as const
 
-/** Reads the account and judges it. A read that fails leaves the matter `Unknown`. */
+/** Reads the account and judges it. After a failed read, the result is `Unknown`. */
 export const look = (
   accounts: Accounts,
   id: ConnectedAccountId,
@@ -90,19 +90,19 @@ export const look = (
     })
   )
 
-/** The reading that precedes the first attempt, if `options` ask for one and it succeeds. */
+/** The reading before the first attempt; `undefined` if it fails. */
 export const firstReading = (accounts: Accounts, id: ConnectedAccountId): Effect.Effect<ConnectedAccount | undefined> =>
   Effect.map(Effect.result(accounts.get(id)), (read) => (Result.isSuccess(read) ? read.success : undefined))
 
-/** The options with their defaults, as plain data. */
+/** The options with their defaults, as plain data. Durations are in milliseconds. */
 export const describeReconcile = (options: ReconcileOptions | undefined) => ({
   baseline: options?.baseline ?? "clock",
   clockSkew: Duration.toMillis(options?.clockSkew ?? "2 seconds")
 })
 
 /**
- * Turns an ambiguous failure into the answer the account itself gives, and never sends anything. `retry` does the same before each
- * re-send, so a pipeline needs this stage only where nothing is retried.
+ * Replaces an ambiguous failure with the state of the account, if it has changed. It never sends anything. `retry` does the same before each repeated
+ * send, so a pipeline needs this stage only if it has no `retry`.
  *
  * @example
  * ```ts
@@ -125,7 +125,7 @@ export const describeReconcile = (options: ReconcileOptions | undefined) => ({
  *     state: { authScheme: "OAUTH2", val: {} }
  *   })
  *
- * // The refresh works; its answer is lost on the way back.
+ * // The refresh succeeds, and its answer is lost.
  * let updatedAt = 0
  * const lossy = Layer.succeed(ConnectedAccounts, {
  *   refresh: () =>

@@ -1,20 +1,23 @@
 /**
- * A pipeline that can be exchanged while it runs: a new timeout from a config service, retries off during an incident.
+ * A pipeline that can be replaced while it runs, for example with a new timeout from a config service, or without retries during an incident.
  *
- * Calls that begin after a swap take the new pipeline; calls already under way finish on the old one, whose state is released when the
- * last of them has left. Neither that call nor the swap waits for the release; closing the layer does. What may surprise: the new
- * pipeline starts with fresh state (closed circuits, a full bucket) except for what lives in a store or a shared retry budget.
+ * Calls that start after a swap use the new pipeline. Calls in flight end on the old one, whose state is released after the last of them.
+ * Neither that call nor the swap waits for the release. Closing the layer does.
+ *
+ * **Gotchas**
+ *
+ * The new pipeline starts with new state (closed circuits, a full bucket), except for state in a store or a shared retry budget.
  *
  * @module
  */
 import { Effect, Exit, Scope, Semaphore } from "effect"
 import type { Accounts, Policy } from "./Policy.ts"
 
-/** The handle: place `policy` in a layer, call `swap` when the configuration changes. */
+/** A handle: use `policy` in a layer, and call `swap` when the configuration changes. */
 export interface Reconfigurable<R = Scope.Scope> {
-  /** The policy that stands for whatever is configured now; `describe` tells what that is. */
+  /** The policy that delegates to the present pipeline. `describe` describes that pipeline. */
   readonly policy: Policy<R | Scope.Scope>
-  /** Exchanges the pipeline in every layer made from `policy`. */
+  /** Replaces the pipeline in every layer that was made from `policy`. */
   readonly swap: (next: Policy<R>) => Effect.Effect<void>
 }
 
@@ -26,7 +29,7 @@ interface Generation {
 }
 
 /**
- * Makes a pipeline exchangeable. Feed `swap` from whatever holds the configuration, e.g. `Stream.runForEach(SubscriptionRef.changes(ref), …)`.
+ * Makes a pipeline replaceable. Call `swap` when the configuration changes, e.g. in `Stream.runForEach(SubscriptionRef.changes(ref), …)`.
  *
  * @example
  * ```ts
@@ -80,7 +83,7 @@ export const reconfigurable = <R = Scope.Scope>(initial: Policy<R>): Reconfigura
             })
           : undefined
       const enter = <A, E>(use: (accounts: Accounts) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
-        // Counted and uncounted without a moment in between in which an interruption could get lost.
+        // Uninterruptible, so that every call that is counted is also uncounted.
         Effect.uninterruptibleMask((restore) => {
           const generation = now
           generation.calls++
@@ -107,7 +110,7 @@ export const reconfigurable = <R = Scope.Scope>(initial: Policy<R>): Reconfigura
         get: (id) => enter((accounts) => accounts.get(id))
       }
       return accounts
-      // A swap in the middle would miss this layer.
+      // A swap during `make` would miss this layer.
     }).pipe(swaps.withPermit)
 
   return {

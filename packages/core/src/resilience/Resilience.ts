@@ -1,9 +1,9 @@
 /**
- * Resilience made for a call that must not be sent twice.
+ * Resilience policies for a call that must not be sent twice.
  *
- * General libraries repeat a POST blindly. These policies ask each failure's disposition first. Every policy is a value that decorates
- * `ConnectedAccounts`; {@link compose} orders them, {@link layer} puts them around a provider, and {@link standard} is the pipeline most
- * people want. {@link withRefresh} and {@link awaitActive} are the two loops that every application otherwise writes by hand.
+ * General libraries repeat a POST blindly. These policies obey the disposition of each failure. A policy is a value that decorates
+ * `ConnectedAccounts`. {@link compose} orders policies, {@link layer} applies them to a provider, and {@link standard} is the pipeline for most
+ * programs. {@link withRefresh} and {@link awaitActive} are the two loops that every application needs.
  *
  * @module
  */

@@ -1,19 +1,22 @@
 /**
- * Sending again, for a call that must not be sent twice.
+ * Retries, for a call that must not be sent twice.
  *
- * The failure's disposition decides, never the status alone:
+ * The disposition of the failure decides, and not its status:
  *
- * - `not-sent`: again, after a jittered backoff (or the hint of the policy that refused, such as an open circuit's).
- * - `rejected`: only 429 and 503, after the server's Retry-After, capped.
- * - `ambiguous`: under an idempotency key of the call, again; else look first (see `Reconcile`) and send only if the account has not
- *   moved. With `reconcile: false` and no key, never.
+ * - `not-sent`: the call is sent again after a jittered backoff, or after the `retryAfter` of the policy that refused it.
+ * - `rejected`: only after 429 and 503, when the server's Retry-After (capped) has passed.
+ * - `ambiguous`: with an idempotency key, the call is sent again. Otherwise the account is read first (see `Reconcile`), and the call is sent
+ *   again only if the account has not changed. With `reconcile: false` and no key, it is never sent again.
  *
- * An attempt once in doubt stays in doubt, since it may be carried out at any later moment: a look precedes every later send, whatever
- * the failure in between, and the call does not end with a failure that says nothing was done, but with the ambiguous one.
+ * After an ambiguous attempt the call stays in doubt, because that attempt may be carried out at any later time. So the account is read before
+ * every further send, whatever failed in between. The call then ends with the ambiguous failure, and never with one that says that nothing was done.
  *
- * What may surprise: it never sleeps past the deadline but gives the error at once; an ambiguous failure of the last attempt is
- * still looked into, because the caller would rather have the answer than the error; a look that fails uses up a try; and reads
- * (`get`) are retried as well, by the same budget, since they are safe.
+ * **Gotchas**
+ *
+ * - It does not wait past the deadline. It returns the error at once.
+ * - After an ambiguous failure of the last attempt the account is read too, because the caller prefers the answer to the error.
+ * - A failed read uses up an attempt.
+ * - Reads (`get`) are retried too, from the same budget, because they are safe.
  *
  * @module
  */
@@ -31,9 +34,9 @@ import { type Before, describeReconcile, firstReading, look, type ReconcileOptio
 import { RetryBudget, type RetryBudgetOptions, SharedRetryBudget } from "./RetryBudget.ts"
 import { Settings } from "./Settings.ts"
 
-/** How often, how soon and at whose expense a call is tried again. */
+/** How often and how soon a call is sent again. */
 export interface RetryOptions {
-  /** Tries of one call, the first included. Default 3. `Settings.maxAttempts` replaces it. */
+  /** Attempts of one call, including the first. Default 3. `Settings.maxAttempts` replaces it. */
   readonly maxAttempts?: number | undefined
   /** The shortest backoff. Default 100 ms. */
   readonly baseDelay?: Duration.Input | undefined
@@ -41,20 +44,20 @@ export interface RetryOptions {
   readonly maxDelay?: Duration.Input | undefined
   /** Upper bound on Retry-After. Jitter is added on top. Default 30 seconds. */
   readonly maxRetryAfter?: Duration.Input | undefined
-  /** The budget all calls share. `false`: none. */
+  /** The budget that all calls share. `false`: none. */
   readonly budget?: RetryBudgetOptions | false | undefined
-  /** How an ambiguous attempt is looked into. `false`: it is not, and without a key it is not repeated. */
+  /** How the account is read after an ambiguous attempt. `false`: it is not read, and without a key the attempt is not repeated. */
   readonly reconcile?: ReconcileOptions | false | undefined
 }
 
-/** What a failure allows to do next. Exported for those who write a retry of their own. */
+/** The next step that a failure allows, for your own retry policy: send again, read the account first, or stop. */
 export const nextStep = (
   error: RefreshError,
   options: { readonly idempotencyKey?: string | undefined; readonly reconcile: boolean }
 ): "send" | "look" | "stop" => {
   switch (error.disposition) {
     case "not-sent":
-      // What cannot be encoded now cannot be encoded later.
+      // A request that cannot be encoded now cannot be encoded later.
       return error._tag === "TransportError" && error.reason === "encode" ? "stop" : "send"
     case "rejected":
       return mayPass(error) ? "send" : "stop"
@@ -73,7 +76,7 @@ interface Config {
   readonly events: EventBus | undefined
 }
 
-/** One refresh: what is asked, and on whose behalf. All its tries share it. */
+/** One refresh. All its attempts share it. */
 interface Request {
   readonly id: ConnectedAccountId
   readonly options: RefreshOptions | undefined
@@ -85,22 +88,22 @@ const nowOf = ({ fiber }: Request): number => fiber.getRef(Clock.Clock).currentT
 
 const deadlineOf = ({ options }: Request): number => options?.deadline?.epochMilliseconds ?? Infinity
 
-/** How far the tries of one call have come. */
+/** The progress of one call. */
 interface Progress {
-  /** Tries so far, the first included. */
+  /** Attempts so far, including the first. */
   readonly attempt: number
   /** The last backoff, in milliseconds. */
   readonly backoff: number
 }
 
-/** What the tries of one refresh know besides. */
+/** The progress of one refresh. */
 interface RefreshProgress extends Progress, Before {
   /** The last ambiguous failure. */
   readonly doubt: RefreshError | undefined
 }
 
 /**
- * Tries again where that is safe.
+ * Sends a call again if that is safe.
  *
  * @example
  * ```ts
@@ -157,7 +160,7 @@ const decorate = (next: Accounts, config: Config): Accounts => {
   const pause = makePause(config)
   const countRetry = Effect.withFiber((fiber) => Effect.sync(() => Metrics.retries.updateUnsafe(1, fiber.context)))
 
-  /** Reads change nothing: whatever may pass is worth another try. */
+  /** Reads change nothing, so every transient failure is retried. */
   const read = (id: ConnectedAccountId, progress: Progress): Effect.Effect<ConnectedAccount, ReadError> =>
     next
       .get(id)
@@ -204,7 +207,7 @@ const decorate = (next: Accounts, config: Config): Accounts => {
       Effect.suspend(() => send(request, progress))
     )
 
-  /** The account tells what became of the attempt. `further` is absent where no other try is left: then it is looked at all the same. */
+  /** Reads the account to learn the result of the attempt. `further` is undefined if no attempt is left; the account is then read all the same. */
   const lookAfter = (
     request: Request,
     doubt: RefreshError,
@@ -242,7 +245,7 @@ const decorate = (next: Accounts, config: Config): Accounts => {
   }
 }
 
-/** Pays for another try and waits for its time. Undefined, at once, if there is to be none. */
+/** Spends a retry and waits for its backoff. Returns `undefined` at once if there is no further attempt. */
 const makePause =
   ({ baseDelay, budget, events, maxAttempts, maxDelay, maxRetryAfter }: Config) =>
   (
@@ -259,7 +262,7 @@ const makePause =
       if (attempt >= ((yield* Settings).maxAttempts ?? maxAttempts)) return refuse("attempts")
       const backoff = yield* decorrelated(last, baseDelay, maxDelay)
       const asked = Math.min(Duration.toMillis(retryAfterOf(error) ?? Duration.zero), maxRetryAfter)
-      // All who were told the same time would come back at the same moment.
+      // Jitter on top of Retry-After: callers that got the same value would otherwise come back at the same moment.
       const delay = Math.max(backoff, asked + Math.max(0, backoff - baseDelay))
       if ((yield* Clock.currentTimeMillis) + delay >= deadline) return refuse("deadline")
       if (budget?.withdraw() === false) return refuse("budget")

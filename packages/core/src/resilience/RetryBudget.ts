@@ -1,29 +1,31 @@
 /**
- * The retry budget: retries may be a share of the traffic, never a multiple of it.
+ * The retry budget limits retries to a share of the calls.
  *
- * Three attempts per call triple the load exactly when the other side can bear it least. Here every first attempt earns a fraction of
- * a retry and every retry costs a whole one, out of one bucket shared by all calls. So over any run of calls,
- * `retries <= reserve + ratio * calls`. What may surprise: there is no refill by time. A quiet client that has spent its reserve earns
- * the next retry by calling.
+ * Without it, three attempts per call triple the load while the other side is failing. Here every first attempt earns a fraction of a
+ * retry, and every retry costs a whole one. All calls share one bucket, so `retries <= reserve + ratio * calls` always holds.
+ *
+ * **Gotchas**
+ *
+ * The bucket is not refilled by time. A client that has spent its reserve earns the next retry by further calls.
  *
  * @module
  */
 import { Context, Layer } from "effect"
 
-/** How many retries calls earn. */
+/** The size of a retry budget. */
 export interface RetryBudgetOptions {
-  /** Retries earned by each call. Default 0.2: at most one retry for five calls, in the long run. */
+  /** Retries earned by each call. Default 0.2: in the long run at most one retry for five calls. */
   readonly ratio?: number | undefined
-  /** Retries in the bucket at the start, for a client with little traffic; also what a full bucket holds. Default 10. */
+  /** Retries in the bucket at the start, and its capacity. It serves clients with little traffic. Default 10. */
   readonly reserve?: number | undefined
 }
 
-// Thousandths of a retry: ten times 0.1 is not 1 in floating point.
+// In thousandths of a retry, because ten times 0.1 is not 1 in floating point.
 const whole = 1_000
 
 /**
- * A bucket of retries. `retry` makes its own unless one is provided with {@link layerRetryBudget}, which several pipelines then share,
- * and which outlives a reconfiguration.
+ * A bucket of retries. `retry` makes its own, unless {@link layerRetryBudget} provides one. Several pipelines can share that one, and it survives a
+ * reconfiguration.
  *
  * @example
  * ```ts
@@ -50,19 +52,19 @@ export class RetryBudget {
     this.#balance = this.reserve * whole
   }
 
-  /** A first attempt begins: earn a share of a retry. */
+  /** Earns a share of a retry, for a first attempt. */
   deposit(): void {
     this.#add(Math.round(this.ratio * whole))
   }
 
-  /** Pays for a retry; `false` if the bucket cannot. */
+  /** Spends a retry; `false` if there is none. */
   withdraw(): boolean {
     if (this.#balance < whole) return false
     this.#balance -= whole
     return true
   }
 
-  /** Gives back a retry that was paid for and not sent. */
+  /** Returns a retry that was spent and not sent. */
   refund(): void {
     this.#add(whole)
   }
@@ -72,12 +74,12 @@ export class RetryBudget {
   }
 }
 
-/** A budget that pipelines share, when one is provided where they are made. */
+/** The budget that pipelines share, if one is provided to them. */
 export const SharedRetryBudget = Context.Reference<RetryBudget | undefined>(
   "@rekindle/core/resilience/SharedRetryBudget",
   { defaultValue: () => undefined }
 )
 
-/** One budget for every pipeline made inside. */
+/** Provides one budget to all pipelines. */
 export const layerRetryBudget = (options?: RetryBudgetOptions): Layer.Layer<never> =>
   Layer.sync(SharedRetryBudget, () => new RetryBudget(options))

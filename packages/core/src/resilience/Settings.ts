@@ -1,31 +1,30 @@
 /**
- * What one call may ask of the policies it passes. A `Context.Reference`, so the same value is an override when provided around one
- * call and a default when provided around a program or a layer.
+ * Settings of policies for single calls. They are a `Context.Reference`, so they can be provided to one call, to a program or to a layer.
  *
- * A setting replaces the policy's own option for the calls inside; `RefreshOptions.deadline` still bounds all of them. A flight shared
- * by several callers runs under the settings of the caller who started it.
+ * A setting replaces the option of the policy. `RefreshOptions.deadline` still limits every call. A shared flight has the settings of the caller who
+ * started it.
  *
- * A value provided further in replaces the outer one as a whole. To change one setting and keep the rest, use
+ * An inner value replaces an outer one completely. To change one setting and keep the others, use
  * `Effect.updateService(Resilience.Settings, (outer) => ({ ...outer, maxAttempts: 1 }))`.
  *
  * @module
  */
 import { Context, type Duration } from "effect"
 
-/** What a call asks of the policies that it passes; each setting replaces the policy's own option. */
+/** Settings for calls. Each one replaces the option of a policy. */
 export interface Settings {
-  /** Replaces the overall time a `deadline` policy gives. */
+  /** Replaces the time limit of a `deadline` policy. */
   readonly timeout?: Duration.Input | undefined
-  /** Replaces the time an `attemptTimeout` policy gives each send. */
+  /** Replaces the time limit of an `attemptTimeout` policy. */
   readonly attemptTimeout?: Duration.Input | undefined
-  /** Replaces the number of sends a `retry` policy allows; 1 switches retries off. */
+  /** Replaces the number of attempts of a `retry` policy. 1 switches retries off. */
   readonly maxAttempts?: number | undefined
-  /** `false`: start an attempt of one's own instead of joining one in flight. */
+  /** `false`: the call joins no flight and makes its own attempt. */
   readonly coalesce?: boolean | undefined
 }
 
 /**
- * The settings in force.
+ * The present settings.
  *
  * @example
  * ```ts

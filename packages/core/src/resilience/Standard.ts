@@ -1,21 +1,21 @@
 /**
- * The pipeline most people want, in the right order, and the reasons for the order.
+ * The pipeline for most programs, and the reasons for its order.
  *
- * A call meets the stages from the top down:
+ * A call passes the stages from the top down:
  *
  * | stage | why here |
  * |---|---|
- * | `telemetry` | outermost, so it measures what the caller sees |
- * | `deadline` | bounds everything below, and is each caller's own: a shared flight goes on without a caller who leaves |
- * | `coalesce` | above retry, so that a crowd shares one series of attempts instead of each making its own |
- * | `idempotencyKey` | only if `honoursIdempotencyKeys`: one key for the flight, the same for each of its sends |
- * | `retry` | above every stage whose failure may pass; its backoff holds no place below; looks before it re-sends |
- * | `rateLimit` | only if given: counts sends, not calls, since sends are what the other side counts |
- * | `bulkhead` | below retry, so that a place is held only while a request is on its way |
- * | `circuitBreaker` | below the queue, so that a call which waited while the circuit opened is not sent after all |
- * | `attemptTimeout` | innermost: a hung send counts against the circuit, gives its place back and leaves time for another |
+ * | `telemetry` | outermost, so that it measures what the caller sees |
+ * | `deadline` | limits all stages below for each caller; a shared flight continues without a caller who leaves |
+ * | `coalesce` | above retry, so that all callers share one series of attempts |
+ * | `idempotencyKey` | only with `honoursIdempotencyKeys`: one key for all attempts of a flight |
+ * | `retry` | above all stages with transient failures; its backoff holds no place in the bulkhead |
+ * | `rateLimit` | only if given; below retry, because the other side counts attempts and not calls |
+ * | `bulkhead` | below retry, so that a place is held only while a request is in flight |
+ * | `circuitBreaker` | below the queue, so that a call that waited while the circuit opened is not sent |
+ * | `attemptTimeout` | innermost: an attempt that hangs counts against the circuit, frees its place, and leaves time for another |
  *
- * Every stage can be replaced: take the list from this file and compose your own.
+ * Every stage can be replaced: copy the list from this file and compose your own.
  *
  * @module
  */
@@ -35,19 +35,19 @@ import { telemetry } from "./Telemetry.ts"
 export interface StandardOptions {
   /** The overall deadline. Default 30 seconds. */
   readonly timeout?: Duration.Input | undefined
-  /** The time for one send. Default 10 seconds. */
+  /** The time limit of one attempt. Default 10 seconds. */
   readonly attemptTimeout?: Duration.Input | undefined
   /** See {@link retry}. `false`: no retries. */
   readonly retry?: RetryOptions | false | undefined
   /** See {@link circuitBreaker}. `false`: none. */
   readonly circuitBreaker?: CircuitBreakerOptions | false | undefined
-  /** Default: 256 at once, 1024 waiting. */
+  /** See {@link bulkhead}. Default: 256 calls in flight, 1,024 in the queue. */
   readonly bulkhead?: BulkheadOptions | undefined
   /** See {@link rateLimit}. Default: none. */
   readonly rateLimit?: RateLimitOptions | undefined
   /**
-   * Set it if the server answers a repeated idempotency key with its first answer, as Rekindle's own does: an ambiguous attempt is then
-   * repeated under its key instead of looked into. Default false.
+   * Whether the server answers a repeated idempotency key with the result of the first attempt, as Rekindle's does. An ambiguous attempt is then
+   * repeated with its key, without reading the account. Default false.
    */
   readonly honoursIdempotencyKeys?: boolean | undefined
 }

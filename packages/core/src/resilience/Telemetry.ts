@@ -1,9 +1,8 @@
 /**
- * Telemetry: one span and a few metrics for each refresh, as its caller saw it. It goes outermost.
+ * Telemetry: one span and a few metrics for each refresh, as its caller sees it. Its place is outermost.
  *
- * The span `rekindle.refresh` carries `rekindle.account.id`, `rekindle.attempts`, `rekindle.outcome` and `rekindle.disposition`, the
- * error's tag as `error.type`, and never a token or a consent link. What may surprise: without a tracer installed no span is made at
- * all, so a program that does not trace does not pay for tracing.
+ * The span `rekindle.refresh` has the attributes `rekindle.account.id`, `rekindle.attempts`, `rekindle.outcome` and `rekindle.disposition`, and the
+ * error's tag as `error.type`. It never contains a token or a link to consent. Without a tracer, no span is made.
  *
  * @module
  */
@@ -31,7 +30,7 @@ const traces = (fiber: Fiber.Fiber<unknown, unknown>): boolean =>
   fiber.cache.tracerEnabled && fiber.cache.tracer !== undefined
 
 /**
- * Records each refresh.
+ * Records a span and metrics for each refresh.
  *
  * @example
  * ```ts
@@ -80,7 +79,7 @@ export const telemetry = (): Policy =>
     })
   )
 
-/** A span that ends without the outcome, which may hold a consent link. */
+/** Ends the span without the outcome, which may contain a link to consent. */
 const spanned = (
   self: Effect.Effect<RefreshOutcome, RefreshError>,
   id: ConnectedAccountId,

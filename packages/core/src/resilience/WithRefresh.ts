@@ -1,15 +1,17 @@
 /**
- * Run, and if the credential turns out to be dead, refresh once and run again: what every application writes by hand, usually without
- * the part that matters under load.
+ * Runs a call; if its credential is refused, refreshes once and runs the call again.
  *
- * A hundred calls that fail with the same stale credential need one refresh, not a hundred in a row. Calls that fail while a refresh
- * is on its way wait for it. A call that *began* before a refresh completed and fails after it used the older credential, so it does
- * not refresh again; it runs again with what the others fetched. That is decided by counting completed refreshes, not by clocks.
+ * A hundred calls that fail with the same credential need one refresh. Calls that fail during a refresh wait for it. A call that started before a
+ * refresh completed, and fails after it, used the old credential. It does not refresh again, and runs again with the new one. This is decided by
+ * a count of completed refreshes, and not by clocks.
  *
- * What may surprise: it remembers an account only while a call on it is running, and the sharing is per `ConnectedAccounts` instance
- * and `CurrentProject`, within this process. The refresh itself is detached: a caller who leaves does not spoil it for the rest. It
- * takes as long as `ConnectedAccounts` lets it, so put a `deadline` there. Callers with other options wait for it too: a new credential
- * serves all, but a link or a failure only those who asked for the same.
+ * **Gotchas**
+ *
+ * - Calls share a refresh within one process, one `ConnectedAccounts` and one `CurrentProject`. An account is remembered only while a call
+ *   on it runs.
+ * - The refresh is detached, so a caller who leaves does not interrupt it. Its time is limited only by `ConnectedAccounts`: use a `deadline` policy.
+ * - Callers with other options wait for the refresh too. A new credential serves all of them. A link or a failure is only for callers with the same
+ *   options.
  *
  * @module
  */
@@ -25,11 +27,11 @@ import type { Accounts } from "./Policy.ts"
 /** Which failures call for a refresh, and with which options. */
 export interface WithRefreshOptions<E> {
   /**
-   * Whether a failure means that the credential was refused (a 401 of the third party, say). A `ConnectionNotReady` of the account, which is
-   * what reading its access token fails with where there is none, always means that. Default: nothing else does.
+   * Whether a failure means that the credential was refused, such as a 401 of the third party. A `ConnectionNotReady` of the same account, with
+   * which `accessToken` fails, always leads to a refresh. Default: no other failure does.
    */
   readonly isAuthFailure?: ((error: E) => boolean) | undefined
-  /** Options of the refresh. Its `deadline` bounds the shared refresh, so leave it out unless every caller has the same. */
+  /** Options of the refresh. A `deadline` limits the shared refresh for all callers, so leave it out unless all have the same. */
   readonly refresh?: RefreshOptions | undefined
 }
 
@@ -51,11 +53,11 @@ type Entries = Map<string, Entry>
 const entriesOf = new WeakMap<Accounts, Entries>()
 
 /**
- * Runs `effect`; on an auth failure, or where the account has no credential, refreshes `accountId` once, sharing the refresh with everybody
- * else, and runs it again. The second auth failure is returned as it is.
+ * Runs `effect`. On an auth failure, or if the account has no usable credential, it refreshes `accountId` once and runs `effect` again. Concurrent
+ * calls share the refresh. A second auth failure is returned as it is.
  *
- * Fails with `ConsentRequired` if a person has to act, `ConnectionNotReady` if the account cannot be used, the refresh's own error, or
- * whatever `effect` fails with.
+ * Fails with `ConsentRequired` if a person has to consent, `ConnectionNotReady` if the account cannot be used, the error of the refresh, or the
+ * error of `effect`.
  *
  * @example
  * ```ts
@@ -88,7 +90,7 @@ export const withRefresh = <A, E, R>(
   options: WithRefreshOptions<E> = {}
 ): Effect.Effect<A, E | RefreshError | ConsentRequired | ConnectionNotReady, R | ConnectedAccounts> =>
   Effect.flatMap(ConnectedAccounts, (accounts) =>
-    // Counted and uncounted without a moment in between in which an interruption could get lost.
+    // Uninterruptible, so that every caller that is counted is also uncounted.
     Effect.uninterruptibleMask((restore) =>
       Effect.withFiber((fiber) => {
         const entries = entriesFor(accounts)
@@ -118,7 +120,7 @@ export const withRefresh = <A, E, R>(
     )
   )
 
-/** Whether a failure says that this account has no credential to work with. One of another account is none of ours. */
+/** Whether a failure says that this account has no usable credential. A failure of another account does not count. */
 const isNotReady = (error: unknown, accountId: ConnectedAccountId): boolean =>
   error instanceof ConnectionNotReady && error.accountId === accountId
 
@@ -131,7 +133,7 @@ const entriesFor = (accounts: Accounts): Entries => {
   return entries
 }
 
-/** One caller's share in a renewal: skipped if one completed since the caller began, joined if one is on its way, else started. */
+/** Refreshes for one caller. It does nothing if a refresh completed since the caller began, and joins one in flight. Otherwise it starts one. */
 const renewal = (entry: Entry, accounts: Accounts, accountId: ConnectedAccountId, onEnd: () => void) => {
   const began = entry.generation
   const depart = (key: string, context: Context.Context<never>, options: RefreshOptions | undefined): Flight => {

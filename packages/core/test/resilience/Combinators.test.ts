@@ -486,7 +486,7 @@ describe("awaitActive", () => {
         const { at, exit } = yield* settle(run(script, { pollEvery: "7 minutes", pollAtMost: "7 minutes" }).effect)
         const error = new Resilience.ConsentExpired({ accountId: id, status: "EXPIRED" })
         assertSame(exit, Exit.fail(error))
-        assert.strictEqual(error.message, `Nobody consented for account ${id} in time`)
+        assert.strictEqual(error.message, `The link to consent for account ${id} expired`)
         assert.strictEqual(at, 600_000)
         assertSame(script.reads, [0, 420_000, 600_000])
       })

@@ -9,7 +9,7 @@ const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(time
 
 describe("bulkhead", () => {
   const full = new RefusedLocally({
-    message: "2 calls on their way and 1 waiting",
+    message: "The bulkhead is full: 2 in flight, 1 waiting",
     reason: "queue-full"
   })
 

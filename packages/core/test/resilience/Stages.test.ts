@@ -305,8 +305,13 @@ describe("telemetry", () => {
       [
         ["Counter", "rekindle.refresh.attempts", "Sends of a refresh, first attempts and retries", undefined],
         ["Counter", "rekindle.retries", "Retries spent from the retry budget", undefined],
-        ["Histogram", "rekindle.refresh.duration", "Milliseconds from call to answer, as the caller saw it", undefined],
-        ["Gauge", "rekindle.bulkhead.queue", "Calls waiting in a bulkhead for their turn", undefined],
+        [
+          "Histogram",
+          "rekindle.refresh.duration",
+          "Milliseconds from the call to its answer, for the caller",
+          undefined
+        ],
+        ["Gauge", "rekindle.bulkhead.queue", "Calls that wait in the queue of a bulkhead", undefined],
         [
           "Counter",
           "rekindle.refresh.outcomes",

@@ -1,8 +1,8 @@
 /**
- * What the stages of one pipeline tell each other about one call, without a word in the public options.
+ * The state of one call that the stages of a pipeline share, apart from the public options.
  *
- * Waiting stages (retry, bulkhead, rate limit) say that they hold the call back here; the deadline reads it to know whether the
- * request can have left. Anything not said counts as "it may have left".
+ * A stage that waits (retry, bulkhead, rate limit) sets `held`. The deadline reads it to decide whether the request may have been sent. If
+ * it is not set, the request counts as sent.
  *
  * @module
  */
@@ -11,11 +11,11 @@ import { Context, Effect, type Fiber } from "effect"
 export class Call {
   /** Sends so far. */
   attempts = 0
-  /** A local stage is holding the call back at this moment. */
+  /** Whether a local stage holds the call back now. */
   held = false
-  /** An earlier attempt of this call was ambiguous. */
+  /** Whether an earlier attempt of this call was ambiguous. */
   doubt = false
-  /** The shared flight this call waits for. Whether it has left counts then, and a doubt of either. */
+  /** The shared flight that this call waits for. Its `held` then counts, and the `doubt` of both. */
   flight: Call | undefined = undefined
 }
 
@@ -23,13 +23,13 @@ export const CurrentCall = Context.Reference<Call | undefined>("@rekindle/core/r
   defaultValue: () => undefined
 })
 
-/** Whether a call that is given up at this moment may have been sent. */
+/** Whether a call that is abandoned now may have been sent. */
 export const maybeSent = (call: Call): boolean => {
   const { doubt, held } = call.flight ?? call
   return !held || doubt || call.doubt
 }
 
-/** Runs `f` with the current call, opening one if no outer stage has. */
+/** Runs `f` with the current call. It makes one if no outer stage has. */
 export const withCall = <A, E, R>(
   f: (call: Call, fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>

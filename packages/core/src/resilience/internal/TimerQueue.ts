@@ -1,30 +1,30 @@
 /**
- * Many timeouts, one sleeping fiber.
+ * Many timeouts in one queue, with one sleeping fiber.
  *
- * A pipeline gives every call a timeout and nearly every call ends long before it. A fiber and a system timer for each would cost more
- * than the rest of the pipeline. Calls of one policy mostly have the same timeout, so their instants come in order: a linked list
- * sorted by instant takes each at its tail, and a single fiber sleeps until its head. An empty queue sleeps nowhere, so it keeps no
- * process alive. It goes by the monotonic clock: a wall clock that is set back must not make anybody wait longer.
+ * Every call has a timeout, and nearly all calls end long before it. A fiber and a system timer for each would cost more than the rest of
+ * the pipeline. Calls of one policy mostly have the same timeout, so a linked list sorted by time inserts nearly always at its tail. One
+ * fiber sleeps until the time of its head. With an empty queue no fiber sleeps, so it keeps no process alive. It uses the monotonic clock,
+ * so that a wall clock that is set back makes no caller wait longer.
  *
  * **Gotchas**
  *
- * A process that was stopped, or whose event loop was blocked, finds its timers due and its sockets full. Event loops run timers before
- * they read sockets, so firing at once would throw away answers that have arrived. A queue that wakes late sleeps once more, for long
- * enough that everything that has arrived is read, and fires only when it wakes on time.
+ * After a process was stopped, or its event loop was blocked, timers are due and sockets have unread answers. Event loops run timers before they read
+ * sockets, so a timer that fires at once would discard an answer that has arrived. A queue that wakes late therefore sleeps once more, until the
+ * answers have been read, and fires only when it wakes on time.
  *
  * @module
  */
 import { type Clock, type Context, Effect, type Fiber } from "effect"
 
-/** Waking later than this, in microseconds, means that the process was stalled. A busy event loop stays well below. */
+/** A queue that wakes later than this, in microseconds, was stalled. A busy event loop stays well below. */
 const lateAfter = 50_000
-/** How long input gets to be read after a stall. The event loop polls every socket at least once in that time. */
+/** The time for reading sockets after a stall, in microseconds. The event loop polls every socket at least once in it. */
 const readingTime = 50_000
-/** An event loop that is late this often in a row is overloaded, not stalled, and has read its sockets each time. */
+/** An event loop that is late this often in a row is overloaded and not stalled. It has read its sockets each time. */
 const mostReadings = 8
 
 export class Timer {
-  /** In microseconds of the monotonic clock. */
+  /** Microseconds of the monotonic clock. */
   readonly at: number
   readonly fire: () => void
   before: Timer | undefined = undefined
@@ -43,11 +43,11 @@ export class TimerQueue {
   #tail: Timer | undefined = undefined
   #sleeper: Fiber.Fiber<void> | undefined = undefined
   #wakesAt = Infinity
-  /** After a stall: nothing fires before. */
+  /** After a stall, no timer fires before this time. */
   #readingUntil = 0
   #readings = 0
 
-  /** `context` is where the sleeping fiber runs; its clock is the queue's clock. */
+  /** `context` is the context of the sleeping fiber. Its clock is `clock`. */
   constructor(clock: Clock.Clock, context: Context.Context<never>) {
     this.#clock = clock
     this.#run = Effect.runForkWith(context)
@@ -57,7 +57,7 @@ export class TimerQueue {
     return this.#clock
   }
 
-  /** Calls `fire` once after so many milliseconds unless removed before. */
+  /** Calls `fire` once after `millis`, unless the timer is removed before. */
   add(millis: number, fire: () => void): Timer {
     const at = this.#now() + millis * 1_000
     const timer = new Timer(at, fire)
@@ -75,7 +75,7 @@ export class TimerQueue {
     return timer
   }
 
-  /** Removing a timer that has fired, or was removed, does nothing. */
+  /** Removes a timer. It does nothing for one that has fired or was removed. */
   remove(timer: Timer): void {
     const { after, before } = timer
     if (before === undefined && this.#head !== timer) return
@@ -87,7 +87,7 @@ export class TimerQueue {
     if (this.#head === undefined && this.#sleeper !== undefined) this.#stopIfIdle()
   }
 
-  /** Not at once: a caller that makes one call after another adds its next timer before this turn is over. */
+  /** Deferred, because a caller that makes one call after another adds its next timer in the same turn. */
   #stopIfIdle(): void {
     queueMicrotask(() => {
       if (this.#head !== undefined) return

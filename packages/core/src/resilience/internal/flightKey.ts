@@ -1,5 +1,5 @@
 /**
- * Who may share one refresh: callers for whom the answer is the same, whoever of them asked.
+ * Which callers may share one refresh: those who would get the same answer.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { Fiber } from "effect"
 import type { ConnectedAccountId } from "../../ConnectedAccount.ts"
 import { CurrentProject, defaultProject, type RefreshOptions } from "../../ConnectedAccounts.ts"
 
-/** The account, what is asked for, and the project on whose behalf. */
+/** The account, the options that change the answer, and the project. */
 export const flightKey = (
   fiber: Fiber.Fiber<unknown, unknown>,
   id: ConnectedAccountId,
@@ -15,7 +15,7 @@ export const flightKey = (
 ): string => {
   const project = fiber.getRef(CurrentProject)
   const { idempotencyKey, redirectUrl, tokenRefused = false, validateCredentials = false } = options ?? {}
-  // Most calls ask for nothing in particular.
+  // Most calls have no options.
   return project === defaultProject &&
     !validateCredentials &&
     !tokenRefused &&

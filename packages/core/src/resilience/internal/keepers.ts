@@ -1,9 +1,8 @@
 /**
- * Who needs no help to answer in time.
+ * Providers that meet `options.deadline` by themselves.
  *
- * A time limit has to stand by with a fiber and a timer, because what it limits may not listen. What does listen, and answers by
- * `options.deadline` on its own, says so here, and is only told the deadline. In the standard pipeline both limits stand above such a
- * one, which halves what the pipeline costs.
+ * A time limit normally needs a fiber and a timer, because the provider below may be uninterruptible. A provider that is registered here
+ * only gets the deadline. In the standard pipeline both limits are above such a provider, which halves the cost of the pipeline.
  *
  * @module
  */
@@ -12,13 +11,13 @@ import type { Accounts } from "../Policy.ts"
 const keepers = new WeakSet<Accounts>()
 
 /**
- * Says of `accounts` that each `refresh` answers by its `options.deadline`, at the latest with `DeadlineExceeded`, whatever happens
- * below. It is said of this very object: what decorates it is another.
+ * Declares that each `refresh` of `accounts` ends by its `options.deadline`, at the latest with `DeadlineExceeded`. It holds for exactly
+ * this object, and not for one that decorates it.
  */
 export const keepsDeadlines = (accounts: Accounts): Accounts => {
   keepers.add(accounts)
   return accounts
 }
 
-/** Whether {@link keepsDeadlines} was said of this very object. */
+/** Whether {@link keepsDeadlines} was called with exactly this object. */
 export const isKeeper = (accounts: Accounts): boolean => keepers.has(accounts)

@@ -1,5 +1,5 @@
 /**
- * What the overall deadline and the attempt timeout have in common, which is all but their place in the pipeline.
+ * The common implementation of the overall deadline and the attempt timeout, which differ only in their place in the pipeline.
  *
  * @module
  */
@@ -52,7 +52,7 @@ export const timeLimit = (
             const limited = millis === left ? options : { ...options, deadline: instant(at) }
             if (kept) {
               return Effect.mapError(next.refresh(id, limited), (error) =>
-                // Another limit's may come from further below.
+                // The error of another limit below passes unchanged.
                 error._tag === "DeadlineExceeded" && clock.currentTimeMillisUnsafe() >= at
                   ? exceeded(id, millis, error.sent)
                   : error

@@ -1,16 +1,16 @@
 /**
- * A timeout that keeps its word even when the work does not listen.
+ * A timeout that also works for uninterruptible work.
  *
- * `Effect.timeout` waits for the work to acknowledge its interruption, so an uninterruptible provider would hold a caller past its
- * deadline. Here the work is interrupted and left behind. An interrupted caller still waits for the work to wind down. The work runs
- * in a fiber of its own and can be interrupted even when its caller cannot, as inside a detached flight.
+ * `Effect.timeout` waits until the interrupted work has ended, so an uninterruptible provider would hold a caller past its deadline. Here the work is
+ * interrupted and not awaited. A caller that is interrupted itself still waits for the work to end. The work runs in its own fiber, so it can be
+ * interrupted even if its caller cannot, as inside a detached flight.
  *
  * @module
  */
 import { type Clock, Effect, Fiber } from "effect"
 import { TimerQueue } from "./TimerQueue.ts"
 
-/** Who waits, for how long by `clock`, and what it is told then. */
+/** The waiting fiber, the time by `clock`, and the result after it. */
 export interface Limit<E, A = never> {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly clock: Clock.Clock
@@ -18,20 +18,20 @@ export interface Limit<E, A = never> {
   readonly onTimeout: () => Effect.Effect<A, E>
 }
 
-/** Takes over work whose time is over. */
+/** Takes over the work when its time is over. */
 export type TakeOver<A, E> = (work: Fiber.Fiber<A, E>) => void
 
 /** Time limits that share a timer. */
 export interface Limiter {
-  /** Runs `self` until the limit. Then it is interrupted, unless there is somebody to take it over. */
+  /** Runs `self` until the limit. Then it is interrupted, unless `takeOver` is given. */
   readonly within: <A, E, E2, A2 = never>(
     self: Effect.Effect<A, E>,
     limit: Limit<E2, A2>,
     takeOver?: TakeOver<A, E>
   ) => Effect.Effect<A | A2, E | E2>
   /**
-   * `Effect.callback` until the limit, for work that has no fiber of the caller's. `register` starts it or joins it, and returns how to
-   * let go of it, at the limit or on interruption. What it resumes with afterwards is ignored.
+   * `Effect.callback` with a limit, for work that does not run in a fiber of the caller. `register` starts or joins the work, and returns a
+   * function that abandons it, at the limit or on interruption. A later result is ignored.
    */
   readonly callback: <A, E, E2>(
     register: (resume: (effect: Effect.Effect<A, E>) => void) => () => void,
@@ -54,7 +54,7 @@ export const makeLimiter = (): Limiter => {
         if (done !== undefined) return resume(done)
         const queue = timersOf(limit)
         const timer = queue.add(limit.millis, () => {
-          // Before anybody is told: who is told may ask what became of it.
+          // First, because the caller may ask about the work once it is resumed.
           takeOver?.(work)
           resume(limit.onTimeout())
           if (takeOver === undefined) work.interruptUnsafe()
