@@ -182,8 +182,13 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   const withdraw = makeWithdraw({ store, configs, strategies, open })
   const commit = makeCommit({ discard: makeDiscard(strategies), open, scope, store, vault, withdraw })
 
-  /** Answers that are being judged or committed right now. Nobody else has to offer them. */
-  const inHand = new Set<JournalEntry>()
+  /** Answers that are being judged or committed right now. Nobody else has to offer them; who needs their end waits for it. */
+  const inHand = new Map<JournalEntry, Latch.Latch>()
+  const takeInHand = (entry: JournalEntry): void => void inHand.set(entry, Latch.makeUnsafe())
+  const putDown = (entry: JournalEntry): void => {
+    inHand.get(entry)?.openUnsafe()
+    inHand.delete(entry)
+  }
 
   const record = Effect.fnUntraced(function* (arrived: Arrived) {
     const { account, allowAnotherIdentity = false, answer, extras } = arrived
@@ -200,13 +205,13 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     )
     const sealed = yield* vault.seal(journalContext(account), text)
     const entry = yield* journal.append({ accountId: account.id, sealed })
-    inHand.add(entry)
+    takeInHand(entry)
     return { ...arrived, entry }
   }, Effect.uninterruptible)
 
   const letGo = (entry: JournalEntry) =>
     Effect.suspend(() => {
-      inHand.delete(entry)
+      putDown(entry)
       return journal.settle(entry)
     })
 
@@ -221,7 +226,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       return end.value
     }
     yield* Effect.forkIn(Fiber.interrupt(running), scope)
-    inHand.delete(entry)
+    putDown(entry)
     yield* keepTrying
     return yield* new CommitPending({
       message: (yield* journal.isOnDisk(entry))
@@ -345,6 +350,9 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     withdraw,
     settle: Effect.fnUntraced(function* (id?: ConnectedAccountId) {
       yield* takeOver
+      // What stands in the store is a spent token until the answer in hand is committed, which may take longer than its lease.
+      if (id !== undefined)
+        yield* Effect.forEach(yield* journal.entriesOf(id), (entry) => inHand.get(entry)?.await ?? Effect.void)
       const entries = yield* id === undefined ? journal.all : journal.entriesOf(id)
       const ends = entries.length === 0 ? [] : yield* offerAll(entries)
       const count = (end: End) => ends.filter((each) => each === end).length

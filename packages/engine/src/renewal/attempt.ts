@@ -233,6 +233,8 @@ export const makeAttempt = (parts: Parts) => {
       let closed = false
       const refusal = () => {
         if (closed) return "time_over"
+        // The token is spent, and what it brought is being committed.
+        if (overdue.hasCome()) return "answered"
         tooLate = timeLeft() <= 0
         return tooLate ? "lease_over" : undefined
       }
@@ -274,8 +276,9 @@ export const makeAttempt = (parts: Parts) => {
       )
       if (verdict._tag === "Ambiguous") doubtful = true
       if (verdict._tag === "NotApplied" || verdict._tag === "Refused") progress.sent = doubtful
-      if (verdict._tag !== "Renewed" && Deferred.isDoneUnsafe(overdue.kept)) {
-        return { _tag: "Late", attempted: yield* Deferred.await(overdue.kept) }
+      if (verdict._tag !== "Renewed") {
+        yield* overdue.settled
+        if (Deferred.isDoneUnsafe(overdue.kept)) return { _tag: "Late", attempted: yield* Deferred.await(overdue.kept) }
       }
       if (verdict._tag === "NotApplied" && tooLate) return { _tag: "TooLate", verdict, doubtful }
       const now = yield* Clock.currentTimeMillis

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { Deferred, Duration, Effect, Exit, Fiber, FiberSet, Option, type Scope } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, FiberSet, Latch, Option, type Scope } from "effect"
 import type { Observation } from "../answer/Verdict.ts"
 import type { TakeOver } from "../egress/Passage.ts"
 import { makeTimeLimit, monotonicMillis } from "../egress/timeLimit.ts"
@@ -19,6 +19,10 @@ export interface Overdue<A> {
   readonly isOpen: () => boolean
   /** What was made of the tokens, once some have come and are committed. */
   readonly kept: Deferred.Deferred<A>
+  /** Whether an answer has come, and is being judged and committed or has been: the token that was sent is spent. */
+  readonly hasCome: () => boolean
+  /** Waits while an answer is being judged and committed. */
+  readonly settled: Effect.Effect<void>
   /** Runs this when no answer can come any more and what came is committed: now, if that is so. */
   readonly whenOver: (effect: Effect.Effect<void>) => Effect.Effect<void>
 }
@@ -42,15 +46,30 @@ export const makeLateAnswers = Effect.fnUntraced(function* (
     const kept = Deferred.makeUnsafe<A>()
     let ended = Deferred.makeUnsafe<void>()
     let open = 0
+    let keeping = 0
+    const atRest = Latch.makeUnsafe(true)
+
+    const keepOne = (observation: Observation) =>
+      Effect.suspend(() => {
+        keeping++
+        atRest.closeUnsafe()
+        return keep(observation).pipe(
+          Effect.map((made) => {
+            if (Option.isSome(made)) Deferred.doneUnsafe(kept, Exit.succeed(made.value))
+          }),
+          Effect.ensuring(
+            Effect.sync(() => {
+              if (--keeping === 0) atRest.openUnsafe()
+            })
+          )
+        )
+      })
 
     const follow = (request: Fiber.Fiber<Observation>) =>
       Effect.flatMap(monotonicMillis, (now) =>
         limited(Fiber.await(request), Duration.millis(Math.max(0, until - now)), () => Effect.undefined)
       ).pipe(
-        Effect.flatMap((exit) => (exit !== undefined && Exit.isSuccess(exit) ? keep(exit.value) : Effect.succeedNone)),
-        Effect.map((made) => {
-          if (Option.isSome(made)) Deferred.doneUnsafe(kept, Exit.succeed(made.value))
-        }),
+        Effect.flatMap((exit) => (exit !== undefined && Exit.isSuccess(exit) ? keepOne(exit.value) : Effect.void)),
         Effect.ensuring(
           Effect.sync(() => {
             request.interruptUnsafe()
@@ -66,6 +85,8 @@ export const makeLateAnswers = Effect.fnUntraced(function* (
       },
       isOpen: () => open > 0,
       kept,
+      hasCome: () => keeping > 0 || Deferred.isDoneUnsafe(kept),
+      settled: atRest.await,
       whenOver: (effect) =>
         Effect.suspend(() =>
           open === 0 ? effect : Effect.sync(() => void run(Effect.andThen(Deferred.await(ended), effect)))

@@ -48,7 +48,7 @@ describe("a store that does not take a new token", () => {
           const provider = yield* ScriptedProvider.ScriptedProvider
           const { id } = yield* connected()
           if (kind === "hangs") state.hangs = true
-          else if (kind === "is slow") state.slow = true
+          else if (kind === "is slow") state.slow = "3 seconds"
           else state.failures = 40
           const caller = yield* Effect.forkChild(accounts.refresh(id))
           yield* rest
@@ -65,7 +65,7 @@ describe("a store that does not take a new token", () => {
             yield* elapse("46 seconds", "500 millis")
             state.hangs = false
           } else assert.deepStrictEqual(yield* join(caller, "10 millis"), { _tag: "Ready", id })
-          state.slow = false
+          state.slow = 0
           if (kind !== "hangs") assert.deepStrictEqual(yield* recordsIn(directory), [])
           assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
           assert.deepStrictEqual(yield* recordsIn(directory), [])

@@ -18,6 +18,7 @@ import {
   summary,
   Wire
 } from "../support/ScriptedEngine.ts"
+import { trouble } from "../support/StoreTrouble.ts"
 
 const sends = Effect.map(Wire, ({ sent }) => sent.length)
 
@@ -46,6 +47,45 @@ describe("an answer that comes when its time is over", () => {
       assert.isTrue(yield* provider.isLive((yield* secretsOf(id))["access_token"] ?? ""))
       assert.deepInclude(yield* provider.counts, { replays: 0, revokedGrants: 0 })
     }).pipe(scenario())
+  )
+
+  it.effect("keeps a strict token from being sent again while it is written down, however long that takes", () => {
+    const { options, state } = trouble()
+    return Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected({ expired: true })
+      // The second try would leave after 28 seconds. The answer comes before, and its commit takes 3 seconds.
+      state.slow = "3 seconds"
+      yield* provider.next({ _tag: "LateAnswer", delay: "26 seconds" })
+      assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+      assert.strictEqual(yield* sends, 1)
+      assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed", leased: false })
+      assert.deepInclude(yield* provider.counts, { replays: 0, revokedGrants: 0 })
+    }).pipe(scenario(options))
+  })
+
+  it.effect(
+    "keeps a strict token from being sent by a later refresh while it is written down, though the lease is over",
+    () => {
+      const { options, state } = trouble()
+      return Effect.gen(function* () {
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const { id } = yield* connected({ expiresIn: "30 seconds" })
+        state.slow = "40 seconds"
+        yield* provider.next({ _tag: "LateAnswer", delay: "58 seconds" })
+        yield* refresh(id)
+        // Its access token is over, and others look at the lease until it has stood for as long as leases do.
+        for (let time = 0; time < 4; time++) {
+          yield* elapse("20 seconds")
+          yield* Effect.exit(refresh(id))
+        }
+        state.slow = 0
+        assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+        const { sent } = yield* Wire
+        assert.strictEqual(new Set(sent).size, sent.length, "a token was sent twice")
+        assert.deepInclude(yield* provider.counts, { replays: 0, revokedGrants: 0 })
+      }).pipe(scenario(options))
+    }
   )
 
   it.effect("is kept when everybody has been told that there was none", () =>

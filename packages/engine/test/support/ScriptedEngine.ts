@@ -257,6 +257,8 @@ export const connected = Effect.fnUntraced(function* (
     readonly configId?: string
     /** Whether the access token is over already. */
     readonly expired?: boolean
+    /** For how long the access token lasts; default as the provider says. */
+    readonly expiresIn?: Duration.Input
   } = {}
 ) {
   const provider = yield* ScriptedProvider.ScriptedProvider
@@ -269,7 +271,13 @@ export const connected = Effect.fnUntraced(function* (
     authConfigId,
     userId: "person",
     secrets: { access_token: Redacted.make(accessToken), refresh_token: Redacted.make(refreshToken) },
-    expiresAt: DateTime.makeUnsafe(options.expired === true ? now - 1 : expiresAt)
+    expiresAt: DateTime.makeUnsafe(
+      options.expired === true
+        ? now - 1
+        : options.expiresIn === undefined
+          ? expiresAt
+          : now + Duration.toMillis(Duration.fromInputUnsafe(options.expiresIn))
+    )
   })
   return { id, accessToken, refreshToken, expiresAt }
 })

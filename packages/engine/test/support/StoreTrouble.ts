@@ -6,7 +6,7 @@
 import { ConnectedAccounts, type ConnectedAccountId } from "@rekindle/core"
 import { Journal, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Effect } from "effect"
+import { type Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -15,14 +15,14 @@ import { beginning, type Options, rest, type Services, settle, start } from "./S
 
 /** A store that fails or hangs when a new credential is written. */
 export const trouble = () => {
-  const state = { failures: 0, hangs: false, slow: false }
+  const state: { failures: number; hangs: boolean; slow: Duration.Input } = { failures: 0, hangs: false, slow: 0 }
   const options: Options = {
     store: (store) => ({
       ...store,
       write: (change) => {
         if (change.to.generation === change.from.generation) return store.write(change)
         if (state.hangs) return Effect.never
-        if (state.slow) return Effect.delay(store.write(change), "3 seconds")
+        if (state.slow !== 0) return Effect.delay(store.write(change), state.slow)
         return state.failures-- > 0 ? Effect.fail(new StoreError({ message: "the disk is full" })) : store.write(change)
       }
     })
