@@ -33,6 +33,15 @@ export const AuthConfig = Schema.Struct({
    * The hosts that requests for this config may go to, each with its port unless it is the default. Every endpoint in `settings` must be on
    * one of them. Credentials of this config never go to another host.
    */
-  hosts: Schema.Array(Schema.String)
+  hosts: Schema.Array(Schema.String),
+  /**
+   * The hosts of the API that requests may carry an account's credential to (`Connections.authorize`), over https. Default: `hosts`.
+   *
+   * - `api.example.com`, with its port if it is not 443
+   * - `*.example.com`: every host below it
+   * - `{instance_url}`: the host that this attribute of the account names, where each customer has one of their own
+   * - `http://127.0.0.1:3000`: plain http has to be named
+   */
+  apiHosts: Schema.optionalKey(Schema.Array(Schema.String))
 }).pipe(Expected.sayExpected("AuthConfig", { unknownFields: "refused" }))
 export type AuthConfig = typeof AuthConfig.Type

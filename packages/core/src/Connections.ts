@@ -11,11 +11,16 @@
  *
  * @module
  */
-import { Context, type DateTime, type Duration, type Effect, type Option, type Redacted, type Schema } from "effect"
+import { Context, type DateTime, type Duration, Effect, type Option, type Redacted, type Schema } from "effect"
+import { dual } from "effect/Function"
+import type { HttpClient, HttpClientError } from "effect/http"
 import type { AuthConfig } from "./AuthConfig.ts"
 import type { AuthScheme, ConnectedAccount, ConnectedAccountId, KnownStatus } from "./ConnectedAccount.ts"
+import type { ConnectedAccounts } from "./ConnectedAccounts.ts"
+import { authorizedClient } from "./internal/authorizedClient.ts"
+import { present } from "./internal/present.ts"
 import type { RefreshError } from "./RefreshError.ts"
-import type { ConnectionNotReady } from "./resilience/Consent.ts"
+import type { ConnectionNotReady, ConsentRequired } from "./resilience/Consent.ts"
 
 /**
  * Every failure of {@link Connections}: the same errors as those of a refresh. A call that names an unknown auth config fails with
@@ -141,12 +146,32 @@ export type CredentialInUse =
       readonly token: Redacted.Redacted<string>
       readonly tokenSecret: Redacted.Redacted<string>
     }
+  /** NO_AUTH: a request carries nothing. */
+  | { readonly _tag: "NoAuth" }
   /** A scheme of the application's own: its secrets by name. */
   | {
       readonly _tag: "Custom"
       readonly scheme: AuthScheme
       readonly secrets: Readonly<Record<string, Redacted.Redacted<string>>>
     }
+
+/** A request that is about to be sent with an account's credential. */
+export interface RequestToAuthorize {
+  readonly method: string
+  /** Its whole address, with the query. */
+  readonly url: string
+  /** The fields of a form body: an OAuth 1 signature covers them (RFC 5849 §3.4.1.3). */
+  readonly form?: ReadonlyArray<readonly [name: string, value: string]> | undefined
+  /** The nonce that the resource server asked for (RFC 9449 §9). */
+  readonly dpopNonce?: string | undefined
+}
+
+/** What a request has to carry. It is for that request alone: a signature or proof covers its method and address. */
+export interface Authorization {
+  readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
+  /** Parameters to add to the query. */
+  readonly parameters: Readonly<Record<string, Redacted.Redacted<string>>>
+}
 
 /** The auth configs of the project. */
 export interface AuthConfigRegistry {
@@ -219,5 +244,66 @@ export class Connections extends Context.Service<
       id: ConnectedAccountId,
       atLeast?: Duration.Input
     ) => Effect.Effect<CredentialInUse, ConnectionsError | ConnectionNotReady>
+    /**
+     * What a request has to carry to be made with the account's credential: bearer token, basic credentials, API key, OAuth 1 signature
+     * (RFC 5849) or DPoP proof (RFC 9449). The credential is renewed first as by `accessToken`.
+     *
+     * An address that is not one of the auth config's API hosts is refused with `InvalidRequest` and the slug `host_not_declared`.
+     */
+    readonly authorization: (
+      id: ConnectedAccountId,
+      request: RequestToAuthorize
+    ) => Effect.Effect<Authorization, ConnectionsError | ConnectionNotReady>
   }
->()("@rekindle/core/Connections") {}
+>()("@rekindle/core/Connections") {
+  /**
+   * An HTTP client whose requests carry the account's credential, so that the program never holds it. Where the API answers 401, the
+   * credential is renewed once, together with every other caller's, and the request is sent again. A body that is a stream cannot be sent
+   * again: then the credential is renewed for the next request.
+   *
+   * Fails as the given client does, with the failures of `authorization` and of `refresh`, and with `ConsentRequired`, which carries the
+   * link, each time that a person has to consent.
+   *
+   * **Gotchas**
+   *
+   * - A request to a host that the auth config does not declare is refused and never sent. Redirects are not followed, since they would take
+   *   the credential with them. So never give it a client that follows them by itself (`HttpClient.followRedirects`).
+   * - The credential is redacted in spans and in what is logged of the request.
+   *
+   * ```ts
+   * import { type ConnectedAccountId, Connections } from "@rekindle/core"
+   * import { Effect } from "effect"
+   * import { HttpClient } from "effect/http"
+   *
+   * export const mailbox = Effect.fn("mailbox")(function* (id: ConnectedAccountId) {
+   *   const gmail = Connections.authorize(yield* HttpClient.HttpClient, id)
+   *   const response = yield* gmail.get("https://gmail.googleapis.com/gmail/v1/users/me/profile")
+   *   return yield* response.json
+   * })
+   * ```
+   */
+  static readonly authorize: {
+    (
+      id: ConnectedAccountId
+    ): <E, R>(
+      client: HttpClient.HttpClient.With<E, R>
+    ) => HttpClient.HttpClient.With<E | AuthorizeError, R | Connections | ConnectedAccounts>
+    <E, R>(
+      client: HttpClient.HttpClient.With<E, R>,
+      id: ConnectedAccountId
+    ): HttpClient.HttpClient.With<E | AuthorizeError, R | Connections | ConnectedAccounts>
+  } = dual(2, <E, R>(client: HttpClient.HttpClient.With<E, R>, id: ConnectedAccountId) =>
+    authorizedClient(client, id, (request) =>
+      Effect.flatMap(Connections, (connections) => connections.authorization(id, request))
+    )
+  )
+
+  /**
+   * What any request with this credential carries: the headers ready to send, or the parameter of an API key. `undefined` where each request
+   * is signed (OAuth 1, DPoP), which `authorization` does, and for a scheme of the application's own.
+   */
+  static readonly present: (credential: CredentialInUse) => Authorization | undefined = present
+}
+
+/** What `Connections.authorize` adds to the failures of a client. */
+export type AuthorizeError = ConnectionsError | ConnectionNotReady | ConsentRequired | HttpClientError.HttpClientError

@@ -46,6 +46,11 @@ export const bySlug = {
   auth_config_not_found: rejected(400, "the project has no auth config of that id", "register it, or use another id"),
   bad_request: rejected(400, "the request cannot be read", fixRequest),
   conflicting_fields: rejected(400, "query and body have different values of a field", fixRequest),
+  host_not_declared: rejected(
+    400,
+    "the address is not on a host that the auth config declares; nothing was sent",
+    "call the provider's API, or add the host to the auth config"
+  ),
   id_taken: rejected(400, "the project has an account of that id", "use another id"),
   idempotency_key_outdated: rejected(
     400,

@@ -11,6 +11,8 @@ export { ConnectedAccounts, CurrentProject, type RefreshOptions } from "./Connec
 export {
   type AccountFilter,
   type AuthConfigRegistry,
+  type Authorization,
+  type AuthorizeError,
   Connections,
   type ConnectionsError,
   type CredentialInUse,
@@ -21,6 +23,7 @@ export {
   type Page,
   type PageOptions,
   type RegisteredAuthConfig,
+  type RequestToAuthorize,
   type Withdrawn
 } from "./Connections.ts"
 export * as ConnectionFailure from "./ConnectionFailure.ts"

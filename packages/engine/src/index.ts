@@ -24,8 +24,8 @@ export {
   type Addresses,
   AuthStrategies,
   type AuthStrategy,
-  type Authorization,
   type Connection,
+  type ConsentPage,
   ConsentError,
   type Validity
 } from "./strategies/AuthStrategy.ts"

@@ -24,9 +24,9 @@ const managed = Layer.effect(
         toolkit: "t",
         scheme: "API_KEY",
         settings: { keyHeader: "x-key" },
-        hosts: []
+        hosts: ["api.contract.test"]
       }),
-      basic: AuthConfig.make({ id: "b", toolkit: "t", scheme: "BASIC", hosts: [] }),
+      basic: AuthConfig.make({ id: "b", toolkit: "t", scheme: "BASIC", hosts: ["api.contract.test"] }),
       mistaken: {
         config: { ...oauth, settings: { ...oauth.settings, tokenEndpoint: "not an address" } },
         field: "settings.tokenEndpoint"

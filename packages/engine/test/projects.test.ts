@@ -50,6 +50,8 @@ const connections: Record<Exclude<keyof Connections["Service"], "authConfigs">, 
   count: ({ account }) => inConnections(({ count }) => Effect.all([count(), count({ ids: [account] })])),
   accessToken: ({ account }) => inConnections(({ accessToken }) => accessToken(account)),
   credential: ({ account }) => inConnections(({ credential }) => credential(account)),
+  authorization: ({ account }) =>
+    inConnections(({ authorization }) => authorization(account, { method: "GET", url: "https://provider.test/" })),
   link: ({ account }) => inConnections(({ link }) => link(account)),
   replaceSecrets: ({ account }) => inConnections((each) => each.replaceSecrets(account, secrets)),
   disable: ({ account }) => inConnections(({ disable }) => disable(account)),

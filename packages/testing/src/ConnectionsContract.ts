@@ -20,7 +20,7 @@ import {
   type NewAccount,
   Resilience
 } from "@rekindle/core"
-import { Context, type Duration, Effect, type Layer, Option, Redacted, Schema } from "effect"
+import { Context, type Duration, Effect, type Layer, Option, Record, Redacted, Schema } from "effect"
 import { malformedIds } from "./internal/malformedIds.ts"
 
 /** What a provider may leave out. */
@@ -36,7 +36,7 @@ export class Fixtures extends Context.Service<
       readonly access_token: Redacted.Redacted<string>
       readonly refresh_token: Redacted.Redacted<string>
     }>
-    /** An API_KEY config whose requests carry the key in the header `x-key`, and a BASIC config. */
+    /** An API_KEY config whose requests carry the key in the header `x-key`, and a BASIC config; the API of both is `api.contract.test`. */
     readonly apiKey: AuthConfig
     readonly basic: AuthConfig
     /** A config with a mistake in the named setting. */
@@ -351,6 +351,52 @@ export const clauses: ReadonlyArray<Clause> = [
       const basic = yield* credential(named.id)
       if (basic._tag !== "Basic") return assert.fail(basic._tag)
       assert.deepStrictEqual([basic.username, Redacted.value(basic.password)], ["ann", "pass-71"])
+    })
+  },
+  {
+    name: "a request is authorized as its scheme says, to the API's hosts and no other",
+    needs: [],
+    holds: Effect.gen(function* () {
+      const { authConfigs, authorization, create } = yield* Connections
+      const config = { ...(yield* registered()), apiHosts: ["api.contract.test"] }
+      yield* authConfigs.register(config)
+      const { id, secrets } = yield* connected({ authConfigId: config.id })
+      const url = "https://api.contract.test/me?fields=name"
+      const carried = (account: ConnectedAccountId) =>
+        Effect.map(authorization(account, { method: "GET", url }), ({ headers, parameters }) => ({
+          headers: Record.map(headers, Redacted.value),
+          parameters: Record.map(parameters, Redacted.value)
+        }))
+      assert.deepStrictEqual(yield* carried(id), {
+        headers: { authorization: `Bearer ${Redacted.value(secrets.access_token)}` },
+        parameters: {}
+      })
+      const keyed = yield* create({
+        authConfigId: (yield* registered("apiKey")).id,
+        userId: "u",
+        secrets: { api_key: Redacted.make("key-71") }
+      })
+      assert.deepStrictEqual(yield* carried(keyed.id), { headers: { "x-key": "key-71" }, parameters: {} })
+      const named = yield* create({
+        authConfigId: (yield* registered("basic")).id,
+        userId: "u",
+        secrets: { username: Redacted.make("ann"), password: Redacted.make("pass:é") }
+      })
+      assert.deepStrictEqual(yield* carried(named.id), {
+        headers: { authorization: "Basic YW5uOnBhc3M6w6k=" },
+        parameters: {}
+      })
+      for (const elsewhere of [
+        "https://elsewhere.test/",
+        "https://api.contract.test.elsewhere.test/",
+        "https://api.contract.test:8443/",
+        "https://user@elsewhere.test/?api.contract.test",
+        "http://api.contract.test/",
+        "//api.contract.test/",
+        "not an address"
+      ]) {
+        yield* refused(authorization(id, { method: "GET", url: elsewhere }), "InvalidRequest", "host_not_declared")
+      }
     })
   },
   {

@@ -7,7 +7,8 @@
  * - A credential that a test or the program gave is handed out until the account is renewed. Every other token is `token-<n>-of-<id>`, where
  *   `n` counts the renewals, so a test sees which token a call was made with.
  * - `consentTo` is the person: it completes the pending consent of an account.
- * - Settings of auth configs are not checked; only an engine knows its schemes.
+ * - Settings of auth configs are not checked; only an engine knows its schemes. An account of the script whose auth config is not registered
+ *   may be used with every host. Signatures are not real.
  * - There is one project, whatever `CurrentProject` says.
  *
  * @module
@@ -442,7 +443,25 @@ const make = Effect.fnUntraced(function* (script: Script) {
               )
         )
       ),
-    credential: (id) => call("credential", credential(id))
+    credential: (id) => call("credential", credential(id)),
+    authorization: (id, { url }) =>
+      call(
+        "authorization",
+        Effect.gen(function* () {
+          const inUse = yield* credential(id)
+          const { authConfig } = yield* find(id)
+          const hosts = configs.get(authConfig.id)?.config
+          const origin = URL.parse(url)?.origin
+          if (hosts !== undefined && !(hosts.apiHosts ?? hosts.hosts).some((host) => origin === `https://${host}`))
+            return yield* new InvalidRequest({ message: "the address is on no API host", slug: "host_not_declared" })
+          return (
+            Connections.present(inUse) ?? {
+              headers: { authorization: Redacted.make(`${inUse._tag} signature`) },
+              parameters: {}
+            }
+          )
+        })
+      )
   })
 
   const control = ScriptedConnections.of({

@@ -6,7 +6,7 @@ import { layer, ScriptedConnections } from "@rekindle/testing/ScriptedConnection
 import { Array, DateTime, Effect, Exit, Layer, Redacted } from "effect"
 
 const config = (id: string, scheme: AuthConfig["scheme"], settings: AuthConfig["settings"] = {}) =>
-  AuthConfig.make({ id, toolkit: "scripted", scheme, settings, hosts: [] })
+  AuthConfig.make({ id, toolkit: "scripted", scheme, settings, hosts: ["api.contract.test"] })
 
 let issued = 0
 const fixtures = Layer.effect(

@@ -262,7 +262,7 @@ export const isKnownDead = (account: StatusState): boolean => account.status ===
  * connected. Both show as EXPIRED, whether or not anybody has written it down. A pending consent shows as INITIATED.
  */
 export const visibleStatus = (
-  account: StatusState & Pick<Account, "consentUntil" | "credential" | "expiresAt">,
+  account: StatusState & Pick<Account, "consentUntil" | "credential" | "expiresAt" | "scheme">,
   now: number
 ): StatusState => {
   const { statusReason } = account
@@ -278,9 +278,11 @@ export const inService = (account: Pick<Account, "status">): boolean => account.
 /** By how much the clock of the machine that obtained a credential may be ahead for its times to be believed, in milliseconds. */
 const clockSkew = 60_000
 
-/** Whether the access token has come to its end. */
-export const isOver = ({ credential, expiresAt }: Pick<Account, "expiresAt" | "credential">, now: number): boolean =>
-  credential === null || (expiresAt !== null && expiresAt <= now)
+/** Whether the access token has come to its end. Where there is no authentication there is none that could. */
+export const isOver = (
+  { credential, expiresAt, scheme }: Pick<Account, "expiresAt" | "credential" | "scheme">,
+  now: number
+): boolean => (credential === null && scheme !== "NO_AUTH") || (expiresAt !== null && expiresAt <= now)
 
 /**
  * Whether the access token can be used for another `atLeast` milliseconds, or for half of its life if that is less: a token that lives
@@ -288,7 +290,7 @@ export const isOver = ({ credential, expiresAt }: Pick<Account, "expiresAt" | "c
  * it is not usable, and not over either.
  */
 export const isUsable = (
-  account: Pick<Account, "status" | "expiresAt" | "obtainedAt" | "credential">,
+  account: Pick<Account, "status" | "expiresAt" | "obtainedAt" | "credential" | "scheme">,
   now: number,
   atLeast = 0
 ): boolean => {

@@ -5,11 +5,13 @@
  */
 import {
   type ConnectedAccountId,
-  type CredentialInUse,
+  Connections,
   CurrentProject,
+  InvalidRequest,
   type RefreshError,
   RefreshFailed,
   RefreshUnsupported,
+  type RequestToAuthorize,
   Resilience
 } from "@rekindle/core"
 import { Clock, DateTime, Duration, Effect, Result } from "effect"
@@ -20,6 +22,7 @@ import { configFailure } from "../renewal/renewal.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { defaultInUse } from "../strategies/AuthStrategy.ts"
 import type { Accounts } from "./accounts.ts"
+import { isApiAddress } from "./apiHosts.ts"
 
 interface Given {
   readonly accounts: Accounts
@@ -28,33 +31,37 @@ interface Given {
   readonly coordinator: RefreshCoordinator["Service"]
 }
 
-/** Makes `credential` and `accessToken`. */
+type InUse = NonNullable<Held["inUse"]>
+
+/** Makes `credential`, `accessToken` and `authorization`. */
 export const makeCredentials = ({ accessTokens, accounts, configs, coordinator }: Given) => {
   const { find, strategies, tokens } = accounts
 
   /** The account's credential, if it is usable at all. */
   const opened = Effect.fnUntraced(function* (account: Account): Effect.fn.Return<Held, RefreshError> {
-    if (!isUsable(account, yield* Clock.currentTimeMillis)) return { account, credential: undefined }
+    if (!isUsable(account, yield* Clock.currentTimeMillis)) return { account, inUse: undefined }
     const config = yield* Effect.mapError(configs.inService(account), configFailure)
-    const credential = yield* Effect.mapError(
+    const stored = yield* Effect.mapError(
       tokens.open(account),
       () => new RefreshFailed({ message: "the stored credential cannot be opened", slug: "credential_unreadable" })
     )
-    const connection = { accountId: account.id, config, credential }
+    const connection = { accountId: account.id, config, credential: stored }
     const expiresAt = account.expiresAt === null ? undefined : DateTime.makeUnsafe(account.expiresAt)
-    const inUse = strategies.get(account.scheme)?.inUse ?? defaultInUse
-    return { account, credential: yield* Effect.mapError(inUse(connection, expiresAt), configFailure) }
+    const read = strategies.get(account.scheme)?.inUse ?? defaultInUse
+    const credential = yield* Effect.mapError(read(connection, expiresAt), configFailure)
+    return { account, inUse: credential === undefined ? undefined : { connection, credential } }
   })
 
-  const credential = Effect.fnUntraced(function* (
+  /** The credential in use, renewed first where it would not last. */
+  const use = Effect.fnUntraced(function* (
     id: ConnectedAccountId,
     atLeast: Duration.Input = "1 minute"
-  ): Effect.fn.Return<CredentialInUse, RefreshError | Resilience.ConnectionNotReady> {
+  ): Effect.fn.Return<InUse, RefreshError | Resilience.ConnectionNotReady> {
     const needed = Duration.toMillis(Duration.fromInputUnsafe(atLeast))
     const usable = (account: Account) => Effect.map(Clock.currentTimeMillis, (now) => isUsable(account, now, needed))
     const projectId = yield* CurrentProject
     const atHand = yield* accessTokens.get(projectId, id)
-    if (atHand?.credential !== undefined && (yield* usable(atHand.account))) return atHand.credential
+    if (atHand?.inUse !== undefined && (yield* usable(atHand.account))) return atHand.inUse
     const read = accessTokens.keep(projectId, id, Effect.flatMap(find(id), opened))
     let held = yield* read
     if (!(yield* usable(held.account))) {
@@ -66,12 +73,15 @@ export const makeCredentials = ({ accessTokens, accounts, configs, coordinator }
         return yield* renewal.failure
     }
     // An expired token is never handed out as if it were good.
-    if (held.credential === undefined || !isUsable(held.account, yield* Clock.currentTimeMillis)) {
+    if (held.inUse === undefined || !isUsable(held.account, yield* Clock.currentTimeMillis)) {
       const { status } = visibleStatus(held.account, yield* Clock.currentTimeMillis)
       return yield* new Resilience.ConnectionNotReady({ accountId: id, status })
     }
-    return held.credential
+    return held.inUse
   })
+
+  const credential = (id: ConnectedAccountId, atLeast?: Duration.Input) =>
+    Effect.map(use(id, atLeast), ({ credential }) => credential)
 
   const accessToken = (id: ConnectedAccountId, atLeast?: Duration.Input) =>
     Effect.flatMap(credential(id, atLeast), (credential) =>
@@ -85,5 +95,27 @@ export const makeCredentials = ({ accessTokens, accounts, configs, coordinator }
           )
     )
 
-  return { accessToken, credential }
+  const authorization = Effect.fnUntraced(function* (id: ConnectedAccountId, request: RequestToAuthorize) {
+    const { connection, credential } = yield* use(id)
+    const { config } = connection
+    if (!isApiAddress(config, connection.credential.attributes, request.url)) {
+      return yield* new InvalidRequest({
+        message: `the address is not on an API host of auth config ${config.id}; nothing was sent`,
+        slug: "host_not_declared",
+        suggestedFix: "add the host to apiHosts of the auth config"
+      })
+    }
+    const sign = strategies.get(config.scheme)?.sign
+    const signed = sign === undefined ? undefined : yield* Effect.mapError(sign(connection, request), configFailure)
+    const carried = signed ?? Connections.present(credential)
+    return (
+      carried ??
+      (yield* new RefreshUnsupported({
+        message: `a request cannot be authorized for the scheme ${config.scheme}; read the credential instead`,
+        slug: "scheme_unsupported"
+      }))
+    )
+  })
+
+  return { accessToken, authorization, credential }
 }

@@ -50,6 +50,8 @@ export interface Registration {
   readonly secrets?: Readonly<Record<string, Redacted.Redacted<string>>> | undefined
   /** Changes to single settings, such as the endpoints of a sandbox or further parameters. */
   readonly settings?: Changes<ProviderSettings> | undefined
+  /** The hosts of the API, where the application calls others than the provider's usual ones: see `AuthConfig.apiHosts`. */
+  readonly apiHosts?: ReadonlyArray<string> | undefined
   /** Changes to single facts, if the application's registration differs from the provider's defaults. */
   readonly profile?: Changes<ProviderProfile> | undefined
 }
@@ -62,6 +64,8 @@ export interface Provider {
   readonly settings: ProviderSettings
   /** The hosts of its endpoints. */
   readonly hosts: ReadonlyArray<string>
+  /** The hosts of its API, which requests may carry an account's token to. Undefined: those of its endpoints. */
+  readonly apiHosts: ReadonlyArray<string> | undefined
   /** Makes a complete OAUTH2 auth config. Throws on a malformed `id`, as `AuthConfig.make` does. */
   readonly authConfig: (registration: Registration) => AuthConfig
 }
@@ -71,6 +75,8 @@ export interface Definition {
   readonly about?: About | undefined
   readonly profile: Parameters<typeof ProviderProfile.make>[0]
   readonly settings: ProviderSettings
+  /** The hosts of its API: see `AuthConfig.apiHosts`. Default: those of its endpoints. */
+  readonly apiHosts?: ReadonlyArray<string> | undefined
   /** The authorization parameter that carries the scopes. Default `scope`. */
   readonly scopeParameter?: string | undefined
   /** The scope that a refresh token requires. It is added to the application's scopes, if the application names any. */
@@ -100,7 +106,14 @@ export const change = <Settings extends object>(settings: Settings, changes: Cha
 }
 
 /** Makes a provider from its definition. Use it for custom providers too. */
-export const make = ({ about, offlineScope, profile: facts, scopeParameter, settings }: Definition): Provider => {
+export const make = ({
+  about,
+  apiHosts,
+  offlineScope,
+  profile: facts,
+  scopeParameter,
+  settings
+}: Definition): Provider => {
   const profile = ProviderProfile.make(facts)
 
   const withScopes = (merged: ProviderSettings, asked: ReadonlyArray<string>): ProviderSettings => {
@@ -121,7 +134,17 @@ export const make = ({ about, offlineScope, profile: facts, scopeParameter, sett
     profile,
     settings,
     hosts: hostsOf(settings),
-    authConfig: ({ clientId, clientSecret, id, projectId, scopes, secrets, ...changed }) => {
+    apiHosts,
+    authConfig: ({
+      apiHosts: ownHosts = apiHosts,
+      clientId,
+      clientSecret,
+      id,
+      projectId,
+      scopes,
+      secrets,
+      ...changed
+    }) => {
       const merged = change(settings, changed.settings)
       return AuthConfig.make({
         id,
@@ -136,7 +159,8 @@ export const make = ({ about, offlineScope, profile: facts, scopeParameter, sett
             ? {}
             : { client_secret: Redacted.isRedacted(clientSecret) ? clientSecret : Redacted.make(clientSecret) })
         },
-        hosts: hostsOf(merged)
+        hosts: hostsOf(merged),
+        ...(ownHosts === undefined ? {} : { apiHosts: ownHosts })
       })
     }
   }

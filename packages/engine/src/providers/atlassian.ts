@@ -35,6 +35,7 @@ export const atlassian = Provider.make({
     refreshTokenLife: Duration.days(365),
     deadToken: [{ status: 403, field: "error_description", contains: ["refresh_token is invalid"] }]
   },
+  apiHosts: ["api.atlassian.com"],
   settings: {
     authorizationEndpoint: "https://auth.atlassian.com/authorize",
     tokenEndpoint: "https://auth.atlassian.com/oauth/token",

@@ -25,6 +25,7 @@ export const box = Provider.make({
     accessTokenTtl: Duration.hours(1),
     refreshTokenIdle: Duration.days(60)
   },
+  apiHosts: ["api.box.com", "upload.box.com"],
   settings: {
     authorizationEndpoint: "https://account.box.com/api/oauth2/authorize",
     tokenEndpoint: "https://api.box.com/oauth2/token",

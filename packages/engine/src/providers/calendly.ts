@@ -22,6 +22,7 @@ export const calendly = Provider.make({
     }
   },
   profile: { name: "calendly", rotation: "single-use", accessTokenTtl: Duration.hours(2) },
+  apiHosts: ["api.calendly.com"],
   settings: {
     authorizationEndpoint: "https://auth.calendly.com/oauth/authorize",
     tokenEndpoint: "https://auth.calendly.com/oauth/token",

@@ -22,6 +22,7 @@ export const dropbox = Provider.make({
     }
   },
   profile: { name: "dropbox", rotation: "none", accessTokenTtl: Duration.hours(4) },
+  apiHosts: ["api.dropboxapi.com", "content.dropboxapi.com"],
   settings: {
     authorizationEndpoint: "https://www.dropbox.com/oauth2/authorize",
     tokenEndpoint: "https://api.dropboxapi.com/oauth2/token",

@@ -40,6 +40,7 @@ export const entra = (tenant = "common"): Provider.Provider =>
         { field: "error_description", contains: ["AADSTS50196", "AADSTS90024", "AADSTS90033", "AADSTS90055"] }
       ]
     },
+    apiHosts: ["graph.microsoft.com"],
     settings: {
       authorizationEndpoint: `https://login.microsoftonline.com/${encodeURIComponent(tenant)}/oauth2/v2.0/authorize`,
       tokenEndpoint: `https://login.microsoftonline.com/${encodeURIComponent(tenant)}/oauth2/v2.0/token`,

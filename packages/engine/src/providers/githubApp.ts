@@ -33,6 +33,7 @@ export const githubApp = Provider.make({
     deadToken: [{ field: "error", values: ["bad_refresh_token"] }],
     margin: Duration.minutes(30)
   },
+  apiHosts: ["api.github.com"],
   settings: {
     authorizationEndpoint: "https://github.com/login/oauth/authorize",
     tokenEndpoint: "https://github.com/login/oauth/access_token",

@@ -19,6 +19,7 @@ export const githubOAuthApp = Provider.make({
     }
   },
   profile: { name: "github-oauth-app", rotation: "none", accessTokenTtl: "never" },
+  apiHosts: ["api.github.com"],
   settings: {
     authorizationEndpoint: "https://github.com/login/oauth/authorize",
     tokenEndpoint: "https://github.com/login/oauth/access_token",

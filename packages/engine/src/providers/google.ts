@@ -30,6 +30,7 @@ export const google = Provider.make({
     accessTokenTtl: Duration.hours(1),
     refreshTokenIdle: Duration.days(182)
   },
+  apiHosts: ["*.googleapis.com"],
   settings: {
     issuer: "https://accounts.google.com",
     authorizationEndpoint: "https://accounts.google.com/o/oauth2/v2/auth",

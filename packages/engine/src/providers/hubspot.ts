@@ -29,6 +29,7 @@ export const hubspot = Provider.make({
     accessTokenTtl: Duration.minutes(30),
     deadToken: [{ field: "status", values: ["BAD_REFRESH_TOKEN"] }]
   },
+  apiHosts: ["api.hubapi.com"],
   settings: {
     authorizationEndpoint: "https://app.hubspot.com/oauth/authorize",
     tokenEndpoint: "https://api.hubapi.com/oauth/2026-03/token",

@@ -31,6 +31,7 @@ export const linear = Provider.make({
     accessTokenTtl: Duration.hours(24),
     margin: Duration.hours(1)
   },
+  apiHosts: ["api.linear.app"],
   settings: {
     authorizationEndpoint: "https://linear.app/oauth/authorize",
     tokenEndpoint: "https://api.linear.app/oauth/token",

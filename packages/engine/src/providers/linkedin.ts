@@ -30,6 +30,7 @@ export const linkedin = Provider.make({
     refreshTokenLife: Duration.days(365),
     margin: Duration.days(7)
   },
+  apiHosts: ["api.linkedin.com"],
   settings: {
     authorizationEndpoint: "https://www.linkedin.com/oauth/v2/authorization",
     tokenEndpoint: "https://www.linkedin.com/oauth/v2/accessToken",

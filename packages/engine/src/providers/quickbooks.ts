@@ -30,6 +30,7 @@ export const quickbooks = Provider.make({
     refreshTokenLife: Duration.days(5 * 365),
     identifiedBy: ["realmId"]
   },
+  apiHosts: ["quickbooks.api.intuit.com", "sandbox-quickbooks.api.intuit.com"],
   settings: {
     authorizationEndpoint: "https://appcenter.intuit.com/connect/oauth2",
     tokenEndpoint: "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",

@@ -42,6 +42,7 @@ export const salesforce = (domain = "login"): Provider.Provider => {
       transient: [{ field: "error_description", contains: ["token request is already being processed"] }],
       keptFields: ["instance_url"]
     },
+    apiHosts: ["{instance_url}"],
     settings: {
       authorizationEndpoint: `https://${host}/services/oauth2/authorize`,
       tokenEndpoint: `https://${host}/services/oauth2/token`,

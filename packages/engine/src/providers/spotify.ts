@@ -27,6 +27,7 @@ export const spotify = Provider.make({
     accessTokenTtl: Duration.hours(1),
     refreshTokenLife: Duration.days(182)
   },
+  apiHosts: ["api.spotify.com"],
   settings: {
     authorizationEndpoint: "https://accounts.spotify.com/authorize",
     tokenEndpoint: "https://accounts.spotify.com/api/token",

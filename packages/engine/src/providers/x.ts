@@ -31,6 +31,7 @@ export const x = Provider.make({
     accessTokenTtl: Duration.hours(2),
     deadToken: [{ status: 400, field: "error_description", contains: ["Value passed for the token was invalid"] }]
   },
+  apiHosts: ["api.x.com", "api.twitter.com"],
   settings: {
     authorizationEndpoint: "https://x.com/i/oauth2/authorize",
     tokenEndpoint: "https://api.x.com/2/oauth2/token",

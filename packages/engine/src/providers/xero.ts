@@ -28,6 +28,7 @@ export const xero = Provider.make({
     accessTokenTtl: Duration.minutes(30),
     refreshTokenIdle: Duration.days(60)
   },
+  apiHosts: ["api.xero.com"],
   settings: {
     issuer: "https://identity.xero.com",
     authorizationEndpoint: "https://login.xero.com/identity/connect/authorize",

@@ -31,6 +31,7 @@ export const zoom = Provider.make({
     refreshTokenIdle: Duration.days(90),
     deadToken: [{ field: "reason", values: ["Invalid Token!"] }]
   },
+  apiHosts: ["api.zoom.us"],
   settings: {
     authorizationEndpoint: "https://zoom.us/oauth/authorize",
     tokenEndpoint: "https://zoom.us/oauth/token",

@@ -17,6 +17,7 @@ import { Clock, Context, Duration, Effect, Layer } from "effect"
 import type { Account } from "../account/Account.ts"
 import { keepNewest } from "../account/keepNewest.ts"
 import { AccountStore } from "../account/AccountStore.ts"
+import type { Connection } from "../strategies/AuthStrategy.ts"
 import { monotonicMillis, monotonicMillisUnsafe } from "../egress/timeLimit.ts"
 
 /** Names an account as its project does. */
@@ -25,7 +26,7 @@ export type Named = Pick<Account, "projectId" | "publicId">
 /** The credential in use, opened, and the account that it is of as it was then. Undefined: the account has none that is usable. */
 export interface Held {
   readonly account: Account
-  readonly credential: CredentialInUse | undefined
+  readonly inUse: { readonly connection: Connection; readonly credential: CredentialInUse } | undefined
 }
 
 /** So many tokens are kept; the one kept first makes room. */

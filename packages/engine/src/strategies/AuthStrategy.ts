@@ -9,7 +9,15 @@
  *
  * @module
  */
-import type { AuthConfig, AuthScheme, ConnectedAccountId, CredentialInUse, ProviderProfile } from "@rekindle/core"
+import type {
+  AuthConfig,
+  AuthScheme,
+  Authorization,
+  ConnectedAccountId,
+  CredentialInUse,
+  ProviderProfile,
+  RequestToAuthorize
+} from "@rekindle/core"
 import { Context, type DateTime, Effect, Layer, type Redacted, Schema } from "effect"
 import type { AuthConfigError } from "../account/AuthConfig.ts"
 import type { Credential, Extras, SecretNames } from "../account/Credential.ts"
@@ -27,7 +35,7 @@ export interface Connection {
 }
 
 /** Where consent begins. */
-export interface Authorization {
+export interface ConsentPage {
   /** The provider's page, for the person's browser. */
   readonly url: string
   /** For how many seconds the page can be opened, if the provider says so (RFC 9126 §2.2). */
@@ -105,7 +113,7 @@ export interface AuthStrategy {
             readonly callbackUrl: string
             readonly state: string
           }
-        ) => Effect.Effect<Authorization, ConsentError>
+        ) => Effect.Effect<ConsentPage, ConsentError>
         /** Exchanges a callback's parameters for tokens. Sends once, and reports what was observed and what else belongs to the credential. */
         readonly complete: (
           connection: Connection,
@@ -127,6 +135,16 @@ export interface AuthStrategy {
         expiresAt: DateTime.Utc | undefined
       ) => Effect.Effect<CredentialInUse | undefined, AuthConfigError>)
     | undefined
+  /**
+   * Signs a request with the credential, where a request carries more than the credential itself. Undefined: it carries the credential as
+   * `inUse` says. Default: no request is signed.
+   */
+  readonly sign?:
+    | ((
+        connection: Connection,
+        request: RequestToAuthorize
+      ) => Effect.Effect<Authorization | undefined, AuthConfigError>)
+    | undefined
   /** Makes a real request with the credential, to find out whether it works. Undefined if the auth config names no address for that. */
   readonly validate?: ((connection: Connection) => Effect.Effect<Validity> | undefined) | undefined
   /** Revokes the credential at the provider (RFC 7009). Asks once and reports the result. */
@@ -136,6 +154,7 @@ export interface AuthStrategy {
 /** The credential as a request uses it where its strategy does not say: the secret `access_token` as a bearer token, else all secrets by name. */
 export const defaultInUse: NonNullable<AuthStrategy["inUse"]> = ({ config, credential }, expiresAt) => {
   const token = credential.secrets["access_token"]
+  if (config.scheme === "NO_AUTH") return Effect.succeed({ _tag: "NoAuth" })
   return Effect.succeed(
     token === undefined
       ? { _tag: "Custom", scheme: config.scheme, secrets: credential.secrets }

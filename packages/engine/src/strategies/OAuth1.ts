@@ -15,7 +15,7 @@ import type { AuthConfig } from "@rekindle/core"
 import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import type { AuthStrategy, Connection, ConsentError } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
-import { Egress, type EgressRequest } from "../egress/Egress.ts"
+import { Egress } from "../egress/Egress.ts"
 import { bare, parseBody } from "../answer/TokenResponse.ts"
 import { decideValidity, type Validity } from "../answer/Validity.ts"
 import { decide, type Observation, type Verdict } from "../answer/Verdict.ts"
@@ -57,15 +57,20 @@ interface Token {
   readonly secret: string
 }
 
+const tokenOf = (credential: Credential.Credential): Token => ({
+  token: Credential.secret(credential, "access_token") ?? "",
+  secret: Credential.secret(credential, "oauth_token_secret") ?? ""
+})
+
 /** One request to be signed. */
 interface SignedRequest {
-  readonly method: "GET" | "POST"
+  readonly method: string
   readonly url: URL
   readonly token?: Token
   /** Protocol parameters besides the usual ones: `oauth_callback`, `oauth_verifier`. */
   readonly protocol?: Readonly<Record<string, string>>
   /** Parameters of a form body. */
-  readonly form?: Readonly<Record<string, string>> | undefined
+  readonly form?: ReadonlyArray<readonly [name: string, value: string]> | undefined
 }
 
 /** Signs with the secret of the auth config. */
@@ -91,7 +96,7 @@ export const make = Effect.gen(function* () {
   const egress = yield* Egress
   const random = yield* SecureRandom.SecureRandom
 
-  /** Signs a request with a nonce and a timestamp of its own (RFC 5849 §3.5.1). */
+  /** The authorization header of a request, with a nonce and a timestamp of its own (RFC 5849 §3.5.1). */
   const sign = Effect.fnUntraced(function* (config: AuthConfig, settings: OAuth1Settings, request: SignedRequest) {
     const method = settings.signatureMethod ?? "HMAC-SHA1"
     const protocol: Record<string, string> = {
@@ -103,27 +108,34 @@ export const make = Effect.gen(function* () {
       ...(request.token === undefined ? {} : { oauth_token: request.token.token }),
       ...request.protocol
     }
-    const form = Object.entries(request.form ?? {})
-    const base = signatureBaseString(request.method, request.url, [...Object.entries(protocol), ...form])
+    const base = signatureBaseString(request.method, request.url, [
+      ...Object.entries(protocol),
+      ...(request.form ?? [])
+    ])
     protocol["oauth_signature"] = yield* signed(config, method, base, request.token?.secret ?? "")
     const header = Object.entries({ ...(settings.realm === undefined ? {} : { realm: settings.realm }), ...protocol })
       .map(([name, value]) => `${name}="${name === "realm" ? value : percentEncode(value)}"`)
       .join(", ")
-    const sendable: EgressRequest = {
-      url: request.url,
-      method: request.method,
-      headers: {
-        authorization: `OAuth ${header}`,
-        ...(form.length === 0 ? {} : { "content-type": "application/x-www-form-urlencoded" })
-      },
-      body: form.length === 0 ? undefined : new URLSearchParams(form).toString()
-    }
-    return sendable
+    return `OAuth ${header}`
   })
 
   /** Signs and sends once. */
-  const send = (config: AuthConfig, settings: OAuth1Settings, request: SignedRequest) =>
-    Effect.flatMap(sign(config, settings, request), (sendable) => egress.send(config.hosts, sendable))
+  const send = Effect.fnUntraced(function* (
+    config: AuthConfig,
+    settings: OAuth1Settings,
+    request: SignedRequest & { readonly method: "GET" | "POST" }
+  ) {
+    const { form = [], method, url } = request
+    return yield* egress.send(config.hosts, {
+      url,
+      method,
+      headers: {
+        authorization: yield* sign(config, settings, request),
+        ...(form.length === 0 ? {} : { "content-type": "application/x-www-form-urlencoded" })
+      },
+      body: form.length === 0 ? undefined : new URLSearchParams(form.map(([name, value]) => [name, value])).toString()
+    })
+  })
 
   /** Obtains a request token and makes the link to the provider's page (RFC 5849 §2.1, §2.2). */
   const authorize: NonNullable<AuthStrategy["consent"]>["authorize"] = Effect.fnUntraced(function* (
@@ -138,7 +150,7 @@ export const make = Effect.gen(function* () {
         method: "POST",
         url: settings.requestTokenUrl,
         protocol: { oauth_callback: callback.href },
-        form: settings.requestParameters
+        form: Object.entries(settings.requestParameters ?? {})
       })
     )
     const issued = issuedToken(seen)
@@ -187,10 +199,7 @@ export const make = Effect.gen(function* () {
       const seen = yield* send(config, settings, {
         method: "GET",
         url: new URL(settings.probeUrl ?? ""),
-        token: {
-          token: Credential.secret(credential, "access_token") ?? "",
-          secret: Credential.secret(credential, "oauth_token_secret") ?? ""
-        }
+        token: tokenOf(credential)
       })
       return decideValidity(seen)
     },
@@ -221,6 +230,15 @@ export const make = Effect.gen(function* () {
           ? undefined
           : { _tag: "OAuth1", consumerKey, token, tokenSecret }
       }),
+    sign: Effect.fnUntraced(function* ({ config, credential }, { form, method, url }) {
+      const header = yield* sign(config, yield* settingsOf(config), {
+        method,
+        url: new URL(url),
+        form,
+        token: tokenOf(credential)
+      })
+      return { headers: { authorization: Redacted.make(header, { label: "authorization" }) }, parameters: {} }
+    }),
     validate: (connection) =>
       Predicate.isString(connection.config.settings["probeUrl"]) ? probe(connection) : undefined
   }

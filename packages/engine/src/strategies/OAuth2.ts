@@ -5,11 +5,11 @@
  * @module
  */
 import type { Expected } from "@rekindle/core"
-import { Effect, Schema } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 import * as oauth from "oauth4webapi"
 import type { AuthConfig } from "@rekindle/core"
 import { invalidConfig } from "../account/AuthConfig.ts"
-import type { Authorization, AuthStrategy, Connection } from "./AuthStrategy.ts"
+import type { ConsentPage, AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import * as Revocation from "../answer/Revocation.ts"
 import * as AuthorizationResponse from "./authorizationResponse.ts"
@@ -176,7 +176,7 @@ export const make = Effect.gen(function* () {
       const { expiresIn, reference } = yield* push(config, settings, server, parameters)
       url.searchParams.set("client_id", settings.clientId)
       url.searchParams.set("request_uri", reference)
-      const pushed: Authorization = { url: url.href, expiresIn, memo }
+      const pushed: ConsentPage = { url: url.href, expiresIn, memo }
       return pushed
     }
     for (const [name, value] of parameters) url.searchParams.set(name, value)
@@ -270,6 +270,18 @@ export const make = Effect.gen(function* () {
           ? { _tag: "AccessToken", token, tokenType: "Bearer", expiresAt }
           : { _tag: "AccessToken", token, tokenType: "DPoP", dpopKey, expiresAt }
       )
+    },
+    sign: ({ config, credential }, { dpopNonce: nonce, method, url }) => {
+      const token = Credential.secret(credential, "access_token")
+      const key = Credential.secret(credential, Dpop.secretName)
+      if (token === undefined || key === undefined) return Effect.undefined
+      return Effect.map(Dpop.proof(config, key, { method, url, token, nonce }), (proof) => ({
+        headers: {
+          authorization: Redacted.make(`DPoP ${token}`, { label: "authorization" }),
+          dpop: Redacted.make(proof, { label: "dpop" })
+        },
+        parameters: {}
+      }))
     },
     revoke
   }

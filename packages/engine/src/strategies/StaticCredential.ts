@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { KnownAuthScheme } from "@rekindle/core"
-import { Effect, Redacted, Schema } from "effect"
+import { Connections, type KnownAuthScheme } from "@rekindle/core"
+import { Effect, Record, Redacted, Schema } from "effect"
 import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress } from "../egress/Egress.ts"
@@ -34,49 +34,20 @@ const checkSettings = settingsCheck(StaticSettings)
 
 const defaultKeyHeader = "authorization"
 
-/** How a scheme presents its credential on a request. */
-type Present = (
-  credential: Credential.Credential,
-  settings: StaticSettings
-) => {
-  readonly headers: Record<string, string>
-  readonly parameters?: Record<string, string>
-}
-
-const presentKey: Present = (credential, { keyHeader = defaultKeyHeader, keyParameter, keyPrefix = "" }) => {
-  const key = Credential.secret(credential, "api_key") ?? ""
-  return keyParameter === undefined
-    ? { headers: { [keyHeader]: `${keyPrefix}${key}` } }
-    : { headers: {}, parameters: { [keyParameter]: key } }
-}
-
-const presentBearer: Present = (credential) => ({
-  headers: { authorization: `Bearer ${Credential.secret(credential, "token") ?? ""}` }
-})
-
-const presentBasic: Present = (credential) => {
-  const username = Credential.secret(credential, "username") ?? ""
-  const password = Credential.secret(credential, "password") ?? ""
-  return { headers: { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}` } }
-}
-
-const make = (
-  scheme: KnownAuthScheme,
-  present: Present,
-  account: Credential.SecretNames,
-  inUse: NonNullable<AuthStrategy["inUse"]>
-) =>
+const make = (scheme: KnownAuthScheme, account: Credential.SecretNames, inUse: NonNullable<AuthStrategy["inUse"]>) =>
   Effect.gen(function* () {
     const egress = yield* Egress
 
-    const probe = Effect.fnUntraced(function* ({ config, credential }: Connection): Effect.fn.Return<Validity> {
+    const probe = Effect.fnUntraced(function* (connection: Connection): Effect.fn.Return<Validity> {
+      const { config } = connection
       const settings = yield* Effect.orDie(settingsOf(config))
-      const { headers, parameters = {} } = present(credential, settings)
+      const credential = yield* Effect.orDie(inUse(connection, undefined))
+      const { headers, parameters } = (credential && Connections.present(credential)) ?? { headers: {}, parameters: {} }
       const url = new URL(settings.probeUrl ?? "")
-      for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+      for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, Redacted.value(value))
       const seen = yield* egress.send(config.hosts, {
         url,
-        headers: { ...settings.probeHeaders, ...headers }
+        headers: { ...settings.probeHeaders, ...Record.map(headers, Redacted.value) }
       })
       return decideValidity(seen, settings.rejectedStatuses)
     })
@@ -95,7 +66,6 @@ const make = (
 /** API_KEY: the secret `api_key`, in a header or query parameter of the provider's choice. */
 export const apiKey = make(
   "API_KEY",
-  presentKey,
   { forms: { api_key: "header" }, needs: [["api_key"]] },
   ({ config, credential }) =>
     Effect.map(settingsOf(config), ({ keyHeader = defaultKeyHeader, keyParameter, keyPrefix = "" }) => {
@@ -111,7 +81,6 @@ export const apiKey = make(
 /** BEARER_TOKEN: the secret `token` (RFC 6750 §2.1). */
 export const bearerToken = make(
   "BEARER_TOKEN",
-  presentBearer,
   { forms: { token: "header" }, needs: [["token"]] },
   ({ credential }, expiresAt) => {
     const token = credential.secrets["token"]
@@ -124,7 +93,6 @@ export const bearerToken = make(
 /** BASIC: the secrets `username` and `password` (RFC 7617). */
 export const basic = make(
   "BASIC",
-  presentBasic,
   { forms: { username: "password", password: "password" }, needs: [["username"]] },
   ({ credential }) =>
     Effect.succeed({

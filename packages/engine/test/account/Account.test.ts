@@ -208,13 +208,14 @@ describe("over any history, the status machine", () => {
 describe("the visible status", () => {
   const now = 1_000
   const credential = Sealed.make("sealed")
+  const scheme = "OAUTH2"
   const seen = (
     status: Status,
     consentUntil: number | null,
     statusReason: StatusReason | null = null,
     expiresAt: number | null = now
   ) => {
-    const visible = visibleStatus({ status, statusReason, consentUntil, credential, expiresAt }, now)
+    const visible = visibleStatus({ status, statusReason, consentUntil, credential, expiresAt, scheme }, now)
     return `${visible.status} ${visible.statusReason}`
   }
 
@@ -254,7 +255,7 @@ describe("the visible status", () => {
       for (const statusReason of reasons) {
         const lapsed = transition({ status, statusReason }, { _tag: "ConsentLapsed" })
         assert.deepStrictEqual(
-          visibleStatus({ status, statusReason, consentUntil: now, credential, expiresAt: null }, now),
+          visibleStatus({ status, statusReason, consentUntil: now, credential, expiresAt: null, scheme }, now),
           {
             status: lapsed.status,
             statusReason: lapsed.statusReason
@@ -267,6 +268,7 @@ describe("the visible status", () => {
 
 describe("a credential", () => {
   const credential = Sealed.make("sealed")
+  const scheme = "OAUTH2"
 
   it("is in service only while the account is active", () => {
     assert.deepStrictEqual(
@@ -276,7 +278,7 @@ describe("a credential", () => {
   })
 
   it("is usable until it expires", () => {
-    const account = { status: "ACTIVE", credential, obtainedAt: 0 } as const
+    const account = { status: "ACTIVE", scheme, credential, obtainedAt: 0 } as const
     assert.isTrue(isUsable({ ...account, expiresAt: null }, 10))
     assert.isTrue(isUsable({ ...account, expiresAt: 11 }, 10))
     assert.isFalse(isUsable({ ...account, expiresAt: 10 }, 10))
@@ -285,7 +287,7 @@ describe("a credential", () => {
   })
 
   it("that lives for a minute is usable for a minute more in the first half of its life", () => {
-    const account = { status: "ACTIVE", credential, obtainedAt: 0, expiresAt: 60_000 } as const
+    const account = { status: "ACTIVE", scheme, credential, obtainedAt: 0, expiresAt: 60_000 } as const
     assert.isTrue(isUsable(account, 29_999, 60_000))
     assert.isFalse(isUsable(account, 30_000, 60_000))
     assert.isTrue(isUsable(account, 30_000))
@@ -293,7 +295,7 @@ describe("a credential", () => {
 
   it("that was obtained in the future is not usable, since nobody knows when it ends, and not over", () => {
     const day = 86_400_000
-    const account = { status: "ACTIVE", credential, obtainedAt: day, expiresAt: day + 3_600_000 } as const
+    const account = { status: "ACTIVE", scheme, credential, obtainedAt: day, expiresAt: day + 3_600_000 } as const
     assert.isFalse(isUsable(account, 0))
     assert.isFalse(isOver(account, 0))
     assert.isTrue(isUsable(account, day - 60_000))
@@ -301,7 +303,9 @@ describe("a credential", () => {
   })
 
   it("is not usable when there is none, or the account is not active", () => {
-    assert.isFalse(isUsable({ status: "ACTIVE", credential: null, obtainedAt: 0, expiresAt: null }, 0))
-    assert.isFalse(isUsable({ status: "EXPIRED", credential, obtainedAt: 0, expiresAt: null }, 0))
+    assert.isFalse(isUsable({ status: "ACTIVE", scheme, credential: null, obtainedAt: 0, expiresAt: null }, 0))
+    const none = { status: "ACTIVE", scheme: "NO_AUTH", credential: null, obtainedAt: 0, expiresAt: null } as const
+    assert.isTrue(isUsable(none, 0), "where there is no authentication, none is needed")
+    assert.isFalse(isUsable({ status: "EXPIRED", scheme, credential, obtainedAt: 0, expiresAt: null }, 0))
   })
 })

@@ -83,6 +83,17 @@ describe("the ready-made providers", () => {
     assert.isTrue(Duration.isGreaterThan(profile.reuseWindow, Duration.zero))
   })
 
+  it.each(named)(
+    "%s: its API is at hosts of its own, or at one that each account names",
+    (_, { apiHosts = [], profile }) => {
+      for (const host of apiHosts) {
+        const [, attribute] = /^\{(.+)\}$/.exec(host) ?? []
+        if (attribute === undefined) assert.match(host, /^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+$/)
+        else assert.isTrue(profile.keptFields?.includes(attribute))
+      }
+    }
+  )
+
   it.each(named)("%s: has endpoints over https, and no host besides theirs", (_, { hosts, settings }) => {
     assert.isDefined(settings.authorizationEndpoint)
     assert.isDefined(settings.tokenEndpoint)
