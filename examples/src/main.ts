@@ -29,6 +29,10 @@ const examples: Readonly<Record<string, Example>> = {
     about: "token, API call, dead grant, link, consent, call again",
     load: () => import("./withRefresh.ts")
   },
+  "authorized-client": {
+    about: "an HTTP client that carries the credential, and a program without tokens",
+    load: () => import("./authorizedClient.ts")
+  },
   "await-active": { about: "showing the link and waiting for consent", load: () => import("./awaitActive.ts") }
 }
 

@@ -19,6 +19,7 @@ const examples: Readonly<Record<string, { readonly says: RegExp; readonly claims
   breaker: { says: /a probe goes through, succeeds, and closes it/, claims: 3 },
   "ambiguous-timeout": { says: /the backend saw: refresh, get/, claims: 2 },
   "with-refresh": { says: /ten calls succeed, on one refresh/, claims: 4 },
+  "authorized-client": { says: /ten requests succeed, on one refresh/, claims: 3 },
   "await-active": { says: /the wait ended with the account ACTIVE/, claims: 1 }
 }
 

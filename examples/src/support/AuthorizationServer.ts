@@ -21,6 +21,8 @@ export const personHeader = "x-person"
 export class AuthorizationServer extends Context.Service<
   AuthorizationServer,
   {
+    /** Where it listens. The userinfo endpoint is at `/me`. */
+    readonly origin: string
     /** An auth config for this server, ready to be registered. */
     readonly authConfig: (overrides?: Partial<AuthConfig>) => AuthConfig
     /** How many refresh tokens were spent, by the server's own count. */
@@ -102,6 +104,7 @@ const make = Effect.fnUntraced(function* (callbackUrl: string) {
   })
 
   return AuthorizationServer.of({
+    origin: issuer,
     authConfig: (overrides) =>
       AuthConfig.make({
         id: "calendar",
