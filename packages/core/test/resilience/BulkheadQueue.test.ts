@@ -16,7 +16,7 @@ const gated = Effect.gen(function* () {
 })
 
 describe("the queue of a bulkhead", () => {
-  it.effect("is as deep as it is long: calls that end as they begin do not pile up on the stack", () =>
+  it.effect("does not grow the stack with calls that end synchronously", () =>
     Effect.gen(function* () {
       const { accounts, gate } = yield* gated
       const bulkhead = yield* Resilience.bulkhead({ concurrency: 1, queue: 20_000 }).make(accounts)
@@ -32,7 +32,7 @@ describe("the queue of a bulkhead", () => {
     })
   )
 
-  it.effect("passes a place on that was handed to somebody who left at that very moment", () =>
+  it.effect("passes on a place that was given to a caller who left at the same moment", () =>
     Effect.gen(function* () {
       const { accounts, gate, sends } = yield* gated
       const bulkhead = yield* Resilience.bulkhead({ concurrency: 1, queue: 2 }).make(accounts)

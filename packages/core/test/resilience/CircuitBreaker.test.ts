@@ -28,7 +28,7 @@ const open = (retryAfter: Duration.Duration, account = id) =>
 
 const once = { tripPolicy: Breaker.consecutive(1) }
 
-describe("what an error says of the other side's health", () => {
+describe("the class of an error for a circuit", () => {
   const exceeded = (sent: boolean) => new DeadlineExceeded({ message: "", timeout: Duration.zero, sent })
   const local = (reason: RefusedLocally["reason"]) => new RefusedLocally({ message: "", reason })
   const cases: ReadonlyArray<readonly [RefreshError, Breaker.Outcome["_tag"]]> = [
@@ -55,7 +55,7 @@ describe("what an error says of the other side's health", () => {
     assert.strictEqual(Resilience.health(error)._tag, expected)
   })
 
-  it("includes how long a 503 asks to be left alone", () => {
+  it("includes the Retry-After of a 503", () => {
     assert.deepStrictEqual(
       Resilience.health(new Unavailable({ message: "", retryAfter: Duration.seconds(9) })),
       Breaker.failure({ retryAfter: Duration.seconds(9) })
@@ -91,7 +91,7 @@ describe("circuitBreaker", () => {
     })
   )
 
-  it.effect("stays open twice as long when the probe fails, up to a limit", () =>
+  it.effect("stays open twice as long if the probe fails, up to a limit", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }])
       const policy = Resilience.circuitBreaker({ ...once, openDuration: "4 seconds", maxOpenDuration: "10 seconds" })
@@ -104,7 +104,7 @@ describe("circuitBreaker", () => {
     })
   )
 
-  it.effect("stays open as long as a 503 asks, within its limit", () =>
+  it.effect("stays open for the Retry-After of a 503, within its limit", () =>
     Effect.gen(function* () {
       const busy = (seconds: number) => new Unavailable({ message: "", retryAfter: Duration.seconds(seconds) })
       const script = scripted([{ answer: busy(40) }, { answer: busy(86_400) }])
@@ -126,7 +126,7 @@ describe("circuitBreaker", () => {
     })
   )
 
-  it.effect("counts the successes that its store was spared, however long ago, before the failure that ends them", () =>
+  it.effect("counts the successes that were not sent to its store, however long ago, before the next failure", () =>
     Effect.gen(function* () {
       const failures = Array.from({ length: 30 }, () => ({ answer: boom }))
       const script = scripted([...Array.from({ length: 30 }, () => ({ answer: ready })), ...failures])
@@ -139,7 +139,7 @@ describe("circuitBreaker", () => {
     })
   )
 
-  it.effect("does not count a verdict, nor a 429, nor an interruption", () =>
+  it.effect("counts no 4xx, no 429 and no interruption as a failure", () =>
     Effect.gen(function* () {
       const script = scripted([
         { answer: new AccountNotFound({ message: "" }) },
@@ -188,7 +188,7 @@ describe("circuitBreaker", () => {
     })
   )
 
-  it.effect("keeps one circuit for the provider unless told otherwise", () =>
+  it.effect("has one circuit for the provider by default", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }])
       const accounts = yield* Resilience.circuitBreaker(once).make(script.accounts)
@@ -197,7 +197,7 @@ describe("circuitBreaker", () => {
     })
   )
 
-  it.effect("keeps one circuit for each account if told to", () =>
+  it.effect("has one circuit for each account with key: account", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }])
       const accounts = yield* Resilience.circuitBreaker({ ...once, key: "account" }).make(script.accounts)
@@ -207,7 +207,7 @@ describe("circuitBreaker", () => {
     })
   )
 
-  it.effect("keeps circuits by a key of one's own", () =>
+  it.effect("has a circuit for each key of a function", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }])
       const policy = Resilience.circuitBreaker({
@@ -238,7 +238,7 @@ describe("circuitBreaker", () => {
     }).pipe(Effect.provide(Breaker.layerStoreMemory()))
   )
 
-  it.effect("keeps its circuits to itself when no store is provided", () =>
+  it.effect("shares no circuits if no store is provided", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }])
       const one = yield* Resilience.circuitBreaker(once).make(script.accounts)
@@ -268,7 +268,7 @@ describe("circuitBreaker", () => {
     }).pipe(Effect.provide(store))
   })
 
-  it.effect("closes the scope that a store ties a probe's lease to", () => {
+  it.effect("closes the scope of a probe's lease", () => {
     const released: Array<string> = []
     const store = Layer.succeed(Breaker.CircuitBreakerStore, {
       admit: () =>
@@ -290,7 +290,7 @@ describe("circuitBreaker", () => {
     }).pipe(Effect.provide(store))
   })
 
-  it.effect("says when a circuit changes and when it refuses, and counts it", () =>
+  it.effect("publishes and counts changes of a circuit and refusals", () =>
     Effect.gen(function* () {
       const bus = yield* Resilience.Events
       assert.isDefined(bus)

@@ -7,7 +7,7 @@ import { boom, id, otherId, ready, assertSame, scripted, timed } from "./script.
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(timed(effect), { startImmediately: true })
 
 describe("coalesce", () => {
-  it.effect("sends once for everybody who asks while the flight is on its way", () =>
+  it.effect("sends once for all callers during a flight", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -45,7 +45,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("remembers no answer, not even one that came at once", () =>
+  it.effect("keeps no answer, not even a synchronous one", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -75,7 +75,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("keeps projects apart: one must not get the answer that is another's", () =>
+  it.effect("keeps projects apart, so that none gets the answer of another", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -86,7 +86,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("is not fooled by options that look alike when written in a row", () =>
+  it.effect("keeps options apart that would be the same if they were concatenated", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -99,7 +99,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("does not keep apart what only looks different", () =>
+  it.effect("does not keep apart options that mean the same", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -111,7 +111,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("goes on for the others, and to the end, when a caller is interrupted", () =>
+  it.effect("continues to its end for the others if a caller is interrupted", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -124,7 +124,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("goes on even when nobody waits any more", () =>
+  it.effect("continues even if no caller waits any more", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -134,7 +134,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("gives the flight a deadline of its own, not its first caller's", () =>
+  it.effect("gives the flight its own deadline, not its first caller's", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.coalesce({ maxFlight: "20 seconds" }).make(script.accounts)
@@ -170,7 +170,7 @@ describe("coalesce", () => {
       })
   )
 
-  it.effect("lets each caller keep a deadline of its own", () =>
+  it.effect("keeps the deadline of each caller", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 3_000, answer: ready }])
       const pipeline = Resilience.compose(Resilience.deadline("10 seconds"), Resilience.coalesce())
@@ -184,7 +184,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("does not chain new callers to a flight that hangs, nor lets its end disturb the next one", () =>
+  it.effect("starts a new flight if one hangs, which the end of the old one does not disturb", () =>
     Effect.gen(function* () {
       const script = scripted([
         { takes: 31_000, answer: boom },
@@ -207,7 +207,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("makes no flight for a caller who does not want to share", () =>
+  it.effect("makes no flight for a caller with coalesce: false", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -230,7 +230,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("ends flights with the layer, waiting for a provider that does not listen", () =>
+  it.effect("ends flights with the layer, and waits for an uninterruptible provider", () =>
     Effect.gen(function* () {
       const script = scripted([
         { takes: 100, answer: ready },
@@ -268,7 +268,7 @@ describe("coalesce", () => {
     })
   )
 
-  it.effect("says who joined", () =>
+  it.effect("publishes who joined a flight", () =>
     Effect.gen(function* () {
       const bus = yield* Resilience.Events
       assert.isDefined(bus)

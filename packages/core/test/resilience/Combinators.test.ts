@@ -58,7 +58,7 @@ describe("withRefresh", () => {
       script.accounts
     )
 
-  it.effect("runs once and refreshes nothing while the credential works", () =>
+  it.effect("runs once and does not refresh if the credential works", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       assert.strictEqual(yield* run(Effect.succeed(1), script), 1)
@@ -124,7 +124,7 @@ describe("withRefresh", () => {
     })
   )
 
-  it.effect("turns a redirect into a failure that carries the link", () =>
+  it.effect("fails with the link if consent is required", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: redirect("ACTIVE") }])
       const { call, state } = thirdParty(script)
@@ -135,7 +135,7 @@ describe("withRefresh", () => {
     })
   )
 
-  it.effect("turns an account that is not ready into a failure that says so", () =>
+  it.effect("fails with the status if the account is not ready", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: NotReady.make({ id, status: "REVOKED" }) }])
       const error = yield* Effect.flip(run(thirdParty(script).call, script))
@@ -144,7 +144,7 @@ describe("withRefresh", () => {
     })
   )
 
-  it.effect("shares one refresh between all who fail meanwhile", () =>
+  it.effect("shares one refresh between all calls that fail during it", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }])
       const { call } = thirdParty(script)
@@ -221,7 +221,7 @@ describe("withRefresh", () => {
     })
   )
 
-  it.effect("keeps a refresh going for the others when the caller who began it leaves", () =>
+  it.effect("does not interrupt a refresh if the caller who started it leaves", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }])
       const { call } = thirdParty(script)
@@ -233,7 +233,7 @@ describe("withRefresh", () => {
     })
   )
 
-  it.effect("remembers a refresh on its way even when every caller has left", () =>
+  it.effect("joins a refresh in flight even if all its callers have left", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }])
       const { call } = thirdParty(script)
@@ -245,7 +245,7 @@ describe("withRefresh", () => {
     })
   )
 
-  it.effect("does not share what belongs to another's request: its link, its project", () =>
+  it.effect("does not share a link or a refresh with calls of other options or projects", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: redirect("EXPIRED") }])
       const failing = (redirectUrl: string, project?: string) =>
@@ -268,7 +268,7 @@ describe("withRefresh", () => {
     })
   )
 
-  it.effect("shares a new credential with all, whatever else they asked for", () =>
+  it.effect("shares a new credential with calls of other options", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }])
       const { call } = thirdParty(script)
@@ -298,7 +298,7 @@ describe("withRefresh", () => {
     })
   )
 
-  it.effect("shares with those who began earlier, though others came and went meanwhile", () =>
+  it.effect("shares with calls that started earlier, although others ended in between", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }])
       const early = yield* start(run(thirdParty(script, 1_000).call, script))
@@ -385,7 +385,7 @@ describe("awaitActive", () => {
     })
   )
 
-  it.effect("polls less and less often, up to a limit", () =>
+  it.effect("polls at growing intervals, up to a limit", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: redirect("INITIATED") }], { account: accountWith("INITIATED", 0) })
       const options = { linkLifetime: "40 seconds", pollEvery: "2 seconds", pollAtMost: "12 seconds" } as const
@@ -395,7 +395,7 @@ describe("awaitActive", () => {
     })
   )
 
-  it.effect("does not take an account that stayed ACTIVE for a finished consent", () =>
+  it.effect("does not count an account that stayed ACTIVE as a completed consent", () =>
     Effect.gen(function* () {
       const old = accountWith("ACTIVE", 5)
       const renewed = accountWith("ACTIVE", 6)
@@ -407,7 +407,7 @@ describe("awaitActive", () => {
     })
   )
 
-  it.effect("keeps waiting through reads that fail in passing", () =>
+  it.effect("continues after transient failures of reads", () =>
     Effect.gen(function* () {
       const active = accountWith("ACTIVE", 1)
       const script = scripted([{ answer: redirect("INITIATED") }], {
@@ -467,7 +467,7 @@ describe("awaitActive", () => {
     })
   )
 
-  it.effect("waits for an account that is still on its way, without a link", () =>
+  it.effect("waits for an account that is INITIALIZING, without a link", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: NotReady.make({ id, status: "INITIALIZING" }) }], {
         reads: [accountWith("INITIALIZING", 0), accountWith("ACTIVE", 0)]
@@ -492,7 +492,7 @@ describe("awaitActive", () => {
       })
   )
 
-  it.effect("gives up a read that hangs, and asks again", () =>
+  it.effect("abandons a read that hangs, and reads again", () =>
     Effect.gen(function* () {
       const active = accountWith("ACTIVE", 1)
       const script = scripted([{ answer: redirect("INITIATED") }], { reads: ["hang", active] })
@@ -500,7 +500,7 @@ describe("awaitActive", () => {
     })
   )
 
-  it.effect("has an end even if every read hangs", () =>
+  it.effect("ends even if all reads hang", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: redirect("INITIATED") }], { reads: ["hang"] })
       const { at, exit } = yield* settle(run(script, { linkLifetime: "1 minute" }).effect)
@@ -509,7 +509,7 @@ describe("awaitActive", () => {
     })
   )
 
-  it.effect("does not take a lapsed credential for the end of the link", () =>
+  it.effect("does not count an expired credential as the end of the link", () =>
     Effect.gen(function* () {
       const active = accountWith("ACTIVE", 1)
       const script = scripted([{ answer: redirect("INITIATED") }], { reads: [accountWith("EXPIRED", 0), active] })
@@ -517,7 +517,7 @@ describe("awaitActive", () => {
     })
   )
 
-  it.effect("waits although the account still is what it was when the link was handed out", () =>
+  it.effect("waits while the account has the status that it had when the link was issued", () =>
     Effect.gen(function* () {
       const active = accountWith("ACTIVE", 1)
       const script = scripted([{ answer: redirect("FAILED") }], {
@@ -527,7 +527,7 @@ describe("awaitActive", () => {
     })
   )
 
-  it.effect("names no status at the link's end if it never read one", () =>
+  it.effect("has no status in the error if no read succeeded before the link expired", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: redirect("INITIATED") }], { reads: [reset] })
       const { exit } = yield* settle(run(script, { linkLifetime: "3 seconds" }).effect)
@@ -536,7 +536,7 @@ describe("awaitActive", () => {
     })
   )
 
-  it.effect("fails with the refresh's own error, or with that of showing the link", () =>
+  it.effect("fails with the error of the refresh, or of onRedirect", () =>
     Effect.gen(function* () {
       const failing = scripted([{ answer: boom }])
       assertSame(yield* Effect.flip(run(failing).effect), boom)

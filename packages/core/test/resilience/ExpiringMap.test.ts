@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ExpiringMap } from "#core/resilience/ExpiringMap.ts"
 
-describe("a map that forgets", () => {
-  it("gives an entry until its time has come", () => {
+describe("ExpiringMap", () => {
+  it("returns an entry until it expires", () => {
     const map = new ExpiringMap<{ until: number }>()
     const entry = { until: 10 }
     map.set("a", entry, 0)
@@ -13,7 +13,7 @@ describe("a map that forgets", () => {
     assert.isUndefined(map.get("b", 0))
   })
 
-  it("holds about twice what it has to at most, however many keys come by", () => {
+  it("holds at most about twice its live entries", () => {
     const map = new ExpiringMap(4)
     let most = 0
     for (let now = 0; now < 10_000; now++) {
@@ -23,7 +23,7 @@ describe("a map that forgets", () => {
     assert.isAtMost(most, 21)
   })
 
-  it("looks at each entry a few times only, however many there are", () => {
+  it("visits each entry only a few times", () => {
     const map = new ExpiringMap(4)
     let looks = 0
     const entry = {
@@ -36,7 +36,7 @@ describe("a map that forgets", () => {
     assert.isAtMost(looks, 20_000)
   })
 
-  it("loses nothing that is not past its time", () => {
+  it("removes no entry that has not expired", () => {
     const map = new ExpiringMap(2)
     for (let key = 0; key < 100; key++) map.set(String(key), { until: 1_000 }, key)
     for (let key = 0; key < 100; key++) assert.isDefined(map.get(String(key), 999))

@@ -30,7 +30,7 @@ describe.each([
   ["deadline", Resilience.deadline],
   ["attempt-timeout", Resilience.attemptTimeout]
 ] as const)("%s around one who keeps deadlines", (name, policy) => {
-  it.effect("tells it the deadline and speaks for it when that has passed", () =>
+  it.effect("gets the deadline, and its late error is replaced", () =>
     Effect.gen(function* () {
       const { accounts, deadlines } = keeper()
       const limited = yield* policy("5 seconds").make(accounts)
@@ -64,7 +64,7 @@ describe.each([
     })
   )
 
-  it.effect("does not take it for one that decorates it", () =>
+  it.effect("does not hold for a decorator of it", () =>
     Effect.gen(function* () {
       const decorated = { ...keeper().accounts, refresh: () => Effect.never }
       const limited = yield* policy("5 seconds").make(decorated)
@@ -72,7 +72,7 @@ describe.each([
     })
   )
 
-  it.effect("stands by for reads all the same", () =>
+  it.effect("reads are limited all the same", () =>
     Effect.gen(function* () {
       const limited = yield* policy("5 seconds").make(keeper().accounts)
       assert.strictEqual((yield* settle(limited.get(id))).at, 5_000)
@@ -81,7 +81,7 @@ describe.each([
 })
 
 describe("coalesce keeps deadlines:", () => {
-  it.effect("a caller is answered at its own, and the flight goes on for the others", () =>
+  it.effect("a caller is answered at its own deadline, and the flight continues for the others", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 3_000, answer: ready }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -96,7 +96,7 @@ describe("coalesce keeps deadlines:", () => {
     })
   )
 
-  it.effect("a caller that is interrupted leaves no timer behind and the flight alone", () =>
+  it.effect("an interrupted caller leaves no timer, and the flight continues", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 3_000, answer: ready }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -120,7 +120,7 @@ describe("coalesce keeps deadlines:", () => {
     })
   )
 
-  it.effect("so is one that does not want to share", () =>
+  it.effect("a caller with coalesce: false is answered at its deadline", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang", stubborn: true }])
       const accounts = yield* Resilience.coalesce().make(script.accounts)
@@ -146,7 +146,7 @@ describe("a limiter's callback", () => {
       })
     })
 
-  it.effect("lets go of the work at the limit, once, and ignores what comes of it", () =>
+  it.effect("abandons the work at the limit, once, and ignores its result", () =>
     Effect.gen(function* () {
       let letGo = 0
       const { at, exit } = yield* settle(
@@ -161,7 +161,7 @@ describe("a limiter's callback", () => {
     })
   )
 
-  it.effect("lets go of the work when the caller is interrupted", () =>
+  it.effect("abandons the work if the caller is interrupted", () =>
     Effect.gen(function* () {
       let letGo = 0
       const fiber = yield* start(limited(() => () => letGo++))
@@ -171,7 +171,7 @@ describe("a limiter's callback", () => {
     })
   )
 
-  it.effect("takes an answer that is there at once", () =>
+  it.effect("returns a synchronous answer", () =>
     Effect.gen(function* () {
       let letGo = 0
       const { at, exit } = yield* settle(

@@ -13,7 +13,7 @@ describe("bulkhead", () => {
     reason: "queue-full"
   })
 
-  it.effect("lets so many through at once, so many wait in order, and refuses the next at once", () =>
+  it.effect("limits the calls in flight, queues further ones in order, and refuses the next at once", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }])
       const accounts = yield* Resilience.bulkhead({ concurrency: 2, queue: 1 }).make(script.accounts)
@@ -33,7 +33,7 @@ describe("bulkhead", () => {
     })
   )
 
-  it.effect("has no queue unless given one", () =>
+  it.effect("has no queue by default", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* Resilience.bulkhead({ concurrency: 1 }).make(script.accounts)
@@ -42,7 +42,7 @@ describe("bulkhead", () => {
     })
   )
 
-  it.effect("gives a place back whatever way a call ends", () =>
+  it.effect("frees the place of a call however it ends", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }, { answer: "defect" }, { answer: "hang" }, { answer: ready }])
       const accounts = yield* Resilience.bulkhead({ concurrency: 1 }).make(script.accounts)
@@ -53,7 +53,7 @@ describe("bulkhead", () => {
     })
   )
 
-  it.effect("gives a place in the queue back when its holder leaves", () =>
+  it.effect("frees the place in the queue of a caller who leaves", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }])
       const accounts = yield* Resilience.bulkhead({ concurrency: 1, queue: 1 }).make(script.accounts)
@@ -80,7 +80,7 @@ describe("bulkhead", () => {
     })
   )
 
-  it.effect("shows how many wait", () =>
+  it.effect("measures the calls in its queue", () =>
     Effect.gen(function* () {
       const depth = Effect.map(Metric.value(Resilience.Metrics.queueDepth), ({ value }) => value)
       const script = scripted([{ takes: 100, answer: ready }])
@@ -102,7 +102,7 @@ describe("bulkhead", () => {
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
-  it.effect("shows how many wait in all bulkheads together, also when one leaves with its turn in hand", () =>
+  it.effect("measures the queues of all bulkheads together, also if a call leaves at its turn", () =>
     Effect.gen(function* () {
       const depth = Effect.map(Metric.value(Resilience.Metrics.queueDepth), ({ value }) => value)
       const script = scripted([{ takes: 100, answer: ready }])
@@ -121,7 +121,7 @@ describe("bulkhead", () => {
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
-  it.effect("says whom it refuses", () =>
+  it.effect("publishes whom it refuses", () =>
     Effect.gen(function* () {
       const bus = yield* Resilience.Events
       assert.isDefined(bus)
@@ -158,7 +158,7 @@ describe("rateLimit", () => {
     })
   )
 
-  it.effect("counts by the clock if told to", () =>
+  it.effect("counts by the clock with a fixed window", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const policy = Resilience.rateLimit({ limit: 2, window: "1 second", algorithm: "fixed-window" })
@@ -201,7 +201,7 @@ describe("rateLimit", () => {
     })
   )
 
-  it.effect("refuses a wait longer than it is told to bear", () =>
+  it.effect("refuses a wait longer than maxDelay", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const policy = Resilience.rateLimit({ limit: 1, window: "1 second", maxDelay: "1 second" })
@@ -230,7 +230,7 @@ describe("rateLimit", () => {
       })
   )
 
-  it.effect("refuses by the turn that a refused call left, and gives it to who can wait for it", () =>
+  it.effect("gives the turn of a refused call to a call that can wait for it", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
@@ -244,7 +244,7 @@ describe("rateLimit", () => {
     })
   )
 
-  it.effect("remembers each account while its limit is not as good as new", () =>
+  it.effect("keeps the limit of each account until it is full again", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const policy = Resilience.rateLimit({ limit: 2, window: "1 second", maxDelay: 0, key: "account" })
@@ -258,7 +258,7 @@ describe("rateLimit", () => {
     })
   )
 
-  it.effect("passes the turns of those who leave on to those who come, and no turn twice", () =>
+  it.effect("passes on the turns of callers who leave, each once", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
@@ -285,7 +285,7 @@ describe("rateLimit", () => {
     })
   )
 
-  it.effect("makes up for turns not used in time, but only for those of its window", () =>
+  it.effect("allows unused turns later, but only those of its window", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
@@ -299,7 +299,7 @@ describe("rateLimit", () => {
     })
   )
 
-  it.effect("remembers for as long as turns are taken", () =>
+  it.effect("keeps a limit as long as its turns are taken", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.rateLimit({ limit: 1, window: "1 second" }).make(script.accounts)
@@ -320,7 +320,7 @@ describe("rateLimit", () => {
     })
   )
 
-  it.effect("counts each account for itself if told to", () =>
+  it.effect("counts each account separately with key: account", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const policy = Resilience.rateLimit({ limit: 1, window: "1 second", key: "account" })
@@ -331,7 +331,7 @@ describe("rateLimit", () => {
     })
   )
 
-  it.effect("shares nothing with another pipeline of the same program unless given a store", () => {
+  it.effect("shares nothing with another pipeline of the program without a store", () => {
     const script = scripted([{ answer: ready }])
     class One extends Context.Service<One, Resilience.Accounts>()("test/One") {}
     class Two extends Context.Service<Two, Resilience.Accounts>()("test/Two") {}
@@ -377,7 +377,7 @@ describe("rateLimit", () => {
     }).pipe(Effect.provide(store))
   })
 
-  it.effect("tells the deadline that the request has not left", () =>
+  it.effect("is not-sent if the deadline passes while it waits", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }], {})
       const pipeline = Resilience.compose(
@@ -398,7 +398,7 @@ describe("rateLimit", () => {
     })
   )
 
-  it.effect("says whom it refuses", () =>
+  it.effect("publishes whom it refuses", () =>
     Effect.gen(function* () {
       const bus = yield* Resilience.Events
       assert.isDefined(bus)

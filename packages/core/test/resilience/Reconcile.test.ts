@@ -10,7 +10,7 @@ const now = 110_000
 const began: Before = { startedAt: 100_000, seen: undefined }
 const sawActive: Before = { startedAt: 100_000, seen: accountWith("ACTIVE", 50_000) }
 
-describe("whether an account moved on since an attempt began", () => {
+describe("whether an account has changed since an attempt started", () => {
   const cases: ReadonlyArray<readonly [string, ConnectedAccount, Before, "Moved" | "Unmoved" | "Unknown"]> = [
     ["updated after the start", accountWith("ACTIVE", 100_001), began, "Moved"],
     ["updated before the start, within the skew", accountWith("ACTIVE", 98_001), began, "Moved"],
@@ -47,7 +47,7 @@ describe("whether an account moved on since an attempt began", () => {
 })
 
 describe("reconcile", () => {
-  it.effect("answers an ambiguous failure with what the account says", () =>
+  it.effect("answers an ambiguous failure with the state of the account", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 10, commits: "ACTIVE", answer: reset }])
       const accounts = yield* Resilience.reconcile().make(script.accounts)
@@ -56,7 +56,7 @@ describe("reconcile", () => {
     })
   )
 
-  it.effect("lets the failure through, and sends nothing, if the account has not moved", () =>
+  it.effect("keeps the failure, and sends nothing, if the account has not changed", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }])
       const accounts = yield* Resilience.reconcile().make(script.accounts)
@@ -66,7 +66,7 @@ describe("reconcile", () => {
     })
   )
 
-  it.effect("lets the failure through if the account cannot be read", () =>
+  it.effect("keeps the failure if the account cannot be read", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }], { reads: [new Unavailable({ message: "busy" })] })
       const accounts = yield* Resilience.reconcile().make(script.accounts)
@@ -74,7 +74,7 @@ describe("reconcile", () => {
     })
   )
 
-  it.effect.each([refused, new AccountNotFound({ message: "gone" })])("does not look into %s", (error) =>
+  it.effect.each([refused, new AccountNotFound({ message: "gone" })])("does not read the account after %s", (error) =>
     Effect.gen(function* () {
       const script = scripted([{ answer: error }])
       const accounts = yield* Resilience.reconcile().make(script.accounts)
@@ -92,7 +92,7 @@ describe("reconcile", () => {
     })
   )
 
-  it.effect("forgives a server clock that runs behind by as much as it is told", () =>
+  it.effect("allows a server clock that is behind by up to clockSkew", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }], { reads: [accountWith("ACTIVE", -59_999)] })
       const tolerant = yield* Resilience.reconcile({ clockSkew: "1 minute" }).make(script.accounts)
@@ -102,7 +102,7 @@ describe("reconcile", () => {
     })
   )
 
-  it.effect("does not take an older update for the answer because the server's clock runs ahead", () =>
+  it.effect("does not count an older update as the answer if the server's clock is ahead", () =>
     Effect.gen(function* () {
       // An hour ahead; the account was last updated half an hour before the attempt.
       const script = scripted([{ answer: reset }], { reads: [accountWith("ACTIVE", 30 * 60_000)] })
@@ -111,7 +111,7 @@ describe("reconcile", () => {
     })
   )
 
-  it.effect("compares with a reading of its own if told to", () =>
+  it.effect("compares with an earlier reading with baseline: read", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }], { reads: [accountWith("ACTIVE", 9e9), accountWith("ACTIVE", 9e9)] })
       const accounts = yield* Resilience.reconcile({ baseline: "read" }).make(script.accounts)
@@ -130,7 +130,7 @@ describe("reconcile", () => {
     })
   )
 
-  it.effect("says what it found", () =>
+  it.effect("publishes what it found", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 1, commits: "EXPIRED", answer: reset }])
       const bus = yield* Resilience.Events

@@ -39,7 +39,7 @@ describe("the next step after a failure", () => {
     [new RefreshUnsupported({ message: "" }), "stop"],
     [new UnexpectedResponse({ message: "", status: 418, excerpt: "" }), "stop"]
   ]
-  it.each(cases)("of %s is %s, with or without a key or a look", (error, expected) => {
+  it.each(cases)("of %s is %s, by key and reconcile", (error, expected) => {
     assert.strictEqual(Resilience.nextStep(error, { reconcile: true }), expected)
     assert.strictEqual(Resilience.nextStep(error, { reconcile: false, idempotencyKey: "k" }), expected)
   })
@@ -70,7 +70,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("gives the last error after three tries", () =>
+  it.effect("fails with the last error after three attempts", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: unavailable }, { answer: refused }])
       const accounts = yield* Resilience.retry().make(script.accounts)
@@ -80,7 +80,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("draws each wait between the base and three times the one before, and caps it", () =>
+  it.effect("draws each wait between the base and three times the last wait, and caps it", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: refused }])
       const policy = Resilience.retry({ maxAttempts: 6, baseDelay: 100, maxDelay: 2_000, budget: false })
@@ -90,7 +90,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("waits as long as the server asks", () =>
+  it.effect("waits for the server's Retry-After", () =>
     Effect.gen(function* () {
       const script = scripted([
         { answer: new RateLimited({ message: "", retryAfter: Duration.seconds(7) }) },
@@ -103,7 +103,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("does not wait a day because a server says so", () =>
+  it.effect("caps a Retry-After of a day", () =>
     Effect.gen(function* () {
       const script = scripted([
         { answer: new Unavailable({ message: "", retryAfter: Duration.days(1) }) },
@@ -115,7 +115,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("obeys the cap it is given", () =>
+  it.effect("obeys the cap of its options", () =>
     Effect.gen(function* () {
       const script = scripted([
         { answer: new Unavailable({ message: "", retryAfter: Duration.days(1) }) },
@@ -127,7 +127,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("does not repeat a verdict", () =>
+  it.effect("does not repeat after a 4xx or 501", () =>
     Effect.gen(function* () {
       const verdict = new AccountNotFound({ message: "gone" })
       const script = scripted([{ answer: verdict }])
@@ -138,7 +138,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("fails at once with the last error rather than sleep past the deadline", () =>
+  it.effect("fails at once with the last error if the wait would pass the deadline", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 50, answer: refused }])
       const accounts = yield* Resilience.retry().make(script.accounts)
@@ -148,7 +148,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("still retries when the wait ends just before the deadline", () =>
+  it.effect("retries if the wait ends just before the deadline", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 50, answer: refused }, { answer: ready }])
       const accounts = yield* Resilience.retry().make(script.accounts)
@@ -158,7 +158,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("takes the number of tries from Settings where they are provided", () =>
+  it.effect("takes the number of attempts from Settings if they are provided", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: refused }])
       const accounts = yield* Resilience.retry().make(script.accounts)
@@ -182,7 +182,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("repeats an ambiguous attempt under the call's idempotency key without looking", () =>
+  it.effect("repeats an ambiguous attempt with the call's idempotency key, without reading the account", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }, { answer: ready }])
       const accounts = yield* Resilience.retry({ reconcile: false }).make(script.accounts)
@@ -196,7 +196,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("never repeats an ambiguous attempt with neither a key nor a look", () =>
+  it.effect("never repeats an ambiguous attempt without a key and without reconcile", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }])
       const accounts = yield* Resilience.retry({ reconcile: false }).make(script.accounts)
@@ -206,7 +206,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("looks before it repeats an ambiguous attempt, and answers what it sees if the account moved", () =>
+  it.effect("reads the account before it repeats an ambiguous attempt, and answers with it if it has changed", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 10, commits: "ACTIVE", answer: reset }])
       const accounts = yield* Resilience.retry().make(script.accounts)
@@ -217,7 +217,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("sends again if the account has not moved", () =>
+  it.effect("sends again if the account has not changed", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }, { answer: ready }])
       const accounts = yield* Resilience.retry().make(script.accounts)
@@ -227,7 +227,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("looks after the last try as well, at once", () =>
+  it.effect("reads the account after the last attempt too, at once", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }, { takes: 5, commits: "EXPIRED", answer: boom }])
       const accounts = yield* Resilience.retry({ maxAttempts: 2 }).make(script.accounts)
@@ -237,7 +237,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("gives the ambiguous error if the last look shows nothing new", () =>
+  it.effect("fails with the ambiguous error if the last reading shows no change", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }])
       const accounts = yield* Resilience.retry({ maxAttempts: 1 }).make(script.accounts)
@@ -247,7 +247,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("does not look once the deadline has passed", () =>
+  it.effect("does not read the account after the deadline", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 200, answer: reset }])
       const accounts = yield* Resilience.retry().make(script.accounts)
@@ -257,7 +257,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("looks but does not send when the deadline leaves time for that only", () =>
+  it.effect("reads the account and does not send if the deadline leaves time only for that", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 200, answer: reset }])
       const accounts = yield* Resilience.retry().make(script.accounts)
@@ -268,7 +268,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("does not send on an unreadable account, but looks again while there are tries", () =>
+  it.effect("does not send if the account cannot be read, and reads it again while attempts are left", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }], { reads: [unavailable] })
       const accounts = yield* Resilience.retry().make(script.accounts)
@@ -279,7 +279,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("sends again once a later look succeeds", () =>
+  it.effect("sends again after a later reading succeeds", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }, { answer: ready }], {
         reads: [unavailable, accountWith("ACTIVE", -1_000_000)]
@@ -290,7 +290,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("compares the second look with the first, whatever the server's clock says", () =>
+  it.effect("compares the second reading with the first, whatever the server's clock", () =>
     Effect.gen(function* () {
       const farBehind = (status: "ACTIVE" | "EXPIRED", updatedAt: number) => accountWith(status, -1e9 + updatedAt)
       const script = scripted([{ answer: reset }], { reads: [farBehind("ACTIVE", 0), farBehind("ACTIVE", 1)] })
@@ -300,7 +300,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("reads the account before the first attempt if told to, and then needs no clock", () =>
+  it.effect("reads the account before the first attempt with baseline: read, and needs no clock", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }], {
         reads: [accountWith("ACTIVE", -1e9), accountWith("ACTIVE", -1e9 + 1)]
@@ -312,7 +312,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("falls back on the clock if that first reading fails", () =>
+  it.effect("uses the clock if that first reading fails", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }], { reads: [unavailable, accountWith("ACTIVE", 50)] })
       const accounts = yield* Resilience.retry({ reconcile: { baseline: "read" } }).make(script.accounts)
@@ -321,7 +321,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("measures each attempt from its own start", () =>
+  it.effect("compares with the start of each attempt", () =>
     Effect.gen(function* () {
       // Updated before the first attempt by more than the skew, after a refused first send by less.
       const script = scripted([{ takes: 10_000, answer: refused }, { answer: reset }, { answer: ready }], {
@@ -333,7 +333,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("looks again before every later send, since the attempt in doubt may be carried out meanwhile", () =>
+  it.effect("reads the account before every later send, because an ambiguous attempt may still be carried out", () =>
     Effect.gen(function* () {
       const busy = new Unavailable({ message: "busy", retryAfter: Duration.seconds(5) })
       const script = scripted([{ answer: reset }, { answer: busy }, { answer: ready }], {
@@ -360,7 +360,7 @@ describe("retry", () => {
       })
   )
 
-  it.effect("ends with a verdict on the account even after an attempt in doubt", () =>
+  it.effect("ends with a 4xx even after an ambiguous attempt", () =>
     Effect.gen(function* () {
       const gone = new AccountNotFound({ message: "gone" })
       const script = scripted([{ answer: reset }, { answer: gone }])
@@ -369,7 +369,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("spreads the crowd that a Retry-After would bring back all at once", () =>
+  it.effect("spreads callers with the same Retry-After", () =>
     Effect.gen(function* () {
       const script = scripted([
         { answer: new RateLimited({ message: "", retryAfter: Duration.seconds(7) }) },
@@ -381,7 +381,7 @@ describe("retry", () => {
     })
   )
 
-  it.effect("retries reads, ambiguous failures included, but no verdict", () =>
+  it.effect("retries reads after ambiguous failures too, but not after a 4xx", () =>
     Effect.gen(function* () {
       const gone = new AccountNotFound({ message: "gone" })
       const script = scripted([{ answer: ready }], {
@@ -521,14 +521,14 @@ describe("the retry budget", () => {
     assertSame([budget.withdraw(), budget.withdraw()], [true, false])
   })
 
-  it("takes back what was not used", () => {
+  it("takes back an unused retry", () => {
     const budget = new Resilience.RetryBudget({ reserve: 1 })
     assert.isTrue(budget.withdraw())
     budget.refund()
     assertSame([budget.withdraw(), budget.withdraw()], [true, false])
   })
 
-  it("never holds more than its reserve, whatever is given back", () => {
+  it("never holds more than its reserve, whatever is refunded", () => {
     const budget = new Resilience.RetryBudget({ reserve: 1, ratio: 1 })
     assert.isTrue(budget.withdraw())
     budget.deposit()
@@ -562,7 +562,7 @@ describe("the retry budget", () => {
     })
   )
 
-  it.effect("is not spent by a look that settles the matter", () =>
+  it.effect("is not spent by a reading that answers the call", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 1, commits: "ACTIVE", answer: reset }, { answer: refused }, { answer: ready }])
       const accounts = yield* Resilience.retry({ budget: { ratio: 0, reserve: 1 } }).make(script.accounts)
@@ -572,7 +572,7 @@ describe("the retry budget", () => {
     })
   )
 
-  it.effect("is spent by the send that follows a look", () =>
+  it.effect("is spent by the send after a reading", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }])
       const accounts = yield* Resilience.retry({ budget: { ratio: 0, reserve: 1 } }).make(script.accounts)
@@ -581,7 +581,7 @@ describe("the retry budget", () => {
     })
   )
 
-  it.effect("is not spent by a look that fails", () =>
+  it.effect("is not spent by a reading that fails", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }, { answer: ready }], {
         reads: [unavailable, accountWith("ACTIVE", -1_000_000)]
@@ -592,7 +592,7 @@ describe("the retry budget", () => {
     })
   )
 
-  it.effect("looks without a budget to spend or give back", () =>
+  it.effect("is not needed for readings", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 1, commits: "ACTIVE", answer: reset }])
       const accounts = yield* Resilience.retry({ budget: false }).make(script.accounts)
@@ -600,7 +600,7 @@ describe("the retry budget", () => {
     })
   )
 
-  it.effect("is not given back after a last look, which cost nothing", () =>
+  it.effect("is not refunded after the last reading, which cost nothing", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 1, commits: "ACTIVE", answer: reset }, { answer: refused }])
       const policy = Resilience.retry({ maxAttempts: 1, budget: { ratio: 0, reserve: 0 } })

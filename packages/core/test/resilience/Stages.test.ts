@@ -27,7 +27,7 @@ describe("fallback", () => {
       })
   )
 
-  it.effect("lets the failure through if the account is not ACTIVE", () =>
+  it.effect("keeps the failure if the account is not ACTIVE", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }], { account: accountWith("EXPIRED", 0) })
       const accounts = yield* Resilience.fallback().make(script.accounts)
@@ -35,7 +35,7 @@ describe("fallback", () => {
     })
   )
 
-  it.effect("lets the failure through if the account is switched off", () =>
+  it.effect("keeps the failure if the account is disabled", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }], { account: { ...accountWith("ACTIVE", 0), isDisabled: true } })
       const accounts = yield* Resilience.fallback().make(script.accounts)
@@ -43,7 +43,7 @@ describe("fallback", () => {
     })
   )
 
-  it.effect("lets the failure through if the account cannot be read", () =>
+  it.effect("keeps the failure if the account cannot be read", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }], { reads: [reset] })
       const accounts = yield* Resilience.fallback().make(script.accounts)
@@ -51,7 +51,7 @@ describe("fallback", () => {
     })
   )
 
-  it.effect("never covers a verdict, and does not even look", () =>
+  it.effect("never replaces a 4xx or 501, and does not read the account", () =>
     Effect.gen(function* () {
       const verdict = new AccountNotFound({ message: "gone" })
       const script = scripted([{ answer: verdict }])
@@ -61,7 +61,7 @@ describe("fallback", () => {
     })
   )
 
-  it.effect("leaves both questions to its user", () =>
+  it.effect("uses the functions of its options", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: boom }, { answer: reset }])
       const policy = Resilience.fallback({
@@ -78,7 +78,7 @@ describe("fallback", () => {
     })
   )
 
-  it.effect("passes answers, options and reads through, and says when it serves", () =>
+  it.effect("passes answers, options and reads through, and publishes when it serves", () =>
     Effect.gen(function* () {
       const bus = yield* Resilience.Events
       assert.isDefined(bus)
@@ -105,7 +105,7 @@ describe("fallback", () => {
 })
 
 describe("idempotencyKey", () => {
-  it.effect("gives each refresh a key of its own and keeps it over retries", () =>
+  it.effect("gives each refresh its own key, the same for all attempts", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: reset }, { answer: ready }])
       const pipeline = Resilience.compose(Resilience.idempotencyKey(), Resilience.retry({ reconcile: false }))
@@ -137,7 +137,7 @@ describe("idempotencyKey", () => {
     })
   )
 
-  it.effect("keeps the key a call brings", () =>
+  it.effect("keeps the key of the call", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* Resilience.idempotencyKey().make(script.accounts)
@@ -207,7 +207,7 @@ describe("telemetry", () => {
     })
   )
 
-  it.effect("is the parent of spans made further in", () =>
+  it.effect("is the parent of inner spans", () =>
     Effect.gen(function* () {
       const { spans, tracer } = recorder()
       const accounts = yield* Resilience.telemetry().make({
@@ -370,7 +370,7 @@ describe("composition", () => {
     })
   )
 
-  it.effect("of nothing is the provider itself", () =>
+  it.effect("of no policies is the provider itself", () =>
     Effect.gen(function* () {
       const { accounts } = scripted([{ answer: ready }])
       assert.strictEqual(yield* Resilience.compose().make(accounts), accounts)
@@ -401,7 +401,7 @@ describe("composition", () => {
     }).pipe(Effect.provide(layer.pipe(Layer.provide([provider, Layer.succeed(Motto, "be prepared")]))))
   })
 
-  it.effect("takes its stores from layers around it, and sends while they are out of reach", () => {
+  it.effect("takes its stores from layers around it, and sends if they cannot be reached", () => {
     const asked = new Set<string>()
     const lost = (command: string) =>
       Effect.suspend(() => {
@@ -493,13 +493,13 @@ describe("composition", () => {
 })
 
 describe("events", () => {
-  it.effect("are off unless asked for", () =>
+  it.effect("are off by default", () =>
     Effect.gen(function* () {
       assert.isUndefined(yield* Resilience.Events)
     })
   )
 
-  it.effect("arrive as a stream, and say when a deadline passes", () =>
+  it.effect("arrive as a stream, also when a deadline passes", () =>
     Effect.gen(function* () {
       const bus = yield* Resilience.Events
       assert.isDefined(bus)
@@ -518,7 +518,7 @@ describe("events", () => {
     }).pipe(Effect.provide(Resilience.layerEvents))
   )
 
-  it.effect("never hold up a refresh: a slow listener loses the oldest", () =>
+  it.effect("never delay a refresh: a slow subscriber loses the oldest", () =>
     Effect.gen(function* () {
       const bus = yield* Resilience.Events
       assert.isDefined(bus)
@@ -545,7 +545,7 @@ describe("reconfigurable", () => {
       })
     )
 
-  it.effect("takes new calls to the new pipeline and lets the old one go at once if it is idle", () =>
+  it.effect("uses the new pipeline for new calls, and releases the old one at once if it is idle", () =>
     Effect.gen(function* () {
       const log: Array<string> = []
       const handle = Resilience.reconfigurable(stage("old", log))
@@ -558,7 +558,7 @@ describe("reconfigurable", () => {
     })
   )
 
-  it.effect("lets calls under way finish on the old pipeline before it is released", () =>
+  it.effect("releases the old pipeline after its calls in flight", () =>
     Effect.gen(function* () {
       const log: Array<string> = []
       const handle = Resilience.reconfigurable(stage("old", log))
@@ -600,7 +600,7 @@ describe("reconfigurable", () => {
     })
   )
 
-  it.effect("does not hold up the last caller, nor the swap, for what the old pipeline still has on its way", () =>
+  it.effect("delays neither the last caller nor the swap for the release of the old pipeline", () =>
     Effect.gen(function* () {
       const handle = Resilience.reconfigurable(
         Resilience.compose(Resilience.deadline("1 second"), Resilience.coalesce())
@@ -642,7 +642,7 @@ describe("reconfigurable", () => {
     })
   )
 
-  it.effect("describes what is configured now", () =>
+  it.effect("describes the present pipeline", () =>
     Effect.gen(function* () {
       const handle = Resilience.reconfigurable(Resilience.deadline(1))
       assert.strictEqual(handle.policy.name, "reconfigurable")

@@ -28,7 +28,7 @@ describe.each([
   ["deadline", Resilience.deadline, "timeout"],
   ["attempt-timeout", Resilience.attemptTimeout, "attemptTimeout"]
 ] as const)("%s", (name, policy, setting) => {
-  it.effect("answers with DeadlineExceeded when the time is up, ambiguous because the request had left", () =>
+  it.effect("answers with DeadlineExceeded after the time limit, ambiguous because the request was sent", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
@@ -39,7 +39,7 @@ describe.each([
     })
   )
 
-  it.effect("keeps its word when the wall clock is set back an hour meanwhile", () =>
+  it.effect("answers on time if the wall clock is set back", () =>
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       let back = 0
@@ -56,7 +56,7 @@ describe.each([
     })
   )
 
-  it.effect("does not throw away an answer that arrived while the process was stalled", () =>
+  it.effect("does not discard an answer that arrived while the process was stalled", () =>
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       let stall = 0n
@@ -79,7 +79,7 @@ describe.each([
     })
   )
 
-  it.effect("keeps its word on an event loop that is always late", () =>
+  it.effect("answers on an event loop that is always late", () =>
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       let lag = 0n
@@ -95,7 +95,7 @@ describe.each([
     })
   )
 
-  it.effect("lets an answer through that comes in time, success or failure", () =>
+  it.effect("returns an answer that arrives in time, success or failure", () =>
     Effect.gen(function* () {
       const script = scripted([
         { takes: 4_999, answer: ready },
@@ -107,7 +107,7 @@ describe.each([
     })
   )
 
-  it.effect("tells inner stages the instant by which it wants an answer", () =>
+  it.effect("passes the deadline on to inner stages", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
@@ -120,7 +120,7 @@ describe.each([
     })
   )
 
-  it.effect("keeps to the caller's own deadline when that is earlier", () =>
+  it.effect("obeys the caller's own deadline if that is earlier", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
@@ -141,7 +141,7 @@ describe.each([
     })
   )
 
-  it.effect("sends nothing when the deadline has passed already", () =>
+  it.effect("sends nothing if the deadline has already passed", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
@@ -152,7 +152,7 @@ describe.each([
     })
   )
 
-  it.effect("answers on time even if the provider does not listen to interruption", () =>
+  it.effect("answers on time even if the provider is uninterruptible", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 60_000, answer: ready, stubborn: true }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
@@ -173,7 +173,7 @@ describe.each([
     })
   )
 
-  it.effect("gives each of many calls its own time, in whatever order they end", () =>
+  it.effect("limits each of many calls separately, in whatever order they end", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
@@ -197,7 +197,7 @@ describe.each([
     })
   )
 
-  it.effect("leaves nothing sleeping once its calls have ended", () =>
+  it.effect("leaves no sleeping fiber after its calls have ended", () =>
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       let asleep = 0
@@ -227,7 +227,7 @@ describe.each([
     })
   )
 
-  it.effect("bounds a call that begins just as the last one ends", () =>
+  it.effect("limits a call that starts when the last one ends", () =>
     Effect.gen(function* () {
       const script = scripted([{ takes: 100, answer: ready }, { answer: "hang" }])
       const accounts = yield* policy("5 seconds").make(script.accounts)
@@ -236,7 +236,7 @@ describe.each([
     })
   )
 
-  it.effect("bounds reads as well", () =>
+  it.effect("limits reads too", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: ready }], { reads: ["hang", accountWith("ACTIVE", 7)] })
       const accounts = yield* policy("5 seconds").make(script.accounts)
@@ -248,7 +248,7 @@ describe.each([
     })
   )
 
-  it.effect("takes its time from Settings where they are provided", () =>
+  it.effect("takes its limit from Settings if they are provided", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }], { reads: ["hang"] })
       const accounts = yield* policy("5 seconds").make(script.accounts)
@@ -274,7 +274,7 @@ describe.each([
 })
 
 describe("the disposition of a passed deadline", () => {
-  it.effect("is not-sent while a retry waits and nothing is in doubt", () =>
+  it.effect("is not-sent while a retry waits and no attempt was ambiguous", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: refused }])
       const pipeline = Resilience.compose(
@@ -345,7 +345,7 @@ describe("the disposition of a passed deadline", () => {
     })
   )
 
-  it.effect("is ambiguous after an ambiguous attempt, even if the flight that the next one joined has not left", () =>
+  it.effect("is ambiguous after an ambiguous attempt, even if the flight of the next attempt was not sent", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: "hang" }, { answer: reset }, { answer: "hang" }])
       const pipeline = Resilience.compose(
@@ -366,7 +366,7 @@ describe("the disposition of a passed deadline", () => {
     }).pipe(withDraw(0))
   )
 
-  it.effect("follows the shared flight a caller waits for", () =>
+  it.effect("is that of the shared flight that a caller waits for", () =>
     Effect.gen(function* () {
       const script = scripted([{ answer: refused }])
       const pipeline = Resilience.compose(
