@@ -32,8 +32,8 @@
  * @module
  */
 import { CurrentProject, Expected, InvalidRequest, Unauthorized } from "@rekindle/core"
-import { type Duration, Effect, Layer, Redacted, type Types } from "effect"
-import { HttpRouter, HttpServerResponse } from "effect/http"
+import { type Duration, Effect, Layer, Redacted, Scope, type Types } from "effect"
+import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiError, HttpApiScalar, OpenApi } from "effect/http-api"
 import { ApiKeys, ApiPrincipal } from "./ApiKeys.ts"
 import { document } from "./internal/document.ts"
@@ -135,11 +135,24 @@ const openapi = Layer.merge(
   allowOnly(openapiPath, ["GET", "HEAD"])
 )
 
-/** A page at `/docs` to read the contract and try it. It loads nothing from a CDN: 3 MB, or 1 MB compressed. */
-export const docs = Layer.merge(
-  HttpApiScalar.layer(Api, { path: docsPath }).pipe(Layer.provide(document)),
-  allowOnly(docsPath, ["GET", "HEAD"])
+/** The page and its script of 3 MB, which are loaded when somebody asks for them. */
+const page = HttpRouter.use(
+  Effect.fnUntraced(function* (router) {
+    const scope = yield* Effect.scope
+    const rendered = yield* Effect.cached(
+      Scope.provide(HttpRouter.toHttpEffect(HttpApiScalar.layer(Api, { path: docsPath })), scope)
+    )
+    const read = Effect.flatten(rendered).pipe(
+      // An application may have mounted the routes elsewhere.
+      Effect.updateService(HttpServerRequest.HttpServerRequest, (request) => request.modify({ url: docsPath })),
+      Effect.orDie
+    )
+    yield* router.add("GET", docsPath, read)
+  })
 )
+
+/** A page at `/docs` to read the contract and try it. It loads nothing from a CDN: 3 MB, or 1 MB compressed. */
+export const docs = Layer.merge(page.pipe(Layer.provide(document)), allowOnly(docsPath, ["GET", "HEAD"]))
 
 /**
  * The endpoints under both prefixes, and the OpenAPI document at `/openapi.json`. Every failure is answered with the envelope and a request id,

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { RekindleServer } from "@rekindle/platform"
 import { Effect } from "effect"
+import { registerHooks } from "node:module"
 import { gunzipSync } from "node:zlib"
 import { callRaw, serve } from "./support.ts"
 
@@ -9,6 +10,26 @@ const read = (url: string, headers: Record<string, string> = {}, method = "GET")
   callRaw(url, { method, headers: { "x-api-key": "", ...headers } })
 
 const gzip = { "accept-encoding": "gzip, br" }
+
+describe("/docs", () => {
+  it.live("does not load its script of 3 MB before somebody reads it", () =>
+    Effect.gen(function* () {
+      const loaded: Array<string> = []
+      const hooks = registerHooks({
+        load: (url, context, next) => {
+          loaded.push(url)
+          return next(url, context)
+        }
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(() => hooks.deregister()))
+      const scripts = () => loaded.filter((url) => /scalar\.[jt]s/i.test(url)).length
+      const url = yield* serve({}, RekindleServer.docs)
+      assert.strictEqual(scripts(), 0)
+      yield* read(`${url}/docs`)
+      assert.strictEqual(scripts(), 1)
+    }).pipe(Effect.scoped)
+  )
+})
 
 describe.each([
   ["/docs", 1_200_000],
