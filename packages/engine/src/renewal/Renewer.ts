@@ -27,6 +27,7 @@ import {
   Option,
   PartitionedSemaphore,
   Random,
+  RcMap,
   Schedule,
   Semaphore
 } from "effect"
@@ -95,10 +96,7 @@ export class Renewer extends Context.Service<
   static readonly layer = (
     options: RenewerOptions = {}
   ): Layer.Layer<Renewer, never, AccountStore | AuthConfigs | AuthStrategies | RefreshCoordinator | TokenCommit> =>
-    Layer.effect(Renewer, Effect.provideService(make(options), InBackground, true)).pipe(
-      Layer.provide(RateLimiter.layer),
-      Layer.provide(RateLimiter.layerStoreMemory)
-    )
+    Layer.effect(Renewer, Effect.provideService(make(options), InBackground, true))
 }
 
 type Abandoned = Pick<Account, "id" | "projectId" | "authConfigId">
@@ -128,13 +126,18 @@ const inBackground = <A, E>(look: Effect.Effect<A, E>) =>
 /** So many unusable accounts and auth configs are remembered as reported. */
 const reportedAtMost = 10_000
 
+/** Effect's store in memory keeps every key for ever, so each provider has one of its own. */
+const newLimiter = Effect.map(
+  Layer.build(Layer.fresh(Layer.provide(RateLimiter.layer, RateLimiter.layerStoreMemory))),
+  (context) => Context.get(context, RateLimiter.RateLimiter)
+)
+
 const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const store = yield* AccountStore
   const configs = yield* AuthConfigs
   const strategies = yield* AuthStrategies
   const coordinator = yield* RefreshCoordinator
   const tokens = yield* TokenCommit
-  const limiter = yield* RateLimiter.RateLimiter
   const pollInterval = Duration.fromInputUnsafe(options.pollInterval ?? "5 seconds")
   const claimFor = Duration.toMillis(Duration.fromInputUnsafe(options.claimFor ?? "2 minutes"))
   /** A lane claims half of what it may, and the other half when there is room for that. */
@@ -142,8 +145,11 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const concurrency = options.concurrency ?? 32
   /** Freed permits go to the waiting providers in turn. */
   const permits = yield* PartitionedSemaphore.make<string>({ permits: concurrency })
-  /** What one provider may have of them. */
-  const shares = new Map<string, Semaphore.Semaphore>()
+  /** What one provider may have of them, and its rate. An hour without renewals refills every bucket, so that it may be forgotten. */
+  const providers = yield* RcMap.make({
+    lookup: (_name: string) => Effect.all({ limiter: newLimiter, share: Semaphore.make(Math.ceil(concurrency / 2)) }),
+    idleTimeToLive: "1 hour"
+  })
   const claiming = yield* Semaphore.make(claimsAtOnce)
   const fibers = yield* FiberSet.make()
   const lanes = yield* FiberMap.make<string>()
@@ -212,32 +218,26 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     }
   })
 
-  const shareOf = (provider: string) => {
-    const share = shares.get(provider) ?? Semaphore.makeUnsafe(Math.ceil(concurrency / 2))
-    shares.set(provider, share)
-    return share
-  }
-
-  /** Waits until the provider's limit has room, and tells whose limit it was. */
-  const turn = Effect.fnUntraced(function* (ref: AuthConfigRef) {
-    const config = yield* Effect.option(configs.load(ref))
-    if (Option.isNone(config)) return ""
-    const { name, requestsPerSecond } = config.value.profile
-    yield* RateLimiter.sleep(limiter, {
+  /** Waits until the provider's limit has room. */
+  const turn = (limiter: RateLimiter.RateLimiter, requestsPerSecond: number) =>
+    RateLimiter.sleep(limiter, {
       algorithm: "token-bucket",
-      key: name,
+      key: "",
       limit: Math.max(1, Math.round(requestsPerSecond)),
       window: Duration.seconds(Math.max(1, 1 / requestsPerSecond))
     }).pipe(Effect.ignore)
-    return name
-  })
 
   const hold = (config: AuthConfigRef, duration: Duration.Duration) =>
     Effect.map(Clock.currentTimeMillis, (now) => void heldUntil.set(laneOf(config), now + Duration.toMillis(duration)))
 
   /** Runs a renewal when its provider has room for it. Nothing in it waits for another process. */
-  const inTurn = <A, E>(config: AuthConfigRef, renewal: Effect.Effect<A, E>) =>
-    Effect.flatMap(turn(config), (provider) => renewal.pipe(permits.withPermit(provider), shareOf(provider).withPermit))
+  const inTurn = Effect.fnUntraced(function* <A, E>(ref: AuthConfigRef, renewal: Effect.Effect<A, E>) {
+    const profile = Option.map(yield* Effect.option(configs.load(ref)), (config) => config.profile)
+    const provider = Option.match(profile, { onNone: () => "", onSome: ({ name }) => name })
+    const { limiter, share } = yield* RcMap.get(providers, provider)
+    if (Option.isSome(profile)) yield* turn(limiter, profile.value.requestsPerSecond)
+    return yield* renewal.pipe(permits.withPermit(provider), share.withPermit)
+  }, Effect.scoped)
 
   const renew = Effect.fnUntraced(function* (claimed: Claimed) {
     const { generation, id } = claimed
@@ -368,6 +368,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const look = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     state.lastLookAt = now
+    for (const [config, until] of heldUntil) if (until <= now) heldUntil.delete(config)
     const due = yield* inBackground(store.dueConfigs(now))
     let oldest = now
     for (const { dueAt } of [...due, ...claims.values()]) oldest = Math.min(oldest, dueAt)

@@ -10,6 +10,7 @@ import { type ConnectedAccountId, InvalidRequest, type RefreshError, RefreshUnsu
 import { Clock, Duration, Effect, Option } from "effect"
 import { type Account, inService, isExpiring, isKnownDead, isOver, isUsable } from "../account/Account.ts"
 import type { AuthStrategy, Connection } from "../strategies/AuthStrategy.ts"
+import { makeLeaseWatch } from "./leaseWatch.ts"
 import type { Parts } from "./parts.ts"
 import { retryAfterCap } from "../answer/Verdict.ts"
 import { configFailure, failed, type Renewal, storeDown, told, unavailable } from "./renewal.ts"
@@ -29,11 +30,6 @@ export interface Ready {
 /** How often a waiting flight looks whether the holder is done. */
 const firstLook = Duration.millis(25)
 const slowestLook = Duration.millis(500)
-/** A lease, and since when it is seen to stand, in monotonic milliseconds. Kept as long as it stands. */
-interface Sighting {
-  readonly epoch: number
-  readonly since: number
-}
 /** By how much two readings of the time may be out of order without anything having happened to the clock. */
 const clockSlack = 5_000
 
@@ -81,17 +77,7 @@ export const makePrepare = ({
   strategies,
   tokens
 }: Parts) => {
-  const sightings = new Map<ConnectedAccountId, Sighting>()
-
-  /** For how long the account's lease has been seen to stand, by the monotonic clock. */
-  const standsFor = Effect.fnUntraced(function* ({ epoch, id, lease }: Account) {
-    const now = yield* monotonicMillis
-    const sighting = sightings.get(id)
-    if (lease !== null && sighting?.epoch === epoch) return now - sighting.since
-    if (lease === null) sightings.delete(id)
-    else sightings.set(id, { epoch, since: now })
-    return 0
-  })
+  const { standsFor } = makeLeaseWatch()
 
   /**
    * Waits while somebody else holds the lease, and says what came of it. None: look at the account anew, since the lease is over or has
