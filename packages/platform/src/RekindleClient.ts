@@ -104,7 +104,7 @@ export const make = Effect.fnUntraced(function* (
     const answer = httpClient
       .execute(request)
       .pipe(Effect.flatMap(read), Effect.mapError(transportErrorOf), Effect.provideContext(perRequest))
-    return limit === undefined ? answer : limiter.within(answer, limit)
+    return limit === undefined ? answer : limiter.run(answer, limit)
   }
 
   /** Sends within a span, and propagates it to the server. It costs nothing without a tracer. */

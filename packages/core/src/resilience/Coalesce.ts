@@ -21,8 +21,8 @@ import type { RefreshOutcome } from "../RefreshOutcome.ts"
 import { Events } from "./Events.ts"
 import { Call, CurrentCall, maybeSent, withCall } from "./internal/Call.ts"
 import { flightKey } from "./internal/flightKey.ts"
-import { keepsDeadlines } from "./internal/keepers.ts"
-import { makeLimiter } from "./internal/within.ts"
+import { keepsDeadlines } from "./internal/keepsDeadlines.ts"
+import { makeLimiter } from "./internal/Limiter.ts"
 import { type Policy, policy } from "./Policy.ts"
 import { Settings } from "./Settings.ts"
 
@@ -116,7 +116,7 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
               if (millis === Infinity) return alone
               return withCall((call) => {
                 const onTimeout = () => late(millis, maybeSent(call))
-                return limiter.within(alone, { fiber, clock, millis, onTimeout })
+                return limiter.run(alone, { fiber, clock, millis, onTimeout })
               })
             }
             const key = flightKey(fiber, id, options)

@@ -46,15 +46,15 @@ export interface Before {
 }
 
 /** The result of a reading: whether the account has changed. */
-export type Look =
+export type Comparison =
   | { readonly _tag: "Moved"; readonly outcome: RefreshOutcome }
   | { readonly _tag: "Unmoved"; readonly account: ConnectedAccount }
   | { readonly _tag: "Unknown" }
 
-const unknown: Look = { _tag: "Unknown" }
+const unknown: Comparison = { _tag: "Unknown" }
 
 /** Whether `account`, read at `now`, has changed. The module header has the rule. */
-export const judge = (account: ConnectedAccount, before: Before, clockSkew: number, now: number): Look => {
+export const judge = (account: ConnectedAccount, before: Before, clockSkew: number, now: number): Comparison => {
   const { id, status } = account
   const updatedAt = account.updatedAt.epochMilliseconds
   const moved =
@@ -69,13 +69,13 @@ export const judge = (account: ConnectedAccount, before: Before, clockSkew: numb
 const results = { Moved: "moved", Unmoved: "unmoved", Unknown: "unknown" } as const
 
 /** Reads the account and judges it. After a failed read, the result is `Unknown`. */
-export const look = (
+export const readAfter = (
   accounts: Accounts,
   id: ConnectedAccountId,
   before: Before,
   clockSkew: number,
   events: EventBus | undefined
-): Effect.Effect<Look> =>
+): Effect.Effect<Comparison> =>
   Effect.clockWith((clock) =>
     Effect.match(accounts.get(id), {
       onSuccess: (account) => {
@@ -147,8 +147,8 @@ export const reconcile = (options?: ReconcileOptions): Policy => {
   const described = describeReconcile(options)
   return policy("reconcile", described, (next) =>
     Effect.map(Events, (events) => {
-      const lookInto = (id: ConnectedAccountId, before: Before, error: RefreshError) =>
-        Effect.flatMap(look(next, id, before, described.clockSkew, events), (found) =>
+      const reconciled = (id: ConnectedAccountId, before: Before, error: RefreshError) =>
+        Effect.flatMap(readAfter(next, id, before, described.clockSkew, events), (found) =>
           found._tag === "Moved" ? Effect.succeed(found.outcome) : Effect.fail(error)
         )
       const attempt = (id: ConnectedAccountId, options: RefreshOptions | undefined, seen: Before["seen"]) =>
@@ -158,7 +158,7 @@ export const reconcile = (options?: ReconcileOptions): Policy => {
             .refresh(id, options)
             .pipe(
               Effect.catch((error) =>
-                error.disposition === "ambiguous" ? lookInto(id, before, error) : Effect.fail(error)
+                error.disposition === "ambiguous" ? reconciled(id, before, error) : Effect.fail(error)
               )
             )
         })

@@ -30,7 +30,7 @@ import { decorrelated } from "./internal/Backoff.ts"
 import { type Call, withCall } from "./internal/Call.ts"
 import * as Metrics from "./Metrics.ts"
 import { type Accounts, type Policy, policy } from "./Policy.ts"
-import { type Before, describeReconcile, firstReading, look, type ReconcileOptions } from "./Reconcile.ts"
+import { type Before, describeReconcile, firstReading, readAfter, type ReconcileOptions } from "./Reconcile.ts"
 import { RetryBudget, type RetryBudgetOptions, SharedRetryBudget } from "./RetryBudget.ts"
 import { Settings } from "./Settings.ts"
 
@@ -54,7 +54,7 @@ export interface RetryOptions {
 export const nextStep = (
   error: RefreshError,
   options: { readonly idempotencyKey?: string | undefined; readonly reconcile: boolean }
-): "send" | "look" | "stop" => {
+): "send" | "reconcile" | "stop" => {
   switch (error.disposition) {
     case "not-sent":
       // A request that cannot be encoded now cannot be encoded later.
@@ -62,7 +62,7 @@ export const nextStep = (
     case "rejected":
       return mayPass(error) ? "send" : "stop"
     case "ambiguous":
-      return options.idempotencyKey !== undefined ? "send" : options.reconcile ? "look" : "stop"
+      return options.idempotencyKey !== undefined ? "send" : options.reconcile ? "reconcile" : "stop"
   }
 }
 
@@ -195,8 +195,8 @@ const decorate = (next: Accounts, config: Config): Accounts => {
     call.held = true
     return Effect.flatMap(pause(id, deadlineOf(request), error, progress), (further) => {
       call.held = false
-      const mustLook = doubt !== undefined && idempotencyKey === undefined
-      if (mustLook) return lookAfter(request, doubt, { ...progress, doubt }, further)
+      const mustReconcile = doubt !== undefined && idempotencyKey === undefined
+      if (mustReconcile) return reconcileAfter(request, doubt, { ...progress, doubt }, further)
       return further === undefined ? Effect.fail(doubt ?? error) : resend(request, { ...progress, ...further, doubt })
     })
   }
@@ -208,7 +208,7 @@ const decorate = (next: Accounts, config: Config): Accounts => {
     )
 
   /** Reads the account to learn the result of the attempt. `further` is undefined if no attempt is left; the account is then read all the same. */
-  const lookAfter = (
+  const reconcileAfter = (
     request: Request,
     doubt: RefreshError,
     progress: RefreshProgress,
@@ -216,7 +216,7 @@ const decorate = (next: Accounts, config: Config): Accounts => {
   ): Effect.Effect<RefreshOutcome, RefreshError> => {
     if (reconcile === undefined || nowOf(request) >= deadlineOf(request)) return Effect.fail(doubt)
     return Effect.flatMap(
-      look(next, request.id, progress, reconcile.clockSkew, events),
+      readAfter(next, request.id, progress, reconcile.clockSkew, events),
       (found): Effect.Effect<RefreshOutcome, RefreshError> => {
         if (further !== undefined && found._tag !== "Unmoved") budget?.refund()
         if (found._tag === "Moved") return Effect.succeed(found.outcome)

@@ -124,7 +124,7 @@ describe(`over ${runs} random fault schedules each`, () => {
   )
 
   it.effect.prop(
-    "what may have been carried out is sent again only right after a look, or under a key, and never said not to have been",
+    "what may have been carried out is sent again only right after a reading, or with a key, and never said not to have been",
     {
       schedule: Schedule,
       reads: Schema.Array(Schema.Boolean),

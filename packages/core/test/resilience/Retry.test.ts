@@ -49,9 +49,9 @@ describe("the next step after a failure", () => {
     reset,
     new UnexpectedResponse({ message: "", status: 502, excerpt: "" }),
     new DeadlineExceeded({ message: "", timeout: Duration.zero, sent: true })
-  ])("of the ambiguous %s depends on the key, then on whether one may look", (error) => {
+  ])("of the ambiguous %s depends on the key, then on whether the account may be read", (error) => {
     assert.strictEqual(Resilience.nextStep(error, { reconcile: true, idempotencyKey: "k" }), "send")
-    assert.strictEqual(Resilience.nextStep(error, { reconcile: true }), "look")
+    assert.strictEqual(Resilience.nextStep(error, { reconcile: true }), "reconcile")
     assert.strictEqual(Resilience.nextStep(error, { reconcile: false }), "stop")
   })
 })

@@ -22,7 +22,7 @@ export const makeTimeLimit = (): TimeLimit => {
   const limiter = Resilience.makeLimiter()
   return (self, duration, orElse, takeOver) =>
     Effect.withFiber((fiber) =>
-      limiter.within(
+      limiter.run(
         self,
         {
           fiber,

@@ -10,8 +10,8 @@ import { Events } from "../Events.ts"
 import { type Policy, policy } from "../Policy.ts"
 import { Settings } from "../Settings.ts"
 import { maybeSent, withCall } from "./Call.ts"
-import { isKeeper } from "./keepers.ts"
-import { makeLimiter } from "./within.ts"
+import { declaresDeadlines } from "./keepsDeadlines.ts"
+import { makeLimiter } from "./Limiter.ts"
 
 export const timeLimit = (
   name: "deadline" | "attempt-timeout",
@@ -38,7 +38,7 @@ export const timeLimit = (
       let latest = DateTime.makeUnsafe(0)
       const instant = (at: number): DateTime.Utc =>
         latest.epochMilliseconds === at ? latest : (latest = DateTime.makeUnsafe(at))
-      const kept = isKeeper(next)
+      const kept = declaresDeadlines(next)
       return {
         refresh: (id, options) =>
           Effect.withFiber((fiber) => {
@@ -60,14 +60,14 @@ export const timeLimit = (
             }
             return withCall((call) => {
               const onTimeout = () => exceeded(id, millis, maybeSent(call))
-              return limiter.within(next.refresh(id, limited), { fiber, clock, millis, onTimeout })
+              return limiter.run(next.refresh(id, limited), { fiber, clock, millis, onTimeout })
             })
           }),
         get: (id) =>
           Effect.withFiber((fiber) => {
             const millis = millisFor(fiber)
             if (millis === Infinity) return next.get(id)
-            return limiter.within(next.get(id), {
+            return limiter.run(next.get(id), {
               fiber,
               clock: fiber.getRef(Clock.Clock),
               millis,

@@ -8,16 +8,16 @@
  */
 import type { Accounts } from "../Policy.ts"
 
-const keepers = new WeakSet<Accounts>()
+const declared = new WeakSet<Accounts>()
 
 /**
  * Declares that each `refresh` of `accounts` ends by its `options.deadline`, at the latest with `DeadlineExceeded`. It holds for exactly
  * this object, and not for one that decorates it.
  */
 export const keepsDeadlines = (accounts: Accounts): Accounts => {
-  keepers.add(accounts)
+  declared.add(accounts)
   return accounts
 }
 
 /** Whether {@link keepsDeadlines} was called with exactly this object. */
-export const isKeeper = (accounts: Accounts): boolean => keepers.has(accounts)
+export const declaresDeadlines = (accounts: Accounts): boolean => declared.has(accounts)

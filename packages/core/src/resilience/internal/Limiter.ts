@@ -24,7 +24,7 @@ export type TakeOver<A, E> = (work: Fiber.Fiber<A, E>) => void
 /** Time limits that share a timer. */
 export interface Limiter {
   /** Runs `self` until the limit. Then it is interrupted, unless `takeOver` is given. */
-  readonly within: <A, E, E2, A2 = never>(
+  readonly run: <A, E, E2, A2 = never>(
     self: Effect.Effect<A, E>,
     limit: Limit<E2, A2>,
     takeOver?: TakeOver<A, E>
@@ -47,7 +47,7 @@ export const makeLimiter = (): Limiter => {
     return timers
   }
   return {
-    within: <A, E, E2, A2>(self: Effect.Effect<A, E>, limit: Limit<E2, A2>, takeOver?: TakeOver<A, E>) =>
+    run: <A, E, E2, A2>(self: Effect.Effect<A, E>, limit: Limit<E2, A2>, takeOver?: TakeOver<A, E>) =>
       Effect.callback<A | A2, E | E2>((resume) => {
         const work = Effect.runForkWith(limit.fiber.context)(self)
         const done = work.pollUnsafe()
