@@ -1,6 +1,6 @@
 /**
- * How many accounts one core keeps alive: a million overdue accounts on Postgres, renewed at full speed; and what becomes of callers and of
- * other providers' accounts where something grows out of proportion.
+ * How many accounts one core keeps alive: a million overdue accounts on Postgres, renewed at full speed. And what happens to callers and to
+ * the accounts of other providers when something grows out of proportion.
  *
  * @module
  */
@@ -29,7 +29,8 @@ type Play = <Name extends keyof Scenarios>(name: Name, perSecond?: number) => Pr
 
 const play = async (scenario: string, place: Place) => {
   const child = fork(new URL("worker.ts", import.meta.url), [scenario, JSON.stringify(place)], {
-    stdio: ["ignore", "ignore", "inherit", "ipc"]
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+    execArgv: ["--expose-gc"]
   })
   const ended = once(child, "exit")
   const [message] = await Promise.race([
@@ -54,6 +55,7 @@ const capacity = async (play: Play): Promise<Report> => {
         "s to fill": rounded(overdue.fillSeconds, 0),
         "renewals/s": rounded(overdue.perSecond, 0),
         "µs CPU": rounded(overdue.cpuMicros, 0),
+        "cores used": rounded(overdue.cores),
         "s between renewals": rounded(overdue.secondsBetween, 0),
         "MB resident": rounded(overdue.residentMegabytes, 0)
       },
@@ -63,12 +65,12 @@ const capacity = async (play: Play): Promise<Report> => {
         "as measured": Math.floor(overdue.perSecond * overdue.secondsBetween)
       },
       {
-        name: `how far the renewer falls behind`,
+        name: "how far the renewer falls behind",
         "accounts due/s": rounded(wanted, 0),
         "s behind after an hour": rounded(Math.max(0, 1 - overdue.perSecond / wanted) * 3_600, 0)
       },
       {
-        name: `accounts that come due at 0.8 of that speed`,
+        name: "accounts that come due at 0.8 of that speed",
         "renewals/s": rounded(onTime.perSecond, 0),
         "ms late": rounded(onTime.lag, 0)
       }
