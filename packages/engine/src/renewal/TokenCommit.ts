@@ -158,6 +158,9 @@ const tryAgainAfter = Duration.millis(500)
 /** How many answers are offered at the same time. */
 const offersAtOnce = 8
 
+/** How many answers are offered before others get their turn. */
+const offersInSlice = 32
+
 type End = "committed" | "dropped" | "waiting" | "unreadable"
 
 const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
@@ -293,7 +296,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     if (Option.isNone(account)) {
       // The database may be the wrong one: only for an account that is known to be removed is an answer thrown away.
       if (!(yield* store.isRemoved(entry.accountId)))
-        return yield* Effect.as(report(entry, "no such account"), "unreadable")
+        return yield* Effect.as(report(entry, "no such account"), "unreadable" as const)
       yield* journal.settle(entry)
       return "dropped"
     }
@@ -304,10 +307,10 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     return committed ? "committed" : "dropped"
   })
 
-  const offerAll = (entries: ReadonlyArray<JournalEntry>) =>
+  const offerSlice = (entries: ReadonlyArray<JournalEntry>) =>
     Effect.forEach(
       entries,
-      (entry) =>
+      (entry): Effect.Effect<End> =>
         inHand.has(entry)
           ? Effect.succeed("dropped")
           : Effect.catchCause(Effect.timeout(offer(entry), "5 seconds"), (cause): Effect.Effect<End> => {
@@ -322,12 +325,23 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       { concurrency: offersAtOnce }
     )
 
+  /** In slices, so that thousands of answers block nobody. */
+  const offerAll = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>) {
+    const ends: Array<End> = []
+    for (let from = 0; from < entries.length; from += offersInSlice) {
+      ends.push(...(yield* offerSlice(entries.slice(from, from + offersInSlice))))
+      yield* Effect.yieldNow
+    }
+    return ends
+  })
+
   /** Open while the journal may hold an answer that nobody has in hand: one that was not offered yet, or that the store did not take. */
   const left = Latch.makeUnsafe()
   const keepTrying = Effect.asVoid(left.open)
   yield* left.await.pipe(
     Effect.andThen(left.close),
-    Effect.andThen(Effect.flatMap(journal.all, offerAll)),
+    // What cannot be read now is offered again by `settle`.
+    Effect.andThen(Effect.flatMap(journal.all, (entries) => offerAll(entries.filter((entry) => !reported.has(entry))))),
     Effect.andThen((ends) => (ends.includes("waiting") ? left.open : Effect.void)),
     Effect.andThen(Effect.sleep(tryAgainAfter)),
     Effect.forever,

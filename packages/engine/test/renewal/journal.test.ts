@@ -1,9 +1,9 @@
 /** The store does not take a new token: its answer is in the journal, sealed, and is committed as soon as that is possible. */
 import { assert, describe, it } from "@effect/vitest"
-import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
-import { Journal, Sealed, StoreError } from "@rekindle/engine"
+import { ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
+import { Journal, Sealed, StoreError, TokenCommit } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { DateTime, Effect, Fiber, Layer, Option } from "effect"
+import { DateTime, Effect, Fiber, Layer, Logger, Option } from "effect"
 import { chmod, mkdir, readdir, rm, stat } from "node:fs/promises"
 import { join as path } from "node:path"
 import {
@@ -24,6 +24,33 @@ import {
 } from "../support/ScriptedEngine.ts"
 import { consents, fresh, link } from "../support/ScriptedConsent.ts"
 import { recordsIn, refreshSlowly, temporary, trouble } from "../support/StoreTrouble.ts"
+
+describe("thousands of answers in the journal that nobody can commit", () => {
+  it.effect("are offered in slices: others get their turn in between", () =>
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const tokens = yield* TokenCommit
+      yield* Effect.forEach(Array.from({ length: 2_000 }), (_, index) =>
+        journal.append({
+          accountId: ConnectedAccountId.make(`ca_nobody${10_000 + index}`),
+          sealed: Sealed.make("v2.k.nothing")
+        })
+      )
+      let turns = 0
+      const counting = yield* Effect.forkChild(
+        Effect.forever(
+          Effect.andThen(
+            Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve))),
+            Effect.sync(() => turns++)
+          )
+        )
+      )
+      assert.deepInclude(yield* tokens.settle(), { committed: 0, unreadable: 2_000 })
+      yield* Fiber.interrupt(counting)
+      assert.isAbove(turns, 30)
+    }).pipe(scenario(), Effect.provide(Logger.layer([])))
+  )
+})
 
 describe("a store that does not take a new token", () => {
   it.effect("once is asked again, and nothing is lost", () => {
