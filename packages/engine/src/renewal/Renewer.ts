@@ -387,8 +387,13 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
 
   /** Each look watches the lease. Only what can be sent takes a turn. */
   const recoverOne = (abandoned: Abandoned) =>
-    Effect.flatMap(Effect.withTracerEnabled(coordinator.wouldSend(abandoned.id), false), (would) =>
-      would ? inTurn(abandoned, Effect.exit(coordinator.renew(abandoned.id, { waits: false }))) : Effect.void
+    Effect.withTracerEnabled(coordinator.wouldSend(abandoned.id), false).pipe(
+      Effect.flatMap((would) =>
+        would ? inTurn(abandoned, Effect.exit(coordinator.renew(abandoned.id, { waits: false }))) : Effect.void
+      ),
+      Effect.catchCause((cause) =>
+        Effect.logError("an abandoned renewal could not be settled", { accountId: abandoned.id, cause })
+      )
     )
 
   const recover = Effect.gen(function* () {
