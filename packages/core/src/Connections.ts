@@ -11,7 +11,7 @@
  *
  * @module
  */
-import { Context, type DateTime, type Duration, Effect, type Option, type Redacted, type Schema } from "effect"
+import { Context, type DateTime, type Duration, Effect, type Option, type Redacted, Schema, type Stream } from "effect"
 import { dual } from "effect/Function"
 import type { HttpClient, HttpClientError } from "effect/http"
 import type { AuthConfig } from "./AuthConfig.ts"
@@ -173,6 +173,55 @@ export interface Authorization {
   readonly parameters: Readonly<Record<string, Redacted.Redacted<string>>>
 }
 
+/** What can happen to an account. A later version may add types, so leave a branch for the others. */
+export const ConnectionEventType = Schema.Literals([
+  /** It has a new credential, renewed without a person. */
+  "renewed",
+  /** It cannot be renewed any more, and works to the end of its access token. A person has to consent, or bring another credential. */
+  "expiring",
+  /** It does not work any more. A person has to consent, or bring another credential. */
+  "expired",
+  /** It works again after it had expired. */
+  "recovered",
+  "consent_started",
+  "consent_completed",
+  /** Somebody else gave a consent for the account. It was refused, and the account is unchanged. */
+  "identity_mismatch"
+])
+export type ConnectionEventType = typeof ConnectionEventType.Type
+
+/** Something that happened to an account of the project. */
+export interface ConnectionEvent {
+  /** Its place in the order of events. It grows, with gaps. Keep the last one to resume after it. */
+  readonly sequence: number
+  readonly accountId: ConnectedAccountId
+  readonly type: ConnectionEventType
+  /** The account's status then, and why. */
+  readonly status: string
+  readonly statusReason: string | null
+  readonly at: DateTime.Utc
+}
+
+/** Where events begin, and whether they end. */
+export interface EventsOptions {
+  /** The sequence of the last event that was handled. Default: the oldest event that is kept comes first. */
+  readonly after?: number | undefined
+  /** Whether to wait for further events. Without it the stream ends with the last one that there is. Default true. */
+  readonly follow?: boolean | undefined
+  /** How often to look for further events. Default 1 second. */
+  readonly pollInterval?: Duration.Input | undefined
+}
+
+/**
+ * Events between `after` and `through` are deleted: whoever resumes was away for longer than events are kept. Read the accounts anew
+ * (`Connections.list`), then resume after `through`.
+ */
+export class EventsMissed extends Schema.TaggedError<EventsMissed>("@rekindle/core/EventsMissed")("EventsMissed", {
+  message: Schema.String,
+  after: Schema.Int,
+  through: Schema.Int
+}) {}
+
 /** The auth configs of the project. */
 export interface AuthConfigRegistry {
   /** Adds a config, or replaces the one with the same id. If it is invalid, nothing changes and `errors` names each wrong field. */
@@ -254,6 +303,25 @@ export class Connections extends Context.Service<
       id: ConnectedAccountId,
       request: RequestToAuthorize
     ) => Effect.Effect<Authorization, ConnectionsError | ConnectionNotReady>
+    /**
+     * What happens to the project's accounts, in order, each event once. An event is there once what it tells is committed. It may be
+     * delivered again to whoever resumes after an older sequence.
+     *
+     * ```ts
+     * import { Connections } from "@rekindle/core"
+     * import { Console, Effect, Stream } from "effect"
+     *
+     * // Tells people to reconnect. `done` is the sequence that was kept last.
+     * export const reconnecting = Effect.fn("reconnecting")(function* (done: number) {
+     *   const { events } = yield* Connections
+     *   yield* events({ after: done }).pipe(
+     *     Stream.filter(({ type }) => type === "expiring" || type === "expired"),
+     *     Stream.runForEach(({ accountId, sequence }) => Console.log(`${sequence}: ${accountId} has to be reconnected`))
+     *   )
+     * })
+     * ```
+     */
+    readonly events: (options?: EventsOptions) => Stream.Stream<ConnectionEvent, ConnectionsError | EventsMissed>
   }
 >()("@rekindle/core/Connections") {
   /**

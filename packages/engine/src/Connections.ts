@@ -11,6 +11,7 @@ import { makeAccounts } from "./connections/accounts.ts"
 import { makeAuthConfigRegistry } from "./connections/authConfigRegistry.ts"
 import { makeBroughtCredentials } from "./connections/broughtCredentials.ts"
 import { makeCredentials } from "./connections/credentials.ts"
+import { makeEvents } from "./connections/events.ts"
 import { makeLifecycle } from "./connections/lifecycle.ts"
 import { makeLists } from "./connections/lists.ts"
 import { makeRefresh } from "./connections/refresh.ts"
@@ -64,7 +65,8 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           ...makeBroughtCredentials(given),
           ...makeCredentials(given),
           ...makeLifecycle(given),
-          ...makeLists(accounts)
+          ...makeLists(accounts),
+          events: makeEvents(accounts.store)
         })
       )
     )

@@ -9,7 +9,7 @@ import {
 } from "@rekindle/core"
 import { type Account, type AuthConfigRef, AuthConfigs, Consent } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { DateTime, Effect, Exit, Redacted } from "effect"
+import { DateTime, Effect, Exit, Redacted, Stream } from "effect"
 import { authConfig, scenario, type Services, settle, stored, Wire } from "./support/ScriptedEngine.ts"
 
 /** The ids that an operation is given: those of another project, or some that nobody has. */
@@ -52,6 +52,7 @@ const connections: Record<Exclude<keyof Connections["Service"], "authConfigs">, 
   credential: ({ account }) => inConnections(({ credential }) => credential(account)),
   authorization: ({ account }) =>
     inConnections(({ authorization }) => authorization(account, { method: "GET", url: "https://provider.test/" })),
+  events: () => inConnections(({ events }) => Stream.runCollect(events({ follow: false }))),
   link: ({ account }) => inConnections(({ link }) => link(account)),
   replaceSecrets: ({ account }) => inConnections((each) => each.replaceSecrets(account, secrets)),
   disable: ({ account }) => inConnections(({ disable }) => disable(account)),

@@ -30,6 +30,7 @@ import {
   ConnectedAccount,
   ConnectedAccountId,
   ConnectedAccountStatus,
+  ConnectionEventType,
   Disposition,
   ErrorEnvelope,
   KnownAuthScheme,
@@ -80,6 +81,9 @@ export const knownAuthScheme: Arbitrary.Arbitrary<KnownAuthScheme> = Arbitrary.s
 
 /** A scheme of the contract, or a custom one. */
 export const authScheme: Arbitrary.Arbitrary<AuthScheme> = Arbitrary.schema(AuthScheme)
+
+/** What can happen to an account. */
+export const connectionEventType: Arbitrary.Arbitrary<ConnectionEventType> = Arbitrary.schema(ConnectionEventType)
 
 /** How a provider's refresh tokens rotate. */
 export const rotation: Arbitrary.Arbitrary<Rotation> = Arbitrary.schema(Rotation)

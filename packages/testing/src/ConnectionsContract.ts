@@ -20,7 +20,7 @@ import {
   type NewAccount,
   Resilience
 } from "@rekindle/core"
-import { Context, type Duration, Effect, type Layer, Option, Record, Redacted, Schema } from "effect"
+import { Context, type Duration, Effect, type Layer, Option, Record, Redacted, Schema, Stream } from "effect"
 import { malformedIds } from "./internal/malformedIds.ts"
 
 /** What a provider may leave out. */
@@ -439,6 +439,33 @@ export const clauses: ReadonlyArray<Clause> = [
       // A link for an account in service leaves it there.
       assert.strictEqual((yield* link(id)).status, "ACTIVE")
       assert.strictEqual(yield* statusOf(id), "ACTIVE")
+    })
+  },
+  {
+    name: "what happens to accounts is told in order, each event once, and can be resumed",
+    needs: [],
+    holds: Effect.gen(function* () {
+      const { create, events, link } = yield* Connections
+      const { id: authConfigId } = yield* registered()
+      const { id } = yield* create({ authConfigId, userId: "u" })
+      const about = (after?: number) =>
+        Effect.map(Stream.runCollect(events({ after, follow: false })), (all) => {
+          const sequences = all.map(({ sequence }) => sequence)
+          assert.deepStrictEqual(
+            sequences,
+            [...new Set(sequences)].toSorted((one, other) => one - other)
+          )
+          return all.filter(({ accountId }) => accountId === id)
+        })
+      yield* link(id)
+      const first = (yield* about()).at(-1)
+      assert.deepInclude(first, { type: "consent_started", status: "INITIATED" })
+      assert.deepStrictEqual(yield* about(first?.sequence), [])
+      yield* link(id)
+      assert.deepStrictEqual(
+        (yield* about(first?.sequence)).map(({ type }) => type),
+        ["consent_started"]
+      )
     })
   },
   {

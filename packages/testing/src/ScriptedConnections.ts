@@ -21,6 +21,8 @@ import {
   ConnectedAccountId,
   ConnectedAccounts,
   Connections,
+  type ConnectionEvent,
+  type ConnectionEventType,
   type ConnectionsError,
   type CredentialInUse,
   InvalidRequest,
@@ -31,7 +33,7 @@ import {
   RefreshUnsupported,
   Resilience
 } from "@rekindle/core"
-import { Context, DateTime, Duration, Effect, Layer, Option, Order, Redacted, Schema, Struct } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Option, Order, Redacted, Schema, Stream, Struct } from "effect"
 import { Base64Url } from "effect/encoding"
 import * as ScriptedAccounts from "./ScriptedAccounts.ts"
 
@@ -57,6 +59,8 @@ export class ScriptedConnections extends Context.Service<
     readonly failNext: (operation: Operation, error: ConnectionsError) => Effect.Effect<void>
     /** Completes the pending consent of an account, as a person would. An unknown id is a mistake of the test, and therefore a defect. */
     readonly consentTo: (id: string) => Effect.Effect<void>
+    /** Adds an event. Starting and completing a consent add theirs by themselves. */
+    readonly announce: (id: string, type: ConnectionEventType) => Effect.Effect<void>
     /** Sets the credential that is handed out until the account is renewed. */
     readonly setCredential: (id: string, credential: CredentialInUse) => Effect.Effect<void>
   }
@@ -199,7 +203,16 @@ const make = Effect.fnUntraced(function* (script: Script) {
   const given = new Map<string, { readonly credential: CredentialInUse; readonly renewals: number }>()
   const operations: Array<Operation> = []
   const failures = new Map<Operation, Array<ConnectionsError>>()
+  const told: Array<ConnectionEvent> = []
   let made = 0
+
+  /** An unknown id is a mistake of the test. */
+  const announce = Effect.fnUntraced(function* (id: string, type: ConnectionEventType) {
+    const record = (yield* accounts.records).find((each) => each.id === id)
+    if (record === undefined) return yield* Effect.die(new Error(`The script has no account ${id}`))
+    const { status, statusReason } = record
+    told.push({ sequence: told.length + 1, accountId: record.id, type, status, statusReason, at: yield* DateTime.now })
+  })
 
   const call = <A, E>(operation: Operation, answer: Effect.Effect<A, E>): Effect.Effect<A, E | ConnectionsError> =>
     Effect.suspend((): Effect.Effect<A, E | ConnectionsError> => {
@@ -385,6 +398,7 @@ const make = Effect.fnUntraced(function* (script: Script) {
             return yield* new RefreshUnsupported({ message: "the scheme has no consent", slug: "scheme_unsupported" })
           const status = record.status === "ACTIVE" ? "ACTIVE" : "INITIATED"
           yield* update(record, status)
+          yield* announce(id, "consent_started")
           return {
             url: `https://consent.test/${id}`,
             openUntil: DateTime.addDuration(yield* DateTime.now, lifetimeOfLinks),
@@ -461,6 +475,22 @@ const make = Effect.fnUntraced(function* (script: Script) {
             }
           )
         })
+      ),
+    events: ({ after = 0, follow = true, pollInterval = "1 second" } = {}) =>
+      Stream.unwrap(
+        call(
+          "events",
+          Effect.succeed(
+            Stream.paginate(after, (done) => {
+              const next = told.filter(({ sequence }) => sequence > done)
+              const page = [
+                next,
+                next.length > 0 || follow ? Option.some(next.at(-1)?.sequence ?? done) : Option.none()
+              ] as const
+              return next.length === 0 && follow ? Effect.as(Effect.sleep(pollInterval), page) : Effect.succeed(page)
+            })
+          )
+        )
       )
   })
 
@@ -468,7 +498,8 @@ const make = Effect.fnUntraced(function* (script: Script) {
     operations: Effect.sync(() => [...operations]),
     failNext: (operation, error) =>
       Effect.sync(() => void failures.set(operation, [...(failures.get(operation) ?? []), error])),
-    consentTo: (id) => accounts.setStatus(id, "ACTIVE"),
+    announce,
+    consentTo: (id) => Effect.andThen(accounts.setStatus(id, "ACTIVE"), announce(id, "consent_completed")),
     setCredential: give
   })
 

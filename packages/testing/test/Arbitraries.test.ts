@@ -9,6 +9,7 @@ const arbitraries: Readonly<Record<string, readonly [Arbitrary.Arbitrary<unknown
   status: [Arbitraries.status, Core.ConnectedAccountStatus],
   knownAuthScheme: [Arbitraries.knownAuthScheme, Core.KnownAuthScheme],
   authScheme: [Arbitraries.authScheme, Core.AuthScheme],
+  connectionEventType: [Arbitraries.connectionEventType, Core.ConnectionEventType],
   rotation: [Arbitraries.rotation, Core.Rotation],
   answerMatcher: [Arbitraries.answerMatcher, Core.AnswerMatcher],
   providerProfile: [Arbitraries.providerProfile, Core.ProviderProfile],

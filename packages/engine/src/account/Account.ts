@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { AuthScheme, ConnectedAccountId, KnownStatus } from "@rekindle/core"
+import { type AuthScheme, type ConnectedAccountId, ConnectionEventType, type KnownStatus } from "@rekindle/core"
 import { Schema } from "effect"
 import type { SealContext, Sealed } from "../vault/CredentialVault.ts"
 
@@ -173,22 +173,9 @@ export type StatusEvent =
   | { readonly _tag: "Enabled" }
   | { readonly _tag: "Revoked" }
 
-/** What others are told about a committed transition. */
-export const OutboxEventType = Schema.Literals([
-  /**
-   * It cannot be renewed any more, and works to the end of its access token: a person has to consent, or bring another credential. Told
-   * once. `expired` follows unless that happens in time.
-   */
-  "expiring",
-  "expired",
-  "recovered",
-  "renewed",
-  "consent_started",
-  "consent_completed",
-  /** Somebody else gave a consent for the account. It was refused, and the account is as it was. */
-  "identity_mismatch"
-])
-export type OutboxEventType = typeof OutboxEventType.Type
+/** What others are told about a committed transition. `expiring` is told once; `expired` follows, unless the account is mended in time. */
+export const OutboxEventType = ConnectionEventType
+export type OutboxEventType = ConnectionEventType
 
 /** Where a status event leads, and what to announce. */
 export interface Transition {

@@ -251,7 +251,11 @@ export class AccountStore extends Context.Service<
      * and for 30 days at most unless `retention.events` of the engine says otherwise. Whoever comes back after a while asks for
      * `forgottenThrough` after reading: if that is more than `after`, events between the two are gone.
      */
-    readonly readOutbox: (after: number, limit: number) => Effect.Effect<ReadonlyArray<OutboxEvent>, StoreError>
+    readonly readOutbox: (
+      after: number,
+      limit: number,
+      projectId?: string
+    ) => Effect.Effect<ReadonlyArray<OutboxEvent>, StoreError>
     /** The sequence of the last event that was trimmed or swept; 0 if none was. */
     readonly forgottenThrough: Effect.Effect<number, StoreError>
     /** Forgets events up to and including `through`. */

@@ -16,8 +16,9 @@ export const makeOutbox = ({ isSqlite, readable, sql, transaction }: Database) =
     sql`UPDATE rekindle_outbox_forgotten SET through = ${sequence} WHERE through < ${sequence}`
 
   return {
-    readOutbox: (after, limit) => {
-      const read = sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after} ORDER BY sequence LIMIT ${limit}`
+    readOutbox: (after, limit, projectId) => {
+      const ofProject = projectId === undefined ? sql`` : sql` AND project_id = ${projectId}`
+      const read = sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after}${ofProject} ORDER BY sequence LIMIT ${limit}`
       // Postgres gives sequence numbers before the commit. Waiting for the writers under way makes sure that no smaller one appears later;
       // those that come after us wait too, so one that hangs must not hold us for long.
       const afterWriters = sql`SET LOCAL lock_timeout = '2s'`.pipe(
