@@ -10,7 +10,6 @@ import { ApiKeys, RekindleServer, ConsentCallback } from "@rekindle/platform"
 import { Effect, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import assert from "node:assert/strict"
-import { consentCallback } from "./support/consentCallback.ts"
 import { freePort } from "./support/serve.ts"
 import { step } from "./support/Step.ts"
 
@@ -18,7 +17,7 @@ const Accounts = Engine.layerSqlite(":memory:", {
   consent: { callbackUrl: `https://rekindle.example.com${ConsentCallback.path}` }
 }).pipe(Layer.provide(CredentialVault.layerEphemeral))
 
-const Routes = Layer.mergeAll(RekindleServer.layer, ConsentCallback.routes.pipe(Layer.provide(consentCallback)))
+const Routes = Layer.mergeAll(RekindleServer.layer, ConsentCallback.routes)
 
 const Server = HttpRouter.serve(Routes).pipe(
   Layer.provide([Accounts, ApiKeys.layerStatic([Redacted.make("my-api-key")]), ConsentCallback.layerRedacted]),

@@ -17,7 +17,6 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { AuthorizationServer } from "./AuthorizationServer.ts"
-import { consentCallback } from "./consentCallback.ts"
 import { KeyedApi } from "./KeyedApi.ts"
 import { freePort } from "./serve.ts"
 
@@ -65,7 +64,7 @@ export const layer = (options?: Omit<Engine.EngineOptions, "consent">) =>
             })
         })
       )
-      const routes = Layer.merge(RekindleServer.routes, Layer.provide(ConsentCallback.routes, consentCallback))
+      const routes = Layer.merge(RekindleServer.routes, ConsentCallback.routes)
       const server = HttpRouter.serve(routes, { disableListenLog: true }).pipe(
         Layer.provide([Resilience.layer(counted), ApiKeys.layerStatic([apiKey]), ConsentCallback.layerRedacted])
       )

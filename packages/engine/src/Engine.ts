@@ -6,14 +6,14 @@
  *
  * @module
  */
-import type { ConnectedAccounts, Connections as CoreConnections } from "@rekindle/core"
+import type { ConnectedAccounts, Connections as CoreConnections, ConsentCallback } from "@rekindle/core"
 import { type Config, type Duration, type Effect, Layer } from "effect"
 import type { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { AccountStore, StoreError } from "./account/AccountStore.ts"
 import { AuthConfigs } from "./strategies/AuthConfigs.ts"
 import { AuthStrategies, type AuthStrategy } from "./strategies/AuthStrategy.ts"
 import * as Connections from "./Connections.ts"
-import { Consent, type ConsentOptions } from "./consent/Consent.ts"
+import { Consent, type ConsentOptions, layerCallback } from "./consent/Consent.ts"
 import type { CredentialVault, VaultError } from "./vault/CredentialVault.ts"
 import { Egress, type EgressOptions } from "./egress/Egress.ts"
 import { Journal, type JournalError, type JournalOptions } from "./renewal/Journal.ts"
@@ -70,6 +70,7 @@ export const builtInStrategies: ReadonlyArray<Effect.Effect<AuthStrategy, never,
 export type Provided =
   | ConnectedAccounts
   | CoreConnections
+  | ConsentCallback
   | Consent
   | AuthConfigs
   | AuthStrategies
@@ -85,7 +86,7 @@ export const layerNoDeps = (
   Config.ConfigError | StoreError | VaultError,
   AccountStore | CredentialVault | Egress | Journal
 > =>
-  Layer.mergeAll(Connections.layer, Retention.layer(options.retention)).pipe(
+  Layer.mergeAll(Connections.layer, layerCallback, Retention.layer(options.retention)).pipe(
     Layer.provideMerge(Layer.mergeAll(Consent.layer(options.consent), RefreshCoordinator.layer(options.coordinator))),
     Layer.provideMerge(TokenCommit.layer(options.commit)),
     Layer.provideMerge(AuthConfigs.layer),

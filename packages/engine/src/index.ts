@@ -29,7 +29,7 @@ export {
   ConsentError,
   type Validity
 } from "./strategies/AuthStrategy.ts"
-export * from "./consent/Consent.ts"
+export { Consent, type ConsentOptions, type StartedConsent, type StartOptions } from "./consent/Consent.ts"
 export * as Credential from "./account/Credential.ts"
 export { CredentialVault, type SealContext, Sealed, VaultError, type VaultKey } from "./vault/CredentialVault.ts"
 export * from "./egress/Egress.ts"

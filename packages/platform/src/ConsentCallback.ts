@@ -1,51 +1,18 @@
 /**
  * The route to which providers redirect a person's browser after consent.
  *
- * It is a layer of its own. An engine completes the consent and has no HTTP server, so an application joins the two by providing
- * {@link ConsentCallback}.
+ * It requires core's `ConsentCallback`, which every engine provides: give the routes the engine's layer, and they are joined.
  *
  * The query contains an authorization code. So no answer may be cached or leak the query as a referrer, and a `HEAD` request (link previews,
  * virus scanners) must not spend the code.
  *
  * @module
  */
-import type { ConnectedAccountId, ConnectedAccountStatus } from "@rekindle/core"
-import { Context, Effect, Layer, Schema } from "effect"
+import { ConsentCallback, type ConsentCallbackError, type ConsentResult } from "@rekindle/core"
+import { Context, Effect, Layer } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse, UrlParams } from "effect/http"
 import { envelopeOf } from "./internal/envelope.ts"
 import { allowOnly } from "./internal/methods.ts"
-
-/** Why a consent could not be completed. The message is for the person at the browser and never holds a secret. */
-export class ConsentCallbackError extends Schema.TaggedError<ConsentCallbackError>(
-  "@rekindle/platform/ConsentCallbackError"
-)("ConsentCallbackError", {
-  /** `invalid`: the state is unknown, expired, or of another browser; start again. `unavailable`: try the same link again. */
-  reason: Schema.Literals(["invalid", "unavailable"]),
-  message: Schema.String
-}) {}
-
-/** How a consent ended. */
-export interface ConsentResult {
-  readonly accountId: ConnectedAccountId
-  /** Whether there is a new credential. An account that was ACTIVE stays ACTIVE even if the person refused the new consent. */
-  readonly succeeded: boolean
-  /** The account's status now. */
-  readonly status: ConnectedAccountStatus
-  /** Where the browser goes next, as the application asked; `undefined` for a plain page of this server. */
-  readonly redirectUrl: string | undefined
-}
-
-/** Completes a consent from the query that the provider sent back (`code`, `state`, `error`, …). */
-export class ConsentCallback extends Context.Service<
-  ConsentCallback,
-  {
-    /** `session` is the value that {@link ConsentSession} reads from the request. */
-    readonly complete: (
-      query: URLSearchParams,
-      session: string | undefined
-    ) => Effect.Effect<ConsentResult, ConsentCallbackError>
-  }
->()("@rekindle/platform/ConsentCallback") {}
 
 /**
  * Reads the session value from the callback request, such as a cookie: `Layer.succeed(ConsentSession, ({ cookies }) => cookies["consent"])`. It
@@ -88,11 +55,45 @@ const withQuery = (address: string, query: string): string => {
   return `${base}${separator}${query}${fragment}`.replace(/[^\x21-\x7e]+/g, encodeURIComponent)
 }
 
-const answer = ({ accountId, redirectUrl, status, succeeded }: ConsentResult) => {
+/** What a person is shown who is not sent on to the application. */
+export interface Landing {
+  /** How the consent ended; `undefined` if there was none to complete. */
+  readonly result: ConsentResult | undefined
+  /** The page's status, title and text as they are by default. */
+  readonly status: 200 | 400 | 503
+  readonly title: string
+  readonly text: string
+}
+
+/**
+ * The page that a person lands on who is not sent on to the application. Replace it with one of your own:
+ * `Layer.succeed(ConsentLanding, ({ title, text }) => HttpServerResponse.html(…))`. Its headers against caching, referrers and framing are set
+ * afterwards. Escape what you put into it.
+ */
+export const ConsentLanding = Context.Reference<(landing: Landing) => HttpServerResponse.HttpServerResponse>(
+  "@rekindle/platform/ConsentLanding",
+  {
+    defaultValue:
+      () =>
+      ({ status, text, title }) =>
+        page(status, title, text)
+  }
+)
+
+type Show = (landing: Landing) => HttpServerResponse.HttpServerResponse
+
+const answer = (show: Show) => (result: ConsentResult) => {
+  const { accountId, failure, redirectUrl, status } = result
+  const succeeded = failure === undefined
   if (redirectUrl === undefined) {
-    return succeeded
-      ? page(200, "Connected", "The account is connected. You can close this window.")
-      : page(200, "Not connected", `The account was not connected and is ${status}. You can close this window.`)
+    return show({
+      result,
+      status: 200,
+      title: succeeded ? "Connected" : "Not connected",
+      text: succeeded
+        ? "The account is connected. You can close this window."
+        : `The account was not connected and is ${status}. You can close this window.`
+    })
   }
   const said = `status=${succeeded ? "success" : "failed"}&connected_account_id=${accountId}`
   return HttpServerResponse.redirect(withQuery(redirectUrl, said), { headers: privately })
@@ -105,10 +106,14 @@ const isPrefetch = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =
   )
 
 /** Answers a browser with a page, and any other client with the envelope. */
-const refuse = (request: HttpServerRequest.HttpServerRequest, { message, reason }: ConsentCallbackError) => {
+const refuse = (
+  show: Show,
+  request: HttpServerRequest.HttpServerRequest,
+  { message, reason }: ConsentCallbackError
+) => {
   const status = reason === "invalid" ? 400 : 503
   return request.headers["accept"]?.includes("text/html")
-    ? page(status, "Not connected", message)
+    ? show({ result: undefined, status, title: "Not connected", text: message })
     : HttpServerResponse.jsonUnsafe(envelopeOf(status, { message, code: status * 100, slug: `consent_${reason}` }), {
         status,
         headers: privately
@@ -129,6 +134,8 @@ export const routes: Layer.Layer<
     Effect.fnUntraced(function* (router) {
       const consent = yield* ConsentCallback
       const sessionOf = yield* ConsentSession
+      const landing = yield* ConsentLanding
+      const show: Show = (shown) => HttpServerResponse.setHeaders(landing(shown), privately)
       yield* router.add(
         "GET",
         path,
@@ -140,8 +147,8 @@ export const routes: Layer.Layer<
           const [, query] = /\?([^#]*)/.exec(request.url) ?? []
           const completed = consent.complete(new URLSearchParams(query), sessionOf(request))
           return Effect.match(Effect.andThen(ConsentCallbackPrivacy, completed), {
-            onSuccess: answer,
-            onFailure: (error) => refuse(request, error)
+            onSuccess: answer(show),
+            onFailure: (error) => refuse(show, request, error)
           })
         },
         // Otherwise a browser that is closed early could leave a code spent and its tokens lost.

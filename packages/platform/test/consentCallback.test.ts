@@ -1,17 +1,21 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Core from "@rekindle/core"
 import { ConsentCallback } from "@rekindle/platform"
 import { Effect, Layer } from "effect"
+import { HttpServerResponse } from "effect/http"
 import { call, callRaw, id, serve } from "./support.ts"
 
-const result: ConsentCallback.ConsentResult = {
+const result: Core.ConsentResult = {
   accountId: id,
-  succeeded: true,
+  failure: undefined,
   status: "ACTIVE",
   redirectUrl: undefined
 }
 
+const denied = { reason: "denied", message: "the person refused", code: "access_denied" } as const
+
 /** A server whose consents end as told, and what they were completed from. */
-const consenting = (outcome: Effect.Effect<ConsentCallback.ConsentResult, ConsentCallback.ConsentCallbackError>) =>
+const consenting = (outcome: Effect.Effect<Core.ConsentResult, Core.ConsentCallbackError>) =>
   Effect.gen(function* () {
     const queries: Array<string> = []
     const complete = (query: URLSearchParams) =>
@@ -21,7 +25,7 @@ const consenting = (outcome: Effect.Effect<ConsentCallback.ConsentResult, Consen
       )
     const url = yield* serve(
       {},
-      ConsentCallback.routes.pipe(Layer.provide(Layer.succeed(ConsentCallback.ConsentCallback, { complete })))
+      ConsentCallback.routes.pipe(Layer.provide(Layer.succeed(Core.ConsentCallback, { complete })))
     )
     return { queries, url: url + ConsentCallback.path }
   })
@@ -37,14 +41,38 @@ describe("the consent callback", () => {
           sessions.push(session)
           return result
         })
-      const routes = ConsentCallback.routes.pipe(
-        Layer.provide(Layer.succeed(ConsentCallback.ConsentCallback, { complete }))
-      )
+      const routes = ConsentCallback.routes.pipe(Layer.provide(Layer.succeed(Core.ConsentCallback, { complete })))
       const cookie = Layer.succeed(ConsentCallback.ConsentSession, ({ cookies }) => cookies["consent"])
       const headers = { ...browser.headers, cookie: "consent=abc" }
       for (const layer of [routes, Layer.provide(routes, cookie)])
         yield* call(`${yield* serve({}, layer)}${ConsentCallback.path}?code=c&state=s`, { headers })
       assert.deepStrictEqual(sessions, [undefined, "abc"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("shows the application's own landing page, with the headers that keep the code to itself", () =>
+    Effect.gen(function* () {
+      const own = Layer.succeed(ConsentCallback.ConsentLanding, ({ result, status, title }) =>
+        HttpServerResponse.text(`own page: ${title}, ${result?.failure?.reason}`, { status, contentType: "text/html" })
+      )
+      const endings: ReadonlyArray<
+        readonly [Effect.Effect<Core.ConsentResult, Core.ConsentCallbackError>, readonly [number, string]]
+      > = [
+        [Effect.succeed(result), [200, "own page: Connected, undefined"]],
+        [Effect.succeed({ ...result, failure: denied }), [200, "own page: Not connected, denied"]],
+        [
+          Effect.fail(new Core.ConsentCallbackError({ reason: "invalid", message: "too old" })),
+          [400, "own page: Not connected, undefined"]
+        ]
+      ]
+      for (const [outcome, expected] of endings) {
+        const complete = () => outcome
+        const routes = Layer.provide(ConsentCallback.routes, [Layer.succeed(Core.ConsentCallback, { complete }), own])
+        const response = yield* call(`${yield* serve({}, routes)}${ConsentCallback.path}?code=c&state=s`, browser)
+        assert.deepStrictEqual([response.status, response.text], expected)
+        assert.strictEqual(response.headers.get("referrer-policy"), "no-referrer")
+        assert.strictEqual(response.headers.get("cache-control"), "no-store")
+      }
     }).pipe(Effect.scoped)
   )
 
@@ -76,7 +104,9 @@ describe("the consent callback", () => {
   ] as const)("sends the user on, %s and %s as %s, and keeps the code to itself", ([status, succeeded, said]) =>
     Effect.gen(function* () {
       const redirectUrl = "https://app.example/done?tab=2"
-      const { url } = yield* consenting(Effect.succeed({ ...result, status, succeeded, redirectUrl }))
+      const { url } = yield* consenting(
+        Effect.succeed({ ...result, status, failure: succeeded ? undefined : denied, redirectUrl })
+      )
       const response = yield* call(`${url}?code=c&state=s`, browser)
       assert.strictEqual(response.status, 302)
       assert.strictEqual(response.headers.get("location"), `${redirectUrl}&status=${said}&connected_account_id=${id}`)
@@ -104,7 +134,7 @@ describe("the consent callback", () => {
   ] as const)("that is %s answers %i: a page to a browser, the envelope to a program", ([reason, status]) =>
     Effect.gen(function* () {
       const message = 'This link <b>"was"</b> used'
-      const { url } = yield* consenting(Effect.fail(new ConsentCallback.ConsentCallbackError({ reason, message })))
+      const { url } = yield* consenting(Effect.fail(new Core.ConsentCallbackError({ reason, message })))
       const page = yield* call(url, browser)
       assert.strictEqual(page.status, status)
       assert.include(page.text, "This link &lt;b&gt;&quot;was&quot;&lt;/b&gt; used")

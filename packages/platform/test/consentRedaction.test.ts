@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Core from "@rekindle/core"
 import { ConsentCallback } from "@rekindle/platform"
 import { Effect, Layer, Logger, Tracer } from "effect"
 import { HttpRouter } from "effect/http"
@@ -6,8 +7,8 @@ import { call, serve } from "./support.ts"
 
 const routes = ConsentCallback.routes.pipe(
   Layer.provide(
-    Layer.succeed(ConsentCallback.ConsentCallback, {
-      complete: () => Effect.fail(new ConsentCallback.ConsentCallbackError({ reason: "unavailable", message: "later" }))
+    Layer.succeed(Core.ConsentCallback, {
+      complete: () => Effect.fail(new Core.ConsentCallbackError({ reason: "unavailable", message: "later" }))
     })
   )
 )

@@ -4,7 +4,15 @@
  *
  * @module
  */
-import type { AccountNotFound, InvalidRequest, RefreshFailed, Unavailable } from "@rekindle/core"
+import {
+  type AccountNotFound,
+  ConsentCallback,
+  ConsentCallbackError,
+  type ConsentResult,
+  type InvalidRequest,
+  type RefreshFailed,
+  type Unavailable
+} from "@rekindle/core"
 import { Config, Context, Duration, Effect, Layer, Schema, SchemaIssue } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { Account } from "../account/Account.ts"
@@ -14,12 +22,11 @@ import { TokenCommit } from "../renewal/TokenCommit.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies, type ConsentError } from "../strategies/AuthStrategy.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
-import { type ConsentResult, makeComplete } from "./complete.ts"
+import { makeComplete } from "./complete.ts"
 import { makeExchange } from "./exchange.ts"
 import { makeSeals } from "./sealedAttempt.ts"
 import { isRedirectUrl, makeCheckRedirect, makeStart, type StartedConsent, type StartOptions } from "./start.ts"
 
-export type { ConsentResult } from "./complete.ts"
 export type { StartedConsent, StartOptions } from "./start.ts"
 
 /** How consent is arranged. */
@@ -100,3 +107,16 @@ const make = Effect.fnUntraced(function* ({ callbackUrl, lifetime = "10 minutes"
     })
   })
 })
+
+/** Completes callbacks for the routes that providers redirect browsers to. */
+export const layerCallback: Layer.Layer<ConsentCallback, never, Consent> = Layer.effect(
+  ConsentCallback,
+  Effect.map(Consent, (consent) => ({
+    complete: (query, session) =>
+      Effect.mapError(
+        consent.complete(query, session),
+        ({ _tag, message }) =>
+          new ConsentCallbackError({ reason: _tag === "StoreError" ? "unavailable" : "invalid", message })
+      )
+  }))
+)

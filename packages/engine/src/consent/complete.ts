@@ -8,7 +8,7 @@
  *
  * @module
  */
-import type { ConnectedAccountId, KnownStatus } from "@rekindle/core"
+import type { ConsentResult } from "@rekindle/core"
 import { Clock, Duration, Effect, Option, Result } from "effect"
 import { randomUUID } from "node:crypto"
 import { type Account, type StatusEvent, visibleStatus } from "../account/Account.ts"
@@ -19,16 +19,6 @@ import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { type AuthStrategies, ConsentError } from "../strategies/AuthStrategy.ts"
 import type { makeExchange } from "./exchange.ts"
 import { hashOf, isFor, type Memo, type Seals } from "./sealedAttempt.ts"
-
-/** What a completed callback led to. */
-export interface ConsentResult {
-  readonly accountId: ConnectedAccountId
-  readonly status: KnownStatus
-  /** Where the person wants to land; undefined if they did not say. */
-  readonly redirectUrl: string | undefined
-  /** Set when consent was not given or did not lead to tokens. */
-  readonly failure: ConsentError | undefined
-}
 
 /** For how long the end of a used state is told again. */
 const rememberedFor = Duration.toMillis("1 day")
