@@ -32,9 +32,10 @@ import {
   Semaphore
 } from "effect"
 import { RateLimiter } from "effect/persistence"
-import { type Account, isKnownDead, transition, visibleStatus } from "../account/Account.ts"
+import { type Account, isKnownDead, visibleStatus } from "../account/Account.ts"
 import { type AbandonedPlace, AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
 import { InBackground } from "../store/gather.ts"
+import { updateAccount } from "../account/updateAccount.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies, mayRevive } from "../strategies/AuthStrategy.ts"
 import { spanned } from "./observe.ts"
@@ -174,29 +175,25 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const retire = Effect.fnUntraced(
     function* (id: ConnectedAccountId) {
       const found = yield* store.find(id)
-      // Whoever changed the account meanwhile set its time.
-      if (Option.isNone(found) || found.value.renewAt !== claims.get(id)?.until) return
-      const from = found.value
+      if (Option.isNone(found)) return
       const now = yield* Clock.currentTimeMillis
-      const lapsed = from.status === "INITIATED" && visibleStatus(from, now).status === "EXPIRED"
-      const next = lapsed ? transition(from, { _tag: "ConsentLapsed" }) : { ...from, announce: [] }
-      // The end of a link, and of a credential that there is nothing to renew with: somebody has to say so.
-      const ends = [from.consentUntil, from.status === "ACTIVE" ? from.expiresAt : null]
-      // A dead credential that may work again is put off and not taken away, also where nobody could write down how the try ended.
-      const strategy = strategies.get(from.scheme)
-      // So is a token that may be spent, and is not sent while the access token lasts.
-      const isInDoubt = from.status === "ACTIVE" && from.intent !== null
-      if (isInDoubt || (isKnownDead(from) && strategy !== undefined && mayRevive(strategy)))
-        ends.push(now + Duration.toMillis("1 hour"))
-      const ahead = ends.filter((end): end is number => end !== null && end > now)
-      const to: Account = {
-        ...from,
-        status: next.status,
-        statusReason: next.statusReason,
-        renewAt: ahead.length === 0 ? null : Math.min(...ahead),
-        updatedAt: next.status === from.status ? from.updatedAt : now
-      }
-      yield* store.write({ from, to, announce: next.announce })
+      const lapsed = found.value.status === "INITIATED" && visibleStatus(found.value, now).status === "EXPIRED"
+      yield* updateAccount(store, found.value, lapsed ? { _tag: "ConsentLapsed" } : undefined, {
+        // Whoever changed the account meanwhile set its time.
+        when: ({ renewAt }) => renewAt === claims.get(id)?.until,
+        patch: (from) => {
+          // The end of a link, and of a credential that there is nothing to renew with: somebody has to say so.
+          const ends = [from.consentUntil, from.status === "ACTIVE" ? from.expiresAt : null]
+          // A dead credential that may work again is put off and not taken away, also where nobody could write down how the try ended.
+          const strategy = strategies.get(from.scheme)
+          // So is a token that may be spent, and is not sent while the access token lasts.
+          const isInDoubt = from.status === "ACTIVE" && from.intent !== null
+          if (isInDoubt || (isKnownDead(from) && strategy !== undefined && mayRevive(strategy)))
+            ends.push(now + Duration.toMillis("1 hour"))
+          const ahead = ends.filter((end): end is number => end !== null && end > now)
+          return Effect.succeed({ renewAt: ahead.length === 0 ? null : Math.min(...ahead) })
+        }
+      })
     },
     (write) => Effect.ignore(write)
   )

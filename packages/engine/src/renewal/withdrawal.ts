@@ -6,9 +6,10 @@
  *
  * @module
  */
-import { Clock, Duration, Effect, Option, Random, Schedule } from "effect"
+import { Clock, Duration, Effect, Random, Schedule } from "effect"
 import type { Account, Withdrawal } from "../account/Account.ts"
 import type { AccountStore, StoreError } from "../account/AccountStore.ts"
+import { updateAccount } from "../account/updateAccount.ts"
 import type { Revocation } from "../answer/Revocation.ts"
 import { judgement, observed } from "./observe.ts"
 import type * as Credential from "../account/Credential.ts"
@@ -68,41 +69,40 @@ export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
       Effect.catchDefect(() => Effect.succeed<Revocation>({ _tag: "Unconfirmed", code: "strategy_failed" }))
     )
 
+  /** What an answer makes of the account. */
   const outcome = Effect.fnUntraced(function* (from: Account, revocation: Revocation) {
+    // Read here: the provider took its time.
     const now = yield* Clock.currentTimeMillis
     const attempts = (from.withdrawal?.attempts ?? 0) + 1
     if (revocation._tag === "Unconfirmed") {
       const withdrawal: Withdrawal = { state: "pending", attempts, answer: revocation.code }
-      return { ...from, withdrawal, renewAt: now + (yield* pauseAfter(attempts)) }
+      return { withdrawal, renewAt: now + (yield* pauseAfter(attempts)) }
     }
     const state = revocation._tag === "Confirmed" ? "confirmed" : "unsupported"
     const withdrawal: Withdrawal = { state, attempts, answer: null }
-    return { ...from, withdrawal, renewAt: null, credential: null, previousCredential: null, expiresAt: null }
+    return { withdrawal, renewAt: null, credential: null, previousCredential: null, expiresAt: null }
   })
 
   /** Says how far it is. An account that is not revoked, or has nothing sealed any more, is left as it is. */
   return Effect.fnUntraced(function* (account: Account): Effect.fn.Return<Withdrawal, StoreError> {
-    let from = account
     let tried: { readonly generation: number; readonly revocation: Revocation } | undefined
-    while (from.status === "REVOKED" && from.credential !== null) {
-      // Another credential may have come meanwhile, from a renewal that was under way.
-      if (tried?.generation !== from.generation)
-        tried = { generation: from.generation, revocation: yield* attempt(from) }
-      const to: Account = yield* outcome(from, tried.revocation)
-      if (yield* store.write({ from, to, announce: [] })) {
-        if (to.withdrawal?.attempts === 1 && to.withdrawal.state === "pending") {
-          yield* Effect.logWarning("a withdrawal is not confirmed; it is tried again", {
-            accountId: from.id,
-            answer: to.withdrawal.answer
-          })
-        }
-        return to.withdrawal ?? nothing
-      }
-      const current = yield* store.find(from.id)
-      if (Option.isNone(current)) break
-      from = current.value
+    const { _tag, account: updated } = yield* updateAccount(store, account, undefined, {
+      when: ({ credential, status }) => status === "REVOKED" && credential !== null,
+      patch: Effect.fnUntraced(function* (from: Account): Effect.fn.Return<Partial<Account>, StoreError> {
+        // Another credential may have come meanwhile, from a renewal that was under way.
+        if (tried?.generation !== from.generation)
+          tried = { generation: from.generation, revocation: yield* attempt(from) }
+        return yield* outcome(from, tried.revocation)
+      })
+    })
+    const withdrawal = updated.withdrawal ?? nothing
+    if (_tag === "Written" && withdrawal.attempts === 1 && withdrawal.state === "pending") {
+      yield* Effect.logWarning("a withdrawal is not confirmed; it is tried again", {
+        accountId: account.id,
+        answer: withdrawal.answer
+      })
     }
-    return from.withdrawal ?? nothing
+    return withdrawal
   })
 }
 
