@@ -165,7 +165,8 @@ export class AccountStore extends Context.Service<
 
     /**
      * Writes what changed between `from` and `to` if the stored revision is still `from`'s, and appends the announcements, in one
-     * transaction. False: the row moved on; read it again and decide anew. `at` is the time that is announced; `to`'s `updatedAt` if absent.
+     * transaction. Returns the row as it is then. None: it has moved on; read it again and decide anew. `at` is the time that is announced;
+     * `to`'s `updatedAt` if absent.
      *
      * A new generation ends whatever lease and intent there are: they were about the credential before it. Without one, they end with
      * `endLease`, and then only that epoch may write, if it is still the last one given out.
@@ -177,7 +178,7 @@ export class AccountStore extends Context.Service<
       readonly at?: number | undefined
       readonly endLease?: number | undefined
       readonly attempt?: ConsentAttempt | undefined
-    }) => Effect.Effect<boolean, StoreError>
+    }) => Effect.Effect<Option.Option<Account>, StoreError>
 
     /**
      * Gives the lease back without a new credential and leaves word for those who wait. The intent stays if the token may be spent, and the

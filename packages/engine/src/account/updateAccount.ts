@@ -50,11 +50,8 @@ export const updateAccount = Effect.fnUntraced(function* <E = never, R = never>(
       updatedAt: unmoved ? from.updatedAt : now,
       ...changes
     }
-    if (yield* store.write({ from, to, announce: next.announce, at: now, attempt, endLease })) {
-      const ended = generation !== from.generation || endLease !== undefined
-      const account = { ...to, revision: from.revision + 1, ...(ended ? { lease: null, intent: null } : {}) }
-      return { _tag: "Written", account }
-    }
+    const written = yield* store.write({ from, to, announce: next.announce, at: now, attempt, endLease })
+    if (Option.isSome(written)) return { _tag: "Written", account: written.value }
     const current = yield* store.find(from.id)
     if (Option.isNone(current)) return { _tag: "Gone", account: from }
     from = current.value

@@ -138,9 +138,10 @@ export const makeCommit = ({
         updatedAt: now,
         ...(next.status === "REVOKED" ? begun(now) : {})
       }
-      if (yield* store.write({ from, to, announce: next.announce })) {
+      const written = yield* store.write({ from, to, announce: next.announce })
+      if (Option.isSome(written)) {
+        const account = written.value
         // Revoked while the answer was on its way: what came is withdrawn as what was there has been.
-        const account: Account = { ...to, revision: from.revision + 1, lease: null, intent: null }
         if (to.status === "REVOKED") yield* Effect.forkIn(Effect.ignore(withdraw(account)), scope)
         return { _tag: "Committed", account }
       }

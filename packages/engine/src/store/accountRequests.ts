@@ -4,6 +4,7 @@
  * @module
  */
 import type { ConnectedAccountId } from "@rekindle/core"
+import type { Account } from "../account/Account.ts"
 import type { AccountStore } from "../account/AccountStore.ts"
 
 type Store = AccountStore["Service"]
@@ -51,3 +52,10 @@ export const underWay = [
   "intent_attempts",
   "last_attempt"
 ]
+
+/** The row that a write leaves. */
+export const written = (write: Write): Account => ({
+  ...write.to,
+  revision: write.from.revision + 1,
+  ...(endsLease(write) ? { lease: null, intent: null, lastAttempt: null } : {})
+})

@@ -18,7 +18,8 @@ import {
   type Find,
   type FindIn,
   underWay,
-  type Write
+  type Write,
+  written
 } from "./accountRequests.ts"
 import { makeTogether } from "./accountsTogether.ts"
 import type { Database } from "./database.ts"
@@ -179,11 +180,14 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
 
     write: ({ attempt, ...change }) =>
       asStoreError(
-        attempt === undefined
-          ? write(change)
-          : transaction(
-              Effect.tap(writing(change), (done) => (done ? Effect.asVoid(insertAttempt(attempt)) : Effect.void))
-            )
+        Effect.map(
+          attempt === undefined
+            ? write(change)
+            : transaction(
+                Effect.tap(writing(change), (done) => (done ? Effect.asVoid(insertAttempt(attempt)) : Effect.void))
+              ),
+          (done) => (done ? Option.some(written(change)) : Option.none())
+        )
       ),
 
     release: ({ epoch, id, keepIntent, keepLease, renewAt, result }) =>

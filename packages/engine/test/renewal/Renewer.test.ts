@@ -319,7 +319,7 @@ describe("the renewer", () => {
           const { id } = yield* connected()
           const from = yield* stored(id)
           const to = { ...from, status: "EXPIRED" as const, statusReason: "grant_dead" as const, renewAt: beginning }
-          assert.isTrue(yield* store.write({ from, to, announce: [] }))
+          assert.isTrue(Option.isSome(yield* store.write({ from, to, announce: [] })))
           looks = look
           yield* renewing()
           yield* elapse("10 seconds")

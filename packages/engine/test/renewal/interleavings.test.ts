@@ -137,8 +137,9 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
       write: (change) => {
         const { from, to } = change
         const renews = to.generation !== from.generation
-        const written = Effect.tap(database.write(change), (written) =>
+        const written = Effect.tap(Effect.map(database.write(change), inTermsOf(skew)), (row) =>
           Effect.sync(() => {
+            const written = Option.isSome(row)
             if (written && renews) inHand.delete(from.id)
             if (written && to.statusReason === "rotation_response_lost") saidSo.add(from.id)
           })

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { AccountStore, Consent, TokenCommit } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, Effect, Logger, Redacted } from "effect"
+import { Clock, Effect, Logger, Option, Redacted } from "effect"
 import { readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join as path } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -86,7 +86,7 @@ describe("a process that ends with an answer in the journal", () => {
         const store = yield* AccountStore
         const from = yield* stored(id)
         const to = { ...from, obtainedAt: from.obtainedAt + 86_400_000 }
-        assert.isTrue(yield* store.write({ from, to, announce: [] }))
+        assert.isTrue(Option.isSome(yield* store.write({ from, to, announce: [] })))
         state.failures = 0
         assert.deepInclude(yield* (yield* TokenCommit).settle(), { committed: 1, waiting: 0 })
         assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], refreshToken)
@@ -101,7 +101,7 @@ describe("a process that ends with an answer in the journal", () => {
         const store = yield* AccountStore
         const from = yield* stored(id)
         const to = { ...from, status: "EXPIRED" as const, statusReason: "rotation_response_lost" as const }
-        assert.isTrue(yield* store.write({ from, to, announce: ["expired"], endLease: from.epoch }))
+        assert.isTrue(Option.isSome(yield* store.write({ from, to, announce: ["expired"], endLease: from.epoch })))
         state.failures = 0
         assert.deepStrictEqual(yield* refreshSlowly(id), { _tag: "Ready", id })
         assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", reason: null, generation: 2 })
@@ -307,7 +307,7 @@ describe("a process that ends with an answer in the journal", () => {
           // Another process, which does not see this journal, renewed what it found.
           const to = { ...from, generation: from.generation + 1, obtainedAt: yield* Clock.currentTimeMillis }
           state.failures = 0
-          assert.isTrue(yield* store.write({ from, to, announce: ["renewed"] }))
+          assert.isTrue(Option.isSome(yield* store.write({ from, to, announce: ["renewed"] })))
           yield* (yield* TokenCommit).settle()
           assert.notStrictEqual((yield* stored(id)).grantId, grantId)
           assert.deepStrictEqual(yield* recordsIn(directory), [])

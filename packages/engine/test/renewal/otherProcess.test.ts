@@ -5,7 +5,7 @@ import { type Account, AccountStore, Credential, CredentialVault } from "@rekind
 import { credentialContext } from "@rekindle/engine/Account"
 import type { AttemptResult } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, Effect, type Fiber, Schema } from "effect"
+import { Clock, Effect, type Fiber, Option, Schema } from "effect"
 import {
   connected,
   elapse,
@@ -64,7 +64,7 @@ const commit = Effect.fnUntraced(function* (
     updatedAt: now,
     ...changes
   }
-  assert.isTrue(yield* store.write({ from, to, announce: ["renewed"], endLease: from.epoch }))
+  assert.isTrue(Option.isSome(yield* store.write({ from, to, announce: ["renewed"], endLease: from.epoch })))
 })
 
 const theirs = { access_token: "their access token", refresh_token: "their refresh token" }
@@ -136,7 +136,9 @@ describe("while another process renews the account", () => {
       const leased = yield* leaseAs(id, "them")
       const caller = yield* waiting(id)
       const to: Account = { ...leased, status: "EXPIRED", statusReason: "grant_dead", renewAt: null }
-      assert.isTrue(yield* store.write({ from: leased, to, announce: ["expired"], endLease: leased.epoch }))
+      assert.isTrue(
+        Option.isSome(yield* store.write({ from: leased, to, announce: ["expired"], endLease: leased.epoch }))
+      )
       const seen = yield* told(caller)
       assert.strictEqual(typeof seen === "string" ? seen : seen._tag, "RedirectRequired")
       assert.strictEqual(yield* sends, 0)

@@ -181,7 +181,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
         return fiber
       }).pipe(another.withTransaction)
       assert.deepStrictEqual(
-        yield* Fiber.join(writing),
+        (yield* Fiber.join(writing)).map(Option.isSome),
         ones.map(() => true)
       )
       for (const { id } of ones) assert.strictEqual((yield* reread(id)).obtainedAt, 5)
