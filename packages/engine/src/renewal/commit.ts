@@ -119,6 +119,7 @@ export const makeCommit = ({
     const expiresAt = life.millis === null ? null : receivedAt + life.millis
     const renewAt = yield* Tokens.renewalTime(config.profile, receivedAt, expiresAt)
     let from = account
+    // Not `updateAccount`: once the row has moved on, the answer may be void, be another person's, or have to be sealed again.
     while (true) {
       const next = transition(from, { _tag: event })
       const now = yield* Clock.currentTimeMillis
