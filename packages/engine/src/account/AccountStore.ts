@@ -165,8 +165,9 @@ export class AccountStore extends Context.Service<
 
     /**
      * Writes what changed between `from` and `to` if the stored revision is still `from`'s, and appends the announcements, in one
-     * transaction. Returns the row as it is then. None: it has moved on; read it again and decide anew. `at` is the time that is announced;
-     * `to`'s `updatedAt` if absent.
+     * transaction. Returns `to` at its new revision: its lease, intent and last attempt are those of `to`, unless the write ends them, and may have
+     * been changed by somebody else. None: the row has moved on; read it again and decide anew. `at` is the time that is announced; `to`'s
+     * `updatedAt` if absent.
      *
      * A new generation ends whatever lease and intent there are: they were about the credential before it. Without one, they end with
      * `endLease`, and then only that epoch may write, if it is still the last one given out.

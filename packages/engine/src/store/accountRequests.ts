@@ -53,7 +53,7 @@ export const underWay = [
   "last_attempt"
 ]
 
-/** The row that a write leaves. */
+/** What a write leaves of the account. A lease that another process has taken meanwhile does not show. */
 export const written = (write: Write): Account => ({
   ...write.to,
   revision: write.from.revision + 1,
