@@ -19,6 +19,7 @@ import * as Tokens from "../answer/Tokens.ts"
 import { configFailure, storeDown } from "../renewal/renewal.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { type Accounts, isId, malformed } from "./accounts.ts"
+import { requestFailure } from "./authConfigRegistry.ts"
 
 interface Given {
   readonly accounts: Accounts
@@ -66,11 +67,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
   }: NewAccount) {
     if (id !== undefined && !isId(id)) return yield* malformed
     const projectId = yield* CurrentProject
-    const config = yield* Effect.mapError(configs.inService({ projectId, authConfigId }), (error) =>
-      error._tag === "AuthConfigError" && error.reason === "not-registered"
-        ? new InvalidRequest({ message: error.message, slug: "auth_config_not_found" })
-        : configFailure(error)
-    )
+    const config = yield* Effect.mapError(configs.inService({ projectId, authConfigId }), requestFailure)
     const now = yield* Clock.currentTimeMillis
     const publicId = id ?? newId()
     const credential =

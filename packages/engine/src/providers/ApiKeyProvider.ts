@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { AuthConfig } from "@rekindle/core"
-import { ProviderProfile } from "@rekindle/core"
+import { AuthConfig, ProviderProfile } from "@rekindle/core"
 import type { StaticSettings } from "../strategies/StaticCredential.ts"
 import { type About, type Changes, change } from "./Provider.ts"
 

@@ -4,10 +4,8 @@
  *
  * @module
  */
-import { Expected } from "@rekindle/core"
+import { AuthConfig, Expected, ProviderProfile } from "@rekindle/core"
 import { Duration, Predicate, Redacted, Schema } from "effect"
-import { AuthConfig } from "@rekindle/core"
-import { ProviderProfile } from "@rekindle/core"
 import type { OAuth2Settings } from "../strategies/OAuth2.ts"
 
 /** The provider's part of OAUTH2 settings. The client id is the application's. */

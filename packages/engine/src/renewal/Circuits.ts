@@ -11,10 +11,9 @@
  *
  * @module
  */
-import type { ConnectedAccountId } from "@rekindle/core"
+import type { AuthConfig, ConnectedAccountId } from "@rekindle/core"
 import { Duration, Effect, Equal, Exit, Metric } from "effect"
 import { keepNewest } from "../account/keepNewest.ts"
-import type { AuthConfig } from "@rekindle/core"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
 /** What one attempt tells about those whom all accounts of the config share: the provider and the application. */

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { ConnectedAccountId } from "@rekindle/core"
+import type { AuthConfig, ConnectedAccountId } from "@rekindle/core"
 import {
   Cause,
   Context,
@@ -25,7 +25,6 @@ import {
 import { SchemaJITCompiler } from "effect/schema"
 import { type Account, credentialContext, type Withdrawal } from "../account/Account.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
-import type { AuthConfig } from "@rekindle/core"
 import { AuthConfigError } from "../account/AuthConfig.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies, type Connection } from "../strategies/AuthStrategy.ts"

@@ -4,10 +4,9 @@
  *
  * @module
  */
-import { CurrentProject, KnownAuthScheme } from "@rekindle/core"
+import { type AuthConfig, CurrentProject, KnownAuthScheme } from "@rekindle/core"
 import { Array, Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
 import { AccountStore, type AuthConfigRef, type StoredAuthConfig, type StoreError } from "../account/AccountStore.ts"
-import type { AuthConfig } from "@rekindle/core"
 import { authConfigContext, AuthConfigError, AuthConfigJson, invalidConfig } from "../account/AuthConfig.ts"
 import { keepNewest } from "../account/keepNewest.ts"
 import { makeJoinedRead } from "./joinedRead.ts"

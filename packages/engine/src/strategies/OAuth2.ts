@@ -4,10 +4,9 @@
  *
  * @module
  */
-import type { Expected } from "@rekindle/core"
+import type { AuthConfig, Expected } from "@rekindle/core"
 import { Effect, Redacted, Schema } from "effect"
 import * as oauth from "oauth4webapi"
-import type { AuthConfig } from "@rekindle/core"
 import { invalidConfig } from "../account/AuthConfig.ts"
 import type { ConsentPage, AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"

@@ -6,9 +6,8 @@
  *
  * @module
  */
-import { Expected } from "@rekindle/core"
+import { type AuthConfig, Expected } from "@rekindle/core"
 import { Effect, Schema, type SchemaIssue, SchemaTransformation } from "effect"
-import type { AuthConfig } from "@rekindle/core"
 import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import { type Observation, refused } from "../answer/Verdict.ts"
 import type { Addresses } from "./AuthStrategy.ts"
