@@ -11,7 +11,7 @@ import {
 } from "@rekindle/core"
 import { type AuthStrategy, RefreshCoordinator } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, DateTime, Duration, Effect, Redacted } from "effect"
+import { Clock, DateTime, Duration, Effect, Option, Redacted } from "effect"
 import { SqlClient, Statement } from "effect/sql"
 import {
   authConfig,
@@ -468,5 +468,28 @@ describe("a service account that is shown", () => {
       })
       assert.deepStrictEqual(state, { authScheme: "GOOGLE_SERVICE_ACCOUNT", val: { credentials_json: "********" } })
     }).pipe(Effect.provide(memory()))
+  )
+})
+
+describe("an account that the store cannot read", () => {
+  it.effect("ends no list, and hides none of the others from its person", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const sql = yield* SqlClient.SqlClient
+      const old = yield* connected()
+      yield* elapse("1 second")
+      const young = yield* connected()
+      yield* sql`UPDATE rekindle_accounts SET id = 'legacy-account-1' WHERE id = ${young.id}`
+      const first = yield* connections.list({ limit: 1 })
+      assert.lengthOf(first.items, 0)
+      const second = yield* connections.list({ limit: 1, cursor: first.nextCursor })
+      assert.deepStrictEqual(
+        second.items.map(({ id }) => id),
+        [old.id]
+      )
+      assert.isUndefined(second.nextCursor)
+      const found = yield* connections.find({ authConfigId: "scripted", userId: "person" })
+      assert.strictEqual(Option.getOrUndefined(found)?.id, old.id)
+    }).pipe(scenario())
   )
 })

@@ -92,7 +92,7 @@ const configs: Record<keyof AuthConfigs["Service"], Operation> = {
   load: inConfigs(({ load }, ref) => load(ref)),
   inService: inConfigs(({ inService }, ref) => inService(ref)),
   find: inConfigs(({ find }, ref) => find(ref)),
-  list: inConfigs(({ list }, { projectId }) => list({ projectId, after: "", limit: 10 })),
+  list: inConfigs(({ list }, { projectId }) => list({ projectId, limit: 10 })),
   setDisabled: inConfigs(({ setDisabled }, ref) => setDisabled(ref, true)),
   remove: inConfigs(({ remove }, ref) => remove(ref))
 }

@@ -55,8 +55,20 @@ export interface AccountQuery {
   readonly now: number
 }
 
+/** A page of a list. */
+export interface Page<Item, Place> {
+  readonly items: ReadonlyArray<Item>
+  /** How many rows of the page do not decode. Each is left out and reported. */
+  readonly unreadable: number
+  /** The place to go on after. Undefined on the last page. */
+  readonly next: Place | undefined
+}
+
 /** A place in the list of a project's accounts, which has the newest first. */
-export type AccountPlace = Pick<Account, "createdAt" | "id">
+export interface AccountPlace {
+  readonly createdAt: number
+  readonly id: string
+}
 
 /** One attempt at consent: found by the hash of its one-use state. */
 export interface ConsentAttempt {
@@ -73,6 +85,12 @@ export interface ConsentAttempt {
   readonly expiresAt: number
 }
 
+/** What is sealed of an account, and the context of its seals. */
+export type SealedAccount = Pick<
+  Account,
+  "id" | "projectId" | "generation" | "revision" | "credential" | "previousCredential"
+>
+
 /** A committed announcement. */
 export interface OutboxEvent {
   readonly sequence: number
@@ -86,7 +104,12 @@ export interface OutboxEvent {
   readonly at: number
 }
 
-/** The last account of a page of abandoned ones. `since` is that of its intent. */
+/** A place in a list that is ordered by the key of the table. */
+export interface IdPlace {
+  readonly id: string
+}
+
+/** A place in the list of abandoned accounts. `since` is the time of the intent. */
 export interface AbandonedPlace {
   readonly since: number
   readonly id: string
@@ -103,15 +126,17 @@ export interface IdempotencyRecord {
 export class AccountStore extends Context.Service<
   AccountStore,
   {
-    /** Adds a config, or replaces what is sealed in it. One that is switched off stays so. */
-    readonly putAuthConfig: (config: Omit<StoredAuthConfig, "disabledAt">) => Effect.Effect<void, StoreError>
+    /** Adds a config, or replaces what is sealed in it. One that is switched off stays so. Returns the row that it wrote. */
+    readonly putAuthConfig: (
+      config: Omit<StoredAuthConfig, "disabledAt">
+    ) => Effect.Effect<StoredAuthConfig, StoreError>
     readonly findAuthConfig: (config: AuthConfigRef) => Effect.Effect<Option.Option<StoredAuthConfig>, StoreError>
-    /** The configs of a project by id, those after `after`. */
-    readonly authConfigsOf: (query: {
-      readonly projectId: string
-      readonly after: string
+    /** Auth configs ordered by project and id: of one project, or of all. */
+    readonly listAuthConfigs: (query: {
+      readonly projectId?: string | undefined
+      readonly after?: IdPlace | undefined
       readonly limit: number
-    }) => Effect.Effect<ReadonlyArray<StoredAuthConfig>, StoreError>
+    }) => Effect.Effect<Page<StoredAuthConfig, IdPlace>, StoreError>
     /** Switches a config off at `disabledAt`, or with null on. False: it is not there. */
     readonly switchAuthConfig: (config: AuthConfigRef, disabledAt: number | null) => Effect.Effect<boolean, StoreError>
     /** Deletes a config that has no accounts. */
@@ -135,7 +160,7 @@ export class AccountStore extends Context.Service<
     /** Accounts after a place in the list, the newest first. */
     readonly list: (
       query: AccountQuery & { readonly after?: AccountPlace | undefined; readonly limit: number }
-    ) => Effect.Effect<ReadonlyArray<Account>, StoreError>
+    ) => Effect.Effect<Page<Account, AccountPlace>, StoreError>
     /** How many accounts there are. */
     readonly count: (query: AccountQuery) => Effect.Effect<number, StoreError>
 
@@ -227,19 +252,13 @@ export class AccountStore extends Context.Service<
 
     /**
      * Accounts whose intent is open while no lease holds: a process died there. Without those that are switched off or revoked. The oldest
-     * intents come first. `next` is where the next page begins; absent after the last one.
+     * intents come first.
      */
     readonly findAbandoned: (request: {
       readonly now: number
       readonly limit: number
-      readonly from?: AbandonedPlace | undefined
-    }) => Effect.Effect<
-      {
-        readonly accounts: ReadonlyArray<Pick<Account, "id" | "projectId" | "authConfigId">>
-        readonly next: AbandonedPlace | undefined
-      },
-      StoreError
-    >
+      readonly after?: AbandonedPlace | undefined
+    }) => Effect.Effect<Page<Pick<Account, "id" | "projectId" | "authConfigId">, AbandonedPlace>, StoreError>
 
     readonly findAttempt: (stateHash: string) => Effect.Effect<Option.Option<ConsentAttempt>, StoreError>
     /** Writes `sealed`, `takenAt` and `expiresAt` of a consent attempt, if what is sealed there is still `from`'s. False: somebody was faster. */
@@ -249,7 +268,7 @@ export class AccountStore extends Context.Service<
     }) => Effect.Effect<boolean, StoreError>
 
     /**
-     * Events after `after`, oldest first. Sequences have gaps where nothing is missing. An event stays until the application trims the outbox,
+     * Events after the sequence `after`, oldest first. Sequences have gaps where nothing is missing. An event stays until the application trims the outbox,
      * and for 30 days at most unless `retention.events` of the engine says otherwise. Whoever comes back after a while asks for
      * `forgottenThrough` after reading: if that is more than `after`, events between the two are gone.
      */
@@ -257,7 +276,7 @@ export class AccountStore extends Context.Service<
       after: number,
       limit: number,
       projectId?: string
-    ) => Effect.Effect<ReadonlyArray<OutboxEvent>, StoreError>
+    ) => Effect.Effect<Page<OutboxEvent, Pick<OutboxEvent, "sequence">>, StoreError>
     /** The sequence of the last event that was trimmed or swept; 0 if none was. */
     readonly forgottenThrough: Effect.Effect<number, StoreError>
     /** Forgets events up to and including `through`. */
@@ -289,16 +308,11 @@ export class AccountStore extends Context.Service<
       readonly limit: number
     }) => Effect.Effect<number, StoreError>
 
-    /** Sealed values of accounts after `afterId`, for sealing them again under a new key. */
-    readonly listSealed: (
-      afterId: string,
-      limit: number
-    ) => Effect.Effect<
-      ReadonlyArray<
-        Pick<Account, "id" | "projectId" | "generation" | "revision" | "credential" | "previousCredential">
-      >,
-      StoreError
-    >
+    /** Sealed values of accounts, ordered by `id`, for sealing them again under a new key. */
+    readonly listSealed: (query: {
+      readonly after?: IdPlace | undefined
+      readonly limit: number
+    }) => Effect.Effect<Page<SealedAccount, IdPlace>, StoreError>
     /** Replaces sealed values in place if the account is still at `revision`. The generation stays. */
     readonly reseal: (
       account: Pick<Account, "id" | "revision" | "credential" | "previousCredential">
@@ -315,7 +329,6 @@ export class AccountStore extends Context.Service<
     /** Adds one, unless the key has one. */
     readonly putCanary: (canary: Canary) => Effect.Effect<void, StoreError>
     readonly removeCanary: (keyId: string) => Effect.Effect<void, StoreError>
-    readonly listAuthConfigs: () => Effect.Effect<ReadonlyArray<StoredAuthConfig>, StoreError>
 
     /** How many accounts stand in each status, and how many are due at `now`. */
     readonly counts: (

@@ -64,15 +64,8 @@ export const makeAuthConfigRegistry = (configs: AuthConfigs["Service"]): AuthCon
     list: Effect.fnUntraced(function* (options = {}) {
       const page = yield* paging.read(options)
       const projectId = yield* CurrentProject
-      const kept = yield* Effect.mapError(
-        configs.list({ projectId, after: page.after?.id ?? "", limit: page.limit + 1 }),
-        storeDown
-      )
-      const { items, nextCursor } = paging.write(
-        kept.map((each) => ({ id: each.config.id, kept: each })),
-        page.limit
-      )
-      return { items: items.map(({ kept }) => shown(kept)), nextCursor }
+      const { items, next } = yield* Effect.mapError(configs.list({ projectId, ...page }), storeDown)
+      return { items: items.map(shown), nextCursor: paging.cursorOf(next) }
     }),
     enable: (id) => named(id, (ref) => configs.setDisabled(ref, false)),
     disable: (id) => named(id, (ref) => configs.setDisabled(ref, true)),

@@ -30,7 +30,7 @@ export const makeEvents =
         Stream.paginate(
           after,
           Effect.fnUntraced(function* (done: number | undefined) {
-            const read = yield* Effect.mapError(readOutbox(done ?? 0, batch, projectId), storeDown)
+            const { items, next } = yield* Effect.mapError(readOutbox(done ?? 0, batch, projectId), storeDown)
             const through = yield* Effect.mapError(forgottenThrough, storeDown)
             // Whoever begins with the oldest event misses none.
             if (done !== undefined && through > done) {
@@ -40,10 +40,10 @@ export const makeEvents =
                 through
               })
             }
-            const last = read.at(-1)?.sequence ?? done
-            if (read.length === 0 && follow) yield* Effect.sleep(interval)
-            const ends = read.length === 0 && !follow
-            return [read.map(shown), ends ? Option.none() : Option.some(last)] as const
+            const last = next?.sequence ?? items.at(-1)?.sequence ?? done
+            const isLast = next === undefined
+            if (isLast && items.length === 0 && follow) yield* Effect.sleep(interval)
+            return [items.map(shown), isLast && !follow ? Option.none() : Option.some(last)] as const
           })
         )
       )

@@ -3,19 +3,15 @@
  *
  * @module
  */
-import {
-  type AccountFilter,
-  ConnectedAccountId,
-  CurrentProject,
-  type KnownStatus,
-  type ListOptions
-} from "@rekindle/core"
-import { Clock, Effect, Option, Schema } from "effect"
+import { type AccountFilter, CurrentProject, type KnownStatus, type ListOptions } from "@rekindle/core"
+import { Clock, Effect, Option, Schema, Stream } from "effect"
+import type { AccountPlace } from "../account/AccountStore.ts"
+import { pages } from "../account/pages.ts"
 import { storeDown } from "../renewal/renewal.ts"
 import type { Accounts } from "./accounts.ts"
 import { makePaging } from "./paging.ts"
 
-const paging = makePaging(Schema.Struct({ createdAt: Schema.Int, id: ConnectedAccountId }))
+const paging = makePaging(Schema.Struct({ createdAt: Schema.Int, id: Schema.String }))
 
 /** Makes `find`, `list` and `count`. */
 export const makeLists = ({ store, view }: Accounts) => {
@@ -38,17 +34,22 @@ export const makeLists = ({ store, view }: Accounts) => {
       readonly authConfigId: string
     }) {
       const ofUser = { userIds: [userId], authConfigIds: [authConfigId] }
-      const newest = (statuses?: ReadonlyArray<KnownStatus>) => listed({ ...ofUser, statuses }, { limit: 1 })
-      const [inService] = yield* newest(["ACTIVE"])
-      const [any] = inService === undefined ? yield* newest() : [inService]
-      return any === undefined ? Option.none() : Option.some(yield* view(any))
+      // An account that cannot be read does not hide the one before it.
+      const newest = (statuses?: ReadonlyArray<KnownStatus>) =>
+        pages((after: AccountPlace | undefined) => listed({ ...ofUser, statuses }, { after, limit: 1 })).pipe(
+          Stream.flatMap(({ items }) => Stream.fromIterable(items)),
+          Stream.runHead
+        )
+      const found = yield* Effect.flatMap(newest(["ACTIVE"]), (inService) =>
+        Option.isSome(inService) ? Effect.succeed(inService) : newest()
+      )
+      return Option.isSome(found) ? Option.some(yield* view(found.value)) : Option.none()
     }),
 
     list: Effect.fnUntraced(function* ({ cursor, limit, ...filter }: ListOptions = {}) {
       const page = yield* paging.read({ cursor, limit })
-      const rows = yield* listed(filter, { after: page.after, limit: page.limit + 1 })
-      const { items, nextCursor } = paging.write(rows, page.limit)
-      return { items: yield* Effect.forEach(items, view), nextCursor }
+      const { items, next } = yield* listed(filter, page)
+      return { items: yield* Effect.forEach(items, view), nextCursor: paging.cursorOf(next) }
     }),
 
     count: (filter: AccountFilter = {}) =>

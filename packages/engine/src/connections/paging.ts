@@ -9,7 +9,7 @@ import { Effect, Option, Schema } from "effect"
 const defaultLimit = 50
 const largestLimit = 500
 
-/** Makes the pages of a list whose items have such a place. */
+/** Makes the cursors of a list whose items have such a place. */
 export const makePaging = <Place>(place: Schema.Codec<Place, unknown>) => {
   const Cursor = Schema.StringFromBase64Url.pipe(Schema.decodeTo(Schema.fromJsonString(place)))
   const decode = Schema.decodeUnknownOption(Cursor)
@@ -29,11 +29,7 @@ export const makePaging = <Place>(place: Schema.Codec<Place, unknown>) => {
       }
       return { after: Option.getOrUndefined(after), limit }
     }),
-    /** A page of what was read: one row more than asked for says that there is a further page. */
-    write: <Row extends Place>(rows: ReadonlyArray<Row>, limit: number) => {
-      const items = rows.slice(0, limit)
-      const last = items.at(-1)
-      return { items, nextCursor: rows.length > limit && last !== undefined ? encode(last) : undefined }
-    }
+    /** The cursor of the next page. */
+    cursorOf: (next: Place | undefined) => (next === undefined ? undefined : encode(next))
   }
 }

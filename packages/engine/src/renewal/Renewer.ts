@@ -29,12 +29,14 @@ import {
   Random,
   RcMap,
   Schedule,
-  Semaphore
+  Semaphore,
+  Stream
 } from "effect"
 import { RateLimiter } from "effect/persistence"
 import { type Account, isKnownDead, visibleStatus } from "../account/Account.ts"
 import { type AbandonedPlace, AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
 import { InBackground } from "../store/gather.ts"
+import { pages } from "../account/pages.ts"
 import { updateAccount } from "../account/updateAccount.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies, mayRevive } from "../strategies/AuthStrategy.ts"
@@ -397,16 +399,18 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     yield* Effect.withTracerEnabled(tokens.settle(), false)
     const now = yield* Clock.currentTimeMillis
     const byConfig = new Map<string, Array<Abandoned>>()
-    let from: AbandonedPlace | undefined
-    do {
-      const { accounts, next } = yield* inBackground(store.findAbandoned({ now, limit: abandonedAtOnce, from }))
-      for (const account of accounts) {
-        const others = byConfig.get(laneOf(account))
-        if (others === undefined) byConfig.set(laneOf(account), [account])
-        else others.push(account)
-      }
-      from = next
-    } while (from !== undefined)
+    const abandoned = pages((after: AbandonedPlace | undefined) =>
+      inBackground(store.findAbandoned({ now, limit: abandonedAtOnce, after }))
+    )
+    yield* Stream.runForEach(abandoned, ({ items }) =>
+      Effect.sync(() => {
+        for (const account of items) {
+          const others = byConfig.get(laneOf(account))
+          if (others === undefined) byConfig.set(laneOf(account), [account])
+          else others.push(account)
+        }
+      })
+    )
     yield* Effect.forEach(
       byConfig,
       ([config, abandoned]) =>

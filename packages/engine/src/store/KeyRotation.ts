@@ -14,19 +14,30 @@
  *
  * @module
  */
-import { Effect, Option } from "effect"
+import { Effect, Option, Stream } from "effect"
 import { credentialContext } from "../account/Account.ts"
 import { authConfigContext } from "../account/AuthConfig.ts"
-import { AccountStore, type StoreError } from "../account/AccountStore.ts"
+import {
+  AccountStore,
+  type IdPlace,
+  type Page,
+  type SealedAccount,
+  type StoredAuthConfig,
+  type StoreError
+} from "../account/AccountStore.ts"
+import { pages } from "../account/pages.ts"
 import { CredentialVault, keyIdOf, type SealContext, type Sealed, VaultError } from "../vault/CredentialVault.ts"
 
-/** What one run did. `left` counts rows that changed meanwhile or cannot be opened with any key of the ring. */
+/** What one run did. `left` counts rows that changed meanwhile, do not decode, or cannot be opened with any key of the ring. */
 export interface ResealReport {
   readonly resealed: number
   readonly left: number
 }
 
 const pageSize = 500
+
+const allAuthConfigs = (store: AccountStore["Service"]) =>
+  pages((after: IdPlace | undefined) => store.listAuthConfigs({ after, limit: pageSize }))
 
 /** Where the canary of a key is sealed. */
 const canaryContext = (keyId: string): SealContext => ({ purpose: "canary", projectId: "", owner: keyId })
@@ -48,12 +59,13 @@ const verifyBySamples = Effect.gen(function* () {
   const store = yield* AccountStore
   const vault = yield* CredentialVault
   const opens = new Map<string, boolean>()
-  for (const config of yield* store.listAuthConfigs()) {
+  const sample = Effect.fnUntraced(function* (config: StoredAuthConfig) {
     const keyId = keyIdOf(config.sealed)
-    if (keyId === undefined || opens.get(keyId) === true) continue
+    if (keyId === undefined || opens.get(keyId) === true) return
     if (!vault.keyIds.includes(keyId)) return yield* missing(keyId)
     opens.set(keyId, Option.isSome(yield* Effect.option(vault.open(authConfigContext(config), config.sealed))))
-  }
+  })
+  yield* Stream.runForEach(allAuthConfigs(store), ({ items }) => Effect.forEach(items, sample, { discard: true }))
   for (const [keyId, sound] of opens) if (!sound) return yield* another(keyId)
 })
 
@@ -88,6 +100,7 @@ export const reseal: Effect.Effect<ResealReport, StoreError | VaultError, Accoun
     const store = yield* AccountStore
     const vault = yield* CredentialVault
     const report = { resealed: 0, left: 0 }
+    const count = (done: boolean) => (done ? report.resealed++ : report.left++)
 
     const again = (context: SealContext, sealed: Sealed): Effect.Effect<Sealed, VaultError> =>
       vault.isStale(sealed)
@@ -97,8 +110,8 @@ export const reseal: Effect.Effect<ResealReport, StoreError | VaultError, Accoun
       sealed === null ? Effect.succeed(null) : again(context, sealed)
     const isStale = (sealed: Sealed | null) => sealed !== null && vault.isStale(sealed)
 
-    for (const config of yield* store.listAuthConfigs()) {
-      if (!isStale(config.sealed)) continue
+    const resealConfig = Effect.fnUntraced(function* (config: StoredAuthConfig) {
+      if (!isStale(config.sealed)) return
       const sealed = yield* Effect.option(again(authConfigContext(config), config.sealed))
       const done =
         Option.isSome(sealed) &&
@@ -108,32 +121,38 @@ export const reseal: Effect.Effect<ResealReport, StoreError | VaultError, Accoun
           from: config.sealed,
           to: sealed.value
         }))
-      if (done) report.resealed++
-      else report.left++
-    }
+      count(done)
+    })
 
-    for (let after = ""; ;) {
-      const page = yield* store.listSealed(after, pageSize)
-      for (const account of page) {
-        if (!isStale(account.credential) && !isStale(account.previousCredential)) continue
-        const sealed = yield* Effect.option(
-          Effect.all({
-            credential: againOrNull(credentialContext(account), account.credential),
-            previousCredential: againOrNull(
-              credentialContext({ ...account, generation: account.generation - 1 }),
-              account.previousCredential
-            )
-          })
-        )
-        const done = Option.isSome(sealed) && (yield* store.reseal({ ...account, ...sealed.value }))
-        if (done) report.resealed++
-        else report.left++
-      }
-      const last = page.at(-1)
-      // A page may be short: rows that do not decode are left out.
-      if (last === undefined) break
-      after = last.id
-    }
+    const resealAccount = Effect.fnUntraced(function* (account: SealedAccount) {
+      if (!isStale(account.credential) && !isStale(account.previousCredential)) return
+      const sealed = yield* Effect.option(
+        Effect.all({
+          credential: againOrNull(credentialContext(account), account.credential),
+          previousCredential: againOrNull(
+            credentialContext({ ...account, generation: account.generation - 1 }),
+            account.previousCredential
+          )
+        })
+      )
+      count(Option.isSome(sealed) && (yield* store.reseal({ ...account, ...sealed.value })))
+    })
+
+    // A row that does not decode may be sealed with an older key.
+    const resealAll = <Item, Place>(
+      list: Stream.Stream<Page<Item, Place>, StoreError>,
+      resealOne: (item: Item) => Effect.Effect<void, StoreError>
+    ) =>
+      Stream.runForEach(list, ({ items, unreadable }) => {
+        report.left += unreadable
+        return Effect.forEach(items, resealOne, { discard: true })
+      })
+
+    yield* resealAll(allAuthConfigs(store), resealConfig)
+    yield* resealAll(
+      pages((after: IdPlace | undefined) => store.listSealed({ after, limit: pageSize })),
+      resealAccount
+    )
     if (report.left === 0) {
       for (const { keyId } of yield* store.listCanaries) {
         if (keyId !== vault.keyIds[0]) yield* store.removeCanary(keyId)

@@ -7,7 +7,7 @@ import { Effect, Option, Schema } from "effect"
 import type { AccountStore, StoredAuthConfig } from "../account/AccountStore.ts"
 import type { Database } from "./database.ts"
 import { namedBy } from "./readable.ts"
-import { asStoreError, AuthConfigRow, configIdOf, configKey, first } from "./rows.ts"
+import { asStoreError, AuthConfigRow, configIdOf, configKey, decodeAll, first, IdPlaceRow, SwitchRow } from "./rows.ts"
 
 const storedOf = (row: typeof AuthConfigRow.Type): StoredAuthConfig => ({
   id: configIdOf(row.id),
@@ -18,7 +18,7 @@ const storedOf = (row: typeof AuthConfigRow.Type): StoredAuthConfig => ({
 })
 
 export const makeConfigs = ({ readable, sql, statement, transaction }: Database) => {
-  const readableConfigs = readable(AuthConfigRow, namedBy("rekindle_auth_configs", "id"))
+  const readableConfigs = readable.page(AuthConfigRow, IdPlaceRow, namedBy("rekindle_auth_configs", "id"))
   return {
     putAuthConfig: (config) =>
       statement(
@@ -27,8 +27,13 @@ export const makeConfigs = ({ readable, sql, statement, transaction }: Database)
           project_id: config.projectId,
           sealed: config.sealed,
           updated_at: config.updatedAt
-        })} ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at`
-      ).pipe(Effect.asVoid, asStoreError),
+        })} ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at
+          RETURNING disabled_at`
+      ).pipe(
+        Effect.flatMap(decodeAll(SwitchRow)),
+        Effect.map(([row]) => ({ ...config, disabledAt: row?.disabled_at ?? null })),
+        asStoreError
+      ),
 
     findAuthConfig: (config) =>
       sql`SELECT * FROM rekindle_auth_configs WHERE id = ${configKey(config)}`.pipe(
@@ -37,12 +42,12 @@ export const makeConfigs = ({ readable, sql, statement, transaction }: Database)
         asStoreError
       ),
 
-    authConfigsOf: ({ after, limit, projectId }) =>
-      sql`SELECT * FROM rekindle_auth_configs
-        WHERE project_id = ${projectId} AND id > ${configKey({ projectId, authConfigId: after })}
-        ORDER BY id LIMIT ${limit}`.pipe(
-        Effect.flatMap(readableConfigs),
-        Effect.map((rows) => rows.map(storedOf)),
+    listAuthConfigs: ({ after, limit, projectId }) =>
+      sql`SELECT * FROM rekindle_auth_configs WHERE ${sql.and([
+        sql`id > ${after?.id ?? ""}`,
+        ...(projectId === undefined ? [] : [sql`project_id = ${projectId}`])
+      ])} ORDER BY id LIMIT ${limit + 1}`.pipe(
+        Effect.flatMap((found) => readableConfigs(found, limit, storedOf)),
         asStoreError
       ),
 
@@ -73,13 +78,6 @@ export const makeConfigs = ({ readable, sql, statement, transaction }: Database)
           WHERE id = ${configKey({ projectId, authConfigId: id })} AND sealed = ${from} RETURNING id`
       ).pipe(
         Effect.map((rows) => rows.length === 1),
-        asStoreError
-      ),
-
-    listAuthConfigs: () =>
-      sql`SELECT * FROM rekindle_auth_configs ORDER BY id`.pipe(
-        Effect.flatMap(readableConfigs),
-        Effect.map((rows) => rows.map(storedOf)),
         asStoreError
       )
   } satisfies Partial<AccountStore["Service"]>

@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import type { AccountStore } from "../account/AccountStore.ts"
 import type { Database } from "./database.ts"
 import { namedBy } from "./readable.ts"
 import {
+  AbandonedPlaceRow,
   AbandonedRow,
   asStoreError,
   configKey,
@@ -15,11 +16,8 @@ import {
   CountRow,
   decodeAll,
   DueConfigRow,
-  DueRow,
-  Int
+  DueRow
 } from "./rows.ts"
-
-const decodePlace = Schema.decodeUnknownEffect(Schema.Struct({ intent_since: Int, id: Schema.String }))
 
 const accountName = namedBy("rekindle_accounts", "id")
 
@@ -27,6 +25,9 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
   const underWay = sql.literal(
     "intent_since IS NOT NULL AND lease_owner IS NOT NULL AND status NOT IN ('INACTIVE', 'REVOKED')"
   )
+
+  const claimed = readable.rows(DueRow, accountName)
+  const abandoned = readable.page(AbandonedRow, AbandonedPlaceRow, accountName)
 
   return {
     // A dead credential that is tried again has a time for that, and a failing account has left word.
@@ -72,7 +73,7 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
           return due
         })
       ).pipe(
-        Effect.flatMap(readable(DueRow, accountName)),
+        Effect.flatMap(claimed),
         Effect.map((rows) =>
           rows.map((row) => ({
             id: row.id,
@@ -85,17 +86,14 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
         asStoreError
       ),
 
-    findAbandoned: Effect.fnUntraced(function* ({ from, limit, now }) {
-      const after = from === undefined ? sql`` : sql` AND (intent_since, id) > (${from.since}, ${from.id})`
-      const rows = yield* sql`SELECT id, project_id, auth_config_id, intent_since FROM rekindle_accounts
-        WHERE ${underWay} AND lease_until <= ${clock(now)}${after} ORDER BY intent_since, id LIMIT ${limit}`
-      const last = rows.length < limit ? undefined : yield* decodePlace(rows.at(-1))
-      const found = yield* readable(AbandonedRow, accountName)(rows)
-      return {
-        accounts: found.map((row) => ({ id: row.id, ...configRefOf(row) })),
-        next: last === undefined ? undefined : { since: last.intent_since, id: last.id }
-      }
-    }, asStoreError),
+    findAbandoned: ({ after, limit, now }) => {
+      const further = after === undefined ? sql`` : sql` AND (intent_since, id) > (${after.since}, ${after.id})`
+      return sql`SELECT id, project_id, auth_config_id, intent_since FROM rekindle_accounts
+        WHERE ${underWay} AND lease_until <= ${clock(now)}${further} ORDER BY intent_since, id LIMIT ${limit + 1}`.pipe(
+        Effect.flatMap((found) => abandoned(found, limit, (row) => ({ id: row.id, ...configRefOf(row) }))),
+        asStoreError
+      )
+    },
 
     counts: (now) =>
       Effect.all([

@@ -5,11 +5,10 @@
  */
 import { Effect } from "effect"
 import type { Statement } from "effect/sql"
-import type { Account } from "../account/Account.ts"
 import type { AccountQuery, AccountStore } from "../account/AccountStore.ts"
 import type { Database } from "./database.ts"
 import { namedBy } from "./readable.ts"
-import { AccountRow, asStoreError, configKey, CountRow, decodeAll, toAccount } from "./rows.ts"
+import { AccountPlaceRow, AccountRow, asStoreError, configKey, CountRow, decodeAll, toAccount } from "./rows.ts"
 
 export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: Database) => {
   /** `visibleStatus` as an expression: time alone ends a token that cannot be renewed, and a link that nobody used. */
@@ -37,7 +36,7 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
     ]
   }
 
-  const accounts = readable(AccountRow, namedBy("rekindle_accounts", "id"))
+  const accounts = readable.page(AccountRow, AccountPlaceRow, namedBy("rekindle_accounts", "id"))
 
   return {
     list: ({ after, limit, ...query }) => {
@@ -46,9 +45,8 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
           ? []
           : [sql`(created_at < ${after.createdAt} OR (created_at = ${after.createdAt} AND id < ${after.id}))`]
       return sql`SELECT *, ${clock(query.now)} AS clock FROM rekindle_accounts
-        WHERE ${sql.and([...conditions(query), ...further])} ORDER BY created_at DESC, id DESC LIMIT ${limit}`.pipe(
-        Effect.flatMap(accounts),
-        Effect.map((rows): ReadonlyArray<Account> => rows.map((row) => toAccount(row, query.now))),
+        WHERE ${sql.and([...conditions(query), ...further])} ORDER BY created_at DESC, id DESC LIMIT ${limit + 1}`.pipe(
+        Effect.flatMap((found) => accounts(found, limit, (row) => toAccount(row, query.now))),
         asStoreError
       )
     },

@@ -7,7 +7,18 @@ import { Effect, Schema } from "effect"
 import type { AccountStore, OutboxEvent } from "../account/AccountStore.ts"
 import type { Database } from "./database.ts"
 import { namedBy } from "./readable.ts"
-import { asStoreError, decodeAll, Int, OutboxRow } from "./rows.ts"
+import { asStoreError, decodeAll, Int, OutboxRow, SequencePlaceRow } from "./rows.ts"
+
+const toEvent = (row: typeof OutboxRow.Type): OutboxEvent => ({
+  sequence: row.sequence,
+  projectId: row.project_id,
+  accountId: row.account_id,
+  type: row.type,
+  status: row.status,
+  statusReason: row.status_reason,
+  generation: row.generation,
+  at: row.at
+})
 
 const decodeSequences = decodeAll(Schema.Struct({ sequence: Int }))
 
@@ -15,10 +26,12 @@ export const makeOutbox = ({ isSqlite, readable, sql, transaction }: Database) =
   const forgetThrough = (sequence: number) =>
     sql`UPDATE rekindle_outbox_forgotten SET through = ${sequence} WHERE through < ${sequence}`
 
+  const events = readable.page(OutboxRow, SequencePlaceRow, namedBy("rekindle_outbox", "sequence"))
+
   return {
     readOutbox: (after, limit, projectId) => {
       const ofProject = projectId === undefined ? sql`` : sql` AND project_id = ${projectId}`
-      const read = sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after}${ofProject} ORDER BY sequence LIMIT ${limit}`
+      const read = sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after}${ofProject} ORDER BY sequence LIMIT ${limit + 1}`
       // Postgres gives sequence numbers before the commit. Waiting for the writers under way makes sure that no smaller one appears later;
       // those that come after us wait too, so one that hangs must not hold us for long.
       const afterWriters = sql`SET LOCAL lock_timeout = '2s'`.pipe(
@@ -30,19 +43,7 @@ export const makeOutbox = ({ isSqlite, readable, sql, transaction }: Database) =
         ? read
         : Effect.flatMap(read, (rows) => (rows.length === 0 ? Effect.succeed(rows) : afterWriters))
       return settled.pipe(
-        Effect.flatMap(readable(OutboxRow, namedBy("rekindle_outbox", "sequence"))),
-        Effect.map((rows) =>
-          rows.map((row): OutboxEvent => ({
-            sequence: row.sequence,
-            projectId: row.project_id,
-            accountId: row.account_id,
-            type: row.type,
-            status: row.status,
-            statusReason: row.status_reason,
-            generation: row.generation,
-            at: row.at
-          }))
-        ),
+        Effect.flatMap((found) => events(found, limit, toEvent)),
         asStoreError
       )
     },

@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect, Metric, Predicate, Result, Schema } from "effect"
+import type { Page } from "../account/AccountStore.ts"
 
 /** Rows that were left out because they do not decode, each counted once by each process. */
 export const unreadableRows = Metric.counter("rekindle.store.unreadable_rows", {
@@ -14,34 +15,59 @@ export const unreadableRows = Metric.counter("rekindle.store.unreadable_rows", {
 /** How many unreadable rows a process remembers to have reported. */
 const reportedAtMost = 1_000
 
-/** Decodes rows one by one. A row that does not decode is left out, and reported once by the name that `nameOf` gives it. */
+/** Makes the two ways to read many rows. A row that does not decode is reported once, by the name that `nameOf` gives it. */
 export const makeReadable = () => {
   const reported = new Set<string>()
-  return <S extends Schema.ConstraintDecoder<unknown>>(schema: S, nameOf: (row: object) => string) => {
+
+  const report = Effect.fnUntraced(function* (name: string) {
+    if (reported.has(name) || reported.size >= reportedAtMost) return
+    reported.add(name)
+    yield* Metric.update(unreadableRows, 1)
+    // The name alone: what does not decode may hold a secret.
+    yield* Effect.logError("a row of the account store does not decode; it is left out", { row: name })
+  })
+
+  /** The rows that decode. */
+  const rows = <S extends Schema.ConstraintDecoder<unknown>>(schema: S, nameOf: (row: object) => string) => {
     const decode = Schema.decodeUnknownResult(schema)
     return Effect.fnUntraced(function* (rows: ReadonlyArray<object>) {
       const readable: Array<S["Type"]> = []
       for (const row of rows) {
         const decoded = decode(row)
-        if (Result.isSuccess(decoded)) {
-          readable.push(decoded.success)
-          continue
-        }
-        const name = nameOf(row)
-        if (reported.has(name) || reported.size >= reportedAtMost) continue
-        reported.add(name)
-        yield* Metric.update(unreadableRows, 1)
-        // The name alone: what does not decode may hold a secret.
-        yield* Effect.logError("a row of the account store does not decode; it is left out", { row: name })
+        if (Result.isSuccess(decoded)) readable.push(decoded.success)
+        else yield* report(nameOf(row))
       }
       return readable
     })
   }
+
+  /** A page of at most `limit` rows. One row more than that says that there is a further page. */
+  const page = <S extends Schema.ConstraintDecoder<unknown>, Place>(
+    schema: S,
+    place: Schema.ConstraintDecoder<Place>,
+    nameOf: (row: object) => string
+  ) => {
+    const read = rows(schema, nameOf)
+    const decodePlace = Schema.decodeUnknownEffect(place)
+    return Effect.fnUntraced(function* <Item>(
+      found: ReadonlyArray<object>,
+      limit: number,
+      itemOf: (row: S["Type"]) => Item
+    ) {
+      const within = found.slice(0, limit)
+      const items = (yield* read(within)).map(itemOf)
+      // The place is that of the last row, also of one that does not decode: a page that is short of items is not the last one.
+      const next = found.length > limit ? yield* decodePlace(within.at(-1)) : undefined
+      return { items, unreadable: within.length - items.length, next } satisfies Page<Item, Place>
+    })
+  }
+
+  return { rows, page }
 }
 
 /** Names a row by its table and its key. */
 export const namedBy = (table: string, column: string) => (row: object) =>
   `${table}/${String(Predicate.hasProperty(row, column) ? row[column] : undefined)}`
 
-/** Decodes rows; those that do not decode are left out. */
+/** Reads many rows. */
 export type Readable = ReturnType<typeof makeReadable>

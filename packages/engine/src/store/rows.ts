@@ -107,6 +107,18 @@ export const AbandonedRow = Schema.Struct({
   project_id: Schema.String,
   auth_config_id: Schema.String
 })
+export const SwitchRow = Schema.Struct({ disabled_at: MaybeInt })
+
+/** Places in lists, read from the last row of a page. */
+export const AccountPlaceRow = Schema.Struct({ createdAt: Int, id: Schema.String }).pipe(
+  Schema.encodeKeys({ createdAt: "created_at" })
+)
+export const AbandonedPlaceRow = Schema.Struct({ since: Int, id: Schema.String }).pipe(
+  Schema.encodeKeys({ since: "intent_since" })
+)
+export const IdPlaceRow = Schema.Struct({ id: Schema.String })
+export const SequencePlaceRow = Schema.Struct({ sequence: Int })
+
 export const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int, leases: Int })
 export const CountRow = Schema.Struct({ status: Schema.String, count: Int })
 

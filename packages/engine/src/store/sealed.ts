@@ -7,11 +7,11 @@ import { Effect } from "effect"
 import type { AccountStore } from "../account/AccountStore.ts"
 import type { Database } from "./database.ts"
 import { namedBy } from "./readable.ts"
-import { asStoreError, CanaryRow, decodeAll, SealedRow } from "./rows.ts"
-
-const accountName = namedBy("rekindle_accounts", "id")
+import { asStoreError, CanaryRow, decodeAll, IdPlaceRow, SealedRow } from "./rows.ts"
 
 export const makeSealed = ({ readable, sql, statement }: Database) => {
+  const sealedRows = readable.page(SealedRow, IdPlaceRow, namedBy("rekindle_accounts", "id"))
+
   return {
     listCanaries: sql`SELECT key_id, canary FROM rekindle_vault_keys ORDER BY key_id`.pipe(
       Effect.flatMap(decodeAll(CanaryRow)),
@@ -27,12 +27,11 @@ export const makeSealed = ({ readable, sql, statement }: Database) => {
     removeCanary: (keyId) =>
       statement(sql`DELETE FROM rekindle_vault_keys WHERE key_id = ${keyId}`).pipe(Effect.asVoid, asStoreError),
 
-    listSealed: (afterId, limit) =>
+    listSealed: ({ after, limit }) =>
       sql`SELECT id, project_id, generation, revision, credential, previous_credential FROM rekindle_accounts
-        WHERE id > ${afterId} ORDER BY id LIMIT ${limit}`.pipe(
-        Effect.flatMap(readable(SealedRow, accountName)),
-        Effect.map((rows) =>
-          rows.map((row) => ({
+        WHERE id > ${after?.id ?? ""} ORDER BY id LIMIT ${limit + 1}`.pipe(
+        Effect.flatMap((found) =>
+          sealedRows(found, limit, (row) => ({
             id: row.id,
             projectId: row.project_id,
             generation: row.generation,

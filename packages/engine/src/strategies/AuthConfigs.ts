@@ -6,7 +6,14 @@
  */
 import { type AuthConfig, CurrentProject, KnownAuthScheme } from "@rekindle/core"
 import { Array, Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
-import { AccountStore, type AuthConfigRef, type StoredAuthConfig, type StoreError } from "../account/AccountStore.ts"
+import {
+  AccountStore,
+  type AuthConfigRef,
+  type IdPlace,
+  type Page,
+  type StoredAuthConfig,
+  type StoreError
+} from "../account/AccountStore.ts"
 import { authConfigContext, AuthConfigError, AuthConfigJson, invalidConfig } from "../account/AuthConfig.ts"
 import { keepNewest } from "../account/keepNewest.ts"
 import { makeJoinedRead } from "./joinedRead.ts"
@@ -44,12 +51,12 @@ export class AuthConfigs extends Context.Service<
     readonly inService: (config: AuthConfigRef) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
     /** Reads a config, past the cache. */
     readonly find: (config: AuthConfigRef) => Effect.Effect<KeptAuthConfig, AuthConfigError | StoreError>
-    /** A project's configs by id, those after `after`. One that cannot be opened is left out, and reported. */
+    /** A project's configs by id. One that cannot be opened is left out, and reported. */
     readonly list: (query: {
       readonly projectId: string
-      readonly after: string
+      readonly after?: IdPlace | undefined
       readonly limit: number
-    }) => Effect.Effect<ReadonlyArray<KeptAuthConfig>, StoreError>
+    }) => Effect.Effect<Page<KeptAuthConfig, IdPlace>, StoreError>
     /** Switches a config on or off. Other processes follow once what they have loaded is too old. */
     readonly setDisabled: (
       config: AuthConfigRef,
@@ -122,7 +129,7 @@ export class AuthConfigs extends Context.Service<
           const before = yield* check(config)
           const now = yield* Clock.currentTimeMillis
           const text = yield* Effect.orDie(Schema.encodeEffect(AuthConfigJson)(config))
-          yield* store.putAuthConfig({
+          const { disabledAt } = yield* store.putAuthConfig({
             id: config.id,
             projectId: config.projectId,
             sealed: yield* vault.seal(authConfigContext(config), text),
@@ -133,7 +140,7 @@ export class AuthConfigs extends Context.Service<
           // Accounts that failed with the previous config are due at once.
           if (!Option.exists(before, (previous) => Equal.equals(previous, config)))
             yield* store.resume({ config: ref, now })
-          return yield* find(ref)
+          return { config, isDisabled: disabledAt !== null, updatedAt: now }
         })
 
         /** What was loaded before is not used any more, nor is what is being loaded now. */
@@ -185,9 +192,9 @@ export class AuthConfigs extends Context.Service<
             ),
           find,
           list: (query) =>
-            Effect.flatMap(store.authConfigsOf(query), (stored) =>
+            Effect.flatMap(store.listAuthConfigs(query), (page) =>
               Effect.map(
-                Effect.forEach(stored, (each) =>
+                Effect.forEach(page.items, (each) =>
                   open(each).pipe(
                     Effect.tapError(({ message }) =>
                       Effect.logWarning("an auth config is left out of a list", { message })
@@ -195,7 +202,10 @@ export class AuthConfigs extends Context.Service<
                     Effect.option
                   )
                 ),
-                Array.getSomes
+                (opened) => {
+                  const items = Array.getSomes(opened)
+                  return { ...page, items, unreadable: page.unreadable + opened.length - items.length }
+                }
               )
             ),
           setDisabled: Effect.fnUntraced(function* (ref, isDisabled) {

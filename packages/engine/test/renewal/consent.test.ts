@@ -85,7 +85,7 @@ describe("a link to consent", () => {
       assert.deepStrictEqual((yield* accounts.get(id)).updatedAt, before.updatedAt)
       assert.isUndefined(waiting.pollUnsafe())
       // What is announced has the time of the link all the same.
-      const announced = yield* (yield* AccountStore).readOutbox(0, 10)
+      const announced = (yield* (yield* AccountStore).readOutbox(0, 10)).items
       assert.lengthOf(announced, 3)
       for (const { at } of announced) assert.isAtLeast(at - before.updatedAt.epochMilliseconds, 60_000)
       yield* consents(url)

@@ -71,7 +71,7 @@ describe("a grant that is found dead at a renewal ahead of time", () => {
       const { updatedAt } = yield* stored(id)
       yield* elapse("6 hours", "1 hour")
       yield* refresh(id)
-      const [event] = yield* (yield* AccountStore).readOutbox(0, 1)
+      const [event] = (yield* (yield* AccountStore).readOutbox(0, 1)).items
       assert.deepInclude(event, { type: "expiring", status: "ACTIVE", statusReason: "grant_dead" })
       assert.isAtLeast(event?.at ?? 0, updatedAt + Duration.toMillis("6 hours"))
       // Whoever waits for a new credential goes by this time, and there is none.

@@ -80,7 +80,7 @@ describe("key rotation", () => {
       const report = yield* KeyRotation.reseal.pipe(
         Effect.updateService(AccountStore, (store) => ({
           ...store,
-          listAuthConfigs: () => Effect.tap(store.listAuthConfigs(), Effect.orDie(register))
+          listAuthConfigs: (query) => Effect.tap(store.listAuthConfigs(query), Effect.orDie(register))
         })),
         Effect.provide(stores(file))
       )
@@ -90,6 +90,22 @@ describe("key rotation", () => {
         configs.load({ projectId: CurrentProject.defaultValue(), authConfigId: "cfg" })
       ).pipe(Effect.provide(engine(file, [newKey])))
       assert.strictEqual(config.toolkit, "changed")
+    })
+  )
+
+  it.live("a row that does not decode is left, and its key stays needed", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      yield* seed(file)
+      const database = new DatabaseSync(file)
+      database.exec("UPDATE rekindle_accounts SET id = 'legacy-account-1'")
+      assert.deepStrictEqual(yield* run(file), { resealed: 1, left: 1 })
+      const keys = database.prepare("SELECT key_id FROM rekindle_vault_keys ORDER BY key_id").all()
+      database.close()
+      assert.deepStrictEqual(
+        keys.map(({ key_id }) => key_id),
+        ["new", "old"]
+      )
     })
   )
 

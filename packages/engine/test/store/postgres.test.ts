@@ -66,7 +66,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
         assert.approximately((intent?.since ?? 0) - skew, Date.now(), 20_000)
       }
       assert.deepStrictEqual(
-        (yield* ahead(-hour)(store.findAbandoned({ now: Date.now() + hour, limit: 10 }))).accounts,
+        (yield* ahead(-hour)(store.findAbandoned({ now: Date.now() + hour, limit: 10 }))).items,
         []
       )
     })
@@ -97,7 +97,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       while ((yield* waiting).length === 0) yield* Effect.yieldNow
       yield* Deferred.succeed(commit, undefined)
       yield* Fiber.join(writer)
-      const events = yield* Fiber.join(reader)
+      const { items: events } = yield* Fiber.join(reader)
       assert.deepStrictEqual(
         events.map(({ accountId }) => accountId),
         [slow.id, quick.id]
@@ -128,7 +128,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       assert.strictEqual(yield* statementsOf(begin), 2)
       const write = (from: Account) => store.write({ from, to: { ...from, generation: 4 }, announce: ["renewed"] })
       assert.strictEqual(yield* statementsOf(write), 2)
-      assert.lengthOf(yield* store.readOutbox(0, 100), 50)
+      assert.lengthOf((yield* store.readOutbox(0, 100)).items, 50)
     })
   )
 
@@ -153,7 +153,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       for (const [index, { id }] of ones.entries()) {
         assert.strictEqual((yield* reread(id)).grantId, index === 7 ? "grant" : "ab")
       }
-      assert.lengthOf(yield* store.readOutbox(0, 100), 19)
+      assert.lengthOf((yield* store.readOutbox(0, 100)).items, 19)
     })
   )
 

@@ -77,7 +77,7 @@ describe("a SQLite file", () => {
         before.map(({ generation }) => generation + 1)
       )
       assert.lengthOf(
-        yield* store.readOutbox(0, 100),
+        (yield* store.readOutbox(0, 100)).items,
         after.reduce((sum, { generation }) => sum + generation - 3, 0)
       )
     }).pipe(Effect.provide(onFile))

@@ -8,10 +8,14 @@ import { assert, layer, type Vitest } from "@effect/vitest"
 import { ConnectedAccountId, KnownStatus } from "@rekindle/core"
 import {
   type Account,
+  type AccountPlace,
   type AccountQuery,
   AccountStore,
   type AbandonedPlace,
   type ConsentAttempt,
+  type IdPlace,
+  type OutboxEvent,
+  type Page,
   Sealed,
   type StoreError
 } from "@rekindle/engine"
@@ -199,7 +203,7 @@ export const suite = <R, E>(
         yield* store.putAuthConfig(config)
         const kept = { ...config, disabledAt: null }
         assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some(kept))
-        assert.deepStrictEqual(yield* store.listAuthConfigs(), [kept])
+        assert.deepStrictEqual((yield* store.listAuthConfigs({ limit: 10 })).items, [kept])
         assert.isTrue(Option.isNone(yield* store.findAuthConfig({ ...configRef, authConfigId: "unknown" })))
       })
     )
@@ -234,12 +238,12 @@ export const suite = <R, E>(
         )
         yield* added({ projectId: "another", createdAt: 3 })
         const [newest, ...older] = [...twins.toSorted((one, two) => (one.id < two.id ? 1 : -1)), old]
-        assert.deepStrictEqual(yield* store.list({ ...query, limit: 10 }), [newest, ...older])
-        assert.deepStrictEqual(yield* store.list({ ...query, limit: 1 }), [newest])
-        assert.deepStrictEqual(yield* store.list({ ...query, limit: 10, after: newest }), older)
+        assert.deepStrictEqual((yield* store.list({ ...query, limit: 10 })).items, [newest, ...older])
+        assert.deepStrictEqual((yield* store.list({ ...query, limit: 1 })).items, [newest])
+        assert.deepStrictEqual((yield* store.list({ ...query, limit: 10, after: newest })).items, older)
         const listed = (filter: Partial<AccountQuery>) =>
           Effect.gen(function* () {
-            const found = yield* store.list({ ...query, ...filter, limit: 10 })
+            const found = (yield* store.list({ ...query, ...filter, limit: 10 })).items
             assert.strictEqual(yield* store.count({ ...query, ...filter }), found.length)
             return found.map(({ userId }) => userId).toSorted()
           })
@@ -268,7 +272,7 @@ export const suite = <R, E>(
           added(each)
         )
         for (const status of KnownStatus.literals) {
-          const found = yield* store.list({ projectId: "project", now, statuses: [status], limit: 1_000 })
+          const found = (yield* store.list({ projectId: "project", now, statuses: [status], limit: 1_000 })).items
           assert.sameMembers(
             found.map(({ id }) => id),
             accounts.filter((each) => visibleStatus(each, now).status === status).map(({ id }) => id),
@@ -319,7 +323,7 @@ export const suite = <R, E>(
           assert.isTrue(yield* store.switchAuthConfig(configRef, 7))
           const config = { id: configId, projectId: "project", sealed: sealed("changed"), updatedAt: 8 }
           yield* store.putAuthConfig(config)
-          assert.deepStrictEqual(yield* store.authConfigsOf({ projectId: "project", after: "", limit: 10 }), [
+          assert.deepStrictEqual((yield* store.listAuthConfigs({ projectId: "project", limit: 10 })).items, [
             { ...config, disabledAt: 7 }
           ])
           // Nothing of it is renewed, and what is revoked is withdrawn all the same.
@@ -387,7 +391,7 @@ export const suite = <R, E>(
         assert.isNull(yield* renewAt("ca_person_old"))
         const config = Option.getOrThrow(yield* store.findAuthConfig(found))
         assert.deepInclude(config, { id: "old_config", projectId: "p/1" })
-        assert.lengthOf(yield* store.listAuthConfigs(), 1)
+        assert.lengthOf((yield* store.listAuthConfigs({ limit: 10 })).items, 1)
       })
     )
 
@@ -512,7 +516,7 @@ export const suite = <R, E>(
               { epoch, intent, lease, obtainedAt, revision },
               { epoch: 6, intent: null, lease: null, obtainedAt: index, revision: 8 }
             )
-          const events = (yield* store.readOutbox(0, 1_000)).filter(({ accountId }) => accountId === one.id)
+          const events = (yield* store.readOutbox(0, 1_000)).items.filter(({ accountId }) => accountId === one.id)
           assert.deepStrictEqual(
             events.map(({ type }) => type),
             late(index) ? [] : index % 2 === 0 ? ["renewed", "recovered"] : ["renewed"]
@@ -602,7 +606,7 @@ export const suite = <R, E>(
         assert.deepStrictEqual(exit, Exit.fail("undo"))
         assert.strictEqual(Arr.getSomes(written).length, 1)
         assert.deepStrictEqual(yield* reread(one.id), one)
-        assert.deepStrictEqual(yield* store.readOutbox(0, 10), [])
+        assert.deepStrictEqual((yield* store.readOutbox(0, 10)).items, [])
       })
     )
 
@@ -643,7 +647,7 @@ export const suite = <R, E>(
         assert.strictEqual(read.obtainedAt, written.findIndex(Option.isSome))
         assert.deepStrictEqual(Arr.getSomes(written), [read])
         assert.strictEqual(read.revision, 8)
-        assert.strictEqual((yield* store.readOutbox(0, 100)).length, 1)
+        assert.strictEqual((yield* store.readOutbox(0, 100)).items.length, 1)
       })
     )
 
@@ -662,7 +666,7 @@ export const suite = <R, E>(
           at: 99
         }
         assert.deepStrictEqual(
-          (yield* store.readOutbox(0, 10)).map(({ sequence: _, ...event }) => event),
+          (yield* store.readOutbox(0, 10)).items.map(({ sequence: _, ...event }) => event),
           [
             { ...common, type: "renewed" },
             { ...common, type: "recovered" }
@@ -707,7 +711,7 @@ export const suite = <R, E>(
         )
         assert.strictEqual(error._tag, "StoreError")
         assert.deepStrictEqual(yield* reread(one.id), after)
-        const announced = yield* store.readOutbox(0, 10)
+        const announced = (yield* store.readOutbox(0, 10)).items
         assert.deepStrictEqual(
           announced.map(({ at }) => at),
           [at]
@@ -768,7 +772,7 @@ export const suite = <R, E>(
         const read = yield* reread(one.id)
         assert.isNull(read.lease)
         assert.isNull(read.intent)
-        assert.strictEqual((yield* store.readOutbox(0, 10)).length, 1)
+        assert.strictEqual((yield* store.readOutbox(0, 10)).items.length, 1)
       })
     )
 
@@ -884,7 +888,8 @@ export const suite = <R, E>(
         // Nobody would renew it.
         yield* take(store, yield* added({ status: "INACTIVE", statusReason: "disabled" }), { leaseMillis: -1 })
         assert.deepStrictEqual(yield* store.findAbandoned({ now: Date.now(), limit: 10 }), {
-          accounts: [{ id: abandoned.id, ...configRef }],
+          items: [{ id: abandoned.id, ...configRef }],
+          unreadable: 0,
           next: undefined
         })
       })
@@ -901,12 +906,12 @@ export const suite = <R, E>(
           const oldest = accounts.at(-1)?.id ?? ""
           yield* sql`UPDATE rekindle_accounts SET intent_since = 0 WHERE id = ${oldest}`
           const pages: Array<ReadonlyArray<string>> = []
-          let from: AbandonedPlace | undefined
+          let after: AbandonedPlace | undefined
           do {
-            const { accounts, next } = yield* store.findAbandoned({ now: Date.now(), limit: 3, from })
-            pages.push(accounts.map(({ id }) => id))
-            from = next
-          } while (from !== undefined)
+            const { items, next } = yield* store.findAbandoned({ now: Date.now(), limit: 3, after })
+            pages.push(items.map(({ id }) => id))
+            after = next
+          } while (after !== undefined)
           assert.strictEqual(pages[0]?.[0], oldest)
           assert.deepStrictEqual(
             pages.map(({ length }) => length),
@@ -1008,15 +1013,15 @@ export const suite = <R, E>(
         const one = yield* added()
         const announce = ["renewed", "recovered", "expired", "consent_started"] as const
         yield* store.write({ from: one, to: one, announce })
-        const all = yield* store.readOutbox(0, 10)
+        const all = (yield* store.readOutbox(0, 10)).items
         assert.deepStrictEqual(
           all.map(({ type }) => type),
           [...announce]
         )
         const second = all[1]?.sequence ?? 0
-        assert.deepStrictEqual(yield* store.readOutbox(second, 1), all.slice(2, 3))
+        assert.deepStrictEqual((yield* store.readOutbox(second, 1)).items, all.slice(2, 3))
         yield* store.trimOutbox(second)
-        assert.deepStrictEqual(yield* store.readOutbox(0, 10), all.slice(2))
+        assert.deepStrictEqual((yield* store.readOutbox(0, 10)).items, all.slice(2))
       })
     )
 
@@ -1027,12 +1032,12 @@ export const suite = <R, E>(
         const two = { ...one, revision: one.revision + 1 }
         yield* store.write({ from: one, to: { ...one, updatedAt: 10 }, announce: ["renewed", "recovered", "expired"] })
         yield* store.write({ from: two, to: { ...two, updatedAt: 20 }, announce: ["consent_started"] })
-        const all = yield* store.readOutbox(0, 10)
+        const all = (yield* store.readOutbox(0, 10)).items
         const sweep = (limit: number) => store.sweepOutbox({ before: 20, limit })
         assert.strictEqual(yield* sweep(2), 2)
-        assert.deepStrictEqual(yield* store.readOutbox(0, 10), all.slice(2))
+        assert.deepStrictEqual((yield* store.readOutbox(0, 10)).items, all.slice(2))
         assert.strictEqual(yield* sweep(2), 1)
-        assert.deepStrictEqual(yield* store.readOutbox(0, 10), all.slice(3))
+        assert.deepStrictEqual((yield* store.readOutbox(0, 10)).items, all.slice(3))
         assert.strictEqual(yield* sweep(2), 0)
       })
     )
@@ -1042,7 +1047,9 @@ export const suite = <R, E>(
         const { added, store } = yield* start
         const one = yield* added()
         yield* store.write({ from: one, to: { ...one, updatedAt: 10 }, announce: ["renewed", "recovered", "expired"] })
-        const [first = 0, second = 0, third = 0] = (yield* store.readOutbox(0, 10)).map(({ sequence }) => sequence)
+        const [first = 0, second = 0, third = 0] = (yield* store.readOutbox(0, 10)).items.map(
+          ({ sequence }) => sequence
+        )
         const missed = (after: number) => Effect.map(store.forgottenThrough, (through) => through > after)
         assert.isFalse(yield* missed(first - 1))
         yield* store.sweepOutbox({ before: 20, limit: 2 })
@@ -1132,21 +1139,21 @@ export const suite = <R, E>(
         const named = ["ca_Zebra_000000", "ca_apple_000000", "ca_Apple-000000", "ca_zebra_000000", "ca_Apple_000000"]
         yield* Effect.forEach(named, (id) => added({ id: ConnectedAccountId.make(id) }))
         const seen: Array<string> = []
-        for (let after = ""; ;) {
-          const page = yield* store.listSealed(after, 2)
-          if (page.length === 0) break
-          assert.isAtMost(page.length, 2)
-          seen.push(...page.map(({ id }) => id))
-          after = page.at(-1)?.id ?? ""
-          assert.deepStrictEqual(page[0], {
-            id: ConnectedAccountId.make(seen.at(-page.length) ?? ""),
+        let after: IdPlace | undefined
+        do {
+          const { items, next } = yield* store.listSealed({ after, limit: 2 })
+          assert.isAtMost(items.length, 2)
+          seen.push(...items.map(({ id }) => id))
+          after = next
+          assert.deepStrictEqual(items[0], {
+            id: ConnectedAccountId.make(seen.at(-items.length) ?? ""),
             projectId: "project",
             generation: 3,
             revision: 7,
             credential: sealed("now"),
             previousCredential: sealed("before")
           })
-        }
+        } while (after !== undefined)
         assert.deepStrictEqual(seen, named.toSorted())
       })
     )
@@ -1188,14 +1195,51 @@ export const suite = <R, E>(
         const due = yield* store.claimDue({ config: configRef, now: 10, nextLook: 20, limit: 10 })
         const found = [
           due,
-          (yield* store.findAbandoned({ now: Date.now(), limit: 10 })).accounts,
-          yield* store.listSealed("", 10),
-          (yield* store.readOutbox(0, 10)).map(({ accountId }) => ({ id: accountId }))
+          (yield* store.findAbandoned({ now: Date.now(), limit: 10 })).items,
+          (yield* store.listSealed({ limit: 10 })).items,
+          (yield* store.list({ projectId: "project", now: 10, limit: 10 })).items,
+          (yield* store.readOutbox(0, 10)).items.map(({ accountId }) => ({ id: accountId }))
         ]
         assert.deepStrictEqual(
           found.map((rows) => rows.map(({ id }) => id)),
           found.map(() => [well.id])
         )
+      })
+    )
+
+    it.effect("a page on which no row decodes is not the last one, and says how many there were", () =>
+      Effect.gen(function* () {
+        const { added, sql, store } = yield* start
+        // By every order the well one is the last.
+        const [one, two] = [yield* added({ createdAt: 3 }), yield* added({ createdAt: 2 })]
+        const well = yield* added({ createdAt: 1, id: ConnectedAccountId.make("ca_zzzzzzzzzzzz") })
+        for (const each of [one, two, well]) {
+          yield* take(store, each, { leaseMillis: -1 })
+          yield* store.write({ from: each, to: each, announce: ["renewed"] })
+        }
+        yield* sql`UPDATE rekindle_accounts SET intent_since = 1, status = 'NEVER HEARD OF' WHERE id <> ${well.id}`
+        for (const [id, each] of [
+          ["a", one],
+          ["b", two]
+        ] as const)
+          yield* sql`UPDATE rekindle_accounts SET id = ${id} WHERE id = ${each.id}`
+        yield* sql`UPDATE rekindle_outbox SET type = 'NEVER-HEARD-OF' WHERE account_id <> ${well.publicId}`
+        const limit = 2
+        const counted = <Item, Place>(
+          read: (after: Place | undefined) => Effect.Effect<Page<Item, Place>, StoreError>
+        ) =>
+          Effect.gen(function* () {
+            const first = yield* read(undefined)
+            const second = first.next === undefined ? undefined : yield* read(first.next)
+            return [first.unreadable, first.items.length, second?.unreadable, second?.items.length]
+          })
+        const lists = [
+          counted((after: AccountPlace | undefined) => store.list({ projectId: "project", now: 10, after, limit })),
+          counted((after: AbandonedPlace | undefined) => store.findAbandoned({ now: Date.now(), after, limit })),
+          counted((after: IdPlace | undefined) => store.listSealed({ after, limit })),
+          counted((after: Pick<OutboxEvent, "sequence"> | undefined) => store.readOutbox(after?.sequence ?? 0, limit))
+        ]
+        for (const each of lists) assert.deepStrictEqual(yield* each, [2, 0, 0, 1])
       })
     )
 

@@ -301,7 +301,7 @@ export const attributesOf = (id: ConnectedAccountId) =>
 
 /** What was announced, oldest first. */
 export const events = Effect.flatMap(AccountStore, (store) =>
-  Effect.map(store.readOutbox(0, 10_000), (found) => found.map(({ type }) => type))
+  Effect.map(store.readOutbox(0, 10_000), ({ items }) => items.map(({ type }) => type))
 )
 
 /** Takes the lease as another process would. */
