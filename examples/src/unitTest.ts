@@ -23,7 +23,7 @@ export const banner = Effect.fnUntraced(
 const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
 
 /** The banner for an answer of the service. */
-const bannerFor = (answer: ScriptedAccounts.Answer) =>
+const bannerFor = (answer: ScriptedAccounts.ScriptedRefresh) =>
   Effect.provide(banner(id), ScriptedAccounts.layer([ScriptedAccounts.account({ id, answers: [answer] })]))
 
 export const example = step(

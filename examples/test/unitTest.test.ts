@@ -13,7 +13,7 @@ import { banner } from "../src/unitTest.ts"
 const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
 
 /** The service, answering as told, once for each call. */
-const answering = (...answers: ReadonlyArray<ScriptedAccounts.Answer>) =>
+const answering = (...answers: ReadonlyArray<ScriptedAccounts.ScriptedRefresh>) =>
   ScriptedAccounts.layer([ScriptedAccounts.account({ id, answers: [...answers, ScriptedAccounts.exhausted] })])
 
 describe("the banner", () => {

@@ -47,7 +47,7 @@ import {
   HttpTraceContext,
   UrlParams
 } from "effect/http"
-import { accountIn, type Answer, outcomeIn, read, refused, unread } from "./internal/answer.ts"
+import { accountIn, type RawResponse, outcomeIn, read, refused, unread } from "./internal/answer.ts"
 import { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "./internal/requestHeaders.ts"
 import { transportErrorOf } from "./internal/transport.ts"
 import { type Target, untracedOf } from "./internal/untraced.ts"
@@ -69,7 +69,7 @@ export interface Options {
 }
 
 type Limit = Resilience.Limit<DeadlineExceeded>
-type Sent = Effect.Effect<Answer, TransportError | DeadlineExceeded>
+type Sent = Effect.Effect<RawResponse, TransportError | DeadlineExceeded>
 
 /** Makes the client. Fails with `ConfigError` if the URL or the key is malformed. */
 export const make = Effect.fnUntraced(function* (
@@ -130,7 +130,7 @@ export const make = Effect.fnUntraced(function* (
 
   const key = spellingsOf(apiKey)
   /** Removes our key from an answer, in case a server echoes it. */
-  const scrubbed = ({ headers, status, text }: Answer): Answer => {
+  const scrubbed = ({ headers, status, text }: RawResponse): RawResponse => {
     const scrub = (text: string) => text.replace(key, "<redacted>")
     const values = Object.entries(headers).map(([name, value]): [string, string] => [name, scrub(value)])
     return { status, headers: Headers.fromInput(Object.fromEntries(values)), text: scrub(text) }

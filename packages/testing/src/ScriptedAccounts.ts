@@ -35,7 +35,7 @@ import {
 import { Context, DateTime, Effect, type Exit, Layer, Schema } from "effect"
 
 /** What an answer can depend on: the call, and the account's present record. */
-export interface Asked {
+export interface ScriptedCall {
   readonly id: ConnectedAccountId
   readonly options: RefreshOptions | undefined
   readonly account: ConnectedAccount
@@ -44,14 +44,14 @@ export interface Asked {
 }
 
 /** One answer of `refresh`: an outcome, an error, another effect, or a function of the call that returns one of these. */
-export type Answer =
+export type ScriptedRefresh =
   | ValueOrEffect<RefreshOutcome, RefreshError>
-  | ((asked: Asked) => ValueOrEffect<RefreshOutcome, RefreshError>)
+  | ((asked: ScriptedCall) => ValueOrEffect<RefreshOutcome, RefreshError>)
 
 /** One answer of `get`, in the same forms. */
-export type Reading =
+export type ScriptedRead =
   | ValueOrEffect<ConnectedAccount, ReadError>
-  | ((asked: Asked) => ValueOrEffect<ConnectedAccount, ReadError>)
+  | ((asked: ScriptedCall) => ValueOrEffect<ConnectedAccount, ReadError>)
 
 /** A tagged error is an effect too: it fails with itself. */
 type ValueOrEffect<A, E> = A | Effect.Effect<A, E>
@@ -59,12 +59,12 @@ type ValueOrEffect<A, E> = A | Effect.Effect<A, E>
 /** An account of the script: its first record, and what its calls answer. */
 export interface ScriptedAccount {
   readonly record: ConnectedAccount
-  readonly answers: ReadonlyArray<Answer>
-  readonly reads: ReadonlyArray<Reading>
+  readonly answers: ReadonlyArray<ScriptedRefresh>
+  readonly reads: ReadonlyArray<ScriptedRead>
 }
 
 /** A recorded call. */
-export interface Call {
+export interface RecordedCall {
   readonly operation: "refresh" | "get"
   readonly id: ConnectedAccountId
   /** Always undefined for `get`. */
@@ -79,11 +79,11 @@ export class ScriptedAccounts extends Context.Service<
   ScriptedAccounts,
   {
     /** Every call so far, in the order of arrival. */
-    readonly calls: Effect.Effect<ReadonlyArray<Call>>
+    readonly calls: Effect.Effect<ReadonlyArray<RecordedCall>>
     /** The calls for one account, in the order of arrival. */
-    readonly callsFor: (id: string) => Effect.Effect<ReadonlyArray<Call>>
+    readonly callsFor: (id: string) => Effect.Effect<ReadonlyArray<RecordedCall>>
     /** Adds answers after the remaining ones. An unknown id is a mistake of the test, and therefore a defect. */
-    readonly push: (id: string, ...answers: ReadonlyArray<Answer>) => Effect.Effect<void>
+    readonly push: (id: string, ...answers: ReadonlyArray<ScriptedRefresh>) => Effect.Effect<void>
     /** Adds an account, or replaces one with its whole script. */
     readonly put: (account: ScriptedAccount) => Effect.Effect<void>
     /** The accounts as they are now. */
@@ -98,7 +98,7 @@ export class ScriptedAccounts extends Context.Service<
 >()("@rekindle/testing/ScriptedAccounts") {}
 
 /** The usable outcome. */
-export const ready = ({ id }: Asked): RefreshOutcome => Ready.make({ id })
+export const ready = ({ id }: ScriptedCall): RefreshOutcome => Ready.make({ id })
 
 /**
  * Consent is needed. By default the link is `https://consent.test/<id>`, and `status` follows the contract: an ACTIVE account stays ACTIVE, any
@@ -106,7 +106,7 @@ export const ready = ({ id }: Asked): RefreshOutcome => Ready.make({ id })
  */
 export const redirectRequired =
   (redirectUrl?: string, status?: ConnectedAccountStatus) =>
-  ({ account, id }: Asked): RefreshOutcome =>
+  ({ account, id }: ScriptedCall): RefreshOutcome =>
     RedirectRequired.make({
       id,
       redirectUrl: redirectUrl ?? `https://consent.test/${id}`,
@@ -116,11 +116,11 @@ export const redirectRequired =
 /** The account is neither usable nor waiting for consent. */
 export const notReady =
   (status: ConnectedAccountStatus) =>
-  ({ id }: Asked): RefreshOutcome =>
+  ({ id }: ScriptedCall): RefreshOutcome =>
     NotReady.make({ id, status })
 
 /** The answer of the contract for the account's present record. An account without answers gives this. Errors carry the engine's slugs. */
-export const byContract = (asked: Asked): RefreshOutcome | InvalidRequest | RefreshUnsupported => {
+export const byContract = (asked: ScriptedCall): RefreshOutcome | InvalidRequest | RefreshUnsupported => {
   const { status, state, statusReason } = asked.account
   if (status === "INACTIVE" || status === "REVOKED") {
     return new InvalidRequest({
@@ -149,13 +149,13 @@ const withoutConsent: ReadonlySet<AuthScheme> = new Set([
 ])
 
 /** Ends a list of answers. A call that reaches it is a defect, which names the account and the number of the call. */
-export const exhausted = ({ count, id }: Asked): Effect.Effect<never> =>
+export const exhausted = ({ count, id }: ScriptedCall): Effect.Effect<never> =>
   Effect.die(new Error(`The script of ${id} has no answer for call ${count}`))
 
 /** Reads the record with another status, for polls: `reads: [reading("INITIATED"), reading("ACTIVE")]`. The record is unchanged. */
 export const reading =
   (status: ConnectedAccountStatus) =>
-  ({ account }: Asked): ConnectedAccount =>
+  ({ account }: ScriptedCall): ConnectedAccount =>
     under(account, status)
 
 /** The account with a status and the matching `isDisabled`. */
@@ -165,7 +165,7 @@ const under = (account: ConnectedAccount, status: ConnectedAccountStatus): Conne
   isDisabled: status === "INACTIVE"
 })
 
-const recorded: Reading = ({ account }) => account
+const recorded: ScriptedRead = ({ account }) => account
 const dayBefore = DateTime.makeUnsafe("1969-12-31T00:00:00Z")
 
 /**
@@ -179,8 +179,8 @@ export const account = (
     readonly authScheme?: AuthScheme
     /** Masked credential fields, as `get` shows them. */
     readonly val?: ConnectedAccount["state"]["val"]
-    readonly answers?: ReadonlyArray<Answer>
-    readonly reads?: ReadonlyArray<Reading>
+    readonly answers?: ReadonlyArray<ScriptedRefresh>
+    readonly reads?: ReadonlyArray<ScriptedRead>
   }
 ): ScriptedAccount => {
   const { answers = [], authScheme = "OAUTH2", id, reads = [], val = {}, ...fields } = options
@@ -273,7 +273,7 @@ const settle = (entry: Entry, outcome: RefreshOutcome, now: DateTime.Utc): void 
 
 const make = (script: ReadonlyArray<ScriptedAccount>): Context.Context<ConnectedAccounts | ScriptedAccounts> => {
   const entries = new Map<string, Entry>()
-  const calls: Array<Call> = []
+  const calls: Array<RecordedCall> = []
   const put = (account: ScriptedAccount): void => void entries.set(account.record.id, open(account))
   script.forEach(put)
 
@@ -284,10 +284,14 @@ const make = (script: ReadonlyArray<ScriptedAccount>): Context.Context<Connected
     })
 
   const record = Effect.fnUntraced(function* <A extends RefreshOutcome | ConnectedAccount, E extends RefreshError>(
-    asked: Pick<Call, "operation" | "id" | "options">,
+    asked: Pick<RecordedCall, "operation" | "id" | "options">,
     answer: Effect.Effect<A, E>
   ) {
-    const call: { -readonly [K in keyof Call]: Call[K] } = { ...asked, at: yield* DateTime.now, exit: undefined }
+    const call: { -readonly [K in keyof RecordedCall]: RecordedCall[K] } = {
+      ...asked,
+      at: yield* DateTime.now,
+      exit: undefined
+    }
     calls.push(call)
     return yield* Effect.onExit(answer, (exit) => Effect.sync(() => void (call.exit = exit)))
   })

@@ -2,7 +2,7 @@
  * A scripted OAuth 2 provider: a token endpoint with grants, rotation, reuse windows, replay detection and outages, all in memory. It
  * is an `HttpClient`, so an engine under test uses it without a socket and on `TestClock`.
  *
- * A {@link Mishap} is a failure of one token request. It says whether the request was applied before its answer was lost.
+ * A {@link Fault} is a failure of one token request. It says whether the request was applied before its answer was lost.
  * {@link Provider.counts} and {@link Provider.isLive} show the consequences.
  *
  * **Gotchas**
@@ -49,7 +49,7 @@ export interface ProviderOptions {
 }
 
 /** A failure of one token request. `applied`: the provider carried the request out before the failure. */
-export type Mishap =
+export type Fault =
   /** The connection is never made. */
   | { readonly _tag: "ConnectionRefused" }
   /** The connection breaks before an answer. */
@@ -79,7 +79,7 @@ export type Mishap =
   | { readonly _tag: "UnchangedTokens" }
 
 /** A 503 without effect. `retryAfter` is copied into the header: seconds or a date. */
-export const unavailable = (retryAfter?: string): Mishap => ({
+export const unavailable = (retryAfter?: string): Fault => ({
   _tag: "OtherAnswer",
   applied: false,
   status: 503,
@@ -87,7 +87,7 @@ export const unavailable = (retryAfter?: string): Mishap => ({
 })
 
 /** The grant is spent, and the connection breaks before the answer. */
-export const lostResponse: Mishap = { _tag: "ConnectionReset", applied: true }
+export const lostResponse: Fault = { _tag: "ConnectionReset", applied: true }
 
 /** What the provider has counted so far. */
 export interface Counts extends Ledger.Counts {
@@ -108,9 +108,9 @@ export interface Provider {
   /** A user consents in a browser. Returns a one-use code for the `authorization_code` grant. */
   readonly authorize: Effect.Effect<string>
   /** Each of the next token requests meets one of these. They come before an outage. */
-  readonly next: (...mishaps: ReadonlyArray<Mishap>) => Effect.Effect<void>
-  /** Every token request meets this mishap for the given time, from now on. */
-  readonly outage: (mishap: Mishap, lasting: Duration.Input) => Effect.Effect<void>
+  readonly next: (...faults: ReadonlyArray<Fault>) => Effect.Effect<void>
+  /** Every token request meets this fault for the given time, from now on. */
+  readonly outage: (fault: Fault, lasting: Duration.Input) => Effect.Effect<void>
   /** The user removes the application, which revokes the grant of this access or refresh token. */
   readonly revoke: (token: string) => Effect.Effect<void>
   /** Whether an access token works now. */
@@ -202,11 +202,11 @@ export const make = Effect.fnUntraced(function* (options: ProviderOptions = {}):
   )
 
   let requests = 0
-  const mishaps: Array<Mishap> = []
-  let outage: { readonly mishap: Mishap; readonly until: number } | undefined
+  const faults: Array<Fault> = []
+  let outage: { readonly fault: Fault; readonly until: number } | undefined
 
-  const mishapNow = (now: number): Mishap | undefined =>
-    mishaps.shift() ?? (outage !== undefined && now < outage.until ? outage.mishap : undefined)
+  const faultNow = (now: number): Fault | undefined =>
+    faults.shift() ?? (outage !== undefined && now < outage.until ? outage.fault : undefined)
 
   const word = (answer: Ledger.Issued | Refused, now: number): Worded =>
     "code" in answer
@@ -252,34 +252,34 @@ export const make = Effect.fnUntraced(function* (options: ProviderOptions = {}):
 
   const token = Effect.fnUntraced(function* (request: HttpClientRequest.HttpClientRequest) {
     const now = yield* Clock.currentTimeMillis
-    const mishap = mishapNow(now)
-    if (mishap?._tag === "ConnectionRefused") return yield* broken(request, "ECONNREFUSED")
+    const fault = faultNow(now)
+    if (fault?._tag === "ConnectionRefused") return yield* broken(request, "ECONNREFUSED")
     requests++
     const asked = readRequest(request)
     const does = () => word(apply(asked, now), now)
-    switch (mishap?._tag) {
+    switch (fault?._tag) {
       case undefined:
         return respond(request, does())
       case "ConnectionReset":
-        if (mishap.applied) does()
+        if (fault.applied) does()
         return yield* broken(request, "ECONNRESET")
       case "NoAnswer":
-        if (mishap.applied) does()
+        if (fault.applied) does()
         return yield* Effect.never
       case "LateAnswer": {
         const worded = does()
-        yield* Effect.sleep(mishap.delay)
+        yield* Effect.sleep(fault.delay)
         return respond(request, worded)
       }
       case "TruncatedAnswer":
         return respond(request, does(), (body) => body.slice(0, Math.floor(body.length / 2)))
       case "OtherAnswer":
-        if (mishap.applied) does()
-        return answerWith(request, mishap.status, mishap.body ?? "", mishap.headers ?? {})
+        if (fault.applied) does()
+        return answerWith(request, fault.status, fault.body ?? "", fault.headers ?? {})
       case "AmendedAnswer": {
         const { fields, status } = does()
-        const kept = Object.entries({ ...fields, ...mishap.set }).filter(([name]) => !mishap.drop?.includes(name))
-        return respond(request, { status: mishap.status ?? status, fields: Object.fromEntries(kept) })
+        const kept = Object.entries({ ...fields, ...fault.set }).filter(([name]) => !fault.drop?.includes(name))
+        return respond(request, { status: fault.status ?? status, fields: Object.fromEntries(kept) })
       }
       case "UnchangedTokens": {
         const held = ledger.held(asked.fields["refresh_token"] ?? "", now)
@@ -304,9 +304,9 @@ export const make = Effect.fnUntraced(function* (options: ProviderOptions = {}):
       return { ...tokens, refreshToken }
     }),
     authorize: Effect.sync(ledger.authorize),
-    next: (...more) => Effect.sync(() => void mishaps.push(...more)),
-    outage: (mishap, lasting) =>
-      Effect.map(Clock.currentTimeMillis, (now) => void (outage = { mishap, until: now + millis(lasting, 0) })),
+    next: (...more) => Effect.sync(() => void faults.push(...more)),
+    outage: (fault, lasting) =>
+      Effect.map(Clock.currentTimeMillis, (now) => void (outage = { fault, until: now + millis(lasting, 0) })),
     revoke: (token) => Effect.sync(() => ledger.revoke(token)),
     isLive: (accessToken) => Effect.map(Clock.currentTimeMillis, (now) => ledger.isLive(accessToken, now)),
     counts: Effect.sync(() => ({ requests, ...ledger.counts() })),

@@ -156,11 +156,11 @@ describe("the other rotation classes", () => {
   )
 })
 
-describe("mishaps", () => {
-  const setup = (...mishaps: ReadonlyArray<ScriptedProvider.Mishap>) =>
+describe("faults", () => {
+  const setup = (...faults: ReadonlyArray<ScriptedProvider.Fault>) =>
     Effect.gen(function* () {
       const { connect, next } = yield* provider
-      yield* next(...mishaps)
+      yield* next(...faults)
       return (yield* connect).refreshToken
     })
   const granted = Effect.flatMap(provider, ({ counts }) => Effect.map(counts, ({ granted }) => granted))
@@ -262,7 +262,7 @@ describe("mishaps", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.effect("an outage meets every request until it ends; mishaps for single requests come first", () =>
+  it.effect("an outage meets every request until it ends; faults for single requests come first", () =>
     Effect.gen(function* () {
       const { outage } = yield* provider
       const token = yield* setup({ _tag: "OtherAnswer", applied: false, status: 500 })

@@ -126,7 +126,7 @@ export const make = (): Circuits => {
       circuit.openedAt = now
       circuit.until = now + Math.max(shortestPause, asked)
       circuit.sickUntil = circuit.until + shortestPause
-      return told(
+      return announce(
         "Open",
         Effect.logWarning("several accounts of an auth config met the same fault; it is left alone for a while", {
           authConfigId: config.id,
@@ -157,7 +157,7 @@ export const make = (): Circuits => {
     circuit.probe = undefined
     if (circuit.sick.size === 0) circuits.delete(keyOf(config))
     return wasOpen
-      ? told(
+      ? announce(
           "Closed",
           Effect.logInfo("an auth config works again", { authConfigId: config.id, projectId: config.projectId })
         )
@@ -191,5 +191,5 @@ export const make = (): Circuits => {
   return { guard }
 }
 
-const told = (to: "Open" | "Closed", log: Effect.Effect<void>) =>
+const announce = (to: "Open" | "Closed", log: Effect.Effect<void>) =>
   Effect.andThen(log, Metric.update(Metric.withAttributes(transitions, { to }), 1))

@@ -45,13 +45,13 @@ const isFinal = Schema.is(Final)
 /** What the account was when it was answered about. */
 const Moment = Schema.Struct({ status: KnownStatus, generation: Schema.Int })
 
-const Answer = Schema.fromJsonString(
+const Remembered = Schema.fromJsonString(
   Schema.Struct({
     about: Moment,
     answer: Schema.Union([Schema.Struct({ outcome: RefreshOutcome }), Schema.Struct({ error: Final })])
   })
 )
-type Answer = typeof Answer.Type
+type Remembered = typeof Remembered.Type
 
 const momentOf = (account: Account, now: number): typeof Moment.Type => ({
   status: visibleStatus(account, now).status,
@@ -59,7 +59,7 @@ const momentOf = (account: Account, now: number): typeof Moment.Type => ({
 })
 
 /** Whether an answer is still true of the account. A link is only open until it was used, by anybody. */
-const holds = ({ about, answer }: Answer, account: Account, now: number): boolean => {
+const holds = ({ about, answer }: Remembered, account: Account, now: number): boolean => {
   const { generation, status } = momentOf(account, now)
   if (status !== about.status) return false
   const isLink = "outcome" in answer && answer.outcome._tag === "RedirectRequired"
@@ -114,7 +114,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       if (record.value.answer === null) return undefined
       const recalled = yield* vault
         .open(place(keyHash), record.value.answer)
-        .pipe(Effect.flatMap(Schema.decodeEffect(Answer)), Effect.option)
+        .pipe(Effect.flatMap(Schema.decodeEffect(Remembered)), Effect.option)
       if (Option.isNone(recalled)) return undefined
       return holds(recalled.value, account, now) ? recalled.value.answer : yield* outdated()
     },
@@ -128,7 +128,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       const account = Option.getOrUndefined(yield* store.find(id))
       if (answer === undefined || account === undefined) return yield* store.settleKey(keyHash, null)
       const about = momentOf(account, yield* Clock.currentTimeMillis)
-      const text = yield* Effect.orDie(Schema.encodeEffect(Answer)({ about, answer }))
+      const text = yield* Effect.orDie(Schema.encodeEffect(Remembered)({ about, answer }))
       yield* store.settleKey(keyHash, yield* vault.seal(place(keyHash), text))
     },
     // The refresh is done either way; without the record a repeat merely does it again.

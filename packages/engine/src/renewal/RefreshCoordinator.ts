@@ -18,14 +18,14 @@ import type { Account } from "../account/Account.ts"
 import { AccountStore } from "../account/AccountStore.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies } from "../strategies/AuthStrategy.ts"
-import { makeAttempt, type Progress } from "./attempt.ts"
+import { makeAttempt } from "./attempt.ts"
+import type { Progress } from "./send.ts"
 import { make as makeCircuits, type Refusal } from "./Circuits.ts"
 import { makeLateAnswers } from "./lateAnswers.ts"
-import { makeParts } from "./parts.ts"
-import { busy, makePrepare, type Ready } from "./prepare.ts"
+import { makeContext } from "./context.ts"
+import { busy, makePrepare, type Sendable } from "./prepare.ts"
 import { failed, type Renewal, unavailable } from "./renewal.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
-import { makeTimeLimit } from "../egress/timeLimit.ts"
 import { TokenCommit } from "./TokenCommit.ts"
 
 export { AtCheckpoint, type Checkpoint } from "./attempt.ts"
@@ -68,8 +68,8 @@ export class RefreshCoordinator extends Context.Service<
     /** Joins the account's flight, or starts one. */
     readonly renew: (id: ConnectedAccountId, options?: RenewOptions) => Effect.Effect<Renewal, RefreshError>
     /**
-     * Whether a renewal would send the token now. It does not send, and waits for nobody. A lease that stands is watched from the first look
-     * on, so that the looks that come after a lease's length find that nobody holds it any more.
+     * Whether a renewal would send the token now. It does not send, and waits for nobody. A lease that stands is watched from the first call
+     * on; calls that come more than a lease's length later find that nobody holds it any more.
      */
     readonly wouldSend: (id: ConnectedAccountId) => Effect.Effect<boolean>
     /** Flights of this process under way. */
@@ -106,7 +106,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const lease = Duration.toMillis(Duration.fromInputUnsafe(options.lease ?? "60 seconds"))
   const patience = Duration.fromInputUnsafe(options.patience ?? "40 seconds")
   const requestTimeout = Duration.fromInputUnsafe(options.requestTimeout ?? "10 seconds")
-  const parts = makeParts({
+  const context = makeContext({
     store: yield* AccountStore,
     configs: yield* AuthConfigs,
     strategies: yield* AuthStrategies,
@@ -116,19 +116,19 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     requestTimeout,
     lateAnswers: yield* makeLateAnswers(requestTimeout)
   })
-  const limited = makeTimeLimit()
-  const prepare = makePrepare(parts)
-  const attempt = makeAttempt(parts)
+  const { limited } = context
+  const prepare = makePrepare(context)
+  const attempt = makeAttempt(context)
 
   const circuits = makeCircuits()
   const flights = new Map<ConnectedAccountId, Flight>()
 
   /** An attempt behind its circuit: an open one answers without touching the account. */
-  const guarded = (ready: Ready, flight: Flight) =>
+  const guarded = (sendable: Sendable, flight: Flight) =>
     circuits.guard({
-      config: ready.connection.config,
-      id: ready.account.id,
-      attempt: attempt(ready, flight),
+      config: sendable.connection.config,
+      id: sendable.account.id,
+      attempt: attempt(sendable, flight),
       evidence: (attempted) => attempted?.evidence ?? { _tag: "Nothing" },
       refused: circuitOpen
     })
@@ -142,10 +142,10 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     // A lease is watched to its end, and one that is lost once more is another process's.
     const until = (yield* monotonicMillis) + 2 * lease
     while (true) {
-      const ready = yield* prepare(id, until, { seen: known, flight })
+      const sendable = yield* prepare(id, until, { seen: known, flight })
       known = undefined
-      if (ready._tag !== "Ready") return ready
-      const attempted = yield* guarded(ready, flight)
+      if (sendable._tag !== "Sendable") return sendable
+      const attempted = yield* guarded(sendable, flight)
       if (attempted !== undefined) return yield* attempted.renewal
       if ((yield* monotonicMillis) >= until) return yield* busy()
     }
@@ -191,7 +191,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         flights.has(id)
           ? Effect.succeed(false)
           : prepare(id, 0, { flight: { insists: false, tokenRefused: false, waits: false }, seen: undefined }).pipe(
-              Effect.map(({ _tag }) => _tag === "Ready"),
+              Effect.map(({ _tag }) => _tag === "Sendable"),
               Effect.orElseSucceed(() => false)
             )
       ),

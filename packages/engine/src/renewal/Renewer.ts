@@ -8,7 +8,7 @@
  * provider that is slow, limited or far behind holds back its own accounts, not another's.
  *
  * It also picks up what a crash left behind: answers in the journal, and intents whose owner is gone. Most of those have to wait until their
- * lease was watched to its end, or their access token is over. They wait in the store and not in a lane: each look finds those that can be sent
+ * lease was watched to its end, or their access token is over. They wait in the store and not in a lane: each poll finds those that can be sent
  * now, and gives them their turn beside the accounts that are due.
  *
  * @module
@@ -64,7 +64,7 @@ export interface RenewerProgress {
   readonly outstanding: number
   /** Ends by kind: the tags of `Renewal` and of `RefreshError`, and `Overtaken` for accounts that somebody else had renewed meanwhile. */
   readonly ended: Readonly<Record<string, number>>
-  /** Epoch milliseconds of the last look for due accounts. */
+  /** When the store was last polled for due accounts, in epoch milliseconds. */
   readonly lastLookAt: number
 }
 
@@ -122,9 +122,9 @@ const lateAfter = Duration.toMillis("1 minute")
 /** The longest that the store is waited for. */
 const storeTimeout = Duration.seconds(10)
 
-/** A look for work: it has an end, and makes no spans, since an idle renewer looks all the time. */
-const inBackground = <A, E>(look: Effect.Effect<A, E>) =>
-  Effect.withTracerEnabled(Effect.timeout(look, storeTimeout), false)
+/** A background read: it has a time limit, and makes no spans, since an idle renewer polls all the time. */
+const inBackground = <A, E>(call: Effect.Effect<A, E>) =>
+  Effect.withTracerEnabled(Effect.timeout(call, storeTimeout), false)
 
 /** So many unusable accounts and auth configs are remembered as reported. */
 const reportedAtMost = 10_000
@@ -364,7 +364,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     }
   })
 
-  const look = Effect.gen(function* () {
+  const poll = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     state.lastLookAt = now
     for (const [config, until] of heldUntil) if (until <= now) heldUntil.delete(config)
@@ -384,7 +384,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     yield* Effect.sleep(yield* jittered)
   }).pipe(orTryLater("cannot look for due accounts"))
 
-  /** Each look watches the lease. Only what can be sent takes a turn. */
+  /** Each poll watches the lease. Only an account whose token can be sent takes a turn. */
   const recoverOne = (abandoned: Abandoned) =>
     Effect.withTracerEnabled(coordinator.wouldSend(abandoned.id), false).pipe(
       Effect.flatMap((would) =>
@@ -422,7 +422,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   }).pipe(orTryLater("cannot look for abandoned renewals"))
 
   yield* Effect.forkScoped(Effect.repeat(recover, Schedule.spaced(options.recoveryInterval ?? "15 seconds")))
-  yield* Effect.forkScoped(Effect.forever(look))
+  yield* Effect.forkScoped(Effect.forever(poll))
 
   return Renewer.of({
     progress: Effect.sync(() => ({ ...state, outstanding: claims.size, ended: { ...ended } }))

@@ -8,37 +8,24 @@
  * @module
  */
 import type { AuthConfig, ConnectedAccountId } from "@rekindle/core"
-import {
-  Cause,
-  Context,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  Latch,
-  Layer,
-  Option,
-  Schedule,
-  Schema,
-  type Scope
-} from "effect"
-import { SchemaJITCompiler } from "effect/schema"
+import { Context, Duration, Effect, Exit, Fiber, Latch, Layer, Schedule, Schema, type Scope } from "effect"
 import { type Account, credentialContext, type Withdrawal } from "../account/Account.ts"
 import { AccountStore, type StoreError } from "../account/AccountStore.ts"
-import { AuthConfigError } from "../account/AuthConfig.ts"
-import { AuthConfigs } from "../strategies/AuthConfigs.ts"
-import { AuthStrategies, type Connection } from "../strategies/AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
-import { CredentialVault, type SealContext, type VaultError } from "../vault/CredentialVault.ts"
-import { type Committed, makeCommit, type Origin, overtaken } from "./commit.ts"
-import { Journal, type JournalEntry, type JournalError } from "./Journal.ts"
-import { decideConsent, decideRenewal, prolongs } from "./judge.ts"
-import { makeDiscard, makeWithdraw } from "./withdrawal.ts"
-import { makeTimeLimit } from "../egress/timeLimit.ts"
 import type { IssuedTokens } from "../answer/TokenResponse.ts"
 import type { Observation } from "../answer/Verdict.ts"
+import { makeTimeLimit } from "../egress/timeLimit.ts"
+import { AuthConfigs } from "../strategies/AuthConfigs.ts"
+import { AuthStrategies } from "../strategies/AuthStrategy.ts"
+import { CredentialVault, type VaultError } from "../vault/CredentialVault.ts"
+import { type Committed, makeCommit, type Origin } from "./commit.ts"
+import { Journal, type JournalEntry, type JournalError } from "./Journal.ts"
+import { makeJournalRecords } from "./journalRecord.ts"
+import { makeReplay, type ReplayEnd, type Settlement } from "./journalReplay.ts"
+import { makeDiscard, makeWithdraw } from "./withdrawal.ts"
 
 export type { Committed } from "./commit.ts"
+export type { Settlement } from "./journalReplay.ts"
 
 /** An answer as it was read, and what is needed to judge and commit it. */
 export interface Arrived {
@@ -65,15 +52,6 @@ export interface Issued {
   /** The credential that the tokens are merged into. */
   readonly held: Credential.Credential
   readonly tokens: IssuedTokens
-}
-
-/** What became of the answers in the journal. Those that were overtaken, or hold no tokens, are dropped and not counted. */
-export interface Settlement {
-  readonly committed: number
-  /** The store does not take them yet: what they replace is spent or void, and must not be sent. */
-  readonly waiting: number
-  /** They cannot be opened or read with the keys and auth configs at hand. They are kept. */
-  readonly unreadable: number
 }
 
 /** The answer was kept, and is not yet in the store. The message says where it is. */
@@ -117,29 +95,6 @@ export class TokenCommit extends Context.Service<
     Layer.effect(TokenCommit, make(options))
 }
 
-/** What a journal record seals: enough to judge the answer again from the beginning, and to order it. */
-const Sealable = Schema.fromJsonString(
-  Schema.Struct({
-    event: Schema.Literals(["Renewed", "ConsentCompleted"]),
-    grantId: Schema.String,
-    heldGrantId: Schema.String,
-    epoch: Schema.Number,
-    receivedAt: Schema.Number,
-    status: Schema.Number,
-    contentType: Schema.optionalKey(Schema.String),
-    body: Schema.String,
-    secrets: Schema.Record(Schema.String, Schema.String),
-    attributes: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
-    allowAnotherIdentity: Schema.optionalKey(Schema.Boolean)
-  })
-)
-
-// Every answer is encoded with it. Where code may not be generated at run time, it is interpreted.
-SchemaJITCompiler.enable(Schema.flip(Sealable).ast)
-
-/** Where a journal record is sealed. */
-const journalContext = ({ id, projectId }: Account): SealContext => ({ purpose: "journal", projectId, owner: id })
-
 const originOf = ({ account, answer, event, grantId }: Arrived): Origin => ({
   event,
   grantId,
@@ -147,20 +102,6 @@ const originOf = ({ account, answer, event, grantId }: Arrived): Origin => ({
   epoch: account.epoch,
   receivedAt: answer.receivedAt
 })
-
-/**
- * How often an answer that only the journal has is offered again. Once the store is back, another process that finds the intent open gives
- * its owner two seconds before it sends the token again, so it has to be well below that.
- */
-const tryAgainAfter = Duration.millis(500)
-
-/** How many answers are offered at the same time. */
-const offersAtOnce = 8
-
-/** How many answers are offered before others get their turn. */
-const offersInSlice = 32
-
-type End = "committed" | "dropped" | "waiting" | "unreadable"
 
 const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   const scope: Scope.Scope = yield* Effect.scope
@@ -192,20 +133,31 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     inHand.delete(entry)
   }
 
+  const records = makeJournalRecords(vault)
+  const { keepTrying, offerAll } = yield* makeReplay({
+    commit,
+    configs,
+    isInHand: (entry) => inHand.has(entry),
+    journal,
+    open,
+    openedOrEmpty,
+    openRecord: records.open,
+    scope,
+    store,
+    strategies
+  })
+
   const record = Effect.fnUntraced(function* (arrived: Arrived) {
     const { account, allowAnotherIdentity = false, answer, extras } = arrived
-    const text = yield* Effect.orDie(
-      Schema.encodeEffect(Sealable)({
-        ...originOf(arrived),
-        status: answer.status,
-        ...(answer.contentType === undefined ? {} : { contentType: answer.contentType }),
-        body: answer.body,
-        secrets: extras?.secrets ?? {},
-        ...(extras?.attributes === undefined ? {} : { attributes: extras.attributes }),
-        allowAnotherIdentity
-      })
-    )
-    const sealed = yield* vault.seal(journalContext(account), text)
+    const sealed = yield* records.seal(account, {
+      ...originOf(arrived),
+      status: answer.status,
+      ...(answer.contentType === undefined ? {} : { contentType: answer.contentType }),
+      body: answer.body,
+      secrets: extras?.secrets ?? {},
+      ...(extras?.attributes === undefined ? {} : { attributes: extras.attributes }),
+      allowAnotherIdentity
+    })
     const entry = yield* journal.append({ accountId: account.id, sealed })
     takeInHand(entry)
     return { ...arrived, entry }
@@ -237,116 +189,6 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     })
   }, Effect.uninterruptible)
 
-  // --- what is left in the journal -------------------------------------------------------------------------------------------------
-
-  const judged = Effect.fnUntraced(function* (entry: JournalEntry, account: Account) {
-    const { allowAnotherIdentity, attributes, body, contentType, secrets, status, ...origin } = yield* Effect.flatMap(
-      vault.open(journalContext(account), entry.sealed),
-      Schema.decodeEffect(Sealable)
-    )
-    if (overtaken(account, origin)) return undefined
-    const strategy = strategies.get(account.scheme)
-    const config = yield* configs.load(account)
-    if (strategy === undefined) {
-      return yield* new AuthConfigError({ authConfigId: config.id, message: `no strategy for ${account.scheme}` })
-    }
-    const renews = origin.event === "Renewed"
-    const held = yield* renews ? open(account) : openedOrEmpty(account)
-    const connection: Connection = { accountId: account.id, config, credential: renews ? held : Credential.empty }
-    const observation: Observation = {
-      _tag: "Answer",
-      status,
-      contentType,
-      retryAfter: undefined,
-      body,
-      receivedAt: origin.receivedAt
-    }
-    const verdict = (renews ? decideRenewal : decideConsent)(strategy, connection, observation)
-    // An answer that refuses was written down like any other; its verdict is passed again by whoever asks again.
-    const keeps = verdict._tag === "Renewed" || !renews || prolongs(verdict, observation, account)
-    return keeps && "tokens" in verdict
-      ? {
-          account,
-          allowAnotherIdentity,
-          config,
-          held,
-          origin,
-          tokens: verdict.tokens,
-          extras: { secrets, attributes }
-        }
-      : undefined
-  })
-
-  const reported = new WeakSet<JournalEntry>()
-  const report = (entry: JournalEntry, error: string) =>
-    Effect.suspend(() => {
-      if (reported.has(entry)) return Effect.void
-      reported.add(entry)
-      // Its name only: what does not decode is an opened answer.
-      return Effect.logWarning("an answer in the journal cannot be committed; it is kept", {
-        accountId: entry.accountId,
-        error
-      })
-    })
-
-  /** Offers one record to the commit, and lets go of it unless it has to wait. */
-  const offer = Effect.fnUntraced(function* (entry: JournalEntry) {
-    const account = yield* store.find(entry.accountId)
-    if (Option.isNone(account)) {
-      // The database may be the wrong one: only for an account that is known to be removed is an answer thrown away.
-      if (!(yield* store.isRemoved(entry.accountId)))
-        return yield* Effect.as(report(entry, "no such account"), "unreadable" as const)
-      yield* journal.settle(entry)
-      return "dropped"
-    }
-    const issued = yield* judged(entry, account.value)
-    const committed = issued !== undefined && (yield* commit(issued))._tag === "Committed"
-    yield* journal.settle(entry)
-    if (committed) yield* Effect.logInfo("committed an answer from the journal", { accountId: entry.accountId })
-    return committed ? "committed" : "dropped"
-  })
-
-  const offerSlice = (entries: ReadonlyArray<JournalEntry>) =>
-    Effect.forEach(
-      entries,
-      (entry): Effect.Effect<End> =>
-        inHand.has(entry)
-          ? Effect.succeed("dropped")
-          : Effect.catchCause(Effect.timeout(offer(entry), "5 seconds"), (cause): Effect.Effect<End> => {
-              const tag = Option.match(Cause.findErrorOption(cause), {
-                onNone: () => "defect",
-                onSome: ({ _tag }) => _tag
-              })
-              return tag === "StoreError" || tag === "TimeoutError"
-                ? Effect.succeed("waiting")
-                : Effect.as(report(entry, tag), "unreadable")
-            }),
-      { concurrency: offersAtOnce }
-    )
-
-  /** In slices, so that thousands of answers block nobody. */
-  const offerAll = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>) {
-    const ends: Array<End> = []
-    for (let from = 0; from < entries.length; from += offersInSlice) {
-      ends.push(...(yield* offerSlice(entries.slice(from, from + offersInSlice))))
-      yield* Effect.yieldNow
-    }
-    return ends
-  })
-
-  /** Open while the journal may hold an answer that nobody has in hand: one that was not offered yet, or that the store did not take. */
-  const left = Latch.makeUnsafe()
-  const keepTrying = Effect.asVoid(left.open)
-  yield* left.await.pipe(
-    Effect.andThen(left.close),
-    // What cannot be read now is offered again by `settle`.
-    Effect.andThen(Effect.flatMap(journal.all, (entries) => offerAll(entries.filter((entry) => !reported.has(entry))))),
-    Effect.andThen((ends) => (ends.includes("waiting") ? left.open : Effect.void)),
-    Effect.andThen(Effect.sleep(tryAgainAfter)),
-    Effect.forever,
-    Effect.forkIn(scope)
-  )
-
   const takeOver = Effect.flatMap(journal.takeOver, (found) => (found.length === 0 ? Effect.void : keepTrying))
 
   // What earlier processes left. Another one may be about to take its token for lost.
@@ -368,7 +210,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
         yield* Effect.forEach(yield* journal.entriesOf(id), (entry) => inHand.get(entry)?.await ?? Effect.void)
       const entries = yield* id === undefined ? journal.all : journal.entriesOf(id)
       const ends = entries.length === 0 ? [] : yield* offerAll(entries)
-      const count = (end: End) => ends.filter((each) => each === end).length
+      const count = (end: ReplayEnd) => ends.filter((each) => each === end).length
       return { committed: count("committed"), waiting: count("waiting"), unreadable: count("unreadable") }
     })
   })

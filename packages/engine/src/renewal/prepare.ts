@@ -1,5 +1,5 @@
 /**
- * What happens before a refresh token may be sent: the account is looked at until there is an end to report, or a reason to send.
+ * Decides whether a refresh token may be sent: the account is read until the renewal has ended or the token may go out.
  *
  * Everything that makes sending unnecessary, impossible or dangerous is found here: an answer that waits in the journal, another holder of the
  * lease, a credential that is dead or fresh, a token that may have been spent already.
@@ -11,14 +11,14 @@ import { Clock, Duration, Effect, Option } from "effect"
 import { type Account, inService, isExpiring, isKnownDead, isOver, isUsable } from "../account/Account.ts"
 import type { AuthStrategy, Connection } from "../strategies/AuthStrategy.ts"
 import { makeLeaseWatch } from "./leaseWatch.ts"
-import type { Parts } from "./parts.ts"
+import type { RenewalContext } from "./context.ts"
 import { retryAfterCap } from "../answer/Verdict.ts"
-import { configFailure, failed, type Renewal, storeDown, told, unavailable } from "./renewal.ts"
+import { configFailure, failed, type Renewal, storeDown, renewalAfter, unavailable } from "./renewal.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
-/** What a flight found out before it may send. */
-export interface Ready {
-  readonly _tag: "Ready"
+/** The account may be renewed, and everything that sending needs is at hand. */
+export interface Sendable {
+  readonly _tag: "Sendable"
   readonly account: Account
   readonly strategy: AuthStrategy
   readonly renewal: NonNullable<AuthStrategy["renewal"]>
@@ -27,15 +27,15 @@ export interface Ready {
   readonly waitedOut: boolean
 }
 
-/** How often a waiting flight looks whether the holder is done. */
-const firstLook = Duration.millis(25)
-const slowestLook = Duration.millis(500)
+/** How often a waiting flight reads the account to see whether the holder is done: at first, and at most. */
+const firstPoll = Duration.millis(25)
+const slowestPoll = Duration.millis(500)
 /** By how much two readings of the time may be out of order without anything having happened to the clock. */
 const clockSlack = 5_000
 
 /** Whether a token that may have been spent can be sent again: it is not consumed, or the provider's reuse window is still open. */
 export const mayResend = (
-  { account, connection, renewal }: Ready,
+  { account, connection, renewal }: Sendable,
   now: number,
   requestTimeout: Duration.Duration
 ): boolean => {
@@ -58,14 +58,14 @@ const remembered = (account: Account, now: number) => {
   const { lastAttempt } = account
   const retryAt = lastAttempt?.retryAt ?? null
   return lastAttempt !== null && retryAt !== null && retryAt > now && retryAt <= now + Duration.toMillis(retryAfterCap)
-    ? Option.some(told(account, lastAttempt, now))
+    ? Option.some(renewalAfter(account, lastAttempt, now))
     : Option.none()
 }
 
 /** Another process has the lease, or may still have it. */
 export const busy = () => unavailable("busy", "another process is renewing this account")
 
-/** Makes the look. `until` is in monotonic milliseconds: when to stop waiting for another holder. */
+/** Makes the decision. `until` is in monotonic milliseconds: when to stop waiting for another holder. */
 export const makePrepare = ({
   bounded,
   configs,
@@ -76,22 +76,22 @@ export const makePrepare = ({
   requestTimeout,
   strategies,
   tokens
-}: Parts) => {
+}: RenewalContext) => {
   const { standsFor } = makeLeaseWatch()
 
   /**
-   * Waits while somebody else holds the lease, and says what came of it. None: look at the account anew, since the lease is over or has
-   * stood for as long as leases do. `strictly`: only the latter counts, and not what the wall clock says.
+   * Waits while another process holds the lease, and returns its result. None: read the account again, since the lease is over or has
+   * stood for as long as leases last. `strictly`: only the latter counts, whatever the wall clock says.
    */
   const awaitHolder = Effect.fnUntraced(function* (
     held: Account,
     until: number,
     strictly: boolean
   ): Effect.fn.Return<Option.Option<Renewal>, RefreshError> {
-    let look = firstLook
+    let interval = firstPoll
     while (true) {
-      yield* Effect.sleep(look)
-      look = Duration.min(Duration.times(look, 2), slowestLook)
+      yield* Effect.sleep(interval)
+      interval = Duration.min(Duration.times(interval, 2), slowestPoll)
       const account = yield* find(held.id)
       const stood = yield* standsFor(account)
       const now = yield* Clock.currentTimeMillis
@@ -101,7 +101,7 @@ export const makePrepare = ({
       const over = stood >= lease || account.lease === null || (account.lease.until <= now && !strictly)
       // A holder that waits for a late answer leaves word and keeps the lease.
       if (account.lastAttempt?.epoch === held.epoch && (account.lease === null || !over)) {
-        return Option.some(yield* told(account, account.lastAttempt, now))
+        return Option.some(yield* renewalAfter(account, account.lastAttempt, now))
       }
       if (over || account.epoch !== held.epoch) return Option.none()
       if ((yield* monotonicMillis) >= until) return yield* busy()
@@ -109,8 +109,8 @@ export const makePrepare = ({
   })
 
   /**
-   * Looks at the account until there is an end to report or a reason to send. `flight.insists`: the credential is to be tried, whatever
-   * came of it before. `flight.tokenRefused`: a third party refused the access token. `flight.waits`: it waits for another holder of the lease.
+   * Reads the account until the renewal has ended or the token may be sent. `flight.insists`: the credential is tried whatever the last
+   * result was. `flight.tokenRefused`: a third party refused the access token. `flight.waits`: it waits for another holder of the lease.
    */
   return Effect.fnUntraced(function* (
     id: ConnectedAccountId,
@@ -122,7 +122,7 @@ export const makePrepare = ({
       readonly flight: { readonly insists: boolean; readonly tokenRefused: boolean; readonly waits: boolean }
       readonly seen: Account | undefined
     }
-  ): Effect.fn.Return<Renewal | Ready, RefreshError> {
+  ): Effect.fn.Return<Renewal | Sendable, RefreshError> {
     // An answer in the journal is newer than whatever stands in the store, even than a verdict that came after it.
     const { committed, waiting } = yield* bounded(tokens.settle(id))
     // Until it is in the store, what stands there is a spent token.
@@ -190,15 +190,15 @@ export const makePrepare = ({
       if (isUsable(account, now) && age >= 0 && age < Duration.toMillis(config.profile.minimumAge)) {
         return { _tag: "Served", account, why: "fresh" }
       }
-      const ready: Ready = {
-        _tag: "Ready",
+      const sendable: Sendable = {
+        _tag: "Sendable",
         account,
         strategy,
         renewal,
         connection,
         waitedOut
       }
-      if (account.intent !== null && !mayResend(ready, now, requestTimeout)) {
+      if (account.intent !== null && !mayResend(sendable, now, requestTimeout)) {
         // The token may be spent. While the access token lasts, finding out can only do harm.
         if (inService(account) && !isOver(account, now)) return { _tag: "Served", account, why: "ambiguous" }
         // A lease that seems to be over may be held still, with the token under way: a clock was set, or the holder is only slow.
@@ -209,7 +209,7 @@ export const makePrepare = ({
           continue
         }
       }
-      return ready
+      return sendable
     }
   })
 }

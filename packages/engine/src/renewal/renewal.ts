@@ -1,6 +1,6 @@
 /**
- * How a renewal can end, and how that is told to those who wait for it: the callers of this process and, through the account's row,
- * those of others.
+ * How a renewal can end, and how those who wait learn of it: the callers of this process and, through the account's row, those of other
+ * processes.
  *
  * @module
  */
@@ -47,8 +47,12 @@ export const configFailure = (error: AuthConfigError | StoreError): InvalidReque
       ? new InvalidRequest({ message: error.message, slug: "auth_config_disabled", suggestedFix: "enable it first" })
       : failed("auth_config_invalid", error.message)
 
-/** What those are told who ask about an attempt that did not renew: callers of other processes, and later ones. */
-export const told = (account: Account, result: AttemptResult, now: number): Effect.Effect<Renewal, RefreshError> => {
+/** The renewal that an earlier attempt without a new credential stands for: for callers of other processes, and for later ones. */
+export const renewalAfter = (
+  account: Account,
+  result: AttemptResult,
+  now: number
+): Effect.Effect<Renewal, RefreshError> => {
   const why = servedAfter(result.verdict)
   return why !== undefined && isUsable(account, now)
     ? Effect.succeed({ _tag: "Served", account, why })

@@ -21,7 +21,7 @@ import {
 
 const sends = Effect.map(Wire, ({ sent }) => sent.length)
 
-const answer = (status: number, error: string): ScriptedProvider.Mishap => ({
+const answer = (status: number, error: string): ScriptedProvider.Fault => ({
   _tag: "OtherAnswer",
   applied: false,
   status,

@@ -5,7 +5,7 @@ import { ScriptedProvider } from "@rekindle/testing"
 import { Duration, Effect } from "effect"
 import { connected, events, scenario, settle, stored, summary, Wire } from "../support/ScriptedEngine.ts"
 
-type Mishap = ScriptedProvider.Mishap
+type Fault = ScriptedProvider.Fault
 
 const kinds = {
   none: { rotation: "none" },
@@ -29,7 +29,7 @@ interface AnswerOptions {
   readonly text?: string
 }
 
-const answer = (status: number, body: unknown = {}, { applied = false, text }: AnswerOptions = {}): Mishap => ({
+const answer = (status: number, body: unknown = {}, { applied = false, text }: AnswerOptions = {}): Fault => ({
   _tag: "OtherAnswer",
   applied,
   status,
@@ -37,12 +37,12 @@ const answer = (status: number, body: unknown = {}, { applied = false, text }: A
   body: text ?? JSON.stringify(body)
 })
 
-const run = (kind: Kind, expired: boolean, mishap: Mishap, lasting: boolean) =>
+const run = (kind: Kind, expired: boolean, fault: Fault, lasting: boolean) =>
   Effect.gen(function* () {
     const provider = yield* ScriptedProvider.ScriptedProvider
     const accounts = yield* ConnectedAccounts
     const { id } = yield* connected({ expired, profile: profileOf(kind) })
-    yield* lasting ? provider.outage(mishap, "1 day") : provider.next(mishap)
+    yield* lasting ? provider.outage(fault, "1 day") : provider.next(fault)
     const seen = yield* settle(Effect.result(accounts.refresh(id)), "1 second")
     const account = summary(yield* stored(id))
     return {
@@ -88,7 +88,7 @@ const silent = (sends: number): Expected => ({
 /** A row: the same for all kinds and both states of the access token, or told apart. */
 type Row = readonly [
   name: string,
-  mishap: Mishap,
+  fault: Fault,
   lasting: boolean,
   expected: Expected | ((kind: Kind, expired: boolean) => Expected)
 ]
@@ -150,14 +150,14 @@ for (const kind of Object.keys(kinds) as ReadonlyArray<Kind>) {
   describe(`a refresh token of the kind ${kind}`, () => {
     for (const expired of [false, true]) {
       describe(`and an access token that ${expired ? "is over" : "still works"}`, () => {
-        for (const [name, mishap, lasting, given] of rows) {
+        for (const [name, fault, lasting, given] of rows) {
           const expected = typeof given === "function" ? given(kind, expired) : given
           it.effect(`${name}: ${expected.answer} after ${expected.sends}`, () =>
             Effect.gen(function* () {
-              const seen = yield* run(kind, expired, mishap, lasting)
+              const seen = yield* run(kind, expired, fault, lasting)
               assert.deepStrictEqual({ answer: seen.answer, account: seen.account, sends: seen.sends }, expected)
               // Nobody sends a strict token while the answer to it may still come.
-              const answerMayCome = mishap._tag === "NoAnswer" && kind === "single-use"
+              const answerMayCome = fault._tag === "NoAnswer" && kind === "single-use"
               assert.strictEqual(seen.leased, answerMayCome && expected.account?.endsWith("open") === true)
               const announced =
                 expected.account?.startsWith("EXPIRED") === true

@@ -20,10 +20,10 @@ import {
 const told = (error: { readonly _tag: string; readonly disposition: string; readonly slug?: string | undefined }) =>
   `${error.slug ?? error._tag}, ${error.disposition}`
 
-const refusedConnection: ScriptedProvider.Mishap = { _tag: "ConnectionRefused" }
+const refusedConnection: ScriptedProvider.Fault = { _tag: "ConnectionRefused" }
 
 describe("after a request whose answer was lost", () => {
-  const seconds: ReadonlyArray<readonly [string, ScriptedProvider.Mishap]> = [
+  const seconds: ReadonlyArray<readonly [string, ScriptedProvider.Fault]> = [
     ["a refused connection", refusedConnection],
     ["a 503", ScriptedProvider.unavailable()],
     [

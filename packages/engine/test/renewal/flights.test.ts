@@ -22,7 +22,7 @@ import {
   Wire
 } from "../support/ScriptedEngine.ts"
 
-const late = (delay: "5 seconds" | "8 seconds"): ScriptedProvider.Mishap => ({ _tag: "LateAnswer", delay })
+const late = (delay: "5 seconds" | "8 seconds"): ScriptedProvider.Fault => ({ _tag: "LateAnswer", delay })
 
 const inMillis = (millis: number) =>
   Effect.map(Clock.currentTimeMillis, (now) => ({ deadline: DateTime.makeUnsafe(now + millis) }))

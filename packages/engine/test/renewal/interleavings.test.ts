@@ -29,7 +29,7 @@ const kinds = {
 } as const
 type Kind = keyof typeof kinds
 
-const mishaps: readonly [ScriptedProvider.Mishap, ...ReadonlyArray<ScriptedProvider.Mishap>] = [
+const faults: readonly [ScriptedProvider.Fault, ...ReadonlyArray<ScriptedProvider.Fault>] = [
   { _tag: "ConnectionRefused" },
   { _tag: "ConnectionReset", applied: false },
   ScriptedProvider.lostResponse,
@@ -162,7 +162,7 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
       const found = () => {
         if (!lostBefore) lost.delete(id)
       }
-      if (!peace && share() < 0.6) yield* provider.next(pick(...mishaps))
+      if (!peace && share() < 0.6) yield* provider.next(pick(...faults))
       const response = yield* Effect.tapError(provider.handle(request, url), ({ cause }) =>
         Effect.sync(() => {
           if (String(cause).includes("ECONNREFUSED")) found()

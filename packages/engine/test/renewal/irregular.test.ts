@@ -5,13 +5,13 @@ import { ScriptedProvider } from "@rekindle/testing"
 import { Effect } from "effect"
 import { connected, elapse, refresh, refused, scenario, secretsOf, stored, Wire } from "../support/ScriptedEngine.ts"
 
-const amended = (set: Extract<Scripted.Mishap, { readonly _tag: "AmendedAnswer" }>["set"]): Scripted.Mishap => ({
+const amended = (set: Extract<Scripted.Fault, { readonly _tag: "AmendedAnswer" }>["set"]): Scripted.Fault => ({
   _tag: "AmendedAnswer",
   ...(set === undefined ? {} : { set })
 })
 
 /** What oauth4webapi throws on although tokens were issued. The grant is spent: a token thrown away is a connection lost. */
-const irregular: ReadonlyArray<readonly [string, Scripted.Mishap]> = [
+const irregular: ReadonlyArray<readonly [string, Scripted.Fault]> = [
   ["status 201", { _tag: "AmendedAnswer", status: 201 }],
   ["no token_type", { _tag: "AmendedAnswer", drop: ["token_type"] }],
   ["an unknown token_type", amended({ token_type: "mac" })],
@@ -26,12 +26,12 @@ const irregular: ReadonlyArray<readonly [string, Scripted.Mishap]> = [
 ]
 
 describe("tokens in an answer that breaks the rules", () => {
-  for (const [name, mishap] of irregular) {
+  for (const [name, fault] of irregular) {
     it.effect(`are kept and used next time: ${name}`, () =>
       Effect.gen(function* () {
         const provider = yield* ScriptedProvider.ScriptedProvider
         const { accessToken, id, refreshToken } = yield* connected()
-        yield* provider.next(mishap)
+        yield* provider.next(fault)
         assert.strictEqual((yield* refresh(id))._tag, "Ready")
         const issued = yield* secretsOf(id)
         assert.notStrictEqual(issued["access_token"], accessToken)
@@ -60,7 +60,7 @@ describe("tokens in an answer that breaks the rules", () => {
 })
 
 describe("a 200 that renewed nothing", () => {
-  const same = (accessToken: string, expiresIn: number): Scripted.Mishap => ({
+  const same = (accessToken: string, expiresIn: number): Scripted.Fault => ({
     _tag: "AmendedAnswer",
     set: { access_token: accessToken, expires_in: expiresIn }
   })

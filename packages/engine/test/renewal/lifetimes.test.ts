@@ -31,8 +31,8 @@ const accessToken = (id: ConnectedAccountId) =>
 const life = (id: ConnectedAccountId) =>
   Effect.map(stored(id), ({ expiresAt, obtainedAt }) => (expiresAt === null ? null : expiresAt - obtainedAt))
 
-const silent: ScriptedProvider.Mishap = { _tag: "AmendedAnswer", drop: ["expires_in"] }
-const saying = (expires_in: string | number | null): ScriptedProvider.Mishap => ({
+const silent: ScriptedProvider.Fault = { _tag: "AmendedAnswer", drop: ["expires_in"] }
+const saying = (expires_in: string | number | null): ScriptedProvider.Fault => ({
   _tag: "AmendedAnswer",
   set: { expires_in }
 })

@@ -166,12 +166,12 @@ describe("while another process renews the account", () => {
 
 describe("a process that took over while our request was under way", () => {
   /** Our request is under way, our lease is lost, and they are at work. */
-  const overtaken = (mishap: ScriptedProvider.Mishap) =>
+  const overtaken = (fault: ScriptedProvider.Fault) =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const accounts = yield* ConnectedAccounts
       const account = yield* connected()
-      yield* provider.next(mishap)
+      yield* provider.next(fault)
       const ours = yield* Effect.forkChild(Effect.result(accounts.refresh(account.id)))
       yield* rest
       yield* elapse("3 seconds")
@@ -179,7 +179,7 @@ describe("a process that took over while our request was under way", () => {
       return { ...account, ours }
     })
   const shortLease = { engine: { coordinator: { lease: "2 seconds", requestTimeout: "9 seconds" } } } as const
-  const late: ScriptedProvider.Mishap = { _tag: "LateAnswer", delay: "5 seconds" }
+  const late: ScriptedProvider.Fault = { _tag: "LateAnswer", delay: "5 seconds" }
 
   it.effect("has stored nothing yet: our token is kept, although the lease is theirs", () =>
     Effect.gen(function* () {

@@ -26,7 +26,7 @@ const connectAll = Effect.fnUntraced(function* (population: number) {
 })
 
 const outages: ReadonlyArray<
-  readonly [name: string, mishap: ScriptedProvider.Mishap, mostSends: number, population: number]
+  readonly [name: string, fault: ScriptedProvider.Fault, mostSends: number, population: number]
 > = [
   // Sixteen at a time until the third account that fails opens the circuit, then one probe for each of its pauses, and now and then one
   // by an account that has met the outage already.
@@ -36,7 +36,7 @@ const outages: ReadonlyArray<
 ]
 
 describe("a provider that for an hour", () => {
-  for (const [name, mishap, mostSends, population] of outages) {
+  for (const [name, fault, mostSends, population] of outages) {
     it.effect(
       `${name} costs none of ${population} accounts, at most ${Math.ceil(mostSends)} requests, and is met by no crowd afterwards`,
       () =>
@@ -47,7 +47,7 @@ describe("a provider that for an hour", () => {
           yield* connectAll(population)
           // Due five minutes before their end; the provider is gone by then.
           yield* elapse("24 minutes", "2 minutes")
-          yield* provider.outage(mishap, "1 hour")
+          yield* provider.outage(fault, "1 hour")
           yield* Effect.gen(function* () {
             yield* elapse("1 hour", "5 seconds")
             assert.deepStrictEqual((yield* store.counts(0)).byStatus, { ACTIVE: population })

@@ -31,7 +31,7 @@ import { parseRetryAfter } from "./retryAfter.ts"
 const maxResponseSize = 1024 * 1024
 
 /** An answer whose body has been read. */
-export interface Answer {
+export interface RawResponse {
   readonly status: number
   readonly headers: Headers.Headers
   readonly text: string
@@ -40,7 +40,7 @@ export interface Answer {
 /** Reads the body as text, at most {@link maxResponseSize} of it. A body that is cut off does not decode. */
 export const read = (
   response: HttpClientResponse.HttpClientResponse
-): Effect.Effect<Answer, HttpClientError.HttpClientError> => {
+): Effect.Effect<RawResponse, HttpClientError.HttpClientError> => {
   const { headers, status } = response
   // Faster than the stream, and safe if the size is known. A compressed body is larger than its content-length.
   const known = Number(headers["content-length"]) <= maxResponseSize && headers["content-encoding"] === undefined
@@ -85,7 +85,7 @@ const decodeWith = <A>(decode: (input: unknown) => Exit.Exit<A, Schema.SchemaErr
   return Exit.isSuccess(exit) ? exit.value : undefined
 }
 
-const unexpected = ({ status, text }: Answer): UnexpectedResponse =>
+const unexpected = ({ status, text }: RawResponse): UnexpectedResponse =>
   new UnexpectedResponse({
     message:
       status === 200
@@ -122,31 +122,31 @@ const isReady = (json: unknown, id: ConnectedAccountId): boolean =>
   json.redirect_url === null
 
 /** The outcome in the answer to a refresh of `id`; `undefined` if there is none. */
-export const outcomeIn = ({ status, text }: Answer, id: ConnectedAccountId): RefreshOutcome | undefined => {
+export const outcomeIn = ({ status, text }: RawResponse, id: ConnectedAccountId): RefreshOutcome | undefined => {
   if (status !== 200) return undefined
   const json = parse(text)
   return isReady(json, id) ? { _tag: "Ready", id } : decodeWith(decodeOutcome, json)
 }
 
 /** The account in the answer to a read; `undefined` if there is none. */
-export const accountIn = (answer: Answer): ConnectedAccount | undefined =>
+export const accountIn = (answer: RawResponse): ConnectedAccount | undefined =>
   answer.status === 200 ? decodeWith(decodeAccount, parse(answer.text)) : undefined
 
 /** The failure in any other answer. */
-export const refused = (answer: Answer): Effect.Effect<never, StatusError | UnexpectedResponse> =>
+export const refused = (answer: RawResponse): Effect.Effect<never, StatusError | UnexpectedResponse> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(statusErrorOf(answer, now) ?? unexpected(answer)))
 
 /**
  * The same for a read. An account that does not decode leaves no excerpt, because its fields may not be masked.
  */
-export const unread = (answer: Answer): Effect.Effect<never, StatusError | UnexpectedResponse> =>
+export const unread = (answer: RawResponse): Effect.Effect<never, StatusError | UnexpectedResponse> =>
   refused(answer.status === 200 ? { ...answer, text: "" } : answer)
 
 /**
  * Decodes a failure of the contract: one of its statuses, with the envelope. A bare 429 or 503 without the envelope is not one, because a proxy
  * may have forwarded the request before it answered.
  */
-const statusErrorOf = ({ headers, status, text }: Answer, now: number): StatusError | undefined => {
+const statusErrorOf = ({ headers, status, text }: RawResponse, now: number): StatusError | undefined => {
   const envelope = decodeWith(decodeEnvelope, parse(text, withoutNull))
   if (envelope === undefined) return undefined
   const requestId = envelope.error.request_id ?? headers["x-request-id"]

@@ -1,6 +1,5 @@
 /**
- * What the steps of a renewal have in common: the services they work with, the times they keep to, and the two things they do to an
- * account whatever the step.
+ * The context of a renewal: the services and times that all its steps use, and the two transitions that more than one step makes.
  *
  * @module
  */
@@ -49,11 +48,11 @@ interface Death {
 const notFound = (id: ConnectedAccountId) =>
   new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" })
 
-/** What every step is given. */
-export type Parts = ReturnType<typeof makeParts>
+/** What every step of a renewal uses. */
+export type RenewalContext = ReturnType<typeof makeContext>
 
-/** Puts the parts together. */
-export const makeParts = (given: Given) => {
+/** Makes the context. */
+export const makeContext = (given: Given) => {
   const { requestTimeout, store } = given
   const limited = makeTimeLimit()
 
@@ -67,8 +66,8 @@ export const makeParts = (given: Given) => {
       Effect.flatMap(Option.match({ onNone: () => notFound(id), onSome: Effect.succeed }))
     )
 
-  /** One line when an account begins to expire, and one when it has. */
-  const tell = (before: Account, { authConfigId, id, status, statusReason: reason }: Account, code: string | null) =>
+  /** Logs one line when an account begins to expire, and one when it has. */
+  const warn = (before: Account, { authConfigId, id, status, statusReason: reason }: Account, code: string | null) =>
     before.status === status && before.statusReason === reason
       ? Effect.void
       : Effect.logWarning(
@@ -89,7 +88,7 @@ export const makeParts = (given: Given) => {
         patch: (_, __, now) => Effect.succeed({ renewAt: mayRevive(strategy) ? now : null })
       }
     ).pipe(bounded, Effect.mapError(storeDown))
-    if (_tag === "Written") yield* tell(expiring, account, null)
+    if (_tag === "Written") yield* warn(expiring, account, null)
   })
 
   /**
@@ -136,7 +135,7 @@ export const makeParts = (given: Given) => {
         ? yield* Effect.fail(undecided("busy", "another process is renewing this account"))
         : { _tag: "Renewed", account }
     }
-    yield* tell(leased, account, code)
+    yield* warn(leased, account, code)
     return { _tag: hasConsent ? "ConsentNeeded" : "Rejected", account }
   })
 

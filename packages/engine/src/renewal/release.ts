@@ -1,0 +1,98 @@
+/**
+ * How an attempt without a new credential ends: the lease goes back, and its result stays in the account's row for everybody who asks.
+ *
+ * @module
+ */
+import { Clock, Deferred, Effect } from "effect"
+import { type Account, type AttemptResult, isExpiring, isKnownDead } from "../account/Account.ts"
+import type { Verdict } from "../answer/Verdict.ts"
+import type { RenewalContext } from "./context.ts"
+import type { Overdue } from "./lateAnswers.ts"
+import { mayPass, pauses } from "./pauses.ts"
+import { mayResend, type Sendable } from "./prepare.ts"
+import type { Attempted } from "./send.ts"
+
+/** A failure that may pass is reported when it has lasted for so long, in milliseconds. */
+const worthALine = 60_000
+
+/** Makes both ways to give a lease back. */
+export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) => {
+  /** Gives the lease back and leaves word. Not being able to is no reason to fail: the lease runs out by itself. */
+  const release = Effect.fnUntraced(function* (
+    leased: Account,
+    verdict: Verdict,
+    keep: { readonly intent: boolean; readonly lease: boolean }
+  ) {
+    const now = Math.round(yield* Clock.currentTimeMillis)
+    const since = leased.lastAttempt?.since ?? (leased.status === "EXPIRED" ? leased.updatedAt : now)
+    const { callers, renewer } = yield* pauses(verdict, now - since)
+    const reported = leased.lastAttempt?.reported ?? isKnownDead(leased)
+    // What may pass is worth a line when it has not.
+    const report = !reported && (!mayPass(verdict) || now - since >= worthALine)
+    if (report) {
+      yield* Effect.logWarning("an account stopped working: it cannot be renewed", {
+        accountId: leased.id,
+        authConfigId: leased.authConfigId,
+        verdict: verdict._tag,
+        code: codeOf(verdict)
+      })
+    }
+    const result: AttemptResult = {
+      epoch: leased.epoch,
+      // What became of one request says nothing about an earlier one that is still in doubt.
+      verdict: keep.intent ? "Ambiguous" : verdict._tag,
+      code: codeOf(verdict),
+      retryAt: callers === 0 ? null : now + callers,
+      since,
+      reported: reported || report
+    }
+    yield* bounded(
+      store.release({
+        id: leased.id,
+        epoch: leased.epoch,
+        keepIntent: keep.intent,
+        keepLease: keep.lease,
+        // The end of the access token of a dead credential is not missed.
+        renewAt:
+          leased.renewAt === null
+            ? null
+            : Math.min(now + renewer, (isExpiring(leased) ? leased.expiresAt : null) ?? Infinity),
+        result
+      })
+    ).pipe(
+      Effect.catch(({ message }) => Effect.logWarning("a lease could not be given back; it will run out", { message }))
+    )
+    return result
+  })
+
+  /**
+   * Gives the lease back; the intent stays if the token may be spent. Others may not send a strict single-use token while its answer may
+   * still come, so then the lease stays too until that is over.
+   */
+  const giveBack = Effect.fnUntraced(function* (
+    sendable: Sendable,
+    leased: Account,
+    verdict: Verdict,
+    intent: boolean,
+    overdue: Overdue<Attempted>
+  ) {
+    const now = yield* Clock.currentTimeMillis
+    const waits = intent && overdue.isOpen() && !mayResend({ ...sendable, account: leased }, now, requestTimeout)
+    if (waits) {
+      yield* overdue.whenOver(
+        Effect.suspend(() =>
+          Deferred.isDoneUnsafe(overdue.kept)
+            ? Effect.void
+            : Effect.asVoid(release(leased, verdict, { intent, lease: false }))
+        )
+      )
+    }
+    return yield* release(leased, verdict, { intent, lease: waits })
+  })
+
+  return { giveBack, release }
+}
+
+/** What may be shown of why it was not renewed. */
+export const codeOf = (verdict: Verdict): string | null =>
+  "code" in verdict ? verdict.code : "reason" in verdict ? verdict.reason : null

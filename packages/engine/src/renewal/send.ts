@@ -1,0 +1,237 @@
+/**
+ * Sending a renewal request under a lease, judging its answer, and keeping the tokens that come, in time or late.
+ *
+ * @module
+ */
+import type { RefreshError } from "@rekindle/core"
+import { Clock, Deferred, Duration, Effect, Option, Random, Scope } from "effect"
+import { type Account, inService, isKnownDead, isOver } from "../account/Account.ts"
+import { noAnswer, type Observation, type Verdict } from "../answer/Verdict.ts"
+import { Passage } from "../egress/Passage.ts"
+import type { Evidence } from "./Circuits.ts"
+import type { RenewalContext } from "./context.ts"
+import { decideRenewal, prolongs } from "./judge.ts"
+import type { Overdue } from "./lateAnswers.ts"
+import { nextStep } from "./nextStep.ts"
+import { observed, tokenRequest } from "./observe.ts"
+import { mayResend, type Sendable } from "./prepare.ts"
+import { failed, type Renewal } from "./renewal.ts"
+import type { Issued } from "./TokenCommit.ts"
+
+/** The state of a flight while it is under way. */
+export interface Progress {
+  /** Set while a request may have left whose result is unknown. Then no failure may say "nothing was sent". */
+  sent: boolean
+  /** Whether a caller says that a third party refused the access token. */
+  readonly tokenRefused: boolean
+}
+
+/** The result of an attempt: evidence about the provider, and the renewal for those who wait. */
+export interface Attempted {
+  readonly evidence: Evidence
+  readonly renewal: Effect.Effect<Renewal, RefreshError>
+}
+
+/** What an observation means, and the tokens to keep if it brought any. */
+interface Judged {
+  readonly verdict: Verdict
+  readonly issued: Pick<Issued, "recorded" | "tokens"> | undefined
+}
+
+/** How sending ended. */
+export type Sent =
+  | {
+      readonly _tag: "Judged"
+      readonly verdict: Verdict
+      readonly issued: Judged["issued"]
+      readonly evidence: Evidence
+      /** Whether a request may have been carried out whose answer nobody has: one of this attempt, or of an earlier one. */
+      readonly doubtful: boolean
+    }
+  /** The lease was over before the request left. */
+  | { readonly _tag: "TooLate"; readonly verdict: Verdict; readonly doubtful: boolean }
+  /** The answer to a request that counted as unanswered came, and its tokens are kept. */
+  | { readonly _tag: "Late"; readonly attempted: Attempted }
+
+/** Makes `send`, and the ways to keep the tokens of an answer. */
+export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) => {
+  /** An answer goes into the journal before it is judged: from then on nobody loses it. */
+  const judge = Effect.fnUntraced(function* (
+    { connection, strategy }: Sendable,
+    leased: Account,
+    observation: Observation
+  ): Effect.fn.Return<Judged> {
+    if (observation._tag !== "Answer") {
+      return { verdict: decideRenewal(strategy, connection, observation), issued: undefined }
+    }
+    const recorded = yield* tokens.record({
+      account: leased,
+      answer: observation,
+      event: "Renewed",
+      grantId: leased.grantId
+    })
+    const verdict = decideRenewal(strategy, connection, observation)
+    if (verdict._tag === "Renewed" || (verdict._tag === "NotRenewed" && prolongs(verdict, observation, leased))) {
+      return { verdict, issued: { recorded, tokens: verdict.tokens } }
+    }
+    yield* tokens.discard(recorded)
+    return { verdict, issued: undefined }
+  })
+
+  /** Commits the tokens of an answer. */
+  const keep = Effect.fnUntraced(function* (
+    { connection }: Sendable,
+    leased: Account,
+    { recorded, tokens: issued }: Pick<Issued, "recorded" | "tokens">
+  ) {
+    if (issued.irregularities.length > 0) {
+      yield* Effect.logWarning("tokens kept from an irregular answer", {
+        accountId: leased.id,
+        irregularities: issued.irregularities
+      })
+    }
+    const { account } = yield* tokens.keep({
+      recorded,
+      config: connection.config,
+      held: connection.credential,
+      tokens: issued
+    })
+    if (isKnownDead(leased) || leased.lastAttempt?.reported === true) {
+      yield* Effect.logInfo("an account works again", { accountId: leased.id, authConfigId: leased.authConfigId })
+    }
+    return account
+  })
+
+  /** Commits what came late, if there are tokens in it. */
+  const keepLate = (sendable: Sendable, leased: Account) =>
+    Effect.fnUntraced(function* (observation: Observation) {
+      const { issued, verdict } = yield* judge(sendable, leased, observation)
+      if (issued === undefined) return Option.none<Attempted>()
+      yield* Effect.logInfo("an answer came after its time; its tokens are kept", { accountId: leased.id })
+      const renewal = yield* keep(sendable, leased, issued).pipe(
+        Effect.match({
+          onFailure: ({ message }) => Effect.fail(failed("commit_pending", message)),
+          onSuccess: (account) => Effect.succeed<Renewal>({ _tag: "Renewed", account })
+        })
+      )
+      return Option.some<Attempted>({ evidence: evidenceOf(verdict), renewal })
+    })
+
+  /** Sends, as often as is safe and useful, while the lease lets requests leave. */
+  const send = Effect.fnUntraced(function* (
+    sendable: Sendable,
+    leased: Account,
+    timeLeft: () => number,
+    overdue: Overdue<Attempted>,
+    rooms: Scope.Scope,
+    progress: Progress
+  ): Effect.fn.Return<Sent> {
+    const { connection, renewal } = sendable
+    let doubtful = (leased.intent?.attempts ?? 1) > 1
+    let tooLate = false
+    let broke = false
+    for (let sends = 1; ; sends++) {
+      // A strategy whose time is over may still be about to send.
+      let closed = false
+      const refusal = () => {
+        if (closed) return "time_over"
+        // The token is spent, and what it brought is being committed.
+        if (overdue.hasCome()) return "answered"
+        tooLate = timeLeft() <= 0
+        return tooLate ? "lease_over" : undefined
+      }
+      const request = Effect.suspend(() => {
+        const reason = refusal()
+        if (reason !== undefined) return Effect.succeed<Observation>({ _tag: "NotSent", reason })
+        progress.sent = true
+        return renewal.send(connection)
+      }).pipe(
+        Effect.provideService(Passage, { refusal, takeOver: overdue.takeOver }),
+        Effect.catchDefect((defect) => {
+          broke = true
+          return Effect.as(
+            // Its name only: what a strategy says about itself may hold a secret.
+            Effect.logError("a strategy broke while renewing", {
+              accountId: leased.id,
+              defect: defect instanceof Error ? defect.name : typeof defect
+            }),
+            // It may have sent.
+            noAnswer("strategy_failed")
+          )
+        })
+      )
+      const unanswered = () => Effect.succeed(noAnswer("timed_out"))
+      const { issued, verdict } = yield* limited(request, requestTimeout, unanswered, overdue.takeOver).pipe(
+        Effect.flatMap((observation) => {
+          closed = true
+          return Effect.map(judge(sendable, leased, observation), (judged) => ({ observation, ...judged }))
+        }),
+        observed(
+          {
+            operation: "renewal",
+            provider: connection.config.profile.name,
+            accountId: leased.id,
+            attempt: sends
+          },
+          tokenRequest
+        )
+      )
+      if (verdict._tag === "Ambiguous") doubtful = true
+      if (verdict._tag === "NotApplied" || verdict._tag === "Refused") progress.sent = doubtful
+      if (verdict._tag !== "Renewed") {
+        yield* overdue.settled
+        if (Deferred.isDoneUnsafe(overdue.kept)) return { _tag: "Late", attempted: yield* Deferred.await(overdue.kept) }
+      }
+      if (verdict._tag === "NotApplied" && tooLate) return { _tag: "TooLate", verdict, doubtful }
+      const now = yield* Clock.currentTimeMillis
+      const step = nextStep({
+        verdict: verdict._tag,
+        sends,
+        repeatable: mayResend({ ...sendable, account: leased }, now, requestTimeout),
+        usable: inService(leased) && !isOver(leased, now),
+        answerMayCome: overdue.isOpen(),
+        timeLeft: timeLeft(),
+        requestTimeout: Duration.toMillis(requestTimeout),
+        jitter: yield* Random.next
+      })
+      const judged: Sent = {
+        _tag: "Judged",
+        issued,
+        verdict,
+        doubtful,
+        evidence: broke ? nothing : evidenceOf(verdict)
+      }
+      if (step._tag === "Stop") return judged
+      // A late answer ends the pause.
+      const pause = Duration.millis(step.pause)
+      const attempted = yield* limited(Deferred.await(overdue.kept), pause, () => Effect.undefined)
+      if (attempted !== undefined) return { _tag: "Late", attempted }
+      // Each answer has room of its own: the one before has been written, or may still come.
+      const hasRoom = verdict._tag !== "Ambiguous" || (yield* Effect.isSuccess(Scope.provide(tokens.room, rooms)))
+      if (!hasRoom) return judged
+    }
+  })
+
+  return { keep, keepLate, send }
+}
+
+const nothing: Evidence = { _tag: "Nothing" }
+
+/** What one attempt tells of the provider and the application, which all accounts of the config share. */
+const evidenceOf = (verdict: Verdict): Evidence => {
+  switch (verdict._tag) {
+    case "Refused":
+      // The fault is on this side.
+      return nothing
+    case "Transient":
+      return { _tag: "Fault", cause: verdict.code, retryAfter: verdict.retryAfter }
+    case "AppFault":
+      return { _tag: "Fault", cause: verdict.code }
+    case "NotApplied":
+    case "Ambiguous":
+      return { _tag: "Fault", cause: verdict.reason }
+    default:
+      // An answer that refuses one account is a healthy one.
+      return { _tag: "Well" }
+  }
+}
