@@ -17,7 +17,7 @@ const statuses = new Map([
 ])
 
 const sources = globSync("packages/{core,engine,platform}/src/**/*.ts", { cwd: root })
-  .filter((file) => !file.endsWith("core/src/failures.ts"))
+  .filter((file) => !file.endsWith("core/src/Failures.ts"))
   .map((file) => readFileSync(`${root}/${file}`, "utf8").replaceAll(/^\s*\*.*$/gm, ""))
 
 /** Each slug in the code, with the class or function that makes its error. */

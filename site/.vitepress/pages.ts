@@ -17,6 +17,7 @@ export const groups: ReadonlyArray<Group> = [
     title: "Running it",
     pages: [
       ["operation", "Operation"],
+      ["failures", "Failures"],
       ["security", "Security"]
     ]
   },

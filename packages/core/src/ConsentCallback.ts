@@ -16,16 +16,28 @@ export class ConsentCallbackError extends Schema.TaggedError<ConsentCallbackErro
   message: Schema.String
 }) {}
 
-/** Why a consent led to no new credential. */
+/** Why a consent led to no new credential. A closed set. */
+export const ConsentFailureReason = Schema.Literals([
+  /** The person refused. */
+  "denied",
+  /** The provider refused the code or the parameters. A new attempt may succeed. */
+  "refused",
+  /** There was no trustworthy answer. A new attempt may succeed. */
+  "unavailable",
+  /** The state is unknown, used or expired. */
+  "unknown-state",
+  /** The consent came from another person, or for another workspace, than the account's. */
+  "identity-mismatch",
+  /** Another consent for the account was completed first. Its tokens are in use. */
+  "overtaken",
+  /** The auth config is faulty. */
+  "misconfigured"
+])
+export type ConsentFailureReason = typeof ConsentFailureReason.Type
+
+/** A consent that led to no new credential. */
 export interface ConsentFailure {
-  readonly reason:
-    | "denied"
-    | "refused"
-    | "unavailable"
-    | "unknown-state"
-    | "identity-mismatch"
-    | "overtaken"
-    | "misconfigured"
+  readonly reason: ConsentFailureReason
   readonly message: string
   /** The provider's code, if it stated one. */
   readonly code: string | null

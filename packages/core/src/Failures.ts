@@ -25,10 +25,10 @@ const unknown = (meaning: string, action: string): Failure => ({
   meaning,
   action
 })
-const either = (meaning: string, action: string): Failure => ({
+const either = (meaning: string): Failure => ({
   dispositions: { 500: "ambiguous", 503: "rejected" },
   meaning,
-  action
+  action: "after a 503, send it again; after a 500, read the account first"
 })
 
 const fixRequest = "correct the request"
@@ -45,6 +45,11 @@ export const bySlug = {
   auth_config_in_use: rejected(400, "the auth config has accounts", "remove them first, or disable the auth config"),
   auth_config_not_found: rejected(400, "the project has no auth config of that id", "register it, or use another id"),
   bad_request: rejected(400, "the request cannot be read", fixRequest),
+  consent_invalid: rejected(
+    400,
+    "the callback belongs to no consent that can be completed: its state is unknown, expired, or of another browser",
+    "begin the consent again with a new link"
+  ),
   conflicting_fields: rejected(400, "query and body have different values of a field", fixRequest),
   host_not_declared: rejected(
     400,
@@ -72,6 +77,7 @@ export const bySlug = {
   missing_api_key: rejected(401, "there is no API key", "send x-api-key"),
   unknown_api_key: rejected(401, "the API key is unknown", "use a valid one"),
   connected_account_not_found: rejected(404, "there is no such account in the project", "connect it anew"),
+  route_not_found: rejected(404, "there is nothing at this address", "check the base URL and the path"),
   method_not_allowed: rejected(405, "the path does not support this method", fixRequest),
   body_too_slow: rejected(408, "the body did not arrive in time", "send it again"),
   body_too_large: rejected(413, "the body is over the limit", fixRequest),
@@ -96,22 +102,18 @@ export const bySlug = {
   refresh_refused: rejected(500, "the provider refused the request", "see the provider's code in `errors`"),
   // The grant may have been spent.
   commit_pending: unknown("the new credential is in the journal and not yet in the store", lookFirst),
-  deadline_exceeded: {
-    dispositions: { 500: "ambiguous", 503: "rejected" },
-    meaning: "the caller's deadline passed",
-    action: lookFirst
-  },
+  deadline_exceeded: either("the caller's deadline passed"),
   internal_error: unknown("a defect of the server", "find the request id in its log"),
   interrupted: unknown("the server shut down during the refresh", lookFirst),
   provider_silent: unknown("the token was sent and no clear answer came", lookFirst),
   upstream_ambiguous: unknown("an upstream server gave no clear answer", lookFirst),
   upstream_unexpected: unknown("an upstream server gave an answer outside the contract", lookFirst),
   // Busy or down. Nothing was done, unless the status is 500.
-  busy: either("another process is renewing the account", later),
-  shutting_down: either("this process is shutting down", later),
-  store_unavailable: either("the account store does not answer", later),
+  busy: either("another process is renewing the account"),
+  shutting_down: either("this process is shutting down"),
+  store_unavailable: either("the account store does not answer"),
   circuit_open: rejected(503, "several accounts of the auth config met the same fault; nothing was sent", later),
-  consent_unavailable: rejected(503, "a consent cannot be started now", later),
+  consent_unavailable: rejected(503, "a consent cannot be started or completed now", later),
   journal_unavailable: rejected(
     503,
     "the journal's disk is full or unreachable; nothing was sent",

@@ -31,7 +31,13 @@ export {
   type Withdrawn
 } from "./Connections.ts"
 export * as ConnectionFailure from "./ConnectionFailure.ts"
-export { ConsentCallback, ConsentCallbackError, type ConsentFailure, type ConsentResult } from "./ConsentCallback.ts"
+export {
+  ConsentCallback,
+  ConsentCallbackError,
+  type ConsentFailure,
+  ConsentFailureReason,
+  type ConsentResult
+} from "./ConsentCallback.ts"
 export * as Expected from "./Expected.ts"
 export * as Failures from "./Failures.ts"
 export { AnswerMatcher, ProviderProfile, Rotation } from "./ProviderProfile.ts"

@@ -105,16 +105,21 @@ const isPrefetch = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =
     /^pre(?:fetch|view|render)/i.test(purpose ?? "")
   )
 
+const refusals = {
+  invalid: { status: 400, slug: "consent_invalid" },
+  unavailable: { status: 503, slug: "consent_unavailable" }
+} as const
+
 /** Answers a browser with a page, and any other client with the envelope. */
 const refuse = (
   show: Show,
   request: HttpServerRequest.HttpServerRequest,
   { message, reason }: ConsentCallbackError
 ) => {
-  const status = reason === "invalid" ? 400 : 503
+  const { slug, status } = refusals[reason]
   return request.headers["accept"]?.includes("text/html")
     ? show({ result: undefined, status, title: "Not connected", text: message })
-    : HttpServerResponse.jsonUnsafe(envelopeOf(status, { message, code: status * 100, slug: `consent_${reason}` }), {
+    : HttpServerResponse.jsonUnsafe(envelopeOf(status, { message, code: status * 100, slug }), {
         status,
         headers: privately
       })

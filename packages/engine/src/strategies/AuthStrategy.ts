@@ -9,14 +9,15 @@
  *
  * @module
  */
-import type {
-  AuthConfig,
-  AuthScheme,
-  Authorization,
-  ConnectedAccountId,
-  CredentialInUse,
-  ProviderProfile,
-  RequestToAuthorize
+import {
+  type AuthConfig,
+  type AuthScheme,
+  type Authorization,
+  type ConnectedAccountId,
+  ConsentFailureReason,
+  type CredentialInUse,
+  type ProviderProfile,
+  type RequestToAuthorize
 } from "@rekindle/core"
 import { Context, type DateTime, Effect, Layer, type Redacted, Schema } from "effect"
 import type { AuthConfigError } from "../account/AuthConfig.ts"
@@ -47,22 +48,7 @@ export interface ConsentPage {
 /** A consent could not be started or completed. `code` is the provider's, if it stated one. */
 export class ConsentError extends Schema.TaggedError<ConsentError>("@rekindle/engine/ConsentError")("ConsentError", {
   message: Schema.String,
-  reason: Schema.Literals([
-    /** The person refused. */
-    "denied",
-    /** The provider refused the code or the parameters. A new attempt may succeed. */
-    "refused",
-    /** There was no trustworthy answer. A new attempt may succeed. */
-    "unavailable",
-    /** The state is unknown, used or expired. */
-    "unknown-state",
-    /** The consent came from another person, or for another workspace, than the account's. */
-    "identity-mismatch",
-    /** Another consent for the account was completed first. Its tokens are in use. */
-    "overtaken",
-    /** The auth config is faulty. */
-    "misconfigured"
-  ]),
+  reason: ConsentFailureReason,
   code: Schema.NullOr(Schema.String)
 }) {}
 

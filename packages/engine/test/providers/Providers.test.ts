@@ -11,7 +11,7 @@ import * as Credential from "@rekindle/engine/Credential"
 import { decide } from "@rekindle/engine/Verdict"
 import { Duration, Effect, Redacted, Schema } from "effect"
 import { readdirSync } from "node:fs"
-import { keyProviders, providers as all } from "./page.ts"
+import { keyProviders, providers as all } from "../docs/providers.ts"
 
 const providers = all.map(([, provider]) => provider)
 const named = providers.map((provider) => [provider.profile.name, provider] as const)

@@ -1,15 +1,11 @@
 /**
- * Generates `docs/providers.md` from the engine's providers. `pnpm docs:providers` runs it, and a test compares the result.
+ * `docs/providers.md`, from the engine's providers.
  *
  * @module
  */
 import * as Providers from "@rekindle/engine/Providers"
 import { Duration, Predicate } from "effect"
-import { writeFile } from "node:fs/promises"
-import { pathToFileURL } from "node:url"
-
-/** The location of the page. */
-export const pageUrl = new URL("../../../../docs/providers.md", import.meta.url)
+import { anchor, page, table } from "./markdown.ts"
 
 const hasProfile = (value: unknown): value is Providers.Provider => Predicate.hasProperty(value, "profile")
 const hasProbe = (value: unknown): value is Providers.ApiKeyProvider =>
@@ -43,14 +39,6 @@ const time = (duration: Duration.Duration | undefined): string => {
   return `${millis / size} ${unit}`
 }
 
-/** Columns are padded as the formatter pads them. */
-const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
-  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((cells) => cells[column]?.length ?? 0)))
-  const row = (cells: ReadonlyArray<string>) =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`
-  return [row(head), row(widths.map((width) => "-".repeat(width))), ...rows.map(row)].join("\n")
-}
-
 const section = (expression: string, { checked, facts, sources, title }: Providers.About): string =>
   [
     `### ${title}`,
@@ -62,9 +50,9 @@ const section = (expression: string, { checked, facts, sources, title }: Provide
   ].join("\n\n")
 
 /** The text of the page. */
-export const page = (): string =>
-  [
-    "<!-- Written by `pnpm docs:providers`. Change the files in packages/engine/src/providers, not this page. -->",
+export const providersPage = (): string =>
+  page(
+    "the files in packages/engine/src/providers",
     "# Providers",
     "The facts about each provider, their sources, and when they were last checked. For what a provider does not document, the engine uses the cautious value. [Adding a provider](adding-a-provider.md) shows how to add one.",
     [
@@ -88,14 +76,4 @@ export const page = (): string =>
     ...providers.flatMap(([expression, { about }]) => (about === undefined ? [] : [section(expression, about)])),
     "## API keys",
     ...keyProviders.map(([name, { about }]) => section(name, about))
-  ].join("\n\n") + "\n"
-
-/** The anchor of a heading, as renderers make it. */
-const anchor = (heading: string): string =>
-  heading
-    .toLowerCase()
-    .replace(/[^\w\s-]/g, "")
-    .replace(/\s/g, "-")
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href)
-  await writeFile(pageUrl, page())
+  )
