@@ -16,6 +16,7 @@ export const groups: ReadonlyArray<Group> = [
   {
     title: "Running it",
     pages: [
+      ["settings", "Settings"],
       ["operation", "Operation"],
       ["failures", "Failures"],
       ["security", "Security"]

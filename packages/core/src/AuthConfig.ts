@@ -19,11 +19,17 @@ import { ProviderProfile, strict } from "./ProviderProfile.ts"
 export const AuthConfig = Schema.Struct({
   /** Unique in its project. */
   id: Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/, { expected: "1 to 64 letters, digits, - or _" })),
+  /** The project that it belongs to. Default: the `CurrentProject`, `"default"`. */
   projectId: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed(CurrentProject.defaultValue()))),
+  /** The name of the service that accounts connect to, such as `gmail`. */
   toolkit: Schema.String,
+  /** How its accounts authenticate, such as `OAUTH2` or `API_KEY`. */
   scheme: AuthScheme,
+  /** The token behaviour of the provider. Default: the cautious profile, with single-use tokens and no reuse window. */
   profile: ProviderProfile.pipe(Schema.withConstructorDefault(Effect.succeed(strict))),
+  /** The settings of the scheme, such as its endpoints. Default: none. */
   settings: Schema.Record(Schema.String, Schema.Json).pipe(Schema.withConstructorDefault(Effect.succeed({}))),
+  /** The application's own secrets, such as `client_secret`. They are sealed, and cannot be read again. Default: none. */
   secrets: Schema.Record(Schema.String, Schema.RedactedFromValue(Schema.String)).pipe(
     Schema.withConstructorDefault(Effect.succeed({}))
   ),

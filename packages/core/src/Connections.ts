@@ -72,11 +72,15 @@ export interface PageOptions {
 
 /** Selects accounts. An absent field selects all accounts. A field with several values selects accounts with any of them. */
 export interface AccountFilter {
+  /** The people whom the accounts belong to. */
   readonly userIds?: ReadonlyArray<string> | undefined
+  /** The auth configs of the accounts. */
   readonly authConfigIds?: ReadonlyArray<string> | undefined
+  /** The toolkits of their auth configs. */
   readonly toolkits?: ReadonlyArray<string> | undefined
   /** The statuses that `get` returns: INITIATED while a consent is pending. */
   readonly statuses?: ReadonlyArray<KnownStatus> | undefined
+  /** The ids of the accounts. */
   readonly ids?: ReadonlyArray<ConnectedAccountId> | undefined
 }
 

@@ -33,6 +33,7 @@ export type AnswerMatcher = typeof AnswerMatcher.Type
 export const ProviderProfile = Schema.Struct({
   /** The name in logs and metrics. All auth configs with the same name share the provider's limits. */
   name: Schema.String,
+  /** What a refresh does to the refresh token: `none`, `rolling` or `single-use`. */
   rotation: Rotation,
   /** How long the provider still accepts a used refresh token. Absent: not at all. */
   reuseWindow: Schema.optionalKey(Schema.DurationFromMillis),

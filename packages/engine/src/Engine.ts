@@ -31,7 +31,7 @@ import * as S2SOAuth2 from "./strategies/S2SOAuth2.ts"
 import * as StaticCredential from "./strategies/StaticCredential.ts"
 import { TokenCommit, type TokenCommitOptions } from "./renewal/TokenCommit.ts"
 
-/** What an engine may be told. */
+/** The options of an engine. */
 export interface EngineOptions {
   /** Where providers send people back to, and where people may be sent afterwards. */
   readonly consent: ConsentOptions

@@ -64,7 +64,7 @@ export interface Options {
    * Default false.
    */
   readonly allowInsecureHttp?: boolean | undefined
-  /** Which of the two prefixes to call. They have the same contract. Default `v3`. */
+  /** Which of the two prefixes to call, `v3` or `v3.1`. They have the same contract. Default `v3`. */
   readonly apiVersion?: ApiVersion | undefined
 }
 

@@ -32,7 +32,7 @@ import { type Policy, policy } from "./Policy.ts"
 export interface CircuitBreakerOptions {
   /** Distinguishes the circuits of several breakers in one store. Default `"rekindle"`. */
   readonly name?: string | undefined
-  /** The circuit of a call: `"provider"` (default) is one for all, `"account"` one for each account, a function your own choice. */
+  /** The circuit of a call: `"provider"` is one for all, `"account"` one for each account, a function your own choice. Default `"provider"`. */
   readonly key?: "provider" | "account" | ((id: ConnectedAccountId, options?: RefreshOptions) => string) | undefined
   /** When the circuit opens. Default: if at least half of the last 50 calls failed, and there were at least 20. */
   readonly tripPolicy?: Breaker.TripPolicy | undefined

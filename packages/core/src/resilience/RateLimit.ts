@@ -28,13 +28,13 @@ export interface RateLimitOptions {
   readonly limit: number
   /** The length of a window. */
   readonly window: Duration.Input
-  /** `"token-bucket"` (default) spreads calls evenly after an initial burst; `"fixed-window"` counts by the clock. */
+  /** `"token-bucket"` spreads calls evenly after an initial burst; `"fixed-window"` counts by the clock. Default `"token-bucket"`. */
   readonly algorithm?: "token-bucket" | "fixed-window" | undefined
   /** How long a call may wait for its turn. Default: until its deadline. */
   readonly maxDelay?: Duration.Input | undefined
   /** Distinguishes limits in one store. Default `"rekindle"`. */
   readonly name?: string | undefined
-  /** `"provider"` (default): one limit for all calls; `"account"`: one for each account. */
+  /** `"provider"`: one limit for all calls; `"account"`: one for each account. Default `"provider"`. */
   readonly key?: "provider" | "account" | undefined
 }
 

@@ -29,8 +29,8 @@ import { type Accounts, type Policy, policy } from "./Policy.ts"
 /** How a change of the account is detected. */
 export interface ReconcileOptions {
   /**
-   * What a reading is compared with. `"clock"` (default): the start of the attempt, at no cost before a failure. `"read"`: a reading before every
-   * refresh, for servers whose clock is not reliable.
+   * What a reading is compared with. `"clock"`: the start of the attempt, at no cost before a failure. `"read"`: a reading before every refresh,
+   * for servers whose clock is not reliable. Default `"clock"`.
    */
   readonly baseline?: "clock" | "read" | undefined
   /** How far the server's clock and ours may differ. Default 2 seconds. */

@@ -39,8 +39,8 @@ export class JournalError extends Schema.TaggedError<JournalError>("@rekindle/en
 /** How much a record has to survive. */
 export interface JournalOptions {
   /**
-   * `process`, the default: the end of the process, also by `kill -9`. `power`: the loss of power as well, at the price of a flush of the
-   * disk, which answers that arrive together share.
+   * `process`: the end of the process, also by `kill -9`. `power`: the loss of power as well, at the price of a flush of the disk, which
+   * answers that arrive together share. Default `process`.
    */
   readonly durability?: Durability | undefined
 }

@@ -31,7 +31,7 @@ import { TokenCommit } from "./TokenCommit.ts"
 export { AtCheckpoint, type Checkpoint } from "./attempt.ts"
 export type { Renewal } from "./renewal.ts"
 
-/** How long things may take. */
+/** How long a lease, a request and a caller's wait may take. */
 export interface CoordinatorOptions {
   /** Names this process in leases. Random if absent. */
   readonly owner?: string | undefined

@@ -44,7 +44,7 @@ import { spanned } from "./observe.ts"
 import { RefreshCoordinator } from "./RefreshCoordinator.ts"
 import { TokenCommit } from "./TokenCommit.ts"
 
-/** How eagerly it works. */
+/** How often the renewer looks for accounts, and how many it renews at once. */
 export interface RenewerOptions {
   /** How often it looks for auth configs with due accounts. Default 5 seconds, jittered. */
   readonly pollInterval?: Duration.Input | undefined

@@ -62,7 +62,7 @@ export class CommitPending extends Schema.TaggedError<CommitPending>("@rekindle/
   }
 ) {}
 
-/** How patient it is. */
+/** How long the caller of a commit waits. */
 export interface TokenCommitOptions {
   /** How long a caller waits for the commit, which goes on afterwards. Default 45 seconds, below the lease. */
   readonly giveUp?: Duration.Input | undefined

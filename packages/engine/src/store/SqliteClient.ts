@@ -46,7 +46,7 @@ const beginTransaction = "BEGIN IMMEDIATE"
 
 /** How a database is opened. */
 export interface SqliteOptions {
-  /** Whether a file that is not there is made. Default true; a tool that works on an existing database says false. */
+  /** Whether a missing file is created. A tool that works on an existing database says false. Default true. */
   readonly create?: boolean | undefined
 }
 

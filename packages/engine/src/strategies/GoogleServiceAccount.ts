@@ -19,6 +19,7 @@ import { addressesOf, checkSettings as settingsCheck, decodeSettings, refuseFaul
 
 /** Settings of a GOOGLE_SERVICE_ACCOUNT auth config. */
 export const GoogleServiceAccountSettings = Schema.Struct({
+  /** The scopes to ask for. */
   scopes: Schema.Array(Schema.String).check(Schema.isNonEmpty()),
   /** The person to act for, if domain-wide delegation is granted. */
   subject: Schema.optionalKey(Schema.String)

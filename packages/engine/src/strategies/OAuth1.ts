@@ -33,12 +33,17 @@ export {
 
 /** Settings of an OAUTH1 auth config. Its secret is `consumer_secret`; for RSA-SHA1 it is `private_key`, in PEM. */
 export const OAuth1Settings = Schema.Struct({
+  /** The application's id at the provider. */
   consumerKey: Schema.String,
+  /** Where a request token is issued (RFC 5849 §2.1). */
   requestTokenUrl: Url,
+  /** Where a person consents (RFC 5849 §2.2). */
   authorizeUrl: Url,
+  /** Where the request token is exchanged (RFC 5849 §2.3). */
   accessTokenUrl: Url,
-  /** Default `HMAC-SHA1`. */
+  /** How requests are signed (RFC 5849 §3.4). Default `HMAC-SHA1`. */
   signatureMethod: Schema.optionalKey(SignatureMethod),
+  /** The realm in the authorization header (RFC 5849 §3.5.1). */
   realm: Schema.optionalKey(Schema.String),
   /** Further parameters of the request for a request token, such as `scope`. */
   requestParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),

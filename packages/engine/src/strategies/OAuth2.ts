@@ -22,7 +22,9 @@ import * as TokenEndpoint from "./TokenEndpoint.ts"
 /** Settings of an OAUTH2 auth config. */
 export const OAuth2Settings = Schema.Struct({
   ...TokenEndpoint.TokenEndpointSettings.fields,
+  /** The application's id at the provider. */
   clientId: Schema.String,
+  /** Where a person consents (RFC 6749 §3.1). Default: as discovered. */
   authorizationEndpoint: Schema.optionalKey(Url),
   /** Further parameters of the authorization request, such as `access_type: "offline"` or `prompt: "consent"`. */
   authorizationParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
@@ -35,6 +37,7 @@ export const OAuth2Settings = Schema.Struct({
   scopeSeparator: Schema.optionalKey(Schema.String),
   /** Pushes the authorization request (RFC 9126). Default: if the server's metadata require it. */
   pushedRequests: Schema.optionalKey(Schema.Boolean),
+  /** Where authorization requests are pushed (RFC 9126 §2). Default: as discovered. */
   pushedRequestEndpoint: Schema.optionalKey(Url),
   /** Parameters of the callback to keep as attributes of the account, such as the company that the person chose. */
   keptParameters: Schema.optionalKey(Schema.Array(Schema.String)),

@@ -19,8 +19,11 @@ import { Address, addressesOf, Url } from "./settings.ts"
 export const TokenEndpointSettings = Schema.Struct({
   /** Discovers the endpoints (RFC 8414, OpenID Connect Discovery). Explicit endpoints win over discovered ones. */
   issuer: Schema.optionalKey(Address),
+  /** Where tokens are issued (RFC 6749 §3.2). Default: as discovered. */
   tokenEndpoint: Schema.optionalKey(Url),
+  /** Where credentials are withdrawn (RFC 7009). Default: as discovered. */
   revocationEndpoint: Schema.optionalKey(Url),
+  /** The application's id at the provider. */
   clientId: Schema.optionalKey(Schema.String),
   /** How the application authenticates (RFC 6749 §2.3, RFC 7523 §2.2), with the secret `client_secret` or the key `private_key`. */
   clientAuth: Schema.optionalKey(Schema.Literals(["basic", "post", "none", "private_key_jwt"])),
@@ -28,6 +31,7 @@ export const TokenEndpointSettings = Schema.Struct({
   signingAlgorithm: Schema.optionalKey(Schema.String),
   /** For `private_key_jwt`: the key's id, if the provider wants it named. */
   signingKeyId: Schema.optionalKey(Schema.String),
+  /** The scopes to ask for. */
   scopes: Schema.optionalKey(Schema.Array(Schema.String)),
   /** The encoding of token requests: `form` by the RFC, `json` at some providers. Default `form`. */
   tokenBody: Schema.optionalKey(Schema.Literals(["form", "json"])),

@@ -8,12 +8,14 @@ import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { failuresPage } from "./failures.ts"
 import { providersPage } from "./providers.ts"
+import { settingsPage } from "./settings.ts"
 
 const docs = join(import.meta.dirname, "../../../../docs")
 
 export const pages: ReadonlyArray<readonly [file: string, text: () => string]> = [
   [join(docs, "failures.md"), failuresPage],
-  [join(docs, "providers.md"), providersPage]
+  [join(docs, "providers.md"), providersPage],
+  [join(docs, "settings.md"), settingsPage]
 ]
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href)
