@@ -33,6 +33,10 @@ const examples: Readonly<Record<string, Example>> = {
     about: "an HTTP client that carries the credential, and a program without tokens",
     load: () => import("./authorizedClient.ts")
   },
+  mailer: {
+    about: "a whole application: mail from its users' mailboxes, consent, notices",
+    load: () => import("./mailer/example.ts")
+  },
   "await-active": { about: "showing the link and waiting for consent", load: () => import("./awaitActive.ts") }
 }
 

@@ -20,6 +20,7 @@ const examples: Readonly<Record<string, { readonly says: RegExp; readonly claims
   "ambiguous-timeout": { says: /the backend saw: refresh, get/, claims: 2 },
   "with-refresh": { says: /ten calls succeed, on one refresh/, claims: 4 },
   "authorized-client": { says: /ten requests succeed, on one refresh/, claims: 3 },
+  mailer: { says: /ten mails go out, on one refresh/, claims: 5 },
   "await-active": { says: /the wait ended with the account ACTIVE/, claims: 1 }
 }
 

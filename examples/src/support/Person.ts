@@ -6,15 +6,16 @@
 import { Effect } from "effect"
 import { personHeader } from "./AuthorizationServer.ts"
 
-/** Follows a consent link as `person`, and returns the last page. */
-export const consent = (link: string, person: string) =>
+/** Follows a consent link as `person`, and returns the last page. `applicationCookies` are those that the browser got from the application before. */
+export const consent = (link: string, person: string, applicationCookies = "") =>
   Effect.tryPromise(async () => {
     const cookies = new Map<string, string>()
     const issuer = new URL(link).origin
     for (let url = new URL(link), hops = 0; hops < 20; hops++) {
       const cookie = Array.from(cookies, ([name, value]) => `${name}=${value}`).join("; ")
-      // Only the provider gets the cookies and the name.
-      const headers = url.origin === issuer ? { cookie, [personHeader]: person } : { accept: "text/html" }
+      // Only the provider gets its cookies and the name.
+      const headers =
+        url.origin === issuer ? { cookie, [personHeader]: person } : { accept: "text/html", cookie: applicationCookies }
       const response = await fetch(url, { redirect: "manual", headers })
       for (const set of response.headers.getSetCookie()) {
         const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(set) ?? []

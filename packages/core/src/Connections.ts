@@ -17,6 +17,7 @@ import type { HttpClient, HttpClientError } from "effect/http"
 import type { AuthConfig } from "./AuthConfig.ts"
 import type { AuthScheme, ConnectedAccount, ConnectedAccountId, KnownStatus } from "./ConnectedAccount.ts"
 import type { ConnectedAccounts } from "./ConnectedAccounts.ts"
+import { isApiAddress } from "./internal/apiHosts.ts"
 import { authorizedClient } from "./internal/authorizedClient.ts"
 import { present } from "./internal/present.ts"
 import type { RefreshError } from "./RefreshError.ts"
@@ -375,6 +376,16 @@ export class Connections extends Context.Service<
    * is signed (OAuth 1, DPoP), which `authorization` does, and for a scheme of the application's own.
    */
   static readonly present: (credential: CredentialInUse) => Authorization | undefined = present
+
+  /**
+   * Whether a request with an account's credential may go to an address, by the `apiHosts` of its auth config and the account's public
+   * attributes. For providers of this service.
+   */
+  static readonly isApiAddress: (
+    config: Pick<AuthConfig, "apiHosts" | "hosts">,
+    attributes: Readonly<Record<string, unknown>>,
+    address: string
+  ) => boolean = isApiAddress
 }
 
 /** What `Connections.authorize` adds to the failures of a client. */

@@ -62,4 +62,5 @@ export {
   UnexpectedResponse
 } from "./RefreshError.ts"
 export * from "./RefreshOutcome.ts"
+export { ConnectionNotReady, ConsentExpired, ConsentRequired } from "./resilience/Consent.ts"
 export * as Resilience from "./resilience/Resilience.ts"

@@ -397,6 +397,22 @@ export const clauses: ReadonlyArray<Clause> = [
       ]) {
         yield* refused(authorization(id, { method: "GET", url: elsewhere }), "InvalidRequest", "host_not_declared")
       }
+
+      const several = {
+        ...(yield* registered()),
+        apiHosts: ["*.contract.test", "{instance_url}", "http://127.0.0.1:3000"]
+      }
+      yield* authConfigs.register(several)
+      const customer = yield* create({
+        authConfigId: several.id,
+        userId: "u",
+        secrets,
+        attributes: { instance_url: "https://acme.test" }
+      })
+      for (const url of ["https://eu.contract.test/", "https://acme.test/me", "http://127.0.0.1:3000/me"])
+        yield* authorization(customer.id, { method: "GET", url })
+      for (const url of ["https://contract.test/", "http://acme.test/me", "http://127.0.0.1:3001/me"])
+        yield* refused(authorization(customer.id, { method: "GET", url }), "InvalidRequest", "host_not_declared")
     })
   },
   {

@@ -463,10 +463,9 @@ const make = Effect.fnUntraced(function* (script: Script) {
         "authorization",
         Effect.gen(function* () {
           const inUse = yield* credential(id)
-          const { authConfig } = yield* find(id)
-          const hosts = configs.get(authConfig.id)?.config
-          const origin = URL.parse(url)?.origin
-          if (hosts !== undefined && !(hosts.apiHosts ?? hosts.hosts).some((host) => origin === `https://${host}`))
+          const { authConfig, state } = yield* find(id)
+          const config = configs.get(authConfig.id)?.config
+          if (config !== undefined && !Connections.isApiAddress(config, state.val, url))
             return yield* new InvalidRequest({ message: "the address is on no API host", slug: "host_not_declared" })
           return (
             Connections.present(inUse) ?? {

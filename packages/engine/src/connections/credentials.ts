@@ -22,7 +22,6 @@ import { configFailure } from "../renewal/renewal.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { defaultInUse } from "../strategies/AuthStrategy.ts"
 import type { Accounts } from "./accounts.ts"
-import { isApiAddress } from "./apiHosts.ts"
 
 interface Given {
   readonly accounts: Accounts
@@ -98,7 +97,7 @@ export const makeCredentials = ({ accessTokens, accounts, configs, coordinator }
   const authorization = Effect.fnUntraced(function* (id: ConnectedAccountId, request: RequestToAuthorize) {
     const { connection, credential } = yield* use(id)
     const { config } = connection
-    if (!isApiAddress(config, connection.credential.attributes, request.url)) {
+    if (!Connections.isApiAddress(config, connection.credential.attributes, request.url)) {
       return yield* new InvalidRequest({
         message: `the address is not on an API host of auth config ${config.id}; nothing was sent`,
         slug: "host_not_declared",

@@ -5,7 +5,6 @@ import * as OAuth1 from "@rekindle/engine/OAuth1"
 import { Effect, Record, Redacted } from "effect"
 import { EmbeddedJWK, exportJWK, generateKeyPair, jwtVerify } from "jose"
 import { createHash } from "node:crypto"
-import { isApiAddress } from "#engine/connections/apiHosts.ts"
 import { authConfig, scenario, settle } from "../support/ScriptedEngine.ts"
 
 const redacted = (secrets: Readonly<Record<string, string>>) => Record.map(secrets, (value) => Redacted.make(value))
@@ -115,41 +114,4 @@ describe("a request", () => {
       })
     )
   )
-})
-
-describe("an address is the API's", () => {
-  const cases: ReadonlyArray<readonly [apiHost: string, address: string, expected: boolean]> = [
-    ["api.test", "https://api.test/a?b", true],
-    ["api.test", "https://API.test:443/", true],
-    ["api.test", "https://api.test:444/", false],
-    ["api.test:444", "https://api.test:444/", true],
-    ["api.test", "http://api.test/", false],
-    ["api.test", "https://user:pass@api.test/", false],
-    ["api.test", "https://xapi.test/", false],
-    ["api.test", "ftp://api.test/", false],
-    ["*.api.test", "https://eu.api.test/", true],
-    ["*.api.test", "https://a.eu.api.test/", true],
-    ["*.api.test", "https://api.test/", false],
-    ["*.api.test", "https://evilapi.test/", false],
-    ["*.api.test", "http://eu.api.test/", false],
-    ["*.api.test", "https://eu.api.test:8443/", false],
-    ["{instance_url}", "https://acme.api.test/x", true],
-    ["{instance_url}", "https://other.api.test/x", false],
-    ["{bare}", "https://bare.api.test/", true],
-    ["{plain}", "http://plain.api.test/", false],
-    ["{missing}", "https://acme.api.test/", false],
-    ["http://127.0.0.1:3000", "http://127.0.0.1:3000/x", true],
-    ["http://127.0.0.1:3000", "http://127.0.0.1:3001/x", false],
-    ["münchen.test", "https://xn--mnchen-3ya.test/", true]
-  ]
-  const attributes = {
-    instance_url: "https://acme.api.test",
-    bare: "bare.api.test",
-    plain: "http://plain.api.test"
-  }
-  for (const [apiHost, address, expected] of cases) {
-    it(`${apiHost} ${expected ? "covers" : "does not cover"} ${address}`, () => {
-      assert.strictEqual(isApiAddress({ apiHosts: [apiHost], hosts: [] }, attributes, address), expected)
-    })
-  }
 })

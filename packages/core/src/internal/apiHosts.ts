@@ -3,13 +3,15 @@
  *
  * @module
  */
-import type { AuthConfig } from "@rekindle/core"
-import type { Credential } from "../account/Credential.ts"
+import type { AuthConfig } from "../AuthConfig.ts"
+
+/** Public facts about an account. */
+type Attributes = Readonly<Record<string, unknown>>
 
 const originOf = (text: string): URL | null => URL.parse(text.includes("://") ? text : `https://${text}`)
 
 /** Whether an entry of `apiHosts` covers the address. */
-const covers = (entry: string, url: URL, attributes: Credential["attributes"]): boolean => {
+const covers = (entry: string, url: URL, attributes: Attributes): boolean => {
   const [, attribute] = /^\{([^{}]+)\}$/.exec(entry) ?? []
   if (attribute !== undefined) {
     const value = attributes[attribute]
@@ -24,7 +26,7 @@ const covers = (entry: string, url: URL, attributes: Credential["attributes"]): 
 /** Whether an address is one of the API's that an account is connected to. */
 export const isApiAddress = (
   { apiHosts, hosts }: Pick<AuthConfig, "apiHosts" | "hosts">,
-  attributes: Credential["attributes"],
+  attributes: Attributes,
   address: string
 ): boolean => {
   const url = URL.parse(address)
