@@ -408,9 +408,10 @@ describe.each([
     Effect.gen(function* () {
       const egress = yield* Egress
       const closed: Array<string> = []
+      let answerLate = () => {}
       const server = yield* HttpFixture.make(({ path }, response) => {
         response.on("close", () => void closed.push(path))
-        if (path === "/slow") setTimeout(() => response.writeHead(200).end("late"), 300)
+        if (path === "/slow") answerLate = () => void response.writeHead(200).end("late")
       })
       const overdue: Array<Fiber.Fiber<Observation>> = []
       for (const path of ["/slow", "/silent"]) {
@@ -424,6 +425,7 @@ describe.each([
       }
       const [slow, silent] = overdue
       if (slow === undefined || silent === undefined) return assert.fail("not taken over")
+      answerLate()
       assert.deepInclude(yield* Fiber.join(slow), { _tag: "Answer", body: "late" })
       yield* Fiber.interrupt(silent)
       while (!closed.includes("/silent")) yield* Effect.sleep("2 millis")

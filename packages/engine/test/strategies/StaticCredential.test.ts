@@ -8,7 +8,7 @@ import { config as configOf, connect } from "../support/connection.ts"
 import * as HttpFixture from "../support/HttpFixture.ts"
 
 const schemes = { API_KEY: apiKey, BEARER_TOKEN: bearerToken, BASIC: basic }
-const egress = Egress.layer({ privateHosts: ["*"], timeout: "200 millis" })
+const egress = Egress.layer({ privateHosts: ["*"], timeout: "1 second" })
 
 const probe = Effect.fnUntraced(function* (
   server: Pick<HttpFixture.HttpFixture, "host" | "origin">,
