@@ -31,6 +31,7 @@ import {
   ConnectedAccountId,
   ConnectedAccountStatus,
   ConnectionEventType,
+  ConsentFailureReason,
   Disposition,
   ErrorEnvelope,
   KnownAuthScheme,
@@ -84,6 +85,9 @@ export const authScheme: Arbitrary.Arbitrary<AuthScheme> = Arbitrary.schema(Auth
 
 /** What can happen to an account. */
 export const connectionEventType: Arbitrary.Arbitrary<ConnectionEventType> = Arbitrary.schema(ConnectionEventType)
+
+/** A {@link ConsentFailureReason}. */
+export const consentFailureReason: Arbitrary.Arbitrary<ConsentFailureReason> = Arbitrary.schema(ConsentFailureReason)
 
 /** How a provider's refresh tokens rotate. */
 export const rotation: Arbitrary.Arbitrary<Rotation> = Arbitrary.schema(Rotation)

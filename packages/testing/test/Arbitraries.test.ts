@@ -10,6 +10,7 @@ const arbitraries: Readonly<Record<string, readonly [Arbitrary.Arbitrary<unknown
   knownAuthScheme: [Arbitraries.knownAuthScheme, Core.KnownAuthScheme],
   authScheme: [Arbitraries.authScheme, Core.AuthScheme],
   connectionEventType: [Arbitraries.connectionEventType, Core.ConnectionEventType],
+  consentFailureReason: [Arbitraries.consentFailureReason, Core.ConsentFailureReason],
   rotation: [Arbitraries.rotation, Core.Rotation],
   answerMatcher: [Arbitraries.answerMatcher, Core.AnswerMatcher],
   providerProfile: [Arbitraries.providerProfile, Core.ProviderProfile],
