@@ -5,6 +5,7 @@
  */
 import GithubSlugger from "github-slugger"
 import { defineConfig, type Plugin } from "vitepress"
+import { drawDiagrams } from "./diagrams.ts"
 import { writeLlms } from "./llms.ts"
 import { groups } from "./pages.ts"
 import { linkSources, repository } from "./sourceLinks.ts"
@@ -33,7 +34,10 @@ export default defineConfig({
   head: [["link", { rel: "alternate", type: "text/plain", title: "For language models", href: "/rekindle/llms.txt" }]],
   markdown: {
     anchor: { slugify: (heading) => new GithubSlugger().slug(heading) },
-    config: (md) => linkSources(md)
+    config: (md) => {
+      linkSources(md)
+      drawDiagrams(md)
+    }
   },
   themeConfig: {
     nav: [{ text: "Changelog", link: `${repository}/releases` }],

@@ -14,19 +14,37 @@ export interface Group {
 
 export const groups: ReadonlyArray<Group> = [
   {
-    title: "Running it",
+    title: "Begin",
     pages: [
-      ["settings", "Settings"],
-      ["operation", "Operation"],
-      ["failures", "Failures"],
-      ["security", "Security"]
+      ["start", "A five-minute start"],
+      ["tokens", "How a token is kept"]
     ]
   },
   {
-    title: "Providers",
+    title: "Four ways to use it",
     pages: [
+      ["client", "A hardened client"],
+      ["service", "A self-hosted service"],
+      ["engine", "The engine in an application"],
+      ["testing", "The test layer"]
+    ]
+  },
+  {
+    title: "Reference",
+    pages: [
+      ["policies", "Policies"],
+      ["settings", "Settings"],
+      ["failures", "Failures"],
       ["providers", "Providers"],
       ["adding-a-provider", "Adding a provider"]
+    ]
+  },
+  {
+    title: "In production",
+    pages: [
+      ["operation", "Operation"],
+      ["security", "Security"],
+      ["moving", "Moving from other tools"]
     ]
   }
 ]
