@@ -87,9 +87,10 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
       ),
 
     findAbandoned: ({ after, limit, now }) => {
-      const further = after === undefined ? sql`` : sql` AND (intent_since, id) > (${after.since}, ${after.id})`
-      return sql`SELECT id, project_id, auth_config_id, intent_since FROM rekindle_accounts
-        WHERE ${underWay} AND lease_until <= ${clock(now)}${further} ORDER BY intent_since, id LIMIT ${limit + 1}`.pipe(
+      const further = after === undefined ? sql`` : sql` AND (since, account_id) > (${after.since}, ${after.id})`
+      return sql`SELECT id, project_id, auth_config_id, intent_since
+        FROM rekindle_open_intents JOIN rekindle_accounts ON id = account_id
+        WHERE ${underWay} AND lease_until <= ${clock(now)}${further} ORDER BY since, account_id LIMIT ${limit + 1}`.pipe(
         Effect.flatMap((found) => abandoned(found, limit, (row) => ({ id: row.id, ...configRefOf(row) }))),
         asStoreError
       )

@@ -227,6 +227,47 @@ const forgottenEvents = Effect.gen(function* () {
   yield* sql`INSERT INTO rekindle_outbox_forgotten (through) SELECT COALESCE(MIN(sequence), 1) - 1 FROM rekindle_outbox`
 })
 
+// Postgres updates a row in place (HOT) only if no indexed column changes. Each renewal sets and clears its account's intent, so the index of
+// open intents moves to a narrow table, which triggers keep: no statement can forget it. Pages of accounts keep room for the new row. SQLite
+// has no such updates; there the same name is a view over the index.
+const openIntents = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql.onDialectOrElse({
+    pg: () =>
+      Effect.all([
+        sql`CREATE TABLE rekindle_open_intents (
+          since BIGINT NOT NULL,
+          account_id TEXT COLLATE "C" NOT NULL,
+          PRIMARY KEY (since, account_id)
+        )`,
+        sql`CREATE OR REPLACE FUNCTION rekindle_track_intent() RETURNS trigger LANGUAGE plpgsql AS $$
+          BEGIN
+            IF TG_OP <> 'INSERT' AND OLD.intent_since IS NOT NULL THEN
+              DELETE FROM rekindle_open_intents WHERE since = OLD.intent_since AND account_id = OLD.id;
+            END IF;
+            IF TG_OP <> 'DELETE' AND NEW.intent_since IS NOT NULL THEN
+              INSERT INTO rekindle_open_intents (since, account_id) VALUES (NEW.intent_since, NEW.id);
+            END IF;
+            RETURN NULL;
+          END $$`,
+        sql`CREATE TRIGGER rekindle_intent_moved AFTER UPDATE OF id, intent_since ON rekindle_accounts FOR EACH ROW
+          WHEN (OLD.intent_since IS DISTINCT FROM NEW.intent_since OR OLD.id <> NEW.id)
+          EXECUTE FUNCTION rekindle_track_intent()`,
+        sql`CREATE TRIGGER rekindle_intent_added AFTER INSERT ON rekindle_accounts FOR EACH ROW
+          WHEN (NEW.intent_since IS NOT NULL) EXECUTE FUNCTION rekindle_track_intent()`,
+        sql`CREATE TRIGGER rekindle_intent_removed AFTER DELETE ON rekindle_accounts FOR EACH ROW
+          WHEN (OLD.intent_since IS NOT NULL) EXECUTE FUNCTION rekindle_track_intent()`,
+        sql`INSERT INTO rekindle_open_intents (since, account_id)
+          SELECT intent_since, id FROM rekindle_accounts WHERE intent_since IS NOT NULL`,
+        sql`DROP INDEX rekindle_accounts_open_intent`,
+        sql`ALTER TABLE rekindle_accounts SET (fillfactor = 70)`
+      ]),
+    orElse: () =>
+      sql`CREATE VIEW rekindle_open_intents AS
+        SELECT intent_since AS since, id AS account_id FROM rekindle_accounts WHERE intent_since IS NOT NULL`
+  })
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
@@ -240,7 +281,8 @@ const migrations = {
   "0010_used_states": usedStates,
   "0011_try_services_again": tryServicesAgain,
   "0012_management": management,
-  "0013_forgotten_events": forgottenEvents
+  "0013_forgotten_events": forgottenEvents,
+  "0014_open_intents": openIntents
 }
 
 /** Brings the database to the schema that it had after the first `count` migrations. */

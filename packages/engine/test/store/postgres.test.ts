@@ -105,6 +105,37 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
     })
   )
 
+  it.effect("a lease is written in place: it changes no index of the accounts", () =>
+    Effect.gen(function* () {
+      const { addedMany, sql, store } = yield* start
+      const accounts = yield* addedMany(20)
+      const counts = Effect.map(
+        sql<{ all: bigint; hot: bigint }>`SELECT n_tup_upd AS "all", n_tup_hot_upd AS hot
+          FROM pg_stat_user_tables WHERE relname = 'rekindle_accounts'`,
+        ([row]) => ({ all: Number(row?.all), hot: Number(row?.hot) })
+      )
+      // Postgres publishes its counts with a delay.
+      const settled = Effect.repeat(Effect.delay(counts, "1500 millis"), {
+        until: (() => {
+          let last = -1
+          return ({ all }) => {
+            const same = all === last
+            last = all
+            return same
+          }
+        })()
+      })
+      const before = yield* settled
+      for (const account of accounts)
+        yield* store.begin({ account, owner: "owner", leaseMillis: 60_000, now: Date.now() })
+      const after = yield* Effect.repeat(Effect.delay(counts, "100 millis"), {
+        until: ({ all }) => all >= before.all + accounts.length
+      })
+      // The page of an account may be full, and then this one goes to another.
+      assert.isAtLeast(after.hot - before.hot, accounts.length / 2)
+    })
+  )
+
   it.effect("callers who wait at the same time share their statements", () =>
     Effect.gen(function* () {
       const { addedMany, store } = yield* start

@@ -365,12 +365,19 @@ export const suite = <R, E>(
           [...tables, "rekindle_outbox_forgotten", "rekindle_migrations"],
           (table) => sql`DROP TABLE ${sql(table)}`
         )
+        yield* sql.onDialectOrElse({
+          pg: () => sql`DROP TABLE rekindle_open_intents`,
+          orElse: () => sql`DROP VIEW rekindle_open_intents`
+        })
         const withSql = Effect.provideService(SqlClient.SqlClient, sql)
         yield* withSql(migrateTo(3))
         yield* sql`INSERT INTO rekindle_auth_configs (id, project_id, sealed, updated_at) VALUES ('old_config', 'p/1', 'v1.k.s', 1)`
         yield* sql`INSERT INTO rekindle_accounts (id, project_id, auth_config_id, toolkit, user_id, scheme, status, generation,
           revision, grant_id, obtained_at, epoch, created_at, updated_at)
           VALUES ('ca_oldoldold', 'p/1', 'old_config', 't', 'u', 'OAUTH2', 'ACTIVE', 1, 1, 'g', 1, 0, 1, 1)`
+        // Its process died while it renewed the account.
+        yield* sql`UPDATE rekindle_accounts SET intent_generation = 1, intent_since = 5, intent_attempts = 1,
+          lease_owner = 'gone', lease_until = 6`
         // A service that was taken for dead when the clock was wrong, and a person's grant that is.
         for (const [id, scheme] of [
           ["ca_service_old", "GOOGLE_SERVICE_ACCOUNT"],
@@ -385,6 +392,10 @@ export const suite = <R, E>(
         const store = Context.get(yield* connect, AccountStore)
         const found = Option.getOrThrow(yield* store.findIn("p/1", ConnectedAccountId.make("ca_oldoldold")))
         assert.deepInclude({ ...found }, { publicId: found.id, projectId: "p/1", authConfigId: "old_config" })
+        assert.deepStrictEqual(
+          (yield* store.findAbandoned({ now: Date.now(), limit: 10 })).items.map(({ id }) => id),
+          [found.id]
+        )
         const renewAt = (id: string) =>
           Effect.map(store.findIn("p/1", ConnectedAccountId.make(id)), (row) => Option.getOrThrow(row).renewAt)
         assert.strictEqual(yield* renewAt("ca_service_old"), 7)
