@@ -34,6 +34,8 @@ const published = folders
   .filter((candidate) => candidate.private !== true)
   .toSorted((a, b) => a.name.localeCompare(b.name))
 
+const isOnEffect3 = ({ name }: Manifest): boolean => name === "@rekindle/effect3"
+
 describe("the workspace", () => {
   // Before a script, pnpm installs the missing dependencies of its package and of that package's workspace dependencies, and no others.
   it("depends at its root on every package, so that its scripts find them installed whatever ran before", () => {
@@ -103,9 +105,21 @@ describe.each(published)("the manifest of $name", ({ folder, ...found }) => {
       []
     )
   })
+})
 
+const [onEffect3, onEffect4] = [published.filter(isOnEffect3), published.filter((found) => !isOnEffect3(found))]
+
+describe.each(onEffect3)("the dependencies of $name", (found) => {
+  // The Effect 4 that it builds on is inside.
+  it("are Effect 3 alone", () => {
+    assert.isUndefined(found.dependencies)
+    assert.deepStrictEqual(found.peerDependencies, { "@effect/platform": ">=0.97.0 <1.0.0", effect: "^3.22.0" })
+  })
+})
+
+describe.each(onEffect4)("the dependencies of $name", (found) => {
   // Modules that it builds on (`effect/sql`, `effect/http-api`, `RateLimiter`) are unstable, so that a minor version may change them.
-  it("takes no minor version or beta of Effect that its modules were not tested with", () => {
+  it("are no minor version or beta of Effect that its modules were not tested with", () => {
     assert.strictEqual(found.peerDependencies?.["effect"], "~4.1.0")
     for (const [name, version] of Object.entries({ ...found.dependencies, ...found.peerDependencies }))
       if (name.startsWith("@effect/")) assert.match(version, /^~4\.1\.0$|^>=4\.0\.5 <4\.2\.0$/, name)

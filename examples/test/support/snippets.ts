@@ -31,13 +31,29 @@ export const extract = (file: string, text: string): ReadonlyArray<Snippet> =>
   })
 
 const root = fileURLToPath(new URL("../../..", import.meta.url))
-const within = join(root, "examples/.snippets")
+
+/** A package whose imports a snippet has, and its compiler's base configuration. */
+interface Home {
+  readonly folder: string
+  readonly config: string
+}
+const examples: Home = { folder: join(root, "examples"), config: join(root, "tsconfig.base.json") }
+/** Here `effect` is Effect 3. */
+const effect3: Home = {
+  folder: join(root, "packages/effect3"),
+  config: join(root, "packages/effect3/tsconfig.base.json")
+}
+const homeOf = ({ name }: Snippet): Home => (name.startsWith("packages/effect3/") ? effect3 : examples)
+
 /** How many programs share a process: starting one costs more than running a program. */
 const batchSize = 8
 
-const tsconfig = {
-  extends: "../../../tsconfig.base.json",
-  compilerOptions: { composite: false, incremental: false, declarationMap: false, noEmit: true, types: ["node"] }
+const compilerOptions = {
+  composite: false,
+  incremental: false,
+  declarationMap: false,
+  noEmit: true,
+  types: ["node"]
 }
 
 const runner = `for (const file of process.argv.slice(1)) {
@@ -80,7 +96,19 @@ const run = async (files: ReadonlyArray<File>): Promise<Problems> => {
 
 /** The faults by snippet. Snippets without a fault are not in it, and `tsc` stands for faults outside of every snippet. */
 export const verify = async (snippets: ReadonlyArray<Snippet>): Promise<ReadonlyMap<string, string>> => {
-  // Within the package, so that imports resolve as in an example.
+  const problems = [examples, effect3].map((home) =>
+    verifyIn(
+      home,
+      snippets.filter((snippet) => homeOf(snippet) === home)
+    )
+  )
+  return new Map((await Promise.all(problems)).flat())
+}
+
+const verifyIn = async ({ config, folder }: Home, snippets: ReadonlyArray<Snippet>): Promise<Problems> => {
+  if (snippets.length === 0) return []
+  // Within the package, so that imports resolve as in its own files.
+  const within = join(folder, ".snippets")
   mkdirSync(within, { recursive: true })
   const directory = mkdtempSync(join(within, "run-"))
   try {
@@ -89,10 +117,10 @@ export const verify = async (snippets: ReadonlyArray<Snippet>): Promise<Readonly
       path: join(directory, `${snippet.name.replaceAll(/\W/g, "_")}.ts`)
     }))
     for (const { code, path } of files) writeFileSync(path, `${code}\nexport {}\n`)
-    writeFileSync(join(directory, "tsconfig.json"), JSON.stringify(tsconfig))
+    writeFileSync(join(directory, "tsconfig.json"), JSON.stringify({ extends: config, compilerOptions }))
 
     const [compiled, ran] = await Promise.all([compile(directory, files), run(files.filter(({ runs }) => runs))])
-    return new Map([...ran, ...compiled])
+    return [...ran, ...compiled]
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

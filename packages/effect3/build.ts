@@ -1,0 +1,52 @@
+/**
+ * Makes `dist`: the modules with everything that they wrap (Effect 4, the other packages) inside, and declarations that name Effect 3 alone.
+ *
+ * **Gotchas**
+ *
+ * `effect` means Effect 3 in this package and Effect 4 in the others, so only this package's own imports of it are left outside.
+ *
+ * @module
+ */
+import { globSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { join, relative } from "node:path"
+import { build } from "rolldown"
+
+const root = import.meta.dirname
+const dist = join(root, "dist")
+const sources = join(root, "src")
+const declarations = join(root, ".tsbuild/src")
+
+const isPeer = (specifier: string) => /^(?:effect|@effect\/platform)(?:\/|$)/.test(specifier)
+
+rmSync(dist, { recursive: true, force: true })
+const { output } = await build({
+  cwd: root,
+  input: { index: "src/index.ts", Testing: "src/Testing.ts" },
+  platform: "node",
+  external: (specifier, importer) =>
+    specifier.startsWith("node:") ||
+    (isPeer(specifier) && importer !== undefined && !relative(sources, importer).startsWith("..")),
+  output: { dir: dist, chunkFileNames: "chunks/[name]-[hash].js" }
+})
+
+for (const file of globSync("*.d.ts", { cwd: declarations })) {
+  const text = readFileSync(join(declarations, file), "utf8")
+  // A consumer has neither.
+  const foreign = /from "(?:effect4|@rekindle\/|\.\/internal\/)[^"]*"/.exec(text)
+  if (foreign !== null) throw new Error(`${file} names a type that is not published: ${foreign[0]}`)
+  writeFileSync(join(dist, file), text.replace(/^\/\/# sourceMappingURL=.*$/m, ""))
+}
+
+// What is bundled keeps its licence.
+const folders = output
+  .flatMap((part) => (part.type === "chunk" ? part.moduleIds : []))
+  .flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(id)?.[0] ?? [])
+const licences = [...new Set(folders)].toSorted().map((folder) => {
+  const { name, version }: { readonly name: string; readonly version: string } = JSON.parse(
+    readFileSync(join(folder, "package.json"), "utf8")
+  )
+  const [file] = globSync("LICEN[CS]E*", { cwd: folder })
+  if (file === undefined) throw new Error(`${name} is bundled and has no licence`)
+  return `${name} ${version}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`
+})
+writeFileSync(join(dist, "THIRD-PARTY-LICENSES.txt"), licences.join("\n---\n\n"))

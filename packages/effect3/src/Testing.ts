@@ -1,0 +1,6 @@
+/**
+ * Doubles for the unit tests of an application on Effect 3.
+ *
+ * @module
+ */
+export * as ScriptedAccounts from "./ScriptedAccounts.ts"

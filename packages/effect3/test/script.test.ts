@@ -1,0 +1,89 @@
+import { assert, describe, it } from "@effect/vitest"
+import {
+  AccountNotFound,
+  ConnectedAccountId,
+  ConnectedAccounts,
+  type Disposition,
+  RefreshFailed,
+  TransportError,
+  Unavailable
+} from "@rekindle/effect3"
+import { ScriptedAccounts } from "@rekindle/effect3/Testing"
+import { Cause, Duration, Effect, Exit, Fiber } from "effect"
+
+const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
+const refresh = Effect.flatMap(ConnectedAccounts, (accounts) => accounts.refresh(id))
+
+const answering = (...answers: ReadonlyArray<ScriptedAccounts.ScriptedRefresh>) =>
+  Effect.provide(
+    ScriptedAccounts.layer([ScriptedAccounts.account({ id, answers: [...answers, ScriptedAccounts.exhausted] })])
+  )
+
+describe("the script", () => {
+  it.effect("answers with each outcome", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* refresh, { _tag: "Ready", id })
+      const redirectUrl = "https://consent.test/ca_4CkFF_cKATwg"
+      assert.deepStrictEqual(yield* refresh, { _tag: "RedirectRequired", id, redirectUrl, status: "ACTIVE" })
+      assert.deepStrictEqual(yield* refresh, { _tag: "NotReady", id, status: "SOMETHING_NEW" })
+    }).pipe(
+      answering(ScriptedAccounts.ready, ScriptedAccounts.redirectRequired(), ScriptedAccounts.notReady("SOMETHING_NEW"))
+    )
+  )
+
+  it.effect("fails with errors that catchTag and instanceof know", () =>
+    Effect.gen(function* () {
+      const waited = yield* Effect.catchTag(refresh, "Unavailable", ({ retryAfter }) => Effect.succeed(retryAfter))
+      assert.deepStrictEqual(waited, Duration.seconds(7))
+      const failed = yield* Effect.flip(refresh)
+      assert.instanceOf(failed, RefreshFailed)
+      assert.strictEqual(failed.disposition satisfies Disposition, "ambiguous")
+    }).pipe(
+      answering(
+        new Unavailable({ message: "busy", retryAfter: Duration.seconds(7) }),
+        new RefreshFailed({ message: "?" })
+      )
+    )
+  )
+
+  it.effect("knows no other account", () =>
+    Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const error = yield* Effect.flip(accounts.get(ConnectedAccountId.make("ca_another1")))
+      assert.instanceOf(error, AccountNotFound)
+      assert.strictEqual(error.slug, "connected_account_not_found")
+    }).pipe(answering())
+  )
+
+  it.effect("interrupts its answer with the call, and says so in the record", () =>
+    Effect.gen(function* () {
+      let interrupted = false
+      const script = yield* ScriptedAccounts.ScriptedAccounts
+      yield* script.push(
+        id,
+        Effect.onInterrupt(Effect.never, () => Effect.sync(() => (interrupted = true)))
+      )
+      const call = yield* Effect.fork(refresh)
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(call)
+      assert.isTrue(interrupted)
+      const [record] = yield* script.calls
+      assert.isTrue(record?.exit !== undefined && Exit.isInterrupted(record.exit))
+    }).pipe(Effect.provide(ScriptedAccounts.layer([ScriptedAccounts.account({ id })])))
+  )
+
+  it.effect("makes a call without an answer a defect", () =>
+    Effect.gen(function* () {
+      const { message } = yield* Effect.flip(
+        Effect.mapError(Effect.sandbox(refresh), (cause) => new Error(Cause.pretty(cause)))
+      )
+      assert.match(message, /has no answer for call 1/)
+    }).pipe(answering())
+  )
+
+  it("says whether an error may be sent again", () => {
+    assert.strictEqual(new TransportError({ message: "", reason: "connect" }).disposition, "not-sent")
+    assert.strictEqual(new TransportError({ message: "", reason: "reset" }).disposition, "ambiguous")
+    assert.strictEqual(new RefreshFailed({ message: "", slug: "refresh_refused" }).disposition, "rejected")
+  })
+})
