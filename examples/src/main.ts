@@ -37,6 +37,10 @@ const examples: Readonly<Record<string, Example>> = {
     about: "a whole application: mail from its users' mailboxes, consent, notices",
     load: () => import("./mailer/example.ts")
   },
+  promises: {
+    about: "without Effect: Hono, Next.js routes and Node alone",
+    load: () => import("./promises/example.ts")
+  },
   "await-active": { about: "showing the link and waiting for consent", load: () => import("./awaitActive.ts") }
 }
 

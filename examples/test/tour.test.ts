@@ -21,6 +21,7 @@ const examples: Readonly<Record<string, { readonly says: RegExp; readonly claims
   "with-refresh": { says: /ten calls succeed, on one refresh/, claims: 4 },
   "authorized-client": { says: /ten requests succeed, on one refresh/, claims: 3 },
   mailer: { says: /ten mails go out, on one refresh/, claims: 5 },
+  promises: { says: /Next\.js routes: ada follows the link, and comes back connected/, claims: 9 },
   "await-active": { says: /the wait ended with the account ACTIVE/, claims: 1 }
 }
 

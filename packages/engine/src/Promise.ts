@@ -19,7 +19,7 @@
  * assert.equal(new URL(error.redirectUrl).host, "accounts.google.com")
  *
  * // A credential that the application already has is brought in.
- * const brought = await rekindle.create({ authConfigId: "gmail", userId: "bob", secrets: { access_token: secret("ya29.…") } })
+ * const brought = await rekindle.create({ authConfigId: "gmail", userId: "bob", secrets: { access_token: secret("ya29.a0") } })
  * assert.equal(brought.status, "ACTIVE")
  * ```
  *

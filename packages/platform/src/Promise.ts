@@ -5,11 +5,15 @@
  * import { client } from "@rekindle/platform/Promise"
  * import assert from "node:assert/strict"
  *
- * await using rekindle = client({ baseUrl: "http://127.0.0.1:1", apiKey: "secret" })
+ * await using rekindle = client({
+ *   baseUrl: "https://rekindle.example.com",
+ *   apiKey: "secret",
+ *   fetch: async () => Response.json({ id: "con_1a2b3c4d5e6f", status: "ACTIVE", redirect_url: null }) // instead of a server
+ * })
  *
- * const error = await rekindle.refresh("con_1a2b3c4d5e6f", { deadline: undefined }).catch((error) => error)
- * assert.ok(error instanceof Error && "disposition" in error)
- * assert.equal(error.disposition, "not-sent") // nobody listens there, and it was tried a few times
+ * // A failure rejects with an Error that has `_tag` and `disposition`.
+ * const outcome = await rekindle.refresh("con_1a2b3c4d5e6f")
+ * assert.equal(outcome._tag, "Ready")
  * ```
  *
  * @module
