@@ -16,7 +16,7 @@ import { makeLifecycle } from "./connections/lifecycle.ts"
 import { makeLists } from "./connections/lists.ts"
 import { makeRefresh } from "./connections/refresh.ts"
 import { Consent } from "./consent/Consent.ts"
-import { AccessTokens } from "./renewal/AccessTokens.ts"
+import { CredentialCache } from "./renewal/CredentialCache.ts"
 import * as Idempotency from "./renewal/Idempotency.ts"
 import { RefreshCoordinator } from "./renewal/RefreshCoordinator.ts"
 import { TokenCommit } from "./renewal/TokenCommit.ts"
@@ -25,7 +25,7 @@ import { AuthStrategies } from "./strategies/AuthStrategy.ts"
 import { CredentialVault } from "./vault/CredentialVault.ts"
 
 type Requirements =
-  | AccessTokens
+  | CredentialCache
   | AccountStore
   | AuthConfigs
   | AuthStrategies
@@ -45,7 +45,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     })
     const given = {
       accounts,
-      accessTokens: yield* AccessTokens,
+      cache: yield* CredentialCache,
       configs: yield* AuthConfigs,
       consent: yield* Consent,
       coordinator: yield* RefreshCoordinator,

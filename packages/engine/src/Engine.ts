@@ -18,7 +18,7 @@ import type { CredentialVault, VaultError } from "./vault/CredentialVault.ts"
 import { Egress, type EgressOptions } from "./egress/Egress.ts"
 import { Journal, type JournalError, type JournalOptions } from "./renewal/Journal.ts"
 import { type CoordinatorOptions, RefreshCoordinator } from "./renewal/RefreshCoordinator.ts"
-import { AccessTokens } from "./renewal/AccessTokens.ts"
+import { CredentialCache } from "./renewal/CredentialCache.ts"
 import * as Retention from "./renewal/Retention.ts"
 import * as KeyRotation from "./store/KeyRotation.ts"
 import * as SqlAccountStore from "./store/SqlAccountStore.ts"
@@ -92,7 +92,7 @@ export const layerNoDeps = (
     Layer.provideMerge(AuthConfigs.layer),
     Layer.provideMerge(AuthStrategies.layer([...builtInStrategies, ...(options.strategies ?? [])])),
     // Everything above writes through the store that drops tokens at hand.
-    Layer.provideMerge(AccessTokens.layer(options.accessTokensFor)),
+    Layer.provideMerge(CredentialCache.layer(options.accessTokensFor)),
     // Before anything is sealed or opened: the keys are those of this database.
     Layer.provide(Layer.effectDiscard(KeyRotation.verify))
   )

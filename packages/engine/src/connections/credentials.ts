@@ -16,7 +16,7 @@ import {
 } from "@rekindle/core"
 import { Clock, DateTime, Duration, Effect, Result } from "effect"
 import { type Account, isUsable, visibleStatus } from "../account/Account.ts"
-import type { AccessTokens, Held } from "../renewal/AccessTokens.ts"
+import type { CredentialCache, Held } from "../renewal/CredentialCache.ts"
 import type { RefreshCoordinator } from "../renewal/RefreshCoordinator.ts"
 import { configFailure } from "../renewal/renewal.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
@@ -25,7 +25,7 @@ import type { Accounts } from "./accounts.ts"
 
 interface Given {
   readonly accounts: Accounts
-  readonly accessTokens: AccessTokens["Service"]
+  readonly cache: CredentialCache["Service"]
   readonly configs: AuthConfigs["Service"]
   readonly coordinator: RefreshCoordinator["Service"]
 }
@@ -33,7 +33,7 @@ interface Given {
 type InUse = NonNullable<Held["inUse"]>
 
 /** Makes `credential`, `accessToken` and `authorization`. */
-export const makeCredentials = ({ accessTokens, accounts, configs, coordinator }: Given) => {
+export const makeCredentials = ({ cache, accounts, configs, coordinator }: Given) => {
   const { find, strategies, tokens } = accounts
 
   /** The account's credential, if it is usable at all. */
@@ -59,9 +59,9 @@ export const makeCredentials = ({ accessTokens, accounts, configs, coordinator }
     const needed = Duration.toMillis(Duration.fromInputUnsafe(atLeast))
     const usable = (account: Account) => Effect.map(Clock.currentTimeMillis, (now) => isUsable(account, now, needed))
     const projectId = yield* CurrentProject
-    const atHand = yield* accessTokens.get(projectId, id)
+    const atHand = yield* cache.get(projectId, id)
     if (atHand?.inUse !== undefined && (yield* usable(atHand.account))) return atHand.inUse
-    const read = accessTokens.keep(projectId, id, Effect.flatMap(find(id), opened))
+    const read = cache.keep(projectId, id, Effect.flatMap(find(id), opened))
     let held = yield* read
     if (!(yield* usable(held.account))) {
       // Not a refresh: nobody here could show the link of a consent.

@@ -15,7 +15,7 @@ import {
 import { Clock, Duration, Effect } from "effect"
 import { type Account, type StatusEvent, visibleStatus } from "../account/Account.ts"
 import type { Consent } from "../consent/Consent.ts"
-import type { AccessTokens } from "../renewal/AccessTokens.ts"
+import type { CredentialCache } from "../renewal/CredentialCache.ts"
 import type * as Idempotency from "../renewal/Idempotency.ts"
 import { judgement, observed } from "../renewal/observe.ts"
 import type { RefreshCoordinator } from "../renewal/RefreshCoordinator.ts"
@@ -26,7 +26,7 @@ import type { Accounts } from "./accounts.ts"
 
 interface Given {
   readonly accounts: Accounts
-  readonly accessTokens: AccessTokens["Service"]
+  readonly cache: CredentialCache["Service"]
   readonly configs: AuthConfigs["Service"]
   readonly consent: Consent["Service"]
   readonly coordinator: RefreshCoordinator["Service"]
@@ -37,7 +37,7 @@ interface Given {
 const withoutDeadline = ({ deadline: _, ...options }: RefreshOptions): RefreshOptions => options
 
 /** Makes it. */
-export const makeRefresh = ({ accessTokens, accounts, configs, consent, coordinator, once }: Given) => {
+export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, once }: Given) => {
   const { apply, find, strategies, tokens } = accounts
 
   /** Applies what was learnt about a credential, unless the account has another one by now. */
@@ -137,7 +137,7 @@ export const makeRefresh = ({ accessTokens, accounts, configs, consent, coordina
     Effect.gen(function* () {
       yield* consent.checkRedirect(options.redirectUrl)
       const account = yield* find(id)
-      yield* accessTokens.drop(account)
+      yield* cache.drop(account)
       const { idempotencyKey } = options
       return yield* idempotencyKey === undefined
         ? renew(account, options)

@@ -16,13 +16,13 @@ import { Duration, Effect, Equal, Exit, Metric } from "effect"
 import { keepNewest } from "../account/keepNewest.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
-/** What one attempt tells about those whom all accounts of the config share: the provider and the application. */
+/** What one attempt says about the provider and the application, which all accounts of the config share. */
 export type Evidence =
-  /** The provider answered, and took the application for what it is. */
+  /** The provider answered, and accepted the application. */
   | { readonly _tag: "Well" }
   /** The provider failed, could not be reached, or refused the application. `cause` is a code that may be shown. */
   | { readonly _tag: "Fault"; readonly cause: string; readonly retryAfter?: Duration.Duration | undefined }
-  /** Nothing was learnt: the fault was on this side. */
+  /** Nothing about them: the fault was on this side. */
   | { readonly _tag: "Nothing" }
 
 /** The circuit is open: nothing was sent. */
@@ -32,42 +32,42 @@ export interface Refusal {
   readonly cause: string
 }
 
-/** Changes of circuits, by where they led. */
+/** State changes of circuits, by the new state. */
 export const transitions = Metric.counter("rekindle.circuit.transitions", {
   description: "Circuit breaker transitions",
   incremental: true
 })
 
-/** So many different accounts make a fault one of the config or the provider. */
+/** How many different accounts have to meet a fault before it counts as the config's or the provider's. */
 const accountsToOpen = 3
 
-/** A circuit stays closed to requests for as long as it has been open, between these bounds. In milliseconds. */
+/** Bounds of the wait before the next probe, in milliseconds. Between them, the wait is as long as the circuit has been open. */
 const shortestPause = 5_000
 const longestPause = 160_000
 
-/** Accounts remembered as sick for each circuit. */
+/** The most accounts that a circuit remembers as having met the fault. */
 const remembered = 1_000
 
-/** Circuits remembered. The one whose fault was met longest ago is forgotten first, and opens anew if the fault goes on. */
+/** The most circuits. The one whose last fault is the oldest is dropped first. It opens again if the fault persists. */
 const circuitsAtMost = 1_000
 
 interface Circuit {
   readonly config: AuthConfig
-  /** Accounts whose last attempt met a fault. True: no other account has succeeded since, so it may be everybody's. */
+  /** Accounts whose last attempt met a fault. True: no other account has succeeded since, so the fault may be common to all. */
   readonly sick: Map<ConnectedAccountId, boolean>
   cause: string
   /** Monotonic milliseconds; undefined while the circuit is closed. */
   openedAt: number | undefined
-  /** Until when everybody waits, and until when those wait that met the fault. */
+  /** When the next probe may start: of any account, and of an account that met the fault. Monotonic milliseconds. */
   until: number
   sickUntil: number
-  /** Who looks whether it is over. */
+  /** The account whose request is the probe in flight. */
   probe: ConnectedAccountId | undefined
 }
 
 /** Circuits for all auth configs of this process. */
 export interface Circuits {
-  /** Runs an attempt, or refuses it. `evidence` is read off a success; a failure teaches nothing. */
+  /** Runs an attempt, or refuses it. A success gives its `evidence`. A failure gives none. */
   readonly guard: <A, E, E2>(request: {
     readonly config: AuthConfig
     readonly id: ConnectedAccountId
@@ -77,7 +77,7 @@ export interface Circuits {
   }) => Effect.Effect<A, E | E2>
 }
 
-/** Makes the circuits, all closed. */
+/** Makes circuits, all closed. */
 export const make = (): Circuits => {
   const circuits = new Map<string, Circuit>()
   const keyOf = ({ id, projectId }: AuthConfig) => JSON.stringify([projectId, id])
@@ -93,7 +93,7 @@ export const make = (): Circuits => {
     const { cause, probe, sick } = circuit
     const until = sick.has(id) ? Math.max(circuit.until, circuit.sickUntil) : circuit.until
     if (now < until) return { cause, retryAfter: Duration.millis(until - now) }
-    // A healthy account does not wait for the probe of a sick one.
+    // A healthy account does not wait for the probe of an account that met the fault.
     if (probe !== undefined && (sick.has(id) || !sick.has(probe))) return { cause, retryAfter: Duration.seconds(1) }
     circuit.probe = id
     return undefined
@@ -135,12 +135,12 @@ export const make = (): Circuits => {
         })
       )
     }
-    // Others were under way when it opened: they tell nothing new.
+    // Attempts that were in flight when it opened say nothing new.
     if (circuit.probe !== id) return Effect.void
     circuit.probe = undefined
     const pause = Math.min(Math.max(now - circuit.openedAt, shortestPause), longestPause)
     const until = now + Math.max(pause, asked)
-    // Others probe first, since theirs is the probe that decides.
+    // Accounts that did not meet the fault probe first, because their probe decides for all.
     circuit.sickUntil = until + shortestPause
     if (!wasSick) circuit.until = until
     return Effect.void
@@ -151,7 +151,7 @@ export const make = (): Circuits => {
     if (circuit === undefined) return Effect.void
     const wasOpen = circuit.openedAt !== undefined
     circuit.sick.delete(id)
-    // What the others met was their own.
+    // The faults of the other accounts were their own.
     for (const other of circuit.sick.keys()) circuit.sick.set(other, false)
     circuit.openedAt = undefined
     circuit.probe = undefined

@@ -1,11 +1,11 @@
 /**
  * Replays the first answer under an idempotency key, across restarts.
  *
- * A caller that lost an answer asks again under the same key and gets the answer, not a second renewal. Only final answers are
- * remembered. One that says "nothing was done" or "nobody knows" is forgotten: asking the engine again is safe, and may lead to an end.
+ * A caller that lost an answer repeats the call with the same key. It gets the first answer, and no second renewal happens. Only final
+ * answers are remembered. After "nothing was done" or "the result is unknown", the call may run again: the engine makes that safe.
  *
- * An answer is about the account as it was. Once the account has another status, or a link in the answer is no longer open, it is not
- * given again: the repeat is refused, and nothing is done.
+ * An answer describes the account at that time. Once the account has another status, or the link in the answer has expired, the answer is
+ * not replayed: the repeat is refused, and nothing is done.
  *
  * @module
  */
@@ -28,7 +28,7 @@ import { AccountStore } from "../account/AccountStore.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
 import { failed, storeDown } from "./renewal.ts"
 
-/** For how long an answer is remembered. */
+/** How long an answer is remembered. */
 export const rememberFor = Duration.hours(24)
 
 /** Runs a refresh at most once for each idempotency key. */
@@ -42,7 +42,7 @@ export type Once = (
 const Final = Schema.Union([InvalidRequest, AccountNotFound, RefreshUnsupported])
 const isFinal = Schema.is(Final)
 
-/** What the account was when it was answered about. */
+/** The state of the account that the answer describes. */
 const Moment = Schema.Struct({ status: KnownStatus, generation: Schema.Int })
 
 const Remembered = Schema.fromJsonString(
@@ -58,7 +58,7 @@ const momentOf = (account: Account, now: number): typeof Moment.Type => ({
   generation: account.generation
 })
 
-/** Whether an answer is still true of the account. A link is only open until it was used, by anybody. */
+/** Whether an answer still describes the account. A link is open until anybody has used it. */
 const holds = ({ about, answer }: Remembered, account: Account, now: number): boolean => {
   const { generation, status } = momentOf(account, now)
   if (status !== about.status) return false
@@ -73,7 +73,7 @@ const holds = ({ about, answer }: Remembered, account: Account, now: number): bo
 const hash = (...parts: ReadonlyArray<string>): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("base64url")
 
-/** A refresh under a key that is under way in this process. */
+/** A keyed refresh in flight in this process. */
 interface Running {
   readonly requestHash: string
   readonly answer: Deferred.Deferred<RefreshOutcome, RefreshError>
@@ -86,7 +86,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
   const scope = yield* Effect.scope
   const running = new Map<string, Running>()
 
-  /** Where a remembered answer is sealed. The hash of the key covers the project. */
+  /** The seal context of a remembered answer. The hash of the key covers the project. */
   const place = (keyHash: string) => ({ purpose: "idempotent-answer", projectId: "", owner: keyHash }) as const
 
   const reused = () =>
@@ -103,7 +103,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       suggestedFix: "look at the account; use a new key to refresh it again"
     })
 
-  /** The remembered answer, unless there is none yet or it cannot be read any more. */
+  /** The remembered answer, if there is one and it can be opened. */
   const recall = Effect.fnUntraced(
     function* (keyHash: string, account: Account, requestHash: string) {
       const now = yield* Clock.currentTimeMillis
@@ -131,7 +131,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       const text = yield* Effect.orDie(Schema.encodeEffect(Remembered)({ about, answer }))
       yield* store.settleKey(keyHash, yield* vault.seal(place(keyHash), text))
     },
-    // The refresh is done either way; without the record a repeat merely does it again.
+    // The refresh is done either way. Without the record, a repeat refreshes again.
     (write) => Effect.ignore(write)
   )
 
@@ -146,7 +146,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
     return yield* "outcome" in recalled ? Effect.succeed(recalled.outcome) : Effect.fail(recalled.error)
   })
 
-  /** Joins what is under way under the key, or starts it; it does not end with its callers. */
+  /** Joins the refresh in flight with that key, or starts one. It continues when its callers leave. */
   const join = (keyHash: string, requestHash: string, work: Effect.Effect<RefreshOutcome, RefreshError>) =>
     Effect.uninterruptible(
       Effect.suspend(() => {
@@ -155,7 +155,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
         const own: Running = { requestHash, answer: Deferred.makeUnsafe() }
         running.set(keyHash, own)
         return Effect.map(Effect.forkIn(work, scope), (fiber) => {
-          // Observed from outside: a fiber that is stopped before its first step ends too.
+          // An observer also sees the end of a fiber that is stopped before its first step.
           fiber.addObserver((exit) => {
             running.delete(keyHash)
             Deferred.doneUnsafe(own.answer, Exit.hasInterrupts(exit) ? Effect.fail(shutDown()) : exit)

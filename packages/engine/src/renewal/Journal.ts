@@ -1,5 +1,5 @@
 /**
- * Where an answer is from the moment it was read until it is committed.
+ * Keeps every answer from the moment it was read until it is committed.
  *
  * A rotated token exists nowhere but in the answer that brought it. So the complete raw answer, sealed, is written to a local append-only
  * journal in one write before it is parsed or judged, and only then the commit begins. One write survives `kill -9` and the kernel's
@@ -24,9 +24,9 @@ import {
 
 export type { Durability, JournalRecord } from "./journalFiles.ts"
 
-/** A record that is not settled. */
+/** A record whose answer is not settled yet. */
 export interface JournalEntry extends JournalRecord {
-  /** The file that it is in; undefined while only this process has it. */
+  /** The file that holds it. Undefined while it is only in the memory of this process. */
   readonly segment: Segment | undefined
 }
 
@@ -36,7 +36,7 @@ export class JournalError extends Schema.TaggedError<JournalError>("@rekindle/en
   cause: Schema.optionalKey(Schema.Defect())
 }) {}
 
-/** How much a record has to survive. */
+/** What a record has to survive. */
 export interface JournalOptions {
   /**
    * `process`: the end of the process, also by `kill -9`. `power`: the loss of power as well, at the price of a flush of the disk, which
@@ -51,20 +51,20 @@ export class Journal extends Context.Service<
   {
     /** Holds room on disk for one more answer as long as the scope is open. Fails if there is none. */
     readonly room: Effect.Effect<void, JournalError, Scope.Scope>
-    /** Appends a record. It does not fail: what the disk does not take is held in memory, logged, and not said to be on disk. */
+    /** Appends a record. It does not fail. A record that cannot be written is kept in memory and logged, and `isOnDisk` is false for it. */
     readonly append: (record: JournalRecord) => Effect.Effect<JournalEntry>
     /** Whether a record is on disk now, where the next process will find it. */
     readonly isOnDisk: (entry: JournalEntry) => Effect.Effect<boolean>
-    /** Lets go of a record: it is committed, was overtaken, or holds nothing to commit. */
+    /** Removes a record: it is committed, was overtaken by a newer one, or has nothing to commit. */
     readonly settle: (entry: JournalEntry) => Effect.Effect<void>
-    /** The records of one account, oldest first. Answers from memory: asking before each renewal costs nothing. */
+    /** The records of one account, oldest first. They are read from memory, so the check before each renewal is cheap. */
     readonly entriesOf: (id: ConnectedAccountId) => Effect.Effect<ReadonlyArray<JournalEntry>>
     readonly all: Effect.Effect<ReadonlyArray<JournalEntry>>
-    /** Takes over what processes that are gone have left in the directory, and gives it. Looks once a second at most. */
+    /** Takes over the records of processes that have ended, and returns them. The directory is checked at most once a second. */
     readonly takeOver: Effect.Effect<ReadonlyArray<JournalEntry>>
   }
 >()("@rekindle/engine/Journal") {
-  /** Keeps records in memory only: for an in-memory store, which would not survive the process either. */
+  /** Keeps records in memory only. For an in-memory store, which does not survive the process either. */
   static readonly layerMemory: Layer.Layer<Journal> = Layer.sync(Journal, () => make(undefined))
 
   /**
@@ -90,7 +90,7 @@ const failure = (directory: string) => (cause: unknown) =>
     cause
   })
 
-/** How often the directory is looked at for files whose process is gone, in milliseconds. */
+/** The shortest interval between two checks for files of processes that have ended, in milliseconds. */
 const lookAgainAfter = Duration.toMillis("1 second")
 
 interface Disk {
@@ -111,7 +111,7 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
     return entry
   }
 
-  /** Writes a record to disk; undefined where it did not get there. */
+  /** Writes a record to disk. Undefined if that failed. */
   const write = ({ directory, files, flushes }: Disk, record: JournalRecord): Effect.Effect<Segment | undefined> =>
     Effect.try({ try: () => files.write(record), catch: failure(directory) }).pipe(
       Effect.tap((segment) =>
@@ -141,7 +141,7 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
     return records.map(({ record, segment }) => add({ ...record, segment }))
   })
 
-  /** Holds room; said is the first failure, and that there is room again. */
+  /** Holds room. The first failure is logged, and so is the moment when there is room again. */
   const reserve = ({ directory, files }: Disk) =>
     Effect.try({ try: () => files.reserve(), catch: failure(directory) }).pipe(
       Effect.tap(() => {

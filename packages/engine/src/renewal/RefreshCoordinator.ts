@@ -6,8 +6,8 @@
  * that writes down which token is about to be spent. A process that dies leaves an open intent, and the next one knows what it may and
  * may not send.
  *
- * A flight alternates between looking ({@link makePrepare}) and attempting ({@link makeAttempt}) until it ends: in one of the ways of
- * {@link Renewal}, or in an error that says that nothing was done, or that nobody can know.
+ * A flight alternates between the decision whether to send ({@link makePrepare}) and an attempt ({@link makeAttempt}). It ends with a
+ * {@link Renewal}, or with an error that says whether nothing was sent or the result is unknown.
  *
  * @module
  */
@@ -43,25 +43,25 @@ export interface CoordinatorOptions {
   readonly lease?: Duration.Input | undefined
   /** How long a caller without a deadline waits. Default 40 seconds: three requests that time out. */
   readonly patience?: Duration.Input | undefined
-  /** The longest that one token request takes. It must stay below half the lease. Default 10 seconds. */
+  /** The time limit of one token request. It must be less than half the lease. Default 10 seconds. */
   readonly requestTimeout?: Duration.Input | undefined
 }
 
-/** What a caller of a renewal may say. */
+/** Options of one caller of a renewal. */
 export interface RenewOptions {
   /** Bounds this caller's wait, never the flight. */
   readonly deadline?: DateTime.Utc | undefined
-  /** The account as the caller has just read it: a flight that begins with it does not read it again. */
+  /** The account as the caller has just read it. A flight that starts with it does not read it again. */
   readonly seen?: Account | undefined
-  /** Tries the credential although it was refused, or failed a moment ago: somebody asked for that. Default false. */
+  /** Tries the credential even if it was refused, or failed a moment ago. Default false. */
   readonly insist?: boolean | undefined
-  /** A third party refused the access token: it is not kept in service once the credential is dead. Default false. */
+  /** Whether a third party refused the access token. If the credential is dead, the token then goes out of service at once. Default false. */
   readonly tokenRefused?: boolean | undefined
-  /** Waits while another process has the lease. Default true. Without, it fails with `busy`, unless another caller of the flight waits. */
+  /** Whether to wait while another process has the lease. Default true. Otherwise it fails with `busy`, unless another caller of the flight waits. */
   readonly waits?: boolean | undefined
 }
 
-/** Renews credentials, safely. */
+/** Renews credentials, one renewal per account at a time. */
 export class RefreshCoordinator extends Context.Service<
   RefreshCoordinator,
   {
@@ -72,7 +72,7 @@ export class RefreshCoordinator extends Context.Service<
      * on; calls that come more than a lease's length later find that nobody holds it any more.
      */
     readonly wouldSend: (id: ConnectedAccountId) => Effect.Effect<boolean>
-    /** Flights of this process under way. */
+    /** The flights of this process. */
     readonly inFlight: Effect.Effect<number>
   }
 >()("@rekindle/engine/RefreshCoordinator") {
@@ -82,9 +82,9 @@ export class RefreshCoordinator extends Context.Service<
     Layer.effect(RefreshCoordinator, make(options))
 }
 
-/** What the callers of one flight share. */
+/** The state that the callers of one flight share. */
 interface Flight extends Progress {
-  /** Whether it tries the credential whatever came of it before. */
+  /** Whether it tries the credential whatever the last result was. */
   insists: boolean
   tokenRefused: boolean
   waits: boolean
@@ -139,7 +139,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     seen: Account | undefined
   ): Effect.fn.Return<Renewal, RefreshError> {
     let known = seen
-    // A lease is watched to its end, and one that is lost once more is another process's.
+    // The lease is watched to its end. If it is lost once more, another process has it.
     const until = (yield* monotonicMillis) + 2 * lease
     while (true) {
       const sendable = yield* prepare(id, until, { seen: known, flight })
@@ -165,7 +165,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       Effect.suspend(() => {
         const existing = flights.get(id)
         if (existing !== undefined) {
-          // One that has not sent yet will; one that has is what was asked for.
+          // A flight that has not sent yet will try the credential. One that has sent did what was asked for.
           existing.insists ||= insist
           existing.tokenRefused ||= tokenRefused
           existing.waits ||= waits
@@ -174,7 +174,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         const flight: Flight = { result: Deferred.makeUnsafe(), sent: false, insists: insist, tokenRefused, waits }
         flights.set(id, flight)
         return Effect.map(Effect.forkIn(fly(id, flight, seen), scope), (fiber) => {
-          // Observed from outside: a fiber that is stopped before its first step ends too.
+          // An observer also sees the end of a fiber that is stopped before its first step.
           fiber.addObserver((exit) => {
             flights.delete(id)
             Deferred.doneUnsafe(flight.result, Exit.hasInterrupts(exit) ? shutDown(flight) : exit)

@@ -1,14 +1,14 @@
 /**
- * Credentials at hand: opened ones, kept for a few seconds, so that an application that asks for a token before every call of an API costs
- * neither a statement nor an unsealing each time.
+ * A cache of opened credentials. An application that asks for a token before every API call then needs no statement and no decryption each
+ * time. Entries live for a few seconds.
  *
- * Every change to an account goes through its store. So what this process does (renewal, consent, replacement, disabling, revocation, removal)
- * drops the token at once, and a token that was read before such a change is not kept after it.
+ * Every change to an account goes through the store. So a change by this process (renewal, consent, replacement, disabling, revocation,
+ * removal) drops the entry at once. A credential that was read before such a change is not cached after it.
  *
  * **Gotchas**
  *
- * What another process does is seen when the time is over, and so is a change whose caller left before it was done. A token that was revoked
- * elsewhere is handed out for that long; the provider refuses it.
+ * A change by another process is noticed when the entry expires. Until then a credential that was revoked there is handed out, and the
+ * provider refuses it.
  *
  * @module
  */
@@ -20,40 +20,40 @@ import { AccountStore } from "../account/AccountStore.ts"
 import type { Connection } from "../strategies/AuthStrategy.ts"
 import { monotonicMillis, monotonicMillisUnsafe } from "../egress/timeLimit.ts"
 
-/** Names an account as its project does. */
+/** An account, by the id that its project uses. */
 export type Named = Pick<Account, "projectId" | "publicId">
 
-/** The credential in use, opened, and the account that it is of as it was then. Undefined: the account has none that is usable. */
+/** An account as it was read, with its opened credential. `inUse` is undefined if the account has no usable credential. */
 export interface Held {
   readonly account: Account
   readonly inUse: { readonly connection: Connection; readonly credential: CredentialInUse } | undefined
 }
 
-/** So many tokens are kept; the one kept first makes room. */
+/** The most entries. The oldest is dropped first. */
 const keptAtMost = 10_000
 
 const keyOf = ({ projectId, publicId }: Named): string => `${projectId}/${publicId}`
 
-/** Keeps access tokens for a short time. */
-export class AccessTokens extends Context.Service<
-  AccessTokens,
+/** Caches opened credentials for a short time. */
+export class CredentialCache extends Context.Service<
+  CredentialCache,
   {
-    /** The token that is kept, whether or not it is usable. It is not kept for longer than until its account is due to be renewed. */
+    /** The cached entry, whether or not its credential is usable. An entry expires at the latest when its account is due. */
     readonly get: (projectId: string, publicId: ConnectedAccountId) => Effect.Effect<Held | undefined>
-    /** Drops what is kept of an account: somebody doubts it. */
+    /** Drops the entry of an account, because its credential is in doubt. */
     readonly drop: (account: Named) => Effect.Effect<void>
-    /** Reads a token and keeps it, unless its account is written to meanwhile. */
+    /** Reads a credential and caches it, unless its account is written to meanwhile. */
     readonly keep: <E>(
       projectId: string,
       publicId: ConnectedAccountId,
       read: Effect.Effect<Held, E>
     ) => Effect.Effect<Held, E>
   }
->()("@rekindle/engine/AccessTokens") {
-  /** Keeps them for `keepFor`, and gives the store that drops them when it is written to. Zero keeps none. */
+>()("@rekindle/engine/CredentialCache") {
+  /** Caches for `keepFor`, and provides the store whose writes drop entries. With zero, nothing is cached. */
   static readonly layer = (
     keepFor: Duration.Input = "5 seconds"
-  ): Layer.Layer<AccessTokens | AccountStore, never, AccountStore> =>
+  ): Layer.Layer<CredentialCache | AccountStore, never, AccountStore> =>
     Layer.effectContext(
       Effect.map(AccountStore, (store) => make(store, Duration.toMillis(Duration.fromInputUnsafe(keepFor))))
     )
@@ -61,7 +61,7 @@ export class AccessTokens extends Context.Service<
 
 const make = (store: AccountStore["Service"], keepFor: number) => {
   const kept = new Map<string, { readonly held: Held; readonly until: number }>()
-  /** Who is reading an account's token; whoever writes to the account takes that away. */
+  /** The reads in progress, by account. A write to the account removes its read, whose result is then not cached. */
   const reading = new Map<string, object>()
   const drop = (account: Named) =>
     Effect.sync(() => {
@@ -72,15 +72,15 @@ const make = (store: AccountStore["Service"], keepFor: number) => {
     kept.clear()
     reading.clear()
   })
-  const get: AccessTokens["Service"]["get"] = (projectId, publicId) =>
+  const get: CredentialCache["Service"]["get"] = (projectId, publicId) =>
     Effect.map(Clock.Clock, (clock) => {
       const entry = kept.get(keyOf({ projectId, publicId }))
       if (entry === undefined || entry.until <= monotonicMillisUnsafe(clock)) return undefined
       const { renewAt } = entry.held.account
-      // Another process may have renewed it, and some providers end the token before.
+      // Another process may have renewed it, and some providers then invalidate the token before.
       return renewAt !== null && renewAt <= clock.currentTimeMillisUnsafe() ? undefined : entry.held
     })
-  const keep: AccessTokens["Service"]["keep"] = (projectId, publicId, read) =>
+  const keep: CredentialCache["Service"]["keep"] = (projectId, publicId, read) =>
     Effect.suspend(() => {
       const key = keyOf({ projectId, publicId })
       const reader = {}
@@ -100,7 +100,7 @@ const make = (store: AccountStore["Service"], keepFor: number) => {
         )
       )
     })
-  return Context.make(AccessTokens, AccessTokens.of(keepFor > 0 ? { drop, get, keep } : nothingKept)).pipe(
+  return Context.make(CredentialCache, CredentialCache.of(keepFor > 0 ? { drop, get, keep } : nothingKept)).pipe(
     Context.add(
       AccountStore,
       AccountStore.of({
@@ -113,7 +113,7 @@ const make = (store: AccountStore["Service"], keepFor: number) => {
   )
 }
 
-const nothingKept: AccessTokens["Service"] = {
+const nothingKept: CredentialCache["Service"] = {
   drop: () => Effect.void,
   get: () => Effect.undefined,
   keep: (_projectId, _publicId, read) => read
