@@ -37,7 +37,7 @@ export const StatusReason = Schema.Literals([
 ])
 export type StatusReason = typeof StatusReason.Type
 
-/** Why a credential cannot be renewed any more. */
+/** Why a credential can no longer be renewed. */
 export type DeathReason = Extract<StatusReason, "grant_dead" | "rotation_response_lost" | "credential_rejected">
 
 /** What an open renewal was about to spend: written with the lease, before anything is sent. */
@@ -88,7 +88,7 @@ export interface Account {
   readonly obtainedEpoch?: number | undefined
   /** When the access token expires; null if it does not. */
   readonly expiresAt: number | null
-  /** When the renewer should look at it next; null for never. */
+  /** When the account is due for the renewer; null for never. */
   readonly renewAt: number | null
   /** The end of the latest pending consent, or null. */
   readonly consentUntil: number | null
@@ -96,9 +96,9 @@ export interface Account {
   /** The last epoch given out, whether or not it still holds. */
   readonly epoch: number
   readonly intent: Intent | null
-  /** How far the withdrawal at the provider is; null unless the account is revoked. */
+  /** The state of the withdrawal at the provider; null unless the account is revoked. */
   readonly withdrawal: Withdrawal | null
-  /** How the last attempt ended, for those who waited for it. */
+  /** The result of the last attempt, for callers who waited for it. */
   readonly lastAttempt: AttemptResult | null
   readonly createdAt: number
   readonly updatedAt: number
@@ -116,7 +116,7 @@ export const credentialContext = ({
   generation
 })
 
-/** The shared result of a renewal attempt that did not renew: what waiters in other processes answer. */
+/** The result of a renewal attempt without a new credential. Waiters in other processes answer with it. */
 export const AttemptResult = Schema.Struct({
   epoch: Schema.Int,
   verdict: Schema.Literals([
@@ -141,7 +141,7 @@ export const AttemptResult = Schema.Struct({
 })
 export type AttemptResult = typeof AttemptResult.Type
 
-/** How far the withdrawal of a revoked account's credential is. */
+/** The state of the withdrawal of a revoked account's credential. */
 export const Withdrawal = Schema.Struct({
   /**
    * - `pending`: it may still work at the provider; the withdrawal is tried again.
@@ -173,7 +173,7 @@ export type StatusEvent =
   | { readonly _tag: "Enabled" }
   | { readonly _tag: "Revoked" }
 
-/** What others are told about a committed transition. `expiring` is told once; `expired` follows, unless the account is mended in time. */
+/** What is announced about a committed transition. `expiring` comes once. `expired` follows, unless the account gets a new credential in time. */
 export const OutboxEventType = ConnectionEventType
 export type OutboxEventType = ConnectionEventType
 
@@ -241,7 +241,7 @@ export const transition = (from: StatusState, event: StatusEvent): Transition =>
 export const isExpiring = ({ status, statusReason }: StatusState): boolean =>
   status === "ACTIVE" && statusReason !== null
 
-/** Whether the credential is known to be dead, be its access token still in service or not. */
+/** Whether the credential is known to be dead, whether or not its access token is still in service. */
 export const isKnownDead = (account: StatusState): boolean => account.status === "EXPIRED" || isExpiring(account)
 
 /**
@@ -262,10 +262,10 @@ export const visibleStatus = (
 /** Whether the credential is in service: its access token may be handed out while it lasts. */
 export const inService = (account: Pick<Account, "status">): boolean => account.status === "ACTIVE"
 
-/** By how much the clock of the machine that obtained a credential may be ahead for its times to be believed, in milliseconds. */
+/** How far the clock of the machine that obtained a credential may be ahead before its times are ignored, in milliseconds. */
 const clockSkew = 60_000
 
-/** Whether the access token has come to its end. Where there is no authentication there is none that could. */
+/** Whether the access token has expired. NO_AUTH has none that could. */
 export const isOver = (
   { credential, expiresAt, scheme }: Pick<Account, "expiresAt" | "credential" | "scheme">,
   now: number

@@ -14,7 +14,7 @@ import { Context, type Effect, type Option, Schema } from "effect"
 import type { Account, AttemptResult, OutboxEventType } from "./Account.ts"
 import type { Sealed } from "../vault/CredentialVault.ts"
 
-/** The database did not do it. Whether a write took effect may be unknown; every write is guarded, so it can be tried again. */
+/** A statement failed. Whether a write took effect may be unknown. Every write is guarded, so it can be repeated. */
 export class StoreError extends Schema.TaggedError<StoreError>("@rekindle/engine/StoreError")("StoreError", {
   message: Schema.String,
   cause: Schema.optionalKey(Schema.Defect())
@@ -42,7 +42,7 @@ export interface StoredAuthConfig {
   readonly disabledAt: number | null
 }
 
-/** Which accounts of a project. What is absent is not asked for; of several values each will do. */
+/** Selects accounts of a project. An absent field selects all. A field with several values selects accounts with any of them. */
 export interface AccountQuery {
   readonly projectId: string
   readonly userIds?: ReadonlyArray<string> | undefined
@@ -151,7 +151,7 @@ export class AccountStore extends Context.Service<
     /** Adds a new account; false if one of its ids is taken, or its `id` was an account's that is removed. */
     readonly insert: (account: Account) => Effect.Effect<boolean, StoreError>
     readonly find: (id: ConnectedAccountId) => Effect.Effect<Option.Option<Account>, StoreError>
-    /** Finds what a project calls by that id. */
+    /** Finds an account by the id that its project uses. */
     readonly findIn: (
       projectId: string,
       publicId: ConnectedAccountId
@@ -207,8 +207,8 @@ export class AccountStore extends Context.Service<
     }) => Effect.Effect<Option.Option<Account>, StoreError>
 
     /**
-     * Gives the lease back without a new credential and leaves word for those who wait. The intent stays if the token may be spent, and the
-     * lease with it while the answer may still come. A lease that a new credential has ended is left as it is.
+     * Gives the lease back without a new credential, and stores the result for those who wait. The intent stays if the token may be spent, and
+     * the lease too while the answer may still come. A lease that a new credential has ended is left as it is.
      */
     readonly release: (request: {
       readonly id: ConnectedAccountId
@@ -219,7 +219,7 @@ export class AccountStore extends Context.Service<
       readonly result: AttemptResult
     }) => Effect.Effect<void, StoreError>
 
-    /** Forgets the failures of an auth config's accounts and makes them due at `now`: what they failed by may be mended. */
+    /** Clears the failures of an auth config's accounts and makes them due at `now`, because the cause may be fixed. */
     readonly resume: (request: {
       readonly config: AuthConfigRef
       readonly now: number
@@ -232,8 +232,8 @@ export class AccountStore extends Context.Service<
 
     /**
      * Hands out accounts of one auth config due at `now`, soonest first, and moves each one's due time to `nextLook`: another process
-     * asking at the same time gets others. `dueAt` is the time that each was due at. `isUnderWay`: its intent is open and somebody has its
-     * lease, who renews it or has died over that ({@link findAbandoned}).
+     * asking at the same time gets others. `dueAt` is the time that each was due at. `isUnderWay`: its intent is open and a process has its
+     * lease, which renews it or has died meanwhile ({@link findAbandoned}).
      */
     readonly claimDue: (request: {
       readonly config: AuthConfigRef

@@ -46,17 +46,17 @@ export interface ConsentOptions {
 export class Consent extends Context.Service<
   Consent,
   {
-    /** Refuses what the current project's people may not be sent to. Asked before anything is done: the refusal says that nothing was. */
+    /** Refuses an address that people of the current project may not be sent to. Called before anything is done. */
     readonly checkRedirect: (redirectUrl: string | undefined) => Effect.Effect<void, InvalidRequest>
-    /** Starts an attempt and gives the link, and the account as others see it now. */
+    /** Starts an attempt. Returns the link, and the account as others see it now. */
     readonly start: (
       account: Account,
       options?: StartOptions
     ) => Effect.Effect<StartedConsent, AccountNotFound | InvalidRequest | RefreshFailed | Unavailable>
     /**
-     * Completes the attempt that a callback belongs to; `session` is what the callback's browser brings of the value given to `start`. The
-     * code goes out once. Whoever comes again with the same state and session within a day is told what that led to, and waits for up to
-     * half a minute while it is under way; the wait can be interrupted, the exchange cannot.
+     * Completes the attempt of a callback. `session` is the value that the browser of the callback brings. The code is sent once. A repeated
+     * visit with the same state and session gets the same result for a day. While the exchange is in flight, it waits for up to half a minute.
+     * The wait can be interrupted; the exchange cannot.
      *
      * Fails with `unknown-state` where there is no such attempt, it is too old, or the session is another one, and with `misconfigured`
      * where no key at hand opens it. Everything else that can go wrong is part of the result, because the person has to be sent back
@@ -80,7 +80,7 @@ export class Consent extends Context.Service<
 /** What a provider can send people back to (RFC 6749 §3.1.2). */
 const isCallbackUrl = (text: string): boolean => isRedirectUrl(text) && !text.includes("#")
 
-/** For how long the engine's end is put off for answers that are overdue. */
+/** How long the engine waits at its end for overdue answers. */
 const grace = Duration.seconds(10)
 
 const make = Effect.fnUntraced(function* ({ callbackUrl, lifetime = "10 minutes", redirectOrigins }: ConsentOptions) {

@@ -1,10 +1,10 @@
 /**
- * Completes a consent from what the provider sent back. A state is used once, and how that ended is remembered: a double click, a reload
- * and a second tab are told what the first visit led to, and no code goes out for them.
+ * Completes a consent from the callback of the provider. A state is used once, and its result is remembered: a double click, a reload and a
+ * second tab get the result of the first visit, and send no code.
  *
- * The browser's session is checked before anything else: whoever comes with another one learns nothing and changes nothing. A conditional
- * write decides which of several visits exchanges the code, in whatever process. The others wait for it a while, and are told of the
- * account as it is if nobody says how it ended.
+ * The session of the browser is checked first: a visit with another session learns nothing and changes nothing. A conditional write decides
+ * which of several visits exchanges the code, across processes. The others wait for its result, and after a while report the account as
+ * it is.
  *
  * @module
  */
@@ -20,14 +20,14 @@ import { type AuthStrategies, ConsentError } from "../strategies/AuthStrategy.ts
 import type { makeExchange } from "./exchange.ts"
 import { hashOf, isFor, type Memo, type Seals } from "./sealedAttempt.ts"
 
-/** For how long the end of a used state is told again. */
+/** How long the result of a used state is remembered. */
 const rememberedFor = Duration.toMillis("1 day")
 
-/** How often a visit looks whether another one has come to its end, and for how many times: for half a minute. */
+/** The interval and number of checks for the result of another visit: half a minute in all. */
 const lookAgainAfter = Duration.millis(250)
 const looksAtMost = 120
 
-/** Failures that are an end, and the reason that the account is given for them. */
+/** Failures that end a consent, with the status reason of the account. */
 const refusals = new Map<ConsentError["reason"], Extract<StatusEvent, { readonly _tag: "ConsentRefused" }>["reason"]>([
   ["denied", "consent_denied"],
   ["refused", "consent_failed"],
@@ -57,7 +57,7 @@ interface Given {
   readonly exchange: ReturnType<typeof makeExchange>
 }
 
-/** Makes it. */
+/** Makes `complete`. */
 export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, strategies }: Given) => {
   const resultOf = (
     { redirectUrl }: ConsentAttempt,
@@ -80,7 +80,7 @@ export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, str
     return { account: account.value, attempt: attempt.value }
   })
 
-  /** What has to be there before the state is used. */
+  /** Everything that the exchange needs, read before the state is used. */
   const prepare = Effect.fnUntraced(function* (account: Account, { allowAnotherIdentity }: Memo) {
     const config = yield* configs
       .inService(account)

@@ -1,5 +1,5 @@
 /**
- * Exchanges what a person brought back for tokens, and keeps them.
+ * Exchanges the code of a callback for tokens, and commits them.
  *
  * @module
  */
@@ -22,14 +22,14 @@ export interface Exchange {
   readonly connection: Connection
   readonly strategy: AuthStrategy
   readonly consent: NonNullable<AuthStrategy["consent"]>
-  /** What came back, and what was kept for it. */
+  /** The parameters of the callback, and the values that were sealed for it. */
   readonly request: Parameters<NonNullable<AuthStrategy["consent"]>["complete"]>[1]
   readonly allowAnotherIdentity: boolean | undefined
   /** The grant that the tokens are of. */
   readonly grantId: string
 }
 
-/** For how long an answer is followed that did not come in time: codes live for up to ten minutes, answers do not. */
+/** How long a late answer is awaited. Codes are valid for up to ten minutes, but no answer takes that long. */
 const followedFor = Duration.toMillis("1 minute")
 
 /** Where the request provably never left. */
@@ -58,7 +58,7 @@ const failureOf = (verdict: Verdict): ConsentError => {
   }
 }
 
-/** Makes it. */
+/** Makes `exchange`. */
 export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAnswers) => {
   /** An answer goes into the journal before it is judged: from then on nobody loses it. */
   const judge = Effect.fnUntraced(function* (exchange: Exchange, observation: Observation, extras: Extras) {

@@ -24,7 +24,7 @@ import type { AuthStrategies, Connection } from "../strategies/AuthStrategy.ts"
 import { configFailure } from "../renewal/renewal.ts"
 import { hashOf, type Seals } from "./sealedAttempt.ts"
 
-/** What a consent may be told when it is started. */
+/** Options of a consent that is started. */
 export interface StartOptions {
   /** Where the person lands afterwards. */
   readonly redirectUrl?: string | undefined
@@ -74,7 +74,7 @@ const unavailable = (...errors: ReadonlyArray<string>) =>
     ...(errors.length === 0 ? {} : { errors })
   })
 
-/** Refuses what the current project's people may not be sent to. */
+/** Refuses an address that people of the current project may not be sent to. */
 export const makeCheckRedirect = ({ redirectOrigins }: Pick<Given, "redirectOrigins">) =>
   Effect.fnUntraced(function* (redirectUrl: string | undefined) {
     if (redirectUrl === undefined) return
@@ -89,7 +89,7 @@ export const makeCheckRedirect = ({ redirectOrigins }: Pick<Given, "redirectOrig
       return yield* invalidRedirect("the origin of redirect_url is not one that this project allows")
   })
 
-/** Makes it. */
+/** Makes `start`. */
 export const makeStart = (given: Given) => {
   const { callbackUrl, configs, lifetime, random, seals, store, strategies } = given
   const checkRedirect = makeCheckRedirect(given)

@@ -74,7 +74,7 @@ export const renewals = Metric.counter("rekindle.renewer.renewals", {
   incremental: true
 })
 
-/** Accounts that are claimed and not done with. */
+/** Accounts that are claimed, and whose renewal has not ended. */
 export const outstanding = Metric.gauge("rekindle.renewer.outstanding", {
   description: "Accounts claimed and not done with"
 })
@@ -110,23 +110,23 @@ const laneOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${a
 /** Claims at the same time: callers need the store's connections too. */
 const claimsAtOnce = 2
 
-/** Abandoned renewals in one page. */
+/** The most abandoned renewals of one page. */
 const abandonedAtOnce = 500
 
-/** Due for longer than this, an account shows that its auth config is behind. */
+/** How long an account has to be overdue before its auth config counts as behind. */
 const behindAfter = Duration.toMillis("1 minute")
 
-/** Behind for longer than this, and not catching up, the renewer is said not to keep up with an auth config. */
+/** How long an auth config has to be behind, without catching up, before a warning is logged. */
 const lateAfter = Duration.toMillis("1 minute")
 
-/** The longest that the store is waited for. */
+/** The time limit of a read from the store. */
 const storeTimeout = Duration.seconds(10)
 
 /** A background read: it has a time limit, and makes no spans, since an idle renewer polls all the time. */
 const inBackground = <A, E>(call: Effect.Effect<A, E>) =>
   Effect.withTracerEnabled(Effect.timeout(call, storeTimeout), false)
 
-/** So many unusable accounts and auth configs are remembered as reported. */
+/** The most unusable accounts and auth configs that are remembered as reported. */
 const reportedAtMost = 10_000
 
 /** Effect's store in memory keeps every key for ever, so each provider has one of its own. */
@@ -160,7 +160,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
 
   const state = { claimed: 0, lastLookAt: 0 }
   const ended: Record<string, number> = {}
-  /** The accounts at hand, each with the time since which it is due, and that until which others keep away from it. */
+  /** The claimed accounts, each with its due time, and the end of its claim. */
   const claims = new Map<ConnectedAccountId, { readonly dueAt: number; readonly until: number }>()
   /** Auth configs that are behind: since when they were seen to be, by how much they were then, and whether that has been said. */
   const behind = new Map<string, { since: number; by: number; said: boolean }>()
@@ -282,7 +282,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       )
     )
 
-  /** What is asked of the store has an end, and so has what keeps it from answering. */
+  /** Reads have a time limit, and a failure delays the next poll. */
   const orTryLater = (what: string) => (asked: Effect.Effect<void, StoreError | Cause.TimeoutError>) =>
     Effect.catchCause(asked, (cause) =>
       Effect.andThen(
@@ -293,7 +293,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       )
     )
 
-  /** Not in step with other processes. */
+  /** Jittered, so that processes do not poll at the same time. */
   const jittered = Effect.map(Random.next, (random) => Duration.times(pollInterval, 0.75 + 0.5 * random))
 
   const claim = Effect.fnUntraced(function* (config: AuthConfigRef) {

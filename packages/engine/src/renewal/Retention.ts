@@ -1,8 +1,8 @@
 /**
- * Deletes what nobody needs any more: idempotency records past their day, consent attempts past their end, and events that were there for
- * everybody to read for a month. In the background and in batches, so that no caller's transaction pays for it or waits for its locks.
+ * Deletes old rows: idempotency records after a day, consent attempts after their end, and events after a month. It runs in the background and
+ * in batches, so no caller's transaction pays for it or waits for its locks.
  *
- * An application that reads the outbox trims it itself, as far as it has read. The limit here is for the others: each renewal adds a row.
+ * An application that reads the outbox trims it as far as it has read. The limit here is for applications that do not: each renewal adds a row.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { Clock, Duration, Effect, Layer, Schedule } from "effect"
 import { AccountStore } from "../account/AccountStore.ts"
 import { rememberFor } from "./Idempotency.ts"
 
-/** What is kept, and for how long. */
+/** How long rows are kept. */
 export interface RetentionOptions {
   /** How long events stay in the outbox if nobody trims it. Default 30 days; `Duration.infinity` keeps them all. */
   readonly events?: Duration.Input | undefined
@@ -18,7 +18,7 @@ export interface RetentionOptions {
   readonly interval?: Duration.Input | undefined
 }
 
-/** Rows in one statement. */
+/** The most rows that one statement deletes. */
 const batch = 500
 
 /** Sweeps when the layer is built, and then at each interval. A store that fails is tried again at the next sweep. */

@@ -1,5 +1,5 @@
 /**
- * The commit of issued tokens: a compare-and-set that rebases onto whatever happened to the row meanwhile.
+ * The commit of issued tokens: a compare-and-set that is repeated on the present row if the row has changed meanwhile.
  *
  * A status change is merged. Of two tokens of one grant, the one of the later lease wins. A new grant wins over the one it replaced.
  *
@@ -56,7 +56,7 @@ export interface Commit {
   readonly origin: Origin
 }
 
-/** So many auth configs are remembered as warned of. */
+/** The most auth configs that are remembered as warned about. */
 const warnedAtMost = 10_000
 
 /** Makes the commit. */

@@ -1,5 +1,5 @@
 /**
- * The journal's files: segments with room made in advance, and the lock that says whose they are.
+ * The files of the journal: segments with space allocated in advance, and the lock that shows their owner.
  *
  * A record is one line, written in one `write` over blocks that exist already, so that neither `kill -9` nor a disk that has filled up
  * meanwhile keeps it from being there. No record is marked afterwards: once everything in a segment is settled, the segment is emptied.
@@ -24,7 +24,7 @@ import { DatabaseSync } from "node:sqlite"
 import { promisify } from "node:util"
 import { Sealed } from "../vault/CredentialVault.ts"
 
-/** One answer: whose it is, in the clear so that the account can be found, and everything else sealed. */
+/** One answer. The account id is in plain text, so that the account can be found; everything else is sealed. */
 export const JournalRecord = Schema.Struct({ accountId: ConnectedAccountId, sealed: Sealed })
 export type JournalRecord = typeof JournalRecord.Type
 
@@ -46,7 +46,7 @@ interface OwnSegment extends Segment {
   readonly flush: () => Promise<void>
 }
 
-/** What processes that are gone have left. */
+/** What processes that have ended left behind. */
 export interface Leftovers {
   readonly records: ReadonlyArray<{ readonly record: JournalRecord; readonly segment: Segment }>
   /** Files whose last record was cut short by the end of their process. */
@@ -90,13 +90,13 @@ const remove = (path: string): void => fs.rmSync(path, { force: true })
 
 const writeAt = (fd: number, bytes: Uint8Array, position: number): void => {
   let written = fs.writeSync(fd, bytes, 0, bytes.length, position)
-  // A short write is what a disk does that has just filled up; the next one says so.
+  // A disk that has just filled up writes short. The next write reports it.
   while (written < bytes.length) {
     written += fs.writeSync(fd, bytes, written, bytes.length - written, position + written)
   }
 }
 
-/** Made once: a megabyte of its own for every segment would cost more than to write it. */
+/** Allocated once: a megabyte for every segment would cost more than the write. */
 const zeros = Buffer.alloc(segmentSize)
 
 const writeZeros = (fd: number, length: number): void => {

@@ -1,5 +1,5 @@
 /**
- * Answers that come when their time is over.
+ * Answers that arrive after the time limit of their request.
  *
  * A request that got no answer in time may have been carried out all the same, and then its answer holds the only token that works. So
  * its connection stays open, and tokens that come over it are kept like any others. It is followed until its lease is over: from then on
@@ -17,7 +17,7 @@ export interface Overdue<A> {
   readonly takeOver: TakeOver
   /** Whether an answer may still come. */
   readonly isOpen: () => boolean
-  /** What was made of the tokens, once some have come and are committed. */
+  /** The result of the commit, once tokens have come and are committed. */
   readonly kept: Deferred.Deferred<A>
   /** Whether an answer has come, and is being judged and committed or has been: the token that was sent is spent. */
   readonly hasCome: () => boolean
@@ -33,7 +33,7 @@ export type LateAnswers = <A>(
   keep: (observation: Observation) => Effect.Effect<Option.Option<A>>
 ) => Overdue<A>
 
-/** Makes it. When the scope closes, requests that are still open are given `grace`. */
+/** Makes it. When the scope closes, open requests get `grace` to finish. */
 export const makeLateAnswers = Effect.fnUntraced(function* (
   grace: Duration.Duration
 ): Effect.fn.Return<LateAnswers, never, Scope.Scope> {

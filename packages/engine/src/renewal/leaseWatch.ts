@@ -1,9 +1,9 @@
 /**
- * For how long leases have been seen to stand, by this process's monotonic clock, which nobody sets.
+ * Measures how long a lease has been observed to stand, on this process's monotonic clock, which no correction moves.
  *
  * **Gotchas**
  *
- * A lease that nobody looked at for an hour is forgotten, and watched from the beginning when somebody looks again.
+ * A lease that was not checked for an hour is forgotten. The next check starts the watch again.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { Duration, Effect } from "effect"
 import type { Account } from "../account/Account.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
-/** A lease, and since when it is seen to stand, in monotonic milliseconds. */
+/** A lease, and when it was first observed, in monotonic milliseconds. */
 interface Sighting {
   readonly epoch: number
   readonly since: number
@@ -23,10 +23,10 @@ const forgottenAfter = Duration.toMillis("1 hour")
 
 /** Makes a watch. */
 export const makeLeaseWatch = () => {
-  /** The one that was looked at longest ago comes first. */
+  /** Ordered by the last check, the oldest first. */
   const sightings = new Map<ConnectedAccountId, Sighting>()
 
-  /** Looks at an account's lease, and tells for how many milliseconds it has been seen to stand. 0 where there is none. */
+  /** Checks an account's lease, and returns for how many milliseconds it has been observed to stand. 0 without a lease. */
   const standsFor = Effect.fnUntraced(function* ({ epoch, id, lease }: Pick<Account, "epoch" | "id" | "lease">) {
     const now = yield* monotonicMillis
     const seen = sightings.get(id)

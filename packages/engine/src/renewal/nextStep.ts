@@ -33,7 +33,7 @@ const firstPause = 200
 
 const stop: NextStep = { _tag: "Stop" }
 
-/** Decides. */
+/** Decides whether to stop or to send again. */
 export const nextStep = (situation: Situation): NextStep => {
   const { answerMayCome, jitter, repeatable, requestTimeout, sends, timeLeft, usable, verdict } = situation
   if (verdict !== "NotApplied" && verdict !== "Ambiguous") return stop

@@ -32,7 +32,7 @@ const calls = series((attributes) =>
   })
 )
 
-/** How long they took. */
+/** The duration of calls to providers. */
 const durations = series((attributes) =>
   Metric.histogram("rekindle.provider.duration", {
     description: "Milliseconds from a call to its verdict",
@@ -41,7 +41,7 @@ const durations = series((attributes) =>
   })
 )
 
-/** A span, where somebody collects spans; nothing where nobody does. It ends without the value, which may hold tokens. */
+/** A span if there is a tracer. It ends without the value, which may hold tokens. */
 export const spanned =
   (name: string, options: Tracer.SpanOptionsNoTrace) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -55,13 +55,13 @@ export const spanned =
         : self
     )
 
-/** What is told of a call. */
+/** The description of a call. */
 interface Told {
   readonly verdict: string
   readonly status?: string
 }
 
-/** What is told of a token request. */
+/** The description of a token request. */
 export const tokenRequest = ({
   observation,
   verdict
@@ -73,7 +73,7 @@ export const tokenRequest = ({
   status: observation._tag === "Answer" ? String(observation.status) : observation._tag
 })
 
-/** What is told of a probe or a withdrawal, whose answer is judged by the strategy. */
+/** The description of a probe or a withdrawal, whose answer the strategy judges. */
 export const judgement = ({ _tag }: { readonly _tag: string }): Told => ({ verdict: _tag })
 
 /** Records one call: a span `rekindle.provider.call` and the metrics above. */

@@ -1,8 +1,8 @@
 /**
- * What keeps failing is asked less and less often.
+ * The pauses after failures, which grow while an account keeps failing.
  *
- * The pause grows with the time for which an account has failed without a success in between, so it doubles from one try to the next,
- * whoever tries, in whichever process. Nothing has to be counted.
+ * A pause is proportional to the time since the first failure in a row, so it doubles from one attempt to the next, in whatever process. No
+ * attempts have to be counted.
  *
  * @module
  */
@@ -13,16 +13,16 @@ import { clockOff } from "./judge.ts"
 const minute = 60_000
 const day = 24 * 60 * minute
 
-/** The renewer's shortest pause; up to half of a pause is added to it, so that accounts that failed together do not stay in step. */
+/** The renewer's shortest pause. Jitter adds up to half of a pause, so that accounts that failed together spread out. */
 const shortest = minute / 2
 /** A dead credential is tried again no sooner than this. */
 const shortestWhenDead = 60 * minute
-/** What may pass by itself, as an outage does, is tried this often for a day. Longer than that it is no outage. */
+/** The longest pause within a day of failures that may pass by themselves, such as an outage. After a day it is no outage. */
 const longestWhilePassing = 5 * minute
-/** With the half that is added: once a day. */
+/** The longest pause after that: with jitter, once a day. */
 const longest = (2 / 3) * day
 
-/** A caller asks again at once after a first failure; one that goes on asking is told of the last one for up to this long. */
+/** The longest time for which callers get the last failure instead of a new attempt. After a first failure, a new attempt starts at once. */
 const longestForCallers = 2 * minute
 
 /** Whether a failure may pass without anybody changing a setting or a credential. */

@@ -30,7 +30,7 @@ export interface Sendable {
 /** How often a waiting flight reads the account to see whether the holder is done: at first, and at most. */
 const firstPoll = Duration.millis(25)
 const slowestPoll = Duration.millis(500)
-/** By how much two readings of the time may be out of order without anything having happened to the clock. */
+/** How far two readings of the clock may be out of order although the clock was not changed, in milliseconds. */
 const clockSlack = 5_000
 
 /** Whether a token that may have been spent can be sent again: it is not consumed, or the provider's reuse window is still open. */
@@ -51,8 +51,8 @@ export const mayResend = (
 }
 
 /**
- * The last result, where it is too young to ask the provider again. A time that is further off than any that is ever written comes from
- * another clock and is not believed.
+ * The last result, if it is too recent to ask the provider again. A retry time further ahead than any that is ever written comes from another
+ * clock, and is ignored.
  */
 const remembered = (account: Account, now: number) => {
   const { lastAttempt } = account
@@ -99,7 +99,7 @@ export const makePrepare = ({
         return Option.some({ _tag: "Renewed", account })
       }
       const over = stood >= lease || account.lease === null || (account.lease.until <= now && !strictly)
-      // A holder that waits for a late answer leaves word and keeps the lease.
+      // A holder that waits for a late answer stores its result and keeps the lease.
       if (account.lastAttempt?.epoch === held.epoch && (account.lease === null || !over)) {
         return Option.some(yield* renewalAfter(account, account.lastAttempt, now))
       }

@@ -12,12 +12,12 @@ import { mayPass, pauses } from "./pauses.ts"
 import { mayResend, type Sendable } from "./prepare.ts"
 import type { Attempted } from "./send.ts"
 
-/** A failure that may pass is reported when it has lasted for so long, in milliseconds. */
+/** How long a failure that may pass has to last before it is reported, in milliseconds. */
 const worthALine = 60_000
 
 /** Makes both ways to give a lease back. */
 export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) => {
-  /** Gives the lease back and leaves word. Not being able to is no reason to fail: the lease runs out by itself. */
+  /** Gives the lease back with the result. If that fails, the lease runs out by itself. */
   const release = Effect.fnUntraced(function* (
     leased: Account,
     verdict: Verdict,
@@ -27,7 +27,7 @@ export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) 
     const since = leased.lastAttempt?.since ?? (leased.status === "EXPIRED" ? leased.updatedAt : now)
     const { callers, renewer } = yield* pauses(verdict, now - since)
     const reported = leased.lastAttempt?.reported ?? isKnownDead(leased)
-    // What may pass is worth a line when it has not.
+    // A failure that may pass is logged when it has lasted.
     const report = !reported && (!mayPass(verdict) || now - since >= worthALine)
     if (report) {
       yield* Effect.logWarning("an account stopped working: it cannot be renewed", {
@@ -93,6 +93,6 @@ export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) 
   return { giveBack, release }
 }
 
-/** What may be shown of why it was not renewed. */
+/** The code of a verdict, which may be shown. */
 export const codeOf = (verdict: Verdict): string | null =>
   "code" in verdict ? verdict.code : "reason" in verdict ? verdict.reason : null

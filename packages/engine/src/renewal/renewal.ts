@@ -24,7 +24,7 @@ export type Renewal =
   /** The scheme has no renewal. */
   | { readonly _tag: "Static"; readonly account: Account }
 
-/** Nothing was done, and it says nothing about the credential. */
+/** Nothing was sent, and the failure says nothing about the credential. */
 export const unavailable = (
   slug: Failures.Slug,
   message: string,
@@ -35,11 +35,11 @@ export const unavailable = (
 /** The store did not answer, and nothing was sent. */
 export const storeDown = () => unavailable("store_unavailable", "the account store is unavailable; nothing was sent")
 
-/** It was tried, or may have been. */
+/** A request was sent, or may have been. */
 export const failed = (slug: Failures.Slug, message: string, errors?: ReadonlyArray<string>) =>
   new RefreshFailed({ message, slug, ...(errors === undefined || errors.length === 0 ? {} : { errors }) })
 
-/** The auth config could not be had, and nothing was sent. */
+/** The auth config could not be loaded, and nothing was sent. */
 export const configFailure = (error: AuthConfigError | StoreError): InvalidRequest | RefreshFailed | Unavailable =>
   error._tag === "StoreError"
     ? storeDown()

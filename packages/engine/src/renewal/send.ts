@@ -45,7 +45,7 @@ export type Sent =
       readonly verdict: Verdict
       readonly issued: Judged["issued"]
       readonly evidence: Evidence
-      /** Whether a request may have been carried out whose answer nobody has: one of this attempt, or of an earlier one. */
+      /** Whether a request of this attempt, or of an earlier one, may have been carried out although its answer is missing. */
       readonly doubtful: boolean
     }
   /** The lease was over before the request left. */
@@ -55,7 +55,7 @@ export type Sent =
 
 /** Makes `send`, and the ways to keep the tokens of an answer. */
 export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) => {
-  /** An answer goes into the journal before it is judged: from then on nobody loses it. */
+  /** An answer goes into the journal before it is judged, so that it cannot be lost. */
   const judge = Effect.fnUntraced(function* (
     { connection, strategy }: Sendable,
     leased: Account,
@@ -155,7 +155,7 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
               accountId: leased.id,
               defect: defect instanceof Error ? defect.name : typeof defect
             }),
-            // It may have sent.
+            // It may have sent the request.
             noAnswer("strategy_failed")
           )
         })

@@ -34,7 +34,7 @@ const pauseAfter = (attempts: number) =>
     Math.round(Math.min(longestPause, firstPause * 2 ** Math.max(0, attempts - 1)) * (0.75 + 0.5 * jitter))
   )
 
-/** How far a withdrawal is that was not tried yet, and when the renewer looks after it if this process does not. */
+/** The state of a withdrawal before its first attempt, with the time at which the renewer tries it if this process does not. */
 export const begun = (now: number): Pick<Account, "renewAt" | "withdrawal"> => ({
   renewAt: now + firstPause,
   withdrawal: { state: "pending", attempts: 0, answer: null }
@@ -83,7 +83,7 @@ export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
     return { withdrawal, renewAt: null, credential: null, previousCredential: null, expiresAt: null }
   })
 
-  /** Says how far it is. An account that is not revoked, or has nothing sealed any more, is left as it is. */
+  /** Tries once, and returns the state. An account that is not revoked, or has no credential, is left as it is. */
   return Effect.fnUntraced(function* (account: Account): Effect.fn.Return<Withdrawal, StoreError> {
     let tried: { readonly generation: number; readonly revocation: Revocation } | undefined
     const { _tag, account: updated } = yield* updateAccount(store, account, undefined, {
@@ -106,7 +106,7 @@ export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
   })
 }
 
-/** For how long the withdrawal of tokens that are not kept is tried. */
+/** How long the withdrawal of tokens that are not kept is repeated. */
 const discardPauses = Schedule.exponential("30 seconds").pipe(Schedule.upTo({ times: 8 }))
 
 /**

@@ -1,9 +1,9 @@
 /**
  * One durable commit for all writes that wait for one.
  *
- * With a single SQLite connection every commit is an `fsync`, and they queue. Writes that arrive while one is under way share the next
- * transaction, each undone alone if it fails, and nobody is told "done" before the commit is on disk. Postgres does the same by itself
- * across connections, so there each write is its own transaction.
+ * On a single SQLite connection every commit is an `fsync`, and commits queue. Writes that arrive during a commit share the next transaction.
+ * Each is rolled back alone if it fails, and no caller gets its result before the commit is on disk. Postgres groups commits by itself across
+ * connections, so there each write is its own transaction.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { Cause, Deferred, Effect, Exit, Option, Queue, type Scope } from "effect
 import { type SqlClient, SqlError } from "effect/sql"
 import { outsideTransaction } from "./outsideTransaction.ts"
 
-/** Runs a write, all of it or nothing, and returns when it is on disk. Within a transaction of the caller it is part of that. */
+/** Runs a write atomically, and returns when it is on disk. Within a transaction of the caller, it is a part of that transaction. */
 export type Durably = <A, E>(write: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
 
 /** Both kinds of write. A single statement is all or nothing by itself and needs no savepoint. */
@@ -20,7 +20,7 @@ export interface Writer {
   readonly statement: Durably
 }
 
-/** What a queued write becomes once it ran: how to tell its caller, after the commit or instead of it. */
+/** A queued write after it ran: how to complete its caller after the commit, and how to fail it instead. */
 interface Pending {
   readonly run: Effect.Effect<Effect.Effect<unknown>>
   readonly fail: (error: SqlError.SqlError) => Effect.Effect<unknown>
@@ -31,7 +31,7 @@ const closed = () =>
     reason: new SqlError.ConnectionError({ message: "the database is closed", operation: "commit", cause: undefined })
   })
 
-/** A commit that could not even be undone is a defect to the client; to those who wait for it, it is a commit that failed. */
+/** The client reports a commit that could not be rolled back as a defect. For those who wait for it, the commit failed. */
 const commitError = (cause: Cause.Cause<SqlError.SqlError>) =>
   Option.getOrElse(
     Cause.findErrorOption(cause),

@@ -1,16 +1,16 @@
 /**
- * The keys of a database over time: whether the ring has them, and how an old one is taken out of it.
+ * The keys of a database over time: whether the ring has all of them, and how an old one is retired.
  *
- * A value sealed with each key, its canary, is kept in the database and opened when the engine starts. So a ring that was lost, or has
- * other bytes under the id of a key, is found before anything is sealed with it.
+ * A value sealed with each key, its canary, is kept in the database and opened when the engine starts. A ring that was lost, or has
+ * other bytes under the id of a key, is therefore detected before anything is sealed with it.
  *
  * Resealing seals everything again under the newest key, so that an old key can be taken out.
  *
- * It runs beside a working engine: everything is replaced by compare-and-set, and an account that is renewed meanwhile was sealed with the
- * newest key by that. Run it once every process has the new key in front, and again until it reports nothing left; then remove the old key.
+ * It runs beside a working engine: every value is replaced by compare-and-set, and a renewal seals with the newest key anyway. Start it when
+ * every process has the new key in front. Repeat it until it reports that nothing is left. Then remove the old key.
  *
- * Not resealed is what goes by itself: links to consent within ten minutes, and answers in the journal once the store takes them. Without the
- * old key neither can be opened. Nor are the remembered answers under idempotency keys; a repeat runs anew.
+ * It does not reseal what expires by itself: links to consent (ten minutes) and answers in the journal (until the store takes them). Without
+ * the old key, neither can be opened. Nor does it reseal remembered answers under idempotency keys: a repeat then refreshes again.
  *
  * @module
  */
@@ -54,7 +54,7 @@ const another = (keyId: string) =>
     message: `the key "${keyId}" of the ring is not the one that sealed values of this database under that id. Put its bytes back, and give a new key an id of its own`
   })
 
-/** A database from before there were canaries: its auth configs tell which keys sealed it. */
+/** For a database without canaries, made by an earlier version: its auth configs show which keys sealed it. */
 const verifyBySamples = Effect.gen(function* () {
   const store = yield* AccountStore
   const vault = yield* CredentialVault

@@ -1,8 +1,8 @@
 /**
  * The account store on `effect/sql`. The same statements serve SQLite and Postgres; where they differ, the difference is named.
  *
- * Machines' clocks differ, and one that runs ahead must not take a lease that still holds. So on Postgres leases and intents run on the
- * database's clock, and whoever reads an account gets their times in terms of its own. On SQLite everybody shares one machine's clock.
+ * Clocks differ between machines, and a machine whose clock is ahead must not take a lease that still holds. So on Postgres leases and
+ * intents use the database's clock. A reader gets their times converted to its own clock. On SQLite all processes share the machine's clock.
  *
  * @module
  */
@@ -36,8 +36,8 @@ const make = Effect.gen(function* () {
 })
 
 /**
- * The account store on whatever `SqlClient` is there, its tables migrated first. Several processes may start on one Postgres at once:
- * those that find the migrations being run wait and look again.
+ * The account store on any `SqlClient`. It migrates the tables first. Several processes may start on one Postgres at once: one runs the
+ * migrations, and the others wait for it.
  */
 export const layer: Layer.Layer<
   AccountStore,

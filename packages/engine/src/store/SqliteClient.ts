@@ -6,11 +6,11 @@
  *
  * **Gotchas**
  *
- * SQLite's own wait for a lock blocks the event loop, so it is switched off: while another process holds the write lock, a transaction is
- * tried again in the background, for 5 seconds at most, and everything else of this process goes on.
+ * SQLite's own wait for a lock blocks the event loop, so it is switched off. While another process holds the write lock, a transaction is
+ * retried for at most 5 seconds, and the rest of this process continues.
  *
- * A file that was deleted or replaced can still be written to by whoever has it open. So the file is looked at once a second and before
- * each transaction, and while its path leads to another file or to none, every statement fails.
+ * A process can still write to a file that was deleted or replaced while it has the file open. So the path is checked once a second and
+ * before each transaction. While it leads to another file or to none, every statement fails.
  *
  * @module
  */
@@ -39,7 +39,7 @@ export const fileLost = Metric.gauge("rekindle.sqlite.file_lost", {
   description: "1 while the database file is deleted or replaced"
 })
 
-/** How often the file is looked at. */
+/** How often the path of the file is checked. */
 const lookEvery = Duration.seconds(1)
 
 const beginTransaction = "BEGIN IMMEDIATE"
@@ -110,7 +110,7 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
       })
       yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(lookEvery)))
     }
-    /** Writing to a file that nobody will find again is worse than not writing. */
+    /** A write to a file that nobody will find again is worse than no write. */
     const stillThere = (sql: string) => {
       if (file === undefined || !(lost || (sql === beginTransaction && !DatabaseFile.isInPlace(file)))) return
       throw new SqlError.SqlError({

@@ -1,5 +1,5 @@
 /**
- * What is asked about one account, whether by itself or together with other requests.
+ * Requests about one account, which travel alone or together with others.
  *
  * @module
  */
@@ -9,23 +9,23 @@ import type { AccountStore } from "../account/AccountStore.ts"
 
 type Store = AccountStore["Service"]
 
-/** Asks for an account by its own id. */
+/** A read by the id in the store. */
 export interface Find {
   readonly id: ConnectedAccountId
   readonly now: number
 }
 
-/** Asks for an account by what its project calls it. */
+/** A read by the id that the project uses. */
 export interface FindIn {
   readonly projectId: string
   readonly publicId: ConnectedAccountId
   readonly now: number
 }
 
-/** Asks for a lease. */
+/** A request for the lease. */
 export type Begin = Parameters<Store["begin"]>[0]
 
-/** Asks for a commit. */
+/** A commit. */
 export type Write = Omit<Parameters<Store["write"]>[0], "attempt">
 
 /** How many times the token will have been sent with the attempt that begins. */
@@ -43,7 +43,7 @@ export const epochOf = (write: Write): number | null => (renews(write) ? null : 
 /** The time that a write's announcements carry. */
 export const announcedAt = ({ at, to }: Write): number => at ?? to.updatedAt
 
-/** The columns that are about a renewal under way. */
+/** The columns of a renewal in flight. */
 export const underWay = [
   "lease_owner",
   "lease_until",
@@ -53,7 +53,7 @@ export const underWay = [
   "last_attempt"
 ]
 
-/** What a write leaves of the account. A lease that another process has taken meanwhile does not show. */
+/** The account after a write. It does not show a lease that another process took meanwhile. */
 export const written = (write: Write): Account => ({
   ...write.to,
   revision: write.from.revision + 1,

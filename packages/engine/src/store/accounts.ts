@@ -50,11 +50,11 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
   const shared = <In, A>(alone: Shareable<In, A>["alone"], many: Omit<Shareable<In, A>, "alone">) =>
     isSqlite ? alone : shareStatement(sql, { ...many, alone })
 
-  /** How many leases there are with the one that a statement takes. Its own trigger counts it after the statement has returned. */
+  /** The count of leases including the one that the statement takes. The trigger counts it after the statement has returned. */
   const leases = isSqlite ? sql`(SELECT leases + 1 FROM rekindle_database)` : sql`0`
 
-  // A token that may be spent, nobody knows since when: no reuse window is believed to be open. A lease stays, since its holder may be at
-  // work, and everybody else waits for its end before the token is sent.
+  // Each token may have been spent at an unknown time, so no reuse window counts as open. A lease stays, because its holder may be at work.
+  // All others wait for its end before they send the token.
   const doubtAll = transaction(
     Effect.andThen(
       sql`UPDATE rekindle_accounts SET intent_generation = generation, intent_since = 0,
@@ -152,7 +152,7 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
             created_at: account.createdAt
           })} ON CONFLICT DO NOTHING RETURNING id`
           if (inserted.length === 0) return false
-          // Looked for afterwards: a removal that was under way is over once the id is free.
+          // Checked after the insert: a removal in flight has ended once the id is free.
           const removed = yield* sql`SELECT id FROM rekindle_removed_accounts WHERE id = ${account.id}`
           if (removed.length === 0) return true
           yield* sql`DELETE FROM rekindle_accounts WHERE id = ${account.id}`
@@ -199,7 +199,7 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
   } satisfies Partial<AccountStore["Service"]>
 })
 
-/** The account as it is under the lease. The revision was right, so that all else is as the caller has it. */
+/** The account under its lease. The revision matched, so the caller's copy is current otherwise. */
 const leased = (asked: Begin, row: typeof LeaseRow.Type): Account => {
   const { account, now, owner } = asked
   const epoch = account.epoch + 1

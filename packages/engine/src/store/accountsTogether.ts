@@ -1,8 +1,8 @@
 /**
  * Reads, leases and commits of many accounts, each as one statement, on Postgres.
  *
- * What is asked goes in as a JSON document, so that the text of a statement is the same however many there are. A row that somebody else has
- * locked is skipped: to wait for it would hold up all the others, and two batches that wait for each other's rows would be a deadlock.
+ * The requests go in as one JSON document, so the text of the statement does not depend on their number. A row that is locked is skipped,
+ * because a wait for it would delay all the others, and two batches that wait for each other's rows would be a deadlock.
  *
  * @module
  */
@@ -57,7 +57,7 @@ export const makeTogether = ({ clock, sql }: Database) => {
         .join(", ")
     )})`
 
-  /** Those rows that nobody else has locked, locked. */
+  /** The rows of the requests, locked, without those that were locked already. */
   const free = sql.literal(`SELECT accounts.id FROM rekindle_accounts accounts JOIN asked ON accounts.id = asked.id
     FOR NO KEY UPDATE OF accounts SKIP LOCKED`)
 

@@ -1,5 +1,5 @@
 /**
- * What the statements of the store have in common: the client, how writes become durable, and the clock that leases run on.
+ * Shared by all statements of the store: the client, how writes become durable, and the clock of leases.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface Database extends GroupCommit.Writer {
   readonly readable: Readable
 }
 
-/** Opens the client that is there. */
+/** Makes it on the `SqlClient` of the context. */
 export const make: Effect.Effect<Database, never, SqlClient.SqlClient | Scope.Scope> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const isSqlite = sql.onDialectOrElse({ sqlite: () => true, orElse: () => false })

@@ -1,5 +1,5 @@
 /**
- * The file of a SQLite database: private to its user, in a place that is too, and still the one that was opened.
+ * The file of a SQLite database: whether only its user can read and replace it, and whether it is still the file that was opened.
  *
  * SQLite gives the files that it makes beside a database (`-wal`, `-shm`) the mode of the database.
  *
@@ -24,8 +24,8 @@ const isSpecial = (filename: string): boolean =>
   filename === "" || filename === ":memory:" || filename.startsWith("file:")
 
 /**
- * Makes a file ready to be opened as a database: it is there, nobody else can read it, and nobody else can put another in its place.
- * Throws what is wrong, in words. Undefined for what is no plain file name.
+ * Prepares a file to be opened as a database: it exists, no other user can read it, and none can put another file in its place. Throws an
+ * error that says what is wrong. Returns undefined for a name that is not a plain file name.
  */
 export const prepare = (filename: string, create: boolean): DatabaseFile | undefined => {
   if (isSpecial(filename)) return undefined
@@ -34,7 +34,7 @@ export const prepare = (filename: string, create: boolean): DatabaseFile | undef
   const directory = dirname(path)
   const folder = fs.statSync(directory, { throwIfNoEntry: false })
   if (folder === undefined) throw new Error(`the directory ${directory} does not exist`)
-  // The sticky bit keeps others from removing the file, and not from laying a `-wal` or `-journal` of theirs beside it first.
+  // The sticky bit keeps other users from removing the file. It does not keep them from creating its `-wal` or `-journal` first.
   if (hasModes && (folder.mode & 0o002) !== 0) {
     throw new Error(
       `others can write to the directory ${directory} (mode ${octal(folder.mode)}); use one that is this user's alone`

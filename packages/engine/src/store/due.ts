@@ -30,7 +30,7 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
   const abandoned = readable.page(AbandonedRow, AbandonedPlaceRow, accountName)
 
   return {
-    // A dead credential that is tried again has a time for that, and a failing account has left word.
+    // A dead credential that is tried again has a due time, and a failing account has a last attempt.
     resume: ({ config, now }) =>
       statement(sql`UPDATE rekindle_accounts SET last_attempt = NULL,
         renew_at = CASE WHEN renew_at > ${now} THEN CAST(${now} AS BIGINT) ELSE renew_at END
@@ -42,7 +42,7 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
       ),
 
     dueConfigs: (now) =>
-      // A config that is switched off renews nothing, and withdraws what is revoked.
+      // Accounts of a disabled config are not renewed. Its revoked ones are still withdrawn.
       sql`SELECT * FROM (SELECT configs.project_id, configs.id AS auth_config_id, CASE WHEN configs.disabled_at IS NULL
         THEN (SELECT MIN(renew_at) FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id
           AND accounts.renew_at <= ${now})

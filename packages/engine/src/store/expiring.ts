@@ -1,5 +1,5 @@
 /**
- * Statements about what has an end: consent attempts and idempotency keys.
+ * Statements about rows that expire: consent attempts and idempotency keys.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { AccountStore, ConsentAttempt, IdempotencyRecord } from "../account
 import type { Database } from "./database.ts"
 import { asStoreError, AttemptRow, first, KeyRow } from "./rows.ts"
 
-/** Links to consent that an account may have open at the same time. */
+/** The most open links to consent of one account. */
 const openLinks = 5
 
 const decodeAttempt = Schema.decodeUnknownEffect(AttemptRow)
@@ -18,7 +18,7 @@ const decodeAttempt = Schema.decodeUnknownEffect(AttemptRow)
 export type InsertAttempt = ReturnType<typeof makeExpiring>["insertAttempt"]
 
 export const makeExpiring = ({ isSqlite, sql, statement, transaction }: Database) => {
-  /** Adds a link, and takes away the account's oldest that are open: each of them would work until its end. */
+  /** Adds a link, and removes the oldest open ones beyond the limit: each of them would work until it expires. */
   const insertAttempt = (attempt: ConsentAttempt) =>
     Effect.andThen(
       sql`DELETE FROM rekindle_consent_attempts WHERE account_id = ${attempt.accountId} AND taken_at IS NULL AND state_hash NOT IN (
@@ -79,7 +79,7 @@ export const makeExpiring = ({ isSqlite, sql, statement, transaction }: Database
           WHERE rekindle_idempotency_keys.created_at < ${expireBefore} RETURNING key_hash`
         if (inserted.length === 1) return Option.none()
         const rows = yield* sql`SELECT * FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash}`
-        // Given up between the two statements: the key is free again.
+        // The key was given up between the two statements, and is free again.
         if (rows.length === 0) return yield* reserve
         const row = yield* Schema.decodeUnknownEffect(KeyRow)(rows[0])
         return Option.some({ accountId: row.account_id, requestHash: row.request_hash, answer: row.answer })

@@ -1,10 +1,10 @@
 /**
- * What is asked while a batch is out leaves together, as the next one. Nobody waits for company: with none out, a batch of one leaves at
- * once. So the busier the database, the larger the batches.
+ * Batches requests. Requests that arrive while a batch is in flight form the next batch. Without a batch in flight, a request leaves at once,
+ * as a batch of one. So the batches grow with the load of the database.
  *
  * **Gotchas**
  *
- * A caller who leaves neither stops the batch nor takes its request out of it. A batch runs in the context of the first who asked.
+ * A caller who leaves neither stops the batch nor removes its request from it. A batch runs in the context of its first caller.
  *
  * @module
  */
@@ -14,18 +14,18 @@ interface Asked<In, A, E> extends Request.Request<A, E> {
   readonly input: In
 }
 
-/** The largest batch. What is asked beyond it leaves in another one, at the same time. */
+/** The most requests of a batch. Further ones leave in another batch at the same time. */
 const batchSize = 100
 
-/** A batch that takes long, since it waits for a lock or its connection is lost, keeps the next one waiting for no longer than this. */
+/** How long the next batch waits for a slow one, which may wait for a lock or have lost its connection. */
 const patience = Duration.millis(100)
 
-/** The same for work in the background: on a slow database it must not take the connections that callers wait for. */
+/** The same for background work. It is longer, so that on a slow database background work does not take the connections of callers. */
 const patienceInBackground = Duration.seconds(2)
 
 /**
- * Whether nobody waits for what is asked. Such requests share batches of their own, one at a time, so that on a slow database callers find
- * connections free.
+ * Whether requests are background work, for which no caller waits. They have batches of their own, one at a time, so that callers find free
+ * connections on a slow database.
  */
 export const InBackground = Context.Reference<boolean>("@rekindle/engine/InBackground", { defaultValue: () => false })
 
@@ -38,8 +38,8 @@ export interface Member<In, A, E> {
 }
 
 /**
- * Gathers requests. `run` answers the members of a batch. What it gives is run afterwards, for those that take longer: the next batch does not
- * wait for it. A member that nobody has answered by then has a defect for an answer.
+ * Gathers requests. `run` answers the members of a batch. The effect that it returns runs afterwards, for members that take longer; the next
+ * batch does not wait for it. A member that is then still without an answer gets a defect.
  */
 export const gather = <In, A, E>(run: Run<In, A, E>): ((input: In) => Effect.Effect<A, E>) => {
   const forCallers = queue(run, patience)

@@ -1,5 +1,5 @@
 /**
- * Statements for whoever manages accounts: lists, counts and removal.
+ * Statements for the management of accounts: lists, counts and removal.
  *
  * @module
  */
@@ -61,7 +61,7 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
     remove: ({ id }, now) =>
       transaction(
         Effect.gen(function* () {
-          // Whoever adds a consent attempt holds the account first; so do we.
+          // The lock order of whoever adds a consent attempt: the account first.
           const held =
             yield* sql`SELECT id FROM rekindle_accounts WHERE id = ${id}${isSqlite ? sql`` : sql` FOR UPDATE`}`
           if (held.length === 0) return false

@@ -1,5 +1,6 @@
 /**
- * Statements that share something with others, and those of a caller's own transaction, which must not: they would not be undone with it.
+ * Separates shared statements from those in a caller's own transaction. The latter must not be shared, because they have to be rolled back with
+ * the transaction.
  *
  * @module
  */

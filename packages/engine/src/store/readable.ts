@@ -1,5 +1,5 @@
 /**
- * Reading many rows when one of them is bad: it is left out and reported, and stops nobody else.
+ * Reads many rows. A row that does not decode is left out and reported, and the others are read.
  *
  * @module
  */

@@ -1,20 +1,19 @@
 /**
- * How a SQLite database is known to have been put back from an older snapshot.
+ * Detects that a SQLite database was restored from an older snapshot.
  *
- * The database counts its leases. Beside it, in `<file>.mark`, stands the count of the last lease under which a request may have been sent. A
- * database that has counted less than its mark says is an older one, and the refresh tokens in it may be spent.
+ * The database counts its leases. The file `<file>.mark` beside it holds the count of the last lease under which a request may have been sent.
+ * A database whose count is lower than its mark was restored, and its refresh tokens may be spent.
  *
  * **Gotchas**
  *
- * A mark that is missing, or is another database's, says as little as an older one, so it counts as one: a database and its mark move
- * together. Nothing local can tell a Postgres that was restored. There, and wherever the mark was restored too, somebody has to say so
- * (`rekindle-restored`).
+ * Without a mark, or with the mark of another database, a restore is not detected. Move a database and its mark together. A restored Postgres
+ * cannot be detected locally. There, and if the mark was restored too, run `rekindle-restored`.
  *
  * @module
  */
 import * as fs from "node:fs"
 
-/** Which database it is, and how many leases it has given out. */
+/** The identity of a database, and its count of leases. */
 export interface Mark {
   readonly databaseId: string
   readonly leases: number
@@ -29,7 +28,7 @@ export const read = (path: string): Mark | undefined => {
   return databaseId === undefined ? undefined : { databaseId, leases: Number(leases) }
 }
 
-/** Whether the database has given out leases that it does not know of. */
+/** Whether the mark counts leases that the database does not know. */
 export const isBehind = (database: Mark, mark: Mark | undefined): boolean =>
   mark === undefined ? database.leases > 0 : mark.databaseId !== database.databaseId || mark.leases > database.leases
 
@@ -42,7 +41,7 @@ export const open = (path: string) => {
   const fd = fs.openSync(path, fs.constants.O_CREAT | fs.constants.O_WRONLY, 0o600)
   let last = -1
   return {
-    /** Sets the mark; a smaller count than the last is another lease that was faster. */
+    /** Sets the mark. A lower count than the last one is ignored: another lease was faster. */
     set: ({ databaseId, leases }: Mark): void => {
       if (leases <= last) return
       fs.writeSync(fd, `${databaseId} ${String(leases).padStart(20, "0")}\n`, 0, "latin1")

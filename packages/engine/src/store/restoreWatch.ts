@@ -1,5 +1,5 @@
 /**
- * Notices, when the store is opened, that a SQLite database was put back from an older snapshot, and keeps its mark.
+ * Checks at the start whether a SQLite database was restored from an older snapshot, and maintains its mark.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { asStoreError, decodeAll, Int, MaybeText } from "./rows.ts"
 
 const DatabaseRow = Schema.Struct({ id: Schema.String, leases: Int, file: MaybeText })
 
-/** Notices that a SQLite database is an older one than its mark says, and gives what keeps the mark. A database in memory has none. */
+/** Checks a SQLite database against its mark, and returns the function that maintains the mark. A database in memory has none. */
 export const watchForRestore = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   doubtAll: Effect.Effect<number, StoreError>

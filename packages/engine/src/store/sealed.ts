@@ -1,5 +1,5 @@
 /**
- * Statements about sealed values whatever they are of: for checking a key ring, and for sealing again under a new key.
+ * Statements about sealed values of all kinds: for the check of a key ring, and for resealing.
  *
  * @module
  */

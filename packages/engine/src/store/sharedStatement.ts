@@ -1,10 +1,10 @@
 /**
- * One statement for many callers, on a database that is a round trip away.
+ * Lets callers share a statement, on a database that is a round trip away.
  *
- * Callers that wait at the same time send their requests as one JSON document and get rows back. Every request is decided alone all the same:
- * each is guarded by conditions of its own within the statement, and whatever the statement does not decide is asked again by itself, in the
- * form that one caller alone sends. That holds for a row that somebody else has locked, which the statement skips and does not wait for, for
- * a second request about the same row, and for a statement that one bad value spoils.
+ * The requests of waiting callers go out as one JSON document, and rows come back. Each request is still decided alone, by conditions of its own
+ * within the statement. A request that the shared statement does not decide is sent again by itself, in the form for one caller. This happens
+ * for a row that is locked (the shared statement skips it), for a second request about the same row, and when one bad value fails the
+ * statement.
  *
  * @module
  */
@@ -20,7 +20,7 @@ type Asked<In, A> = Member<In, A, Failure>
 
 /** A kind of request that callers can share a statement for. */
 export interface Shareable<In, A> {
-  /** What the request is about. */
+  /** The row that the request is about. */
   readonly key: (input: In) => string
   /** The statement of one caller alone. */
   readonly alone: (input: In) => Effect.Effect<A, Failure>
@@ -30,12 +30,12 @@ export interface Shareable<In, A> {
   readonly answersAll: boolean
 }
 
-/** Whether nobody has to be asked one by one: the database cannot be reached. */
+/** Whether single statements would fail too, because the database cannot be reached. */
 const isEverybodys = (failure: Failure): boolean =>
   failure._tag === "SqlError" &&
   (failure.reason._tag === "ConnectionError" || failure.reason._tag === "AuthenticationError")
 
-/** Makes the function that asks. Within a transaction of the caller it asks alone, as a part of that. */
+/** Makes the function that sends a request. Within a caller's transaction it sends it alone, as a part of the transaction. */
 export const shareStatement = <In, A>(
   sql: SqlClient.SqlClient,
   { alone, answersAll, key, together }: Shareable<In, A>
@@ -44,7 +44,7 @@ export const shareStatement = <In, A>(
   const share = (batch: ReadonlyArray<Asked<In, A>>) => {
     const leading = new Map<string, Asked<In, A>>()
     for (const asked of batch) if (!leading.has(key(asked.input))) leading.set(key(asked.input), asked)
-    /** Tells what was decided, and asks for the rest one by one. */
+    /** Completes the decided requests, and sends the others one by one. */
     const tell = (decided: ReadonlyMap<string, Exit.Exit<A, Failure>>) => {
       const left = batch.filter((asked) => {
         const place = key(asked.input)
