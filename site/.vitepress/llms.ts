@@ -11,9 +11,9 @@ import { groups } from "./pages.ts"
 import { addressOf } from "./sourceLinks.ts"
 
 /** Makes the links of a page absolute, so that they also work where the page was copied to. */
-const absolute = (markdown: string, origin: string): string =>
+const absolute = (markdown: string, page: string, origin: string): string =>
   markdown.replaceAll(/\]\(([^)\s]+)\)/g, (_, href: string) => {
-    const address = addressOf(href)
+    const address = addressOf(href, page)
     return `](${URL.canParse(address) || address.startsWith("#") ? address : new URL(address, origin).href})`
   })
 
@@ -28,7 +28,7 @@ export const writeLlms = ({ outDir, site, sitemap, srcDir }: SiteConfig): void =
     pages: pages.map(([file, title]) => ({
       file,
       title,
-      markdown: absolute(readFileSync(join(srcDir, `${file}.md`), "utf8"), origin)
+      markdown: absolute(readFileSync(join(srcDir, `${file}.md`), "utf8"), `${file}.md`, origin)
     }))
   }))
   const list = sections.map(({ pages, title }) =>

@@ -4,7 +4,7 @@
  * @module
  */
 import { statSync } from "node:fs"
-import { join, relative } from "node:path"
+import { dirname, join, relative } from "node:path"
 import type { MarkdownRenderer } from "vitepress"
 
 export const repository = "https://github.com/rekindle/rekindle"
@@ -12,21 +12,21 @@ export const repository = "https://github.com/rekindle/rekindle"
 const root = join(import.meta.dirname, "../..")
 const docs = join(root, "docs")
 
-/** The address of a link on a page of `docs/`. Links within `docs/` and to other sites stay as they are. */
-export const addressOf = (href: string): string => {
-  if (!href.startsWith("../")) return href
+/** The address of a link on a page, which is named from `docs/` on. Links within `docs/` and to other sites stay as they are. */
+export const addressOf = (href: string, page: string): string => {
   const [path = "", anchor] = href.split("#")
-  const file = join(docs, path)
+  const file = join(docs, dirname(page), path)
+  if (!path.startsWith("../") || !relative(docs, file).startsWith("..")) return href
   const kind = statSync(file).isDirectory() ? "tree" : "blob"
   return `${repository}/${kind}/main/${relative(root, file)}${anchor === undefined ? "" : `#${anchor}`}`
 }
 
 /** Changes the links while a page is parsed, before VitePress renders them. */
 export const linkSources = (md: MarkdownRenderer): void => {
-  md.core.ruler.push("source-links", ({ tokens }) => {
+  md.core.ruler.push("source-links", ({ env, tokens }) => {
     for (const token of tokens.flatMap(({ children }) => children ?? [])) {
       const href = token.attrGet("href")
-      if (token.type === "link_open" && href !== null) token.attrSet("href", addressOf(href))
+      if (token.type === "link_open" && href !== null) token.attrSet("href", addressOf(href, env.relativePath))
     }
   })
 }
