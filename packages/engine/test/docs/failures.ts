@@ -139,7 +139,7 @@ export const failuresPage = (): string =>
     "# Failures",
     "Every failure of Rekindle, what it means, and what to do about it. A failure is a typed value: it has a `_tag` and a `disposition`, and a failure of the service has a `slug`. It never holds a secret.",
     "## May it be sent again?",
-    "A refresh is not idempotent, because it may spend a single-use token. The `disposition` of a failure says whether the same refresh may be sent again. The policies obey it.",
+    "A refresh is not idempotent, because it may spend a single-use token. The `disposition` of a failure says whether the same refresh may be sent again. The [policies](policies.md) obey it.",
     table(
       ["disposition", "what is known", "may it be sent again?"],
       [
