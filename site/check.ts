@@ -38,7 +38,7 @@ interface Seen {
 
 const look = async (page: Page): Promise<Seen> => {
   const ids = await page.$$eval("[id]", (elements) => elements.map(({ id }) => id))
-  const links = await page.$$eval("a", (anchors) => anchors.map(({ href }) => href))
+  const links = await page.$$eval("a[href]", (anchors: Array<HTMLAnchorElement>) => anchors.map(({ href }) => href))
   return { ids: new Set(ids), links: new Set(links) }
 }
 

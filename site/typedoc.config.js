@@ -20,6 +20,8 @@ export default {
   name: "API reference",
   entryPoints: ["core", "platform", "engine", "testing"].flatMap(modulesOf),
   tsconfig: "tsconfig.api.json",
+  // `pnpm check` has found the errors.
+  skipErrorChecking: true,
   plugin: ["typedoc-plugin-markdown", "./apiModules.ts"],
   out: "../docs/api",
   outputFileStrategy: "modules",
