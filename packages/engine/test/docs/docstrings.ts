@@ -55,7 +55,7 @@ const bodyOf = (file: string, name: string): string => {
 export const membersOf = (file: string, name: string): ReadonlyArray<Member> =>
   Array.from(
     bodyOf(file, name).matchAll(
-      /^(?: {2}\/\*\*((?:(?!\*\/)[^])*)\*\/\n)? {2}(?:readonly )?(\w+)(\?)?: ([^\n]*(?:\n {4}[^\n]*)*)/gm
+      /^(?: {2}\/\*\*((?:(?!\*\/)[^])*)\*\/\n)? {2}(?:readonly )?(\w+)(\?)?:\s+(?:\| )?([^\n]*(?:\n {4}[^\n]*)*)/gm
     ),
     ([, comment = "", name = "", mark, declared = ""]) => ({
       name,

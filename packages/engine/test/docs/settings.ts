@@ -59,7 +59,9 @@ const groups: ReadonlyArray<readonly [title: string, sections: ReadonlyArray<Sec
     "Client and server",
     [
       section("Client", "RekindleClient.layer", "platform/src/RekindleClient.ts", "Options"),
-      section("Server", "RekindleServer.layerWith", "platform/src/RekindleServer.ts", "Options")
+      section("Server", "RekindleServer.layerWith", "platform/src/RekindleServer.ts", "Options"),
+      section("Client of Promises", "client", "platform/src/Promise.ts", "ClientOptions"),
+      section("Handler of Promises", "handler", "platform/src/Promise.ts", "HandlerOptions")
     ]
   ],
   [
