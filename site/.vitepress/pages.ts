@@ -26,7 +26,8 @@ export const groups: ReadonlyArray<Group> = [
       ["client", "A hardened client"],
       ["service", "A self-hosted service"],
       ["engine", "The engine in an application"],
-      ["testing", "The test layer"]
+      ["testing", "The test layer"],
+      ["without-effect", "Without Effect"]
     ]
   },
   {
