@@ -59,8 +59,8 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>("@rekindl
   envelopeFields(400),
   { httpApiStatus: 400 }
 ) {
-  readonly status = 400
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 400 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 401: the API key is missing or unknown. Configure a valid one. */
@@ -69,8 +69,8 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("@rekindle/co
   envelopeFields(401),
   { httpApiStatus: 401 }
 ) {
-  readonly status = 401
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 401 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 403: the API key may not do this. Use a key that may. */
@@ -79,8 +79,8 @@ export class Forbidden extends Schema.TaggedError<Forbidden>("@rekindle/core/For
   envelopeFields(403),
   { httpApiStatus: 403 }
 ) {
-  readonly status = 403
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 403 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 404: the account is unknown, removed, or belongs to another project. Connect the account again. */
@@ -89,8 +89,8 @@ export class AccountNotFound extends Schema.TaggedError<AccountNotFound>("@rekin
   envelopeFields(404),
   { httpApiStatus: 404 }
 ) {
-  readonly status = 404
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 404 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /**
@@ -102,7 +102,7 @@ export class RefreshFailed extends Schema.TaggedError<RefreshFailed>("@rekindle/
   envelopeFields(500),
   { httpApiStatus: 500 }
 ) {
-  readonly status = 500
+  readonly status = 500 as const
   readonly disposition: Disposition = dispositionOf(500, this.slug) ?? "ambiguous"
 }
 
@@ -112,8 +112,8 @@ export class RefreshUnsupported extends Schema.TaggedError<RefreshUnsupported>("
   envelopeFields(501),
   { httpApiStatus: 501 }
 ) {
-  readonly status = 501
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 501 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 429: too many requests. Try again after `retryAfter`. */
@@ -122,8 +122,8 @@ export class RateLimited extends Schema.TaggedError<RateLimited>("@rekindle/core
   retryFields(429),
   { httpApiStatus: 429 }
 ) {
-  readonly status = 429
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 429 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 503: the server is busy or down. Nothing was done, and the credential is unchanged. Try again after `retryAfter`. */
@@ -132,8 +132,8 @@ export class Unavailable extends Schema.TaggedError<Unavailable>("@rekindle/core
   retryFields(503),
   { httpApiStatus: 503 }
 ) {
-  readonly status = 503
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 503 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /**
@@ -152,7 +152,7 @@ export class RefusedLocally extends Schema.TaggedError<RefusedLocally>("@rekindl
     retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
   }
 ) {
-  readonly disposition = "not-sent" satisfies Disposition
+  readonly disposition = "not-sent" as const satisfies Disposition
 }
 
 /**

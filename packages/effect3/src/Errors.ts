@@ -48,8 +48,8 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>("@rekindl
   "InvalidRequest",
   envelopeFields(400)
 ) {
-  readonly status = 400
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 400 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 401: the API key is missing or unknown. Configure a valid one. */
@@ -57,8 +57,8 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("@rekindle/ef
   "Unauthorized",
   envelopeFields(401)
 ) {
-  readonly status = 401
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 401 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 403: the API key may not do this. Use a key that may. */
@@ -66,8 +66,8 @@ export class Forbidden extends Schema.TaggedError<Forbidden>("@rekindle/effect3/
   "Forbidden",
   envelopeFields(403)
 ) {
-  readonly status = 403
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 403 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 404: the account is unknown, removed, or belongs to another project. Connect the account again. */
@@ -75,8 +75,8 @@ export class AccountNotFound extends Schema.TaggedError<AccountNotFound>("@rekin
   "AccountNotFound",
   envelopeFields(404)
 ) {
-  readonly status = 404
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 404 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 500: the refresh failed on the server. `rejected` if its slug says that nothing was done, otherwise `ambiguous`: read the account first. */
@@ -84,7 +84,7 @@ export class RefreshFailed extends Schema.TaggedError<RefreshFailed>("@rekindle/
   "RefreshFailed",
   envelopeFields(500)
 ) {
-  readonly status = 500
+  readonly status = 500 as const
   readonly disposition: Disposition = Core.Failures.dispositionOf(500, this.slug) ?? "ambiguous"
 }
 
@@ -93,8 +93,8 @@ export class RefreshUnsupported extends Schema.TaggedError<RefreshUnsupported>("
   "RefreshUnsupported",
   envelopeFields(501)
 ) {
-  readonly status = 501
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 501 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 429: too many requests. Try again after `retryAfter`. */
@@ -102,8 +102,8 @@ export class RateLimited extends Schema.TaggedError<RateLimited>("@rekindle/effe
   "RateLimited",
   retryFields(429)
 ) {
-  readonly status = 429
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 429 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** 503: the server is busy or down. Nothing was done, and the credential is unchanged. Try again after `retryAfter`. */
@@ -111,8 +111,8 @@ export class Unavailable extends Schema.TaggedError<Unavailable>("@rekindle/effe
   "Unavailable",
   retryFields(503)
 ) {
-  readonly status = 503
-  readonly disposition = "rejected" satisfies Disposition
+  readonly status = 503 as const
+  readonly disposition = "rejected" as const satisfies Disposition
 }
 
 /** A policy of this process refused the call, and nothing was sent. Try again after `retryAfter`, or with fewer calls at once. */
@@ -125,7 +125,7 @@ export class RefusedLocally extends Schema.TaggedError<RefusedLocally>("@rekindl
     retryAfter: optional(Schema.DurationFromMillis)
   }
 ) {
-  readonly disposition = "not-sent" satisfies Disposition
+  readonly disposition = "not-sent" as const satisfies Disposition
 }
 
 /**
