@@ -1,12 +1,13 @@
 /**
- * Installs the packed package beside `effect` 3 alone, in a folder outside of the workspace, and compiles and runs `program.ts` there against
- * Rekindle's routes. `pnpm check:packages` runs it once the tarballs are made.
+ * Installs the packed package beside `effect` 3 alone, in a folder outside of the workspace, and compiles, bundles and runs `program.ts`
+ * there against Rekindle's routes. `pnpm check:packages` runs it once the tarballs are made.
  *
  * @module
  */
 import * as Core from "@rekindle/core"
 import { ScriptedAccounts } from "@rekindle/testing"
 import { Effect, type Scope } from "effect"
+import { build } from "esbuild"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { globSync, realpathSync } from "node:fs"
@@ -58,8 +59,20 @@ await Effect.runPromise(
       yield* Effect.promise(() => cp(join(import.meta.dirname, "program.ts"), join(home, "program.ts")))
       yield* run(home, "npm", "install", "--strict-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund")
       yield* run(home, join(root, "node_modules/.bin/tsc"), "-p", home)
-      const origin = yield* serve(new Core.Unavailable({ message: "busy" }), ScriptedAccounts.ready)
-      yield* run(home, process.execPath, "program.ts", origin, apiKey, accountId)
+      yield* Effect.promise(() =>
+        build({
+          absWorkingDir: home,
+          entryPoints: ["program.ts"],
+          outdir: home,
+          bundle: true,
+          format: "esm",
+          platform: "node"
+        })
+      )
+      for (const program of ["program.ts", "program.js"]) {
+        const origin = yield* serve(new Core.Unavailable({ message: "busy" }), ScriptedAccounts.ready)
+        yield* run(home, process.execPath, program, origin, apiKey, accountId)
+      }
     })
   )
 )
