@@ -22,11 +22,15 @@ const pagesFindVue: Plugin = {
   }
 }
 
+const description = "Keeps third-party connections alive, as an Effect."
+
+const summaries = new Map(groups.flatMap(({ pages }) => pages.map(([file, , summary]) => [`${file}.md`, summary])))
+
 const isReference = (page: string): boolean => page.startsWith("api/")
 
 export default defineConfig({
   title: "Rekindle",
-  description: "Keeps third-party connections alive, as an Effect.",
+  description,
   lang: "en",
   srcDir: "../docs",
   outDir: "dist",
@@ -77,6 +81,8 @@ export default defineConfig({
   vite: { plugins: [pagesFindVue], publicDir: join(import.meta.dirname, "../public") },
   // Nobody can edit what is generated at build.
   transformPageData: ({ frontmatter, relativePath }) =>
-    isReference(relativePath) ? { frontmatter: { ...frontmatter, editLink: false } } : undefined,
+    isReference(relativePath)
+      ? { frontmatter: { ...frontmatter, editLink: false } }
+      : { description: summaries.get(relativePath) ?? description },
   buildEnd: writeLlms
 })

@@ -17,17 +17,14 @@ const absolute = (markdown: string, page: string, origin: string): string =>
     return `](${URL.canParse(address) || address.startsWith("#") ? address : new URL(address, origin).href})`
   })
 
-/** The first sentence below the title. */
-const summaryOf = (markdown: string): string =>
-  (/^# .*\n+((?:[^#<\n`|].*\n)+)/m.exec(markdown)?.[1] ?? "").replaceAll("\n", " ").split(/(?<=[.:]) /)[0] ?? ""
-
 export const writeLlms = ({ outDir, site, sitemap, srcDir }: SiteConfig): void => {
   const origin = sitemap?.hostname ?? ""
   const sections = groups.map(({ pages, title }) => ({
     title,
-    pages: pages.map(([file, title]) => ({
+    pages: pages.map(([file, title, summary]) => ({
       file,
       title,
+      summary,
       markdown: absolute(readFileSync(join(srcDir, `${file}.md`), "utf8"), `${file}.md`, origin)
     }))
   }))
@@ -35,7 +32,7 @@ export const writeLlms = ({ outDir, site, sitemap, srcDir }: SiteConfig): void =
     [
       `## ${title}`,
       "",
-      ...pages.map(({ file, markdown, title }) => `- [${title}](${origin}${file}.md): ${summaryOf(markdown)}`)
+      ...pages.map(({ file, summary, title }) => `- [${title}](${origin}${file}.md): ${summary}`)
     ].join("\n")
   )
   const pages = sections.flatMap(({ pages }) => pages)

@@ -6,46 +6,62 @@
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
 
-/** A heading of the sidebar, and the pages under it by file name. */
+/** A heading of the sidebar, and the pages under it by file name. The summary is for search engines and language models. */
 export interface Group {
   readonly title: string
-  readonly pages: ReadonlyArray<readonly [file: string, title: string]>
+  readonly pages: ReadonlyArray<readonly [file: string, title: string, summary: string]>
 }
 
 export const groups: ReadonlyArray<Group> = [
   {
     title: "Begin",
     pages: [
-      ["start", "A five-minute start"],
-      ["tokens", "How a token is kept"]
+      ["start", "A five-minute start", "From an empty folder to an API called on behalf of a person."],
+      [
+        "tokens",
+        "How a token is kept",
+        "Flights, leases, the journal, verdicts, and what happens when nobody knows whether a token was spent."
+      ]
     ]
   },
   {
-    title: "Four ways to use it",
+    title: "Ways to use it",
     pages: [
-      ["client", "A hardened client"],
-      ["service", "A self-hosted service"],
-      ["engine", "The engine in an application"],
-      ["testing", "The test layer"],
-      ["without-effect", "Without Effect"]
+      [
+        "client",
+        "A hardened client",
+        "A client of the refresh endpoint that does not burn tokens when the network fails, and a gateway."
+      ],
+      ["service", "A self-hosted service", "The engine behind server routes, for applications in any language."],
+      ["engine", "The engine in an application", "Connecting accounts and using their credentials in one application."],
+      ["testing", "The test layer", "Scripts, faults and contracts for tests without a network."],
+      ["without-effect", "Without Effect", "Promises, and applications on Effect 3."]
     ]
   },
   {
     title: "Reference",
     pages: [
-      ["policies", "Policies"],
-      ["settings", "Settings"],
-      ["failures", "Failures"],
-      ["providers", "Providers"],
-      ["adding-a-provider", "Adding a provider"]
+      ["policies", "Policies", "Every resilience policy, why it is there, and a program for it."],
+      ["settings", "Settings", "Every environment variable and option, with its type and default."],
+      ["failures", "Failures", "Every failure, what it means, and what to do about it."],
+      ["providers", "Providers", "The facts about each provider, and their sources."],
+      ["adding-a-provider", "Adding a provider", "The file, its facts and its test."]
     ]
   },
   {
     title: "In production",
     pages: [
-      ["operation", "Operation"],
-      ["security", "Security"],
-      ["moving", "Moving from other tools"]
+      ["operation", "Operation", "A checklist for production, errors at the start, log messages, backups and keys."],
+      [
+        "security",
+        "Security",
+        "What is protected against whom, with the tests that prove it, and what is out of reach."
+      ],
+      [
+        "moving",
+        "Moving from other tools",
+        "From refresh code of your own, simple-oauth2, passport, Auth.js, better-auth, Nango and Composio."
+      ]
     ]
   }
 ]
