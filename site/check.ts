@@ -92,7 +92,10 @@ if (executablePath === undefined) {
     executablePath,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", ...quiet]
   })
-  const problems = await check(await browser.newPage(), `http://127.0.0.1:${port}/rekindle/`)
+  const page = await browser.newPage()
+  // A limit tells that a page hangs, not that the machine is slow.
+  page.setDefaultTimeout(180_000)
+  const problems = await check(page, `http://127.0.0.1:${port}/rekindle/`)
   await browser.close()
   server?.close()
   for (const problem of problems) console.error(problem)
