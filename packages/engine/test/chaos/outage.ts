@@ -93,7 +93,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
 
   const fresh = yield* Fleet.run({ wiring: wiringOf("fresh"), ids, work: { _tag: "RefreshEach", concurrency: 50 } })
   const stored = yield* rows(wiring)
-  const { replays, revoked, spent } = server.tally()
+  const { replays, revoked, spent, stories } = server.tally()
   const committed = sum(stored.map(({ renewals }) => renewals))
   const notActive = stored.filter(({ status }) => status !== "ACTIVE").length
   const works = yield* working(fresh.endings)
@@ -116,6 +116,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     revoked: revoked.length,
     notActive,
     working: works,
+    stories,
     broken: broken({
       "the journal is needed": mostJournaled > 0,
       "the journal is emptied": leftInJournal === 0,
