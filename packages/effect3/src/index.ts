@@ -3,8 +3,13 @@
  *
  * @module
  */
+export * from "./AuthConfig.ts"
 export * from "./ConnectedAccount.ts"
 export { ConnectedAccounts, type RefreshOptions } from "./ConnectedAccounts.ts"
+export * from "./Connections.ts"
+export * from "./ConsentCallback.ts"
 export { CurrentProject } from "./CurrentProject.ts"
 export * from "./Errors.ts"
 export * as RekindleClient from "./RekindleClient.ts"
+export * as RekindleEngine from "./RekindleEngine.ts"
+export { withRefresh, type WithRefreshOptions } from "./WithRefresh.ts"

@@ -6,14 +6,15 @@
  *
  * @module
  */
-import { Cause, Effect, Exit, FiberId, identity, Option, Runtime, type Scope } from "effect"
+import { Cause, Chunk, Effect, Exit, FiberId, identity, Option, Runtime, type Scope, Stream } from "effect"
 import {
   Cause as Cause4,
   Context as Context4,
   Effect as Effect4,
   Exit as Exit4,
   Layer as Layer4,
-  Scope as Scope4
+  Scope as Scope4,
+  Stream as Stream4
 } from "effect4"
 import { CurrentProject as CurrentProject4 } from "@rekindle/core"
 import { CurrentProject } from "../CurrentProject.ts"
@@ -101,14 +102,36 @@ export const toFour = <A, E, A4, E4>(
     })
   )
 
+/** A scope of Effect 4 that closes with the scope of Effect 3. */
+const scope: Effect.Effect<Scope4.Scope, never, Scope.Scope> = Effect.acquireRelease(
+  toThree(Scope4.make(), infallible, identity),
+  (scope, exit) => toThree(Scope4.close(scope, exitToFour(exit, identity, identity)), infallible, identity)
+)
+
 /** Builds a layer of Effect 4. What it acquires is released when the scope of Effect 3 closes. */
 export const build = <A, E, E3>(
   layer: Layer4.Layer<A, E>,
   error: (error: E) => E3
 ): Effect.Effect<Context4.Context<A>, E3, Scope.Scope> =>
-  Effect.flatMap(
-    Effect.acquireRelease(toThree(Scope4.make(), infallible, identity), (scope, exit) =>
-      toThree(Scope4.close(scope, exitToFour(exit, identity, identity)), infallible, identity)
-    ),
-    (scope) => toThree(Layer4.buildWithScope(layer, scope), error, identity)
+  Effect.flatMap(scope, (scope) => toThree(Layer4.buildWithScope(layer, scope), error, identity))
+
+/** A stream of Effect 4 as one of Effect 3, pulled as fast as that one is. */
+export const streamToThree = <A, E, A3, E3>(
+  stream: Stream4.Stream<A, E>,
+  error: (error: E) => E3,
+  value: (value: A) => A3
+): Stream.Stream<A3, E3> =>
+  Stream.unwrapScoped(
+    scope.pipe(
+      Effect.flatMap((scope) => toThree(Scope4.provide(Stream4.toPull(stream), scope), infallible, identity)),
+      Effect.map((pull) =>
+        Stream.repeatEffectChunkOption(
+          toThree(
+            pull,
+            (reason) => (Cause4.isDone(reason) ? Option.none() : Option.some(error(reason))),
+            (values) => Chunk.map(Chunk.fromIterable(values), value)
+          )
+        )
+      )
+    )
   )

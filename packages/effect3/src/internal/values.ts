@@ -40,6 +40,10 @@ export const durationToThree = (duration: Duration4.Duration): Duration.Duration
 export const durationToFour = (duration: Duration.DurationInput): Duration4.Duration =>
   Duration4.millis(Duration.toMillis(duration))
 
+/** A setting that may be left to its default. */
+export const durationIfGiven = (duration: Duration.DurationInput | undefined): Duration4.Duration | undefined =>
+  duration === undefined ? undefined : durationToFour(duration)
+
 export const secretToThree = (secret: Redacted4.Redacted<string>): Redacted.Redacted<string> =>
   Redacted.make(Redacted4.value(secret))
 export const secretToFour = (secret: Redacted.Redacted<string>): Redacted4.Redacted<string> =>
@@ -48,8 +52,10 @@ export const secretToFour = (secret: Redacted.Redacted<string>): Redacted4.Redac
 export const mapRecord = <A, B>(record: Readonly<Record<string, A>>, f: (value: A) => B): Readonly<Record<string, B>> =>
   Object.fromEntries(Object.entries(record).map(([name, value]): [string, B] => [name, f(value)]))
 
-export const optionToThree = <A>(option: Option4.Option<A>): Option.Option<A> =>
-  Option4.isSome(option) ? Option.some(option.value) : Option.none()
+export const optionToThree =
+  <A, A3>(value: (value: A) => A3) =>
+  (option: Option4.Option<A>): Option.Option<A3> =>
+    Option4.isSome(option) ? Option.some(value(option.value)) : Option.none()
 
 /** A field that both sides leave out if it is undefined. */
 export const given = <Name extends string, A, B>(
@@ -188,14 +194,18 @@ export const errorToFour = (error: Errors.RefreshError): Core.RefreshError => {
   }
 }
 
-export const consentErrorToThree = (
-  error: Core.ConsentRequired | Core.ConnectionNotReady
-): Errors.ConsentRequired | Errors.ConnectionNotReady => {
-  const accountId = idToThree(error.accountId)
-  return error._tag === "ConsentRequired"
-    ? new Errors.ConsentRequired({ accountId, redirectUrl: error.redirectUrl, status: error.status })
-    : new Errors.ConnectionNotReady({ accountId, status: error.status })
-}
+export const notReadyToThree = ({ accountId, status }: Core.ConnectionNotReady): Errors.ConnectionNotReady =>
+  new Errors.ConnectionNotReady({ accountId: idToThree(accountId), status })
+
+export const notReadyToFour = ({ accountId, status }: Errors.ConnectionNotReady): Core.ConnectionNotReady =>
+  new Core.ConnectionNotReady({ accountId: idToFour(accountId), status: statusToFour(status) })
+
+export const consentRequiredToThree = (error: Core.ConsentRequired): Errors.ConsentRequired =>
+  new Errors.ConsentRequired({
+    accountId: idToThree(error.accountId),
+    redirectUrl: error.redirectUrl,
+    status: error.status
+  })
 
 /** A setting is wrong. The message names it and never its value. */
 export const configErrorToThree = (error: Config4.ConfigError): ConfigError.ConfigError =>

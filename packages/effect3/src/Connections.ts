@@ -1,0 +1,319 @@
+/**
+ * The second interface, as a service of Effect 3: auth configs, accounts, and the credential in use.
+ *
+ * **Gotchas**
+ *
+ * - Every call is made for the {@link CurrentProject}. Accounts and auth configs of another project read as absent.
+ * - A part of the program that has {@link Connections} can read credentials. Give a part that must not read them only `ConnectedAccounts`.
+ *
+ * @module
+ */
+import {
+  Context,
+  type DateTime,
+  type Duration,
+  type Effect,
+  type Option,
+  type Redacted,
+  Schema,
+  type Stream
+} from "effect"
+import type { AuthConfig, RegisteredAuthConfig } from "./AuthConfig.ts"
+import type { AuthScheme, ConnectedAccount, ConnectedAccountId, Json, KnownStatus } from "./ConnectedAccount.ts"
+import type { ConnectionNotReady, RefreshError } from "./Errors.ts"
+
+/**
+ * Every failure of {@link Connections}: the same errors as those of a refresh. A call that names an unknown auth config fails with
+ * `InvalidRequest` and the slug `auth_config_not_found`.
+ */
+export type ConnectionsError = RefreshError
+
+/** An account to add. */
+export interface NewAccount {
+  readonly authConfigId: string
+  /** The application's own id of the person or tenant who owns the account. */
+  readonly userId: string
+  /**
+   * A credential that the application already has, under the field names of the scheme: `access_token` and `refresh_token`, `api_key`,
+   * `username` and `password`. If absent, the account waits for consent.
+   */
+  readonly secrets?: Readonly<Record<string, Redacted.Redacted<string>>> | undefined
+  /** Public facts about the account, such as the address of a customer's own API. */
+  readonly attributes?: Readonly<Record<string, Json>> | undefined
+  /** When the given access token expires. Default: after the lifetime in the provider's profile. */
+  readonly expiresAt?: DateTime.Utc | undefined
+  /** An id that the account already has elsewhere. Default: a new one. */
+  readonly id?: ConnectedAccountId | undefined
+}
+
+/** One page of a list. */
+export interface Page<A> {
+  readonly items: ReadonlyArray<A>
+  /** The opaque `cursor` of the next page; `undefined` on the last page. */
+  readonly nextCursor: string | undefined
+}
+
+/** Selects a page of a list. */
+export interface PageOptions {
+  /** The `nextCursor` of the page before. Default: the first page. */
+  readonly cursor?: string | undefined
+  /** Items on a page, 1 to 500. Default 50. */
+  readonly limit?: number | undefined
+}
+
+/** Selects accounts. An absent field selects all accounts. A field with several values selects accounts with any of them. */
+export interface AccountFilter {
+  /** The people whom the accounts belong to. */
+  readonly userIds?: ReadonlyArray<string> | undefined
+  /** The auth configs of the accounts. */
+  readonly authConfigIds?: ReadonlyArray<string> | undefined
+  /** The toolkits of their auth configs. */
+  readonly toolkits?: ReadonlyArray<string> | undefined
+  /** The statuses that `get` returns: INITIATED while a consent is pending. */
+  readonly statuses?: ReadonlyArray<KnownStatus> | undefined
+  /** The ids of the accounts. */
+  readonly ids?: ReadonlyArray<ConnectedAccountId> | undefined
+}
+
+/** Selects a page of accounts, the newest first. */
+export interface ListOptions extends AccountFilter, PageOptions {}
+
+/** Settings of a link to consent. */
+export interface LinkOptions {
+  /** Where the browser goes after consent: a `RedirectUrl`. */
+  readonly redirectUrl?: string | undefined
+  /**
+   * Binds the link to one browser: an opaque value, such as a random one in a cookie of the page that shows the link. Only a callback with
+   * the same value completes the consent.
+   */
+  readonly session?: string | undefined
+  /** Whether another person, or another workspace, may consent than before. Default: the setting of the auth config. */
+  readonly allowAnotherIdentity?: boolean | undefined
+}
+
+/** A link to consent, to be opened in the person's browser. */
+export interface Link {
+  readonly url: string
+  /** When the link expires. */
+  readonly openUntil: DateTime.Utc
+  /** The account's status while the consent is pending. */
+  readonly status: KnownStatus
+}
+
+/** The state of a credential's withdrawal at the provider. */
+export interface Withdrawn {
+  /**
+   * - `pending`: the credential may still work at the provider. The withdrawal is repeated until the provider confirms it.
+   * - `confirmed`: the credential no longer works, and is erased here.
+   * - `unsupported`: the provider cannot withdraw credentials. It is erased here, and works at the provider until it expires.
+   */
+  readonly withdrawn: "pending" | "confirmed" | "unsupported"
+  /** Why it is pending: the provider's last answer, or why no request could be sent. */
+  readonly answer: string | null
+}
+
+/** The credential in use, typed by how a request carries it. */
+export type CredentialInUse =
+  /** OAUTH2, S2S_OAUTH2, GOOGLE_SERVICE_ACCOUNT, BASIC_WITH_JWT and BEARER_TOKEN: `authorization: <tokenType> <token>` (RFC 6750 §2.1). */
+  | {
+      readonly _tag: "AccessToken"
+      readonly token: Redacted.Redacted<string>
+      readonly tokenType: "Bearer" | "DPoP"
+      /** The private key of a DPoP token, as a JWK. Each request carries a proof signed with it (RFC 9449). */
+      readonly dpopKey?: Redacted.Redacted<string> | undefined
+      /** `undefined` if it does not expire. */
+      readonly expiresAt: DateTime.Utc | undefined
+    }
+  /** API_KEY: the key, and the header or query parameter that carries it. */
+  | {
+      readonly _tag: "ApiKey"
+      readonly key: Redacted.Redacted<string>
+      readonly placement:
+        | { readonly in: "header"; readonly name: string; readonly prefix: string }
+        | { readonly in: "query"; readonly name: string }
+    }
+  /** BASIC (RFC 7617). */
+  | { readonly _tag: "Basic"; readonly username: string; readonly password: Redacted.Redacted<string> }
+  /** OAUTH1: the account's part of a signature (RFC 5849 §3.4). The consumer secret stays in the auth config. */
+  | {
+      readonly _tag: "OAuth1"
+      readonly consumerKey: string
+      readonly token: Redacted.Redacted<string>
+      readonly tokenSecret: Redacted.Redacted<string>
+    }
+  /** NO_AUTH: a request carries nothing. */
+  | { readonly _tag: "NoAuth" }
+  /** A scheme of the application's own: its secrets by name. */
+  | {
+      readonly _tag: "Custom"
+      readonly scheme: AuthScheme
+      readonly secrets: Readonly<Record<string, Redacted.Redacted<string>>>
+    }
+
+/** A request that is about to be sent with an account's credential. */
+export interface RequestToAuthorize {
+  readonly method: string
+  /** Its whole address, with the query. */
+  readonly url: string
+  /** The fields of a form body: an OAuth 1 signature covers them (RFC 5849 §3.4.1.3). */
+  readonly form?: ReadonlyArray<readonly [name: string, value: string]> | undefined
+  /** The nonce that the resource server asked for (RFC 9449 §9). */
+  readonly dpopNonce?: string | undefined
+}
+
+/** What a request has to carry. It is for that request alone: a signature or proof covers its method and address. */
+export interface Authorization {
+  readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
+  /** Parameters to add to the query. */
+  readonly parameters: Readonly<Record<string, Redacted.Redacted<string>>>
+}
+
+/** What can happen to an account. A later version may add types, so leave a branch for the others. */
+export type ConnectionEventType =
+  /** It has a new credential, renewed without a person. */
+  | "renewed"
+  /** It cannot be renewed any more, and works to the end of its access token. A person has to consent, or bring another credential. */
+  | "expiring"
+  /** It does not work any more. A person has to consent, or bring another credential. */
+  | "expired"
+  /** It works again after it had expired. */
+  | "recovered"
+  | "consent_started"
+  | "consent_completed"
+  /** Somebody else gave a consent for the account. It was refused, and the account is unchanged. */
+  | "identity_mismatch"
+
+/** Something that happened to an account of the project. */
+export interface ConnectionEvent {
+  /** Its place in the order of events. It grows, with gaps. Keep the last one to resume after it. */
+  readonly sequence: number
+  readonly accountId: ConnectedAccountId
+  readonly type: ConnectionEventType
+  /** The account's status then, and why. */
+  readonly status: string
+  readonly statusReason: string | null
+  readonly at: DateTime.Utc
+}
+
+/** Where events begin, and whether they end. */
+export interface EventsOptions {
+  /** The sequence of the last event that was handled. Default: the oldest event that is kept comes first. */
+  readonly after?: number | undefined
+  /** Whether to wait for further events. Without it the stream ends with the last one that there is. Default true. */
+  readonly follow?: boolean | undefined
+  /** How often to look for further events. Default 1 second. */
+  readonly pollInterval?: Duration.DurationInput | undefined
+}
+
+/**
+ * Events between `after` and `through` are deleted: whoever resumes was away for longer than events are kept. Read the accounts anew
+ * (`Connections.list`), then resume after `through`.
+ */
+export class EventsMissed extends Schema.TaggedError<EventsMissed>("@rekindle/effect3/EventsMissed")("EventsMissed", {
+  message: Schema.String,
+  after: Schema.Int,
+  through: Schema.Int
+}) {}
+
+/** The auth configs of the project. */
+export interface AuthConfigRegistry {
+  /** Adds a config, or replaces the one with the same id. If it is invalid, nothing changes and `errors` names each wrong field. */
+  readonly register: (config: AuthConfig) => Effect.Effect<RegisteredAuthConfig, ConnectionsError>
+  readonly get: (id: string) => Effect.Effect<Option.Option<RegisteredAuthConfig>, ConnectionsError>
+  readonly list: (options?: PageOptions) => Effect.Effect<Page<RegisteredAuthConfig>, ConnectionsError>
+  /** Puts its accounts back into service. Those that are due are renewed. */
+  readonly enable: (id: string) => Effect.Effect<void, ConnectionsError>
+  /**
+   * Takes its accounts out of service. No credential is renewed, connected or handed out. Calls fail with `InvalidRequest` and the slug
+   * `auth_config_disabled`. The accounts keep their status and credential. Other processes follow within seconds.
+   */
+  readonly disable: (id: string) => Effect.Effect<void, ConnectionsError>
+  /** Erases the config and its secrets. Fails while it has accounts (slug `auth_config_in_use`). */
+  readonly remove: (id: string) => Effect.Effect<void, ConnectionsError>
+}
+
+/** Manages connected accounts and returns their credentials. A call that fails leaves the account unchanged. */
+export class Connections extends Context.Tag("@rekindle/effect3/Connections")<
+  Connections,
+  {
+    readonly authConfigs: AuthConfigRegistry
+    /** Adds an account. With a credential it is ACTIVE. Without one, `refresh` returns the link to its first consent. */
+    readonly create: (account: NewAccount) => Effect.Effect<ConnectedAccount, ConnectionsError>
+    /** Finds a person's account with an auth config. Among several, an ACTIVE one comes first, then the newest. */
+    readonly find: (owner: {
+      readonly userId: string
+      readonly authConfigId: string
+    }) => Effect.Effect<Option.Option<ConnectedAccount>, ConnectionsError>
+    readonly list: (options?: ListOptions) => Effect.Effect<Page<ConnectedAccount>, ConnectionsError>
+    readonly count: (filter?: AccountFilter) => Effect.Effect<number, ConnectionsError>
+    /** Starts a consent whatever the state of the credential. `refresh` starts one only if it is needed. */
+    readonly link: (id: ConnectedAccountId, options?: LinkOptions) => Effect.Effect<Link, ConnectionsError>
+    /** Replaces a static credential (API key, password) and puts the account into service. */
+    readonly replaceSecrets: (
+      id: ConnectedAccountId,
+      secrets: Readonly<Record<string, Redacted.Redacted<string>>>
+    ) => Effect.Effect<void, ConnectionsError>
+    /** INACTIVE → ACTIVE. */
+    readonly enable: (id: ConnectedAccountId) => Effect.Effect<void, ConnectionsError>
+    /** ACTIVE → INACTIVE. The credential is kept and not renewed. */
+    readonly disable: (id: ConnectedAccountId) => Effect.Effect<void, ConnectionsError>
+    /** → REVOKED for good. The credential is withdrawn at the provider if it supports that (RFC 7009), and then erased. */
+    readonly revoke: (id: ConnectedAccountId) => Effect.Effect<Withdrawn, ConnectionsError>
+    /**
+     * Erases the account and everything sealed for it, for good and for every process. The provider is not told: call `revoke` first if the
+     * credential must stop working there.
+     */
+    readonly remove: (id: ConnectedAccountId) => Effect.Effect<void, ConnectionsError>
+    /**
+     * Returns the access token. It is renewed first if it expires within `atLeast` (default one minute, at most half of its life). If the
+     * renewal fails, the present token is returned while it is valid.
+     *
+     * It never starts a consent. `refresh` does, and so does `withRefresh` around the call that needs the token. Fails with
+     * `ConnectionNotReady`, which carries the account's status, if there is no usable token. Fails with `RefreshUnsupported` if the scheme
+     * has no access tokens.
+     *
+     * **Gotchas**
+     *
+     * An engine may return a token that it read a few seconds ago (its setting `accessTokensFor`). A change of the account in the same process
+     * ends that at once. A revocation by another process is noticed after those seconds.
+     */
+    readonly accessToken: (
+      id: ConnectedAccountId,
+      atLeast?: Duration.DurationInput
+    ) => Effect.Effect<Redacted.Redacted<string>, ConnectionsError | ConnectionNotReady>
+    /** Returns the credential in use for any scheme. It is renewed first, as by `accessToken`. */
+    readonly credential: (
+      id: ConnectedAccountId,
+      atLeast?: Duration.DurationInput
+    ) => Effect.Effect<CredentialInUse, ConnectionsError | ConnectionNotReady>
+    /**
+     * What a request has to carry to be made with the account's credential: bearer token, basic credentials, API key, OAuth 1 signature
+     * (RFC 5849) or DPoP proof (RFC 9449). The credential is renewed first as by `accessToken`.
+     *
+     * An address that is not one of the auth config's API hosts is refused with `InvalidRequest` and the slug `host_not_declared`.
+     */
+    readonly authorization: (
+      id: ConnectedAccountId,
+      request: RequestToAuthorize
+    ) => Effect.Effect<Authorization, ConnectionsError | ConnectionNotReady>
+    /**
+     * What happens to the project's accounts, in order, each event once. An event is there once what it tells is committed. It may be
+     * delivered again to whoever resumes after an older sequence.
+     *
+     * ```ts
+     * import { Connections } from "@rekindle/effect3"
+     * import { Console, Effect, Stream } from "effect"
+     *
+     * // Tells people to reconnect. `done` is the sequence that was kept last.
+     * export const reconnecting = Effect.fn("reconnecting")(function* (done: number) {
+     *   const { events } = yield* Connections
+     *   yield* events({ after: done }).pipe(
+     *     Stream.filter(({ type }) => type === "expiring" || type === "expired"),
+     *     Stream.runForEach(({ accountId, sequence }) => Console.log(`${sequence}: ${accountId} has to be reconnected`))
+     *   )
+     * })
+     * ```
+     */
+    readonly events: (options?: EventsOptions) => Stream.Stream<ConnectionEvent, ConnectionsError | EventsMissed>
+  }
+>() {}
