@@ -21,7 +21,7 @@ const isPeer = (specifier: string) => /^(?:effect|@effect\/platform)(?:\/|$)/.te
 rmSync(dist, { recursive: true, force: true })
 const { output } = await build({
   cwd: root,
-  input: { index: "src/index.ts", Testing: "src/Testing.ts" },
+  input: { index: "src/index.ts", RekindleEngine: "src/RekindleEngine.ts", Testing: "src/Testing.ts" },
   platform: "node",
   external: (specifier, importer) =>
     specifier.startsWith("node:") ||
@@ -32,7 +32,7 @@ const { output } = await build({
 for (const file of globSync("*.d.ts", { cwd: declarations })) {
   const text = readFileSync(join(declarations, file), "utf8")
   // A consumer has neither.
-  const foreign = /from "(?:effect4|@rekindle\/|\.\/internal\/)[^"]*"/.exec(text)
+  const foreign = /(?:from |import\()"(?:effect4|@rekindle\/(?!effect3")|\.\/internal\/)[^"]*"/.exec(text)
   if (foreign !== null) throw new Error(`${file} names a type that is not published: ${foreign[0]}`)
   writeFileSync(join(dist, file), text.replace(/^\/\/# sourceMappingURL=.*$/m, ""))
 }

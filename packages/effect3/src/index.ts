@@ -1,5 +1,5 @@
 /**
- * Rekindle for applications on Effect 3.
+ * Rekindle for applications on Effect 3. The engine, which needs Node, is a module of its own: `@rekindle/effect3/RekindleEngine`.
  *
  * @module
  */
@@ -11,5 +11,4 @@ export * from "./ConsentCallback.ts"
 export { CurrentProject } from "./CurrentProject.ts"
 export * from "./Errors.ts"
 export * as RekindleClient from "./RekindleClient.ts"
-export * as RekindleEngine from "./RekindleEngine.ts"
 export { withRefresh, type WithRefreshOptions } from "./WithRefresh.ts"

@@ -10,9 +10,9 @@ import {
   CurrentProject,
   InvalidRequest,
   RefreshUnsupported,
-  RekindleEngine,
   withRefresh
 } from "@rekindle/effect3"
+import * as RekindleEngine from "@rekindle/effect3/RekindleEngine"
 import { Chunk, Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Redacted, Scope, Stream } from "effect"
 import { randomBytes } from "node:crypto"
 import { join } from "node:path"

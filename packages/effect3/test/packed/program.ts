@@ -7,11 +7,14 @@ import {
   AccountNotFound,
   ConnectedAccountId,
   ConnectedAccounts,
+  Connections,
   RekindleClient,
+  withRefresh,
   type Unavailable
 } from "@rekindle/effect3"
+import * as RekindleEngine from "@rekindle/effect3/RekindleEngine"
 import { ScriptedAccounts } from "@rekindle/effect3/Testing"
-import { Effect, Either, Redacted } from "effect"
+import { Chunk, Effect, Either, Redacted, Stream } from "effect"
 
 declare const process: { readonly argv: ReadonlyArray<string> }
 const [, , baseUrl = "", apiKey = "", id = ""] = process.argv
@@ -41,4 +44,22 @@ const byScript = Effect.gen(function* () {
   )
 )
 
-await Effect.runPromise(Effect.all([overHttp, byScript]))
+const byEngine = Effect.gen(function* () {
+  const connections = yield* Connections
+  yield* connections.authConfigs.register({
+    id: "mailer",
+    toolkit: "mailer",
+    scheme: "API_KEY",
+    hosts: ["api.example.com"],
+    settings: { keyHeader: "x-key" }
+  })
+  const secrets = { api_key: Redacted.make("key-1") }
+  const { id } = yield* connections.create({ authConfigId: "mailer", userId: "ada", secrets })
+  const url = "https://api.example.com/messages"
+  const { headers } = yield* withRefresh(id, connections.authorization(id, { method: "GET", url }))
+  yield* check(Object.values(headers).map(Redacted.value).join() === "key-1", "the engine hands the key out")
+  const events = yield* Stream.runCollect(connections.events({ follow: false }))
+  yield* check(Chunk.isEmpty(events), "nothing has happened to the account")
+}).pipe(Effect.provide(RekindleEngine.layerSqlite(":memory:", { callbackUrl: "https://app.example.com/callback" })))
+
+await Effect.runPromise(Effect.all([overHttp, byScript, byEngine]))
