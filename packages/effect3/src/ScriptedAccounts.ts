@@ -11,8 +11,8 @@
  */
 import { ConnectedAccounts as ConnectedAccounts4 } from "@rekindle/core"
 import { ScriptedAccounts as Script4 } from "@rekindle/testing"
-import { Context, type DateTime, Effect, type Exit, identity, Layer } from "effect"
-import { Context as Context4, type Effect as Effect4 } from "effect4"
+import { Context, type DateTime, Effect, type Exit, Layer } from "effect"
+import { Context as Context4 } from "effect4"
 import type {
   AuthScheme,
   ConnectedAccount,
@@ -23,21 +23,17 @@ import type {
 import { ConnectedAccounts, type RefreshOptions } from "./ConnectedAccounts.ts"
 import type { RefreshError } from "./Errors.ts"
 import { accountsToThree } from "./internal/accounts.ts"
-import { build, exitToThree, infallible, toFour, toThree } from "./internal/bridge.ts"
+import { build, infallible } from "./internal/bridge.ts"
+import { controls, scriptToFour } from "./internal/script.ts"
 import {
   accountToFour,
   accountToThree,
-  errorToFour,
   errorToThree,
   idToFour,
-  idToThree,
-  outcomeToFour,
   outcomeToThree,
   refreshOptionsToFour,
-  refreshOptionsToThree,
   schemeToFour,
-  statusToFour,
-  timeToThree
+  statusToFour
 } from "./internal/values.ts"
 
 /** What an answer can depend on: the call, and the account's present record. */
@@ -103,13 +99,6 @@ export class ScriptedAccounts extends Context.Tag("@rekindle/effect3/ScriptedAcc
   }
 >() {}
 
-const callToThree = ({ account, count, id, options }: Script4.ScriptedCall): ScriptedCall => ({
-  id: idToThree(id),
-  options: options === undefined ? undefined : refreshOptionsToThree(options),
-  account: accountToThree(account),
-  count
-})
-
 const callToFour = ({ account, count, id, options }: ScriptedCall): Script4.ScriptedCall => ({
   id: idToFour(id),
   options: options === undefined ? undefined : refreshOptionsToFour(options),
@@ -174,63 +163,6 @@ export const account = ({
 }: AccountOptions): ScriptedAccount => {
   const record = accountToThree(Script4.account({ id, authScheme: schemeToFour(authScheme), val }).record)
   return { answers, reads, record: { ...record, isDisabled: fields.status === "INACTIVE", ...fields } }
-}
-
-const refreshToFour =
-  (answer: ScriptedRefresh): Script4.ScriptedRefresh =>
-  (call) =>
-    toFour(
-      Effect.suspend(() => {
-        const given = typeof answer === "function" ? answer(callToThree(call)) : answer
-        if (given instanceof Error) return Effect.fail(given)
-        return Effect.isEffect(given) ? given : Effect.succeed(given)
-      }),
-      errorToFour,
-      outcomeToFour
-    )
-
-const readToFour =
-  (answer: ScriptedRead): Script4.ScriptedRead =>
-  (call) =>
-    toFour(
-      Effect.suspend(() => {
-        const given = typeof answer === "function" ? answer(callToThree(call)) : answer
-        if (given instanceof Error) return Effect.fail(given)
-        return Effect.isEffect(given) ? given : Effect.succeed(given)
-      }),
-      errorToFour,
-      accountToFour
-    )
-
-const scriptToFour = ({ answers, reads, record }: ScriptedAccount): Script4.ScriptedAccount => ({
-  record: accountToFour(record),
-  answers: answers.map(refreshToFour),
-  reads: reads.map(readToFour)
-})
-
-const callToRecord = ({ at, exit, id, operation, options }: Script4.RecordedCall): RecordedCall => ({
-  operation,
-  id: idToThree(id),
-  options: options === undefined ? undefined : refreshOptionsToThree(options),
-  at: timeToThree(at),
-  exit:
-    exit === undefined
-      ? undefined
-      : exitToThree(exit, (value) => ("_tag" in value ? outcomeToThree(value) : accountToThree(value)), errorToThree)
-})
-
-const controls = (script: Script4.ScriptedAccounts["Service"]): ScriptedAccounts["Type"] => {
-  const run = <A>(effect: Effect4.Effect<A>) => toThree(effect, infallible, identity)
-  return {
-    calls: Effect.map(run(script.calls), (calls) => calls.map(callToRecord)),
-    callsFor: (id) => Effect.map(run(script.callsFor(id)), (calls) => calls.map(callToRecord)),
-    push: (id, ...answers) => run(script.push(id, ...answers.map(refreshToFour))),
-    put: (account) => run(script.put(scriptToFour(account))),
-    records: Effect.map(run(script.records), (records) => records.map(accountToThree)),
-    remove: (id) => run(script.remove(id)),
-    setStatus: (id, status, reason) => run(script.setStatus(id, statusToFour(status), reason)),
-    reset: run(script.reset)
-  }
 }
 
 /**

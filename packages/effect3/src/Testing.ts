@@ -4,3 +4,4 @@
  * @module
  */
 export * as ScriptedAccounts from "./ScriptedAccounts.ts"
+export * as ScriptedConnections from "./ScriptedConnections.ts"

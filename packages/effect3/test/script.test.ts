@@ -3,13 +3,15 @@ import {
   AccountNotFound,
   ConnectedAccountId,
   ConnectedAccounts,
+  Connections,
   type Disposition,
   RefreshFailed,
   TransportError,
-  Unavailable
+  Unavailable,
+  withRefresh
 } from "@rekindle/effect3"
-import { ScriptedAccounts } from "@rekindle/effect3/Testing"
-import { Cause, Duration, Effect, Exit, Fiber } from "effect"
+import { ScriptedAccounts, ScriptedConnections } from "@rekindle/effect3/Testing"
+import { Cause, Chunk, Duration, Effect, Exit, Fiber, Redacted, Stream } from "effect"
 
 const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
 const refresh = Effect.flatMap(ConnectedAccounts, (accounts) => accounts.refresh(id))
@@ -84,4 +86,36 @@ describe("the script", () => {
     assert.strictEqual(new TransportError({ message: "", reason: "reset" }).disposition, "ambiguous")
     assert.strictEqual(new RefreshFailed({ message: "", slug: "refresh_refused" }).disposition, "rejected")
   })
+})
+
+describe("the script of connections", () => {
+  const script = ScriptedConnections.layer({ accounts: [ScriptedAccounts.account({ id, status: "EXPIRED" })] })
+
+  it.effect("hands out a token once the person has consented", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const token = withRefresh(id, connections.accessToken(id))
+      assert.strictEqual((yield* Effect.flip(token))._tag, "ConsentRequired")
+      yield* (yield* ScriptedConnections.ScriptedConnections).consentTo(id)
+      assert.strictEqual(Redacted.value(yield* token), `token-1-of-${id}`)
+      const events = yield* Stream.runCollect(connections.events({ follow: false }))
+      assert.include(Chunk.toReadonlyArray(Chunk.map(events, ({ type }) => type)), "consent_completed")
+    }).pipe(Effect.provide(script))
+  )
+
+  it.effect("hands out the credential of a test, and fails when it is told to", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const controls = yield* ScriptedConnections.ScriptedConnections
+      yield* controls.consentTo(id)
+      const password = Redacted.make("hunter2")
+      yield* controls.setCredential(id, { _tag: "Basic", username: "ada", password })
+      const credential = yield* connections.credential(id)
+      assert.isTrue(credential._tag === "Basic" && Redacted.value(credential.password) === "hunter2")
+      yield* controls.failNext("credential", new Unavailable({ message: "busy", retryAfter: Duration.seconds(3) }))
+      const failed = yield* Effect.flip(connections.credential(id))
+      assert.deepInclude(failed, { _tag: "Unavailable", retryAfter: Duration.seconds(3) })
+      assert.deepStrictEqual(yield* controls.operations, ["credential", "credential"])
+    }).pipe(Effect.provide(script))
+  )
 })

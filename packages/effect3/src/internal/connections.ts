@@ -81,7 +81,7 @@ const profileToThree = ({
 /** The registry judges a config, and its answer names each mistake. */
 const unchecked = { disableChecks: true }
 
-const configToFour = (config: AuthConfig): Core.AuthConfig => {
+export const configToFour = (config: AuthConfig): Core.AuthConfig => {
   const { allowAnotherIdentity, apiHosts, hosts, id, profile, projectId, scheme, secrets, settings, toolkit } = config
   return Core.AuthConfig.make(
     {
@@ -117,6 +117,32 @@ const filterToFour = <Filter extends ListOptions>({ ids, ...filter }: Filter) =>
   ...filter,
   ids: ids?.map(idToFour)
 })
+
+export const credentialToFour = (credential: CredentialInUse): Core.CredentialInUse => {
+  switch (credential._tag) {
+    case "AccessToken":
+      return {
+        ...credential,
+        token: secretToFour(credential.token),
+        dpopKey: credential.dpopKey === undefined ? undefined : secretToFour(credential.dpopKey),
+        expiresAt: credential.expiresAt === undefined ? undefined : timeToFour(credential.expiresAt)
+      }
+    case "ApiKey":
+      return { ...credential, key: secretToFour(credential.key) }
+    case "Basic":
+      return { ...credential, password: secretToFour(credential.password) }
+    case "OAuth1":
+      return { ...credential, token: secretToFour(credential.token), tokenSecret: secretToFour(credential.tokenSecret) }
+    case "NoAuth":
+      return credential
+    case "Custom":
+      return {
+        ...credential,
+        scheme: schemeToFour(credential.scheme),
+        secrets: mapRecord(credential.secrets, secretToFour)
+      }
+  }
+}
 
 const credentialToThree = (credential: Core.CredentialInUse): CredentialInUse => {
   switch (credential._tag) {
