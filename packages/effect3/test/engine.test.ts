@@ -13,7 +13,21 @@ import {
   withRefresh
 } from "@rekindle/effect3"
 import * as RekindleEngine from "@rekindle/effect3/RekindleEngine"
-import { Chunk, Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Redacted, Scope, Stream } from "effect"
+import {
+  Chunk,
+  Context,
+  DateTime,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  Option,
+  Redacted,
+  Scope,
+  Stream
+} from "effect"
 import { randomBytes } from "node:crypto"
 import { join } from "node:path"
 import { inspect } from "node:util"
@@ -186,6 +200,22 @@ describe("an engine", () => {
       assert.strictEqual(mail.requests(), 2)
     }).pipe(inMemory)
   )
+
+  it.scopedLive("warns through the logger of the application", () => {
+    const lines: Array<string> = []
+    const collecting = Logger.replace(
+      Logger.defaultLogger,
+      Logger.make(({ logLevel, message }) => lines.push(`${logLevel.label} ${inspect(message)}`))
+    )
+    return Effect.gen(function* () {
+      const { accounts, id, mail } = yield* connected
+      mail.kill()
+      yield* accounts.refresh(id)
+      assert.strictEqual(lines.length, 1)
+      assert.match(lines.join(), /^WARN .*an account stopped working/s)
+      assert.include(lines.join(), id)
+    }).pipe(inMemory, Effect.provide(collecting))
+  })
 
   it.scopedLive("keeps projects apart", () =>
     Effect.gen(function* () {

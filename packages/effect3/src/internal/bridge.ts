@@ -6,13 +6,16 @@
  *
  * @module
  */
-import { Cause, Chunk, Effect, Exit, FiberId, identity, Option, Runtime, type Scope, Stream } from "effect"
+import { Cause, Chunk, Effect, Exit, FiberId, identity, LogLevel, Option, Runtime, type Scope, Stream } from "effect"
 import {
   Cause as Cause4,
   Context as Context4,
   Effect as Effect4,
   Exit as Exit4,
   Layer as Layer4,
+  Logger as Logger4,
+  type LogLevel as LogLevel4,
+  References as References4,
   Scope as Scope4,
   Stream as Stream4
 } from "effect4"
@@ -67,6 +70,26 @@ export const exitToFour = <A, E, A4, E4>(
 ): Exit4.Exit<A4, E4> =>
   Exit.isSuccess(exit) ? Exit4.succeed(value(exit.value)) : Exit4.failCause(causeToFour(exit.cause, error))
 
+const levels: Readonly<Record<LogLevel4.LogLevel, LogLevel.LogLevel>> = {
+  All: LogLevel.All,
+  Fatal: LogLevel.Fatal,
+  Error: LogLevel.Error,
+  Warn: LogLevel.Warning,
+  Info: LogLevel.Info,
+  Debug: LogLevel.Debug,
+  Trace: LogLevel.Trace,
+  None: LogLevel.None
+}
+
+/** Hands what Effect 4 logs to the loggers of the application. */
+const logger = Logger4.make<unknown, void>(({ cause, fiber, logLevel, message }) => {
+  const said: ReadonlyArray<unknown> = Array.isArray(message) ? message : [message]
+  const log = Effect.logWithLevel(levels[logLevel], ...said, causeToThree(cause, identity)).pipe(
+    Effect.annotateLogs(fiber.getRef(References4.CurrentLogAnnotations))
+  )
+  Runtime.runFork(fiber.getRef(Caller))(log)
+})
+
 /** Runs an effect of Effect 4 in Effect 3. */
 export const toThree = <A, E, A3, E3>(
   effect: Effect4.Effect<A, E>,
@@ -75,7 +98,10 @@ export const toThree = <A, E, A3, E3>(
 ): Effect.Effect<A3, E3> =>
   Effect.flatMap(Effect.all([Effect.runtime<never>(), CurrentProject]), ([runtime, project]) =>
     Effect.async<A3, E3>((resume) => {
-      const context = Context4.make(Caller, runtime).pipe(Context4.add(CurrentProject4, project))
+      const context = Context4.make(Caller, runtime).pipe(
+        Context4.add(CurrentProject4, project),
+        Context4.add(Logger4.CurrentLoggers, new Set([logger]))
+      )
       const fiber = Effect4.runForkWith(context)(effect)
       fiber.addObserver((exit) => resume(exitToThree(exit, value, error)))
       return Effect.async<void>((resume) => {
