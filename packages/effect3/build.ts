@@ -8,8 +8,10 @@
  * @module
  */
 import { globSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { builtinModules } from "node:module"
 import { join, relative } from "node:path"
 import { build } from "rolldown"
+import { esmExternalRequirePlugin } from "rolldown/plugins"
 
 const root = import.meta.dirname
 const dist = join(root, "dist")
@@ -22,12 +24,19 @@ rmSync(dist, { recursive: true, force: true })
 const { output } = await build({
   cwd: root,
   input: { index: "src/index.ts", RekindleEngine: "src/RekindleEngine.ts", Testing: "src/Testing.ts" },
-  platform: "node",
+  // For Node, every module would ask for `createRequire` of `node:module`, because undici's do. The plugin imports what they require.
+  platform: "neutral",
+  resolve: { mainFields: ["module", "main"] },
+  plugins: [esmExternalRequirePlugin({ external: [/^node:/, ...builtinModules] })],
   external: (specifier, importer) =>
-    specifier.startsWith("node:") ||
-    (isPeer(specifier) && importer !== undefined && !relative(sources, importer).startsWith("..")),
+    isPeer(specifier) && importer !== undefined && !relative(sources, importer).startsWith(".."),
   output: { dir: dist, chunkFileNames: "chunks/[name]-[hash].js" }
 })
+
+// The client and the script run where there is no Node.
+for (const part of output)
+  if (part.type === "chunk" && part.name !== "RekindleEngine" && part.imports.some((name) => name.startsWith("node:")))
+    throw new Error(`${part.fileName} imports ${part.imports.join()}`)
 
 for (const file of globSync("*.d.ts", { cwd: declarations })) {
   const text = readFileSync(join(declarations, file), "utf8")
