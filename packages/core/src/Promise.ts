@@ -102,10 +102,14 @@ export interface Application<Provided = ConnectedAccounts | Connections | Consen
   readonly layer: Layer.Layer<Provided>
 }
 
-/** It was used after `dispose`, or `dispose` ended the call. Whether a refresh was done is not known: look at the account. */
+/** It was used after `dispose` (`not-sent`), or `dispose` ended the call (`ambiguous`: read the account to see whether it was refreshed). */
 export class Disposed extends Schema.TaggedError<Disposed>("@rekindle/core/Promise/Disposed")("Disposed", {
-  message: Schema.String
+  message: Schema.String,
+  disposition: Schema.Literals(["not-sent", "ambiguous"])
 }) {}
+
+const unsent = () => new Disposed({ message: "Rekindle is disposed; nothing was sent", disposition: "not-sent" })
+const ended = () => new Disposed({ message: "Rekindle was disposed during the call", disposition: "ambiguous" })
 
 /** What a call of the application rejected with. */
 class Rejected extends Schema.TaggedError<Rejected>("@rekindle/core/Promise/Rejected")("Rejected", {
@@ -124,7 +128,7 @@ const runnerOf = <R, E>(runtime: ManagedRuntime.ManagedRuntime<R, E>): Runner<R>
   let disposing: Promise<void> | undefined
 
   const run: Runner<R>["run"] = async (effect, { projectId, signal }) => {
-    disposal.signal.throwIfAborted()
+    if (disposal.signal.aborted) throw unsent()
     signal?.throwIfAborted()
     const exit = await runtime.runPromiseExit(
       projectId === undefined ? effect : Effect.provideService(effect, CurrentProject, projectId),
@@ -150,7 +154,7 @@ const runnerOf = <R, E>(runtime: ManagedRuntime.ManagedRuntime<R, E>): Runner<R>
       }
     },
     dispose: () => {
-      disposal.abort(new Disposed({ message: "Rekindle is disposed" }))
+      disposal.abort(ended())
       return (disposing ??= runtime.dispose())
     }
   }

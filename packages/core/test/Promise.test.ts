@@ -147,6 +147,24 @@ describe("withRefresh", () => {
   })
 })
 
+it("an API that cannot be reached shows no credential in the error", async () => {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  const url = `http://127.0.0.1:${port}/send`
+  const config = AuthConfig.make({ id: "mail", toolkit: "mail", scheme: "OAUTH2", hosts: [], apiHosts: [url] })
+  await using rekindle = await script({ authConfigs: [config] })
+  const account = await rekindle.create({
+    authConfigId: "mail",
+    userId: "ada",
+    secrets: { access_token: secret("at-secret") }
+  })
+  const error = await rejection(rekindle.fetchAs(account.id)(url))
+  assert.deepInclude(error, { _tag: "HttpClientError" })
+  assert.notInclude(`${inspect(error, { depth: 9, showHidden: true })} ${JSON.stringify(error)} ${error}`, "at-secret")
+})
+
 describe("events", () => {
   it("are iterated, until the signal says that it is enough", async () => {
     await using rekindle = await started()
@@ -182,9 +200,9 @@ describe("dispose", () => {
     const events = rejection(rekindle.events()[Symbol.asyncIterator]().next())
     while ((await rekindle.script.calls()).length === 0);
     await rekindle.dispose()
-    assert.instanceOf(await waiting, Disposed)
+    assert.deepInclude(await waiting, { _tag: "Disposed", disposition: "ambiguous" })
     assert.instanceOf(await events, Disposed)
-    assert.instanceOf(await rejection(rekindle.refresh(id)), Disposed)
+    assert.deepInclude(await rejection(rekindle.refresh(id)), { _tag: "Disposed", disposition: "not-sent" })
     await rekindle.dispose()
   })
 })

@@ -48,7 +48,7 @@ export {
 export type Storage =
   /** A SQLite file, for one machine; its journal is in `<file>.journal`. `:memory:` keeps everything in memory. */
   | { readonly sqlite: string; readonly sql?: undefined; readonly journalDirectory?: undefined }
-  /** Any database that `effect/sql` has a client for, such as `PgClient.layer({ url })` of `@effect/sql-pg`, and a directory of its own. */
+  /** Any database that `effect/sql` has a client for, such as `PgClient.layer({ url: secret(url) })` of `@effect/sql-pg`, and a directory of its own. */
   | {
       readonly sqlite?: undefined
       readonly sql: Layer.Layer<SqlClient.SqlClient, unknown>
