@@ -1,6 +1,6 @@
 /**
- * Both faces of the engine: `ConnectedAccounts`, which policies decorate, and `Connections`, with which an application manages accounts and
- * reads credentials.
+ * Both services of the engine: `ConnectedAccounts`, which policies decorate, and `Connections`, with which an application manages accounts
+ * and reads credentials.
  *
  * @module
  */
@@ -34,7 +34,7 @@ type Requirements =
   | RefreshCoordinator
   | TokenCommit
 
-/** Provides them on the services that do the engine's work. */
+/** Provides both services. */
 export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirements> = Layer.effectContext(
   Effect.gen(function* () {
     const accounts = makeAccounts({

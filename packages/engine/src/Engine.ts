@@ -1,8 +1,8 @@
 /**
- * The engine, put together: everything that keeps accounts alive, on one database.
+ * The complete engine on one database.
  *
- * `layerSqlite` is the whole of it in one process. `layer` is the same on any `SqlClient`, for Postgres and many processes. Users who
- * want other parts (a scheme, a store, a vault of their own) compose the layers themselves; this file shows how.
+ * `layerSqlite` runs in one process. `layer` runs on any `SqlClient`, for Postgres and many processes. To use another part (a scheme, a
+ * store, a vault of your own), compose the layers yourself, as this file does.
  *
  * @module
  */
@@ -33,24 +33,24 @@ import { TokenCommit, type TokenCommitOptions } from "./renewal/TokenCommit.ts"
 
 /** The options of an engine. */
 export interface EngineOptions {
-  /** Where providers send people back to, and where people may be sent afterwards. */
+  /** The callback address, and the addresses where people may land after consent. */
   readonly consent: ConsentOptions
-  /** How long renewals and their callers wait, and how many run at once. */
+  /** Time limits of renewals and of their callers, and how many renewals run at once. */
   readonly coordinator?: CoordinatorOptions | undefined
-  /** How a new credential gets into a store that does not answer. */
+  /** How a new credential is committed while the store does not answer. */
   readonly commit?: TokenCommitOptions | undefined
-  /** Which hosts requests may go to, and for how long. */
+  /** The hosts that requests may go to, and the limits of a request. */
   readonly egress?: EgressOptions | undefined
   /**
-   * For how long an access token that was read is handed out again without looking. Default 5 seconds; 0 looks each time. What this process
-   * does to an account ends it at once. A revocation or disabling by another process is noticed after this long at most.
+   * How long an access token that was read is served from memory. Default 5 seconds. With 0 every read goes to the store. A change of the
+   * account by this process removes the entry at once. A revocation or disabling by another process takes effect after this time at most.
    */
   readonly accessTokensFor?: Duration.Input | undefined
-  /** How the journal of {@link layerSqlite} keeps answers. */
+  /** The options of the journal of {@link layerSqlite}. */
   readonly journal?: JournalOptions | undefined
-  /** What is kept besides accounts, and for how long. */
+  /** How long records besides accounts are kept. */
   readonly retention?: Retention.RetentionOptions | undefined
-  /** Strategies for schemes of your own; one for a scheme the engine knows replaces the engine's. */
+  /** Strategies for custom schemes. A strategy for a built-in scheme replaces the built-in one. */
   readonly strategies?: ReadonlyArray<Effect.Effect<AuthStrategy, never, Egress>> | undefined
 }
 
@@ -66,7 +66,7 @@ export const builtInStrategies: ReadonlyArray<Effect.Effect<AuthStrategy, never,
   StaticCredential.basic
 ]
 
-/** What an engine provides: the service, its management, and the parts that applications build on. */
+/** The services that an engine provides: the two interfaces, and the parts that applications build on. */
 export type Provided =
   | ConnectedAccounts
   | CoreConnections
@@ -78,7 +78,7 @@ export type Provided =
   | TokenCommit
   | AccountStore
 
-/** The engine on any account store, vault, journal and egress: the part that does not care where things are kept. */
+/** The engine on any account store, vault, journal and egress. */
 export const layerNoDeps = (
   options: EngineOptions
 ): Layer.Layer<
@@ -91,13 +91,13 @@ export const layerNoDeps = (
     Layer.provideMerge(TokenCommit.layer(options.commit)),
     Layer.provideMerge(AuthConfigs.layer),
     Layer.provideMerge(AuthStrategies.layer([...builtInStrategies, ...(options.strategies ?? [])])),
-    // Everything above writes through the store that drops tokens at hand.
+    // All parts above write through the cache's store, which removes the cached credential of a changed account.
     Layer.provideMerge(CredentialCache.layer(options.accessTokensFor)),
-    // Before anything is sealed or opened: the keys are those of this database.
+    // Before any value is sealed or opened: verifies that the keys belong to this database.
     Layer.provide(Layer.effectDiscard(KeyRotation.verify))
   )
 
-/** The engine on whatever database is there, over Node's HTTP client. Give it a vault whose keys outlive the process, and a journal on disk. */
+/** The engine on any SQL database, over Node's HTTP client. It needs a vault whose keys outlive the process, and a journal on disk. */
 export const layer = (
   options: EngineOptions
 ): Layer.Layer<
@@ -106,7 +106,7 @@ export const layer = (
   SqlClient.SqlClient | CredentialVault | Journal
 > => layerNoDeps(options).pipe(Layer.provideMerge(SqlAccountStore.layer), Layer.provide(Egress.layer(options.egress)))
 
-/** The engine on SQLite. A file has its journal in the directory `<file>.journal` beside it; `:memory:` keeps everything in memory. */
+/** The engine on SQLite. The journal of a file is in the directory `<file>.journal` beside it. `:memory:` keeps everything in memory. */
 export const layerSqlite = (
   filename: string,
   options: EngineOptions

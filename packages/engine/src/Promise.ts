@@ -46,13 +46,16 @@ export {
 
 /** Where the engine keeps accounts. */
 export type Storage =
-  /** A SQLite file, for one machine; its journal is in `<file>.journal`. `:memory:` keeps everything in memory. */
+  /** A SQLite file, for one machine. Its journal is in `<file>.journal`. `:memory:` keeps everything in memory. */
   | { readonly sqlite: string; readonly sql?: undefined; readonly journalDirectory?: undefined }
-  /** Any database that `effect/sql` has a client for, such as `PgClient.layer({ url: secret(url) })` of `@effect/sql-pg`, and a directory of its own. */
+  /**
+   * Any database that `effect/sql` has a client for, such as `PgClient.layer({ url: secret(url) })` of `@effect/sql-pg`, with a directory for the
+   * journal.
+   */
   | {
       readonly sqlite?: undefined
       readonly sql: Layer.Layer<SqlClient.SqlClient, unknown>
-      /** Where answers are kept until they are in the database: on a disk that outlives the process. */
+      /** The directory of the journal, which holds answers until they are committed. It must be on a disk that outlives the process. */
       readonly journalDirectory: string
     }
 
@@ -67,15 +70,18 @@ export interface Key {
 export type Options = Storage &
   Omit<EngineOptions, "consent"> &
   Omit<ConsentOptions, "callbackUrl"> & {
-    /** The address that is registered with the providers, to which they send people back. */
+    /** The callback address, to which providers redirect people. Register it with each provider. */
     readonly callbackUrl: string
-    /** The keys that seal secrets, the newest first. Default: `REKINDLE_KEYS`; for `:memory:` a key of its own. */
+    /** The keys that seal secrets, newest first. Default: `REKINDLE_KEYS`. For `:memory:`, the default is a random key. */
     readonly keys?: ReadonlyArray<Key> | undefined
-    /** How tokens are renewed before they are due, in this process. `false`: only when somebody asks. Default: as the renewer's defaults. */
+    /**
+     * How this process renews tokens before they expire. `false`: tokens are renewed only when a caller asks. Default: the renewer's
+     * defaults.
+     */
     readonly renewer?: RenewerOptions | false | undefined
   }
 
-/** An engine. */
+/** The engine as Promises. */
 export type Engine = Application<ConnectedAccounts | Connections | ConsentCallback>
 
 const vaultOf = ({ keys, sqlite }: Options) =>

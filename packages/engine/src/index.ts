@@ -1,7 +1,7 @@
 /**
  * The engine that keeps connected accounts alive.
  *
- * Services, schemas, errors and types stand here by name. Functions stand in a namespace, or in a module of their own such as
+ * Services, schemas, errors and types are exported by name. Functions are exported in a namespace, or in a module of their own such as
  * `@rekindle/engine/Account`.
  *
  * @module

@@ -1,9 +1,12 @@
 /**
- * An account as the engine keeps it, and the status machine that is the only way it changes.
+ * An account as the engine stores it, and the status machine. The machine is the only way in which a status changes.
  *
- * The machine is a pure function, so it can be tested whole. Its rules: a refresh never demotes; only a confirmed dead credential
- * expires an active account; while consent is pending, an account that is not active reads INITIATED, so that no poller takes a
- * status for final while somebody is looking at the consent page.
+ * The machine is a pure function, so tests cover it completely. Its rules:
+ *
+ * - A refresh never demotes an account.
+ * - Only a credential that is confirmed dead expires an active account.
+ * - While consent is pending, an account that is not active reads INITIATED. A poller must not take a status for final while somebody is
+ *   looking at the consent page.
  *
  * @module
  */
@@ -12,27 +15,27 @@ import { Schema } from "effect"
 import type { SealContext, Sealed } from "../vault/CredentialVault.ts"
 
 /**
- * Why an account is not active, or will not be for long: an ACTIVE account with a reason cannot be renewed any more, and is in service to
- * the end of its access token. A closed set: it is counted, matched and translated.
+ * Why an account is not active, or will soon stop being active. An ACTIVE account with a reason cannot be renewed any more, and stays in
+ * service until its access token expires. The set is closed, because reasons are counted, matched and translated.
  */
 export const StatusReason = Schema.Literals([
   /** The provider confirmed that the refresh token no longer works. */
   "grant_dead",
-  /** A renewal's answer was lost and the provider does not honour the old token again. */
+  /** The answer to a renewal was lost, and the provider does not honour the old token again. */
   "rotation_response_lost",
-  /** The provider refused a static credential (API key, password) or the service's own. */
+  /** The provider refused a static credential (API key, password), or the service's own credential. */
   "credential_rejected",
-  /** The person said no. */
+  /** The person denied the consent. */
   "consent_denied",
   /** The provider refused to exchange the consent for tokens. */
   "consent_failed",
-  /** The consent was another person's, or for another workspace, than the account is of. */
+  /** The consent was given by another person, or for another workspace, than the account belongs to. */
   "identity_mismatch",
-  /** Nobody used the link in time. */
+  /** Nobody used the link before it expired. */
   "consent_lapsed",
-  /** Switched off by hand. */
+  /** The application disabled the account. */
   "disabled",
-  /** Withdrawn by hand, at the provider too where it can be. */
+  /** The application revoked the account. The credential is withdrawn at the provider too, if the provider has a way. */
   "revoked"
 ])
 export type StatusReason = typeof StatusReason.Type
@@ -40,17 +43,17 @@ export type StatusReason = typeof StatusReason.Type
 /** Why a credential can no longer be renewed. */
 export type DeathReason = Extract<StatusReason, "grant_dead" | "rotation_response_lost" | "credential_rejected">
 
-/** What an open renewal was about to spend: written with the lease, before anything is sent. */
+/** The credential that an open renewal spends. It is written with the lease, before anything is sent. */
 export interface Intent {
   /** The generation whose refresh token is being spent. */
   readonly generation: number
   /** Epoch milliseconds of the first attempt to spend it. */
   readonly since: number
-  /** How many times it has been sent. */
+  /** How many times the refresh token has been sent. */
   readonly attempts: number
 }
 
-/** Who may renew the account now. The epoch only ever grows: it tells this holder from every earlier one. */
+/** The right to renew the account. The epoch only grows, so it distinguishes this holder from every earlier one. */
 export interface Lease {
   readonly owner: string
   readonly epoch: number
@@ -62,7 +65,10 @@ export interface Lease {
 export interface Account {
   /** Unique in the store. */
   readonly id: ConnectedAccountId
-  /** What the application calls it, unique in its project: `id`, unless it brought an id that another project had already. */
+  /**
+   * The id that the application uses, unique in its project. It equals `id`, unless the application chose an id that another project
+   * already had.
+   */
   readonly publicId: ConnectedAccountId
   readonly projectId: string
   readonly authConfigId: string
@@ -73,30 +79,30 @@ export interface Account {
   readonly statusReason: StatusReason | null
   /** Grows with every new credential. */
   readonly generation: number
-  /** Grows with every write; the compare-and-set guard of them all. */
+  /** Grows with every write. Every compare-and-set is guarded by it. */
   readonly revision: number
-  /** Identifies the consent the credential descends from: only tokens of one grant are newer or older than each other. */
+  /** Identifies the consent that the credential descends from. Only tokens of one grant can be ordered by age. */
   readonly grantId: string
   readonly credential: Sealed | null
   readonly previousCredential: Sealed | null
-  /** When the present credential was issued; 0 before the first. */
+  /** When the current credential was issued. 0 if there has been none. */
   readonly obtainedAt: number
   /**
-   * The epoch of the lease under which it was. Of two answers of one grant the one of the later epoch is newer, whatever the machines'
-   * clocks say. Absent where no lease was needed: consent, import.
+   * The epoch of the lease under which the current credential was obtained. Of two answers of one grant the one with the later epoch is
+   * newer, whatever the clocks of the machines say. Absent if no lease was needed (consent, import).
    */
   readonly obtainedEpoch?: number | undefined
-  /** When the access token expires; null if it does not. */
+  /** When the access token expires. Null if it does not expire. */
   readonly expiresAt: number | null
-  /** When the account is due for the renewer; null for never. */
+  /** When the account is due for the renewer. Null for never. */
   readonly renewAt: number | null
-  /** The end of the latest pending consent, or null. */
+  /** When the latest pending consent ends. Null if none is pending. */
   readonly consentUntil: number | null
   readonly lease: Lease | null
-  /** The last epoch given out, whether or not it still holds. */
+  /** The last epoch that was given out, whether or not its lease still holds. */
   readonly epoch: number
   readonly intent: Intent | null
-  /** The state of the withdrawal at the provider; null unless the account is revoked. */
+  /** The state of the withdrawal at the provider. Null unless the account is revoked. */
   readonly withdrawal: Withdrawal | null
   /** The result of the last attempt, for callers who waited for it. */
   readonly lastAttempt: AttemptResult | null
@@ -104,7 +110,7 @@ export interface Account {
   readonly updatedAt: number
 }
 
-/** Where an account's credential is sealed. The previous one is that of the generation before. */
+/** The context that an account's credential is sealed in. The context of the previous credential has the generation before. */
 export const credentialContext = ({
   generation,
   id,
@@ -116,7 +122,7 @@ export const credentialContext = ({
   generation
 })
 
-/** The result of a renewal attempt without a new credential. Waiters in other processes answer with it. */
+/** The result of a renewal attempt that brought no new credential. Waiters in other processes return it. */
 export const AttemptResult = Schema.Struct({
   epoch: Schema.Int,
   verdict: Schema.Literals([
@@ -130,13 +136,13 @@ export const AttemptResult = Schema.Struct({
     "AppFault",
     "Misconfigured"
   ]),
-  /** The provider's code, or ours where nothing was sent. */
+  /** The provider's code, or the engine's own code if nothing was sent. */
   code: Schema.NullOr(Schema.String),
-  /** Until when callers are told of this result instead of asking the provider again, in epoch milliseconds. */
+  /** Until when callers get this result without another request to the provider, in epoch milliseconds. */
   retryAt: Schema.NullOr(Schema.Int),
-  /** Since when every attempt has failed, in epoch milliseconds: the longer, the less often it is tried. */
+  /** Since when every attempt has failed, in epoch milliseconds. The interval between attempts grows with this time. */
   since: Schema.optionalKey(Schema.Int),
-  /** Whether people were told that the account stopped working. */
+  /** Whether it was reported that the account stopped working. */
   reported: Schema.optionalKey(Schema.Boolean)
 })
 export type AttemptResult = typeof AttemptResult.Type
@@ -144,23 +150,23 @@ export type AttemptResult = typeof AttemptResult.Type
 /** The state of the withdrawal of a revoked account's credential. */
 export const Withdrawal = Schema.Struct({
   /**
-   * - `pending`: it may still work at the provider; the withdrawal is tried again.
-   * - `confirmed`: it does not work any more, and is erased.
-   * - `unsupported`: the provider has no way to withdraw it; it is erased here and works there until it expires.
+   * - `pending`: the credential may still work at the provider. The withdrawal is tried again.
+   * - `confirmed`: the credential no longer works, and is erased.
+   * - `unsupported`: the provider has no way to withdraw it. It is erased here, and works at the provider until it expires.
    */
   state: Schema.Literals(["pending", "confirmed", "unsupported"]),
   attempts: Schema.Int,
-  /** What the provider answered last, or what kept us from asking, while it is pending. */
+  /** While it is pending: the provider's last answer, or why the provider could not be asked. */
   answer: Schema.NullOr(Schema.String)
 })
 export type Withdrawal = typeof Withdrawal.Type
 
-/** What can happen to an account's status. */
+/** The events that can change an account's status. */
 export type StatusEvent =
   | { readonly _tag: "Renewed" }
-  /** It cannot be renewed any more; its access token still works. */
+  /** The credential cannot be renewed any more. Its access token still works. */
   | { readonly _tag: "GrantDead"; readonly reason: DeathReason }
-  /** Nothing of it works. */
+  /** Neither the access token nor the refresh token works. */
   | { readonly _tag: "CredentialDead"; readonly reason: DeathReason }
   | { readonly _tag: "ConsentStarted" }
   | { readonly _tag: "ConsentCompleted" }
@@ -173,11 +179,14 @@ export type StatusEvent =
   | { readonly _tag: "Enabled" }
   | { readonly _tag: "Revoked" }
 
-/** What is announced about a committed transition. `expiring` comes once. `expired` follows, unless the account gets a new credential in time. */
+/**
+ * The announcements of a committed transition. `expiring` is announced once. `expired` follows, unless the account gets a new credential in
+ * time.
+ */
 export const OutboxEventType = ConnectionEventType
 export type OutboxEventType = ConnectionEventType
 
-/** Where a status event leads, and what to announce. */
+/** The status after an event, and the announcements. */
 export interface Transition {
   readonly status: KnownStatus
   readonly statusReason: StatusReason | null
@@ -187,8 +196,8 @@ export interface Transition {
 type StatusState = Pick<Account, "status" | "statusReason">
 
 /**
- * The status machine. Total: an event that does not apply leaves the status as it is and announces nothing, so that a late or repeated
- * event is harmless.
+ * The status machine. It is total: an event that does not apply changes nothing and announces nothing, so late and repeated events are
+ * harmless.
  */
 export const transition = (from: StatusState, event: StatusEvent): Transition => {
   const stay: Transition = { status: from.status, statusReason: from.statusReason, announce: [] }
@@ -204,7 +213,7 @@ export const transition = (from: StatusState, event: StatusEvent): Transition =>
   const byHand = from.status === "INACTIVE" || from.status === "REVOKED"
   switch (event._tag) {
     case "Renewed":
-      // Even for an account switched off meanwhile the new credential is kept; only its status is not ours to change.
+      // The new credential is stored even if the account was disabled meanwhile. The status that the application chose stays.
       if (byHand) return { ...stay, announce: ["renewed"] }
       return from.status === "EXPIRED" ? to("ACTIVE", null, "renewed", "recovered") : to("ACTIVE", null, "renewed")
     case "GrantDead":
@@ -237,7 +246,7 @@ export const transition = (from: StatusState, event: StatusEvent): Transition =>
   }
 }
 
-/** Whether a credential that cannot be renewed any more is in service, to the end of its access token. */
+/** Whether a credential that cannot be renewed is still in service, until its access token expires. */
 export const isExpiring = ({ status, statusReason }: StatusState): boolean =>
   status === "ACTIVE" && statusReason !== null
 
@@ -245,8 +254,8 @@ export const isExpiring = ({ status, statusReason }: StatusState): boolean =>
 export const isKnownDead = (account: StatusState): boolean => account.status === "EXPIRED" || isExpiring(account)
 
 /**
- * The status others see now. Time alone ends two things: an access token that cannot be renewed, and the link of an account that was never
- * connected. Both show as EXPIRED, whether or not anybody has written it down. A pending consent shows as INITIATED.
+ * The status that others see now. Two statuses end by time alone: that of an access token that cannot be renewed, and that of a link of an
+ * account that was never connected. Both then read EXPIRED, even if no process has stored it yet. A pending consent reads INITIATED.
  */
 export const visibleStatus = (
   account: StatusState & Pick<Account, "consentUntil" | "credential" | "expiresAt" | "scheme">,
@@ -259,22 +268,23 @@ export const visibleStatus = (
   return status === "INITIATED" ? { status: "EXPIRED", statusReason: "consent_lapsed" } : { status, statusReason }
 }
 
-/** Whether the credential is in service: its access token may be handed out while it lasts. */
+/** Whether the credential is in service. Its access token may be handed out until it expires. */
 export const inService = (account: Pick<Account, "status">): boolean => account.status === "ACTIVE"
 
 /** How far the clock of the machine that obtained a credential may be ahead before its times are ignored, in milliseconds. */
 const clockSkew = 60_000
 
-/** Whether the access token has expired. NO_AUTH has none that could. */
+/** Whether the access token has expired. An account with NO_AUTH has none that could. */
 export const isOver = (
   { credential, expiresAt, scheme }: Pick<Account, "expiresAt" | "credential" | "scheme">,
   now: number
 ): boolean => (credential === null && scheme !== "NO_AUTH") || (expiresAt !== null && expiresAt <= now)
 
 /**
- * Whether the access token can be used for another `atLeast` milliseconds, or for half of its life if that is less: a token that lives
- * for a minute is not renewed at every use. One that is obtained in the future came when a clock was ahead. When it ends is not known, so
- * it is not usable, and not over either.
+ * Whether the access token can be used for another `atLeast` milliseconds, or for half of its life if that is less. Otherwise a token that
+ * lives for a minute would be renewed at every use.
+ *
+ * A token that was obtained in the future was obtained while a clock was ahead. Its end is unknown, so it is neither usable nor over.
  */
 export const isUsable = (
   account: Pick<Account, "status" | "expiresAt" | "obtainedAt" | "credential" | "scheme">,

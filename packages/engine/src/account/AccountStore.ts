@@ -1,11 +1,13 @@
 /**
- * Where accounts live. A port: the engine speaks to this and never to SQL, and one contract suite holds every store to it.
+ * The port to the account store. The engine uses only this interface and never SQL. One contract suite tests every store.
  *
- * Two operations carry the safety. `begin` takes the lease and writes the intent in one statement, so there is no moment in which
- * a token is being spent and nobody knows. `write` is a compare-and-set on the revision and appends to the outbox in the same
- * transaction, so a stale owner cannot overwrite, and nothing is announced that did not happen.
+ * Two operations keep tokens safe:
  *
- * Operations that return many rows leave out those that do not decode, and report each of them once: one bad row stops nobody else.
+ * - `begin` takes the lease and writes the intent in one statement. A token is never spent without a record of it.
+ * - `write` is a compare-and-set on the revision, and appends to the outbox in the same transaction. A stale owner cannot overwrite a newer
+ *   state, and every announcement is of a committed change.
+ *
+ * Operations that return many rows leave out rows that do not decode, and report each of them once. One bad row affects no other account.
  *
  * @module
  */
@@ -20,13 +22,13 @@ export class StoreError extends Schema.TaggedError<StoreError>("@rekindle/engine
   cause: Schema.optionalKey(Schema.Defect())
 }) {}
 
-/** Names an auth config: ids are unique in their project. */
+/** Identifies an auth config. Its id is unique in its project. */
 export interface AuthConfigRef {
   readonly projectId: string
   readonly authConfigId: string
 }
 
-/** A value sealed with one key of the ring. Whoever opens it has that key. */
+/** A known value, sealed with one key of the ring. A process that can open it has that key. */
 export interface Canary {
   readonly keyId: string
   readonly sealed: Sealed
@@ -38,17 +40,17 @@ export interface StoredAuthConfig {
   readonly projectId: string
   readonly sealed: Sealed
   readonly updatedAt: number
-  /** Since when it is switched off; null while it is in service. */
+  /** When it was disabled. Null while it is in service. */
   readonly disabledAt: number | null
 }
 
-/** Selects accounts of a project. An absent field selects all. A field with several values selects accounts with any of them. */
+/** Selects accounts of a project. An absent field does not filter. A field with several values selects accounts with any of them. */
 export interface AccountQuery {
   readonly projectId: string
   readonly userIds?: ReadonlyArray<string> | undefined
   readonly authConfigIds?: ReadonlyArray<string> | undefined
   readonly toolkits?: ReadonlyArray<string> | undefined
-  /** Their public ids. */
+  /** The public ids of accounts. */
   readonly ids?: ReadonlyArray<ConnectedAccountId> | undefined
   /** The statuses that others see at `now`. */
   readonly statuses?: ReadonlyArray<KnownStatus> | undefined
@@ -60,42 +62,45 @@ export interface Page<Item, Place> {
   readonly items: ReadonlyArray<Item>
   /** How many rows of the page do not decode. Each is left out and reported. */
   readonly unreadable: number
-  /** The place to go on after. Undefined on the last page. */
+  /** The position after which the next page starts. Undefined on the last page. */
   readonly next: Place | undefined
 }
 
-/** A place in the list of a project's accounts, which has the newest first. */
+/** A position in the list of a project's accounts, newest first. */
 export interface AccountPlace {
   readonly createdAt: number
   readonly id: string
 }
 
-/** One attempt at consent: found by the hash of its one-use state. */
+/** One attempt at consent. It is found by the hash of its one-use state. */
 export interface ConsentAttempt {
   readonly stateHash: string
   readonly accountId: ConnectedAccountId
-  /** While it is open, what completing it takes (PKCE verifier, request-token secret and so on); once it is taken, how it ended. */
+  /**
+   * While the attempt is open: the values that its completion needs (such as the PKCE verifier or the request-token secret). After the
+   * state was used: the result.
+   */
   readonly sealed: Sealed
-  /** Where the person lands afterwards. */
+  /** The address where the person lands after the consent. */
   readonly redirectUrl: string | null
   readonly createdAt: number
-  /** When its state was used; null while it is open. */
+  /** When the state was used. Null while the attempt is open. */
   readonly takenAt: number | null
-  /** Until when it can be completed. Once it is taken: until when its end is remembered. */
+  /** Until when the attempt can be completed. After the state was used: until when the result is kept. */
   readonly expiresAt: number
 }
 
-/** What is sealed of an account, and the context of its seals. */
+/** The sealed values of an account, and the context of its seals. */
 export type SealedAccount = Pick<
   Account,
   "id" | "projectId" | "generation" | "revision" | "credential" | "previousCredential"
 >
 
-/** A committed announcement. */
+/** A committed event of the outbox. */
 export interface OutboxEvent {
   readonly sequence: number
   readonly projectId: string
-  /** As the project calls it. */
+  /** The account's public id. */
   readonly accountId: ConnectedAccountId
   readonly type: OutboxEventType
   readonly status: string
@@ -104,18 +109,18 @@ export interface OutboxEvent {
   readonly at: number
 }
 
-/** A place in a list that is ordered by the key of the table. */
+/** A position in a list that is ordered by the key of the table. */
 export interface IdPlace {
   readonly id: string
 }
 
-/** A place in the list of abandoned accounts. `since` is the time of the intent. */
+/** A position in the list of abandoned accounts. `since` is the time of the intent. */
 export interface AbandonedPlace {
   readonly since: number
   readonly id: string
 }
 
-/** The remembered first answer under an idempotency key. `answer` is null while the first request is still at work. */
+/** The first answer under an idempotency key. `answer` is null while the first request is in flight. */
 export interface IdempotencyRecord {
   readonly accountId: ConnectedAccountId
   readonly requestHash: string
@@ -126,29 +131,29 @@ export interface IdempotencyRecord {
 export class AccountStore extends Context.Service<
   AccountStore,
   {
-    /** Adds a config, or replaces what is sealed in it. One that is switched off stays so. Returns the row that it wrote. */
+    /** Adds a config, or replaces the sealed value of an existing one. A disabled config stays disabled. Returns the stored row. */
     readonly putAuthConfig: (
       config: Omit<StoredAuthConfig, "disabledAt">
     ) => Effect.Effect<StoredAuthConfig, StoreError>
     readonly findAuthConfig: (config: AuthConfigRef) => Effect.Effect<Option.Option<StoredAuthConfig>, StoreError>
-    /** Auth configs ordered by project and id: of one project, or of all. */
+    /** Auth configs of one project, or of all projects, ordered by project and id. */
     readonly listAuthConfigs: (query: {
       readonly projectId?: string | undefined
       readonly after?: IdPlace | undefined
       readonly limit: number
     }) => Effect.Effect<Page<StoredAuthConfig, IdPlace>, StoreError>
-    /** Switches a config off at `disabledAt`, or with null on. False: it is not there. */
+    /** Disables a config at `disabledAt`, or enables it if that is null. False if there is no such config. */
     readonly switchAuthConfig: (config: AuthConfigRef, disabledAt: number | null) => Effect.Effect<boolean, StoreError>
     /** Deletes a config that has no accounts. */
     readonly removeAuthConfig: (config: AuthConfigRef) => Effect.Effect<"removed" | "absent" | "in-use", StoreError>
 
     /**
-     * Says that the database was put back from an older snapshot: every credential may have been spent since, at an unknown time. Gives
-     * the number of accounts with one.
+     * Records that the database was restored from an older snapshot: every credential may have been spent since, at an unknown time.
+     * Returns the number of accounts with a credential.
      */
     readonly doubtAll: Effect.Effect<number, StoreError>
 
-    /** Adds a new account; false if one of its ids is taken, or its `id` was an account's that is removed. */
+    /** Adds a new account. False if one of its ids is taken, or if its `id` belonged to an account that was removed. */
     readonly insert: (account: Account) => Effect.Effect<boolean, StoreError>
     readonly find: (id: ConnectedAccountId) => Effect.Effect<Option.Option<Account>, StoreError>
     /** Finds an account by the id that its project uses. */
@@ -157,28 +162,28 @@ export class AccountStore extends Context.Service<
       publicId: ConnectedAccountId
     ) => Effect.Effect<Option.Option<Account>, StoreError>
 
-    /** Accounts after a place in the list, the newest first. */
+    /** Accounts after a position in the list, newest first. */
     readonly list: (
       query: AccountQuery & { readonly after?: AccountPlace | undefined; readonly limit: number }
     ) => Effect.Effect<Page<Account, AccountPlace>, StoreError>
-    /** How many accounts there are. */
+    /** The number of accounts that the query selects. */
     readonly count: (query: AccountQuery) => Effect.Effect<number, StoreError>
 
     /**
-     * Deletes an account with its consent attempts and remembered answers, in one transaction, and remembers its `id`: an answer that a
-     * journal still holds for it is thrown away. False: it is not there.
+     * Deletes an account with its consent attempts and idempotency records, in one transaction. The `id` is remembered, so that an answer
+     * for it that a journal still holds is dropped. False if there is no such account.
      */
     readonly remove: (
       account: Pick<Account, "id" | "projectId" | "publicId">,
       now: number
     ) => Effect.Effect<boolean, StoreError>
-    /** Whether an account of that id was there and is removed. */
+    /** Whether an account with that id existed and was removed. */
     readonly isRemoved: (id: ConnectedAccountId) => Effect.Effect<boolean, StoreError>
 
     /**
      * Takes the lease and writes the intent in one statement, if the account is still at its revision and epoch, and no lease holds. With
-     * `takeOver` a lease of that epoch is taken whatever the clock says: the caller has watched it for longer than leases last. None:
-     * someone else was faster.
+     * `takeOver`, a lease of that epoch is taken whatever the clock says, because the caller has watched it for longer than a lease lasts.
+     * None if another process was faster.
      */
     readonly begin: (request: {
       readonly account: Account
@@ -189,13 +194,14 @@ export class AccountStore extends Context.Service<
     }) => Effect.Effect<Option.Option<Account>, StoreError>
 
     /**
-     * Writes what changed between `from` and `to` if the stored revision is still `from`'s, and appends the announcements, in one
-     * transaction. Returns `to` at its new revision: its lease, intent and last attempt are those of `to`, unless the write ends them, and may have
-     * been changed by somebody else. None: the row has moved on; read it again and decide anew. `at` is the time that is announced; `to`'s
-     * `updatedAt` if absent.
+     * Writes the changes between `from` and `to`, and appends the announcements, in one transaction, if the stored revision is still that
+     * of `from`. `at` is the time of the announcements, by default `to.updatedAt`.
      *
-     * A new generation ends whatever lease and intent there are: they were about the credential before it. Without one, they end with
-     * `endLease`, and then only that epoch may write, if it is still the last one given out.
+     * Returns `to` with its new revision. Its lease, intent and last attempt are those of `to`, unless the write ends them, and another
+     * process may have changed them. None if the stored revision is newer: read the account again and decide again.
+     *
+     * A new generation ends the lease and the intent, because they were for the credential before it. Without a new generation, they end
+     * with `endLease`. Then the write succeeds only if that epoch is still the last one that was given out.
      */
     readonly write: (change: {
       readonly from: Account
@@ -207,8 +213,8 @@ export class AccountStore extends Context.Service<
     }) => Effect.Effect<Option.Option<Account>, StoreError>
 
     /**
-     * Gives the lease back without a new credential, and stores the result for those who wait. The intent stays if the token may be spent, and
-     * the lease too while the answer may still come. A lease that a new credential has ended is left as it is.
+     * Gives the lease back without a new credential, and stores the result for waiters. The intent stays if the token may have been spent,
+     * and the lease too while the answer may still arrive. A lease that a new credential has ended is not changed.
      */
     readonly release: (request: {
       readonly id: ConnectedAccountId
@@ -225,15 +231,15 @@ export class AccountStore extends Context.Service<
       readonly now: number
     }) => Effect.Effect<void, StoreError>
 
-    /** Auth configs that have accounts due at `now`, and since when the oldest of those is due. */
+    /** Auth configs with accounts that are due at `now`, and since when the oldest of these accounts is due. */
     readonly dueConfigs: (
       now: number
     ) => Effect.Effect<ReadonlyArray<AuthConfigRef & { readonly dueAt: number }>, StoreError>
 
     /**
-     * Hands out accounts of one auth config due at `now`, soonest first, and moves each one's due time to `nextLook`: another process
-     * asking at the same time gets others. `dueAt` is the time that each was due at. `isUnderWay`: its intent is open and a process has its
-     * lease, which renews it or has died meanwhile ({@link findAbandoned}).
+     * Claims accounts of one auth config that are due at `now`, oldest due time first, and moves the due time of each to `nextLook`.
+     * Another process that claims at the same time gets other accounts. `dueAt` is the due time before the claim. `isUnderWay` means that
+     * the account has an open intent and a lease: its holder is renewing it, or has died ({@link findAbandoned}).
      */
     readonly claimDue: (request: {
       readonly config: AuthConfigRef
@@ -251,8 +257,8 @@ export class AccountStore extends Context.Service<
     >
 
     /**
-     * Accounts whose intent is open while no lease holds: a process died there. Without those that are switched off or revoked. The oldest
-     * intents come first.
+     * Accounts with an open intent and no lease that holds, because a process died while renewing them. Oldest intent first. Disabled and
+     * revoked accounts are left out.
      */
     readonly findAbandoned: (request: {
       readonly now: number
@@ -261,33 +267,38 @@ export class AccountStore extends Context.Service<
     }) => Effect.Effect<Page<Pick<Account, "id" | "projectId" | "authConfigId">, AbandonedPlace>, StoreError>
 
     readonly findAttempt: (stateHash: string) => Effect.Effect<Option.Option<ConsentAttempt>, StoreError>
-    /** Writes `sealed`, `takenAt` and `expiresAt` of a consent attempt, if what is sealed there is still `from`'s. False: somebody was faster. */
+    /**
+     * Writes `sealed`, `takenAt` and `expiresAt` of a consent attempt, if its stored `sealed` is still that of `from`. False if another
+     * process was faster.
+     */
     readonly writeAttempt: (change: {
       readonly from: ConsentAttempt
       readonly to: ConsentAttempt
     }) => Effect.Effect<boolean, StoreError>
 
     /**
-     * Events after the sequence `after`, oldest first. Sequences have gaps where nothing is missing. An event stays until the application trims the outbox,
-     * and for 30 days at most unless `retention.events` of the engine says otherwise. Whoever comes back after a while asks for
-     * `forgottenThrough` after reading: if that is more than `after`, events between the two are gone.
+     * Events after the sequence `after`, oldest first. Sequences may have gaps although no event is missing.
+     *
+     * An event stays until the application trims the outbox, and at most 30 days unless `retention.events` of the engine is set. A reader
+     * that returns after a while reads `forgottenThrough` after reading events: if that is more than `after`, the events between the two
+     * are gone.
      */
     readonly readOutbox: (
       after: number,
       limit: number,
       projectId?: string
     ) => Effect.Effect<Page<OutboxEvent, Pick<OutboxEvent, "sequence">>, StoreError>
-    /** The sequence of the last event that was trimmed or swept; 0 if none was. */
+    /** The sequence of the last event that was trimmed or swept. 0 if none was. */
     readonly forgottenThrough: Effect.Effect<number, StoreError>
-    /** Forgets events up to and including `through`. */
+    /** Deletes events up to and including `through`. */
     readonly trimOutbox: (through: number) => Effect.Effect<void, StoreError>
-    /** Forgets the oldest events, at most `limit`, as far as they are older than `before`. Returns how many. */
+    /** Deletes the oldest events that are older than `before`, at most `limit`. Returns the number of deleted events. */
     readonly sweepOutbox: (request: {
       readonly before: number
       readonly limit: number
     }) => Effect.Effect<number, StoreError>
 
-    /** Reserves an idempotency key, or returns what is remembered under it. A record older than `expireBefore` counts as absent. */
+    /** Reserves an idempotency key, or returns the record under it. A record older than `expireBefore` counts as absent. */
     readonly reserveKey: (request: {
       readonly keyHash: string
       readonly accountId: ConnectedAccountId
@@ -295,12 +306,13 @@ export class AccountStore extends Context.Service<
       readonly now: number
       readonly expireBefore: number
     }) => Effect.Effect<Option.Option<IdempotencyRecord>, StoreError>
-    /** Remembers the answer, or with null forgets the key so that it can be used again. */
+    /** Stores the answer under the key. With null, deletes the key so that it can be used again. */
     readonly settleKey: (keyHash: string, answer: string | null) => Effect.Effect<void, StoreError>
 
     /**
-     * Deletes at most `limit` idempotency records older than `keysBefore`, and as many consent attempts that expired before `now`. Rows that
-     * somebody else holds are left for the next time. Returns the larger of both counts: less than `limit` means that nothing is left.
+     * Deletes at most `limit` idempotency records older than `keysBefore`, and as many consent attempts that expired before `now`. Rows
+     * that another process has locked are skipped. Returns the larger of both counts. Less than `limit` means that nothing is left to
+     * delete.
      */
     readonly sweep: (request: {
       readonly now: number
@@ -308,29 +320,29 @@ export class AccountStore extends Context.Service<
       readonly limit: number
     }) => Effect.Effect<number, StoreError>
 
-    /** Sealed values of accounts, ordered by `id`, for sealing them again under a new key. */
+    /** Sealed values of accounts, ordered by `id`, to be sealed again with a new key. */
     readonly listSealed: (query: {
       readonly after?: IdPlace | undefined
       readonly limit: number
     }) => Effect.Effect<Page<SealedAccount, IdPlace>, StoreError>
-    /** Replaces sealed values in place if the account is still at `revision`. The generation stays. */
+    /** Replaces the sealed values of an account if it is still at `revision`. The generation stays. */
     readonly reseal: (
       account: Pick<Account, "id" | "revision" | "credential" | "previousCredential">
     ) => Effect.Effect<boolean, StoreError>
-    /** The same for an auth config, if what is sealed there is still `from`. */
+    /** Replaces the sealed value of an auth config if it is still `from`. */
     readonly resealAuthConfig: (config: {
       readonly projectId: string
       readonly id: string
       readonly from: Sealed
       readonly to: Sealed
     }) => Effect.Effect<boolean, StoreError>
-    /** One sealed value for each key that may have sealed something here. */
+    /** One sealed value for each key that may have sealed a stored value. */
     readonly listCanaries: Effect.Effect<ReadonlyArray<Canary>, StoreError>
-    /** Adds one, unless the key has one. */
+    /** Adds a canary, unless its key already has one. */
     readonly putCanary: (canary: Canary) => Effect.Effect<void, StoreError>
     readonly removeCanary: (keyId: string) => Effect.Effect<void, StoreError>
 
-    /** How many accounts stand in each status, and how many are due at `now`. */
+    /** The number of accounts in each status, and the number of accounts that are due at `now`. */
     readonly counts: (
       now: number
     ) => Effect.Effect<{ readonly byStatus: Readonly<Record<string, number>>; readonly due: number }, StoreError>

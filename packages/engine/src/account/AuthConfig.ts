@@ -1,5 +1,5 @@
 /**
- * How the engine keeps an auth config, and how it says what is wrong with one.
+ * The stored form of an auth config, and the error for a config that cannot be used.
  *
  * @module
  */
@@ -10,14 +10,17 @@ import type { SealContext } from "../vault/CredentialVault.ts"
 /** The form that is sealed and stored. */
 export const AuthConfigJson = Schema.fromJsonString(AuthConfig)
 
-/** Where an auth config is sealed. */
+/** The context that an auth config is sealed in. */
 export const authConfigContext = ({ id, projectId }: Pick<AuthConfig, "id" | "projectId">): SealContext => ({
   purpose: "auth-config",
   projectId,
   owner: id
 })
 
-/** The auth config cannot be used; `reason` says why. Mend it and register it again; no account was touched. No message repeats a value. */
+/**
+ * The auth config cannot be used, for the reason in `reason`. No account was changed. Correct the config and register it again. No message
+ * repeats a value of the config.
+ */
 export class AuthConfigError extends Schema.TaggedError<AuthConfigError>("@rekindle/engine/AuthConfigError")(
   "AuthConfigError",
   {
@@ -26,14 +29,14 @@ export class AuthConfigError extends Schema.TaggedError<AuthConfigError>("@rekin
     reason: Schema.Literals([
       /** The config has mistakes. */
       "invalid",
-      /** The project has none of that id. */
+      /** The project has no auth config with that id. */
       "not-registered",
-      /** What is stored cannot be opened with the keys at hand, or does not decode. */
+      /** The stored config cannot be opened with the present keys, or does not decode. */
       "unreadable",
-      /** It is switched off. */
+      /** The config is disabled. */
       "disabled"
     ]).pipe(Schema.withConstructorDefault(Effect.succeed("invalid" as const))),
-    /** The fields to mend, where the config itself is at fault, such as `settings.tokenEndpoint`. */
+    /** If `reason` is `invalid`: the fields to correct, such as `settings.tokenEndpoint`. */
     mistakes: Schema.Array(Schema.Struct({ field: Schema.String, message: Schema.String })).pipe(
       Schema.withConstructorDefault(Effect.succeed([]))
     )

@@ -1,25 +1,25 @@
 /**
- * What an account holds: named secrets, and attributes that may be shown. One shape for every scheme, so the vault, the store and the
- * masking need not know the schemes, and a user's own scheme needs no table of its own.
+ * The credential of an account: named secrets, and attributes that may be shown. All schemes share this shape, so the vault, the store and
+ * the masking do not depend on the scheme, and a scheme of your own needs no table of its own.
  *
  * @module
  */
 import { Expected } from "@rekindle/core"
 import { Redacted, Result, Schema } from "effect"
 
-/** A credential in the clear, secrets redacted. */
+/** An opened credential. Its secrets are redacted. */
 export interface Credential {
   readonly secrets: Readonly<Record<string, Redacted.Redacted<string>>>
   readonly attributes: Readonly<Record<string, Schema.Json>>
 }
 
-/** What belongs to a credential and is not in the token answer: a DPoP key, what came with the callback. */
+/** Parts of a credential that are not in the token answer, such as a DPoP key or parameters of the callback. */
 export interface Extras {
   readonly secrets?: Readonly<Record<string, string>> | undefined
   readonly attributes?: Readonly<Record<string, string>> | undefined
 }
 
-/** The form that is sealed and stored. It is the only place where secrets become plain text, on their way into the vault. */
+/** The form that is sealed and stored. Secrets become plain text only here, on their way into the vault. */
 export const CredentialJson = Schema.fromJsonString(
   Schema.Struct({
     secrets: Schema.Record(Schema.String, Schema.RedactedFromValue(Schema.String)),
@@ -45,7 +45,7 @@ export const make = (
   )
 })
 
-/** Reads one secret, or undefined if the credential has none of that name. */
+/** Reads one secret. Undefined if the credential has none with that name. */
 export const secret = (credential: Credential, name: string): string | undefined => {
   const value = credential.secrets[name]
   return value === undefined ? undefined : Redacted.value(value)
@@ -53,13 +53,13 @@ export const secret = (credential: Credential, name: string): string | undefined
 
 const mask = "********"
 
-/** What is shorter turns up in other values by chance. */
-const tellingLength = 8
+/** The minimum length of a secret, in characters, to search attributes for it. Shorter secrets occur in other values by chance. */
+const shortestSearched = 8
 
 /**
- * What may be shown of it: attributes as they are, and of each secret only that it is there. An attribute in which a secret turns up is a
- * provider's or an application's mistake, and is not shown. `names` says what a secret is called by those who look at it, where that is not
- * what it is called here.
+ * The form of a credential that may be shown: the attributes, and a mask for each secret. An attribute that contains a secret is masked
+ * too; providers and applications sometimes make that mistake. `names` gives the public name of a secret where it differs from the name
+ * here.
  */
 export const masked = (
   credential: Credential,
@@ -67,36 +67,36 @@ export const masked = (
 ): Record<string, Schema.Json> => {
   const secrets = Object.values(credential.secrets)
     .map(Redacted.value)
-    .filter((secret) => secret.length >= tellingLength)
-  const tells = (value: Schema.Json): boolean => {
+    .filter((secret) => secret.length >= shortestSearched)
+  const revealsSecret = (value: Schema.Json): boolean => {
     const text = JSON.stringify(value)
     return secrets.some((secret) => text.includes(JSON.stringify(secret).slice(1, -1)))
   }
   return {
     ...Object.fromEntries(
-      Object.entries(credential.attributes).map(([name, value]) => [name, tells(value) ? mask : value])
+      Object.entries(credential.attributes).map(([name, value]) => [name, revealsSecret(value) ? mask : value])
     ),
     ...Object.fromEntries(Object.keys(credential.secrets).map((name) => [names[name] ?? name, mask]))
   }
 }
 
 /**
- * How a secret is cleaned and what it may hold.
+ * How a secret is cleaned, and which characters it may have.
  *
- * - `header`: it travels in a header as it is, such as a key. White space around it is taken off; control characters, and characters that no
- *   header can carry, are refused (RFC 9110 §5.5).
- * - `parameter`: it travels encoded, such as a client's secret. White space around it is taken off; control characters are refused (RFC 6749
+ * - `header`: travels in a header without encoding, such as a key. Surrounding white space is removed. Control characters, and characters
+ *   that no header can carry, are refused (RFC 9110 §5.5).
+ * - `parameter`: travels encoded, such as a client secret. Surrounding white space is removed. Control characters are refused (RFC 6749
  *   appendix A).
- * - `password`: it was chosen by a person, so a space at its end may be part of it. A line break cannot be, and is taken off; other control
- *   characters are refused (RFC 7617 §2).
- * - `document`: it has lines, such as a private key. White space around it is taken off.
+ * - `password`: chosen by a person, so a trailing space may be part of it. Trailing line breaks are removed. Other control characters are
+ *   refused (RFC 7617 §2).
+ * - `document`: has several lines, such as a private key. Surrounding white space is removed.
  */
 export type SecretForm = "header" | "parameter" | "password" | "document"
 
-/** The secrets that a scheme knows. */
+/** The secrets of a scheme. */
 export interface SecretNames {
   readonly forms: Readonly<Record<string, SecretForm>>
-  /** Of each of these groups one has to be there. */
+  /** Groups of names. One secret of each group is required. */
   readonly needs?: ReadonlyArray<readonly [string, ...Array<string>]> | undefined
 }
 
@@ -112,8 +112,8 @@ const fault = (form: SecretForm, value: string): string | undefined => {
 }
 
 /**
- * Takes secrets in at the door: known names, cleaned values, and nothing missing. No mistake repeats a value. Without `names` (a scheme of
- * a user's own that declares none) they are taken as they are.
+ * Validates secrets from outside: every name is known, every value is cleaned, and none is missing. No mistake repeats a value. Without
+ * `names` (a custom scheme that declares none) the secrets are taken as they are.
  */
 export const admit = (
   secrets: Credential["secrets"],

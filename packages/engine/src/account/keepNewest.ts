@@ -1,10 +1,10 @@
 /**
- * Maps that do not grow with the accounts, configs or issuers that a process meets in its life.
+ * Maps with an upper bound, so that memory does not grow with the number of accounts, configs or issuers that a process meets.
  *
  * @module
  */
 
-/** Keeps an entry in the map, as its newest. Beyond `most` entries those that were kept longest ago go. */
+/** Adds an entry to the map, as its newest. Beyond `most` entries the oldest are removed. */
 export const keepNewest = <K, V>(map: Map<K, V>, key: K, value: V, most: number): void => {
   map.delete(key)
   map.set(key, value)

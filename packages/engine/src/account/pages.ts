@@ -6,7 +6,7 @@
 import { Effect, Option, Stream } from "effect"
 import type { Page } from "./AccountStore.ts"
 
-/** All pages of a list, each read when it is asked for. */
+/** All pages of a list. Each is read on demand. */
 export const pages = <Item, Place, E>(
   read: (after: Place | undefined) => Effect.Effect<Page<Item, Place>, E>
 ): Stream.Stream<Page<Item, Place>, E> =>

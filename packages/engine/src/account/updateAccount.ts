@@ -1,5 +1,5 @@
 /**
- * The compare-and-set that changes an account: decide on the row, write, and where the row has moved on meanwhile, read it and decide anew.
+ * The compare-and-set that changes an account: decide on the row, and write it. If the stored row is newer, read it and decide again.
  *
  * @module
  */
@@ -7,26 +7,28 @@ import { Clock, Effect, Option } from "effect"
 import { type Account, type StatusEvent, transition, type Transition } from "./Account.ts"
 import type { AccountStore, ConsentAttempt, StoreError } from "./AccountStore.ts"
 
-/** What became of a change. `Left`: `when` said no. `Gone`: the account does not exist any more; `account` is the row last seen. */
+/**
+ * The result of a change. `Left`: `when` returned false. `Gone`: the account no longer exists, and `account` is the row that was last seen.
+ */
 export type Updated = { readonly _tag: "Written" | "Left" | "Gone"; readonly account: Account }
 
-/** A change to an account, decided for each row that it is tried on. */
+/** A change to an account. It is decided again for each row that it is tried on. */
 export interface AccountUpdate<E = never, R = never> {
-  /** What else changes, given the row, what the event makes of its status, and the time. */
+  /** Further changes, given the row, the transition that the event leads to, and the time. */
   readonly patch?: ((from: Account, next: Transition, now: number) => Effect.Effect<Partial<Account>, E, R>) | undefined
-  /** Whether the change is called for. Default: always. */
+  /** Whether to change the row. Default: always. */
   readonly when?: ((from: Account) => boolean) | undefined
-  /** A consent attempt that is added with the change. */
+  /** A consent attempt that is added in the same transaction. */
   readonly attempt?: ConsentAttempt | undefined
-  /** Ends the lease of this epoch; unless it is the last one given out, nothing is written. */
+  /** Ends the lease of this epoch. If it is not the last epoch that was given out, nothing is written. */
   readonly endLease?: number | undefined
 }
 
 /**
- * Applies an event to an account, beginning with the row as the caller has it. Without an event the status is not concerned.
+ * Applies an event to an account, starting with the row that the caller has. Without an event the status stays.
  *
- * `updatedAt` becomes the time of the event, except for an account that stays in service with its credential: whoever waits for a new one
- * goes by that time.
+ * `updatedAt` becomes the time of the event, except for an account that stays in service with the same credential. Callers that wait for a
+ * new credential compare that time.
  */
 export const updateAccount = Effect.fnUntraced(function* <E = never, R = never>(
   store: Pick<AccountStore["Service"], "find" | "write">,

@@ -1,5 +1,5 @@
 /**
- * What every call does with an account: find it in the current project, change its status, seal a credential for it, and show it.
+ * The steps that every call shares: find the account in the current project, change its status, seal a credential for it, and show it.
  *
  * @module
  */
@@ -27,7 +27,7 @@ interface Given {
   readonly vault: CredentialVault["Service"]
 }
 
-/** Whether an id is well-formed. Not every caller comes through HTTP, where a malformed one is refused already. */
+/** Whether an id is well-formed. Callers that do not come through HTTP may pass a malformed one. */
 export const isId = Schema.is(ConnectedAccountId)
 
 /** Refuses a malformed id. */
@@ -35,23 +35,23 @@ export const malformed = Effect.suspend(() =>
   Effect.fail(new InvalidRequest({ message: "malformed connected account id", slug: "invalid_id" }))
 )
 
-/** The project has no account of that id. */
+/** The error for an id that the project has no account with. */
 export const notFound = (id: string) =>
   new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" })
 
-/** What the calls share. */
+/** The shared steps. */
 export type Accounts = ReturnType<typeof makeAccounts>
 
-/** Puts it together. */
+/** Makes the shared steps. */
 export const makeAccounts = ({ store, strategies, tokens, vault }: Given) => {
-  /** What the current project calls by that id. */
+  /** Finds an account of the current project by its public id. */
   const find = Effect.fnUntraced(function* (id: ConnectedAccountId) {
     if (!isId(id)) return yield* malformed
     const found = yield* Effect.mapError(store.findIn(yield* CurrentProject, id), storeDown)
     return Option.isSome(found) ? found.value : yield* notFound(id)
   })
 
-  /** Applies a status event with further changes. Returns the account as it is then. */
+  /** Applies a status event with further changes. Returns the account after the change. */
   const apply = (account: Account, event: StatusEvent, update?: AccountUpdate) =>
     updateAccount(store, account, event, update).pipe(
       Effect.mapError(storeDown),
@@ -67,7 +67,7 @@ export const makeAccounts = ({ store, strategies, tokens, vault }: Given) => {
       vault.seal(credentialContext(account), text)
     )
 
-  /** The account as everybody may see it. One whose credential cannot be opened is shown without it. */
+  /** The account without its secrets. If the credential cannot be opened, it is left out. */
   const view = Effect.fnUntraced(function* (account: Account): Effect.fn.Return<ConnectedAccount> {
     const { status, statusReason } = visibleStatus(account, yield* Clock.currentTimeMillis)
     const credential = yield* tokens.openedOrEmpty(account)

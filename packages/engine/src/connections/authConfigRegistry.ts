@@ -1,5 +1,5 @@
 /**
- * The auth configs of the current project, as core's registry.
+ * The auth configs of the current project, as the registry of `@rekindle/core`.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { makePaging } from "./paging.ts"
 
 const paging = makePaging(Schema.Struct({ id: Schema.String }))
 
-/** What may be shown: everything but the secrets. */
+/** The public form of an auth config. The secrets are left out. */
 const shown = ({ config, isDisabled, updatedAt }: KeptAuthConfig): RegisteredAuthConfig => ({
   ...Struct.omit(config, ["projectId", "secrets"]),
   secretNames: Object.keys(config.secrets),
@@ -27,7 +27,7 @@ const shown = ({ config, isDisabled, updatedAt }: KeptAuthConfig): RegisteredAut
   updatedAt: DateTime.makeUnsafe(updatedAt)
 })
 
-/** A config that the caller names and that is not there, or that the caller brings and that has mistakes, is a mistake of the request. */
+/** The error for a call about an auth config. An unknown id and an invalid config are mistakes of the request. */
 export const requestFailure = (error: AuthConfigError | StoreError) => {
   if (error._tag === "AuthConfigError") {
     if (error.reason === "not-registered")

@@ -1,5 +1,5 @@
 /**
- * Credentials that the application brings: with a new account, or in place of the one that an account has.
+ * Credentials from the application: for a new account, or in place of the one that an account has.
  *
  * @module
  */
@@ -33,8 +33,8 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
   const { apply, find, seal, store, strategies, view } = accounts
 
   /**
-   * When the access token of a credential that was brought expires, if nobody says: at once if there is none yet, otherwise as the
-   * provider does it. A credential that is not renewed lasts.
+   * When the access token of such a credential expires, if the application does not say: now if there is none, otherwise after the life
+   * that the provider gives its tokens. Null if the scheme has no renewal.
    */
   const expiryOf = ({ profile, scheme }: AuthConfig, credential: Credential.Credential, now: number) => {
     if (strategies.get(scheme)?.renewal === undefined) return null
@@ -43,7 +43,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
     return millis === null ? null : now + millis
   }
 
-  /** Refuses secrets that the scheme does not know or cannot use, and cleans the others. */
+  /** Cleans secrets. Fails if the scheme does not know or cannot use one of them. */
   const admit = (scheme: Account["scheme"], secrets: Credential.Credential["secrets"]) =>
     Result.match(Credential.admit(secrets, strategies.get(scheme)?.secrets?.account), {
       onFailure: (mistakes) =>
@@ -85,7 +85,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       toolkit: config.toolkit,
       userId,
       scheme: config.scheme,
-      // Without authentication there is nothing to wait for.
+      // An account without authentication is usable at once.
       status: credential === undefined && config.scheme !== "NO_AUTH" ? "INITIALIZING" : "ACTIVE",
       statusReason: null,
       generation: credential === undefined ? 0 : 1,
@@ -109,7 +109,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       createdAt: now,
       updatedAt: now
     }
-    // Another project may have an account of that id, or this one had it once. It is free in this one all the same.
+    // The id may belong to an account of another project, or to a removed account of this one. It is free in this project all the same.
     for (const id of [publicId, newId()]) {
       const row = {
         ...account,
@@ -134,7 +134,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       account,
       { _tag: "ConsentCompleted" },
       {
-        // What is revoked keeps no credential.
+        // A revoked account keeps no credential.
         when: ({ status }) => status !== "REVOKED",
         patch: (from) => {
           const expiresAt = expiryOf(config, credential, now)

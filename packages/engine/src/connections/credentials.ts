@@ -1,5 +1,5 @@
 /**
- * The credential in use, for whoever calls the third party with it: renewed first where it would not last.
+ * The credential in use, for a call to the third party. It is renewed first if it would expire too soon.
  *
  * @module
  */
@@ -36,7 +36,7 @@ type InUse = NonNullable<Held["inUse"]>
 export const makeCredentials = ({ cache, accounts, configs, coordinator }: Given) => {
   const { find, strategies, tokens } = accounts
 
-  /** The account's credential, if it is usable at all. */
+  /** The credential of the account, if it is usable. */
   const opened = Effect.fnUntraced(function* (account: Account): Effect.fn.Return<Held, RefreshError> {
     if (!isUsable(account, yield* Clock.currentTimeMillis)) return { account, inUse: undefined }
     const config = yield* Effect.mapError(configs.inService(account), configFailure)
@@ -51,7 +51,7 @@ export const makeCredentials = ({ cache, accounts, configs, coordinator }: Given
     return { account, inUse: credential === undefined ? undefined : { connection, credential } }
   })
 
-  /** The credential in use, renewed first where it would not last. */
+  /** The credential in use. It is renewed first if it would expire too soon. */
   const use = Effect.fnUntraced(function* (
     id: ConnectedAccountId,
     atLeast: Duration.Input = "1 minute"
@@ -64,14 +64,14 @@ export const makeCredentials = ({ cache, accounts, configs, coordinator }: Given
     const read = cache.keep(projectId, id, Effect.flatMap(find(id), opened))
     let held = yield* read
     if (!(yield* usable(held.account))) {
-      // Not a refresh: nobody here could show the link of a consent.
+      // This does not start a consent, because the caller could not show the link.
       const renewal = yield* Effect.result(coordinator.renew(held.account.id, { seen: held.account }))
       held = yield* read
-      // A token that lasts a little longer is better than none.
+      // The held token is returned if it is still usable, although it expires earlier than asked.
       if (Result.isFailure(renewal) && !isUsable(held.account, yield* Clock.currentTimeMillis))
         return yield* renewal.failure
     }
-    // An expired token is never handed out as if it were good.
+    // An expired token is never handed out.
     if (held.inUse === undefined || !isUsable(held.account, yield* Clock.currentTimeMillis)) {
       const { status } = visibleStatus(held.account, yield* Clock.currentTimeMillis)
       return yield* new Resilience.ConnectionNotReady({ accountId: id, status })

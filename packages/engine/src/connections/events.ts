@@ -1,5 +1,5 @@
 /**
- * What happens to the current project's accounts, as a stream from the outbox.
+ * The events of the current project's accounts, as a stream from the outbox.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { DateTime, Duration, Effect, Option, Stream } from "effect"
 import type { AccountStore, OutboxEvent } from "../account/AccountStore.ts"
 import { storeDown } from "../renewal/renewal.ts"
 
-/** Events in one statement. */
+/** The number of events that one statement reads. */
 const batch = 500
 
 const shown = ({ accountId, at, sequence, status, statusReason, type }: OutboxEvent): ConnectionEvent => ({
@@ -32,7 +32,7 @@ export const makeEvents =
           Effect.fnUntraced(function* (done: number | undefined) {
             const { items, next } = yield* Effect.mapError(readOutbox(done ?? 0, batch, projectId), storeDown)
             const through = yield* Effect.mapError(forgottenThrough, storeDown)
-            // Whoever begins with the oldest event misses none.
+            // A reader that starts with the oldest event misses none.
             if (done !== undefined && through > done) {
               return yield* new EventsMissed({
                 message: `the events after ${done} and up to ${through} are deleted`,

@@ -1,5 +1,5 @@
 /**
- * What is done to an account by hand: a link to consent, switching it on and off, revoking and removing it.
+ * Actions of the application on an account: create a link to consent, enable, disable, revoke and remove.
  *
  * @module
  */
@@ -51,7 +51,7 @@ export const makeLifecycle = ({ accounts, consent }: Given) => {
         { _tag: "Enabled" },
         {
           when: ({ status }) => status === "INACTIVE",
-          // Its refresh token may have come close to dying of disuse.
+          // While the account was disabled its refresh token was not used, and may be about to expire.
           patch: ({ scheme }, _, now) =>
             Effect.succeed({ renewAt: strategies.get(scheme)?.renewal === undefined ? null : now })
         }

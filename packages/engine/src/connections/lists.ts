@@ -1,5 +1,5 @@
 /**
- * Finding accounts: by person and auth config, page by page, and how many there are.
+ * Finds accounts by user and auth config, lists them page by page, and counts them.
  *
  * @module
  */
@@ -34,7 +34,7 @@ export const makeLists = ({ store, view }: Accounts) => {
       readonly authConfigId: string
     }) {
       const ofUser = { userIds: [userId], authConfigIds: [authConfigId] }
-      // An account that cannot be read does not hide the one before it.
+      // An account that does not decode must not hide older ones.
       const newest = (statuses?: ReadonlyArray<KnownStatus>) =>
         pages((after: AccountPlace | undefined) => listed({ ...ofUser, statuses }, { after, limit: 1 })).pipe(
           Stream.flatMap(({ items }) => Stream.fromIterable(items)),

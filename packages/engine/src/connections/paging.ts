@@ -1,5 +1,6 @@
 /**
- * Pages of a list, by the place of the last item: what is added or removed meanwhile neither repeats nor hides an item.
+ * Cursors of a list. A cursor holds the position of the last item, so an item that is added or removed meanwhile neither repeats nor hides
+ * another.
  *
  * @module
  */
@@ -9,13 +10,13 @@ import { Effect, Option, Schema } from "effect"
 const defaultLimit = 50
 const largestLimit = 500
 
-/** Makes the cursors of a list whose items have such a place. */
+/** Makes the cursors of a list from the schema of its positions. */
 export const makePaging = <Place>(place: Schema.Codec<Place, unknown>) => {
   const Cursor = Schema.StringFromBase64Url.pipe(Schema.decodeTo(Schema.fromJsonString(place)))
   const decode = Schema.decodeUnknownOption(Cursor)
   const encode = Schema.encodeSync(Cursor)
   return {
-    /** Where the page begins, and how many items are asked for. */
+    /** The start of the page, and the number of items. */
     read: Effect.fnUntraced(function* ({ cursor, limit = defaultLimit }: PageOptions) {
       if (!Number.isInteger(limit) || limit < 1 || limit > largestLimit) {
         return yield* new InvalidRequest({

@@ -1,5 +1,5 @@
 /**
- * `refresh`: renews what can be renewed, tries a static credential if asked to, and begins a consent where a person is needed.
+ * `refresh`: renews a credential, validates a static credential on request, and starts a consent if a person is needed.
  *
  * @module
  */
@@ -33,14 +33,14 @@ interface Given {
   readonly once: Idempotency.Once
 }
 
-/** A refresh under an idempotency key outlives its caller, so that its answer is there for the repeat. */
+/** A refresh with an idempotency key continues after its caller's deadline, so that a repeated request finds its answer. */
 const withoutDeadline = ({ deadline: _, ...options }: RefreshOptions): RefreshOptions => options
 
-/** Makes it. */
+/** Makes `refresh`. */
 export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, once }: Given) => {
   const { apply, find, strategies, tokens } = accounts
 
-  /** Applies what was learnt about a credential, unless the account has another one by now. */
+  /** Applies what a validation found, unless the account has a newer credential. */
   const applyTo = (account: Account, event: StatusEvent) =>
     apply(account, event, { when: ({ generation }) => generation === account.generation })
 
@@ -57,7 +57,7 @@ export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, on
         : RefreshOutcome.cases.NotReady.make({ id: account.publicId, status })
     })
 
-  /** Tries a static credential at the provider. Returns `undefined` if the auth config names no address for that. */
+  /** Validates a static credential at the provider. Returns `undefined` if the auth config names no probe address. */
   const validate = Effect.fnUntraced(function* (account: Account) {
     const config = yield* Effect.mapError(configs.inService(account), configFailure)
     const credential = yield* Effect.mapError(
@@ -95,7 +95,7 @@ export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, on
     }
   })
 
-  /** Where nothing can be renewed: tries the credential if asked to, and begins a consent where the scheme has one. */
+  /** For an account that cannot be renewed: validates the credential on request, and starts a consent if the scheme has one. */
   const refreshStatic = Effect.fnUntraced(function* (account: Account, options: RefreshOptions) {
     const consents = strategies.get(account.scheme)?.consent !== undefined
     const tries =

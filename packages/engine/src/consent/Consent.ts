@@ -1,6 +1,6 @@
 /**
- * Consent by a person: an attempt is a record of its own, with a one-use state and ten minutes to live. Until it completes, the account's
- * old credential stays in service; when it completes, the account is active again under the same id.
+ * Consent by a person. Each attempt is a record of its own, with a one-use state, and can be completed for ten minutes. Until then the
+ * account's old credential stays in service. Afterwards the account is active again under the same id.
  *
  * @module
  */
@@ -29,16 +29,16 @@ import { isRedirectUrl, makeCheckRedirect, makeStart, type StartedConsent, type 
 
 export type { StartedConsent, StartOptions } from "./start.ts"
 
-/** How consent is arranged. */
+/** The options of consent. */
 export interface ConsentOptions {
-  /** The address of this service that providers send people back to (RFC 6749 §3.1.2). Register it with each provider. */
+  /** The address of this service to which providers redirect people (RFC 6749 §3.1.2). Register it with each provider. */
   readonly callbackUrl: string
   /**
-   * The origins that people of a project may be sent to after consent, such as `https://app.example.com`. Undefined, or absent: every
-   * address that is a `RedirectUrl`.
+   * The allowed origins of the address that people of a project land on after consent, such as `https://app.example.com`. Undefined, or
+   * absent: every `RedirectUrl` is allowed.
    */
   readonly redirectOrigins?: ((projectId: string) => ReadonlyArray<string> | undefined) | undefined
-  /** How long a link may be used. Default 10 minutes. */
+  /** How long a link is valid. Default 10 minutes. */
   readonly lifetime?: Duration.Input | undefined
 }
 
@@ -46,21 +46,21 @@ export interface ConsentOptions {
 export class Consent extends Context.Service<
   Consent,
   {
-    /** Refuses an address that people of the current project may not be sent to. Called before anything is done. */
+    /** Fails if people of the current project may not be sent to the address. Called before anything is changed. */
     readonly checkRedirect: (redirectUrl: string | undefined) => Effect.Effect<void, InvalidRequest>
-    /** Starts an attempt. Returns the link, and the account as others see it now. */
+    /** Starts an attempt. Returns the link, and the account with the status that others see. */
     readonly start: (
       account: Account,
       options?: StartOptions
     ) => Effect.Effect<StartedConsent, AccountNotFound | InvalidRequest | RefreshFailed | Unavailable>
     /**
-     * Completes the attempt of a callback. `session` is the value that the browser of the callback brings. The code is sent once. A repeated
-     * visit with the same state and session gets the same result for a day. While the exchange is in flight, it waits for up to half a minute.
-     * The wait can be interrupted; the exchange cannot.
+     * Completes the attempt of a callback. `session` is the value that the browser of the callback brings. The code is sent once. For a
+     * day, a repeated visit with the same state and session gets the same result. While the exchange is in flight, it waits for up to half
+     * a minute. The wait can be interrupted. The exchange cannot.
      *
-     * Fails with `unknown-state` where there is no such attempt, it is too old, or the session is another one, and with `misconfigured`
-     * where no key at hand opens it. Everything else that can go wrong is part of the result, because the person has to be sent back
-     * either way.
+     * Fails with `unknown-state` if there is no such attempt, if it has expired, or if it was made for another session. Fails with
+     * `misconfigured` if no key of the ring opens it. Every other failure is part of the result, because the person has to be redirected in
+     * any case.
      */
     readonly complete: (
       parameters: URLSearchParams,
@@ -77,10 +77,10 @@ export class Consent extends Context.Service<
   > => Layer.effect(Consent, make(options)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 }
 
-/** What a provider can send people back to (RFC 6749 §3.1.2). */
+/** Whether a provider can redirect people to an address (RFC 6749 §3.1.2). */
 const isCallbackUrl = (text: string): boolean => isRedirectUrl(text) && !text.includes("#")
 
-/** How long the engine waits at its end for overdue answers. */
+/** How long the engine waits for late answers before it stops. */
 const grace = Duration.seconds(10)
 
 const make = Effect.fnUntraced(function* ({ callbackUrl, lifetime = "10 minutes", redirectOrigins }: ConsentOptions) {
@@ -108,7 +108,7 @@ const make = Effect.fnUntraced(function* ({ callbackUrl, lifetime = "10 minutes"
   })
 })
 
-/** Completes callbacks for the routes that providers redirect browsers to. */
+/** Completes callbacks for the server's callback route. */
 export const layerCallback: Layer.Layer<ConsentCallback, never, Consent> = Layer.effect(
   ConsentCallback,
   Effect.map(Consent, (consent) => ({

@@ -1,10 +1,10 @@
 /**
- * Completes a consent from the callback of the provider. A state is used once, and its result is remembered: a double click, a reload and a
+ * Completes a consent from the callback of the provider. A state is used once, and its result is stored. A double click, a reload and a
  * second tab get the result of the first visit, and send no code.
  *
  * The session of the browser is checked first: a visit with another session learns nothing and changes nothing. A conditional write decides
- * which of several visits exchanges the code, across processes. The others wait for its result, and after a while report the account as
- * it is.
+ * which of several visits exchanges the code, across processes. The others wait for its result. If none appears in time, they report the
+ * account as it is.
  *
  * @module
  */
@@ -20,14 +20,14 @@ import { type AuthStrategies, ConsentError } from "../strategies/AuthStrategy.ts
 import type { makeExchange } from "./exchange.ts"
 import { hashOf, isFor, type Memo, type Seals } from "./sealedAttempt.ts"
 
-/** How long the result of a used state is remembered. */
+/** How long the result of a used state is stored. */
 const rememberedFor = Duration.toMillis("1 day")
 
-/** The interval and number of checks for the result of another visit: half a minute in all. */
+/** The interval between two reads of another visit's result, and their number: half a minute in all. */
 const lookAgainAfter = Duration.millis(250)
 const looksAtMost = 120
 
-/** Failures that end a consent, with the status reason of the account. */
+/** Failures that end a consent, with the status reason that the account gets. */
 const refusals = new Map<ConsentError["reason"], Extract<StatusEvent, { readonly _tag: "ConsentRefused" }>["reason"]>([
   ["denied", "consent_denied"],
   ["refused", "consent_failed"],
@@ -71,7 +71,7 @@ export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, str
       failure
     }))
 
-  /** The attempt that a state belongs to, and the account as it is now. */
+  /** The attempt of a state, and the account as it is now. */
   const find = Effect.fnUntraced(function* (stateHash: string) {
     const attempt = yield* store.findAttempt(stateHash)
     if (Option.isNone(attempt) || attempt.value.expiresAt <= (yield* Clock.currentTimeMillis)) return yield* unknown()
@@ -103,11 +103,11 @@ export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, str
     }
   })
 
-  /** Says of the account that its consent was refused, where that is what the failure says, and gives the account. */
+  /** Changes the account if the failure says that the consent was refused. Returns the account. */
   const refuse = Effect.fnUntraced(function* (account: Account, { expiresAt }: ConsentAttempt, failure: ConsentError) {
     const reason = refusals.get(failure.reason)
     if (reason === undefined) return account
-    // The latest attempt ends the wait for consent. While a later one is open, somebody may be looking at its page.
+    // Only the latest attempt ends the wait for consent. While a later one is open, somebody may be looking at its page.
     const updated = yield* updateAccount(
       store,
       account,
@@ -120,7 +120,7 @@ export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, str
     return updated.account
   })
 
-  /** Uses the state and exchanges the code. Undefined: another visit was faster. */
+  /** Uses the state and exchanges the code. Undefined if another visit was faster. */
   const use = Effect.fnUntraced(function* (
     attempt: ConsentAttempt,
     { memo, session }: Memo,
@@ -170,11 +170,11 @@ export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, str
       }
       const end = yield* seals.openEnd(account, attempt)
       if (!isFor(end, session)) return yield* unknown()
-      // Whatever was said at first: the answer may have come late, and the commit when the store was back.
+      // The grant of the account counts more than the stored failure, because the answer or the commit may have succeeded later.
       if (account.grantId === end.grantId) return yield* resultOf(attempt, account)
       if (end.failure !== undefined) return yield* resultOf(attempt, account, end.failure ?? undefined)
       if (looks >= looksAtMost) return yield* resultOf(attempt, account, unfinished())
-      // Nothing is lost by leaving here, also where the caller protects the visit as a whole.
+      // The wait can be interrupted even if the caller is uninterruptible, because nothing is lost.
       yield* Effect.interruptible(Effect.sleep(lookAgainAfter))
     }
   })

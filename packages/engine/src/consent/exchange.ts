@@ -18,21 +18,21 @@ import { type AuthStrategy, ConsentError, type Connection } from "../strategies/
 /** A consent to complete. */
 export interface Exchange {
   readonly account: Account
-  /** The auth config, with an empty credential: nothing of the old one is needed. */
+  /** The auth config with an empty credential. The old credential is not used. */
   readonly connection: Connection
   readonly strategy: AuthStrategy
   readonly consent: NonNullable<AuthStrategy["consent"]>
   /** The parameters of the callback, and the values that were sealed for it. */
   readonly request: Parameters<NonNullable<AuthStrategy["consent"]>["complete"]>[1]
   readonly allowAnotherIdentity: boolean | undefined
-  /** The grant that the tokens are of. */
+  /** The grant id of the new tokens. */
   readonly grantId: string
 }
 
-/** How long a late answer is awaited. Codes are valid for up to ten minutes, but no answer takes that long. */
+/** How long to wait for a late answer. Codes are valid for up to ten minutes, but no answer takes that long. */
 const followedFor = Duration.toMillis("1 minute")
 
-/** Where the request provably never left. */
+/** The retries of a request that was provably not sent. */
 const again = { times: 2, schedule: Schedule.spaced("200 millis") }
 
 const fault = (reason: ConsentError["reason"], message: string, code: string | null = null) =>
@@ -60,7 +60,7 @@ const failureOf = (verdict: Verdict): ConsentError => {
 
 /** Makes `exchange`. */
 export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAnswers) => {
-  /** An answer goes into the journal before it is judged: from then on nobody loses it. */
+  /** Writes an answer to the journal before it is judged. From then on it cannot be lost. */
   const judge = Effect.fnUntraced(function* (exchange: Exchange, observation: Observation, extras: Extras) {
     const { account, allowAnotherIdentity, connection, grantId, strategy } = exchange
     const recorded =
@@ -91,13 +91,15 @@ export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAn
       const message = "the account belongs to another person or workspace; it was left as it was"
       return yield* fault("identity-mismatch", message)
     }
-    // Its own tokens may be what was there first: a commit whose answer was lost.
+    // The account may already have these tokens, because a commit succeeded and its answer was lost.
     if (committed.account.grantId !== issued.recorded.grantId)
       return yield* fault("overtaken", "another consent for this account was completed first")
     return committed.account
   })
 
-  /** Gives the account as committed. Sends again, up to three times in all, where the request provably never left. */
+  /**
+   * Exchanges the code, and returns the committed account. A request that was provably not sent is sent again, up to three times in all.
+   */
   return Effect.fnUntraced(function* (exchange: Exchange): Effect.fn.Return<Account, ConsentError> {
     const { account, connection, consent, request } = exchange
     const returned = yield* Deferred.make<Extras, void>()
@@ -106,7 +108,7 @@ export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAn
     const keepLate = Effect.fnUntraced(function* (observation: Observation) {
       const extras = yield* Effect.option(Deferred.await(returned))
       if (Option.isNone(extras)) return Option.none<Account>()
-      // By the time of its request it is ordered behind a consent that was completed while it was awaited.
+      // It is dated by its request. So it is older than a consent that was completed while it was awaited.
       const asOfRequest = observation._tag === "Answer" ? { ...observation, receivedAt: begunAt } : observation
       const { issued } = yield* judge(exchange, asOfRequest, extras.value)
       if (issued === undefined) return Option.none<Account>()
@@ -116,14 +118,14 @@ export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAn
       return yield* Effect.option(keep(issued))
     })
     const overdue = lateAnswers((yield* monotonicMillis) + followedFor, keepLate)
-    // An answer that comes late has room too.
+    // The room in the journal stays reserved until a late answer can no longer arrive.
     const rooms = yield* Scope.make()
     const send = Effect.suspend(() => consent.complete(connection, request)).pipe(
       Effect.provideService(Passage, { refusal: () => undefined, takeOver: overdue.takeOver }),
       Effect.map(({ observation, ...extras }) => ({ observation, extras })),
       Effect.tap(({ extras }) => Deferred.succeed(returned, extras)),
       Effect.catchDefect((defect) =>
-        // Its name only: what a strategy says about itself may hold a secret. It may have sent.
+        // Only the name of the defect is logged, because its message may hold a secret. The strategy may have sent the request.
         Effect.as(
           Effect.logError("a strategy broke while completing a consent", {
             accountId: account.id,

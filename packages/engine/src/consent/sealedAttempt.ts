@@ -1,6 +1,6 @@
 /**
- * What a consent attempt seals: while it is open, what completing it takes; once its state was used, how that ended. The first is erased
- * by the second, so a PKCE verifier is gone when its code goes out.
+ * The sealed value of a consent attempt. While the attempt is open, it holds the values that its completion needs. After the state was
+ * used, it holds the result. The result overwrites these values, so the PKCE verifier is erased before the code is sent.
  *
  * @module
  */
@@ -16,7 +16,7 @@ const session = Schema.optionalKey(Schema.String)
 
 const MemoJson = Schema.fromJsonString(
   Schema.Struct({
-    /** What the strategy needs. */
+    /** The strategy's own values, such as the PKCE verifier. */
     memo: Schema.Record(Schema.String, Schema.String),
     session,
     allowAnotherIdentity: Schema.optionalKey(Schema.Boolean)
@@ -26,19 +26,22 @@ export type Memo = typeof MemoJson.Type
 
 const EndJson = Schema.fromJsonString(
   Schema.Struct({
-    /** The grant that the account has if the consent led to tokens. */
+    /** The grant id that the account has if the consent succeeded. */
     grantId: Schema.String,
     session,
-    /** Null if the account was connected; absent while that is not known. */
+    /** Null if the consent succeeded. Absent while the result is unknown. */
     failure: Schema.optionalKey(Schema.NullOr(ConsentError))
   })
 )
 export type End = typeof EndJson.Type
 
-/** A plain digest is enough: both are random, a state 256 bits, a session as the application makes it, so there is no list to guess from. */
+/**
+ * The hash of a state or a session. A plain digest is enough, because both are random: a state has 256 bits, and the application draws the
+ * session.
+ */
 export const hashOf = (secret: string): string => createHash("sha256").update(secret).digest("base64url")
 
-/** Whether an attempt may be seen by the browser that brings this session. */
+/** Whether the browser with this session may complete the attempt. */
 export const isFor = ({ session: bound }: Pick<Memo, "session">, session: string | undefined): boolean =>
   bound === undefined || timingSafeEqual(Buffer.from(hashOf(session ?? "")), Buffer.from(bound))
 
@@ -50,7 +53,7 @@ const endContext = ({ projectId }: Account, { stateHash }: ConsentAttempt): Seal
   owner: stateHash
 })
 
-/** Seals and opens them. */
+/** Seals and opens the values of attempts. */
 export const makeSeals = (vault: CredentialVault["Service"]) => {
   const unreadable = () =>
     new ConsentError({

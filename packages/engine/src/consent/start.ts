@@ -24,16 +24,16 @@ import type { AuthStrategies, Connection } from "../strategies/AuthStrategy.ts"
 import { configFailure } from "../renewal/renewal.ts"
 import { hashOf, type Seals } from "./sealedAttempt.ts"
 
-/** Options of a consent that is started. */
+/** The options of one consent. */
 export interface StartOptions {
-  /** Where the person lands afterwards. */
+  /** The address where the person lands after the consent. */
   readonly redirectUrl?: string | undefined
   /**
-   * Binds the link to a browser: an opaque value, such as a random one in a cookie of the page that shows the link. The consent is then
-   * completed for a callback that brings the same value, and refused for any other: nobody can make another person complete it.
+   * Binds the link to a browser. It is an opaque value, such as a random one in a cookie of the page that shows the link. Only a callback
+   * with the same value completes the consent. So nobody can make another person complete it.
    */
   readonly session?: string | undefined
-  /** Whether it may be another person's than the account is. Default: as the auth config says. */
+  /** Whether the consent may be given by another person than the account belongs to. Default: as the auth config says. */
   readonly allowAnotherIdentity?: boolean | undefined
 }
 
@@ -41,8 +41,8 @@ export interface StartOptions {
 export interface StartedConsent {
   readonly url: string
   /**
-   * Until when it has to be opened, in epoch milliseconds. Whoever opened it in time has the whole lifetime to consent: a pushed request
-   * (RFC 9126) may have to be opened within seconds, and reading the page takes longer.
+   * Until when the link has to be opened, in epoch milliseconds. A person who opened it in time has the whole lifetime to consent. A pushed
+   * request (RFC 9126) may have to be opened within seconds, and reading the page takes longer.
    */
   readonly openUntil: number
   readonly account: Account
@@ -57,11 +57,11 @@ interface Given {
   readonly random: SecureRandom.SecureRandom["Service"]
   readonly callbackUrl: string
   readonly redirectOrigins: ((projectId: string) => ReadonlyArray<string> | undefined) | undefined
-  /** How long a link may be used, in milliseconds. */
+  /** How long a link is valid, in milliseconds. */
   readonly lifetime: number
 }
 
-/** Whether a browser may be sent there. */
+/** Whether a browser may be redirected to an address. */
 export const isRedirectUrl = Schema.is(RedirectUrl)
 
 const invalidRedirect = (message: string) => new InvalidRequest({ message, slug: "invalid_redirect_url" })
@@ -74,7 +74,7 @@ const unavailable = (...errors: ReadonlyArray<string>) =>
     ...(errors.length === 0 ? {} : { errors })
   })
 
-/** Refuses an address that people of the current project may not be sent to. */
+/** Fails if people of the current project may not be sent to the address. */
 export const makeCheckRedirect = ({ redirectOrigins }: Pick<Given, "redirectOrigins">) =>
   Effect.fnUntraced(function* (redirectUrl: string | undefined) {
     if (redirectUrl === undefined) return
@@ -132,7 +132,7 @@ export const makeStart = (given: Given) => {
       account,
       { _tag: "ConsentStarted" },
       {
-        // The renewer looks at a never-connected account when its link runs out, to say so.
+        // The renewer marks an account that was never connected as expired when its link ends.
         patch: ({ renewAt }, { status }) =>
           Effect.succeed({ consentUntil: until, renewAt: status === "INITIATED" ? until : renewAt }),
         attempt: {
