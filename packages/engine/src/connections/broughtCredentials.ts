@@ -156,7 +156,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       return yield* new InvalidRequest({
         message: "the account is REVOKED and takes no credential",
         slug: "account_revoked",
-        suggestedFix: "connect the account anew"
+        suggestedFix: "connect the account again"
       })
     }
   })

@@ -59,8 +59,8 @@ export const makeCredentials = ({ cache, accounts, configs, coordinator }: Given
     const needed = Duration.toMillis(Duration.fromInputUnsafe(atLeast))
     const usable = (account: Account) => Effect.map(Clock.currentTimeMillis, (now) => isUsable(account, now, needed))
     const projectId = yield* CurrentProject
-    const atHand = yield* cache.get(projectId, id)
-    if (atHand?.inUse !== undefined && (yield* usable(atHand.account))) return atHand.inUse
+    const cached = yield* cache.get(projectId, id)
+    if (cached?.inUse !== undefined && (yield* usable(cached.account))) return cached.inUse
     const read = cache.keep(projectId, id, Effect.flatMap(find(id), opened))
     let held = yield* read
     if (!(yield* usable(held.account))) {

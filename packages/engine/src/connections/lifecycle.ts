@@ -7,7 +7,7 @@ import { type ConnectedAccountId, InvalidRequest, type LinkOptions, RefreshUnsup
 import { Clock, DateTime, Effect } from "effect"
 import type { Consent } from "../consent/Consent.ts"
 import { storeDown } from "../renewal/renewal.ts"
-import { begun } from "../renewal/withdrawal.ts"
+import { pendingWithdrawal } from "../renewal/withdrawal.ts"
 import { type Accounts, notFound } from "./accounts.ts"
 
 interface Given {
@@ -64,7 +64,7 @@ export const makeLifecycle = ({ accounts, consent }: Given) => {
         { _tag: "Revoked" },
         {
           when: ({ status }) => status !== "REVOKED",
-          patch: (_from, _next, now) => Effect.succeed({ ...begun(now), consentUntil: null })
+          patch: (_from, _next, now) => Effect.succeed({ ...pendingWithdrawal(now), consentUntil: null })
         }
       )
       const { answer, state } = yield* Effect.mapError(tokens.withdraw(account), storeDown)

@@ -64,7 +64,7 @@ export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, on
       tokens.open(account),
       () =>
         new RefreshFailed({
-          message: "the stored credential cannot be opened with the keys at hand",
+          message: "the stored credential cannot be opened with the keys of the ring",
           slug: "credential_unreadable"
         })
     )
@@ -81,14 +81,14 @@ export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, on
         return yield* applyTo(account, { _tag: "CredentialDead", reason: "credential_rejected" })
       case "Unverified":
         return yield* new Unavailable({
-          message: "the credential could not be tried; it is neither confirmed nor refuted",
+          message: "the credential could not be validated; whether it works is unknown",
           slug: "unverified",
           errors: [validity.reason],
           retryAfter: Duration.seconds(5)
         })
       case "Misconfigured":
         return yield* new RefreshFailed({
-          message: "the credential cannot be tried; a setting needs mending",
+          message: "the credential cannot be validated until a setting is corrected",
           slug: "auth_config_invalid",
           errors: [validity.reason]
         })
@@ -104,7 +104,7 @@ export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, on
     if (consents && tried?.status !== "ACTIVE") return yield* startConsent(tried ?? account, options)
     if (tries && tried === undefined) {
       return yield* new RefreshUnsupported({
-        message: "this auth config names no address at which a credential can be tried",
+        message: "this auth config names no probe address, so a credential cannot be validated",
         slug: "validation_unsupported"
       })
     }

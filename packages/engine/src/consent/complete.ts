@@ -24,8 +24,8 @@ import { hashOf, isFor, type Memo, type Seals } from "./sealedAttempt.ts"
 const rememberedFor = Duration.toMillis("1 day")
 
 /** The interval between two reads of another visit's result, and their number: half a minute in all. */
-const lookAgainAfter = Duration.millis(250)
-const looksAtMost = 120
+const pollInterval = Duration.millis(250)
+const maxPolls = 120
 
 /** Failures that end a consent, with the status reason that the account gets. */
 const refusals = new Map<ConsentError["reason"], Extract<StatusEvent, { readonly _tag: "ConsentRefused" }>["reason"]>([
@@ -44,7 +44,7 @@ const unknown = () =>
 const unfinished = () =>
   new ConsentError({
     reason: "unavailable",
-    message: "this link is being used, or was when its consent broke off: look at the account",
+    message: "this link is in use, or its consent was interrupted: read the account",
     code: null
   })
 
@@ -140,7 +140,7 @@ export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, str
     const remember = (failure: ConsentError | null) =>
       seals.sealEnd(account, attempt, { ...end, failure }).pipe(
         Effect.flatMap((sealed) => store.writeAttempt({ from: taken, to: { ...taken, sealed } })),
-        Effect.catch(({ message }) => Effect.logWarning("the end of a consent could not be noted", { message }))
+        Effect.catch(({ message }) => Effect.logWarning("the result of a consent could not be stored", { message }))
       )
     return yield* exchange({ ...prepared, grantId: end.grantId, request: { ...request, callbackUrl, memo } }).pipe(
       Effect.matchEffect({
@@ -157,7 +157,7 @@ export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, str
   return Effect.fnUntraced(function* (parameters: URLSearchParams, session?: string) {
     const state = parameters.get("state") ?? ""
     if (state === "") return yield* unknown()
-    for (let looks = 1; ; looks++) {
+    for (let polls = 1; ; polls++) {
       const { account, attempt } = yield* find(hashOf(state))
       if (attempt.takenAt === null) {
         const memo = yield* seals.openMemo(account, attempt)
@@ -173,9 +173,9 @@ export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, str
       // The grant of the account counts more than the stored failure, because the answer or the commit may have succeeded later.
       if (account.grantId === end.grantId) return yield* resultOf(attempt, account)
       if (end.failure !== undefined) return yield* resultOf(attempt, account, end.failure ?? undefined)
-      if (looks >= looksAtMost) return yield* resultOf(attempt, account, unfinished())
+      if (polls >= maxPolls) return yield* resultOf(attempt, account, unfinished())
       // The wait can be interrupted even if the caller is uninterruptible, because nothing is lost.
-      yield* Effect.interruptible(Effect.sleep(lookAgainAfter))
+      yield* Effect.interruptible(Effect.sleep(pollInterval))
     }
   })
 }

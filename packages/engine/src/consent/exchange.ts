@@ -52,7 +52,7 @@ const failureOf = (verdict: Verdict): ConsentError => {
     case "Ambiguous":
       return fault("unavailable", `the provider gave no clear answer: ${verdict.reason}`)
     case "Transient":
-      return fault("unavailable", "the provider asked to come back later")
+      return fault("unavailable", "the provider asked for a later attempt")
     default:
       return fault("unavailable", "the provider gave no answer with tokens")
   }
@@ -103,16 +103,16 @@ export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAn
   return Effect.fnUntraced(function* (exchange: Exchange): Effect.fn.Return<Account, ConsentError> {
     const { account, connection, consent, request } = exchange
     const returned = yield* Deferred.make<Extras, void>()
-    const begunAt = yield* Clock.currentTimeMillis
+    const startedAt = yield* Clock.currentTimeMillis
 
     const keepLate = Effect.fnUntraced(function* (observation: Observation) {
       const extras = yield* Effect.option(Deferred.await(returned))
       if (Option.isNone(extras)) return Option.none<Account>()
       // It is dated by its request. So it is older than a consent that was completed while it was awaited.
-      const asOfRequest = observation._tag === "Answer" ? { ...observation, receivedAt: begunAt } : observation
+      const asOfRequest = observation._tag === "Answer" ? { ...observation, receivedAt: startedAt } : observation
       const { issued } = yield* judge(exchange, asOfRequest, extras.value)
       if (issued === undefined) return Option.none<Account>()
-      yield* Effect.logInfo("the answer to a consent came after its time; its tokens are kept", {
+      yield* Effect.logInfo("a late answer to a consent arrived; its tokens are kept", {
         accountId: account.id
       })
       return yield* Effect.option(keep(issued))
@@ -127,7 +127,7 @@ export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAn
       Effect.catchDefect((defect) =>
         // Only the name of the defect is logged, because its message may hold a secret. The strategy may have sent the request.
         Effect.as(
-          Effect.logError("a strategy broke while completing a consent", {
+          Effect.logError("a strategy failed with a defect while completing a consent", {
             accountId: account.id,
             defect: defect instanceof Error ? defect.name : typeof defect
           }),
@@ -159,7 +159,7 @@ export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAn
         error._tag === "ConsentError"
           ? error
           : error._tag === "JournalError"
-            ? fault("unavailable", "the journal has no room for the answer; nothing was sent")
+            ? fault("unavailable", "the journal has no space for the answer; nothing was sent")
             : failureOf(error)
       )
     )

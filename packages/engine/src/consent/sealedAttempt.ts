@@ -58,7 +58,7 @@ export const makeSeals = (vault: CredentialVault["Service"]) => {
   const unreadable = () =>
     new ConsentError({
       reason: "misconfigured",
-      message: "the attempt cannot be opened with the keys at hand",
+      message: "the consent attempt cannot be opened with the keys of the ring",
       code: null
     })
   return {

@@ -98,7 +98,7 @@ export const environment: Effect.Effect<Environment> = Effect.gen(function* () {
   const proxied = Object.values(proxies).flatMap((proxy) => (proxy === undefined ? [] : [proxy.host]))
   if (proxied.length > 0) {
     yield* Effect.logInfo(
-      "requests go through a proxy, which resolves names itself: the addresses behind them are not checked",
+      "requests go through a proxy, which resolves names itself; the addresses behind names are not checked",
       {
         proxies: [...new Set(proxied)]
       }

@@ -54,12 +54,12 @@ export type IncomingHeaders = Readonly<Record<string, string | ReadonlyArray<str
 export const failure = (url: URL, cause: unknown, began?: boolean): Observation => {
   if (cause instanceof RefusedAddress) return refused(privateAddress(url.host))
   const { code, neverSent, stage } = ConnectionFailure.fromCause(cause)
-  const told = (step: string) => (code === undefined ? step : `${step} ${code}`)
-  if (began ?? !neverSent) return noAnswer(told("connection_lost"))
+  const withCode = (step: string) => (code === undefined ? step : `${step} ${code}`)
+  if (began ?? !neverSent) return noAnswer(withCode("connection_lost"))
   // A request that cannot be built now cannot be built later.
   return stage === "build"
-    ? refused(told("request_malformed"))
-    : notSent(told(stage === "lost" ? "connect_failed" : `${stage}_failed`))
+    ? refused(withCode("request_malformed"))
+    : notSent(withCode(stage === "lost" ? "connect_failed" : `${stage}_failed`))
 }
 
 class RefusedAddress extends Error {}

@@ -1,13 +1,16 @@
 /**
- * Circuit breakers that tell a sick account from a sick provider.
+ * Circuit breakers that distinguish a fault of one account from a fault that all accounts of an auth config share.
  *
- * There is one circuit for each auth config: one project, one application, the hosts of one provider. It opens when several different
- * accounts met a fault of the provider or of the application and none succeeded between them. A fault that one account meets while others
- * succeed is that account's own, however often it meets it. Then one request at a time probes. A probe by an account that has not met the
- * fault decides for all; a failed probe by one that has met it decides for such accounts only, so a sick account keeps nobody else away.
+ * There is one circuit for each auth config, that is one project, one application and the hosts of one provider. It opens when several
+ * different accounts have met a fault of the provider or of the application, and none has succeeded between them. A fault that one account
+ * meets while others succeed is counted as that account's own, however often it recurs.
  *
- * A circuit is about the auth config as it was: a changed one is tried at once. Effect's `CircuitBreaker` counts failures and not who had
- * them, which is the difference that matters here.
+ * While the circuit is open, one request at a time probes. A probe by an account that has not met the fault decides for all accounts. A
+ * failed probe by an account that has met it decides only for such accounts, so one account with a fault of its own does not keep the
+ * others waiting.
+ *
+ * A changed auth config is tried at once. Effect's `CircuitBreaker` counts failures, not the accounts that had them, so it does not fit
+ * here.
  *
  * @module
  */
@@ -16,19 +19,19 @@ import { Duration, Effect, Equal, Exit, Metric } from "effect"
 import { keepNewest } from "../account/keepNewest.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
-/** What one attempt says about the provider and the application, which all accounts of the config share. */
+/** What one attempt shows about the provider and the application, which all accounts of the config share. */
 export type Evidence =
   /** The provider answered, and accepted the application. */
   | { readonly _tag: "Well" }
   /** The provider failed, could not be reached, or refused the application. `cause` is a code that may be shown. */
   | { readonly _tag: "Fault"; readonly cause: string; readonly retryAfter?: Duration.Duration | undefined }
-  /** Nothing about them: the fault was on this side. */
+  /** The attempt shows nothing, because the fault was on this side. */
   | { readonly _tag: "Nothing" }
 
 /** The circuit is open: nothing was sent. */
 export interface Refusal {
   readonly retryAfter: Duration.Duration
-  /** The code of the fault that was met last. */
+  /** The code of the last fault. */
   readonly cause: string
 }
 
@@ -38,36 +41,39 @@ export const transitions = Metric.counter("rekindle.circuit.transitions", {
   incremental: true
 })
 
-/** How many different accounts have to meet a fault before it counts as the config's or the provider's. */
+/** The number of different accounts that have to meet a fault before the circuit opens. */
 const accountsToOpen = 3
 
 /** Bounds of the wait before the next probe, in milliseconds. Between them, the wait is as long as the circuit has been open. */
 const shortestPause = 5_000
 const longestPause = 160_000
 
-/** The most accounts that a circuit remembers as having met the fault. */
-const remembered = 1_000
+/** The maximum number of accounts that a circuit remembers as having met the fault. The oldest is dropped first. */
+const sickAtMost = 1_000
 
-/** The most circuits. The one whose last fault is the oldest is dropped first. It opens again if the fault persists. */
+/** The maximum number of circuits. The one whose last fault is the oldest is dropped first. It opens again if the fault persists. */
 const circuitsAtMost = 1_000
 
 interface Circuit {
   readonly config: AuthConfig
-  /** Accounts whose last attempt met a fault. True: no other account has succeeded since, so the fault may be common to all. */
+  /** Accounts whose last attempt met a fault. True if no other account has succeeded since, so the fault may be shared by all. */
   readonly sick: Map<ConnectedAccountId, boolean>
   cause: string
-  /** Monotonic milliseconds; undefined while the circuit is closed. */
+  /** Monotonic milliseconds. Undefined while the circuit is closed. */
   openedAt: number | undefined
-  /** When the next probe may start: of any account, and of an account that met the fault. Monotonic milliseconds. */
+  /** When the next probe may start, in monotonic milliseconds: by any account, and by an account that met the fault. */
   until: number
   sickUntil: number
   /** The account whose request is the probe in flight. */
   probe: ConnectedAccountId | undefined
 }
 
-/** Circuits for all auth configs of this process. */
+/** The circuits of this process. */
 export interface Circuits {
-  /** Runs an attempt, or refuses it. A success gives its `evidence`. A failure gives none. */
+  /**
+   * Runs an attempt, or fails with `refused` if the circuit is open. The circuit learns from the `evidence` of a result, and nothing from a
+   * failure.
+   */
   readonly guard: <A, E, E2>(request: {
     readonly config: AuthConfig
     readonly id: ConnectedAccountId
@@ -77,7 +83,7 @@ export interface Circuits {
   }) => Effect.Effect<A, E | E2>
 }
 
-/** Makes circuits, all closed. */
+/** Makes the circuits. All are closed. */
 export const make = (): Circuits => {
   const circuits = new Map<string, Circuit>()
   const keyOf = ({ id, projectId }: AuthConfig) => JSON.stringify([projectId, id])
@@ -93,7 +99,7 @@ export const make = (): Circuits => {
     const { cause, probe, sick } = circuit
     const until = sick.has(id) ? Math.max(circuit.until, circuit.sickUntil) : circuit.until
     if (now < until) return { cause, retryAfter: Duration.millis(until - now) }
-    // A healthy account does not wait for the probe of an account that met the fault.
+    // An account that has not met the fault does not wait for the probe of one that has.
     if (probe !== undefined && (sick.has(id) || !sick.has(probe))) return { cause, retryAfter: Duration.seconds(1) }
     circuit.probe = id
     return undefined
@@ -118,7 +124,7 @@ export const make = (): Circuits => {
     keepNewest(circuits, keyOf(config), circuit, circuitsAtMost)
     circuit.cause = fault.cause
     const wasSick = circuit.sick.has(id)
-    if (!wasSick) keepNewest(circuit.sick, id, true, remembered)
+    if (!wasSick) keepNewest(circuit.sick, id, true, sickAtMost)
     const asked = fault.retryAfter === undefined ? 0 : Duration.toMillis(fault.retryAfter)
     if (circuit.openedAt === undefined) {
       const suspects = [...circuit.sick.values()].filter((suspect) => suspect).length
@@ -128,19 +134,19 @@ export const make = (): Circuits => {
       circuit.sickUntil = circuit.until + shortestPause
       return announce(
         "Open",
-        Effect.logWarning("several accounts of an auth config met the same fault; it is left alone for a while", {
+        Effect.logWarning("several accounts of an auth config met the same fault; its circuit is open", {
           authConfigId: config.id,
           projectId: config.projectId,
           cause: fault.cause
         })
       )
     }
-    // Attempts that were in flight when it opened say nothing new.
+    // Attempts that were in flight when the circuit opened show nothing new.
     if (circuit.probe !== id) return Effect.void
     circuit.probe = undefined
     const pause = Math.min(Math.max(now - circuit.openedAt, shortestPause), longestPause)
     const until = now + Math.max(pause, asked)
-    // Accounts that did not meet the fault probe first, because their probe decides for all.
+    // Accounts that have not met the fault probe first, because their probe decides for all.
     circuit.sickUntil = until + shortestPause
     if (!wasSick) circuit.until = until
     return Effect.void
@@ -151,7 +157,7 @@ export const make = (): Circuits => {
     if (circuit === undefined) return Effect.void
     const wasOpen = circuit.openedAt !== undefined
     circuit.sick.delete(id)
-    // The faults of the other accounts were their own.
+    // The other accounts' faults were their own.
     for (const other of circuit.sick.keys()) circuit.sick.set(other, false)
     circuit.openedAt = undefined
     circuit.probe = undefined

@@ -1,14 +1,14 @@
 /**
- * A cache of opened credentials. An application that asks for a token before every API call then needs no statement and no decryption each
- * time. Entries live for a few seconds.
+ * A cache of opened credentials. With it, an application that asks for a token before every API call needs no statement and no decryption
+ * each time. Entries expire after a few seconds.
  *
  * Every change to an account goes through the store. So a change by this process (renewal, consent, replacement, disabling, revocation,
- * removal) drops the entry at once. A credential that was read before such a change is not cached after it.
+ * removal) removes the entry at once. A credential that was read before such a change is not cached after it.
  *
  * **Gotchas**
  *
- * A change by another process is noticed when the entry expires. Until then a credential that was revoked there is handed out, and the
- * provider refuses it.
+ * A change by another process is noticed only when the entry expires. Until then a credential that was revoked there is still handed out,
+ * and the provider refuses it.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { AccountStore } from "../account/AccountStore.ts"
 import type { Connection } from "../strategies/AuthStrategy.ts"
 import { monotonicMillis, monotonicMillisUnsafe } from "../egress/timeLimit.ts"
 
-/** An account, by the id that its project uses. */
+/** An account, identified by the id that its project uses. */
 export type Named = Pick<Account, "projectId" | "publicId">
 
 /** An account as it was read, with its opened credential. `inUse` is undefined if the account has no usable credential. */
@@ -29,7 +29,7 @@ export interface Held {
   readonly inUse: { readonly connection: Connection; readonly credential: CredentialInUse } | undefined
 }
 
-/** The most entries. The oldest is dropped first. */
+/** The maximum number of entries. The oldest is dropped first. */
 const keptAtMost = 10_000
 
 const keyOf = ({ projectId, publicId }: Named): string => `${projectId}/${publicId}`
@@ -38,11 +38,11 @@ const keyOf = ({ projectId, publicId }: Named): string => `${projectId}/${public
 export class CredentialCache extends Context.Service<
   CredentialCache,
   {
-    /** The cached entry, whether or not its credential is usable. An entry expires at the latest when its account is due. */
+    /** The cached entry, whether or not its credential is usable. An entry expires no later than its account is due. */
     readonly get: (projectId: string, publicId: ConnectedAccountId) => Effect.Effect<Held | undefined>
-    /** Drops the entry of an account, because its credential is in doubt. */
+    /** Removes the entry of an account, because its credential is in doubt. */
     readonly drop: (account: Named) => Effect.Effect<void>
-    /** Reads a credential and caches it, unless its account is written to meanwhile. */
+    /** Reads a credential and caches it, unless its account is written in the meantime. */
     readonly keep: <E>(
       projectId: string,
       publicId: ConnectedAccountId,
@@ -50,7 +50,7 @@ export class CredentialCache extends Context.Service<
     ) => Effect.Effect<Held, E>
   }
 >()("@rekindle/engine/CredentialCache") {
-  /** Caches for `keepFor`, and provides the store whose writes drop entries. With zero, nothing is cached. */
+  /** Caches entries for `keepFor`, and provides the store whose writes remove entries. With zero, nothing is cached. */
   static readonly layer = (
     keepFor: Duration.Input = "5 seconds"
   ): Layer.Layer<CredentialCache | AccountStore, never, AccountStore> =>
@@ -77,7 +77,7 @@ const make = (store: AccountStore["Service"], keepFor: number) => {
       const entry = kept.get(keyOf({ projectId, publicId }))
       if (entry === undefined || entry.until <= monotonicMillisUnsafe(clock)) return undefined
       const { renewAt } = entry.held.account
-      // Another process may have renewed it, and some providers then invalidate the token before.
+      // Another process may have renewed the account. Some providers then invalidate the earlier token.
       return renewAt !== null && renewAt <= clock.currentTimeMillisUnsafe() ? undefined : entry.held
     })
   const keep: CredentialCache["Service"]["keep"] = (projectId, publicId, read) =>

@@ -2,10 +2,10 @@
  * Replays the first answer under an idempotency key, across restarts.
  *
  * A caller that lost an answer repeats the call with the same key. It gets the first answer, and no second renewal happens. Only final
- * answers are remembered. After "nothing was done" or "the result is unknown", the call may run again: the engine makes that safe.
+ * answers are stored. After "nothing was done" or "the result is unknown" the call may run again; the engine makes that safe.
  *
- * An answer describes the account at that time. Once the account has another status, or the link in the answer has expired, the answer is
- * not replayed: the repeat is refused, and nothing is done.
+ * An answer describes the account at that time. If the account has another status since, or the link in the answer has expired, the answer
+ * is not replayed. The repeated call is refused, and nothing is done.
  *
  * @module
  */
@@ -28,7 +28,7 @@ import { AccountStore } from "../account/AccountStore.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
 import { failed, storeDown } from "./renewal.ts"
 
-/** How long an answer is remembered. */
+/** How long an answer is stored. */
 export const rememberFor = Duration.hours(24)
 
 /** Runs a refresh at most once for each idempotency key. */
@@ -58,7 +58,7 @@ const momentOf = (account: Account, now: number): typeof Moment.Type => ({
   generation: account.generation
 })
 
-/** Whether an answer still describes the account. A link is open until anybody has used it. */
+/** Whether an answer still describes the account. A link is valid until one of the account's links has been used. */
 const holds = ({ about, answer }: Remembered, account: Account, now: number): boolean => {
   const { generation, status } = momentOf(account, now)
   if (status !== about.status) return false
@@ -67,8 +67,8 @@ const holds = ({ about, answer }: Remembered, account: Account, now: number): bo
 }
 
 /**
- * A digest makes long keys short. It need not hide them: a key opens nothing by itself, and the answer under it is sealed. A digest under
- * the ring would lose the records of a day with each change of the newest key, and each lost record is a second renewal.
+ * A digest makes long keys short. It does not have to hide them: a key opens nothing by itself, and the answer under it is sealed. A digest
+ * keyed with the ring would lose the records of a day with each change of the newest key, and each lost record causes a second renewal.
  */
 const hash = (...parts: ReadonlyArray<string>): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("base64url")
@@ -79,14 +79,14 @@ interface Running {
   readonly answer: Deferred.Deferred<RefreshOutcome, RefreshError>
 }
 
-/** Makes the runner. Answers are sealed: a link to consent is a secret as long as it can be used. */
+/** Makes the function. Answers are sealed, because a link to consent is a secret while it can be used. */
 export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | Scope.Scope> = Effect.gen(function* () {
   const store = yield* AccountStore
   const vault = yield* CredentialVault
   const scope = yield* Effect.scope
   const running = new Map<string, Running>()
 
-  /** The seal context of a remembered answer. The hash of the key covers the project. */
+  /** The context that an answer is sealed in. The hash of the key covers the project. */
   const place = (keyHash: string) => ({ purpose: "idempotent-answer", projectId: "", owner: keyHash }) as const
 
   const reused = () =>
@@ -98,12 +98,12 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
 
   const outdated = () =>
     new InvalidRequest({
-      message: "the account has moved on since it was answered about under this idempotency key",
+      message: "the account has changed since the answer under this idempotency key",
       slug: "idempotency_key_outdated",
-      suggestedFix: "look at the account; use a new key to refresh it again"
+      suggestedFix: "read the account; use a new key to refresh it again"
     })
 
-  /** The remembered answer, if there is one and it can be opened. */
+  /** The stored answer, if there is one and it can be opened. */
   const recall = Effect.fnUntraced(
     function* (keyHash: string, account: Account, requestHash: string) {
       const now = yield* Clock.currentTimeMillis
@@ -131,7 +131,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       const text = yield* Effect.orDie(Schema.encodeEffect(Remembered)({ about, answer }))
       yield* store.settleKey(keyHash, yield* vault.seal(place(keyHash), text))
     },
-    // The refresh is done either way. Without the record, a repeat refreshes again.
+    // The refresh is already done. Without the record, a repeated call refreshes again.
     (write) => Effect.ignore(write)
   )
 
@@ -146,7 +146,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
     return yield* "outcome" in recalled ? Effect.succeed(recalled.outcome) : Effect.fail(recalled.error)
   })
 
-  /** Joins the refresh in flight with that key, or starts one. It continues when its callers leave. */
+  /** Joins the refresh in flight with that key, or starts one. The refresh continues when its callers leave. */
   const join = (keyHash: string, requestHash: string, work: Effect.Effect<RefreshOutcome, RefreshError>) =>
     Effect.uninterruptible(
       Effect.suspend(() => {
@@ -183,7 +183,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
         orElse: () =>
           Effect.fail(
             new DeadlineExceeded({
-              message: "the refresh goes on without this caller",
+              message: "the deadline has passed; the refresh continues",
               timeout: wait,
               sent: true
             })
@@ -193,4 +193,4 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
 })
 
 const shutDown = () =>
-  failed("shutting_down", "this process is shutting down; the refresh may have been done, so look first")
+  failed("shutting_down", "this process is shutting down; the refresh may have been done, so read the account first")

@@ -1,12 +1,13 @@
 /**
- * Keeps every answer from the moment it was read until it is committed.
+ * Stores every answer from the moment it was read until it is committed.
  *
- * A rotated token exists nowhere but in the answer that brought it. So the complete raw answer, sealed, is written to a local append-only
- * journal in one write before it is parsed or judged, and only then the commit begins. One write survives `kill -9` and the kernel's
- * out-of-memory kill; `durability: "power"` flushes it too, many at once.
+ * A rotated token exists only in the answer that brought it. So the complete raw answer is sealed and appended to a local journal in one
+ * write, before it is parsed or judged. Only then the commit begins. One write survives `kill -9` and the kernel's out-of-memory kill.
+ * `durability: "power"` also flushes it to disk. Answers that arrive together share a flush.
  *
- * No record is marked when it is committed. When a process starts, and before an account is renewed, what is in the journal is offered to
- * the commit, where a newer lease or grant drops it. That makes one mechanism for a slow store, a dead store and a dead process.
+ * A record is not marked when it is committed. When a process starts, and before an account is renewed, the records in the journal are
+ * offered to the commit, which drops those that a newer lease or grant has overtaken. The same mechanism serves a slow store, a store that
+ * is down, and a process that died.
  *
  * @module
  */
@@ -24,9 +25,9 @@ import {
 
 export type { Durability, JournalRecord } from "./journalFiles.ts"
 
-/** A record whose answer is not settled yet. */
+/** A record whose answer is not committed or dropped yet. */
 export interface JournalEntry extends JournalRecord {
-  /** The file that holds it. Undefined while it is only in the memory of this process. */
+  /** The file that has the record. Undefined while the record is only in the memory of this process. */
   readonly segment: Segment | undefined
 }
 
@@ -36,26 +37,28 @@ export class JournalError extends Schema.TaggedError<JournalError>("@rekindle/en
   cause: Schema.optionalKey(Schema.Defect())
 }) {}
 
-/** What a record has to survive. */
+/** What the journal has to survive. */
 export interface JournalOptions {
   /**
-   * `process`: the end of the process, also by `kill -9`. `power`: the loss of power as well, at the price of a flush of the disk, which
-   * answers that arrive together share. Default `process`.
+   * `process`: the end of the process, including `kill -9`. `power`: also a loss of power, at the cost of a disk flush, which answers that
+   * arrive together share. Default `process`.
    */
   readonly durability?: Durability | undefined
 }
 
-/** Keeps answers until they are committed. */
+/** Stores answers until they are committed. */
 export class Journal extends Context.Service<
   Journal,
   {
-    /** Holds room on disk for one more answer as long as the scope is open. Fails if there is none. */
+    /** Reserves disk space for one more answer while the scope is open. Fails if there is none. */
     readonly room: Effect.Effect<void, JournalError, Scope.Scope>
-    /** Appends a record. It does not fail. A record that cannot be written is kept in memory and logged, and `isOnDisk` is false for it. */
+    /**
+     * Appends a record. It cannot fail: a record that cannot be written is kept in memory and logged, and `isOnDisk` returns false for it.
+     */
     readonly append: (record: JournalRecord) => Effect.Effect<JournalEntry>
     /** Whether a record is on disk now, where the next process will find it. */
     readonly isOnDisk: (entry: JournalEntry) => Effect.Effect<boolean>
-    /** Removes a record: it is committed, was overtaken by a newer one, or has nothing to commit. */
+    /** Removes a record that is committed, was overtaken by a newer one, or has nothing to commit. */
     readonly settle: (entry: JournalEntry) => Effect.Effect<void>
     /** The records of one account, oldest first. They are read from memory, so the check before each renewal is cheap. */
     readonly entriesOf: (id: ConnectedAccountId) => Effect.Effect<ReadonlyArray<JournalEntry>>
@@ -68,8 +71,8 @@ export class Journal extends Context.Service<
   static readonly layerMemory: Layer.Layer<Journal> = Layer.sync(Journal, () => make(undefined))
 
   /**
-   * Keeps records in files in a directory on this machine's own disk. The directory is made, readable by this user alone; the one above it
-   * has to be there. Any number of processes can use one directory: each writes files of its own.
+   * Keeps records in files in a directory on this machine's own disk. The directory is created, readable by this user only; its parent
+   * directory must exist. Any number of processes can use one directory, because each writes its own files.
    */
   static readonly layerDirectory = (
     directory: string,
@@ -91,7 +94,7 @@ const failure = (directory: string) => (cause: unknown) =>
   })
 
 /** The shortest interval between two checks for files of processes that have ended, in milliseconds. */
-const lookAgainAfter = Duration.toMillis("1 second")
+const checkInterval = Duration.toMillis("1 second")
 
 interface Disk {
   readonly files: JournalFiles
@@ -102,7 +105,7 @@ interface Disk {
 const make = (disk: Disk | undefined): Journal["Service"] => {
   const entries = new Map<ConnectedAccountId, Array<JournalEntry>>()
   let failing = false
-  let lookedAt = Number.NEGATIVE_INFINITY
+  let checkedAt = Number.NEGATIVE_INFINITY
 
   const add = (entry: JournalEntry): JournalEntry => {
     const others = entries.get(entry.accountId)
@@ -123,7 +126,7 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
       ),
       Effect.catch(({ message }) =>
         Effect.as(
-          Effect.logError("an answer could not be written to the journal; this process alone holds it", {
+          Effect.logError("an answer could not be written to the journal; it is only in the memory of this process", {
             accountId: record.accountId,
             message
           }),
@@ -136,23 +139,23 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
     const { damaged, records, torn } = yield* Effect.try({ try: () => files.takeOver(), catch: failure(directory) })
     for (const path of torn) yield* Effect.logWarning("the last record of a journal file was cut short", { path })
     for (const path of damaged) {
-      yield* Effect.logError("a journal file holds something that is no record; the file is left in place", { path })
+      yield* Effect.logError("a journal file has a line that is not a record; the file is left in place", { path })
     }
     return records.map(({ record, segment }) => add({ ...record, segment }))
   })
 
-  /** Holds room. The first failure is logged, and so is the moment when there is room again. */
+  /** Reserves space for one answer. Logs the first failure, and when there is space again. */
   const reserve = ({ directory, files }: Disk) =>
     Effect.try({ try: () => files.reserve(), catch: failure(directory) }).pipe(
       Effect.tap(() => {
         if (!failing) return Effect.void
         failing = false
-        return Effect.logInfo("the journal has room again", { directory })
+        return Effect.logInfo("the journal has space again", { directory })
       }),
       Effect.tapError(({ message }) => {
         if (failing) return Effect.void
         failing = true
-        return Effect.logError("the journal has no room; until it has, nothing is renewed", { message })
+        return Effect.logError("the journal has no space; nothing is renewed until it has", { message })
       })
     )
 
@@ -185,8 +188,8 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
       disk === undefined
         ? Effect.succeed([])
         : Effect.flatMap(monotonicMillis, (now) => {
-            if (now - lookedAt < lookAgainAfter) return Effect.succeed([])
-            lookedAt = now
+            if (now - checkedAt < checkInterval) return Effect.succeed([])
+            checkedAt = now
             return takeOver(disk).pipe(
               Effect.catch(({ message }) =>
                 Effect.as(Effect.logWarning("the journal directory cannot be read", { message }), [])

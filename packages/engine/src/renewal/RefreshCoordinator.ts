@@ -1,13 +1,13 @@
 /**
- * One renewal in flight per account, whoever asks, wherever they run.
+ * Renews accounts so that each has at most one renewal in flight, across callers and processes.
  *
- * Inside a process, callers share one flight: it is detached from them, and uninterruptible from the lease to the commit, so a caller
- * who leaves neither stops it nor loses its result for the others. Between processes a lease row decides, taken in the same statement
- * that writes down which token is about to be spent. A process that dies leaves an open intent, and the next one knows what it may and
- * may not send.
+ * Within a process, callers share one flight. The flight is detached from its callers, and uninterruptible from the lease to the commit. A
+ * caller that leaves neither stops it nor loses its result for the others. Between processes a lease in the account's row decides. The
+ * statement that takes it also records which token will be spent. A process that dies leaves an open intent, which shows the next process
+ * whether it may send the token.
  *
  * A flight alternates between the decision whether to send ({@link makePrepare}) and an attempt ({@link makeAttempt}). It ends with a
- * {@link Renewal}, or with an error that says whether nothing was sent or the result is unknown.
+ * {@link Renewal}, or with an error that states whether nothing was sent or the result is unknown.
  *
  * @module
  */
@@ -31,48 +31,54 @@ import { TokenCommit } from "./TokenCommit.ts"
 export { AtCheckpoint, type Checkpoint } from "./attempt.ts"
 export type { Renewal } from "./renewal.ts"
 
-/** How long a lease, a request and a caller's wait may take. */
+/** The time limits of a lease, a request and a caller's wait. */
 export interface CoordinatorOptions {
   /** Names this process in leases. Random if absent. */
   readonly owner?: string | undefined
   /**
-   * How long a lease holds. Default 60 seconds. Requests leave in its first half only, so that the holder is done before anybody may take
-   * over. After a process died, its strict single-use tokens wait for one lease more. The same in every process: a lease that has been seen
-   * to stand for this long counts as over.
+   * How long a lease holds. Default 60 seconds. It must be the same in every process, because a lease that has been observed for this long
+   * counts as over. Requests are sent in its first half only, so that its holder has finished before another process may take over. If a
+   * process dies, strict single-use tokens of its accounts are not sent for another lease.
    */
   readonly lease?: Duration.Input | undefined
-  /** How long a caller without a deadline waits. Default 40 seconds: three requests that time out. */
+  /** How long a caller without a deadline waits. Default 40 seconds: three requests that reach their time limit. */
   readonly patience?: Duration.Input | undefined
   /** The time limit of one token request. It must be less than half the lease. Default 10 seconds. */
   readonly requestTimeout?: Duration.Input | undefined
 }
 
-/** Options of one caller of a renewal. */
+/** The options of one caller. */
 export interface RenewOptions {
-  /** Bounds this caller's wait, never the flight. */
+  /** The end of this caller's wait. It does not limit the flight. */
   readonly deadline?: DateTime.Utc | undefined
-  /** The account as the caller has just read it. A flight that starts with it does not read it again. */
+  /** The account, if the caller has just read it. A flight that starts with it does not read it again. */
   readonly seen?: Account | undefined
-  /** Tries the credential even if it was refused, or failed a moment ago. Default false. */
+  /** Whether to try the credential even if it was refused or failed a moment ago. Default false. */
   readonly insist?: boolean | undefined
-  /** Whether a third party refused the access token. If the credential is dead, the token then goes out of service at once. Default false. */
+  /**
+   * Whether a third party refused the access token. If the credential turns out to be dead, the access token is then taken out of service
+   * at once. Default false.
+   */
   readonly tokenRefused?: boolean | undefined
-  /** Whether to wait while another process has the lease. Default true. Otherwise it fails with `busy`, unless another caller of the flight waits. */
+  /**
+   * Whether to wait while another process has the lease. Default true. If false, it fails with `busy` in that case, unless another caller
+   * of the flight waits.
+   */
   readonly waits?: boolean | undefined
 }
 
-/** Renews credentials, one renewal per account at a time. */
+/** Renews credentials. Each account has at most one renewal in flight. */
 export class RefreshCoordinator extends Context.Service<
   RefreshCoordinator,
   {
-    /** Joins the account's flight, or starts one. */
+    /** Joins the flight of the account, or starts one. */
     readonly renew: (id: ConnectedAccountId, options?: RenewOptions) => Effect.Effect<Renewal, RefreshError>
     /**
-     * Whether a renewal would send the token now. It does not send, and waits for nobody. A lease that stands is watched from the first call
-     * on; calls that come more than a lease's length later find that nobody holds it any more.
+     * Whether a renewal would send the token now. This neither sends nor waits. The first call starts to observe a lease that holds. A call
+     * more than a lease's length later finds that it is over.
      */
     readonly wouldSend: (id: ConnectedAccountId) => Effect.Effect<boolean>
-    /** The flights of this process. */
+    /** The number of flights in this process. */
     readonly inFlight: Effect.Effect<number>
   }
 >()("@rekindle/engine/RefreshCoordinator") {
@@ -84,7 +90,7 @@ export class RefreshCoordinator extends Context.Service<
 
 /** The state that the callers of one flight share. */
 interface Flight extends Progress {
-  /** Whether it tries the credential whatever the last result was. */
+  /** Whether to try the credential whatever the last result was. */
   insists: boolean
   tokenRefused: boolean
   waits: boolean
@@ -123,7 +129,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const circuits = makeCircuits()
   const flights = new Map<ConnectedAccountId, Flight>()
 
-  /** An attempt behind its circuit: an open one answers without touching the account. */
+  /** An attempt behind its circuit. While the circuit is open, it fails without touching the account. */
   const guarded = (sendable: Sendable, flight: Flight) =>
     circuits.guard({
       config: sendable.connection.config,
@@ -133,13 +139,13 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       refused: circuitOpen
     })
 
-  const fly = Effect.fnUntraced(function* (
+  const runFlight = Effect.fnUntraced(function* (
     id: ConnectedAccountId,
     flight: Flight,
     seen: Account | undefined
   ): Effect.fn.Return<Renewal, RefreshError> {
     let known = seen
-    // The lease is watched to its end. If it is lost once more, another process has it.
+    // Long enough to observe one lease to its end. If the lease is then lost again, another process has it.
     const until = (yield* monotonicMillis) + 2 * lease
     while (true) {
       const sendable = yield* prepare(id, until, { seen: known, flight })
@@ -156,7 +162,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const shutDown = (flight: Flight) =>
     Effect.fail(
       flight.sent
-        ? failed("shutting_down", "this process is shutting down; the renewal was brought to its end, so look first")
+        ? failed("shutting_down", "this process is shutting down; the renewal was completed, so read the account first")
         : unavailable("shutting_down", "this process is shutting down; nothing was sent")
     )
 
@@ -165,7 +171,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       Effect.suspend(() => {
         const existing = flights.get(id)
         if (existing !== undefined) {
-          // A flight that has not sent yet will try the credential. One that has sent did what was asked for.
+          // A flight that has not sent yet will try the credential. A flight that has sent has already tried it.
           existing.insists ||= insist
           existing.tokenRefused ||= tokenRefused
           existing.waits ||= waits
@@ -173,7 +179,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         }
         const flight: Flight = { result: Deferred.makeUnsafe(), sent: false, insists: insist, tokenRefused, waits }
         flights.set(id, flight)
-        return Effect.map(Effect.forkIn(fly(id, flight, seen), scope), (fiber) => {
+        return Effect.map(Effect.forkIn(runFlight(id, flight, seen), scope), (fiber) => {
           // An observer also sees the end of a fiber that is stopped before its first step.
           fiber.addObserver((exit) => {
             flights.delete(id)
@@ -211,7 +217,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         Effect.fail(
           flight.sent
             ? new DeadlineExceeded({
-                message: "the renewal goes on without this caller",
+                message: "the deadline has passed; the renewal continues",
                 timeout: wait,
                 sent: true
               })

@@ -1,15 +1,15 @@
 /**
- * Renews credentials before anybody misses them.
+ * Renews credentials before they expire.
  *
- * Accounts carry the time at which they are due. The renewer claims those that are, by moving that time forward in the same transaction,
- * and renews them through the coordinator like any other caller. That claim is the only coordination between processes.
+ * Accounts have a due time. The renewer claims due accounts by moving that time forward in the same transaction, and renews them through
+ * the coordinator like any other caller. That claim is the only coordination between processes.
  *
- * Each auth config with due accounts has a lane of its own. A lane claims a few accounts at a time and claims more as they end. So a
- * provider that is slow, limited or far behind holds back its own accounts, not another's.
+ * Each auth config with due accounts has a lane. A lane claims a few accounts at a time, and more as their renewals end. So a provider that
+ * is slow, rate-limited or far behind delays only its own accounts.
  *
- * It also picks up what a crash left behind: answers in the journal, and intents whose owner is gone. Most of those have to wait until their
- * lease was watched to its end, or their access token is over. They wait in the store and not in a lane: each poll finds those that can be sent
- * now, and gives them their turn beside the accounts that are due.
+ * The renewer also recovers after a crash: it commits answers from the journal, and renews accounts whose lease holder is gone. Most of
+ * these have to wait until their lease was observed to its end, or their access token has expired. They wait in the store and not in a
+ * lane. Each poll finds those whose token can be sent now, and renews them beside the due accounts.
  *
  * @module
  */
@@ -44,52 +44,64 @@ import { spanned } from "./observe.ts"
 import { RefreshCoordinator } from "./RefreshCoordinator.ts"
 import { TokenCommit } from "./TokenCommit.ts"
 
-/** How often the renewer looks for accounts, and how many it renews at once. */
+/** How often the renewer polls, and how many accounts it renews at once. */
 export interface RenewerOptions {
-  /** How often it looks for auth configs with due accounts. Default 5 seconds, jittered. */
+  /** How often it polls for auth configs with due accounts. Default 5 seconds, jittered. */
   readonly pollInterval?: Duration.Input | undefined
-  /** Renewals at the same time, over all providers. One provider gets half of them, so that there is room for another. Default 32. */
+  /**
+   * The maximum number of renewals at the same time, over all providers. One provider gets at most half of them, so that there is room for
+   * another. Default 32.
+   */
   readonly concurrency?: number | undefined
-  /** Accounts of one auth config claimed at the same time, those waiting for their provider's limit included. Default 100. */
+  /**
+   * The maximum number of claimed accounts of one auth config. This includes accounts that wait for the rate limit of their provider.
+   * Default 100.
+   */
   readonly maxClaimed?: number | undefined
-  /** How long a claim keeps others away. Default 2 minutes. */
+  /** How long a claim keeps other processes from claiming the account. Default 2 minutes. */
   readonly claimFor?: Duration.Input | undefined
-  /** How often it looks for what a crash left behind. Default 15 seconds. */
+  /** How often it looks for abandoned renewals and answers in the journal. Default 15 seconds. */
   readonly recoveryInterval?: Duration.Input | undefined
 }
 
-/** What a renewer did so far, and what it is doing. */
+/** The counts of a renewer. */
 export interface RenewerProgress {
   readonly claimed: number
   readonly outstanding: number
-  /** Ends by kind: the tags of `Renewal` and of `RefreshError`, and `Overtaken` for accounts that somebody else had renewed meanwhile. */
+  /**
+   * Ended renewals by kind: the tags of `Renewal` and of `RefreshError`, and `Overtaken` for accounts that were renewed by another caller
+   * or process meanwhile.
+   */
   readonly ended: Readonly<Record<string, number>>
   /** When the store was last polled for due accounts, in epoch milliseconds. */
   readonly lastLookAt: number
 }
 
-/** Ends of background renewals, by kind. */
+/** Ended background renewals, by kind. */
 export const renewals = Metric.counter("rekindle.renewer.renewals", {
-  description: "Background renewals by how they ended",
+  description: "Background renewals by result",
   incremental: true
 })
 
-/** Accounts that are claimed, and whose renewal has not ended. */
+/** Claimed accounts whose renewal has not ended. */
 export const outstanding = Metric.gauge("rekindle.renewer.outstanding", {
-  description: "Accounts claimed and not done with"
+  description: "Claimed accounts whose renewal has not ended"
 })
 
-/** How long the account that was claimed last had been due, in milliseconds. It grows where the renewer falls behind. */
+/** How long the last claimed account had been due, in milliseconds. It grows while the renewer falls behind. */
 export const lag = Metric.gauge("rekindle.renewer.lag", {
-  description: "Milliseconds for which the account claimed last had been due"
+  description: "Milliseconds for which the last claimed account had been due"
 })
 
-/** For how long the oldest due account has been due, those claimed and not done with included, in milliseconds. 0 while none is due. */
+/**
+ * How long the oldest due account has been due, in milliseconds. Claimed accounts whose renewal has not ended count too. 0 while no account
+ * is due.
+ */
 export const oldestDue = Metric.gauge("rekindle.renewer.oldest_due", {
   description: "Milliseconds for which the oldest due account has been due"
 })
 
-/** Renews due accounts in the background, as long as its layer is open. */
+/** Renews due accounts in the background, while its layer is open. */
 export class Renewer extends Context.Service<
   Renewer,
   {
@@ -107,10 +119,10 @@ type Claimed = Abandoned & Pick<Account, "generation">
 
 const laneOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${authConfigId}`
 
-/** Claims at the same time: callers need the store's connections too. */
+/** The maximum number of claims at the same time. Callers need connections of the store too. */
 const claimsAtOnce = 2
 
-/** The most abandoned renewals of one page. */
+/** The page size for abandoned renewals. */
 const abandonedAtOnce = 500
 
 /** How long an account has to be overdue before its auth config counts as behind. */
@@ -122,14 +134,14 @@ const lateAfter = Duration.toMillis("1 minute")
 /** The time limit of a read from the store. */
 const storeTimeout = Duration.seconds(10)
 
-/** A background read: it has a time limit, and makes no spans, since an idle renewer polls all the time. */
+/** Runs a background read with a time limit and without spans, because an idle renewer polls all the time. */
 const inBackground = <A, E>(call: Effect.Effect<A, E>) =>
   Effect.withTracerEnabled(Effect.timeout(call, storeTimeout), false)
 
-/** The most unusable accounts and auth configs that are remembered as reported. */
+/** The maximum number of unusable accounts and auth configs that are reported. */
 const reportedAtMost = 10_000
 
-/** Effect's store in memory keeps every key for ever, so each provider has one of its own. */
+/** Makes a rate limiter of its own for a provider, because Effect's store in memory never removes a key. */
 const newLimiter = Effect.map(
   Layer.build(Layer.fresh(Layer.provide(RateLimiter.layer, RateLimiter.layerStoreMemory))),
   (context) => Context.get(context, RateLimiter.RateLimiter)
@@ -143,12 +155,15 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const tokens = yield* TokenCommit
   const pollInterval = Duration.fromInputUnsafe(options.pollInterval ?? "5 seconds")
   const claimFor = Duration.toMillis(Duration.fromInputUnsafe(options.claimFor ?? "2 minutes"))
-  /** A lane claims half of what it may, and the other half when there is room for that. */
+  /** A lane claims half of its maximum at a time. It claims the other half when it has room. */
   const batch = Math.ceil((options.maxClaimed ?? 100) / 2)
   const concurrency = options.concurrency ?? 32
   /** Freed permits go to the waiting providers in turn. */
   const permits = yield* PartitionedSemaphore.make<string>({ permits: concurrency })
-  /** What one provider may have of them, and its rate. An hour without renewals refills every bucket, so that it may be forgotten. */
+  /**
+   * Each provider's share of the permits, and its rate limiter. An idle provider can be dropped after an hour, because every bucket is full
+   * by then.
+   */
   const providers = yield* RcMap.make({
     lookup: (_name: string) => Effect.all({ limiter: newLimiter, share: Semaphore.make(Math.ceil(concurrency / 2)) }),
     idleTimeToLive: "1 hour"
@@ -162,9 +177,12 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const ended: Record<string, number> = {}
   /** The claimed accounts, each with its due time, and the end of its claim. */
   const claims = new Map<ConnectedAccountId, { readonly dueAt: number; readonly until: number }>()
-  /** Auth configs that are behind: since when they were seen to be, by how much they were then, and whether that has been said. */
-  const behind = new Map<string, { since: number; by: number; said: boolean }>()
-  /** Until when nothing of an auth config is claimed, since its circuit is open. In epoch milliseconds. */
+  /**
+   * Auth configs that are behind. `since`: when that was seen. `by`: how far behind it was then, in milliseconds. `warned`: whether it was
+   * logged.
+   */
+  const behind = new Map<string, { since: number; by: number; warned: boolean }>()
+  /** Until when no account of an auth config is claimed, because its circuit is open. In epoch milliseconds. */
   const heldUntil = new Map<string, number>()
   const showOutstanding = Effect.suspend(() => Metric.update(outstanding, claims.size))
 
@@ -173,22 +191,22 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     return Metric.update(Metric.withAttributes(renewals, { kind }), 1)
   }
 
-  /** Takes an account off the list: nothing can be done for it until a person or an operator does something, or its time is over. */
-  const retire = Effect.fnUntraced(
+  /** Removes the due time of an account, or moves it to its next known end. Until then only a person or an operator can change anything. */
+  const unschedule = Effect.fnUntraced(
     function* (id: ConnectedAccountId) {
       const found = yield* store.find(id)
       if (Option.isNone(found)) return
       const now = yield* Clock.currentTimeMillis
       const lapsed = found.value.status === "INITIATED" && visibleStatus(found.value, now).status === "EXPIRED"
       yield* updateAccount(store, found.value, lapsed ? { _tag: "ConsentLapsed" } : undefined, {
-        // Whoever changed the account meanwhile set its time.
+        // If the account was changed meanwhile, that change has set its due time.
         when: ({ renewAt }) => renewAt === claims.get(id)?.until,
         patch: (from) => {
-          // The end of a link, and of a credential that there is nothing to renew with: somebody has to say so.
+          // When a link ends, or a credential that cannot be renewed, the renewer has to report it.
           const ends = [from.consentUntil, from.status === "ACTIVE" ? from.expiresAt : null]
-          // A dead credential that may work again is put off and not taken away, also where nobody could write down how the try ended.
+          // A dead credential that may work again stays scheduled, even if the result of the attempt could not be stored.
           const strategy = strategies.get(from.scheme)
-          // So is a token that may be spent, and is not sent while the access token lasts.
+          // So does an account whose token may be spent. The token is not sent while the access token lasts.
           const isInDoubt = from.status === "ACTIVE" && from.intent !== null
           if (isInDoubt || (isKnownDead(from) && strategy !== undefined && mayRevive(strategy)))
             ends.push(now + Duration.toMillis("1 hour"))
@@ -201,12 +219,13 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   )
 
   const reported = new Set<string>()
-  /** One line when an account or its auth config turns out to be unusable, and one when it works again. */
+  /** Logs one line when an account or its auth config becomes unusable, and one when it works again. */
   const reportUnusable = Effect.fnUntraced(function* (claimed: Claimed, error: RefreshError | undefined) {
     const subjects = { auth_config_invalid: laneOf(claimed), credential_unreadable: claimed.id }
     if (error === undefined) {
       for (const [slug, subject] of Object.entries(subjects)) {
-        if (reported.delete(`${slug} ${subject}`)) yield* Effect.logInfo("it works again", { slug, subject })
+        if (reported.delete(`${slug} ${subject}`))
+          yield* Effect.logInfo("accounts can be renewed again", { slug, subject })
       }
     } else if (error._tag === "RefreshFailed") {
       const [slug, subject] = Object.entries(subjects).find(([slug]) => slug === error.slug) ?? []
@@ -217,8 +236,8 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     }
   })
 
-  /** Waits until the provider's limit has room. */
-  const turn = (limiter: RateLimiter.RateLimiter, requestsPerSecond: number) =>
+  /** Waits for the provider's rate limit. */
+  const awaitRate = (limiter: RateLimiter.RateLimiter, requestsPerSecond: number) =>
     RateLimiter.sleep(limiter, {
       algorithm: "token-bucket",
       key: "",
@@ -229,12 +248,12 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const hold = (config: AuthConfigRef, duration: Duration.Duration) =>
     Effect.map(Clock.currentTimeMillis, (now) => void heldUntil.set(laneOf(config), now + Duration.toMillis(duration)))
 
-  /** Runs a renewal when its provider has room for it. Nothing in it waits for another process. */
+  /** Runs a renewal when its provider has a permit for it. The renewal does not wait for another process. */
   const inTurn = Effect.fnUntraced(function* <A, E>(ref: AuthConfigRef, renewal: Effect.Effect<A, E>) {
     const profile = Option.map(yield* Effect.option(configs.load(ref)), (config) => config.profile)
     const provider = Option.match(profile, { onNone: () => "", onSome: ({ name }) => name })
     const { limiter, share } = yield* RcMap.get(providers, provider)
-    if (Option.isSome(profile)) yield* turn(limiter, profile.value.requestsPerSecond)
+    if (Option.isSome(profile)) yield* awaitRate(limiter, profile.value.requestsPerSecond)
     return yield* renewal.pipe(permits.withPermit(provider), share.withPermit)
   }, Effect.scoped)
 
@@ -244,10 +263,10 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       onFailure: (error) =>
         Effect.andThen(
           Effect.andThen(count(error._tag), reportUnusable(claimed, error)),
-          // An auth config that was switched off a moment ago: its accounts are due when it is switched on.
+          // Accounts of a disabled auth config keep their due time, so that they are renewed when it is enabled.
           (error._tag === "InvalidRequest" && error.slug !== "auth_config_disabled") ||
             error._tag === "RefreshUnsupported"
-            ? retire(id)
+            ? unschedule(id)
             : error._tag === "Unavailable" && error.slug === "circuit_open"
               ? hold(claimed, error.retryAfter ?? Duration.zero)
               : Effect.void
@@ -257,10 +276,10 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
           Effect.andThen(count(renewal._tag), reportUnusable(claimed, undefined)),
           renewal._tag === "Renewed" || (renewal._tag === "Served" && renewal.why !== "ambiguous")
             ? Effect.void
-            : retire(id)
+            : unschedule(id)
         )
     })
-    // Its turn may come when its claim is long over.
+    // The account is read again, because its claim may have ended long before its turn.
     const found = Effect.orElseSucceed(store.find(id), () => Option.none<Account>())
     const task = Effect.flatMap(found, (account) => {
       if (Option.isSome(account) && account.value.status === "REVOKED")
@@ -270,10 +289,12 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     yield* inTurn(claimed, task)
   })
 
-  const one = (due: Claimed) =>
+  const renewOne = (due: Claimed) =>
     renew(due).pipe(
       spanned("rekindle.renewer.renewal", { root: true, attributes: { "rekindle.account.id": due.id } }),
-      Effect.catchCause((cause) => Effect.logError("a background renewal broke", { accountId: due.id, cause })),
+      Effect.catchCause((cause) =>
+        Effect.logError("a background renewal failed with a defect", { accountId: due.id, cause })
+      ),
       Effect.ensuring(
         Effect.suspend(() => {
           claims.delete(due.id)
@@ -282,7 +303,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       )
     )
 
-  /** Reads have a time limit, and a failure delays the next poll. */
+  /** Logs the failure of a read, and waits until the next poll. */
   const orTryLater = (what: string) => (asked: Effect.Effect<void, StoreError | Cause.TimeoutError>) =>
     Effect.catchCause(asked, (cause) =>
       Effect.andThen(
@@ -293,7 +314,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       )
     )
 
-  /** Jittered, so that processes do not poll at the same time. */
+  /** The poll interval with jitter, so that processes do not poll at the same time. */
   const jittered = Effect.map(Random.next, (random) => Duration.times(pollInterval, 0.75 + 0.5 * random))
 
   const claim = Effect.fnUntraced(function* (config: AuthConfigRef) {
@@ -302,9 +323,9 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     const due = yield* inBackground(store.claimDue({ config, now, nextLook, limit: batch }))
     const first = due[0]
     if (first !== undefined) yield* Metric.update(lag, now - first.dueAt)
-    // Somebody has it in hand, or recovery has.
+    // An account with a lease is being renewed by its holder, or is left to recovery.
     const free = due.filter(({ isUnderWay }) => !isUnderWay)
-    // One that still waits for its turn is claimed anew by that.
+    // An account that still waits for its turn keeps its place. Its claim is extended.
     const fresh = free.filter(({ id }) => !claims.has(id))
     for (const { dueAt, id } of free) claims.set(id, { dueAt: claims.get(id)?.dueAt ?? dueAt, until: nextLook })
     state.claimed += fresh.length
@@ -312,7 +333,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     return { fresh, full: due.length === batch }
   }, claiming.withPermit)
 
-  /** The due accounts of one auth config, until there are none left and those at hand are done with. */
+  /** Renews the due accounts of one auth config, until none is due and all claimed ones have ended. */
   const lane = Effect.fnUntraced(function* (config: AuthConfigRef) {
     const room = yield* Semaphore.make(2 * batch)
     while (true) {
@@ -324,38 +345,42 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       }
       const { fresh, full } = yield* claim(config)
       yield* room.release(batch - fresh.length)
-      yield* Effect.forEach(fresh, (account) => FiberSet.run(fibers, Effect.ensuring(one(account), room.release(1))), {
-        discard: true
-      })
+      yield* Effect.forEach(
+        fresh,
+        (account) => FiberSet.run(fibers, Effect.ensuring(renewOne(account), room.release(1))),
+        {
+          discard: true
+        }
+      )
       if (full) continue
       const done = yield* Effect.timeoutOption(room.take(2 * batch), yield* jittered)
       if (Option.isSome(done)) return
     }
   })
 
-  /** One line when the renewer does not keep up with an auth config, and one when it does again. */
+  /** Logs one line when the renewer does not keep up with an auth config, and one when it does again. */
   const reportBehind = Effect.fnUntraced(function* (
     due: ReadonlyArray<AuthConfigRef & { readonly dueAt: number }>,
     now: number
   ) {
-    // An open circuit says for itself why its accounts wait.
+    // An open circuit is logged by itself.
     const late = due.filter((config) => now - config.dueAt > behindAfter && (heldUntil.get(laneOf(config)) ?? 0) <= now)
     const lanesLate = new Set(late.map(laneOf))
-    for (const [lane, { said }] of behind) {
+    for (const [lane, { warned }] of behind) {
       if (lanesLate.has(lane)) continue
       behind.delete(lane)
-      if (said) yield* Effect.logInfo("the renewer keeps up with an auth config again", { authConfig: lane })
+      if (warned) yield* Effect.logInfo("the renewer keeps up with an auth config again", { authConfig: lane })
     }
     for (const config of late) {
       const by = now - config.dueAt
       const seen = behind.get(laneOf(config))
-      if (seen === undefined) behind.set(laneOf(config), { since: now, by, said: false })
-      else if (!seen.said && now - seen.since >= lateAfter) {
-        // What an outage left is being caught up on.
-        seen.said = by >= seen.by
+      if (seen === undefined) behind.set(laneOf(config), { since: now, by, warned: false })
+      else if (!seen.warned && now - seen.since >= lateAfter) {
+        // After an outage the renewer is catching up, which is not reported.
+        seen.warned = by >= seen.by
         seen.since = now
         seen.by = by
-        if (!seen.said) continue
+        if (!seen.warned) continue
         yield* Effect.logWarning(
           "the renewer does not keep up with an auth config; raise requestsPerSecond of its profile if the provider allows, else the renewer's concurrency or the number of processes",
           { projectId: config.projectId, authConfigId: config.authConfigId, behindMillis: by }
@@ -384,7 +409,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     yield* Effect.sleep(yield* jittered)
   }).pipe(orTryLater("cannot look for due accounts"))
 
-  /** Each poll watches the lease. Only an account whose token can be sent takes a turn. */
+  /** Renews one abandoned account if its token can be sent. Each poll also observes its lease. */
   const recoverOne = (abandoned: Abandoned) =>
     Effect.withTracerEnabled(coordinator.wouldSend(abandoned.id), false).pipe(
       Effect.flatMap((would) =>

@@ -1,8 +1,9 @@
 /**
- * Deletes old rows: idempotency records after a day, consent attempts after their end, and events after a month. It runs in the background and
- * in batches, so no caller's transaction pays for it or waits for its locks.
+ * Deletes old rows: idempotency records after a day, consent attempts after they expire, and events after a month. It runs in the
+ * background and in batches, so no caller waits for it.
  *
- * An application that reads the outbox trims it as far as it has read. The limit here is for applications that do not: each renewal adds a row.
+ * An application that reads the outbox trims it after reading. The limit here is for applications that do not, because each renewal adds a
+ * row.
  *
  * @module
  */
@@ -12,16 +13,16 @@ import { rememberFor } from "./Idempotency.ts"
 
 /** How long rows are kept. */
 export interface RetentionOptions {
-  /** How long events stay in the outbox if nobody trims it. Default 30 days; `Duration.infinity` keeps them all. */
+  /** How long events stay in the outbox if the application does not trim it. Default 30 days. `Duration.infinity` keeps all. */
   readonly events?: Duration.Input | undefined
   /** How often it sweeps. Default 1 hour. */
   readonly interval?: Duration.Input | undefined
 }
 
-/** The most rows that one statement deletes. */
+/** The maximum number of rows that one statement deletes. */
 const batch = 500
 
-/** Sweeps when the layer is built, and then at each interval. A store that fails is tried again at the next sweep. */
+/** Sweeps when the layer is built, and then at each interval. If the store fails, the next sweep tries again. */
 export const layer = (options: RetentionOptions = {}): Layer.Layer<never, never, AccountStore> => {
   const keepEvents = Duration.toMillis(Duration.fromInputUnsafe(options.events ?? "30 days"))
   return Layer.effectDiscard(

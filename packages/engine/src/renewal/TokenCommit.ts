@@ -1,9 +1,9 @@
 /**
- * Keeps issued tokens, whatever it takes: room in the journal before the request, the answer in the journal before it is judged, and then
- * the commit, tried until the store takes it.
+ * Makes sure that issued tokens are kept. Space in the journal is reserved before the request. The answer is written to the journal before
+ * it is judged. Then the commit is repeated until the store accepts it.
  *
- * What is left in the journal, by this process or by one that is gone, is offered to the same commit: in the background, and before the
- * account is renewed.
+ * Answers that are left in the journal, by this process or by one that died, are offered to the same commit: in the background, and before
+ * their account is renewed.
  *
  * @module
  */
@@ -27,16 +27,16 @@ import { makeDiscard, makeWithdraw } from "./withdrawal.ts"
 export type { Committed } from "./commit.ts"
 export type { Settlement } from "./journalReplay.ts"
 
-/** An answer as it was read, and what is needed to judge and commit it. */
+/** An answer as it was read, and everything that is needed to judge and commit it. */
 export interface Arrived {
-  /** The row as it was when the request was sent. */
+  /** The account when the request was sent. */
   readonly account: Account
   readonly answer: Extract<Observation, { readonly _tag: "Answer" }>
   readonly event: "Renewed" | "ConsentCompleted"
-  /** The grant that its tokens belong to: the account's own for a renewal, a new one after consent. */
+  /** The grant id of its tokens: the account's own for a renewal, and a new one after consent. */
   readonly grantId: string
   readonly extras?: Credential.Extras | undefined
-  /** Whether the tokens may be of another person or workspace than the account is. */
+  /** Whether the tokens may belong to another person or workspace than the account does. */
   readonly allowAnotherIdentity?: boolean | undefined
 }
 
@@ -45,7 +45,7 @@ export interface Recorded extends Arrived {
   readonly entry: JournalEntry
 }
 
-/** Tokens as issued, and everything needed to keep them. */
+/** Issued tokens, and everything that is needed to commit them. */
 export interface Issued {
   readonly recorded: Recorded
   readonly config: AuthConfig
@@ -54,7 +54,7 @@ export interface Issued {
   readonly tokens: IssuedTokens
 }
 
-/** The answer was kept, and is not yet in the store. The message says where it is. */
+/** The answer was kept, but is not committed yet. The message states where it is. */
 export class CommitPending extends Schema.TaggedError<CommitPending>("@rekindle/engine/CommitPending")(
   "CommitPending",
   {
@@ -64,7 +64,7 @@ export class CommitPending extends Schema.TaggedError<CommitPending>("@rekindle/
 
 /** How long the caller of a commit waits. */
 export interface TokenCommitOptions {
-  /** How long a caller waits for the commit, which goes on afterwards. Default 45 seconds, below the lease. */
+  /** How long a caller waits for the commit, which continues afterwards. Default 45 seconds, which is less than the lease. */
   readonly giveUp?: Duration.Input | undefined
 }
 
@@ -72,20 +72,23 @@ export interface TokenCommitOptions {
 export class TokenCommit extends Context.Service<
   TokenCommit,
   {
-    /** Holds room in the journal for the answer to one request as long as the scope is open. Fails if there is none. */
+    /** Reserves space in the journal for the answer to one request, while the scope is open. Fails if there is none. */
     readonly room: Effect.Effect<void, JournalError, Scope.Scope>
-    /** Puts an answer into the journal. The next step is to judge it, and then `keep` or `discard`. */
+    /** Writes an answer to the journal. The next step is to judge it, and then to call `keep` or `discard`. */
     readonly record: (arrived: Arrived) => Effect.Effect<Recorded>
     readonly keep: (issued: Issued) => Effect.Effect<Committed, CommitPending>
-    /** Lets go of an answer without tokens. */
+    /** Removes an answer without tokens from the journal. */
     readonly discard: (recorded: Recorded) => Effect.Effect<void>
-    /** Opens the credential of an account; an account without one has the empty credential. */
+    /** Opens the credential of an account. An account that has none gets the empty credential. */
     readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
-    /** The same for what a consent is about to replace: a credential that no key opens counts as none. */
+    /** Like `open`, for a credential that a consent will replace. If no key opens it, it is treated as empty. */
     readonly openedOrEmpty: (account: Account) => Effect.Effect<Credential.Credential>
-    /** Withdraws a revoked account's credential at its provider, and erases it once that is done. Tries once, and says how far it is. */
+    /**
+     * Withdraws the credential of a revoked account at its provider, and erases it when that is confirmed. Tries once, and returns the
+     * state.
+     */
     readonly withdraw: (account: Account) => Effect.Effect<Withdrawal, StoreError>
-    /** Commits what is left in the journal for one account, or all that is left. An account with nothing in it costs nothing. */
+    /** Commits the answers in the journal, of one account or of all. Without such answers it is cheap. */
     readonly settle: (id?: ConnectedAccountId) => Effect.Effect<Settlement>
   }
 >()("@rekindle/engine/TokenCommit") {
@@ -125,19 +128,22 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   const withdraw = makeWithdraw({ store, configs, strategies, open })
   const commit = makeCommit({ discard: makeDiscard(strategies), open, scope, store, vault, withdraw })
 
-  /** Answers that are being judged or committed right now. Nobody else has to offer them; who needs their end waits for it. */
-  const inHand = new Map<JournalEntry, Latch.Latch>()
-  const takeInHand = (entry: JournalEntry): void => void inHand.set(entry, Latch.makeUnsafe())
-  const putDown = (entry: JournalEntry): void => {
-    inHand.get(entry)?.openUnsafe()
-    inHand.delete(entry)
+  /**
+   * The answers that are being judged or committed. They are not offered by anything else. A caller that needs their result waits for the
+   * latch.
+   */
+  const processing = new Map<JournalEntry, Latch.Latch>()
+  const startProcessing = (entry: JournalEntry): void => void processing.set(entry, Latch.makeUnsafe())
+  const endProcessing = (entry: JournalEntry): void => {
+    processing.get(entry)?.openUnsafe()
+    processing.delete(entry)
   }
 
   const records = makeJournalRecords(vault)
   const { keepTrying, offerAll } = yield* makeReplay({
     commit,
     configs,
-    isInHand: (entry) => inHand.has(entry),
+    isProcessing: (entry) => processing.has(entry),
     journal,
     open,
     openedOrEmpty,
@@ -159,39 +165,39 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       allowAnotherIdentity
     })
     const entry = yield* journal.append({ accountId: account.id, sealed })
-    takeInHand(entry)
+    startProcessing(entry)
     return { ...arrived, entry }
   }, Effect.uninterruptible)
 
-  const letGo = (entry: JournalEntry) =>
+  const removeEntry = (entry: JournalEntry) =>
     Effect.suspend(() => {
-      putDown(entry)
+      endProcessing(entry)
       return journal.settle(entry)
     })
 
   const keep = Effect.fnUntraced(function* ({ config, held, recorded, tokens }: Issued) {
     const { account, allowAnotherIdentity, entry, extras } = recorded
     const attempt = commit({ account, allowAnotherIdentity, config, held, tokens, extras, origin: originOf(recorded) })
-    // Not interrupted when it is slow: a database that hangs can take its time over that too.
+    // The commit is not interrupted before the limit, because a database that hangs may also take long to interrupt.
     const running = yield* Effect.forkIn(Effect.retry(attempt, Schedule.spaced("250 millis")), scope)
     const end = yield* limited(Fiber.await(running), giveUp, () => Effect.undefined)
     if (end !== undefined && Exit.isSuccess(end)) {
-      yield* letGo(entry)
+      yield* removeEntry(entry)
       return end.value
     }
     yield* Effect.forkIn(Fiber.interrupt(running), scope)
-    putDown(entry)
+    endProcessing(entry)
     yield* keepTrying
     return yield* new CommitPending({
       message: (yield* journal.isOnDisk(entry))
         ? "the new credential is safe in the journal and not yet committed"
-        : "the new credential is not yet committed, and this process alone holds it"
+        : "the new credential is not yet committed, and is only in the memory of this process"
     })
   }, Effect.uninterruptible)
 
   const takeOver = Effect.flatMap(journal.takeOver, (found) => (found.length === 0 ? Effect.void : keepTrying))
 
-  // What earlier processes left. Another one may be about to take its token for lost.
+  // Answers of earlier processes are offered at the start, because another process may be about to treat their tokens as lost.
   yield* takeOver
   if ((yield* journal.all).length > 0) yield* keepTrying
 
@@ -199,15 +205,15 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
     room: journal.room,
     record,
     keep,
-    discard: ({ entry }) => letGo(entry),
+    discard: ({ entry }) => removeEntry(entry),
     open,
     openedOrEmpty,
     withdraw,
     settle: Effect.fnUntraced(function* (id?: ConnectedAccountId) {
       yield* takeOver
-      // What stands in the store is a spent token until the answer in hand is committed, which may take longer than its lease.
+      // Until the answer is committed, the stored token is a spent one. The commit may take longer than the lease.
       if (id !== undefined)
-        yield* Effect.forEach(yield* journal.entriesOf(id), (entry) => inHand.get(entry)?.await ?? Effect.void)
+        yield* Effect.forEach(yield* journal.entriesOf(id), (entry) => processing.get(entry)?.await ?? Effect.void)
       const entries = yield* id === undefined ? journal.all : journal.entriesOf(id)
       const ends = entries.length === 0 ? [] : yield* offerAll(entries)
       const count = (end: ReplayEnd) => ends.filter((each) => each === end).length

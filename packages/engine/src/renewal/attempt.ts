@@ -1,6 +1,6 @@
 /**
- * One attempt under a lease: write the intent, send, judge, then commit the tokens or give the lease back. From the lease to the commit
- * nothing interrupts it.
+ * One attempt under a lease: write the intent, send, judge, and then commit the tokens or release the lease. It is uninterruptible from the
+ * lease to the commit.
  *
  * @module
  */
@@ -16,16 +16,16 @@ import { codeOf, makeRelease } from "./release.ts"
 import { failed, renewalAfter, storeDown, unavailable } from "./renewal.ts"
 import { type Attempted, makeSend, type Progress } from "./send.ts"
 
-/** The points of a renewal at which a crash differs in what it leaves behind. */
+/** The points of a renewal at which a crash leaves different states behind. */
 export type Checkpoint = "before-lease" | "after-intent" | "after-response" | "after-commit"
 
-/** Called at each checkpoint. For crash tests; does nothing unless replaced. */
+/** Called at each checkpoint, for crash tests. It does nothing by default. */
 export const AtCheckpoint = Context.Reference<(point: Checkpoint, id: ConnectedAccountId) => Effect.Effect<void>>(
   "@rekindle/engine/AtCheckpoint",
   { defaultValue: () => () => Effect.void }
 )
 
-/** Makes the attempt. Returns `undefined` if the lease was not acquired, or was over before a request left; re-read the account. */
+/** Makes the attempt. It returns `undefined` if the lease was not acquired, or expired before a request was sent; re-read the account. */
 export const makeAttempt = (context: RenewalContext) => {
   const { bounded, lateAnswers, lease, markDead, owner, store, tokens } = context
   const { giveBack, release } = makeRelease(context)
@@ -41,8 +41,8 @@ export const makeAttempt = (context: RenewalContext) => {
     const checkpoint = yield* AtCheckpoint
     const clock = yield* Clock.Clock
     yield* checkpoint("before-lease", account.id)
-    const begunAt = monotonicMillisUnsafe(clock)
-    const begun = yield* bounded(
+    const startedAt = monotonicMillisUnsafe(clock)
+    const taken = yield* bounded(
       store.begin({
         account,
         owner,
@@ -51,20 +51,21 @@ export const makeAttempt = (context: RenewalContext) => {
         takeOver: sendable.waitedOut
       })
     ).pipe(Effect.mapError(storeDown))
-    if (Option.isNone(begun)) return undefined
-    const leased = begun.value
+    if (Option.isNone(taken)) return undefined
+    const leased = taken.value
     yield* checkpoint("after-intent", account.id)
     /**
-     * For how long requests may leave under this lease: in its first half, since a request takes less than half of it, and the rest is for
-     * the commit. By two clocks: no step of the wall clock moves the monotonic one, and that one stands still while a machine sleeps.
+     * How long requests may still be sent under this lease, in milliseconds. They are sent in its first half only: a request takes less
+     * than half a lease, and the rest is for the commit. Two clocks are compared. Corrections of the wall clock do not move the monotonic
+     * one, and the monotonic one stands still while a machine sleeps.
      */
     const timeLeft = () =>
       Math.min(
-        begunAt + lease - monotonicMillisUnsafe(clock),
+        startedAt + lease - monotonicMillisUnsafe(clock),
         (leased.lease?.until ?? 0) - clock.currentTimeMillisUnsafe()
       ) -
       lease / 2
-    const overdue = lateAnswers(begunAt + lease, keepLate(sendable, leased))
+    const overdue = lateAnswers(startedAt + lease, keepLate(sendable, leased))
     answers.overdue = overdue
     const sent = yield* send(sendable, leased, timeLeft, overdue, rooms, progress)
     if (sent._tag === "TooLate") {
@@ -89,7 +90,7 @@ export const makeAttempt = (context: RenewalContext) => {
     }
     switch (verdict._tag) {
       case "Dead": {
-        // A death that is known already is not written again. The result that the release leaves keeps callers from trying at once.
+        // A death that is already stored is not written again. The stored result keeps callers from trying at once.
         const known =
           leased.status === "EXPIRED" ||
           (isExpiring(leased) && !progress.tokenRefused && isUsable(leased, yield* Clock.currentTimeMillis))
@@ -111,11 +112,11 @@ export const makeAttempt = (context: RenewalContext) => {
 
   return (sendable: Sendable, progress: Progress) =>
     Effect.catchTag(Effect.scoped(attempt(sendable, progress)), "JournalError", () =>
-      Effect.fail(unavailable("journal_unavailable", "the journal has no room for the answer; nothing was sent"))
+      Effect.fail(unavailable("journal_unavailable", "the journal has no space for the answer; nothing was sent"))
     )
 }
 
-/** Where an attempt holds room in the journal: as long as it lasts, and then until no late answer can come any more. */
+/** The scope that reserves space in the journal. It stays open during the attempt, and then until no late answer can arrive. */
 const roomForAnswers = Effect.gen(function* () {
   const rooms = yield* Scope.make()
   const answers: { overdue: Overdue<Attempted> | undefined } = { overdue: undefined }

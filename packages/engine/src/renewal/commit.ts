@@ -1,7 +1,7 @@
 /**
- * The commit of issued tokens: a compare-and-set that is repeated on the present row if the row has changed meanwhile.
+ * The commit of issued tokens: a compare-and-set that is repeated on the current row if the row has changed.
  *
- * A status change is merged. Of two tokens of one grant, the one of the later lease wins. A new grant wins over the one it replaced.
+ * A status change is merged. Of two tokens of one grant, the one of the later lease wins. A new grant wins over the one that it replaced.
  *
  * @module
  */
@@ -14,22 +14,22 @@ import type { IssuedTokens } from "../answer/TokenResponse.ts"
 import { compare } from "../answer/Identity.ts"
 import * as Tokens from "../answer/Tokens.ts"
 import type { CredentialVault, VaultError } from "../vault/CredentialVault.ts"
-import { begun } from "./withdrawal.ts"
+import { pendingWithdrawal } from "./withdrawal.ts"
 
 /** Fields that order two answers of one account. */
 export interface Origin {
   readonly event: "Renewed" | "ConsentCompleted"
-  /** The grant that the answer belongs to. */
+  /** The grant id of the answer. */
   readonly grantId: string
-  /** The grant that was in place when it came: another one after consent. */
+  /** The account's grant id when the answer arrived. It differs from `grantId` after consent. */
   readonly heldGrantId: string
-  /** The epoch of the lease that it was asked for under, or after consent the last one given out. */
+  /** The epoch of the lease under which the request was sent. After consent: the last epoch that was given out. */
   readonly epoch: number
   /** Epoch milliseconds. */
   readonly receivedAt: number
 }
 
-/** Whether what is stored now is newer than the answer, or is the answer itself. */
+/** Whether the stored credential is newer than the answer, or is the answer itself. */
 export const overtaken = (current: Account, { epoch, event, grantId, heldGrantId, receivedAt }: Origin): boolean =>
   event === "Renewed"
     ? // Leases order them, however late an answer comes. Of two under one lease the first that is committed stays.
@@ -37,26 +37,26 @@ export const overtaken = (current: Account, { epoch, event, grantId, heldGrantId
     : current.grantId === grantId || (current.grantId !== heldGrantId && current.obtainedAt >= receivedAt)
 
 /**
- * What a commit led to: the account as committed, or the newer one that was there first, or the account as it was, because the tokens are
- * another person's. Tokens of another person are withdrawn.
+ * The result of a commit. `Committed`: the account has the tokens. `Overtaken`: a newer credential was committed first, and `account` has
+ * it. `Refused`: the tokens belong to another person, so the account was not changed and the tokens are withdrawn.
  */
 export type Committed = { readonly _tag: "Committed" | "Overtaken" | "Refused"; readonly account: Account }
 
 /** Tokens to commit. */
 export interface Commit {
-  /** The row as last read. */
+  /** The account as last read. */
   readonly account: Account
   readonly config: AuthConfig
   /** The credential that the tokens are merged into. */
   readonly held: Credential.Credential
   readonly tokens: IssuedTokens
   readonly extras?: Credential.Extras | undefined
-  /** Whether the tokens may be of another person or workspace than the account is. */
+  /** Whether the tokens may belong to another person or workspace than the account does. */
   readonly allowAnotherIdentity?: boolean | undefined
   readonly origin: Origin
 }
 
-/** The most auth configs that are remembered as warned about. */
+/** The maximum number of auth configs that are warned about. */
 const warnedAtMost = 10_000
 
 /** Makes the commit. */
@@ -68,7 +68,7 @@ export const makeCommit = ({
   vault,
   withdraw
 }: {
-  /** Withdraws tokens that are not kept. */
+  /** Withdraws tokens that are not committed. */
   readonly discard: (account: Account, config: AuthConfig, credential: Credential.Credential) => Effect.Effect<void>
   readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
   readonly scope: Scope.Scope
@@ -77,14 +77,14 @@ export const makeCommit = ({
   readonly withdraw: (account: Account) => Effect.Effect<Withdrawal, StoreError>
 }) => {
   const warned = new Set<string>()
-  /** Once for each auth config: the profile is what has to change. */
+  /** Warns once for each auth config, because its profile is what has to change. */
   const warnOfAssumedLife = ({ id, projectId }: AuthConfig) =>
     Effect.suspend(() => {
       const key = `${projectId}/${id}`
       if (warned.has(key) || warned.size >= warnedAtMost) return Effect.void
       warned.add(key)
       return Effect.logWarning(
-        'nobody says how long the access tokens live: an hour is assumed; set accessTokenTtl in the profile, to "never" if they have no end',
+        'the provider does not state how long its access tokens live; one hour is assumed; set accessTokenTtl in the profile, to "never" if they do not expire',
         { projectId, authConfigId: id }
       )
     })
@@ -100,7 +100,7 @@ export const makeCommit = ({
   }: Commit): Effect.fn.Return<Committed, StoreError> {
     const { event, receivedAt } = origin
     const given = Tokens.merge(Credential.empty, tokens, extras)
-    const isAnothers = (held: Credential.Credential) =>
+    const isAnotherIdentity = (held: Credential.Credential) =>
       event === "ConsentCompleted" && !allowAnotherIdentity && compare(held, given, config.profile) === "another"
     const refused = (account: Account) =>
       Effect.as(Effect.forkIn(discard(account, config, given), scope), { _tag: "Refused" as const, account })
@@ -112,14 +112,14 @@ export const makeCommit = ({
       const text = yield* Effect.orDie(Schema.encodeEffect(Credential.CredentialJson)(credential))
       return yield* vault.seal(credentialContext({ ...from, generation: from.generation + 1 }), text)
     })
-    if (isAnothers(held)) return yield* refused(account)
+    if (isAnotherIdentity(held)) return yield* refused(account)
     let sealed = yield* sealFor(account, held)
     const life = Tokens.lifeOf(tokens, config.profile, event === "Renewed" ? held : Credential.empty)
     if (life.assumed) yield* warnOfAssumedLife(config)
     const expiresAt = life.millis === null ? null : receivedAt + life.millis
     const renewAt = yield* Tokens.renewalTime(config.profile, receivedAt, expiresAt)
     let from = account
-    // Not `updateAccount`: once the row has moved on, the answer may be void, be another person's, or have to be sealed again.
+    // `updateAccount` does not fit: if the row has changed, the answer may be void, belong to another person, or need to be sealed again.
     while (true) {
       const next = transition(from, { _tag: event })
       const now = yield* Clock.currentTimeMillis
@@ -137,23 +137,23 @@ export const makeCommit = ({
         renewAt: next.status === "ACTIVE" ? renewAt : null,
         consentUntil: event === "ConsentCompleted" ? null : from.consentUntil,
         updatedAt: now,
-        ...(next.status === "REVOKED" ? begun(now) : {})
+        ...(next.status === "REVOKED" ? pendingWithdrawal(now) : {})
       }
       const written = yield* store.write({ from, to, announce: next.announce })
       if (Option.isSome(written)) {
         const account = written.value
-        // Revoked while the answer was on its way: what came is withdrawn as what was there has been.
+        // The account was revoked while the answer was on its way, so the new tokens are withdrawn too.
         if (to.status === "REVOKED") yield* Effect.forkIn(Effect.ignore(withdraw(account)), scope)
         return { _tag: "Committed", account }
       }
       const current = yield* store.find(account.id)
-      // An account that is gone has nothing to keep tokens for.
+      // The account was removed, so the tokens are not needed.
       if (Option.isNone(current)) return { _tag: "Overtaken", account }
       const moved = current.value.generation !== from.generation
       const holds = moved ? yield* Effect.orElseSucceed(open(current.value), () => held) : held
-      if (moved && isAnothers(holds)) return yield* refused(current.value)
+      if (moved && isAnotherIdentity(holds)) return yield* refused(current.value)
       if (overtaken(current.value, origin)) return { _tag: "Overtaken", account: current.value }
-      // What the answer does not mention comes from the credential it replaces, which is another one now.
+      // Fields that the answer does not mention come from the replaced credential, which has changed.
       if (moved) sealed = yield* sealFor(current.value, holds)
       from = current.value
     }

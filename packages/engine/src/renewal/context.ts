@@ -1,5 +1,5 @@
 /**
- * The context of a renewal: the services and times that all its steps use, and the two transitions that more than one step makes.
+ * The context of a renewal: the services and times that all its steps use, and two transitions that several steps make.
  *
  * @module
  */
@@ -35,11 +35,11 @@ interface Given {
   readonly lateAnswers: LateAnswers
 }
 
-/** What is known of a credential's death. */
+/** The circumstances of a dead credential. */
 interface Death {
   /** The provider's code, if it gave one. */
   readonly code: string | null
-  /** Whether the grant was spent by a request whose answer was lost. */
+  /** Whether a request whose answer was lost spent the grant. */
   readonly lost: boolean
   /** Whether a third party refused the access token. */
   readonly tokenRefused: boolean
@@ -48,7 +48,7 @@ interface Death {
 const notFound = (id: ConnectedAccountId) =>
   new AccountNotFound({ message: `no connected account ${id}`, slug: "connected_account_not_found" })
 
-/** What every step of a renewal uses. */
+/** The services, times and transitions that all steps of a renewal share. */
 export type RenewalContext = ReturnType<typeof makeContext>
 
 /** Makes the context. */
@@ -56,7 +56,7 @@ export const makeContext = (given: Given) => {
   const { requestTimeout, store } = given
   const limited = makeTimeLimit()
 
-  /** A store that hangs is a store that is down: every flight has an end. */
+  /** Limits a call to the store. A store that hangs counts as unavailable, so every flight ends. */
   const bounded = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E | Unavailable> =>
     limited(call, requestTimeout, () => Effect.fail(storeDown()))
 
@@ -66,18 +66,18 @@ export const makeContext = (given: Given) => {
       Effect.flatMap(Option.match({ onNone: () => notFound(id), onSome: Effect.succeed }))
     )
 
-  /** Logs one line when an account begins to expire, and one when it has. */
+  /** Logs one line when an account begins to expire, and one when it has expired. */
   const warn = (before: Account, { authConfigId, id, status, statusReason: reason }: Account, code: string | null) =>
     before.status === status && before.statusReason === reason
       ? Effect.void
       : Effect.logWarning(
           status === "ACTIVE"
-            ? "an account will stop working when its access token ends: its credential is dead"
+            ? "an account will stop working when its access token expires: its credential is dead"
             : "an account stopped working: its credential is dead",
           { accountId: id, authConfigId, reason, code }
         )
 
-  /** Takes a credential out of service that is known to be dead, since its access token is over or refused. */
+  /** Expires an account whose credential is known to be dead, because its access token has expired or was refused. */
   const expire = Effect.fnUntraced(function* (expiring: Account, strategy: AuthStrategy) {
     const { _tag, account } = yield* updateAccount(
       store,
@@ -92,8 +92,8 @@ export const makeContext = (given: Given) => {
   })
 
   /**
-   * Marks the credential dead, unless a newer one is there. While its access token can be used it stays in service; the renewer comes back
-   * at its end. Where the refusal may be the provider's mistake or our clock's, the credential is tried again.
+   * Marks the credential dead, unless there is a newer one. While its access token can be used it stays in service, and the account is due
+   * when it ends. If the refusal may be a mistake of the provider or of this machine's clock, the credential is tried again.
    */
   const markDead = Effect.fnUntraced(function* (
     leased: Account,
@@ -102,7 +102,7 @@ export const makeContext = (given: Given) => {
   ): Effect.fn.Return<Renewal, RefreshError> {
     const hasConsent = strategy.consent !== undefined
     const again = mayRevive(strategy) ? (yield* pauses({ _tag: "Dead", code: "" }, 0)).renewer : Infinity
-    // The provider refused this request, and perhaps carried out one before it.
+    // The provider refused this request, but may have carried out an earlier one.
     const undecided = (slug: Failures.Slug, message: string): RefreshError =>
       lost ? failed(slug, message) : unavailable(slug, message)
     const reason = !hasConsent ? "credential_rejected" : lost ? "rotation_response_lost" : "grant_dead"
@@ -114,7 +114,7 @@ export const makeContext = (given: Given) => {
       {
         when: ({ epoch, generation }) => epoch === leased.epoch && generation === leased.generation,
         patch: ({ expiresAt }, { status }, now) => {
-          // Switched off or revoked meanwhile: then its time is another matter's.
+          // The account was disabled or revoked meanwhile, so its due time is not changed.
           if (status !== "ACTIVE" && status !== "EXPIRED") return Effect.succeed({})
           const end = status === "ACTIVE" ? (expiresAt ?? Infinity) : Infinity
           const next = Math.min(end, now + again)
@@ -130,7 +130,7 @@ export const makeContext = (given: Given) => {
     )
     if (_tag === "Gone") return yield* notFound(leased.id)
     if (_tag === "Left") {
-      // Somebody newer holds the lease: it is theirs to say, and theirs to find the token alive.
+      // Another process has a newer lease. It decides whether the credential is dead.
       return account.generation === leased.generation
         ? yield* Effect.fail(undecided("busy", "another process is renewing this account"))
         : { _tag: "Renewed", account }

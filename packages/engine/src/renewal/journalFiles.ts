@@ -1,17 +1,17 @@
 /**
- * The files of the journal: segments with space allocated in advance, and the lock that shows their owner.
+ * The files of the journal: segments with preallocated space, and a lock that shows whether their owner is alive.
  *
- * A record is one line, written in one `write` over blocks that exist already, so that neither `kill -9` nor a disk that has filled up
- * meanwhile keeps it from being there. No record is marked afterwards: once everything in a segment is settled, the segment is emptied.
+ * A record is one line. It is written in one `write` over existing blocks, so it is there even after `kill -9`, or if the disk has filled
+ * up meanwhile. Records are not marked later. A segment is emptied when all of its records are settled.
  *
- * A process writes to files of its own, named after a lock that it holds. The lock is an exclusive transaction on an empty SQLite database:
- * the operating system drops it when the process ends, however it ends, so there is no stale lock and no process id to guess about. Whoever
- * gets the lock of another's files knows that their owner is gone, and takes over what they hold.
+ * A process writes its own files, named after a lock that it holds. The lock is an exclusive transaction on an empty SQLite database. The
+ * operating system drops it when the process ends in any way, so there are no stale locks and no process ids to compare. A process that
+ * gets the lock of other files knows that their owner is gone, and takes over their records.
  *
  * **Gotchas**
  *
- * On a copy-on-write file system (btrfs, ZFS) and on some network file systems a write over existing blocks needs new ones, so that the
- * room made in advance is a likelihood there and no promise.
+ * On a copy-on-write file system (btrfs, ZFS) and on some network file systems a write over existing blocks needs new blocks. There the
+ * preallocated space makes a full disk unlikely to lose a record, but does not rule it out.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import { DatabaseSync } from "node:sqlite"
 import { promisify } from "node:util"
 import { Sealed } from "../vault/CredentialVault.ts"
 
-/** One answer. The account id is in plain text, so that the account can be found; everything else is sealed. */
+/** One answer. The account id is in plain text, so that the account can be found. Everything else is sealed. */
 export const JournalRecord = Schema.Struct({ accountId: ConnectedAccountId, sealed: Sealed })
 export type JournalRecord = typeof JournalRecord.Type
 
@@ -32,7 +32,7 @@ export type JournalRecord = typeof JournalRecord.Type
 export interface Segment {
   readonly path: string
   readonly inode: bigint
-  /** How many of its records are not settled. */
+  /** The number of records that are not settled. */
   live: number
 }
 
@@ -40,38 +40,38 @@ export interface Segment {
 interface OwnSegment extends Segment {
   readonly fd: number
   readonly size: number
-  /** Where the next record goes. */
+  /** The position of the next record. */
   end: number
-  /** Returns when everything written before the call is on the medium. */
+  /** Returns when everything written before the call is on the disk. */
   readonly flush: () => Promise<void>
 }
 
-/** What processes that have ended left behind. */
+/** The records and files of processes that have ended. */
 export interface Leftovers {
   readonly records: ReadonlyArray<{ readonly record: JournalRecord; readonly segment: Segment }>
-  /** Files whose last record was cut short by the end of their process. */
+  /** Files whose last record was cut short, because their process ended during the write. */
   readonly torn: ReadonlyArray<string>
-  /** Files that hold lines that are no records, or that cannot be read, and locks that are none. They are left in place. */
+  /** Files with lines that are not records, files that cannot be read, and lock files that are not locks. They are left in place. */
   readonly damaged: ReadonlyArray<string>
 }
 
-/** Whether an answer has to survive the end of the process (also `kill -9`), or the loss of power too. */
+/** Whether an answer has to survive the end of the process (including `kill -9`), or also a loss of power. */
 export type Durability = "process" | "power"
 
-/** The room that one answer is promised, in bytes. Sealing adds a third to what came over the wire. */
+/** The space that is reserved for one answer, in bytes. Sealing makes an answer a third larger than it was on the wire. */
 const room = 32 * 1024
 const segmentSize = 1024 * 1024
 const segmentSuffix = ".segment"
 const lockSuffix = ".lock"
 
-/** SQLITE_BUSY: somebody holds the lock. */
+/** SQLITE_BUSY: another process holds the lock. */
 const busy = 5
 
-/** Takes a lock; undefined while its owner is alive. The file may only ever be opened by SQLite: closing it otherwise drops the lock. */
+/** Takes a lock. Undefined while its owner is alive. Only SQLite may open the file, because closing it in another way drops the lock. */
 const lock = (path: string): DatabaseSync | undefined => {
   const database = new DatabaseSync(path, { timeout: 0 })
   try {
-    // A rollback journal on disk would need room, and the disk may be full.
+    // A rollback journal on disk would need space, and the disk may be full.
     database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE")
     return database
   } catch (cause) {
@@ -90,13 +90,13 @@ const remove = (path: string): void => fs.rmSync(path, { force: true })
 
 const writeAt = (fd: number, bytes: Uint8Array, position: number): void => {
   let written = fs.writeSync(fd, bytes, 0, bytes.length, position)
-  // A disk that has just filled up writes short. The next write reports it.
+  // A disk that has just filled up writes fewer bytes. The next write then reports the error.
   while (written < bytes.length) {
     written += fs.writeSync(fd, bytes, written, bytes.length - written, position + written)
   }
 }
 
-/** Allocated once: a megabyte for every segment would cost more than the write. */
+/** Shared by all segments, because allocating a megabyte for each costs more than the write. */
 const zeros = Buffer.alloc(segmentSize)
 
 const writeZeros = (fd: number, length: number): void => {
@@ -105,7 +105,7 @@ const writeZeros = (fd: number, length: number): void => {
   }
 }
 
-/** Runs `work` once for all who ask while it is under way, after it. */
+/** Runs `work` for a group of callers. Callers that arrive during a run share the next one. */
 const grouped = (work: () => Promise<void>): (() => Promise<void>) => {
   let running = Promise.resolve()
   let next: Promise<void> | undefined
@@ -125,7 +125,7 @@ const isRecord = Schema.is(JournalRecord)
 const parse = (bytes: Buffer) => {
   const written = bytes.indexOf(0)
   const lines = bytes.toString("latin1", 0, written === -1 ? bytes.length : written).split("\n")
-  // A record ends with its line break, so nothing follows the last one.
+  // A record ends with a line break, so a last line that is not empty was cut short.
   const torn = lines.pop() !== ""
   const found = lines.map((line) => {
     const [accountId, sealed] = line.split(" ")
@@ -136,30 +136,30 @@ const parse = (bytes: Buffer) => {
 }
 
 /**
- * Opens a directory for this process; it is made if only itself is missing.
+ * Opens a directory for this process, and creates it if only the directory itself is missing.
  *
- * Everything but `flush` is synchronous: a record is a few kilobytes into the page cache, which takes microseconds and has to be done
- * before anything else happens. Everything may throw what `node:fs` throws.
+ * All functions but `flush` are synchronous. A record is a few kilobytes into the page cache, which takes microseconds and has to happen
+ * before anything else. All functions may throw the errors of `node:fs`.
  */
 export const open = (directory: string, durability: Durability) => {
   if (!fs.existsSync(directory)) fs.mkdirSync(directory, { mode: 0o700 })
   if (process.platform !== "win32" && (fs.statSync(directory).mode & 0o002) !== 0) {
-    throw new Error("others can write to it")
+    throw new Error("other users can write to it")
   }
 
-  const settleIn = () => {
+  const takeOwnLock = () => {
     while (true) {
       const owner = randomUUID()
       const path = join(directory, owner + lockSuffix)
       fs.closeSync(fs.openSync(path, "wx", 0o600))
       const database = lock(path)
       const inode = inodeOf(path)
-      // Another process may have taken a lock that nobody held yet for one that was left.
+      // Another process may have taken the new lock for a left one, before it was locked.
       if (database !== undefined && inode !== undefined) return { owner, path, inode, database, count: 0 }
       database?.close()
     }
   }
-  let home = settleIn()
+  let home = takeOwnLock()
   let segments: Array<OwnSegment> = []
   let held = 0
 
@@ -189,12 +189,12 @@ export const open = (directory: string, durability: Durability) => {
     return segment
   }
 
-  /** Holds room for one more answer. */
+  /** Reserves space for one more answer. */
   const reserve = (): void => {
     if (inodeOf(home.path) !== home.inode) {
-      // Somebody removed the directory, or everything in it. What was written there is gone.
+      // The directory or its content was removed, and the records in it are gone.
       fs.statSync(directory)
-      const next = settleIn()
+      const next = takeOwnLock()
       home.database.close()
       home = next
       for (const { fd } of segments) fs.closeSync(fd)
@@ -208,7 +208,7 @@ export const open = (directory: string, durability: Durability) => {
     held--
   }
 
-  /** Writes a record and says where it is. */
+  /** Writes a record, and returns its segment. */
   const write = ({ accountId, sealed }: JournalRecord): OwnSegment => {
     const line = Buffer.from(`${accountId} ${sealed}\n`, "latin1")
     const segment =
@@ -220,11 +220,11 @@ export const open = (directory: string, durability: Durability) => {
     return segment
   }
 
-  // --- what others left ---------------------------------------------------------------------------------------------------------
+  // --- files of other processes --------------------------------------------------------------------------------------------------
 
-  /** The locks of owners that are gone, with how many of their segments hold something. */
+  /** The locks of processes that are gone, with the number of their segments that have records. */
   const takenOver = new Map<string, { readonly database: DatabaseSync; files: number }>()
-  /** The locks that could not be opened, and were reported. */
+  /** The locks that could not be opened and were reported. */
   const unusable = new Set<string>()
 
   const ownerOf = (path: string): string => path.slice(directory.length + 1).split(".")[0] ?? ""
@@ -234,7 +234,7 @@ export const open = (directory: string, durability: Durability) => {
       .filter((name) => name.startsWith(`${owner}.`) && name.endsWith(segmentSuffix))
       .map((name) => join(directory, name))
 
-  const letGo = (owner: string, database: DatabaseSync): void => {
+  const releaseLock = (owner: string, database: DatabaseSync): void => {
     remove(join(directory, owner + lockSuffix))
     database.close()
     takenOver.delete(owner)
@@ -258,7 +258,7 @@ export const open = (directory: string, durability: Durability) => {
       try {
         database = lock(path)
       } catch {
-        // One file that is no lock keeps nobody from the others.
+        // A damaged lock file must not prevent the others from being taken over.
         if (!unusable.has(path)) damaged.push(path)
         unusable.add(path)
       }
@@ -274,7 +274,7 @@ export const open = (directory: string, durability: Durability) => {
         }
         if (found.torn) torn.push(path)
         if (found.isDamaged) damaged.push(path)
-        // What is damaged is never settled, so that its file stays.
+        // A damaged line counts as a record that is never settled, so its file stays.
         const live = found.records.length + (found.isDamaged ? 1 : 0)
         if (live === 0) {
           remove(path)
@@ -284,12 +284,12 @@ export const open = (directory: string, durability: Durability) => {
         const segment: Segment = { path, inode: inodeOf(path) ?? 0n, live }
         for (const record of found.records) records.push({ record, segment })
       }
-      if (theirs.files === 0) letGo(owner, database)
+      if (theirs.files === 0) releaseLock(owner, database)
     }
     return { records, torn, damaged }
   }
 
-  /** A record of a segment is settled. With its last one, the segment is emptied, and the empty ones that nobody needs go. */
+  /** Settles one record of a segment. With its last record, the segment is emptied, and empty segments that are not needed are removed. */
   const settle = (segment: Segment): void => {
     segment.live--
     if (segment.live > 0) return
@@ -297,7 +297,7 @@ export const open = (directory: string, durability: Durability) => {
       remove(segment.path)
       const owner = ownerOf(segment.path)
       const theirs = takenOver.get(owner)
-      if (theirs !== undefined && --theirs.files === 0) letGo(owner, theirs.database)
+      if (theirs !== undefined && --theirs.files === 0) releaseLock(owner, theirs.database)
       return
     }
     for (const empty of segments.filter(({ live }) => live === 0)) {
@@ -313,7 +313,7 @@ export const open = (directory: string, durability: Durability) => {
     }
   }
 
-  /** Leaves what is not settled to the next process. */
+  /** Closes the files. The next process takes over records that are not settled. */
   const close = (): void => {
     for (const { fd, live, path } of segments) {
       fs.closeSync(fd)

@@ -1,5 +1,5 @@
 /**
- * The content of a journal record: an answer as it was read, with everything that it takes to judge it again and to order it.
+ * The content of a journal record: an answer as it was read, with everything that is needed to judge it again and to order it.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { SchemaJITCompiler } from "effect/schema"
 import type { Account } from "../account/Account.ts"
 import type { CredentialVault, SealContext, Sealed } from "../vault/CredentialVault.ts"
 
-/** What a journal record seals: enough to judge the answer again from the beginning, and to order it. */
+/** The sealed fields of a record. */
 const Sealable = Schema.fromJsonString(
   Schema.Struct({
     event: Schema.Literals(["Renewed", "ConsentCompleted"]),
@@ -25,16 +25,16 @@ const Sealable = Schema.fromJsonString(
   })
 )
 
-// Every answer is encoded with it. Where code may not be generated at run time, it is interpreted.
+// Every answer is encoded with this schema, so it is compiled. A runtime that forbids generated code interprets it.
 SchemaJITCompiler.enable(Schema.flip(Sealable).ast)
 
-/** Where a journal record is sealed. */
+/** The context that a journal record is sealed in. */
 const journalContext = ({ id, projectId }: Account): SealContext => ({ purpose: "journal", projectId, owner: id })
 
 /** An opened record. */
 export type JournalRecord = typeof Sealable.Type
 
-/** Makes the two ways between a record and its sealed form. */
+/** Makes the functions that seal and open a record. */
 export const makeJournalRecords = (vault: CredentialVault["Service"]) => ({
   seal: (account: Account, record: JournalRecord) =>
     Effect.flatMap(Effect.orDie(Schema.encodeEffect(Sealable)(record)), (text) =>

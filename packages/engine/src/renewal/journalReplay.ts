@@ -1,5 +1,5 @@
 /**
- * Offers what is left in the journal to the commit: answers that the store did not take yet, and those of a process that is gone.
+ * Offers the answers in the journal to the commit: those that the store has not accepted yet, and those of a process that is gone.
  *
  * @module
  */
@@ -17,28 +17,28 @@ import type { Journal, JournalEntry } from "./Journal.ts"
 import type { JournalRecord } from "./journalRecord.ts"
 import { decideConsent, decideRenewal, prolongs } from "./judge.ts"
 
-/** What became of the answers in the journal. Those that were overtaken, or hold no tokens, are dropped and not counted. */
+/** The number of answers by result. Answers that were overtaken, or have no tokens, are dropped and not counted. */
 export interface Settlement {
   readonly committed: number
-  /** The store does not take them yet: what they replace is spent or void, and must not be sent. */
+  /** The store does not accept them yet. Their accounts' stored credentials are spent or void, and must not be sent. */
   readonly waiting: number
-  /** They cannot be opened or read with the keys and auth configs at hand. They are kept. */
+  /** They cannot be opened or read with the present keys and auth configs. They stay in the journal. */
   readonly unreadable: number
 }
 
 /**
- * How often an answer that only the journal has is offered again. Once the store is back, another process that finds the intent open gives
- * its owner two seconds before it sends the token again, so it has to be well below that.
+ * How often an answer that is only in the journal is offered again. When the store is back, another process that finds the intent open
+ * gives its owner two seconds before it sends the token again. The interval has to be well below that.
  */
 const tryAgainAfter = Duration.millis(500)
 
-/** How many answers are offered at the same time. */
+/** The maximum number of answers that are offered at the same time. */
 const offersAtOnce = 8
 
-/** How many answers are offered before others get their turn. */
+/** How many answers are offered before other fibers get a turn. */
 const offersInSlice = 32
 
-/** How an offer ended. */
+/** The result of an offer. */
 export type ReplayEnd = "committed" | "dropped" | "waiting" | "unreadable"
 
 interface Options {
@@ -53,16 +53,16 @@ interface Options {
     account: Account,
     sealed: Sealed
   ) => Effect.Effect<JournalRecord, VaultError | Schema.SchemaError>
-  /** Whether an answer is being judged or committed right now. Nobody else has to offer it. */
-  readonly isInHand: (entry: JournalEntry) => boolean
+  /** Whether an answer is being judged or committed. Then it is not offered. */
+  readonly isProcessing: (entry: JournalEntry) => boolean
   readonly scope: Scope.Scope
 }
 
-/** Makes `offerAll`, and `keepTrying`, which offers everything again in the background until the store has taken it. */
+/** Makes `offerAll`, and `keepTrying`, which offers everything again in the background until the store has accepted it. */
 export const makeReplay = Effect.fnUntraced(function* ({
   commit,
   configs,
-  isInHand,
+  isProcessing,
   journal,
   open,
   openedOrEmpty,
@@ -94,7 +94,7 @@ export const makeReplay = Effect.fnUntraced(function* ({
       receivedAt: origin.receivedAt
     }
     const verdict = (renews ? decideRenewal : decideConsent)(strategy, connection, observation)
-    // An answer that refuses was written down like any other; its verdict is passed again by whoever asks again.
+    // A refusal in the journal changes nothing. The next renewal gets the same verdict again.
     const keeps = verdict._tag === "Renewed" || !renews || prolongs(verdict, observation, account)
     return keeps && "tokens" in verdict
       ? {
@@ -114,18 +114,18 @@ export const makeReplay = Effect.fnUntraced(function* ({
     Effect.suspend(() => {
       if (reported.has(entry)) return Effect.void
       reported.add(entry)
-      // Its name only: what does not decode is an opened answer.
+      // Only the name of the error is logged, because the value that does not decode is an opened answer.
       return Effect.logWarning("an answer in the journal cannot be committed; it is kept", {
         accountId: entry.accountId,
         error
       })
     })
 
-  /** Offers one record to the commit, and lets go of it unless it has to wait. */
+  /** Offers one record to the commit. The record is removed unless it has to wait. */
   const offer = Effect.fnUntraced(function* (entry: JournalEntry) {
     const account = yield* store.find(entry.accountId)
     if (Option.isNone(account)) {
-      // The database may be the wrong one: only for an account that is known to be removed is an answer thrown away.
+      // An unknown account may mean a wrong database. The answer is dropped only if the account is known to be removed.
       if (!(yield* store.isRemoved(entry.accountId)))
         return yield* Effect.as(report(entry, "no such account"), "unreadable" as const)
       yield* journal.settle(entry)
@@ -142,7 +142,7 @@ export const makeReplay = Effect.fnUntraced(function* ({
     Effect.forEach(
       entries,
       (entry): Effect.Effect<ReplayEnd> =>
-        isInHand(entry)
+        isProcessing(entry)
           ? Effect.succeed("dropped")
           : Effect.catchCause(Effect.timeout(offer(entry), "5 seconds"), (cause): Effect.Effect<ReplayEnd> => {
               const tag = Option.match(Cause.findErrorOption(cause), {
@@ -156,7 +156,7 @@ export const makeReplay = Effect.fnUntraced(function* ({
       { concurrency: offersAtOnce }
     )
 
-  /** In slices, so that thousands of answers block nobody. */
+  /** Offers answers in slices, so that thousands of them do not block the event loop. */
   const offerAll = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>) {
     const ends: Array<ReplayEnd> = []
     for (let from = 0; from < entries.length; from += offersInSlice) {
@@ -166,12 +166,12 @@ export const makeReplay = Effect.fnUntraced(function* ({
     return ends
   })
 
-  /** Open while the journal may hold an answer that nobody has in hand: one that was not offered yet, or that the store did not take. */
+  /** Open while the journal may have an answer to offer: one that was not offered yet, or that the store did not accept. */
   const left = Latch.makeUnsafe()
   const keepTrying = Effect.asVoid(left.open)
   yield* left.await.pipe(
     Effect.andThen(left.close),
-    // What cannot be read now is offered again by `settle`.
+    // Answers that cannot be read now are offered again by `settle`.
     Effect.andThen(Effect.flatMap(journal.all, (entries) => offerAll(entries.filter((entry) => !reported.has(entry))))),
     Effect.andThen((ends) => (ends.includes("waiting") ? left.open : Effect.void)),
     Effect.andThen(Effect.sleep(tryAgainAfter)),

@@ -1,9 +1,9 @@
 /**
  * Answers that arrive after the time limit of their request.
  *
- * A request that got no answer in time may have been carried out all the same, and then its answer holds the only token that works. So
- * its connection stays open, and tokens that come over it are kept like any others. It is followed until its lease is over: from then on
- * another process may send the same token again, and what this one would bring is void.
+ * A request without an answer in time may still have been carried out. Then its answer has the only token that works. So its connection
+ * stays open, and the tokens of a late answer are committed like any others. The request is followed until its lease ends. After that
+ * another process may send the same token again, and the answer would be void.
  *
  * @module
  */
@@ -15,25 +15,25 @@ import { makeTimeLimit, monotonicMillis } from "../egress/timeLimit.ts"
 /** The overdue requests of one attempt. */
 export interface Overdue<A> {
   readonly takeOver: TakeOver
-  /** Whether an answer may still come. */
+  /** Whether an answer may still arrive. */
   readonly isOpen: () => boolean
-  /** The result of the commit, once tokens have come and are committed. */
+  /** The result of the commit, once late tokens are committed. */
   readonly kept: Deferred.Deferred<A>
-  /** Whether an answer has come, and is being judged and committed or has been: the token that was sent is spent. */
+  /** Whether an answer has arrived. The sent token is then spent. */
   readonly hasCome: () => boolean
   /** Waits while an answer is being judged and committed. */
   readonly settled: Effect.Effect<void>
-  /** Runs this when no answer can come any more and what came is committed: now, if that is so. */
+  /** Runs the effect when no answer can arrive any more, and those that arrived are committed. It runs now if that is already so. */
   readonly whenOver: (effect: Effect.Effect<void>) => Effect.Effect<void>
 }
 
-/** Follows the overdue requests of an attempt until an instant, in monotonic milliseconds. `keep` commits the tokens of an answer. */
+/** Follows the overdue requests of an attempt until a time in monotonic milliseconds. `keep` commits the tokens of an answer. */
 export type LateAnswers = <A>(
   until: number,
   keep: (observation: Observation) => Effect.Effect<Option.Option<A>>
 ) => Overdue<A>
 
-/** Makes it. When the scope closes, open requests get `grace` to finish. */
+/** Makes `LateAnswers`. When the scope closes, open requests get `grace` to finish. */
 export const makeLateAnswers = Effect.fnUntraced(function* (
   grace: Duration.Duration
 ): Effect.fn.Return<LateAnswers, never, Scope.Scope> {

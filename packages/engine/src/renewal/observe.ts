@@ -1,6 +1,6 @@
 /**
- * Spans and metrics of the calls to providers. Labels are few and public: the provider's name in the profile, the verdict, the status, the
- * number of the try. Accounts are named in spans only, since there may be millions.
+ * Spans and metrics of calls to providers. Labels are few and public: the provider's name in the profile, the verdict, the status, and the
+ * number of the attempt. Account ids are in spans only, because there may be millions.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Observation, Verdict } from "../answer/Verdict.ts"
 
 type Labels = Readonly<Record<string, string>>
 
-/** The metric of a set of labels, made once. To merge labels into a metric at every update costs more than the update. */
+/** Makes a metric for each set of labels, once. Merging labels into a metric at every update costs more than the update. */
 const series = <Of>(make: (labels: Labels) => Of) => {
   const made = new Map<string, Of>()
   return (labels: Labels): Of => {
@@ -41,7 +41,7 @@ const durations = series((attributes) =>
   })
 )
 
-/** A span if there is a tracer. It ends without the value, which may hold tokens. */
+/** Runs an effect in a span, if there is a tracer. The span ends without the value, which may hold tokens. */
 export const spanned =
   (name: string, options: Tracer.SpanOptionsNoTrace) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -55,26 +55,26 @@ export const spanned =
         : self
     )
 
-/** The description of a call. */
-interface Told {
+/** The labels that a result gives a call. */
+interface CallLabels {
   readonly verdict: string
   readonly status?: string
 }
 
-/** The description of a token request. */
+/** The labels of a token request. */
 export const tokenRequest = ({
   observation,
   verdict
 }: {
   readonly observation: Observation
   readonly verdict: Verdict
-}): Told => ({
+}): CallLabels => ({
   verdict: verdict._tag,
   status: observation._tag === "Answer" ? String(observation.status) : observation._tag
 })
 
-/** The description of a probe or a withdrawal, whose answer the strategy judges. */
-export const judgement = ({ _tag }: { readonly _tag: string }): Told => ({ verdict: _tag })
+/** The labels of a probe or a withdrawal, whose answer the strategy judges. */
+export const judgement = ({ _tag }: { readonly _tag: string }): CallLabels => ({ verdict: _tag })
 
 /** Records one call: a span `rekindle.provider.call` and the metrics above. */
 export const observed =
@@ -85,7 +85,7 @@ export const observed =
       readonly accountId: ConnectedAccountId
       readonly attempt: number
     },
-    tell: (result: Result) => Told
+    labelsOf: (result: Result) => CallLabels
   ) =>
   <A extends Result, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.flatMap(Clock.currentTimeMillis, (start) =>
@@ -93,7 +93,7 @@ export const observed =
         const labels = {
           operation: call.operation,
           provider: call.provider,
-          ...tell(result),
+          ...labelsOf(result),
           attempt: String(call.attempt)
         }
         return Effect.withFiber((fiber) => {

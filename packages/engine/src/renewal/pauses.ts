@@ -1,8 +1,8 @@
 /**
- * The pauses after failures, which grow while an account keeps failing.
+ * The pauses after failures. They grow while an account keeps failing.
  *
- * A pause is proportional to the time since the first failure in a row, so it doubles from one attempt to the next, in whatever process. No
- * attempts have to be counted.
+ * A pause is proportional to the time since the first failure in a row, so it doubles from one attempt to the next, across processes.
+ * Attempts need not be counted.
  *
  * @module
  */
@@ -13,19 +13,22 @@ import { clockOff } from "./judge.ts"
 const minute = 60_000
 const day = 24 * 60 * minute
 
-/** The renewer's shortest pause. Jitter adds up to half of a pause, so that accounts that failed together spread out. */
+/** The renewer's minimum pause, in milliseconds. Jitter adds up to half of a pause, so that accounts that failed together spread out. */
 const shortest = minute / 2
-/** A dead credential is tried again no sooner than this. */
+/** The minimum pause before a dead credential is tried again, in milliseconds. */
 const shortestWhenDead = 60 * minute
-/** The longest pause within a day of failures that may pass by themselves, such as an outage. After a day it is no outage. */
+/** The maximum pause for failures that may pass by themselves, such as an outage, in milliseconds. It applies on their first day. */
 const longestWhilePassing = 5 * minute
-/** The longest pause after that: with jitter, once a day. */
+/** The maximum pause otherwise, in milliseconds. With jitter, the account is tried once a day. */
 const longest = (2 / 3) * day
 
-/** The longest time for which callers get the last failure instead of a new attempt. After a first failure, a new attempt starts at once. */
+/**
+ * The maximum time for which callers get the last failure instead of a new attempt, in milliseconds. After a first failure, a new attempt
+ * starts at once.
+ */
 const longestForCallers = 2 * minute
 
-/** Whether a failure may pass without anybody changing a setting or a credential. */
+/** Whether a failure may pass without a change of a setting or a credential. */
 export const mayPass = (verdict: Verdict): boolean =>
   verdict._tag === "NotApplied" ||
   verdict._tag === "Ambiguous" ||
@@ -33,9 +36,10 @@ export const mayPass = (verdict: Verdict): boolean =>
   (verdict._tag === "Misconfigured" && verdict.code === clockOff)
 
 /**
- * How long to leave an account alone after a failure, in milliseconds.
+ * How long to wait after a failure before the account is tried again, in milliseconds.
  *
- * @param failingFor since the first failure in a row, in milliseconds. Below zero, a clock was set back: it says nothing.
+ * @param failingFor the time since the first failure in a row, in milliseconds. It is below zero if a clock was set back, and is then
+ *   ignored.
  */
 export const pauses = (
   verdict: Verdict,

@@ -1,8 +1,8 @@
 /**
- * Decides whether a refresh token may be sent: the account is read until the renewal has ended or the token may go out.
+ * Decides whether a refresh token may be sent. The account is read until the renewal has ended, or the token may be sent.
  *
- * Everything that makes sending unnecessary, impossible or dangerous is found here: an answer that waits in the journal, another holder of the
- * lease, a credential that is dead or fresh, a token that may have been spent already.
+ * This step finds everything that makes sending unnecessary, impossible or dangerous: an answer in the journal, another holder of the
+ * lease, a credential that is dead or fresh, a token that may have been spent.
  *
  * @module
  */
@@ -16,24 +16,26 @@ import { retryAfterCap } from "../answer/Verdict.ts"
 import { configFailure, failed, type Renewal, storeDown, renewalAfter, unavailable } from "./renewal.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
-/** The account may be renewed, and everything that sending needs is at hand. */
+/** The account may be renewed, and everything that sending needs. */
 export interface Sendable {
   readonly _tag: "Sendable"
   readonly account: Account
   readonly strategy: AuthStrategy
   readonly renewal: NonNullable<AuthStrategy["renewal"]>
   readonly connection: Connection
-  /** Whether the lease that stands was seen for as long as leases last: nobody sends under it any more, and it may be taken. */
+  /** Whether the lease was observed for a full lease. Its holder no longer sends, so it may be taken. */
   readonly waitedOut: boolean
 }
 
-/** How often a waiting flight reads the account to see whether the holder is done: at first, and at most. */
+/** How often a waiting flight reads the account: the first interval, and the longest. */
 const firstPoll = Duration.millis(25)
 const slowestPoll = Duration.millis(500)
-/** How far two readings of the clock may be out of order although the clock was not changed, in milliseconds. */
+/**
+ * The maximum difference between two readings of the clock that are out of order, in milliseconds, without the clock having been changed.
+ */
 const clockSlack = 5_000
 
-/** Whether a token that may have been spent can be sent again: it is not consumed, or the provider's reuse window is still open. */
+/** Whether a token that may have been spent can be sent again, because it is not consumed or the provider's reuse window is still open. */
 export const mayResend = (
   { account, connection, renewal }: Sendable,
   now: number,
@@ -44,15 +46,15 @@ export const mayResend = (
     (renewal.rotation ?? rotation) !== "single-use" ||
     (reuseWindow !== undefined &&
       account.intent !== null &&
-      // A window that lies ahead was opened by a clock that has been set back: nobody knows how long ago that was.
+      // A window that starts in the future was opened before a clock was set back. Its age is unknown.
       now >= account.intent.since - clockSlack &&
       now + Duration.toMillis(requestTimeout) < account.intent.since + Duration.toMillis(reuseWindow))
   )
 }
 
 /**
- * The last result, if it is too recent to ask the provider again. A retry time further ahead than any that is ever written comes from another
- * clock, and is ignored.
+ * The last result, if it is too recent to ask the provider again. A retry time further ahead than the cap was written by a wrong clock, and
+ * is ignored.
  */
 const remembered = (account: Account, now: number) => {
   const { lastAttempt } = account
@@ -65,7 +67,7 @@ const remembered = (account: Account, now: number) => {
 /** Another process has the lease, or may still have it. */
 export const busy = () => unavailable("busy", "another process is renewing this account")
 
-/** Makes the decision. `until` is in monotonic milliseconds: when to stop waiting for another holder. */
+/** Makes the decision. `until`, in monotonic milliseconds, is when to stop waiting for another holder. */
 export const makePrepare = ({
   bounded,
   configs,
@@ -80,8 +82,8 @@ export const makePrepare = ({
   const { standsFor } = makeLeaseWatch()
 
   /**
-   * Waits while another process holds the lease, and returns its result. None: read the account again, since the lease is over or has
-   * stood for as long as leases last. `strictly`: only the latter counts, whatever the wall clock says.
+   * Waits while another process holds the lease, and returns its result. None if the lease is over, or was observed for a full lease; read
+   * the account again. With `strictly`, only the observation counts, whatever the wall clock says.
    */
   const awaitHolder = Effect.fnUntraced(function* (
     held: Account,
@@ -109,8 +111,11 @@ export const makePrepare = ({
   })
 
   /**
-   * Reads the account until the renewal has ended or the token may be sent. `flight.insists`: the credential is tried whatever the last
-   * result was. `flight.tokenRefused`: a third party refused the access token. `flight.waits`: it waits for another holder of the lease.
+   * Reads the account until the renewal has ended or the token may be sent.
+   *
+   * - `flight.insists`: the credential is tried whatever the last result was.
+   * - `flight.tokenRefused`: a third party refused the access token.
+   * - `flight.waits`: it waits for another holder of the lease.
    */
   return Effect.fnUntraced(function* (
     id: ConnectedAccountId,
@@ -123,9 +128,9 @@ export const makePrepare = ({
       readonly seen: Account | undefined
     }
   ): Effect.fn.Return<Renewal | Sendable, RefreshError> {
-    // An answer in the journal is newer than whatever stands in the store, even than a verdict that came after it.
+    // An answer in the journal is newer than the stored credential, and than a verdict that came after it.
     const { committed, waiting } = yield* bounded(tokens.settle(id))
-    // Until it is in the store, what stands there is a spent token.
+    // Until that answer is committed, the stored token is a spent one.
     if (waiting > 0) return yield* storeDown()
     let known = committed > 0 ? undefined : seen
     while (true) {
@@ -138,7 +143,7 @@ export const makePrepare = ({
         return yield* new InvalidRequest({
           message: `the account is ${account.status} and cannot be refreshed`,
           slug: "account_not_refreshable",
-          suggestedFix: account.status === "INACTIVE" ? "enable the account first" : "connect the account anew"
+          suggestedFix: account.status === "INACTIVE" ? "enable the account first" : "connect the account again"
         })
       }
       const strategy = strategies.get(account.scheme)
@@ -154,7 +159,7 @@ export const makePrepare = ({
         yield* expire(account, strategy)
         continue
       }
-      // A confirmed dead credential is never sent again where a person can bring a new one.
+      // A credential that is confirmed dead is not sent again if a person can bring a new one.
       if (strategy.consent !== undefined && (account.status !== "ACTIVE" || isExpiring(account)))
         return { _tag: "ConsentNeeded", account }
 
@@ -174,19 +179,19 @@ export const makePrepare = ({
         .open(account)
         .pipe(
           Effect.mapError(() =>
-            failed("credential_unreadable", "the stored credential cannot be opened with the keys at hand")
+            failed("credential_unreadable", "the stored credential cannot be opened with the keys of the ring")
           )
         )
       const connection: Connection = { accountId: id, config, credential }
       const spent = renewal.spends(connection)
       if (spent === undefined) {
-        // Nothing to renew with and nothing left to serve: the clock confirms that this credential is dead.
+        // There is no refresh token, and the access token has expired. That confirms that the credential is dead.
         if (account.status === "ACTIVE" && isOver(account, now))
           return yield* markDead(account, strategy, { lost: false, code: null, tokenRefused: flight.tokenRefused })
         return { _tag: strategy.consent === undefined ? "Rejected" : "ConsentNeeded", account }
       }
       const age = now - account.obtainedAt
-      // An age below zero is a clock that was set back: it says nothing.
+      // A negative age means that a clock was set back, so it is ignored.
       if (isUsable(account, now) && age >= 0 && age < Duration.toMillis(config.profile.minimumAge)) {
         return { _tag: "Served", account, why: "fresh" }
       }
@@ -199,9 +204,9 @@ export const makePrepare = ({
         waitedOut
       }
       if (account.intent !== null && !mayResend(sendable, now, requestTimeout)) {
-        // The token may be spent. While the access token lasts, finding out can only do harm.
+        // The token may be spent. While the access token lasts, sending it can only do harm.
         if (inService(account) && !isOver(account, now)) return { _tag: "Served", account, why: "ambiguous" }
-        // A lease that seems to be over may be held still, with the token under way: a clock was set, or the holder is only slow.
+        // The lease may still be held and the token be in flight, because a clock was set or the holder is slow.
         if (account.lease !== null && !waitedOut) {
           if (!flight.waits) return yield* busy()
           const outcome = yield* awaitHolder(account, until, true)

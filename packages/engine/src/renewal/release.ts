@@ -1,5 +1,5 @@
 /**
- * How an attempt without a new credential ends: the lease goes back, and its result stays in the account's row for everybody who asks.
+ * The end of an attempt without a new credential: the lease is released, and the result is stored in the account's row for all callers.
  *
  * @module
  */
@@ -12,12 +12,12 @@ import { mayPass, pauses } from "./pauses.ts"
 import { mayResend, type Sendable } from "./prepare.ts"
 import type { Attempted } from "./send.ts"
 
-/** How long a failure that may pass has to last before it is reported, in milliseconds. */
-const worthALine = 60_000
+/** How long a failure that may pass has to last before it is logged, in milliseconds. */
+const reportAfter = 60_000
 
-/** Makes both ways to give a lease back. */
+/** Makes `release` and `giveBack`. */
 export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) => {
-  /** Gives the lease back with the result. If that fails, the lease runs out by itself. */
+  /** Releases the lease and stores the result. If that fails, the lease expires by itself. */
   const release = Effect.fnUntraced(function* (
     leased: Account,
     verdict: Verdict,
@@ -27,8 +27,8 @@ export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) 
     const since = leased.lastAttempt?.since ?? (leased.status === "EXPIRED" ? leased.updatedAt : now)
     const { callers, renewer } = yield* pauses(verdict, now - since)
     const reported = leased.lastAttempt?.reported ?? isKnownDead(leased)
-    // A failure that may pass is logged when it has lasted.
-    const report = !reported && (!mayPass(verdict) || now - since >= worthALine)
+    // A failure that may pass is logged only when it has lasted.
+    const report = !reported && (!mayPass(verdict) || now - since >= reportAfter)
     if (report) {
       yield* Effect.logWarning("an account stopped working: it cannot be renewed", {
         accountId: leased.id,
@@ -39,7 +39,7 @@ export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) 
     }
     const result: AttemptResult = {
       epoch: leased.epoch,
-      // What became of one request says nothing about an earlier one that is still in doubt.
+      // The result of one request says nothing about an earlier one that is still in doubt.
       verdict: keep.intent ? "Ambiguous" : verdict._tag,
       code: codeOf(verdict),
       retryAt: callers === 0 ? null : now + callers,
@@ -52,7 +52,7 @@ export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) 
         epoch: leased.epoch,
         keepIntent: keep.intent,
         keepLease: keep.lease,
-        // The end of the access token of a dead credential is not missed.
+        // The account is due no later than the access token of a dead credential ends.
         renewAt:
           leased.renewAt === null
             ? null
@@ -60,14 +60,14 @@ export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) 
         result
       })
     ).pipe(
-      Effect.catch(({ message }) => Effect.logWarning("a lease could not be given back; it will run out", { message }))
+      Effect.catch(({ message }) => Effect.logWarning("a lease could not be released; it will expire", { message }))
     )
     return result
   })
 
   /**
-   * Gives the lease back; the intent stays if the token may be spent. Others may not send a strict single-use token while its answer may
-   * still come, so then the lease stays too until that is over.
+   * Releases the lease. The intent stays if the token may be spent. Other processes may not send a strict single-use token while its answer
+   * may still arrive. In that case the lease stays too until then.
    */
   const giveBack = Effect.fnUntraced(function* (
     sendable: Sendable,

@@ -1,6 +1,5 @@
 /**
- * How a renewal can end, and how those who wait learn of it: the callers of this process and, through the account's row, those of other
- * processes.
+ * The ways in which a renewal can end, and the errors of callers. Callers of other processes get the result from the account's row.
  *
  * @module
  */
@@ -11,20 +10,20 @@ import type { StoreError } from "../account/AccountStore.ts"
 import { type Account, type AttemptResult, isUsable } from "../account/Account.ts"
 import type { Verdict } from "../answer/Verdict.ts"
 
-/** How a flight ended. */
+/** The result of a flight. */
 export type Renewal =
   /** A new credential is committed, by this flight or by one whose result it shares. */
   | { readonly _tag: "Renewed"; readonly account: Account }
-  /** The credential in service is usable; it was not renewed, and `why` says why. */
+  /** The access token is usable and was not renewed. `why` is the reason. */
   | { readonly _tag: "Served"; readonly account: Account; readonly why: "fresh" | "ambiguous" | "not-renewed" }
-  /** There is nothing to renew with, or it is dead: a person has to consent. */
+  /** There is no refresh token, or it is dead. A person has to consent. */
   | { readonly _tag: "ConsentNeeded"; readonly account: Account }
-  /** The credential is dead and the scheme has no consent: somebody has to enter a new one. */
+  /** The credential is dead and the scheme has no consent. A new credential has to be entered. */
   | { readonly _tag: "Rejected"; readonly account: Account }
   /** The scheme has no renewal. */
   | { readonly _tag: "Static"; readonly account: Account }
 
-/** Nothing was sent, and the failure says nothing about the credential. */
+/** The error if nothing was sent and the failure says nothing about the credential. */
 export const unavailable = (
   slug: Failures.Slug,
   message: string,
@@ -32,14 +31,14 @@ export const unavailable = (
   errors?: ReadonlyArray<string>
 ) => new Unavailable({ message, slug, retryAfter, ...(errors === undefined || errors.length === 0 ? {} : { errors }) })
 
-/** The store did not answer, and nothing was sent. */
+/** The error if the store did not answer and nothing was sent. */
 export const storeDown = () => unavailable("store_unavailable", "the account store is unavailable; nothing was sent")
 
-/** A request was sent, or may have been. */
+/** The error if a request was sent, or may have been. */
 export const failed = (slug: Failures.Slug, message: string, errors?: ReadonlyArray<string>) =>
   new RefreshFailed({ message, slug, ...(errors === undefined || errors.length === 0 ? {} : { errors }) })
 
-/** The auth config could not be loaded, and nothing was sent. */
+/** The error if the auth config could not be loaded and nothing was sent. */
 export const configFailure = (error: AuthConfigError | StoreError): InvalidRequest | RefreshFailed | Unavailable =>
   error._tag === "StoreError"
     ? storeDown()
@@ -47,7 +46,7 @@ export const configFailure = (error: AuthConfigError | StoreError): InvalidReque
       ? new InvalidRequest({ message: error.message, slug: "auth_config_disabled", suggestedFix: "enable it first" })
       : failed("auth_config_invalid", error.message)
 
-/** The renewal that an earlier attempt without a new credential stands for: for callers of other processes, and for later ones. */
+/** The result for callers who did not take part in an attempt that brought no new credential: those of other processes, and later ones. */
 export const renewalAfter = (
   account: Account,
   result: AttemptResult,
@@ -68,7 +67,7 @@ const failureOf = (result: AttemptResult, now: number): RefreshError => {
     case "Refused":
       return failed(
         "refresh_impossible",
-        "the request was refused here and nothing was sent; a setting or the credential needs mending",
+        "the engine refused the request and nothing was sent; a setting or the credential has to be corrected",
         errors
       )
     case "NotApplied":
@@ -79,17 +78,17 @@ const failureOf = (result: AttemptResult, now: number): RefreshError => {
         errors
       )
     case "Transient":
-      return unavailable("provider_busy", "the provider asked to come back later", retryAfter, errors)
+      return unavailable("provider_busy", "the provider asked for a later attempt", retryAfter, errors)
     case "Ambiguous":
       return failed(
         "provider_silent",
-        "the provider gave no clear answer; whether it renewed is unknown, and the credential is kept",
+        "the provider gave no clear answer; whether it renewed the credential is unknown, and the credential is kept",
         errors
       )
     case "AppFault":
       return failed(
         "auth_config_rejected",
-        "the provider refused the application; its auth config needs mending",
+        "the provider refused the application; its auth config has to be corrected",
         errors
       )
     case "Misconfigured":
@@ -99,6 +98,6 @@ const failureOf = (result: AttemptResult, now: number): RefreshError => {
   }
 }
 
-/** Why the access token in hand is served after an attempt that did not renew it; undefined where it is not. */
+/** Why the held access token is served after an attempt that did not renew it. Undefined if it is not served. */
 const servedAfter = (verdict: Verdict["_tag"]): "ambiguous" | "not-renewed" | undefined =>
   verdict === "Ambiguous" ? "ambiguous" : verdict === "NotRenewed" ? "not-renewed" : undefined

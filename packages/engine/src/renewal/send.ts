@@ -1,5 +1,5 @@
 /**
- * Sending a renewal request under a lease, judging its answer, and keeping the tokens that come, in time or late.
+ * Sends a renewal request under a lease, judges its answer, and commits the tokens, in time or late.
  *
  * @module
  */
@@ -18,27 +18,27 @@ import { mayResend, type Sendable } from "./prepare.ts"
 import { failed, type Renewal } from "./renewal.ts"
 import type { Issued } from "./TokenCommit.ts"
 
-/** The state of a flight while it is under way. */
+/** The state of a flight in progress. */
 export interface Progress {
-  /** Set while a request may have left whose result is unknown. Then no failure may say "nothing was sent". */
+  /** True while a request with an unknown result may have been sent. Then no failure may say "nothing was sent". */
   sent: boolean
-  /** Whether a caller says that a third party refused the access token. */
+  /** Whether a caller reports that a third party refused the access token. */
   readonly tokenRefused: boolean
 }
 
-/** The result of an attempt: evidence about the provider, and the renewal for those who wait. */
+/** The result of an attempt: the evidence about the provider, and the renewal for the callers. */
 export interface Attempted {
   readonly evidence: Evidence
   readonly renewal: Effect.Effect<Renewal, RefreshError>
 }
 
-/** What an observation means, and the tokens to keep if it brought any. */
+/** The verdict on an observation, and the tokens to commit, if there are any. */
 interface Judged {
   readonly verdict: Verdict
   readonly issued: Pick<Issued, "recorded" | "tokens"> | undefined
 }
 
-/** How sending ended. */
+/** The result of sending. */
 export type Sent =
   | {
       readonly _tag: "Judged"
@@ -48,14 +48,14 @@ export type Sent =
       /** Whether a request of this attempt, or of an earlier one, may have been carried out although its answer is missing. */
       readonly doubtful: boolean
     }
-  /** The lease was over before the request left. */
+  /** The lease ended before the request was sent. */
   | { readonly _tag: "TooLate"; readonly verdict: Verdict; readonly doubtful: boolean }
-  /** The answer to a request that counted as unanswered came, and its tokens are kept. */
+  /** A late answer arrived, and its tokens are committed. */
   | { readonly _tag: "Late"; readonly attempted: Attempted }
 
-/** Makes `send`, and the ways to keep the tokens of an answer. */
+/** Makes `send`, `keep` and `keepLate`. */
 export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) => {
-  /** An answer goes into the journal before it is judged, so that it cannot be lost. */
+  /** Writes an answer to the journal before it is judged, so that it cannot be lost. */
   const judge = Effect.fnUntraced(function* (
     { connection, strategy }: Sendable,
     leased: Account,
@@ -102,12 +102,12 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
     return account
   })
 
-  /** Commits what came late, if there are tokens in it. */
+  /** Commits the tokens of a late answer, if it has any. */
   const keepLate = (sendable: Sendable, leased: Account) =>
     Effect.fnUntraced(function* (observation: Observation) {
       const { issued, verdict } = yield* judge(sendable, leased, observation)
       if (issued === undefined) return Option.none<Attempted>()
-      yield* Effect.logInfo("an answer came after its time; its tokens are kept", { accountId: leased.id })
+      yield* Effect.logInfo("a late answer arrived; its tokens are kept", { accountId: leased.id })
       const renewal = yield* keep(sendable, leased, issued).pipe(
         Effect.match({
           onFailure: ({ message }) => Effect.fail(failed("commit_pending", message)),
@@ -117,7 +117,7 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
       return Option.some<Attempted>({ evidence: evidenceOf(verdict), renewal })
     })
 
-  /** Sends, as often as is safe and useful, while the lease lets requests leave. */
+  /** Sends as often as is safe and useful, while the lease allows it. */
   const send = Effect.fnUntraced(function* (
     sendable: Sendable,
     leased: Account,
@@ -131,11 +131,11 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
     let tooLate = false
     let broke = false
     for (let sends = 1; ; sends++) {
-      // A strategy whose time is over may still be about to send.
+      // A strategy may still send after its time limit. Closing its request prevents that.
       let closed = false
       const refusal = () => {
         if (closed) return "time_over"
-        // The token is spent, and what it brought is being committed.
+        // The token is spent, and the new tokens are being committed.
         if (overdue.hasCome()) return "answered"
         tooLate = timeLeft() <= 0
         return tooLate ? "lease_over" : undefined
@@ -150,12 +150,12 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
         Effect.catchDefect((defect) => {
           broke = true
           return Effect.as(
-            // Its name only: what a strategy says about itself may hold a secret.
-            Effect.logError("a strategy broke while renewing", {
+            // Only the name of the defect is logged, because its message may hold a secret.
+            Effect.logError("a strategy failed with a defect while renewing", {
               accountId: leased.id,
               defect: defect instanceof Error ? defect.name : typeof defect
             }),
-            // It may have sent the request.
+            // The strategy may have sent the request.
             noAnswer("strategy_failed")
           )
         })
@@ -206,7 +206,7 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
       const pause = Duration.millis(step.pause)
       const attempted = yield* limited(Deferred.await(overdue.kept), pause, () => Effect.undefined)
       if (attempted !== undefined) return { _tag: "Late", attempted }
-      // Each answer has room of its own: the one before has been written, or may still come.
+      // Each request reserves space for its own answer, because the answer before was written, or may still arrive.
       const hasRoom = verdict._tag !== "Ambiguous" || (yield* Effect.isSuccess(Scope.provide(tokens.room, rooms)))
       if (!hasRoom) return judged
     }
@@ -217,7 +217,7 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
 
 const nothing: Evidence = { _tag: "Nothing" }
 
-/** What one attempt tells of the provider and the application, which all accounts of the config share. */
+/** What a verdict shows about the provider and the application. */
 const evidenceOf = (verdict: Verdict): Evidence => {
   switch (verdict._tag) {
     case "Refused":
@@ -231,7 +231,7 @@ const evidenceOf = (verdict: Verdict): Evidence => {
     case "Ambiguous":
       return { _tag: "Fault", cause: verdict.reason }
     default:
-      // An answer that refuses one account is a healthy one.
+      // An answer that refuses one account shows that the provider works.
       return { _tag: "Well" }
   }
 }

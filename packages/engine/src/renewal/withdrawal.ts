@@ -1,8 +1,8 @@
 /**
  * Withdraws credentials at their providers (RFC 7009) until the provider confirms, and then erases them.
  *
- * A revoked account that still has a credential is one whose withdrawal is not confirmed. It keeps a due time, so that the renewer comes
- * back to it, in whatever process, less and less often.
+ * A revoked account that still has a credential has an unconfirmed withdrawal. It keeps a due time, so that a renewer of any process tries
+ * again, at growing intervals.
  *
  * @module
  */
@@ -25,7 +25,7 @@ interface Given {
   readonly open: (account: Account) => Effect.Effect<Credential.Credential, VaultError>
 }
 
-/** The pauses between attempts: doubled each time, up to a day, and jittered. */
+/** The first and the longest pause between attempts, in milliseconds. Each pause is twice as long as the one before, and jittered. */
 const firstPause = Duration.toMillis("30 seconds")
 const longestPause = Duration.toMillis("1 day")
 
@@ -34,16 +34,16 @@ const pauseAfter = (attempts: number) =>
     Math.round(Math.min(longestPause, firstPause * 2 ** Math.max(0, attempts - 1)) * (0.75 + 0.5 * jitter))
   )
 
-/** The state of a withdrawal before its first attempt, with the time at which the renewer tries it if this process does not. */
-export const begun = (now: number): Pick<Account, "renewAt" | "withdrawal"> => ({
+/** The state of a withdrawal before its first attempt. The renewer tries it at `renewAt` if this process does not. */
+export const pendingWithdrawal = (now: number): Pick<Account, "renewAt" | "withdrawal"> => ({
   renewAt: now + firstPause,
   withdrawal: { state: "pending", attempts: 0, answer: null }
 })
 
-/** There is nothing to withdraw: the account never had a credential. */
+/** The state for an account that never had a credential. */
 const nothing: Withdrawal = { state: "confirmed", attempts: 0, answer: null }
 
-/** Makes the withdrawal of a revoked account's credential: one attempt, and what came of it is written down. */
+/** Makes the withdrawal of a revoked account's credential. It makes one attempt and stores the result. */
 export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
   const attempt = (account: Account): Effect.Effect<Revocation, StoreError> =>
     Effect.gen(function* () {
@@ -69,9 +69,9 @@ export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
       Effect.catchDefect(() => Effect.succeed<Revocation>({ _tag: "Unconfirmed", code: "strategy_failed" }))
     )
 
-  /** What an answer makes of the account. */
+  /** The changes to the account after an answer. */
   const outcome = Effect.fnUntraced(function* (from: Account, revocation: Revocation) {
-    // Read here: the provider took its time.
+    // Read after the answer, because the provider may have taken long.
     const now = yield* Clock.currentTimeMillis
     const attempts = (from.withdrawal?.attempts ?? 0) + 1
     if (revocation._tag === "Unconfirmed") {
@@ -83,13 +83,13 @@ export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
     return { withdrawal, renewAt: null, credential: null, previousCredential: null, expiresAt: null }
   })
 
-  /** Tries once, and returns the state. An account that is not revoked, or has no credential, is left as it is. */
+  /** Tries once, and returns the state. An account that is not revoked, or has no credential, is not changed. */
   return Effect.fnUntraced(function* (account: Account): Effect.fn.Return<Withdrawal, StoreError> {
     let tried: { readonly generation: number; readonly revocation: Revocation } | undefined
     const { _tag, account: updated } = yield* updateAccount(store, account, undefined, {
       when: ({ credential, status }) => status === "REVOKED" && credential !== null,
       patch: Effect.fnUntraced(function* (from: Account): Effect.fn.Return<Partial<Account>, StoreError> {
-        // Another credential may have come meanwhile, from a renewal that was under way.
+        // A renewal in flight may have committed another credential meanwhile.
         if (tried?.generation !== from.generation)
           tried = { generation: from.generation, revocation: yield* attempt(from) }
         return yield* outcome(from, tried.revocation)
@@ -97,7 +97,7 @@ export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
     })
     const withdrawal = updated.withdrawal ?? nothing
     if (_tag === "Written" && withdrawal.attempts === 1 && withdrawal.state === "pending") {
-      yield* Effect.logWarning("a withdrawal is not confirmed; it is tried again", {
+      yield* Effect.logWarning("a withdrawal is not confirmed; it will be tried again", {
         accountId: account.id,
         answer: withdrawal.answer
       })
@@ -106,12 +106,12 @@ export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
   })
 }
 
-/** How long the withdrawal of tokens that are not kept is repeated. */
+/** The pauses between attempts to withdraw tokens that are not committed. */
 const discardPauses = Schedule.exponential("30 seconds").pipe(Schedule.upTo({ times: 8 }))
 
 /**
- * Makes the withdrawal of tokens that were issued for an account and are not kept. No row holds them, so it is tried for about two hours,
- * by this process alone.
+ * Makes the withdrawal of tokens that were issued for an account and are not committed. No row has them, so only this process tries, for
+ * about two hours.
  */
 export const makeDiscard =
   (strategies: AuthStrategies["Service"]) =>
@@ -122,7 +122,7 @@ export const makeDiscard =
       Effect.flatMap((revocation) => (revocation._tag === "Unconfirmed" ? Effect.fail(revocation.code) : Effect.void)),
       Effect.retry(discardPauses),
       Effect.catchCause(() =>
-        Effect.logWarning("tokens that are not kept could not be withdrawn", { accountId: account.id })
+        Effect.logWarning("tokens that were not committed could not be withdrawn", { accountId: account.id })
       )
     )
   }

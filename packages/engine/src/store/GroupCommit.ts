@@ -20,7 +20,10 @@ export interface Writer {
   readonly statement: Durably
 }
 
-/** A queued write after it ran: how to complete its caller after the commit, and how to fail it instead. */
+/**
+ * A queued write. `run` performs it, and returns the effect that gives the caller its result after the commit. `fail` gives the caller an
+ * error instead.
+ */
 interface Pending {
   readonly run: Effect.Effect<Effect.Effect<unknown>>
   readonly fail: (error: SqlError.SqlError) => Effect.Effect<unknown>
@@ -31,7 +34,7 @@ const closed = () =>
     reason: new SqlError.ConnectionError({ message: "the database is closed", operation: "commit", cause: undefined })
   })
 
-/** The client reports a commit that could not be rolled back as a defect. For those who wait for it, the commit failed. */
+/** The error of a failed commit. The client reports a commit that could not be rolled back as a defect. For the callers it is a failure. */
 const commitError = (cause: Cause.Cause<SqlError.SqlError>) =>
   Option.getOrElse(
     Cause.findErrorOption(cause),
@@ -45,7 +48,7 @@ const commitError = (cause: Cause.Cause<SqlError.SqlError>) =>
       })
   )
 
-/** Makes the runner for a client with one connection. Writes still waiting when the scope closes fail. */
+/** Makes the writer for a client with one connection. Writes that still wait when the scope closes fail. */
 export const make = (sql: SqlClient.SqlClient): Effect.Effect<Writer, never, Scope.Scope> =>
   Effect.gen(function* () {
     const queue = yield* Queue.unbounded<Pending>()

@@ -1,16 +1,18 @@
 /**
- * The keys of a database over time: whether the ring has all of them, and how an old one is retired.
+ * The keys of a database: whether the ring has all of them, and how an old one is retired.
  *
- * A value sealed with each key, its canary, is kept in the database and opened when the engine starts. A ring that was lost, or has
- * other bytes under the id of a key, is therefore detected before anything is sealed with it.
+ * The database stores one known value sealed with each key, its canary. The engine opens the canaries when it starts. So it detects a ring
+ * that was lost, or that has other bytes under the id of a key, before it seals anything with it.
  *
- * Resealing seals everything again under the newest key, so that an old key can be taken out.
+ * Resealing seals every value again with the newest key, so that an old key can be removed. It runs beside a working engine: every value is
+ * replaced by compare-and-set, and renewals seal with the newest key anyway. Start it when every process has the new key first in its ring.
+ * Repeat it until it reports that nothing is left. Then remove the old key.
  *
- * It runs beside a working engine: every value is replaced by compare-and-set, and a renewal seals with the newest key anyway. Start it when
- * every process has the new key in front. Repeat it until it reports that nothing is left. Then remove the old key.
+ * **Gotchas**
  *
- * It does not reseal what expires by itself: links to consent (ten minutes) and answers in the journal (until the store takes them). Without
- * the old key, neither can be opened. Nor does it reseal remembered answers under idempotency keys: a repeat then refreshes again.
+ * Values that expire by themselves are not resealed: links to consent (ten minutes), and answers in the journal (until they are committed).
+ * Without the old key they cannot be opened. Idempotency records are not resealed either. Without the old key, a repeated request refreshes
+ * again.
  *
  * @module
  */
@@ -28,7 +30,7 @@ import {
 import { pages } from "../account/pages.ts"
 import { CredentialVault, keyIdOf, type SealContext, type Sealed, VaultError } from "../vault/CredentialVault.ts"
 
-/** What one run did. `left` counts rows that changed meanwhile, do not decode, or cannot be opened with any key of the ring. */
+/** The result of one run. `left` counts rows that changed meanwhile, do not decode, or cannot be opened with any key of the ring. */
 export interface ResealReport {
   readonly resealed: number
   readonly left: number
@@ -39,7 +41,7 @@ const pageSize = 500
 const allAuthConfigs = (store: AccountStore["Service"]) =>
   pages((after: IdPlace | undefined) => store.listAuthConfigs({ after, limit: pageSize }))
 
-/** Where the canary of a key is sealed. */
+/** The context that the canary of a key is sealed in. */
 const canaryContext = (keyId: string): SealContext => ({ purpose: "canary", projectId: "", owner: keyId })
 
 const missing = (keyId: string) =>
@@ -54,7 +56,7 @@ const another = (keyId: string) =>
     message: `the key "${keyId}" of the ring is not the one that sealed values of this database under that id. Put its bytes back, and give a new key an id of its own`
   })
 
-/** For a database without canaries, made by an earlier version: its auth configs show which keys sealed it. */
+/** Verifies a database without canaries, which an earlier version made. Its auth configs show which keys sealed it. */
 const verifyBySamples = Effect.gen(function* () {
   const store = yield* AccountStore
   const vault = yield* CredentialVault
@@ -70,8 +72,8 @@ const verifyBySamples = Effect.gen(function* () {
 })
 
 /**
- * Checks that the ring has every key that may have sealed something in this database, and notes its newest. Fails with the id of the key that
- * is missing, or that has other bytes than it had.
+ * Verifies that the ring has every key that may have sealed a value of this database, and stores a canary of the newest key. Fails with the
+ * id of a key that is missing, or that has other bytes than before.
  */
 export const verify: Effect.Effect<void, StoreError | VaultError, AccountStore | CredentialVault> = Effect.gen(
   function* () {
@@ -91,8 +93,8 @@ export const verify: Effect.Effect<void, StoreError | VaultError, AccountStore |
 )
 
 /**
- * Seals auth configs, credentials and previous credentials again where they were sealed with an older key. Where nothing is left, older
- * keys may be taken out of the ring afterwards.
+ * Seals auth configs, credentials and previous credentials again if an older key sealed them. If the report says that nothing is left, the
+ * older keys can be removed from the ring.
  */
 export const reseal: Effect.Effect<ResealReport, StoreError | VaultError, AccountStore | CredentialVault> = Effect.gen(
   function* () {

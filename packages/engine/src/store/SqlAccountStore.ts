@@ -1,8 +1,8 @@
 /**
- * The account store on `effect/sql`. The same statements serve SQLite and Postgres; where they differ, the difference is named.
+ * The account store on `effect/sql`. Most statements are the same on SQLite and Postgres. The others are selected by dialect.
  *
- * Clocks differ between machines, and a machine whose clock is ahead must not take a lease that still holds. So on Postgres leases and
- * intents use the database's clock. A reader gets their times converted to its own clock. On SQLite all processes share the machine's clock.
+ * Leases and intents on Postgres use the database's clock, because a machine whose clock is ahead must not take a lease that still holds. A
+ * reader gets their times converted to its own clock. On SQLite all processes share the machine's clock.
  *
  * @module
  */
@@ -36,8 +36,8 @@ const make = Effect.gen(function* () {
 })
 
 /**
- * The account store on any `SqlClient`. It migrates the tables first. Several processes may start on one Postgres at once: one runs the
- * migrations, and the others wait for it.
+ * The account store on any `SqlClient`. It migrates the tables first. If several processes start on one Postgres at the same time, one runs
+ * the migrations and the others wait for it.
  */
 export const layer: Layer.Layer<
   AccountStore,

@@ -1,8 +1,8 @@
 /**
  * A `SqlClient` over Node's own SQLite, with write-ahead logging and commits that survive a power cut (`synchronous = FULL`).
  *
- * Node's driver is synchronous: a statement blocks the event loop for the microseconds it takes, a commit for one `fsync`. One
- * connection serves the process. `@effect/sql-sqlite-node` has no release for this Effect yet; it replaces this file when it does.
+ * Node's driver is synchronous. A statement blocks the event loop for microseconds, and a commit for one `fsync`. One connection serves the
+ * process. `@effect/sql-sqlite-node` will replace this file when it has a release for this version of Effect.
  *
  * **Gotchas**
  *
@@ -40,17 +40,17 @@ export const fileLost = Metric.gauge("rekindle.sqlite.file_lost", {
 })
 
 /** How often the path of the file is checked. */
-const lookEvery = Duration.seconds(1)
+const checkInterval = Duration.seconds(1)
 
 const beginTransaction = "BEGIN IMMEDIATE"
 
-/** How a database is opened. */
+/** The options of a SQLite client. */
 export interface SqliteOptions {
-  /** Whether a missing file is created. A tool that works on an existing database says false. Default true. */
+  /** Whether a missing file is created. Default true. Tools that work on an existing database set it to false. */
   readonly create?: boolean | undefined
 }
 
-/** What went wrong, by SQLite's result code: Node has it in `errcode`, and Effect looks for it in `errno`. */
+/** The reason of an error, from SQLite's result code. Node reports the code in `errcode`, and Effect reads `errno`. */
 const reasonOf = (cause: unknown, options: { readonly message: string; readonly operation: string }) =>
   SqlError.classifySqliteError(
     cause instanceof Error && "errcode" in cause ? Object.assign(cause, { errno: cause.errcode }) : cause,
@@ -59,7 +59,7 @@ const reasonOf = (cause: unknown, options: { readonly message: string; readonly 
 
 const isLocked = ({ reason }: SqlError.SqlError): boolean => reason._tag === "LockTimeoutError"
 
-/** How often a lock that another process holds is tried, and for how long. */
+/** The retries while another process holds the lock: how often, and for how long. */
 const untilUnlocked = Schedule.exponential("2 millis").pipe(
   Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.millis(100)))),
   Schedule.jittered,
@@ -96,7 +96,7 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
 
     let lost = false
     if (file !== undefined) {
-      const look = Effect.suspend(() => {
+      const checkFile = Effect.suspend(() => {
         const before = lost
         lost = !DatabaseFile.isInPlace(file)
         return Effect.andThen(
@@ -108,10 +108,10 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
               : Effect.logInfo("the database file is back", { file: file.path })
         )
       })
-      yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(lookEvery)))
+      yield* Effect.forkScoped(Effect.repeat(checkFile, Schedule.spaced(checkInterval)))
     }
-    /** A write to a file that nobody will find again is worse than no write. */
-    const stillThere = (sql: string) => {
+    /** Throws if the file is lost, because what is written to a deleted file is lost too. */
+    const failIfLost = (sql: string) => {
       if (file === undefined || !(lost || (sql === beginTransaction && !DatabaseFile.isInPlace(file)))) return
       throw new SqlError.SqlError({
         reason: new SqlError.ConnectionError({
@@ -134,7 +134,7 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
     const attempt = <A>(operation: string, sql: string, run: () => A) => {
       const once = Effect.try({
         try: () => {
-          stillThere(sql)
+          failIfLost(sql)
           return run()
         },
         catch: (cause) =>
@@ -144,7 +144,7 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
                 reason: reasonOf(cause, { message: "the statement failed", operation })
               })
       })
-      // A transaction is tried again as a whole, so that others can use the connection meanwhile.
+      // A transaction is retried as a whole, so that other fibers can use the connection meanwhile.
       return sql === beginTransaction ? once : whileLocked(once)
     }
     const all = (statement: StatementSync, params: ReadonlyArray<unknown>) => statement.all(...params.map(inputValue))
@@ -194,10 +194,10 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
   })
 
 /**
- * A database in a file, made if it is not there; `:memory:` for one that goes with the process.
+ * A database in a file, which is created if it is missing. `:memory:` is a database that ends with the process.
  *
- * The file and what SQLite puts beside it are readable and writable by this user alone. Fails, and names the file and the reason, if the
- * directory does not exist or others can write to it.
+ * Only this user can read and write the file and the files that SQLite creates beside it. Fails if the directory does not exist or other
+ * users can write to it; the error names the file and the reason.
  */
 export const layer = (
   filename: string,

@@ -1,5 +1,5 @@
 /**
- * Requests about one account, which travel alone or together with others.
+ * Requests about one account. They are sent alone, or with others in one statement.
  *
  * @module
  */
@@ -25,10 +25,10 @@ export interface FindIn {
 /** A request for the lease. */
 export type Begin = Parameters<Store["begin"]>[0]
 
-/** A commit. */
+/** A write without a consent attempt. */
 export type Write = Omit<Parameters<Store["write"]>[0], "attempt">
 
-/** How many times the token will have been sent with the attempt that begins. */
+/** How many times the token will have been sent after the attempt that begins. */
 export const attemptsOf = ({ account }: Begin): number => (account.intent?.attempts ?? 0) + 1
 
 /** Whether a write brings a new credential. */
@@ -37,7 +37,7 @@ const renews = ({ from, to }: Write): boolean => to.generation !== from.generati
 /** Whether a write ends the lease and the intent. */
 export const endsLease = (write: Write): boolean => renews(write) || write.endLease !== undefined
 
-/** The only epoch that may write; null if any may. */
+/** The only epoch that may write. Null if any may. */
 export const epochOf = (write: Write): number | null => (renews(write) ? null : (write.endLease ?? null))
 
 /** The time that a write's announcements carry. */

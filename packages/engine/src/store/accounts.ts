@@ -1,8 +1,8 @@
 /**
- * Statements about one account: reads, the lease, the commit, and giving a lease back.
+ * Statements about one account: read, take the lease, commit, and release the lease.
  *
- * On Postgres the callers of the first three share statements ({@link shareStatement}), and each of them has a second form for many
- * ({@link makeTogether}). SQLite has no round trip to save; there they share commits.
+ * On Postgres, reads, leases and commits of several callers share statements ({@link shareStatement}). Each of these has a second form for
+ * many accounts ({@link makeTogether}). SQLite has no round trip to save. There, writes share commits.
  *
  * @module
  */
@@ -46,15 +46,17 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
   const { clock, isSqlite, sql, statement, transaction } = database
   const together = makeTogether(database)
 
-  /** On Postgres callers share statements; on SQLite each has its own. */
+  /** On Postgres callers share statements. On SQLite each has its own. */
   const shared = <In, A>(alone: Shareable<In, A>["alone"], many: Omit<Shareable<In, A>, "alone">) =>
     isSqlite ? alone : shareStatement(sql, { ...many, alone })
 
-  /** The count of leases including the one that the statement takes. The trigger counts it after the statement has returned. */
+  /**
+   * The number of leases, including the one that the statement takes. The trigger counts that one only after the statement has returned.
+   */
   const leases = isSqlite ? sql`(SELECT leases + 1 FROM rekindle_database)` : sql`0`
 
-  // Each token may have been spent at an unknown time, so no reuse window counts as open. A lease stays, because its holder may be at work.
-  // All others wait for its end before they send the token.
+  // Each token may have been spent at an unknown time, so no reuse window counts as open. A lease stays, because its holder may still be
+  // renewing. Other processes wait until the lease ends, before they send the token.
   const doubtAll = transaction(
     Effect.andThen(
       sql`UPDATE rekindle_accounts SET intent_generation = generation, intent_since = 0,
@@ -109,7 +111,9 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
 
   const ended = sql.literal(underWay.map((column) => `, ${column} = NULL`).join(""))
 
-  /** The statement of a write. One statement writes the account and its announcements: on SQLite by a trigger. */
+  /**
+   * The statement of a write. It writes the account and its announcements in one statement. On SQLite a trigger inserts the announcements.
+   */
   const writing = (write: Write) => {
     const { announce, from, to } = write
     const at = announcedAt(write)
@@ -152,7 +156,7 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
             created_at: account.createdAt
           })} ON CONFLICT DO NOTHING RETURNING id`
           if (inserted.length === 0) return false
-          // Checked after the insert: a removal in flight has ended once the id is free.
+          // This is checked after the insert: once the id is free, no removal of it is in flight.
           const removed = yield* sql`SELECT id FROM rekindle_removed_accounts WHERE id = ${account.id}`
           if (removed.length === 0) return true
           yield* sql`DELETE FROM rekindle_accounts WHERE id = ${account.id}`
@@ -172,7 +176,7 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
 
     begin: (asked) =>
       begin(asked).pipe(
-        // Before anything is sent under the lease.
+        // The mark is updated before anything is sent under the lease.
         Effect.tap(Option.match({ onNone: () => Effect.void, onSome: (row) => noteLeases(row.leases) })),
         Effect.map(Option.map((row) => leased(asked, row))),
         asStoreError
@@ -199,7 +203,7 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
   } satisfies Partial<AccountStore["Service"]>
 })
 
-/** The account under its lease. The revision matched, so the caller's copy is current otherwise. */
+/** The account under its new lease. The revision matched, so the other fields of the caller's copy are current. */
 const leased = (asked: Begin, row: typeof LeaseRow.Type): Account => {
   const { account, now, owner } = asked
   const epoch = account.epoch + 1

@@ -1,8 +1,8 @@
 /**
- * Reads, leases and commits of many accounts, each as one statement, on Postgres.
+ * Reads, leases and commits of many accounts on Postgres, each as one statement.
  *
- * The requests go in as one JSON document, so the text of the statement does not depend on their number. A row that is locked is skipped,
- * because a wait for it would delay all the others, and two batches that wait for each other's rows would be a deadlock.
+ * The requests are passed as one JSON document, so the text of the statement does not depend on their number. Locked rows are skipped:
+ * waiting for one would delay all others, and two batches that wait for each other's rows would deadlock.
  *
  * @module
  */
@@ -57,7 +57,7 @@ export const makeTogether = ({ clock, sql }: Database) => {
         .join(", ")
     )})`
 
-  /** The rows of the requests, locked, without those that were locked already. */
+  /** The ids of the requested rows that are not locked by others. They are locked here. */
   const free = sql.literal(`SELECT accounts.id FROM rekindle_accounts accounts JOIN asked ON accounts.id = asked.id
     FOR NO KEY UPDATE OF accounts SKIP LOCKED`)
 

@@ -17,7 +17,7 @@ export interface Database extends GroupCommit.Writer {
   readonly readable: Readable
 }
 
-/** Makes it on the `SqlClient` of the context. */
+/** Makes the database from the `SqlClient` of the context. */
 export const make: Effect.Effect<Database, never, SqlClient.SqlClient | Scope.Scope> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const isSqlite = sql.onDialectOrElse({ sqlite: () => true, orElse: () => false })

@@ -8,7 +8,7 @@
 import * as fs from "node:fs"
 import { dirname, resolve } from "node:path"
 
-/** A file that was opened, by its identity. */
+/** An opened file, identified by device and inode. */
 export interface DatabaseFile {
   readonly path: string
   readonly device: bigint
@@ -19,13 +19,13 @@ const hasModes = process.platform !== "win32"
 
 const octal = (mode: number): string => (mode & 0o7777).toString(8)
 
-/** A name that SQLite reads in its own way: a database in memory, a temporary one, a URI. */
+/** Whether SQLite treats a name specially: a database in memory, a temporary database, or a URI. */
 const isSpecial = (filename: string): boolean =>
   filename === "" || filename === ":memory:" || filename.startsWith("file:")
 
 /**
- * Prepares a file to be opened as a database: it exists, no other user can read it, and none can put another file in its place. Throws an
- * error that says what is wrong. Returns undefined for a name that is not a plain file name.
+ * Prepares a file to be opened as a database. Afterwards the file exists, no other user can read it, and no other user can replace it.
+ * Throws an error that names the problem. Returns undefined for a name that is not a plain file name.
  */
 export const prepare = (filename: string, create: boolean): DatabaseFile | undefined => {
   if (isSpecial(filename)) return undefined
@@ -37,7 +37,7 @@ export const prepare = (filename: string, create: boolean): DatabaseFile | undef
   // The sticky bit keeps other users from removing the file. It does not keep them from creating its `-wal` or `-journal` first.
   if (hasModes && (folder.mode & 0o002) !== 0) {
     throw new Error(
-      `others can write to the directory ${directory} (mode ${octal(folder.mode)}); use one that is this user's alone`
+      `other users can write to the directory ${directory} (mode ${octal(folder.mode)}); use one that is this user's alone`
     )
   }
   if (!fs.existsSync(path)) {

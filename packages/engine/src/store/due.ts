@@ -1,5 +1,5 @@
 /**
- * Statements about many accounts: those that are due, those that a crash left behind, and how many there are.
+ * Statements about many accounts: the due ones, those that a crash left behind, and their numbers.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
   const abandoned = readable.page(AbandonedRow, AbandonedPlaceRow, accountName)
 
   return {
-    // A dead credential that is tried again has a due time, and a failing account has a last attempt.
+    // A failing account has a last attempt. A dead credential that is tried again has a due time.
     resume: ({ config, now }) =>
       statement(sql`UPDATE rekindle_accounts SET last_attempt = NULL,
         renew_at = CASE WHEN renew_at > ${now} THEN CAST(${now} AS BIGINT) ELSE renew_at END
@@ -42,7 +42,7 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
       ),
 
     dueConfigs: (now) =>
-      // Accounts of a disabled config are not renewed. Its revoked ones are still withdrawn.
+      // A disabled config renews no accounts. Its revoked accounts are still withdrawn.
       sql`SELECT * FROM (SELECT configs.project_id, configs.id AS auth_config_id, CASE WHEN configs.disabled_at IS NULL
         THEN (SELECT MIN(renew_at) FROM rekindle_accounts accounts WHERE accounts.auth_config_id = configs.id
           AND accounts.renew_at <= ${now})

@@ -9,16 +9,16 @@ import type { AccountStore, ConsentAttempt, IdempotencyRecord } from "../account
 import type { Database } from "./database.ts"
 import { asStoreError, AttemptRow, first, KeyRow } from "./rows.ts"
 
-/** The most open links to consent of one account. */
+/** The maximum number of open links to consent of one account. */
 const openLinks = 5
 
 const decodeAttempt = Schema.decodeUnknownEffect(AttemptRow)
 
-/** Adds a link within the transaction that it is called in. */
+/** Adds a link to consent, within the caller's transaction. */
 export type InsertAttempt = ReturnType<typeof makeExpiring>["insertAttempt"]
 
 export const makeExpiring = ({ isSqlite, sql, statement, transaction }: Database) => {
-  /** Adds a link, and removes the oldest open ones beyond the limit: each of them would work until it expires. */
+  /** Adds a link, and removes the oldest open links beyond the limit. Otherwise each of them would work until it expires. */
   const insertAttempt = (attempt: ConsentAttempt) =>
     Effect.andThen(
       sql`DELETE FROM rekindle_consent_attempts WHERE account_id = ${attempt.accountId} AND taken_at IS NULL AND state_hash NOT IN (
@@ -79,7 +79,7 @@ export const makeExpiring = ({ isSqlite, sql, statement, transaction }: Database
           WHERE rekindle_idempotency_keys.created_at < ${expireBefore} RETURNING key_hash`
         if (inserted.length === 1) return Option.none()
         const rows = yield* sql`SELECT * FROM rekindle_idempotency_keys WHERE key_hash = ${keyHash}`
-        // The key was given up between the two statements, and is free again.
+        // The key was released between the two statements, so it is free again.
         if (rows.length === 0) return yield* reserve
         const row = yield* Schema.decodeUnknownEffect(KeyRow)(rows[0])
         return Option.some({ accountId: row.account_id, requestHash: row.request_hash, answer: row.answer })

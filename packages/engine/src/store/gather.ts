@@ -1,10 +1,10 @@
 /**
- * Batches requests. Requests that arrive while a batch is in flight form the next batch. Without a batch in flight, a request leaves at once,
- * as a batch of one. So the batches grow with the load of the database.
+ * Batches requests. Requests that arrive while a batch is in flight form the next batch. Without a batch in flight, a request is sent at
+ * once, as a batch of one. So the size of the batches grows with the load of the database.
  *
  * **Gotchas**
  *
- * A caller who leaves neither stops the batch nor removes its request from it. A batch runs in the context of its first caller.
+ * A caller that is interrupted neither stops the batch nor removes its request from it. A batch runs in the context of its first caller.
  *
  * @module
  */
@@ -14,18 +14,18 @@ interface Asked<In, A, E> extends Request.Request<A, E> {
   readonly input: In
 }
 
-/** The most requests of a batch. Further ones leave in another batch at the same time. */
+/** The maximum number of requests in a batch. Further requests are sent in another batch at the same time. */
 const batchSize = 100
 
-/** How long the next batch waits for a slow one, which may wait for a lock or have lost its connection. */
+/** How long the next batch waits for the one in flight. A slow batch may wait for a lock, or have lost its connection. */
 const patience = Duration.millis(100)
 
-/** The same for background work. It is longer, so that on a slow database background work does not take the connections of callers. */
+/** The same for background work. It is longer, so that background work leaves the connections of a slow database to callers. */
 const patienceInBackground = Duration.seconds(2)
 
 /**
- * Whether requests are background work, for which no caller waits. They have batches of their own, one at a time, so that callers find free
- * connections on a slow database.
+ * Whether requests are background work, for which no caller waits. They are batched separately, one batch at a time, so that callers find
+ * free connections on a slow database.
  */
 export const InBackground = Context.Reference<boolean>("@rekindle/engine/InBackground", { defaultValue: () => false })
 
@@ -38,8 +38,8 @@ export interface Member<In, A, E> {
 }
 
 /**
- * Gathers requests. `run` answers the members of a batch. The effect that it returns runs afterwards, for members that take longer; the next
- * batch does not wait for it. A member that is then still without an answer gets a defect.
+ * Makes a function that batches requests. `run` answers the members of a batch. The effect that it returns runs afterwards, for members
+ * that take longer, and the next batch does not wait for it. A member that has no answer when that effect ends gets a defect.
  */
 export const gather = <In, A, E>(run: Run<In, A, E>): ((input: In) => Effect.Effect<A, E>) => {
   const forCallers = queue(run, patience)
@@ -50,11 +50,11 @@ export const gather = <In, A, E>(run: Run<In, A, E>): ((input: In) => Effect.Eff
 type Run<In, A, E> = (members: ReadonlyArray<Member<In, A, E>>) => Effect.Effect<Effect.Effect<void>>
 
 const queue = <In, A, E>(run: Run<In, A, E>, patience: Duration.Duration): ((input: In) => Effect.Effect<A, E>) => {
-  let out = 0
+  let inFlight = 0
   let idle = Deferred.makeUnsafe<void>()
-  const settled = Effect.suspend(() => (out === 0 ? Effect.void : Deferred.await(idle)))
-  const back = Effect.sync(() => {
-    if (--out > 0) return
+  const settled = Effect.suspend(() => (inFlight === 0 ? Effect.void : Deferred.await(idle)))
+  const batchEnded = Effect.sync(() => {
+    if (--inFlight > 0) return
     Deferred.doneUnsafe(idle, Exit.void)
     idle = Deferred.makeUnsafe()
   })
@@ -65,15 +65,17 @@ const queue = <In, A, E>(run: Run<In, A, E>, patience: Duration.Duration): ((inp
       entry.uninterruptible = true
       return true
     },
-    delay: Effect.suspend(() => (out === 0 ? Effect.void : Effect.asVoid(Effect.timeoutOption(settled, patience)))),
+    delay: Effect.suspend(() =>
+      inFlight === 0 ? Effect.void : Effect.asVoid(Effect.timeoutOption(settled, patience))
+    ),
     collectWhile: (entries) => entries.size < batchSize,
     runAll: (entries) =>
       Effect.suspend(() => {
-        out++
+        inFlight++
         return run(
           entries.map((entry) => ({ input: entry.request.input, answer: (exit) => entry.completeUnsafe(exit) }))
         )
-      }).pipe(Effect.ensuring(back), Effect.flatten)
+      }).pipe(Effect.ensuring(batchEnded), Effect.flatten)
   })
   return (input) => Effect.request(asked({ input }), resolver)
 }

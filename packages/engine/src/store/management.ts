@@ -11,7 +11,10 @@ import { namedBy } from "./readable.ts"
 import { AccountPlaceRow, AccountRow, asStoreError, configKey, CountRow, decodeAll, toAccount } from "./rows.ts"
 
 export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: Database) => {
-  /** `visibleStatus` as an expression: time alone ends a token that cannot be renewed, and a link that nobody used. */
+  /**
+   * `visibleStatus` as an SQL expression. Two statuses end by time alone: that of a token that cannot be renewed, and that of an unused
+   * link.
+   */
   const visible = (now: number) => {
     const lasting = sql`CASE WHEN status = 'ACTIVE' AND status_reason IS NOT NULL
       AND (credential IS NULL OR expires_at <= ${now}) THEN 'EXPIRED' ELSE status END`
@@ -61,7 +64,7 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
     remove: ({ id }, now) =>
       transaction(
         Effect.gen(function* () {
-          // The lock order of whoever adds a consent attempt: the account first.
+          // The account is locked first, in the same order as when a consent attempt is added.
           const held =
             yield* sql`SELECT id FROM rekindle_accounts WHERE id = ${id}${isSqlite ? sql`` : sql` FOR UPDATE`}`
           if (held.length === 0) return false

@@ -1,6 +1,6 @@
 /**
- * The database schema, as migrations that run once each, in order. The same statements run on SQLite and Postgres: times are epoch
- * milliseconds in 64-bit integers, sealed values are text.
+ * The database schema, as migrations that run once each, in order. Most statements are the same on SQLite and Postgres. Times are epoch
+ * milliseconds in 64-bit integers, and sealed values are text.
  *
  * @module
  */
@@ -13,7 +13,7 @@ const initial = Effect.gen(function* () {
     pg: () => sql.literal("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
     orElse: () => sql.literal("INTEGER PRIMARY KEY AUTOINCREMENT")
   })
-  // ids sort by bytes everywhere, whatever the database's locale: paging by id relies on it.
+  // Ids sort by bytes, whatever the locale of the database, because paging by id relies on that order.
   const id = sql.onDialectOrElse({ pg: () => sql.literal(`TEXT COLLATE "C"`), orElse: () => sql.literal("TEXT") })
 
   yield* sql`CREATE TABLE rekindle_auth_configs (
@@ -75,7 +75,8 @@ const initial = Effect.gen(function* () {
     at BIGINT NOT NULL
   )`
 
-  // Postgres writes the account and its announcements in one statement. SQLite knows no INSERT around an UPDATE; a trigger is its way.
+  // Postgres writes the account and its announcements in one statement. SQLite cannot combine an INSERT with an UPDATE, so a trigger
+  // inserts them.
   yield* sql.onDialectOrElse({
     sqlite: () =>
       Effect.andThen(
@@ -99,13 +100,14 @@ const initial = Effect.gen(function* () {
   yield* sql`CREATE INDEX rekindle_idempotency_keys_age ON rekindle_idempotency_keys (created_at)`
 })
 
-// Which of two answers is newer, without a clock.
+// The epoch orders two answers of one grant without a clock.
 const obtainedEpoch = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`ALTER TABLE rekindle_accounts ADD COLUMN obtained_epoch BIGINT`
 })
 
-// An account that waits for consent in service has not changed, so its own time does not tell when the wait began.
+// An event has its own time. The `updated_at` of an account that waits for consent in service does not change, so it does not show when the
+// wait began.
 const announcedAt = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql.onDialectOrElse({
@@ -122,14 +124,14 @@ const announcedAt = Effect.gen(function* () {
   })
 })
 
-// Each auth config has a share of the renewer, however many accounts of another one are overdue.
+// Each auth config gets a share of the renewer, however many accounts of another one are overdue.
 const dueByConfig = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`CREATE INDEX rekindle_accounts_due_by_config ON rekindle_accounts (auth_config_id, renew_at) WHERE renew_at IS NOT NULL`
   yield* sql`DROP INDEX rekindle_accounts_due`
 })
 
-// Ids are unique in their project: two projects may both have a config "google", or have brought in the same account.
+// Ids are unique in their project. Two projects may both have a config "google", or have imported the same account.
 const projects = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`INSERT INTO rekindle_auth_configs (id, project_id, sealed, updated_at)
@@ -157,26 +159,28 @@ const projects = Effect.gen(function* () {
   })
 })
 
-// A credential is withdrawn until the provider confirms. Of an account's links only the newest are kept.
+// A credential is withdrawn until the provider confirms. Only the newest links of an account are kept.
 const withdrawal = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`ALTER TABLE rekindle_accounts ADD COLUMN withdrawal TEXT`
   yield* sql`CREATE INDEX rekindle_consent_attempts_account ON rekindle_consent_attempts (account_id, created_at)`
 })
 
-// A plain digest of a password can be guessed from a list, and nothing has ever read it: the generation says which token is being spent.
+// The digest of a password could be guessed from a list, and nothing reads the column: the generation identifies the token that is being
+// spent.
 const noDigests = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`ALTER TABLE rekindle_accounts DROP COLUMN intent_hash`
 })
 
-// A value sealed with each key of the ring, by which a ring that lacks a key, or has another under its id, is found when the engine starts.
+// One canary for each key of the ring. The engine detects a ring that lacks a key, or has another key under its id, when it starts.
 const vaultKeys = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`CREATE TABLE rekindle_vault_keys (key_id TEXT PRIMARY KEY, canary TEXT NOT NULL)`
 })
 
-// How a SQLite database tells that it is an older one than it was: it counts its leases, and the count is noted outside.
+// A SQLite database counts its leases, and the count is also stored in its mark. So a database that was restored from an older snapshot is
+// detected.
 const leaseCount = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql.onDialectOrElse({
@@ -193,21 +197,21 @@ const leaseCount = Effect.gen(function* () {
   })
 })
 
-// A state that was used is remembered, with how its consent ended.
+// A used state is kept with the result of its consent.
 const usedStates = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`ALTER TABLE rekindle_consent_attempts ADD COLUMN taken_at BIGINT`
 })
 
-// Credentials of a service that were taken for dead, perhaps since this machine's clock was wrong, are tried again.
+// A machine with a wrong clock may have marked credentials of a service as dead. They are tried again.
 const tryServicesAgain = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`UPDATE rekindle_accounts SET renew_at = updated_at WHERE status = 'EXPIRED' AND renew_at IS NULL
     AND credential IS NOT NULL AND scheme IN ('S2S_OAUTH2', 'GOOGLE_SERVICE_ACCOUNT')`
 })
 
-// Auth configs can be switched off, a project's accounts listed by age and person, and accounts removed. The id of a removed account is
-// kept, since a journal may still hold an answer for it.
+// Auth configs can be disabled, a project's accounts listed by age and user, and accounts removed. The id of a removed account is kept,
+// because a journal may still hold an answer for it.
 const management = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const id = sql.onDialectOrElse({ pg: () => sql.literal(`TEXT COLLATE "C"`), orElse: () => sql.literal("TEXT") })
@@ -220,16 +224,16 @@ const management = Effect.gen(function* () {
   yield* sql`CREATE TABLE rekindle_removed_accounts (id ${id} PRIMARY KEY, removed_at BIGINT NOT NULL)`
 })
 
-// How far the outbox was trimmed or swept, so that a reader who comes back can tell whether it has missed something.
+// The sequence up to which the outbox was trimmed or swept. A reader that returns compares it, and learns whether it missed events.
 const forgottenEvents = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`CREATE TABLE rekindle_outbox_forgotten (through BIGINT NOT NULL)`
   yield* sql`INSERT INTO rekindle_outbox_forgotten (through) SELECT COALESCE(MIN(sequence), 1) - 1 FROM rekindle_outbox`
 })
 
-// Postgres updates a row in place (HOT) only if no indexed column changes. Each renewal sets and clears its account's intent, so the index of
-// open intents moves to a narrow table, which triggers keep: no statement can forget it. Pages of accounts keep room for the new row. SQLite
-// has no such updates; there the same name is a view over the index.
+// Postgres updates a row in place (HOT) only if no indexed column changes. Each renewal sets and clears the intent of its account, so the
+// index of open intents becomes a narrow table. Triggers maintain it, so no statement can forget it. Pages of accounts keep room for the
+// new row. SQLite has no in-place updates. There the same name is a view over the index.
 const openIntents = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql.onDialectOrElse({
@@ -285,7 +289,7 @@ const migrations = {
   "0014_open_intents": openIntents
 }
 
-/** Brings the database to the schema that it had after the first `count` migrations. */
+/** Migrates the database to the schema after the first `count` migrations. */
 export const migrateTo = (count: number) =>
   Migrator.make({})({
     loader: Migrator.fromRecord(Object.fromEntries(Object.entries(migrations).slice(0, count))),
@@ -295,8 +299,8 @@ export const migrateTo = (count: number) =>
 const present = Object.keys(migrations).length
 
 /**
- * Refuses a database that a newer version has migrated: code that does not know what was added would write rows without it, and lose
- * events silently.
+ * Fails on a database that a newer version has migrated. This version does not know the newer columns, would write rows without them, and
+ * would lose events silently.
  */
 const refuseNewer = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -310,5 +314,5 @@ const refuseNewer = Effect.gen(function* () {
   }
 })
 
-/** Brings the database to the present schema. Safe to run from several processes at once. Fails on a schema that is newer. */
+/** Migrates the database to the current schema. Several processes may run it at once. Fails on a newer schema. */
 export const migrate = Effect.andThen(migrateTo(present), refuseNewer)

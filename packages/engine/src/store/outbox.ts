@@ -1,5 +1,5 @@
 /**
- * Statements about announcements.
+ * Statements about events of the outbox.
  *
  * @module
  */
@@ -32,8 +32,8 @@ export const makeOutbox = ({ isSqlite, readable, sql, transaction }: Database) =
     readOutbox: (after, limit, projectId) => {
       const ofProject = projectId === undefined ? sql`` : sql` AND project_id = ${projectId}`
       const read = sql`SELECT * FROM rekindle_outbox WHERE sequence > ${after}${ofProject} ORDER BY sequence LIMIT ${limit + 1}`
-      // Postgres gives sequence numbers before the commit. Waiting for the writers under way makes sure that no smaller one appears later;
-      // those that come after us wait too, so one that hangs must not hold us for long.
+      // Postgres assigns sequences before the commit. Waiting for the current writers ensures that no smaller sequence appears later. New
+      // writers queue behind this lock, so its wait is limited, in case a writer hangs.
       const afterWriters = sql`SET LOCAL lock_timeout = '2s'`.pipe(
         Effect.andThen(sql`LOCK TABLE rekindle_outbox IN SHARE MODE`),
         Effect.andThen(read),
@@ -63,7 +63,8 @@ export const makeOutbox = ({ isSqlite, readable, sql, transaction }: Database) =
         if (last !== undefined) yield* forgetThrough(last.sequence)
       }).pipe(transaction, asStoreError),
 
-    // In the order of their sequence, which is that of their time but for the clocks of several machines: the primary key serves.
+    // Events are swept in the order of their sequence, so the primary key serves. It differs from the order of their times only by the
+    // clocks of several machines.
     sweepOutbox: ({ before, limit }) =>
       Effect.gen(function* () {
         const swept = yield* decodeSequences(

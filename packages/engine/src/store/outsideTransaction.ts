@@ -1,6 +1,6 @@
 /**
- * Separates shared statements from those in a caller's own transaction. The latter must not be shared, because they have to be rolled back with
- * the transaction.
+ * Separates shared statements from those in a caller's own transaction. A statement in a transaction must not be shared, because it has to
+ * be rolled back with the transaction.
  *
  * @module
  */

@@ -1,21 +1,21 @@
 /**
- * Reads many rows. A row that does not decode is left out and reported, and the others are read.
+ * Reads many rows. A row that does not decode is left out and reported. The others are returned.
  *
  * @module
  */
 import { Effect, Metric, Predicate, Result, Schema } from "effect"
 import type { Page } from "../account/AccountStore.ts"
 
-/** Rows that were left out because they do not decode, each counted once by each process. */
+/** The number of rows that were left out because they do not decode. Each process counts a row once. */
 export const unreadableRows = Metric.counter("rekindle.store.unreadable_rows", {
   description: "Rows left out because they do not decode",
   incremental: true
 })
 
-/** How many unreadable rows a process remembers to have reported. */
+/** The maximum number of unreadable rows that a process reports. */
 const reportedAtMost = 1_000
 
-/** Makes the two ways to read many rows. A row that does not decode is reported once, by the name that `nameOf` gives it. */
+/** Makes the two functions that read many rows. A row that does not decode is reported once, under the name that `nameOf` returns. */
 export const makeReadable = () => {
   const reported = new Set<string>()
 
@@ -23,7 +23,7 @@ export const makeReadable = () => {
     if (reported.has(name) || reported.size >= reportedAtMost) return
     reported.add(name)
     yield* Metric.update(unreadableRows, 1)
-    // The name alone: what does not decode may hold a secret.
+    // The report has only the name of the row, because the row may hold a secret.
     yield* Effect.logError("a row of the account store does not decode; it is left out", { row: name })
   })
 
@@ -41,7 +41,7 @@ export const makeReadable = () => {
     })
   }
 
-  /** A page of at most `limit` rows. One row more than that says that there is a further page. */
+  /** A page of at most `limit` rows. If `found` has one row more, there is a further page. */
   const page = <S extends Schema.ConstraintDecoder<unknown>, Place>(
     schema: S,
     place: Schema.ConstraintDecoder<Place>,
@@ -56,7 +56,7 @@ export const makeReadable = () => {
     ) {
       const within = found.slice(0, limit)
       const items = (yield* read(within)).map(itemOf)
-      // The place is that of the last row, also of one that does not decode: a page that is short of items is not the last one.
+      // The position is that of the last row, even if it does not decode. A page with fewer items is therefore not taken for the last one.
       const next = found.length > limit ? yield* decodePlace(within.at(-1)) : undefined
       return { items, unreadable: within.length - items.length, next } satisfies Page<Item, Place>
     })

@@ -21,27 +21,27 @@ export interface Mark {
 
 const form = /^([0-9a-f]{32}) (\d{20})\n$/
 
-/** Reads a mark; undefined where there is none. Throws what `node:fs` throws. */
+/** Reads a mark. Undefined if there is none. Throws the errors of `node:fs`. */
 export const read = (path: string): Mark | undefined => {
   if (!fs.existsSync(path)) return undefined
   const [, databaseId, leases] = form.exec(fs.readFileSync(path, "latin1")) ?? []
   return databaseId === undefined ? undefined : { databaseId, leases: Number(leases) }
 }
 
-/** Whether the mark counts leases that the database does not know. */
+/** Whether the mark counts more leases than the database. */
 export const isBehind = (database: Mark, mark: Mark | undefined): boolean =>
   mark === undefined ? database.leases > 0 : mark.databaseId !== database.databaseId || mark.leases > database.leases
 
 /**
- * Opens the mark for writing, made if it is not there. One small write over the same bytes: it takes microseconds, and needs no room on the
- * disk after the first. Everything may throw what `node:fs` throws.
+ * Opens the mark for writing, and creates it if it is missing. A mark is set by one small write over the same bytes, which takes
+ * microseconds and needs no disk space after the first. All functions may throw the errors of `node:fs`.
  */
 export const open = (path: string) => {
   const isNew = !fs.existsSync(path)
   const fd = fs.openSync(path, fs.constants.O_CREAT | fs.constants.O_WRONLY, 0o600)
   let last = -1
   return {
-    /** Sets the mark. A lower count than the last one is ignored: another lease was faster. */
+    /** Sets the mark. A lower count than the last one is ignored, because a later lease has already been noted. */
     set: ({ databaseId, leases }: Mark): void => {
       if (leases <= last) return
       fs.writeSync(fd, `${databaseId} ${String(leases).padStart(20, "0")}\n`, 0, "latin1")

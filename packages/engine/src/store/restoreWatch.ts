@@ -33,9 +33,9 @@ export const watchForRestore = Effect.fnUntraced(function* (
       opened ??= RestoreMark.open(path)
       opened.set({ databaseId: known.id, leases })
     })
-  const look = Effect.gen(function* () {
+  const compare = Effect.gen(function* () {
     const mark = yield* attempt(() => RestoreMark.read(path))
-    // Read after the mark: another process may have given out leases meanwhile.
+    // The count is read after the mark, because another process may have taken leases meanwhile.
     const [now = known] = yield* sql`SELECT id, leases, NULL AS file FROM rekindle_database`.pipe(
       Effect.flatMap(decodeAll(DatabaseRow)),
       asStoreError
@@ -46,17 +46,17 @@ export const watchForRestore = Effect.fnUntraced(function* (
       isBehind: RestoreMark.isBehind({ databaseId: now.id, leases: now.leases }, mark)
     }
   })
-  const first = yield* look
-  // Another process may have been making the mark, or changing it, while it was read.
-  const { isBehind, leases, mark } = first.isBehind ? yield* look : first
+  const first = yield* compare
+  // Another process may have been creating or changing the mark while it was read, so it is read again.
+  const { isBehind, leases, mark } = first.isBehind ? yield* compare : first
   if (isBehind) {
     const accounts = yield* doubtAll
-    yield* Effect.logWarning("the database is older than its mark, or has none: its tokens may be spent", {
+    yield* Effect.logWarning("the database is older than its mark, or has no mark; its tokens may be spent", {
       file,
       accounts
     })
   }
-  // Before the first lease: a process that starts while another one takes it finds a mark.
+  // The mark is written before the first lease, so that a process that starts while another one takes a lease finds a mark.
   if (isBehind || mark === undefined) yield* note(leases)
   let failing = false
   return (leases: number) =>

@@ -1,5 +1,5 @@
 /**
- * The rows of the database as this code reads and writes them.
+ * The rows of the database, and their conversion to accounts.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { type Account, AttemptResult, OutboxEventType, StatusReason, Withdrawal 
 import { type AuthConfigRef, StoreError } from "../account/AccountStore.ts"
 import { Sealed } from "../vault/CredentialVault.ts"
 
-// Postgres hands 64-bit integers over as bigint, SQLite as number. Epoch milliseconds and counters fit a double.
+// Postgres returns 64-bit integers as bigint, SQLite as number. Epoch milliseconds and counters fit a double.
 export const Int = Schema.Union([
   Schema.Number,
   Schema.BigInt.pipe(Schema.decodeTo(Schema.Number, SchemaTransformation.transform({ decode: Number, encode: BigInt })))
@@ -52,7 +52,7 @@ export const AccountRow = Schema.Struct({
   clock: Int
 })
 
-// Every renewal decodes one. Where code may not be generated at run time, it is decoded as all others are.
+// Every renewal decodes an account row, so its decoder is compiled. A runtime that forbids generated code uses the ordinary decoder.
 SchemaJITCompiler.enable(AccountRow.ast)
 
 export const AttemptRow = Schema.Struct({
@@ -109,7 +109,7 @@ export const AbandonedRow = Schema.Struct({
 })
 export const SwitchRow = Schema.Struct({ disabled_at: MaybeInt })
 
-/** Places in lists, read from the last row of a page. */
+/** Positions in lists, read from the last row of a page. */
 export const AccountPlaceRow = Schema.Struct({ createdAt: Int, id: Schema.String }).pipe(
   Schema.encodeKeys({ createdAt: "created_at" })
 )
@@ -122,7 +122,7 @@ export const SequencePlaceRow = Schema.Struct({ sequence: Int })
 export const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int, leases: Int })
 export const CountRow = Schema.Struct({ status: Schema.String, count: Int })
 
-/** Auth config ids are unique in their project. In the database they stand behind it: no config id has a slash. */
+/** Auth config ids are unique in their project. The database key is the project, a slash and the id. No config id has a slash. */
 export const configKey = ({ authConfigId, projectId }: AuthConfigRef): string => `${projectId}/${authConfigId}`
 export const configIdOf = (key: string): string => key.slice(key.lastIndexOf("/") + 1)
 export const configRefOf = (row: { readonly project_id: string; readonly auth_config_id: string }): AuthConfigRef => ({
@@ -130,7 +130,7 @@ export const configRefOf = (row: { readonly project_id: string; readonly auth_co
   authConfigId: configIdOf(row.auth_config_id)
 })
 
-/** `now` is the reader's clock, `row.clock` the one that the row's lease and intent run on. */
+/** The account of a row. `now` is the reader's clock, and `row.clock` the clock of the row's lease and intent. */
 export const toAccount = (row: typeof AccountRow.Type, now: number): Account => ({
   id: row.id,
   publicId: row.public_id,
@@ -203,8 +203,8 @@ const storeError = (cause: SqlError.SqlError | Schema.SchemaError) =>
   })
 
 /**
- * What a client reports as a defect, such as a connection that was lost with a statement on its way, is no more than a failure here: whoever
- * asked tries again later.
+ * Turns the client's defects into failures, so that the caller can try again. The client reports a connection that was lost during a
+ * statement as a defect.
  */
 export const asFailure = <A, E, R>(asked: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError.SqlError, R> =>
   Effect.catchDefect(asked, (defect) => (SqlError.isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)))

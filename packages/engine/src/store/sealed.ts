@@ -1,5 +1,5 @@
 /**
- * Statements about sealed values of all kinds: for the check of a key ring, and for resealing.
+ * Statements about sealed values: for the check of a key ring, and for resealing.
  *
  * @module
  */

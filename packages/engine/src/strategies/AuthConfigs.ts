@@ -25,13 +25,13 @@ import { monotonicMillis } from "../egress/timeLimit.ts"
 
 const isKnownScheme = Schema.is(KnownAuthScheme)
 
-/** How long a loaded config is used. A change by another process takes effect after at most this long. */
+/** How long a loaded config is used. A change by another process takes effect after this time at most. */
 const cacheFor = Duration.seconds(10)
 
-/** How many opened auth configs are kept. The one that was read longest ago is dropped first. */
+/** The maximum number of opened auth configs in the cache. The one that was read longest ago is dropped first. */
 const capacity = 1_000
 
-/** An auth config, opened, and how it is kept. */
+/** An opened auth config, with the stored fields around it. */
 export interface KeptAuthConfig {
   readonly config: AuthConfig
   readonly isDisabled: boolean
@@ -45,24 +45,24 @@ export class AuthConfigs extends Context.Service<
   {
     /** Adds a config to the current project, or replaces the project's config of the same id. A faulty config changes nothing. */
     readonly register: (config: AuthConfig) => Effect.Effect<KeptAuthConfig, AuthConfigError | StoreError>
-    /** Loads a config and opens it, also one that is switched off: what was begun with it is brought to its end. */
+    /** Loads and opens a config, even a disabled one. Work that began before it was disabled is completed with it. */
     readonly load: (config: AuthConfigRef) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
-    /** Loads a config to begin something with it. Fails for one that is switched off. */
+    /** Loads a config for new work. Fails if the config is disabled. */
     readonly inService: (config: AuthConfigRef) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
-    /** Reads a config, past the cache. */
+    /** Reads a config from the store, without the cache. */
     readonly find: (config: AuthConfigRef) => Effect.Effect<KeptAuthConfig, AuthConfigError | StoreError>
-    /** A project's configs by id. One that cannot be opened is left out, and reported. */
+    /** A project's configs, ordered by id. A config that cannot be opened is left out and logged. */
     readonly list: (query: {
       readonly projectId: string
       readonly after?: IdPlace | undefined
       readonly limit: number
     }) => Effect.Effect<Page<KeptAuthConfig, IdPlace>, StoreError>
-    /** Switches a config on or off. Other processes follow once what they have loaded is too old. */
+    /** Enables or disables a config. Other processes follow when their cached config expires. */
     readonly setDisabled: (
       config: AuthConfigRef,
       isDisabled: boolean
     ) => Effect.Effect<void, AuthConfigError | StoreError>
-    /** Deletes a config that no account has. False: one has. */
+    /** Deletes a config that has no accounts. False if it has accounts. */
     readonly remove: (config: AuthConfigRef) => Effect.Effect<boolean, AuthConfigError | StoreError>
   }
 >()("@rekindle/engine/AuthConfigs") {
@@ -85,14 +85,14 @@ export class AuthConfigs extends Context.Service<
 
         const keyOf = ({ authConfigId, projectId }: AuthConfigRef) => `${projectId}/${authConfigId}`
 
-        /** The config with its secrets cleaned. */
+        /** The config with its secrets validated and cleaned. */
         const admitted = (config: AuthConfig) =>
           Result.match(Credential.admit(config.secrets, strategies.get(config.scheme)?.secrets?.config), {
             onFailure: (mistakes) => Effect.fail(invalidConfig(config, mistakes)),
             onSuccess: (secrets) => Effect.succeed({ ...config, secrets })
           })
 
-        /** Finds mistakes that the first refresh would otherwise meet. Gives the config that this one replaces. */
+        /** Finds mistakes that would otherwise show at the first refresh. Returns the config that this one replaces. */
         const check = Effect.fnUntraced(function* (config: AuthConfig) {
           const strategy = strategies.get(config.scheme)
           if (strategy !== undefined) {
@@ -110,7 +110,7 @@ export class AuthConfigs extends Context.Service<
           const before = yield* Effect.asSome(load(ref)).pipe(
             Effect.catchTag("AuthConfigError", () => Effect.succeedNone)
           )
-          // The config's accounts have credentials of its present scheme.
+          // The accounts of a config have credentials of its current scheme.
           if (Option.isSome(before) && before.value.scheme !== config.scheme) {
             const message = `it is registered with the scheme ${before.value.scheme}; another scheme needs an id of its own`
             return yield* invalidConfig(config, [{ field: "scheme", message }])
@@ -124,7 +124,7 @@ export class AuthConfigs extends Context.Service<
             return yield* fault(
               config.id,
               "invalid",
-              `it is registered for the project ${config.projectId}, on behalf of another`
+              `it belongs to the project ${config.projectId}, on behalf of another`
             )
           const before = yield* check(config)
           const now = yield* Clock.currentTimeMillis
@@ -143,7 +143,7 @@ export class AuthConfigs extends Context.Service<
           return { config, isDisabled: disabledAt !== null, updatedAt: now }
         })
 
-        /** What was loaded before is not used any more, nor is what is being loaded now. */
+        /** Drops the cached config, and a read in progress. */
         const forget = (ref: AuthConfigRef): void => {
           cache.delete(keyOf(ref))
           joined.forget(keyOf(ref))
@@ -169,7 +169,7 @@ export class AuthConfigs extends Context.Service<
           const now = yield* monotonicMillis
           const before = changes
           const kept = yield* find(wanted)
-          // A change in the meantime may have replaced what was read.
+          // A change during the read may have replaced the config.
           if (before === changes)
             keepNewest(cache, keyOf(wanted), { kept, until: now + Duration.toMillis(cacheFor) }, capacity)
           return kept
@@ -188,7 +188,7 @@ export class AuthConfigs extends Context.Service<
           load,
           inService: (wanted) =>
             Effect.flatMap(cached(wanted), ({ config, isDisabled }) =>
-              isDisabled ? Effect.fail(fault(config.id, "disabled", "it is switched off")) : Effect.succeed(config)
+              isDisabled ? Effect.fail(fault(config.id, "disabled", "it is disabled")) : Effect.succeed(config)
             ),
           find,
           list: (query) =>
@@ -197,7 +197,7 @@ export class AuthConfigs extends Context.Service<
                 Effect.forEach(page.items, (each) =>
                   open(each).pipe(
                     Effect.tapError(({ message }) =>
-                      Effect.logWarning("an auth config is left out of a list", { message })
+                      Effect.logWarning("an auth config that cannot be opened is left out of a list", { message })
                     ),
                     Effect.option
                   )

@@ -28,18 +28,18 @@ import type { Observation, Verdict } from "../answer/Verdict.ts"
 
 export type { Validity } from "../answer/Validity.ts"
 
-/** What a strategy works with: one account's credential, in plain text, and its auth config. */
+/** The input of a strategy: an account's auth config and its opened credential. */
 export interface Connection {
   readonly accountId: ConnectedAccountId
   readonly config: AuthConfig
   readonly credential: Credential
 }
 
-/** Where consent begins. */
+/** The first page of a consent. */
 export interface ConsentPage {
-  /** The provider's page, for the person's browser. */
+  /** The address of the provider's page, for the person's browser. */
   readonly url: string
-  /** For how many seconds the page can be opened, if the provider says so (RFC 9126 §2.2). */
+  /** How many seconds the page can be opened, if the provider states it (RFC 9126 §2.2). */
   readonly expiresIn?: number | undefined
   /** Values that `complete` needs, such as the PKCE verifier. They are sealed and stored until then. */
   readonly memo: Readonly<Record<string, string>>
@@ -137,7 +137,10 @@ export interface AuthStrategy {
   readonly revoke?: ((connection: Connection) => Effect.Effect<Revocation>) | undefined
 }
 
-/** The credential as a request uses it where its strategy does not say: the secret `access_token` as a bearer token, else all secrets by name. */
+/**
+ * The credential for a request, for schemes whose strategy does not define it: the secret `access_token` as a bearer token, or all secrets
+ * by name if there is none.
+ */
 export const defaultInUse: NonNullable<AuthStrategy["inUse"]> = ({ config, credential }, expiresAt) => {
   const token = credential.secrets["access_token"]
   if (config.scheme === "NO_AUTH") return Effect.succeed({ _tag: "NoAuth" })

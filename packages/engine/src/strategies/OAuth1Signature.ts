@@ -10,7 +10,7 @@ import { createHmac, sign } from "node:crypto"
 export const SignatureMethod = Schema.Literals(["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"])
 export type SignatureMethod = typeof SignatureMethod.Type
 
-/** Percent-encodes all but the unreserved characters of RFC 3986, in upper case (RFC 5849 §3.6). */
+/** Percent-encodes all characters but the unreserved ones of RFC 3986, in upper case (RFC 5849 §3.6). */
 export const percentEncode = (value: string): string =>
   encodeURIComponent(value).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
 

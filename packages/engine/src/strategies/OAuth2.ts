@@ -63,7 +63,7 @@ const consentEndpoints = ({
   complete: authorizationEndpoint !== undefined && (pushedRequests !== true || pushedRequestEndpoint !== undefined)
 })
 
-/** What a consent's memo holds: the PKCE verifier, the DPoP key, and whether the provider promised `iss` when the consent began. */
+/** The keys of a consent's memo: the PKCE verifier, the DPoP key, and whether the provider promised `iss` when the consent began. */
 const memoNames = { issuerPromise: "issuer_promise", key: Dpop.secretName, verifier: "code_verifier" }
 
 const isPromise = Schema.is(Schema.Literals(["promised", "not-promised"]))

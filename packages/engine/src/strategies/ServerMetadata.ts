@@ -1,10 +1,10 @@
 /**
- * The metadata of authorization servers (RFC 8414, OpenID Connect Discovery): discovered from an issuer and kept for an hour.
+ * The metadata of authorization servers (RFC 8414, OpenID Connect Discovery). They are discovered from an issuer and cached for an hour.
  *
  * **Gotchas**
  *
- * If the metadata cannot be fetched again, the known ones stay in use. Endpoints seldom move, and renewals must not stop because a document
- * is missing.
+ * If the metadata cannot be fetched again, the cached ones stay in use. Endpoints seldom move, and renewals must not stop because a
+ * document is missing.
  *
  * @module
  */
@@ -26,20 +26,21 @@ export class MetadataUnavailable extends Schema.TaggedError<MetadataUnavailable>
 )("MetadataUnavailable", { message: Schema.String }) {}
 
 /**
- * Whether a provider promises to name itself in its callbacks (RFC 9207 §3). `unknown`: its metadata cannot be fetched at the moment.
+ * Whether a provider promises to name itself in its callbacks (RFC 9207 §3). `unknown` means that its metadata cannot be fetched at the
+ * moment.
  */
 export type IssuerPromise = "promised" | "not-promised" | "unknown"
 
 /** How long metadata are used before they are fetched again. */
 const timeToLive = Duration.toMillis("1 hour")
 
-/** How long known metadata stay in use after a failed fetch, before the next one. */
+/** How long cached metadata stay in use after a failed fetch, before the next one. */
 const pauseAfterFailure = Duration.toMillis("1 minute")
 
 /** The limit of one fetch. It is part of a renewal, and has to leave time for the rest. */
 const fetchTimeout = Duration.seconds(4)
 
-/** How many servers' metadata are kept. The one that was fetched longest ago is dropped first. */
+/** The maximum number of servers in the cache. The one that was fetched longest ago is dropped first. */
 const capacity = 500
 
 /** Whether a status means "come back later" and not "there is nothing at this address". */
@@ -50,9 +51,9 @@ export const make = (egress: Egress["Service"]) => {
   const joined = makeJoinedRead<oauth.AuthorizationServer, AuthConfigError | MetadataUnavailable>()
   const cache = new Map<string, { readonly server: oauth.AuthorizationServer; readonly until: number }>()
 
-  /** Fetches the metadata of an issuer, where OpenID Connect puts them or where RFC 8414 does. */
+  /** Fetches the metadata of an issuer from the address of OpenID Connect, or from that of RFC 8414. */
   const fetch = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
-    // A renewal's sender follows its token request. Fetching metadata is a request of its own.
+    // Fetching metadata is a request of its own, so the sender of the token request does not control it.
     const run = Effect.runPromiseWith(Context.add(yield* Effect.context(), Passage, uncontrolled))
     let seen: Observation = notSent("timed_out")
     const options = {

@@ -46,7 +46,7 @@ export const TokenEndpointSettings = Schema.Struct({
 })
 export type TokenEndpointSettings = typeof TokenEndpointSettings.Type
 
-/** What a grant request is built from. */
+/** The parts of a grant request. */
 export interface GrantContext {
   readonly server: oauth.AuthorizationServer
   readonly client: oauth.Client
@@ -54,7 +54,7 @@ export interface GrantContext {
   readonly options: oauth.TokenEndpointRequestOptions
 }
 
-/** Endpoints that the settings name besides the token endpoint. `complete`: no others are needed, so nothing has to be discovered. */
+/** Endpoints that the settings name besides the token endpoint. `complete` means that no others are needed, so discovery is skipped. */
 export interface GivenEndpoints {
   readonly endpoints: Partial<oauth.AuthorizationServer>
   readonly complete: boolean
@@ -76,7 +76,7 @@ const fallbackIssuer = (config: AuthConfig, { issuer, tokenEndpoint }: TokenEndp
 const asksForNonce = ({ body, status }: Answered): boolean =>
   (status === 400 || status === 401) && body.includes("use_dpop_nonce")
 
-/** Makes what strategies with a token endpoint share. */
+/** Makes the functions that strategies with a token endpoint share. */
 export const make = Effect.gen(function* () {
   const egress = yield* Egress
   const { discover, issuerPromise } = ServerMetadata.make(egress)

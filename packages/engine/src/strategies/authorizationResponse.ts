@@ -1,5 +1,5 @@
 /**
- * Validates what a provider sends back to the callback: the state, the issuer (RFC 9207) and the code (RFC 6749 §4.1.2).
+ * Validates the parameters of a callback: the state, the issuer (RFC 9207) and the code (RFC 6749 §4.1.2).
  *
  * @module
  */
@@ -52,7 +52,7 @@ const expectedIssuer = (
   return origin !== undefined && origin === URL.parse(tokenEndpoint ?? "")?.origin ? named : undefined
 }
 
-/** Gives the validated parameters of a callback. They hold exactly one code. */
+/** Returns the validated parameters of a callback. They have exactly one code. */
 export const validate = Effect.fnUntraced(function* (
   config: AuthConfig,
   settings: OAuth2Settings,
@@ -70,7 +70,7 @@ export const validate = Effect.fnUntraced(function* (
 ) {
   const named = parameters.get("iss")
   if (promise === "unknown" && named === null && !parameters.has("error")) {
-    const message = "the callback names no issuer, and whether the provider promises one cannot be found out now"
+    const message = "the callback names no issuer, and whether the provider promises one is unknown at the moment"
     return yield* consentError("unavailable", message)
   }
   const issuer = expectedIssuer(settings, server.token_endpoint, named)

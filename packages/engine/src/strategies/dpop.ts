@@ -58,7 +58,7 @@ export const proof = (
     })
   )
 
-/** What `oauth4webapi` makes proofs with. Fails on a malformed key, which an application may have given with the account. */
+/** The handle that `oauth4webapi` makes proofs with. Fails on a malformed key, which the application may have imported with the account. */
 export const handle = (config: AuthConfig, jwk: string): Effect.Effect<oauth.DPoPHandle, AuthConfigError> =>
   Effect.tryPromise({
     try: async () => {

@@ -1,10 +1,10 @@
 /**
- * One read for all who ask for the same while it is under way: when something that is kept for a while runs out, hundreds of renewals may want
- * it in the same moment.
+ * Shares one read between callers that ask for the same key at the same time. When a cached value expires, hundreds of renewals may need it
+ * at once.
  *
  * **Gotchas**
  *
- * A read that takes longer than a second is not joined any more, since its connection may be lost. Whoever comes later reads anew.
+ * A read that takes longer than a second is not joined any more, because its connection may be lost. Later callers start a new read.
  *
  * @module
  */
@@ -18,7 +18,7 @@ interface Running<A, E> {
   readonly exit: Deferred.Deferred<Exit.Exit<A, E>>
 }
 
-/** Makes the function that reads, or joins a read of the same key, and the one after which the reads under way are not joined any more. */
+/** Makes `read`, which reads a key or joins a read of it, and `forget`, after which a read in progress is not joined any more. */
 export const makeJoinedRead = <A, E>() => {
   const running = new Map<string, Running<A, E>>()
   const read = (key: string, alone: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -27,7 +27,7 @@ export const makeJoinedRead = <A, E>() => {
         const other = running.get(key)
         if (other !== undefined && since - other.since < joinedFor) {
           return Effect.flatMap(restore(Deferred.await(other.exit)), (exit) =>
-            // Whoever read it has left.
+            // The caller that ran the read was interrupted.
             Exit.hasInterrupts(exit) ? restore(read(key, alone)) : exit
           )
         }

@@ -1,5 +1,5 @@
 /**
- * Between `oauth4webapi`, which builds requests and speaks `fetch`, and the {@link Egress}, which sends them.
+ * The bridge between `oauth4webapi`, which builds requests for `fetch`, and the {@link Egress}, which sends them.
  *
  * @module
  */

@@ -17,7 +17,7 @@ export interface PushedRequest {
   readonly expiresIn: number | undefined
 }
 
-/** Reads the answer; undefined if it holds no reference. */
+/** Reads the answer. Undefined if it has no reference. */
 export const read = (seen: Observation): PushedRequest | undefined => {
   if (seen._tag !== "Answer" || seen.status < 200 || seen.status >= 300) return undefined
   const body = parseBody(seen.body, seen.contentType)
@@ -28,7 +28,7 @@ export const read = (seen: Observation): PushedRequest | undefined => {
   return { reference, expiresIn: Number.isFinite(life) && life > 0 ? life : undefined }
 }
 
-/** Why there is no reference. */
+/** The error for an answer without a reference. */
 export const failure = (seen: Observation, profile: ProviderProfile): ConsentError => {
   const verdict = decide(seen, profile)
   switch (verdict._tag) {

@@ -256,14 +256,14 @@ describe("a journal without room", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("whose directory others can write to is refused when the layer is built", () =>
+  it.effect("whose directory other users can write to is refused when the layer is built", () =>
     Effect.gen(function* () {
       const directory = path(yield* temporary, "journal")
       yield* Effect.promise(() => mkdir(directory))
       yield* Effect.promise(() => chmod(directory, 0o777))
       const error = yield* Effect.flip(Layer.build(Journal.layerDirectory(directory)))
       assert.include(error.message, directory)
-      assert.include(error.message, "others can write")
+      assert.include(error.message, "other users can write")
     }).pipe(Effect.scoped)
   )
 

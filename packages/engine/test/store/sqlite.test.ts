@@ -219,12 +219,12 @@ describe("the files of a SQLite database", () => {
   )
 
   for (const mode of [0o777, 0o1777]) {
-    it.effect(`are not laid where others can write: mode ${mode.toString(8)}`, () =>
+    it.effect(`are not laid where other users can write: mode ${mode.toString(8)}`, () =>
       Effect.gen(function* () {
         const directory = yield* folder
         yield* Effect.promise(() => chmod(directory, mode))
         const error = yield* Effect.flip(opened(join(directory, "engine.db")))
-        assert.include(String(error.message), "others can write to the directory")
+        assert.include(String(error.message), "other users can write to the directory")
         assert.deepStrictEqual(yield* modes(directory), [])
       })
     )
