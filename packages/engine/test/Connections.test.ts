@@ -1,4 +1,4 @@
-/** What an application does with accounts besides refreshing them. */
+/** What an application does with accounts, besides refreshing them. */
 import { assert, describe, it } from "@effect/vitest"
 import {
   AuthConfig,
@@ -69,8 +69,8 @@ describe("an access token", () => {
   )
 })
 
-describe("an access token at hand", () => {
-  /** The token, and how many statements it took to get it. */
+describe("a cached access token", () => {
+  /** The token, and the number of statements that it took. */
   const asked = Effect.fnUntraced(function* (id: ConnectedAccountId) {
     let statements = 0
     const token = yield* Effect.provideService(accessToken(id), Statement.CurrentTransformer, (statement) => {
@@ -95,27 +95,32 @@ describe("an access token at hand", () => {
     }).pipe(scenario())
   )
 
-  it.effect("is dropped by what this process does to the account: renewal, disabling, replacement, revocation", () =>
-    Effect.gen(function* () {
-      const connections = yield* Connections
-      const { id } = yield* connected()
-      yield* elapse("10 minutes")
-      const first = (yield* asked(id)).token
-      assert.strictEqual(
-        (yield* settle(RefreshCoordinator.use((coordinator) => coordinator.renew(id))))._tag,
-        "Renewed"
-      )
-      const second = (yield* asked(id)).token
-      assert.notStrictEqual(second, first)
-      yield* connections.disable(id)
-      assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "InvalidRequest")
-      yield* connections.enable(id)
-      assert.strictEqual((yield* asked(id)).token, second)
-      yield* connections.replaceSecrets(id, { access_token: Redacted.make("third"), refresh_token: Redacted.make("r") })
-      assert.deepStrictEqual(yield* asked(id), { token: "third", statements: 1 })
-      yield* settle(connections.revoke(id))
-      assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "InvalidRequest")
-    }).pipe(scenario())
+  it.effect(
+    "is dropped by every change of the account by this process: renewal, disabling, replacement, revocation",
+    () =>
+      Effect.gen(function* () {
+        const connections = yield* Connections
+        const { id } = yield* connected()
+        yield* elapse("10 minutes")
+        const first = (yield* asked(id)).token
+        assert.strictEqual(
+          (yield* settle(RefreshCoordinator.use((coordinator) => coordinator.renew(id))))._tag,
+          "Renewed"
+        )
+        const second = (yield* asked(id)).token
+        assert.notStrictEqual(second, first)
+        yield* connections.disable(id)
+        assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "InvalidRequest")
+        yield* connections.enable(id)
+        assert.strictEqual((yield* asked(id)).token, second)
+        yield* connections.replaceSecrets(id, {
+          access_token: Redacted.make("third"),
+          refresh_token: Redacted.make("r")
+        })
+        assert.deepStrictEqual(yield* asked(id), { token: "third", statements: 1 })
+        yield* settle(connections.revoke(id))
+        assert.strictEqual((yield* Effect.flip(accessToken(id)))._tag, "InvalidRequest")
+      }).pipe(scenario())
   )
 
   it.effect("that another process revoked is handed out for 5 seconds", () =>
@@ -129,7 +134,7 @@ describe("an access token at hand", () => {
     }).pipe(scenario())
   )
 
-  it.effect("is not kept where that is switched off", () =>
+  it.effect("is not cached if the cache is disabled", () =>
     Effect.gen(function* () {
       const { id } = yield* connected()
       yield* asked(id)
@@ -176,7 +181,7 @@ describe("an access token at hand", () => {
 })
 
 describe("withRefresh around a call that reads the access token", () => {
-  /** The link that the call fails with, and the status of the account meanwhile. */
+  /** The link in the failure of the call, and the account's status. */
   const consentFor = (id: ConnectedAccountId) =>
     settle(
       Resilience.withRefresh(
@@ -253,7 +258,7 @@ describe("a refresh token that dies of disuse", () => {
     }).pipe(scenario())
   )
 
-  it.effect("is used at once when its account is switched on again", () =>
+  it.effect("is used at once when its account is enabled again", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
       const id = yield* brought
@@ -376,7 +381,7 @@ describe("a password entered anew", () => {
   )
 })
 
-describe("an OAuth 1 token that can be tried", () => {
+describe("an OAuth 1 token that can be validated", () => {
   it.live("is ready when it works, and asks for consent when it does not", () =>
     Effect.gen(function* () {
       let status = 200
@@ -420,7 +425,7 @@ describe("an OAuth 1 token that can be tried", () => {
       status = 401
       const outcome = yield* validate
       assert.deepInclude(outcome, { _tag: "RedirectRequired", status: "INITIATED" })
-      // Without being asked to try it, a refresh is a new consent; so is one of an account that has nothing to try.
+      // A refresh without validation is a new consent. So is a refresh of an account without a credential.
       assert.strictEqual((yield* accounts.refresh(id))._tag, "RedirectRequired")
       const fresh = yield* connections.create({ authConfigId: "one", userId: "u" })
       const first = yield* accounts.refresh(fresh.id, { validateCredentials: true })

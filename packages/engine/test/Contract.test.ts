@@ -5,7 +5,7 @@ import { Effect, Layer, Redacted } from "effect"
 import { AuthorizationServer } from "./support/AuthorizationServer.ts"
 import { completeConsent, fixtures, withServer } from "./support/TestEngine.ts"
 
-// Short enough not to keep the suite waiting for the busy account, long enough for a refresh on a busy machine.
+// Short, so that the suite does not wait long for the busy account, and long enough for a refresh on a busy machine.
 const engine = withServer({ engine: { coordinator: { patience: "2 seconds" } } })
 
 ConnectedAccountsContract.suite("the engine", Layer.provideMerge(fixtures, engine), { clock: "live" })

@@ -1,4 +1,4 @@
-/** The engine as Promises, against a token endpoint that answers when it is told to. */
+/** The engine as Promises, against a token endpoint that answers on command. */
 import { assert, describe, it } from "@effect/vitest"
 import { AuthConfig } from "@rekindle/core"
 import { Disposed, engine, type Options, reveal, secret, type Storage } from "@rekindle/engine/Promise"
@@ -14,7 +14,7 @@ import { join } from "node:path"
 const callbackUrl = "https://app.test/callback"
 const keys = [{ id: "k1", key: randomBytes(32).toString("base64") }]
 
-/** A token endpoint that rotates, and a directory; both go when the test ends. */
+/** A token endpoint that rotates, and a directory. Both are removed when the test ends. */
 const surroundings = async () => {
   const directory = await mkdtemp(join(tmpdir(), "rekindle-"))
   let requests = 0

@@ -1,4 +1,4 @@
-/** What belongs to another project does not exist: every operation of every service that takes an id, one by one. */
+/** The accounts and configs of another project do not exist: every operation of every service that takes an id, one by one. */
 import { assert, describe, it } from "@effect/vitest"
 import {
   type AuthConfigRegistry,
@@ -12,7 +12,7 @@ import { ScriptedProvider } from "@rekindle/testing"
 import { DateTime, Effect, Exit, Redacted, Stream } from "effect"
 import { authConfig, scenario, type Services, settle, stored, Wire } from "./support/ScriptedEngine.ts"
 
-/** The ids that an operation is given: those of another project, or some that nobody has. */
+/** The ids for an operation: those of another project, or unknown ones. */
 interface Ids {
   readonly account: ConnectedAccountId
   readonly config: string
@@ -40,7 +40,7 @@ const connections: Record<Exclude<keyof Connections["Service"], "authConfigs">, 
       Effect.gen(function* () {
         const underTheirs = yield* Effect.exit(create({ authConfigId: config, userId: "u", secrets }))
         yield* authConfigs.register(elsewhere("own", "ours"))
-        // Time and the reading of the clock aside, it is made as any other.
+        // The dates are left out, because they differ from run to run.
         const { id, status, userId } = yield* create({ id: account, authConfigId: "own", userId: "u", secrets })
         return { underTheirs, id, status, userId }
       })
@@ -74,7 +74,7 @@ const registry: Record<keyof AuthConfigRegistry, Operation> = {
 const consent: Record<keyof Consent["Service"], Operation> = {
   checkRedirect: () => Effect.flatMap(Consent, ({ checkRedirect }) => checkRedirect("https://app.test/")),
   start: ({ row }) => Effect.flatMap(Consent, ({ start }) => start(row)),
-  // It takes no id: the state is the proof, and whoever comes back from the provider has no key.
+  // It takes no id: the state is the proof, and the browser of a callback has no key.
   complete: () => Effect.flatMap(Consent, ({ complete }) => complete(new URLSearchParams({ state: "s", code: "c" })))
 }
 
@@ -112,7 +112,7 @@ const as =
 
 const nobodys = { account: ConnectedAccountId.make("ca_nobodynobody"), config: "nobodys" }
 
-/** What they have: a config and an account under it. */
+/** Another project's config, and an account of it. */
 const theirs = Effect.gen(function* () {
   const provider = yield* ScriptedProvider.ScriptedProvider
   const connections = yield* Connections

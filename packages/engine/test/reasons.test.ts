@@ -1,4 +1,4 @@
-/** Why a request did not get through: from the socket to the error, the row and the log. */
+/** Why a request failed, from the socket to the error, the row and the log. */
 import { assert, describe, it } from "@effect/vitest"
 import { AuthConfig, ConnectedAccounts, Connections, ProviderProfile, type RefreshError } from "@rekindle/core"
 import { AccountStore, type EgressOptions } from "@rekindle/engine"
@@ -13,7 +13,7 @@ const profile = ProviderProfile.make({ name: "reasons", rotation: "none" })
 
 const secret = "the-client-secret"
 
-/** Consent is begun where tokens are had, unless the settings say otherwise. */
+/** The consent page is on the host of the token endpoint, unless the settings say otherwise. */
 const configOf = (id: string, given: AuthConfig["settings"], hosts: ReadonlyArray<string>) => {
   const { tokenEndpoint } = given
   const settings =
@@ -47,7 +47,7 @@ const engine = (egress: EgressOptions) => {
   }
 }
 
-/** How the refresh of an account whose access token is over fails, and what its row says. */
+/** The error of a refresh of an account with an expired access token, and its row. */
 const refusal = Effect.fnUntraced(function* (config: AuthConfig, validateCredentials = false) {
   const connections = yield* Connections
   const accounts = yield* ConnectedAccounts
@@ -149,7 +149,7 @@ describe("a request that does not get through says why, in its error, its row an
       }
       const { message } = yield* register("https://provider.example/token", ["other.example"])
       assert.include(message, "host_not_declared: provider.example")
-      // The same host, spelled otherwise, is declared.
+      // The same host in another spelling is declared.
       const connections = yield* Connections
       yield* connections.authConfigs.register(
         configOf("spelled", { tokenEndpoint: "HTTPS://Bücher.Example:443/token" }, ["xn--bcher-kva.example"])

@@ -1,4 +1,4 @@
-/** Mistakes that used to be accepted, and found out by the first refresh or by nobody. */
+/** Mistakes in a registration that would otherwise show at the first refresh, or never. */
 import { assert, describe, it } from "@effect/vitest"
 import { AuthConfig, Connections, CurrentProject, CustomAuthScheme } from "@rekindle/core"
 import { AuthConfigs, type AuthStrategy, Engine } from "@rekindle/engine"
@@ -14,7 +14,7 @@ const settings = {
   authorizationEndpoint: "https://provider.test/authorize"
 }
 
-/** The egress lets these scenarios talk to this host alone over plain http. */
+/** The egress allows plain http to this host only. */
 const inScenario = scenario({ egress: { privateHosts: ["inside.test:8080"] } })
 
 const refusal = (overrides: Partial<Parameters<typeof AuthConfig.make>[0]>) =>

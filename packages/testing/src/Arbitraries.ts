@@ -83,7 +83,7 @@ export const knownAuthScheme: Arbitrary.Arbitrary<KnownAuthScheme> = Arbitrary.s
 /** A scheme of the contract, or a custom one. */
 export const authScheme: Arbitrary.Arbitrary<AuthScheme> = Arbitrary.schema(AuthScheme)
 
-/** What can happen to an account. */
+/** The type of a {@link ConnectionEvent}. */
 export const connectionEventType: Arbitrary.Arbitrary<ConnectionEventType> = Arbitrary.schema(ConnectionEventType)
 
 /** A {@link ConsentFailureReason}. */
@@ -95,13 +95,13 @@ export const rotation: Arbitrary.Arbitrary<Rotation> = Arbitrary.schema(Rotation
 /** One form of an answer. */
 export const answerMatcher: Arbitrary.Arbitrary<AnswerMatcher> = Arbitrary.schema(AnswerMatcher)
 
-/** What is known of a provider. */
+/** A {@link ProviderProfile}. */
 export const providerProfile: Arbitrary.Arbitrary<ProviderProfile> = Arbitrary.schema(ProviderProfile)
 
 /** An auth config. An engine would refuse most of them: their settings belong to no scheme. */
 export const authConfig: Arbitrary.Arbitrary<AuthConfig> = Arbitrary.schema(AuthConfig)
 
-/** One of the three. */
+/** One of the three dispositions. */
 export const disposition: Arbitrary.Arbitrary<Disposition> = Arbitrary.schema(Disposition)
 
 /** An account created between 1970 and 2100, and not updated before that. */
@@ -128,7 +128,7 @@ export const refreshRequest: Arbitrary.Arbitrary<RefreshRequest> = Arbitrary.sch
 /** The published 200 body, as a server of this version writes it. */
 export const refreshResponse: Arbitrary.Arbitrary<RefreshResponse> = withId(Arbitrary.schema(RefreshResponse))
 
-/** A place to land after consent. */
+/** An address to land on after consent. */
 export const redirectUrl: Arbitrary.Arbitrary<string> = Arbitrary.all([
   Arbitrary.schema(Schema.Literals(["http", "https"])),
   Arbitrary.array(letter, { maxLength: 64 })

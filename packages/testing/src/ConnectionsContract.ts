@@ -1,8 +1,8 @@
 /**
  * One contract for every provider of `Connections`: an engine, an HTTP client in front of a server, the script for unit tests.
  *
- * The layer under test also provides `ConnectedAccounts` for the same accounts, and {@link Fixtures}, which say what the provider's world
- * looks like. What a provider cannot do is left out of the fixtures and named in `gaps`: its clauses are then listed as skipped.
+ * The layer under test also provides `ConnectedAccounts` for the same accounts, and {@link Fixtures}, which describe the provider. If a
+ * provider cannot do something, leave it out of the fixtures and name it in `gaps`: its clauses are then listed as skipped.
  *
  * This module imports vitest, so it is not part of the package's index.
  *
@@ -26,11 +26,13 @@ import { malformedIds } from "./internal/malformedIds.ts"
 /** What a provider may leave out. */
 export type Gap = "mistaken" | "consent"
 
-/** The provider's world. */
+/** The auth configs and the person that the suite uses. */
 export class Fixtures extends Context.Service<
   Fixtures,
   {
-    /** An OAUTH2 config, not registered yet, and a living credential for an account of it. Each clause gives the config another id. */
+    /**
+     * An OAUTH2 config that is not registered yet, and a working credential for an account of it. Each clause gives the config another id.
+     */
     readonly oauth: AuthConfig
     readonly secrets: Effect.Effect<{
       readonly access_token: Redacted.Redacted<string>
@@ -41,7 +43,7 @@ export class Fixtures extends Context.Service<
     readonly basic: AuthConfig
     /** A config with a mistake in the named setting. */
     readonly mistaken?: { readonly config: AuthConfig; readonly field: string }
-    /** Does what a person does with a link, until the account is connected. */
+    /** Follows a link as a person does, until the account is connected. */
     readonly consent?: (url: string, id: ConnectedAccountId) => Effect.Effect<void, unknown>
   }
 >()("@rekindle/testing/ConnectionsContract/Fixtures") {}
@@ -91,7 +93,7 @@ export const suite = <E>(
 }
 
 let made = 0
-/** Another one in each clause, so that clauses do not see each other's accounts. */
+/** Makes a name that no other clause has, so that clauses do not see each other's accounts. */
 const fresh = (prefix: string) => `${prefix}-${++made}`
 
 type Scheme = "oauth" | "apiKey" | "basic"
@@ -203,7 +205,7 @@ export const clauses: ReadonlyArray<Clause> = [
     })
   },
   {
-    name: "an auth config that is switched off takes its accounts out of service, and gives them back as they were",
+    name: "a disabled auth config takes its accounts out of service, and they are unchanged when it is enabled",
     needs: [],
     holds: Effect.gen(function* () {
       const { accessToken, authConfigs, create, credential, link } = yield* Connections
@@ -458,7 +460,7 @@ export const clauses: ReadonlyArray<Clause> = [
     })
   },
   {
-    name: "what happens to accounts is told in order, each event once, and can be resumed",
+    name: "events of accounts come in order, each once, and can be resumed",
     needs: [],
     holds: Effect.gen(function* () {
       const { create, events, link } = yield* Connections

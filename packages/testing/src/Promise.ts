@@ -46,7 +46,7 @@ type Provided =
   | ScriptedAccounts.ScriptedAccounts
   | ScriptedConnections.ScriptedConnections
 
-/** What a test does besides its program: the controls of `ScriptedConnections` and `ScriptedAccounts`. */
+/** The controls of `ScriptedConnections` and `ScriptedAccounts`, as Promises. */
 export interface Controls {
   /** Completes the pending consent of an account, as a person would. */
   readonly consentTo: (id: string) => Promise<void>

@@ -88,7 +88,7 @@ export class ScriptedAccounts extends Context.Service<
     readonly put: (account: ScriptedAccount) => Effect.Effect<void>
     /** The accounts as they are now. */
     readonly records: Effect.Effect<ReadonlyArray<ConnectedAccount>>
-    /** Takes an account out of the script: from now on it is `AccountNotFound`. */
+    /** Removes an account from the script. Further calls for it fail with `AccountNotFound`. */
     readonly remove: (id: string) => Effect.Effect<void>
     /** Sets an account's status, as when its user completes consent in a browser. An unknown id is a defect. */
     readonly setStatus: (id: string, status: ConnectedAccountStatus, reason?: string) => Effect.Effect<void>

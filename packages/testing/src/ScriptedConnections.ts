@@ -37,7 +37,7 @@ import { Context, DateTime, Duration, Effect, Layer, Option, Order, Redacted, Sc
 import { Base64Url } from "effect/encoding"
 import * as ScriptedAccounts from "./ScriptedAccounts.ts"
 
-/** What the script begins with. */
+/** The initial state of the script. */
 export interface Script {
   readonly authConfigs?: ReadonlyArray<AuthConfig> | undefined
   /** Accounts that are there already, as {@link ScriptedAccounts.account} makes them. */
@@ -115,7 +115,7 @@ const withoutPerson: ReadonlySet<string> = new Set([
   "NO_AUTH"
 ])
 
-/** A page of a list. The cursor is the position in it, which only a script can afford. */
+/** A page of a list. The cursor is the index of the next item, which is enough for a script. */
 const paged = Effect.fnUntraced(function* <A>(
   items: ReadonlyArray<A>,
   { cursor, limit = defaultLimit }: PageOptions
@@ -154,7 +154,7 @@ const notRefreshable = (status: string) =>
 const secretOf = (secrets: Readonly<Record<string, Redacted.Redacted<string>>>, name: string) =>
   secrets[name] ?? Redacted.make("")
 
-/** The credential that these secrets are, under a config's scheme. */
+/** The credential in use for these secrets, by the scheme of the config. */
 const credentialOf = (
   { scheme, settings }: AuthConfig,
   secrets: Readonly<Record<string, Redacted.Redacted<string>>>,
@@ -199,7 +199,7 @@ const make = Effect.fnUntraced(function* (script: Script) {
   const configs = new Map<string, Kept>(
     script.authConfigs?.map((config) => [config.id, { config, isDisabled: false, updatedAt: began }])
   )
-  /** Credentials that were given, each with the number of renewals that there had been. */
+  /** Credentials that the test or the program gave, each with the number of renewals before it. */
   const given = new Map<string, { readonly credential: CredentialInUse; readonly renewals: number }>()
   const operations: Array<Operation> = []
   const failures = new Map<Operation, Array<ConnectionsError>>()
@@ -225,7 +225,7 @@ const make = Effect.fnUntraced(function* (script: Script) {
     const kept = configs.get(id)
     return kept === undefined ? Effect.fail(noConfig(id)) : Effect.succeed(kept)
   }
-  /** A config to begin something with. An account of a script need not have one. */
+  /** Fails if the auth config is disabled. An account of the script need not have a registered one. */
   const inService = (id: string) =>
     configs.get(id)?.isDisabled === true
       ? Effect.fail(new InvalidRequest({ message: `auth config ${id} is switched off`, slug: "auth_config_disabled" }))

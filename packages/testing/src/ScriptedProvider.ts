@@ -89,7 +89,7 @@ export const unavailable = (retryAfter?: string): Fault => ({
 /** The grant is spent, and the connection breaks before the answer. */
 export const lostResponse: Fault = { _tag: "ConnectionReset", applied: true }
 
-/** What the provider has counted so far. */
+/** The counts of a provider. */
 export interface Counts extends Ledger.Counts {
   /** Token requests that reached the provider. A refused connection does not count. */
   readonly requests: number
@@ -171,7 +171,7 @@ export const httpClient = (providers: ReadonlyArray<Provider>): HttpClient.HttpC
   )
 }
 
-/** What of an address says where a request goes: not its query, nor a default port. */
+/** The part of an address that routes a request: without its query and without a default port. */
 const endpoint = ({ origin, pathname }: URL): string => origin + pathname
 
 const millis = (duration: Duration.Input | undefined, otherwise: number): number =>

@@ -226,7 +226,7 @@ describe("the visible status", () => {
     assert.strictEqual(seen("EXPIRED", now + 1, "grant_dead"), "INITIATED null")
   })
 
-  it("of an active account, or one switched off or revoked, is its own", () => {
+  it("of an active, disabled or revoked account is the stored one", () => {
     for (const consentUntil of [null, now - 1, now, now + 1]) {
       assert.strictEqual(seen("ACTIVE", consentUntil), "ACTIVE null")
       assert.strictEqual(seen("INACTIVE", consentUntil, "disabled"), "INACTIVE disabled")

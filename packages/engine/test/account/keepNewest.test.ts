@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { keepNewest } from "#engine/account/keepNewest.ts"
 
 describe("a map that is bounded", () => {
-  it("lets go of what was kept longest ago; what is kept again counts as new", () => {
+  it("drops the oldest entry; an entry that is kept again counts as new", () => {
     const map = new Map<string, number>()
     for (const [value, key] of ["a", "b", "c", "a", "d"].entries()) keepNewest(map, key, value, 3)
     assert.deepStrictEqual(

@@ -13,27 +13,30 @@ import { engineIsOpen, type Job, JobJson, type Order, Report } from "./Job.ts"
 
 const script = fileURLToPath(new URL("./worker.ts", import.meta.url))
 
-/** A worker under way. */
+/** A running worker. */
 export interface Worker {
-  /** Whether its engine came to be open; returns then, or when the worker ends. Before, a database that goes away is one that cannot be opened. */
+  /**
+   * Waits until its engine is open, or the worker ends, and returns whether it opened. If the database goes away before, it cannot be
+   * opened.
+   */
   readonly open: Effect.Effect<boolean>
   /** `kill -9`. */
   readonly kill: () => void
-  /** Has it kill itself once all that it sent is answered. */
+  /** Makes it kill itself when all of its requests are answered. */
   readonly die: () => void
-  /** Asks it to stop asking. */
+  /** Makes it stop sending refreshes. */
   readonly stop: Effect.Effect<void>
-  /** Sets its wall clock, to so many milliseconds off the true time. */
+  /** Sets its wall clock to so many milliseconds off the true time. */
   readonly setClock: (offBy: number) => void
-  /** Stops all of it (`SIGSTOP`) until it is woken. */
+  /** Stops the process (`SIGSTOP`) until it is woken. */
   readonly freeze: () => void
   /** `SIGCONT`. */
   readonly wake: () => void
-  /** How it ended: by a report, or by the signal that killed it. */
+  /** Its end: a report, or the signal that killed it. */
   readonly ended: Effect.Effect<Report | "killed">
 }
 
-/** Starts a worker; it does not outlive the scope. */
+/** Starts a worker. It ends with the scope. */
 export const start = Effect.fnUntraced(function* (job: Job): Effect.fn.Return<Worker, never, Scope.Scope> {
   const text = yield* Effect.orDie(Schema.encodeEffect(JobJson)(job))
   const child = yield* Effect.acquireRelease(
@@ -41,7 +44,7 @@ export const start = Effect.fnUntraced(function* (job: Job): Effect.fn.Return<Wo
       fork(script, [text], {
         execArgv: [],
         stdio: ["ignore", "ignore", "inherit", "ipc"],
-        // compiled sources are kept between the hundreds of processes of a run
+        // compiled sources are shared by the hundreds of processes of a run
         env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "rekindle-compile-cache") }
       })
     ),

@@ -1,5 +1,5 @@
 /**
- * What a worker process is told, and the engine that it runs: plain data, so that it fits on a command line.
+ * The job of a worker process, and the engine that it runs. It is plain data, so that it fits on a command line.
  *
  * @module
  */
@@ -9,55 +9,55 @@ import { Layer, Redacted, Schema } from "effect"
 import { callbackUrl } from "../support/AuthorizationServer.ts"
 import { clientOf, Place } from "../support/Place.ts"
 
-/** Where an engine keeps things, and how patient it is, in milliseconds. */
+/** The database of an engine, its journal, and its time limits in milliseconds. */
 export const Wiring = Schema.Struct({
   place: Place,
   /** The journal directory. */
   journal: Schema.String,
   lease: Schema.Int,
   requestTimeout: Schema.Int,
-  /** How long one request may take, if not as long as usual. */
+  /** The time limit of one request, if not the default. */
   egress: Schema.optionalKey(Schema.Int),
   giveUp: Schema.Int
 })
 export type Wiring = typeof Wiring.Type
 
-/** Where a worker kills itself. */
+/** The point at which a worker kills itself. */
 export const Death = Schema.Literals(["before-lease", "after-intent", "after-response", "in-commit", "after-commit"])
 export type Death = typeof Death.Type
 
-/** What a worker does. */
+/** The work of a worker. */
 export const Job = Schema.Struct({
   wiring: Wiring,
   ids: Schema.Array(ConnectedAccountId),
   work: Schema.Union([
-    /** Asks at random, this often or until told to stop. */
+    /** Sends random refreshes, this many or until told to stop. */
     Schema.TaggedStruct("AskAtRandom", { times: Schema.Int, concurrency: Schema.Int, seed: Schema.Int }),
-    /** Refreshes every account until that has an end, and reports its access token. */
+    /** Refreshes every account until it has a result, and reports its access token. */
     Schema.TaggedStruct("RefreshEach", { concurrency: Schema.Int })
   ]),
-  /** Where it kills itself when the first of the accounts gets there. */
+  /** The point at which it kills itself, when the first account reaches it. */
   death: Schema.optionalKey(Death)
 })
 export type Job = typeof Job.Type
 
 export const JobJson = Schema.fromJsonString(Job)
 
-/** What a worker is told while it is at work. */
+/** The commands to a worker at work. */
 export const Order = Schema.Union([
-  /** It stops asking. */
+  /** It stops sending. */
   Schema.TaggedStruct("Stop", {}),
-  /** It takes on no more, and kills itself as soon as no request of its own is under way: nothing that it was answered may be lost by that. */
+  /** It starts nothing new, and kills itself as soon as none of its requests is in flight, so that no answer is lost by that. */
   Schema.TaggedStruct("Die", {}),
   /** Its wall clock is off by so many milliseconds from now on. */
   Schema.TaggedStruct("SetClock", { offBy: Schema.Int })
 ])
 export type Order = typeof Order.Type
 
-/** What a worker says once its engine is open. */
+/** A worker's message when its engine is open. */
 export const engineIsOpen = "the engine is open"
 
-/** How a refresh of one account ended. */
+/** The result of a refresh of one account. */
 export const Ending = Schema.Struct({
   id: ConnectedAccountId,
   /** The outcome's tag, or the error's. */
@@ -66,9 +66,9 @@ export const Ending = Schema.Struct({
 })
 export type Ending = typeof Ending.Type
 
-/** What a worker says when it is done. */
+/** A worker's message when it is done. */
 export const Report = Schema.Struct({
-  /** How many answers of each kind it got. */
+  /** The number of results of each kind. */
   answers: Schema.Record(Schema.String, Schema.Int),
   endings: Schema.Array(Ending)
 })
@@ -81,7 +81,7 @@ const vault = CredentialVault.layer([
   }
 ])
 
-/** The engine on a database, a client for which may be given. */
+/** The engine on a database, optionally with a given client. */
 export const engineOn = (wiring: Wiring, client = clientOf(wiring.place)) =>
   Engine.layer({
     consent: { callbackUrl },

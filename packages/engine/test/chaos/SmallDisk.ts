@@ -1,9 +1,9 @@
 /**
- * A small file system that can be filled to the last byte, and that nothing else lies on.
+ * A small file system that can be filled to the last byte, and that nothing else uses.
  *
  * **Gotchas**
  *
- * It is mounted, which is the business of root. Where that is not allowed, what needs it fails and says so.
+ * Only root can mount it. Where that is not allowed, tests that need it fail with this reason.
  *
  * @module
  */
@@ -20,16 +20,16 @@ const run = promisify(execFile)
 /** A small file system. */
 export interface SmallDisk {
   readonly folder: string
-  /** Leaves not a byte free. */
+  /** Fills it to the last byte. */
   readonly fill: () => void
-  /** Takes away what it was filled with. */
+  /** Removes the filling. */
   readonly free: () => void
 }
 
-/** For a database and the journals of a few processes, in megabytes. */
+/** The size in megabytes: for a database and the journals of a few processes. */
 const size = 32
 
-/** Mounts one; it goes with the scope. */
+/** Mounts a file system. It is removed with the scope. */
 export const make: Effect.Effect<SmallDisk, never, Scope.Scope> = Effect.acquireRelease(
   Effect.promise(async () => {
     const folder = await mkdtemp(join(tmpdir(), "rekindle-disk-"))
@@ -58,7 +58,7 @@ export const make: Effect.Effect<SmallDisk, never, Scope.Scope> = Effect.acquire
   })
 )
 
-/** Appends the same bytes until the disk takes no more of them. */
+/** Appends the same bytes until the disk is full. */
 const append = (fd: number, bytes: Buffer): void => {
   try {
     while (fs.writeSync(fd, bytes) === bytes.length);

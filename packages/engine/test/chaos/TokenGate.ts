@@ -1,5 +1,5 @@
 /**
- * A token endpoint in front of another one, which can see to it that a request's sender is dead before it has its answer.
+ * A token endpoint in front of another one. It can kill the sender of a request before the answer.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export type Upstream = (
   headers: IncomingHttpHeaders
 ) => Promise<{ readonly status: number; readonly contentType: string; readonly body: string }>
 
-/** What happens to one request. */
+/** The fate of a request. */
 export interface Ambush {
   /** Kills the sender. */
   readonly strike: () => void
@@ -26,16 +26,16 @@ export interface TokenGate {
   /** Host and port. */
   readonly host: string
   readonly url: string
-  /** Lies in wait for the first request that spends this refresh token. */
+  /** Waits for the first request that spends this refresh token. */
   readonly lieInWait: (refreshToken: string, ambush: Ambush) => void
-  /** What became of each request that spent this refresh token. */
+  /** The fates of the requests that spent this refresh token. */
   readonly history: (refreshToken: string) => ReadonlyArray<Fate>
 }
 
-/** What became of a request: dropped, carried out and answered, or carried out for a sender who was gone. */
+/** The fate of a request: dropped, carried out and answered, or carried out after its sender was killed. */
 export type Fate = "dropped" | "answered" | "answer lost"
 
-/** Opens a gate; it closes with the scope. */
+/** Opens a gate. It closes with the scope. */
 export const make = Effect.fnUntraced(function* (upstream: Upstream): Effect.fn.Return<TokenGate, never, Scope.Scope> {
   const ambushes = new Map<string, Ambush>()
   const fates = new Map<string, Array<Fate>>()
@@ -73,7 +73,7 @@ export const make = Effect.fnUntraced(function* (upstream: Upstream): Effect.fn.
   }
 })
 
-/** A token endpoint somewhere else. */
+/** A token endpoint at an address. */
 export const forwardTo =
   (url: string): Upstream =>
   async (body, headers) => {

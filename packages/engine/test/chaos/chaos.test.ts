@@ -11,7 +11,7 @@ import * as Outage from "./outage.ts"
 const expiring = { ttl: { accessToken: "2 seconds" } } as const
 const seed = 1
 
-/** Runs it on both databases at the same time, each with a server of its own: most of a run is waiting. */
+/** Runs a scenario on both databases at the same time, each with its own server, because most of a run is waiting. */
 const onBoth = (
   options: AuthorizationServerOptions,
   run: (kind: Kind) => Effect.Effect<void, never, AuthorizationServer | Postgres | Scope.Scope>

@@ -1,9 +1,9 @@
 /**
- * Processes that stand still, whose clocks are set or whose disk is full, at random moments of renewals, against a server that forgives
- * nothing.
+ * Processes that are stopped, whose clocks are set or whose disk is full, at random moments of renewals, against a server that revokes the
+ * grant on a replay.
  *
- * A stall stops one process (`SIGSTOP`). A clock step sets wall clocks: on SQLite that of the machine, so of all processes at once; on
- * Postgres the database's and, each on its own, those of the processes. Durations run on, as they do on a machine whose clock is set.
+ * A stall stops one process (`SIGSTOP`). A clock step sets wall clocks: on SQLite the machine's, so all processes at once; on Postgres that
+ * of the database and, separately, those of the processes. Durations are not affected, as on a machine whose clock is set.
  *
  * @module
  */
@@ -19,34 +19,34 @@ import type { Wiring } from "./Job.ts"
 import { working } from "./manyProcesses.ts"
 import * as SmallDisk from "./SmallDisk.ts"
 
-/** How large a run is; times are in milliseconds. */
+/** The size of a run. Times are in milliseconds. */
 export interface Options {
   readonly kind: Kind
   readonly processes: number
   readonly accounts: number
-  /** Refreshes at the same time, in each process. */
+  /** Concurrent refreshes in each process. */
   readonly concurrency: number
-  /** How many stalls or steps there are. */
+  /** The number of stalls or steps. */
   readonly times: number
-  /** The workers' lease and limits: stalls have to be well below the lease. */
+  /** The workers' lease and limits. Stalls have to be well below the lease. */
   readonly patience: Pick<Wiring, "lease" | "requestTimeout" | "egress">
   readonly seed: number
 }
 
-/** From the first to the last. */
+/** The smallest and the largest value. */
 type Range = readonly [number, number]
 
 const between = ([least, most]: Range) => Effect.map(Random.next, (share) => Math.round(least + share * (most - least)))
 
-/** What is disturbed. */
+/** The workers and the database of a scenario. */
 interface Scene {
   readonly workers: ReadonlyArray<Fleet.Worker>
   readonly place: Place
-  /** Kills a worker once all that it sent is answered, and starts it again until its engine is open. */
+  /** Kills a worker when all of its requests are answered, and starts it again until its engine is open. */
   readonly replace: (index: number) => Effect.Effect<void, never, Scope.Scope>
 }
 
-/** Where the database and the journals lie. */
+/** The places of the database and the journals. */
 interface Ground {
   readonly place: Place
   readonly journalOf: (name: string) => string
@@ -58,7 +58,7 @@ const ground = (kind: Kind): Effect.Effect<Ground, never, Postgres | Scope.Scope
     return { place: yield* placeFor(kind), journalOf: (name) => join(home, name) }
   })
 
-/** Runs a disturbance against processes at work, and then looks at what became of every grant. */
+/** Runs a disturbance against working processes, and then checks every grant. */
 const run = Effect.fnUntraced(function* (
   scenario: string,
   options: Options,
@@ -109,7 +109,7 @@ const run = Effect.fnUntraced(function* (
     }
   })
   const ended = Effect.suspend(() => Effect.forEach(workers, ({ ended }) => ended, { concurrency: "unbounded" }))
-  // A worker that cannot even begin ends the run.
+  // A worker that cannot start ends the run.
   yield* Effect.raceFirst(
     Effect.delay(Effect.void, 50).pipe(Effect.repeat({ while: () => server.tally().spent === 0 })),
     ended
@@ -150,7 +150,7 @@ const run = Effect.fnUntraced(function* (
   }
 })
 
-/** Stops each process again and again for `stall`, with `pause` in between, in which what it had under way has time to end. */
+/** Stops each process repeatedly for `stall`, with `pause` in between, in which its requests in flight can end. */
 export const stalls = (options: Options & { readonly stall: Range; readonly pause: Range }) =>
   Effect.flatMap(ground(options.kind), (ground) =>
     run("stalls", options, ground, ({ workers }, times) =>
@@ -170,7 +170,7 @@ export const stalls = (options: Options & { readonly stall: Range; readonly paus
     )
   )
 
-/** Sets the clocks again and again, each time by up to `reach` off the true time, in either direction. */
+/** Sets the clocks repeatedly, each time by up to `reach` off the true time, in either direction. */
 export const clockSteps = (options: Options & { readonly reach: number; readonly pause: Range }) =>
   Effect.flatMap(Effect.tap(ground(options.kind), letClockBeSet), (ground) =>
     run("clock-steps", options, ground, ({ place, workers }, times) =>
@@ -191,8 +191,8 @@ export const clockSteps = (options: Options & { readonly reach: number; readonly
   )
 
 /**
- * Fills disks to the last byte again and again for `full`, with `pause` in between. On SQLite the database and all journals lie on one; on
- * Postgres each process has one for its journal. At every fourth of these moments a process is killed, and started again at once.
+ * Fills disks to the last byte repeatedly for `full`, with `pause` in between. On SQLite the database and all journals are on one disk. On
+ * Postgres each process has a disk for its journal. At every fourth of these moments a process is killed, and started again at once.
  */
 export const fullDisks = Effect.fnUntraced(function* (
   options: Options & { readonly full: Range; readonly pause: Range }
@@ -215,7 +215,7 @@ export const fullDisks = Effect.fnUntraced(function* (
   const fillFor = Effect.fnUntraced(function* (disk: SmallDisk.SmallDisk, duration: number) {
     if (fullNow++ === 0) spentWhileFull -= server.tally().spent
     for (const end = Date.now() + duration; Date.now() < end; yield* Effect.sleep(100)) {
-      // What the engine deletes meanwhile is filled as well.
+      // Space that the engine frees meanwhile is filled too.
       disk.fill()
     }
     disk.free()
@@ -242,8 +242,8 @@ export const fullDisks = Effect.fnUntraced(function* (
 })
 
 /**
- * A function of the same name before Postgres' own in the search path: what asks for the time there is told another one. It holds for
- * connections that are made afterwards.
+ * Makes Postgres report another time: a function with the name of its own is put before it in the search path. It affects later
+ * connections.
  */
 const letClockBeSet = ({ place }: Ground) =>
   Effect.gen(function* () {

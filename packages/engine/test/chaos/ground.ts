@@ -1,5 +1,5 @@
 /**
- * What every scenario stands on: a folder, a database, and accounts in it.
+ * The ground of every scenario: a directory, a database, and accounts in it.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { engineOn, type Wiring } from "./Job.ts"
 /** The databases that scenarios run on. */
 export type Kind = "sqlite" | "postgres"
 
-/** A folder that goes with the scope. */
+/** A directory that is removed with the scope. */
 export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "rekindle-chaos-"))),
   (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
@@ -29,7 +29,7 @@ export const placeFor = (kind: Kind): Effect.Effect<Place, never, Postgres | Sco
     ? Effect.flatMap(Postgres, ({ database }) => database)
     : Effect.map(folder, (folder) => ({ filename: join(folder, "engine.db") }))
 
-/** Adds accounts whose access token is over, one for each refresh token. */
+/** Adds accounts with expired access tokens, one for each refresh token. */
 export const connect = (wiring: Wiring, config: AuthConfig, refreshTokens: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const connections = yield* Connections
@@ -53,7 +53,7 @@ export const connect = (wiring: Wiring, config: AuthConfig, refreshTokens: Reado
     )
   }).pipe(Effect.provide(engineOn(wiring)), Effect.orDie)
 
-/** One account as the database has it. */
+/** One account as stored. */
 export interface Row {
   readonly id: string
   readonly status: string
@@ -61,7 +61,7 @@ export interface Row {
   readonly renewals: number
 }
 
-/** All accounts as the database has them, and no engine between. */
+/** All accounts as stored, read without an engine. */
 export const rows = (wiring: Wiring): Effect.Effect<ReadonlyArray<Row>> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -74,14 +74,14 @@ export const rows = (wiring: Wiring): Effect.Effect<ReadonlyArray<Row>> =>
     }))
   }).pipe(Effect.provide(engineOn(wiring)), Effect.orDie)
 
-/** The names of the promises that were not kept. */
+/** The names of the promises that were broken. */
 export const broken = (promises: Readonly<Record<string, boolean>>): ReadonlyArray<string> =>
   Object.keys(promises).filter((name) => promises[name] !== true)
 
-/** Adds up. */
+/** The sum of numbers. */
 export const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((total, each) => total + each, 0)
 
-/** Adds up what the workers were answered. */
+/** The sum of the workers' results. */
 export const total = (reports: ReadonlyArray<{ readonly answers: Readonly<Record<string, number>> }>) => {
   const answers: Record<string, number> = {}
   for (const report of reports) {

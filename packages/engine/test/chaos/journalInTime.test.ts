@@ -1,4 +1,4 @@
-/** What chaos found about the moments in which an answer is nowhere but here, on virtual time. */
+/** Findings of the chaos runs about the time in which an answer is only in this process, on virtual time. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
 import { Journal, StoreError } from "@rekindle/engine"
@@ -9,7 +9,7 @@ interface Trouble {
   before: Effect.Effect<void, StoreError>
 }
 
-/** A store in which writing a new credential goes through `trouble` first. */
+/** A store that runs `trouble` before it writes a new credential. */
 const troubled = (trouble: Trouble): Options => ({
   store: (store) => ({
     ...store,
@@ -29,7 +29,7 @@ describe("an answer that the store does not take", () => {
     return Effect.gen(function* () {
       const { id } = yield* connected()
       assert.strictEqual((yield* refused(id))._tag, "DeadlineExceeded")
-      // Longer than the lease: another process may take the account as soon as the store is back.
+      // Longer than the lease. Another process may take the account as soon as the store is back.
       yield* elapse("5 minutes")
       assert.deepInclude(summary(yield* stored(id)), { generation: 1, intent: "open" })
       trouble.before = Effect.void

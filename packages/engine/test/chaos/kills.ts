@@ -1,9 +1,8 @@
 /**
- * `kill -9` of real processes at every point of a renewal at which a crash differs in what it leaves behind, and what a fresh process
- * makes of it.
+ * `kill -9` of real processes at every point of a renewal at which a crash leaves another state behind, and the recovery by a new process.
  *
- * Every worker renews two accounts, one at a server that forgives nothing and one at a provider with a reuse window, and dies when one of
- * them (each in turn) gets to the point; the other one is wherever it happens to be.
+ * Every worker renews two accounts, one at a server that revokes the grant on a replay and one at a provider with a reuse window. It dies
+ * when one of them (each in turn) reaches the point. The other one may be at any point.
  *
  * @module
  */
@@ -19,7 +18,7 @@ import * as Fleet from "./Fleet.ts"
 import { connect, folder, type Kind, placeFor, rows, broken } from "./ground.ts"
 import * as TokenGate from "./TokenGate.ts"
 
-/** The named points: where a worker kills itself, or `after-send`, where it is killed while its request is at the server. */
+/** The points: those at which a worker kills itself, and `after-send`, at which it is killed while its request is at the server. */
 export const points = [
   "before-lease",
   "after-intent",
@@ -30,17 +29,17 @@ export const points = [
 ] as const
 export type Point = (typeof points)[number]
 
-/** How large a run is. */
+/** The size of a run. */
 export interface Options {
   readonly kind: Kind
   readonly killsPerPoint: number
   readonly points?: ReadonlyArray<Point>
   /**
-   * Whether a worker has its strict account and its journal alone, so that it always dies for that account, and for no record of one that
-   * died before. The check has the files of all.
+   * Whether a worker renews only its strict account, with a journal of its own. It then always dies for that account, and not for a record
+   * of an earlier death. The check reads the files of all.
    */
   readonly strictOnly?: boolean
-  /** How long, in milliseconds, the leases of the dead last: the end waits for them. A machine under load needs more. */
+  /** How long the leases of the dead last, in milliseconds. The end of the run waits for them. A busy machine needs more. */
   readonly lease: number
   readonly seed: number
 }
@@ -70,7 +69,7 @@ const tally = (names: ReadonlyArray<string>): Record<string, number> => {
   return counts
 }
 
-/** Runs it. What `survivors` and `wronged` list should not have happened. */
+/** Runs it. `survivors` and `wronged` list what should not have happened. */
 export const run = Effect.fnUntraced(function* ({
   kind,
   killsPerPoint,
@@ -123,10 +122,10 @@ export const run = Effect.fnUntraced(function* ({
     windowTokens
   )
 
-  /** Which of the two accounts of a worker it dies for, and whether a request caught on its way is carried out. */
+  /** Which of the two accounts of a worker it dies for, and whether an intercepted request is carried out. */
   const strictDies = (index: number) => strictOnly || (index + seed) % 2 === 0
   const carriedOut = (index: number) => Math.floor((index + seed) / 2) % 2 === 0
-  /** Whether the answer to an account's request may have been lost: only where it was under way when the worker died. */
+  /** Whether the answer to an account's request may have been lost. That is so only if it was in flight when the worker died. */
   const mayBeLost = (point: Point, index: number) => !strictDies(index) || (point === "after-send" && carriedOut(index))
 
   const journalOf = (index: number) => join(home, `journal-${index}`)
@@ -160,12 +159,12 @@ export const run = Effect.fnUntraced(function* ({
   const spentByTheDead = server.tally()
 
   if (strictOnly) yield* gatherJournals
-  // The dead workers' journal is on this machine: what they read is in it, whatever became of their commits.
+  // The dead workers' journal is on this machine. It has the answers that they read, whether or not they were committed.
   const ids = [...strictIds, ...windowIds]
   const check = Fleet.run({ wiring, ids, work: { _tag: "RefreshEach", concurrency: 50 } })
   const first = yield* check
   const stored = new Map((yield* rows(wiring)).map((row) => [row.id, row]))
-  // A token that works is not enough: the one to renew it with has to work too.
+  // A working access token is not enough. The refresh token has to work too.
   const second = yield* check
 
   const alive = (ending: Ending | undefined, strict: boolean) =>

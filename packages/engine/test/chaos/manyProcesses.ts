@@ -1,5 +1,5 @@
 /**
- * Many processes, one database, one authorization server that forgives nothing: whoever presents a refresh token twice loses the grant.
+ * Many processes, one database, and one authorization server that revokes the grant when a refresh token is presented twice.
  *
  * @module
  */
@@ -10,12 +10,12 @@ import type { Ending, Wiring } from "./Job.ts"
 import * as Fleet from "./Fleet.ts"
 import { connect, folder, type Kind, placeFor, rows, sum, total, broken } from "./ground.ts"
 
-/** How large a run is. */
+/** The size of a run. */
 export interface Options {
   readonly kind: Kind
   readonly processes: number
   readonly accounts: number
-  /** How often all processes together ask. */
+  /** The number of refreshes of all processes together. */
   readonly asks: number
   readonly seed: number
 }
@@ -30,7 +30,7 @@ export const working = (endings: ReadonlyArray<Ending>) =>
     return alive.filter((each) => each).length
   })
 
-/** Runs it. Needs an authorization server whose access tokens expire during the run. */
+/** Runs it. It needs an authorization server whose access tokens expire during the run. */
 export const run = Effect.fnUntraced(function* ({ accounts, asks, kind, processes, seed }: Options) {
   const server = yield* AuthorizationServer
   const place = yield* placeFor(kind)

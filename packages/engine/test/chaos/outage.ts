@@ -1,6 +1,5 @@
 /**
- * The database goes away in the middle of renewals and comes back. What the authorization server answered meanwhile exists nowhere but
- * in the journal.
+ * The database goes away during renewals and comes back. Answers of the authorization server meanwhile are only in the journal.
  *
  * @module
  */
@@ -14,19 +13,19 @@ import { connect, folder, placeFor, rows, sum, total, broken } from "./ground.ts
 import type { Wiring } from "./Job.ts"
 import { working } from "./manyProcesses.ts"
 
-/** How large a run is, and how long, in milliseconds. */
+/** The size of a run. Times are in milliseconds. */
 export interface Options {
   readonly processes: number
   readonly accounts: number
   readonly before: number
   readonly outage: number
   readonly after: number
-  /** The workers' lease; the rest of their patience follows from it. */
+  /** The workers' lease. Their other limits follow from it. */
   readonly lease: number
   readonly seed: number
 }
 
-/** Runs it. Needs an authorization server that takes its time, so that renewals are under way when the database goes. */
+/** Runs it. It needs a slow authorization server, so that renewals are in flight when the database goes away. */
 export const run = Effect.fnUntraced(function* (options: Options) {
   const { accounts, lease, processes, seed } = options
   const server = yield* AuthorizationServer

@@ -1,5 +1,5 @@
 /**
- * One engine process. It does the job given as argument, reports over its channel to the parent, and may die on the way.
+ * One engine process. It does the job that is given as argument, reports to its parent, and may die on the way.
  *
  * @module
  */
@@ -25,10 +25,10 @@ process.on("message", (message) => {
   }
 })
 
-// It does not outlive whoever started it.
+// It ends when its parent ends.
 process.on("disconnect", () => process.exit())
 
-/** Its wall time can be set; durations run on as before. */
+/** A clock whose wall time can be set. Durations are not affected. */
 const settable = (clock: Clock.Clock): Clock.Clock => ({
   currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + offBy,
   currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + offBy),
@@ -45,8 +45,8 @@ const die = Effect.andThen(
 )
 
 /**
- * A client that dies in the commit: on SQLite with the account and its announcement written and the transaction open; on Postgres at
- * some moment while the server has the statement.
+ * A client that dies in the commit. On SQLite it dies when the account and its announcement are written and the transaction is open. On
+ * Postgres it dies at some moment while the server has the statement.
  */
 const mortalClient = Layer.effect(
   SqlClient.SqlClient,
@@ -75,7 +75,7 @@ const mortalClient = Layer.effect(
   )
 ).pipe(Layer.provide(clientOf(job.wiring.place)))
 
-/** The accounts whose request is under way. */
+/** The accounts with a request in flight. */
 const underWay = new Set<ConnectedAccountId>()
 
 const atCheckpoint = (point: Checkpoint, id: ConnectedAccountId) =>
@@ -95,7 +95,7 @@ const count = (answer: string) => {
 const kindOf = (error: { readonly _tag: string; readonly slug?: string | undefined }) =>
   error.slug === undefined ? error._tag : `${error._tag} ${error.slug}`
 
-/** Asks for a random account: mostly for a refresh, sometimes with little time, sometimes for its access token only. */
+/** Sends a random request: mostly a refresh, sometimes one with a short deadline, sometimes a read of the access token. */
 const ask = Effect.gen(function* () {
   const accounts = yield* ConnectedAccounts
   const connections = yield* Connections
@@ -124,7 +124,7 @@ const refreshToItsEnd = Effect.fnUntraced(function* (id: ConnectedAccountId) {
   const connections = yield* Connections
   const outcome = yield* accounts.refresh(id).pipe(
     Effect.retry({
-      // A slow machine makes requests late, and what they came to is known a lease later.
+      // A slow machine sends late, and the result is known a lease later.
       while: (error) =>
         error._tag === "Unavailable" || error._tag === "DeadlineExceeded" || error.disposition === "ambiguous",
       schedule: Schedule.spaced("250 millis"),

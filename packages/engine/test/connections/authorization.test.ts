@@ -1,4 +1,4 @@
-/** What a request has to carry, by scheme, and to which addresses. */
+/** The headers and parameters of a request, by scheme, and the addresses that it may go to. */
 import { assert, describe, it } from "@effect/vitest"
 import { AuthConfig, Connections, CustomAuthScheme, type NewAccount, type RequestToAuthorize } from "@rekindle/core"
 import * as OAuth1 from "@rekindle/engine/OAuth1"

@@ -1,4 +1,4 @@
-/** What happens to accounts, as a stream that can be resumed. */
+/** The events of accounts, as a stream that can be resumed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Connections, CurrentProject } from "@rekindle/core"
 import { AccountStore } from "@rekindle/engine"
@@ -9,7 +9,7 @@ const all = (after?: number) =>
   Effect.flatMap(Connections, ({ events }) => Stream.runCollect(events({ after, follow: false })))
 
 describe("the events of a project", () => {
-  it.effect("come to whoever waits for them, and those that were there come first", () =>
+  it.effect("come to a reader that waits, and those that were there before come first", () =>
     Effect.gen(function* () {
       const { events } = yield* Connections
       const { id } = yield* connected()
@@ -27,7 +27,7 @@ describe("the events of a project", () => {
     }).pipe(scenario())
   )
 
-  it.effect("that are deleted are missed by whoever comes back for them, and nobody else", () =>
+  it.effect("that are deleted are reported as missed to a reader that returns for them, and to no other", () =>
     Effect.gen(function* () {
       const { events } = yield* Connections
       const { id } = yield* connected()

@@ -1,6 +1,6 @@
 /**
- * A state is used once, and how that ended is remembered: whoever comes again is told the same, the code goes out once, and another browser
- * learns and changes nothing.
+ * A state is used once, and its result is stored. A repeated visit gets the same result, the code is sent once, and another browser learns
+ * and changes nothing.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, Connections } from "@rekindle/core"
@@ -35,7 +35,7 @@ const sends = Effect.map(Wire, ({ sent }) => sent.length)
 
 const authorized = Effect.flatMap(ScriptedProvider.ScriptedProvider, ({ authorize }) => authorize)
 
-/** The reason that a callback is refused for. */
+/** The reason of a refused callback. */
 const refusal = (error: { readonly _tag: string }) => (error instanceof ConsentError ? error.reason : error._tag)
 
 describe("a state that was used", () => {
@@ -46,7 +46,7 @@ describe("a state that was used", () => {
       const first = yield* consents(url)
       assert.strictEqual(first.status, "ACTIVE")
       const sent = yield* sends
-      // A reload, a double click, and somebody who has the state and a code of their own.
+      // A reload, a double click, and an attacker who has the state and another code.
       const code = yield* authorized
       for (const parameters of [{ code: "the same" }, { code }, { error: "access_denied" }, {}])
         assert.deepStrictEqual(yield* complete(callback(url, parameters)), first)
@@ -126,7 +126,7 @@ describe("a state that was used", () => {
     }).pipe(scenario())
   )
 
-  it.effect("is made to wait for by who comes while its code is exchanged, and not by who leaves", () =>
+  it.effect("makes a visit wait while its code is exchanged, and the visit can leave", () =>
     Effect.gen(function* () {
       const consent = yield* Consent
       const wire = yield* Wire
@@ -137,7 +137,7 @@ describe("a state that was used", () => {
       const visit = Effect.forkChild(consent.complete(parameters))
       const first = yield* visit
       yield* rest
-      // The callback's route protects every visit as a whole.
+      // The callback's route makes every visit uninterruptible as a whole.
       const leaver = yield* Effect.forkChild(Effect.uninterruptible(consent.complete(parameters)))
       const second = yield* visit
       yield* elapse("2 seconds", "100 millis")
@@ -153,7 +153,7 @@ describe("a state that was used", () => {
 })
 
 describe("a state that is used in one process", () => {
-  /** Two engines on one database, each with a store that can be cut off from what it still writes. */
+  /** Two engines on one database, each with a store whose later writes can be cut off. */
   const processes = <E>(
     body: (
       run: readonly [Run, Run],
@@ -169,7 +169,7 @@ describe("a state that is used in one process", () => {
       const dying: Options = {
         store: (store) => ({
           ...store,
-          // The first write of an attempt takes it, the second notes its end.
+          // The first write of an attempt takes it. The second stores its result.
           writeAttempt: (change) =>
             cut.ends && change.from.takenAt !== null ? Deferred.await(over) : store.writeAttempt(change)
         })
@@ -223,7 +223,7 @@ describe("a state that is used in one process", () => {
     )
   )
 
-  it.effect("that died before it had an answer is told of as it is, after a while, and no code goes out", () =>
+  it.effect("that died before it had an answer is reported as it is after a while, and no code is sent", () =>
     processes(([one, other], cut) =>
       Effect.gen(function* () {
         const parameters = callback(yield* one(Effect.flatMap(fresh, (id) => link(id))), { code: yield* authorized })

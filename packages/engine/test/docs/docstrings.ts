@@ -11,7 +11,7 @@ import { join } from "node:path"
 
 const packages = join(import.meta.dirname, "../../..")
 
-/** The text of a source file, named from `packages/` on. */
+/** The text of a source file, whose path begins at `packages/`. */
 export const source = (file: string): string => readFileSync(join(packages, file), "utf8")
 
 /** A docstring in one line, without links and `@` tags. The items of a list are on lines of their own in a cell of a table. */

@@ -1,4 +1,4 @@
-/** The generated pages say what the sources say. */
+/** The generated pages match the sources. */
 import { assert, describe, it } from "@effect/vitest"
 import { globSync, readFileSync } from "node:fs"
 import { basename, join } from "node:path"
@@ -23,13 +23,13 @@ describe("a generated page", () => {
 describe("docs/failures.md", () => {
   const engine = globSync("packages/{core,engine}/src/**/*.ts", { cwd: root }).map(read).join("\n")
   it.each(causes.map(([cause]) => cause))("names the cause %s, which the engine gives", (cause) => {
-    // `dns_failed`, `redirected_302` and others of their kind are put together: the step or kind, and what became of it.
+    // Causes like `dns_failed` and `redirected_302` are composed of a step or kind, and what happened.
     const [kind = ""] = cause.split(/_(?:failed$|…)/)
     assert.match(engine, new RegExp(`["\`]${kind}(?:_|\\b)`))
   })
 })
 
-/** Options that are no settings of an application, and where they are needed. */
+/** Options that are not settings of an application, and where they belong. */
 const elsewhere = new Map([
   ["ListOptions", "a page and a filter, each with a table of its own"],
   ["RenewOptions", "the coordinator, for the engine's own callers"],

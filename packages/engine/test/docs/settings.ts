@@ -106,7 +106,7 @@ const groups: ReadonlyArray<readonly [title: string, sections: ReadonlyArray<Sec
 /** The declarations on the page. */
 export const sections: ReadonlyArray<Section> = groups.flatMap(([, sections]) => sections)
 
-/** What the sources read from the environment. */
+/** The variables that the sources read from the environment. */
 export const variables: ReadonlyArray<readonly [name: string, reader: string, meaning: string]> = [
   [
     "REKINDLE_KEYS",

@@ -16,7 +16,7 @@ import { provider } from "../support/tls.ts"
 const overFetch = (options: EgressOptions): Layer.Layer<Egress> =>
   Layer.provide(Egress.layerHttpClient({ ...options, unpinned: "accepted" }), FetchHttpClient.layer)
 
-/** A server that does this with every connection; gives its host and port. */
+/** A server that handles every connection in this way. Returns its host and port. */
 const tcpServer = Effect.fnUntraced(function* (onConnection: (socket: Socket) => void) {
   const sockets = new Set<Socket>()
   const server = yield* Effect.acquireRelease(
@@ -41,7 +41,7 @@ const tcpServer = Effect.fnUntraced(function* (onConnection: (socket: Socket) =>
 /** Signals between this thread and the server's. */
 const [allArrived, blocked, never] = [0, 1, 2]
 
-/** Answers so many requests together, as soon as it is told that the other thread is blocked. */
+/** Answers that many requests together, as soon as the other thread is blocked. */
 const serverThread = `
   const { createServer } = require("node:http")
   const { parentPort, workerData: { count, cells } } = require("node:worker_threads")
@@ -57,7 +57,7 @@ const serverThread = `
   server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port))
 `
 
-/** A server in a thread of its own; `block` lets it answer while this thread stands still. */
+/** A server in a thread of its own. `block` lets it answer while this thread is blocked. */
 const otherThread = Effect.fnUntraced(function* (count: number) {
   const cells = new Int32Array(new SharedArrayBuffer(12))
   const worker = yield* Effect.acquireRelease(
@@ -124,7 +124,7 @@ describe.each([
           reason: `host_not_declared: ${server.host} is not among the hosts of the auth config`
         })
       }
-      // what stands before the @ is a user, not the host
+      // the text before the @ is a user, not the host
       const disguised = yield* send(["example.com"], `http://example.com@${server.host}/`)
       assert.strictEqual(disguised._tag, "Refused")
       assert.lengthOf(server.requests, 0)
@@ -314,7 +314,7 @@ describe.each([
 
   it.live("a refused connection was never sent", () =>
     Effect.gen(function* () {
-      // Nobody listens on a port of compressnet; a port that was just given up may be somebody else's already.
+      // No server listens on a port of compressnet. A free port could be taken by another process meanwhile.
       const seen = yield* send(["127.0.0.1:2"], "http://127.0.0.1:2/")
       assert.deepStrictEqual(seen, { _tag: "NotSent", reason: "connect_failed ECONNREFUSED" })
     })
@@ -322,7 +322,7 @@ describe.each([
 
   it.live("a request to a name that does not exist was never sent", () =>
     Effect.gen(function* () {
-      // Too long for a label, so that no name server has to be asked.
+      // Too long for a label, so no name server has to be asked.
       const host = `${"x".repeat(64)}.invalid`
       assert.strictEqual((yield* send([host], `https://${host}/`, {}))._tag, "NotSent")
     })
@@ -394,7 +394,7 @@ describe.each([
         )
       )
       while (!server.haveArrived()) yield* Effect.sleep("2 millis")
-      // Longer than a request may take: every timer is due before a socket is read.
+      // Longer than the time limit of a request: every timer is due before a socket is read.
       server.block(1_100)
       const seen = yield* Fiber.join(all)
       assert.lengthOf(
@@ -443,7 +443,7 @@ describe.each([
       assert.deepStrictEqual(yield* send("the lease is over"), { _tag: "NotSent", reason: "the lease is over" })
       assert.strictEqual((yield* send(undefined))._tag, "Answer")
       assert.lengthOf(server.requests, 1)
-      // Over a connection that is kept alive, too.
+      // Also over a connection that is kept alive.
       assert.deepStrictEqual(yield* send("the lease is over"), { _tag: "NotSent", reason: "the lease is over" })
       assert.strictEqual((yield* send(undefined))._tag, "Answer")
       assert.lengthOf(server.requests, 2)
@@ -484,7 +484,7 @@ describe.each([
   it.live("an unanswered TLS handshake was never sent, and is given up after half of the time limit", () =>
     Effect.gen(function* () {
       const silent = yield* tcpServer(() => {})
-      // long beside the half second that undici's timers are off by
+      // long compared with the half second that undici's timers are off by
       const seen = yield* send(silent, { timeout: "4 seconds" })
       assert.deepStrictEqual(seen, { _tag: "NotSent", reason: `connect_failed ${code}` })
     })
@@ -605,7 +605,7 @@ describe("internal addresses", () => {
     ]) {
       assert.isTrue(isInternalAddress(address), address)
     }
-    // the last one is how a network without IPv4 reaches 8.8.8.8 (RFC 6052)
+    // the last one is the address by which a network without IPv4 reaches 8.8.8.8 (RFC 6052)
     for (const address of [
       "8.8.8.8",
       "168.63.129.17",

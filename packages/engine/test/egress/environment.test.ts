@@ -1,4 +1,4 @@
-/** The proxy and the certificate authorities of a machine, with a real proxy and servers that speak TLS, on every way out that has sockets. */
+/** The proxy and the certificate authorities of a machine, with a real proxy and TLS servers, on every transport with sockets. */
 import { assert, describe, it } from "@effect/vitest"
 import { Egress, type EgressOptions } from "@rekindle/engine/Egress"
 import { ConfigProvider, Effect, Layer, References } from "effect"
@@ -21,7 +21,7 @@ const listening = Effect.fnUntraced(function* (server: Server) {
   return typeof address === "object" && address !== null ? address.port : assert.fail("no port")
 })
 
-/** A server for `provider.test` and `localhost` whose certificate only the test's authority has signed. */
+/** A server for `provider.test` and `localhost`, whose certificate is signed only by the test's authority. */
 const provider = Effect.gen(function* () {
   const requests: Array<string> = []
   const port = yield* listening(
@@ -37,7 +37,7 @@ const provider = Effect.gen(function* () {
   return { port, requests }
 })
 
-/** A proxy that leads every tunnel to one port of this machine, whatever name it is asked for. */
+/** A proxy that connects every tunnel to one port of this machine, whatever its target is. */
 const proxyTo = Effect.fnUntraced(function* (port: number, status = 200) {
   const asked: Array<{ readonly target: string | undefined; readonly authorization: string | undefined }> = []
   const sockets = new Set<Socket>()
@@ -152,7 +152,7 @@ describe.each([
         const seen = yield* post(variables, url, hosts === undefined ? {} : { hosts })
         assert.match(seen._tag === "Refused" ? seen.reason : "", new RegExp(`^${code}`), url)
       }
-      // A certificate is the provider's to show, not the proxy's.
+      // The certificate is checked against the provider's name, not the proxy's.
       const { file } = yield* authorityFile
       const other = yield* post({ ...variables, SSL_CERT_FILE: file }, "https://other.test/")
       assert.deepStrictEqual(other, { _tag: "NotSent", reason: "tls_failed ERR_TLS_CERT_ALTNAME_INVALID" })
@@ -170,7 +170,7 @@ describe.each([
       const proxy = yield* proxyTo(server.port)
       const { file } = yield* authorityFile
       const variables = { HTTPS_PROXY: proxy.url, SSL_CERT_FILE: file }
-      // No name server knows it.
+      // No name server has this name.
       const straight = yield* post({ ...variables, NO_PROXY: "a.test, provider.test" }, "https://provider.test/")
       assert.match(straight._tag === "NotSent" ? straight.reason : "", /^dns_failed/)
       const own = `localhost:${server.port}`

@@ -14,7 +14,7 @@ import { connected } from "../support/TestEngine.ts"
 
 const key = { id: "k", key: Redacted.make(Buffer.alloc(32, "test key").toString("base64")) }
 
-/** An engine on a file; building it again is what a restart is. */
+/** An engine on a file. Building it again is a restart. */
 const engine = (file: string) =>
   Engine.layerSqlite(file, { consent: { callbackUrl }, egress: { privateHosts: ["*"] } }).pipe(
     Layer.provide(CredentialVault.layer([key]))
@@ -104,7 +104,7 @@ describe("an idempotency key", () => {
   )
 
   it.effect("that comes while its first request is under way shares that, whatever the store says when", () => {
-    // The second caller reads the key before the first has its answer, and is told so only afterwards.
+    // The second caller reads the key before the first caller has its answer. Its read returns only afterwards.
     let reserved = 0
     return Effect.gen(function* () {
       const { id } = yield* scripted.connected()
@@ -149,13 +149,13 @@ describe("an idempotency key", () => {
         const error = yield* scripted.refused(id, { idempotencyKey })
         assert.deepInclude({ ...error }, { _tag: "InvalidRequest", slug: "idempotency_key_outdated" })
       })
-      // A link of an account in service: a yes leaves it ACTIVE.
+      // A link for an account in service. Consent leaves the account ACTIVE.
       const id = yield* accessOnly
       const used = yield* link(id, { idempotencyKey: "a" })
       assert.deepStrictEqual(yield* link(id, { idempotencyKey: "a" }), used)
       yield* consents(used)
       yield* outdated(id, "a")
-      // A link of an account that is not, and one that ran out.
+      // A link for an account that is not in service, and an expired link.
       const never = yield* fresh
       const first = yield* link(never, { idempotencyKey: "b" })
       yield* scripted.elapse("11 minutes", "1 minute")

@@ -1,4 +1,4 @@
-/** Renewal in the background: when it happens, how often, by whom, and when it stops. */
+/** Background renewal: when it happens, how often, in which process, and when it stops. */
 import { assert, describe, it } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { AccountStore, Renewer, type RenewerOptions, StoreError } from "@rekindle/engine"
@@ -22,7 +22,7 @@ import {
 
 const { ScriptedProvider: Provider } = ScriptedProvider
 
-/** Runs a renewer in the scope of the test, and gives it. */
+/** Starts a renewer in the scope of the test. */
 const renewing = (options?: RenewerOptions) =>
   Effect.map(Layer.build(Renewer.layer(options)), (context) => Context.get(context, Renewer))
 
@@ -33,7 +33,7 @@ describe("the renewer", () => {
       const { expiresAt, id } = yield* connected({ profile: { margin: Duration.minutes(5) } })
       const renewer = yield* renewing()
       const lifetime = expiresAt - beginning
-      // The margin of 5 minutes, and a tenth of the other 55 at most.
+      // The margin of 5 minutes, and at most a tenth of the other 55.
       yield* elapse(lifetime - 11 * 60_000, "1 minute")
       assert.strictEqual((yield* provider.counts).granted, 0)
       yield* elapse("7 minutes", "10 seconds")
@@ -148,7 +148,7 @@ describe("the renewer", () => {
         connected({ expired: true, profile: { requestsPerSecond: 10_000 } })
       )
       yield* renewing({ pollInterval: "10 minutes" })
-      // What was connected together is due together, and the first look finds all of it.
+      // Accounts that were connected together are due together, and the first poll finds all of them.
       yield* elapse("2 seconds", "50 millis")
       assert.lengthOf(wire.sent, 250)
     }).pipe(Effect.scoped, scenario())
@@ -205,7 +205,7 @@ describe("the renewer", () => {
     )
   })
 
-  it.effect("does not complain of what an outage left while it catches up on that", () => {
+  it.effect("does not warn about the backlog of an outage while it catches up", () => {
     const logged: Array<string> = []
     return Effect.gen(function* () {
       for (let account = 0; account < 120; account++) {
@@ -259,7 +259,7 @@ describe("the renewer", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
-  it.effect("stops at a dead grant: one attempt, one announcement, no more looks", () =>
+  it.effect("stops at a dead grant: one attempt, one announcement, no further polls", () =>
     Effect.gen(function* () {
       const provider = yield* Provider
       const { id, refreshToken } = yield* connected({ expired: true })
@@ -289,7 +289,7 @@ describe("the renewer", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
-  it.effect("says so when a credential ends that there is nothing to renew with", () =>
+  it.effect("reports a credential that ends and cannot be renewed", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
       yield* connections.authConfigs.register(authConfig("scripted"))
@@ -364,7 +364,7 @@ describe("the renewer", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
-  it.effect("is not kept busy by a provider whose tokens are over at once", () =>
+  it.effect("is not kept busy by a provider whose tokens expire at once", () =>
     Effect.gen(function* () {
       const provider = yield* Provider
       yield* connected({ expired: true })
@@ -377,7 +377,7 @@ describe("the renewer", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
-  it.effect("leaves an account alone that was switched off, and takes it up when it is switched on", () =>
+  it.effect("does not renew a disabled account, and renews it once it is enabled", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
       const provider = yield* Provider
@@ -399,12 +399,12 @@ describe("the renewer", () => {
       const { id } = yield* connected({ expired: true })
       const account = yield* stored(id)
       yield* store.begin({ account, owner: "dead", leaseMillis: 30_000, now: beginning })
-      // not due by its time, only abandoned
+      // not due, only abandoned
       yield* store.claimDue({ config: account, now: beginning, nextLook: beginning + 86_400_000, limit: 10 })
       yield* renewing()
       yield* elapse("20 seconds")
       assert.strictEqual((yield* provider.counts).granted, 0)
-      // The dead process's lease is watched for as long as leases last.
+      // The lease of the dead process is observed for a full lease.
       yield* elapse("90 seconds")
       assert.strictEqual((yield* provider.counts).granted, 1)
       assert.isNull((yield* stored(id)).intent)
@@ -456,7 +456,7 @@ describe("the renewer", () => {
     }).pipe(scenario())
   )
 
-  it.effect("reads an auth config once for all of its accounts that are due when what is known of it runs out", () => {
+  it.effect("reads an auth config once for all of its due accounts when its cache entry expires", () => {
     let isSlow = false
     let reads = 0
     return Effect.gen(function* () {
@@ -479,7 +479,7 @@ describe("the renewer", () => {
     )
   })
 
-  it.effect("asks the store in the background, where it leaves connections to callers; callers do not", () => {
+  it.effect("marks its own store requests as background work, and not those of callers", () => {
     const asked: Array<boolean> = []
     return Effect.gen(function* () {
       const { id } = yield* connected({ expired: true })

@@ -1,4 +1,4 @@
-/** What is kept, for how long, and who takes it away. */
+/** How long rows are kept, and their deletion. */
 import { assert, describe, it } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { AuthConfigs } from "@rekindle/engine"
@@ -53,7 +53,7 @@ describe("retention", () => {
     }).pipe(scenario())
   )
 
-  it.effect("opened auth configs do not pile up in memory: one that was not asked for is read again", () => {
+  it.effect("opened auth configs do not pile up in memory: the one that was used longest ago is read again", () => {
     let reads = 0
     return Effect.gen(function* () {
       const connections = yield* Connections

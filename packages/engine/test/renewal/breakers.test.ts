@@ -1,4 +1,4 @@
-/** What stops attempts: terminal verdicts, faults of the application, and a provider that is down. */
+/** The ends of attempts: terminal verdicts, faults of the application, and a provider that is down. */
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, ConnectedAccounts, Connections, type RefreshError } from "@rekindle/core"
 import { Renewer } from "@rekindle/engine"
@@ -127,7 +127,7 @@ describe("a fault of the application", () => {
   )
 })
 
-describe("a fault of the application that is mended", () => {
+describe("a fault of the application that is corrected", () => {
   it.effect("is over at once: a changed auth config is tried, an equal one is not", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
@@ -160,7 +160,7 @@ describe("a provider that is down", () => {
       const last = errors.at(-1) ?? assert.fail()
       assert.deepInclude(last, { slug: "circuit_open", errors: ["http_503"] })
       yield* elapse("10 minutes", "10 seconds")
-      // Nobody asked meanwhile, so the first to ask is the probe.
+      // There was no request meanwhile, so the next one is the probe.
       for (const { id } of accounts) assert.strictEqual((yield* refresh(id))._tag, "Ready")
       assert.strictEqual(yield* sends, 3 + accounts.length)
     }).pipe(scenario())
@@ -192,7 +192,7 @@ describe("a provider that is down", () => {
         yield* refused((accounts[asked % accounts.length] ?? assert.fail()).id)
         yield* elapse("5 seconds", "5 seconds")
       }
-      // Those that met it probe too, and decide for themselves alone.
+      // Accounts that met the fault probe too, but only for such accounts.
       assert.isAtMost(yield* sends, 3 + 2 * (6 + Math.ceil(3600 / 160)))
       yield* elapse("160 seconds", "10 seconds")
       for (const { id } of accounts) assert.strictEqual((yield* refresh(id))._tag, "Ready")
@@ -214,7 +214,7 @@ describe("a provider that is down", () => {
     }).pipe(scenario())
   )
 
-  it.effect("for three sick accounts is found well by a healthy one, and stays so while they go on failing", () =>
+  it.effect("for three accounts is found up by a healthy one, and stays so while they keep failing", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const accounts = yield* Effect.forEach([1, 2, 3, 4, 5, 6], () => connected({ expired: true }))
@@ -228,7 +228,7 @@ describe("a provider that is down", () => {
       if (probe === undefined) return assert.fail()
       assert.deepInclude(yield* refused(probe.id), { slug: "circuit_open" })
       yield* elapse("6 seconds", "1 second")
-      // The sick ones come first, and decide nothing for the others.
+      // The accounts with the fault come first, and do not decide for the others.
       for (const { id } of sick) yield* refused(id)
       assert.strictEqual((yield* refresh(probe.id))._tag, "Ready")
       for (let round = 0; round < 10; round++) {
@@ -261,7 +261,7 @@ describe("one sick account beside nine healthy ones", () => {
     const without = new Map<ConnectedAccountId, number>(ids.map((id) => [id, 0]))
     yield* Layer.build(Renewer.layer())
     for (let minute = 0; minute < day / 60_000; minute++) {
-      // Somebody asks for the sick one again and again.
+      // A caller refreshes the account with the fault again and again.
       if (minute % 3 === 0 && ids[0] !== undefined) yield* settle(Effect.exit(accounts.refresh(ids[0])))
       yield* elapse("1 minute", "1 minute")
       const now = yield* Clock.currentTimeMillis

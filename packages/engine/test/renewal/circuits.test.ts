@@ -1,4 +1,4 @@
-/** What a process remembers of auth configs that failed. */
+/** The faults of auth configs that a process remembers. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId } from "@rekindle/core"
 import { type Evidence, make } from "#engine/renewal/Circuits.ts"

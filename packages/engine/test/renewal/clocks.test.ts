@@ -1,4 +1,7 @@
-/** Clocks jump: after a suspend, a restore, a correction. A jump may cost a delay; it never spends twice and never leaves an account stuck. */
+/**
+ * Clocks jump after a suspend, a restore or a correction. A jump may cause a delay. It must never spend a token twice or leave an account
+ * stuck.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, Connections } from "@rekindle/core"
 import { AtCheckpoint } from "@rekindle/engine"
@@ -22,7 +25,7 @@ import {
 
 const hour = 3_600_000
 
-/** Runs with a wall clock that can be set, while sleeping goes on as before: as it does on a machine. */
+/** Runs with a wall clock that can be set. Sleeping is not affected, as on a real machine. */
 const withWallClock = <A, E, R>(body: (set: (by: number) => void) => Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
@@ -144,7 +147,7 @@ describe("a clock that jumps", () => {
           const caller = yield* Effect.forkChild(accounts.refresh(id))
           yield* elapse("55 seconds")
           assert.strictEqual(yield* sends, 0)
-          // They are gone: their lease is over by any clock now.
+          // The other process is gone. Its lease has ended by any clock.
           assert.deepStrictEqual(yield* join(caller), { _tag: "Ready", id })
           assert.strictEqual(yield* sends, 1)
         })
@@ -161,7 +164,7 @@ describe("a clock that jumps", () => {
         const caller = yield* Effect.forkChild(accounts.refresh(id))
         yield* elapse("1 second")
         set(2 * hour)
-        // Another process may take the account now, and finds a lease that is over.
+        // Another process may now take the account, and finds an ended lease.
         assert.deepStrictEqual(yield* join(caller), { _tag: "Ready", id })
         assert.strictEqual((yield* stored(id)).obtainedEpoch, 2)
       })
@@ -175,7 +178,7 @@ describe("a clock that jumps", () => {
         const { id } = yield* connected({ expired: true, profile: { rotation: "none" } })
         yield* leaseAs(id, "a process that died")
         set(-6 * hour)
-        // Callers are not kept longer than ever; somebody is through within a lease's length or two.
+        // Callers wait no longer than before. One of them succeeds within one or two leases.
         const waited = yield* Clock.currentTimeMillis
         for (let asked = 0; asked < 6; asked++) {
           const seen = yield* settle(Effect.result(accounts.refresh(id)), "1 second")
@@ -231,7 +234,7 @@ describe("a clock that jumps", () => {
         set(24 * hour)
         yield* refresh(id)
         set(-24 * hour)
-        // Its stored end is a day too late; asking for a refresh is what puts that right.
+        // Its stored end is a day too late. A refresh corrects it.
         assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
         yield* elapse("61 minutes", "5 minutes")
         const token = yield* settle(connections.accessToken(id))

@@ -1,4 +1,4 @@
-/** Consent by a person: a link works once and for ten minutes, and only a yes changes the account. */
+/** Consent by a person: a link works once and for ten minutes, and only a given consent changes the account. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, Connections, CurrentProject, CustomAuthScheme, Resilience } from "@rekindle/core"
 import { AccountStore, type AuthStrategy, Consent, ConsentError } from "@rekindle/engine"
@@ -78,13 +78,13 @@ describe("a link to consent", () => {
       yield* elapse("1 minute")
       const waiting = yield* Effect.forkChild(Resilience.awaitActive(id, { onRedirect: (url) => Effect.succeed(url) }))
       yield* elapse("10 seconds", "1 second")
-      // Somebody else asks for a link as well, and says no.
+      // Another caller asks for a link too, and the person denies the consent.
       yield* complete(callback(yield* link(id), { error: "access_denied" }))
       const url = yield* link(id)
       yield* elapse("1 minute", "1 second")
       assert.deepStrictEqual((yield* accounts.get(id)).updatedAt, before.updatedAt)
       assert.isUndefined(waiting.pollUnsafe())
-      // What is announced has the time of the link all the same.
+      // The event has the time of the link nevertheless.
       const announced = (yield* (yield* AccountStore).readOutbox(0, 10)).items
       assert.lengthOf(announced, 3)
       for (const { at } of announced) assert.isAtLeast(at - before.updatedAt.epochMilliseconds, 60_000)
@@ -106,7 +106,7 @@ describe("a link to consent", () => {
       const error = yield* Effect.flip(consents(url))
       assert.strictEqual(error._tag === "ConsentError" && error.reason, "unknown-state")
       assert.lengthOf((yield* Wire).sent, 0)
-      // And a new one works.
+      // A new link works.
       assert.strictEqual((yield* consents(yield* link(id))).status, "ACTIVE")
     }).pipe(scenario())
   )
@@ -177,7 +177,7 @@ describe("a link to consent", () => {
       yield* elapse("1 second")
       const two = yield* link(id)
       const { status } = yield* complete(callback(one, { error: "access_denied" }))
-      // Somebody may be looking at the other page: no poller may take this for the end.
+      // A person may still be looking at the other page, so no poller may read a final status.
       assert.deepStrictEqual([status, yield* statusOf(id)], ["INITIATED", "INITIATED"])
       assert.strictEqual((yield* consents(two)).status, "ACTIVE")
     }).pipe(scenario())
@@ -280,7 +280,7 @@ describe("a redirect_url", () => {
       const another = yield* Effect.flip(
         Effect.provideService(accounts.refresh(id, { redirectUrl: "https://other.test/" }), CurrentProject, "another")
       )
-      // Past the redirect: it lists none, and has no such account.
+      // The redirect was accepted: this project lists no origins. It has no such account.
       assert.strictEqual(another._tag, "AccountNotFound")
     }).pipe(
       scenario({

@@ -1,4 +1,4 @@
-/** The decision table, end to end: each answer, for each kind of refresh token, with an access token that still works and without. */
+/** The decision table, end to end: each answer, for each kind of refresh token, with a usable and with an expired access token. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
 import { ScriptedProvider } from "@rekindle/testing"
@@ -15,7 +15,7 @@ const kinds = {
 } as const
 type Kind = keyof typeof kinds
 
-/** What came of it, in words: the outcome or error, then the account, then how many requests it took. */
+/** The result in words: the outcome or error, the account, and the number of requests. */
 interface Expected {
   readonly answer: string
   readonly account?: string
@@ -23,9 +23,9 @@ interface Expected {
 }
 
 interface AnswerOptions {
-  /** Whether the grant is spent all the same. */
+  /** Whether the grant is spent nevertheless. */
   readonly applied?: boolean
-  /** Instead of JSON. */
+  /** The body, if it is not JSON. */
   readonly text?: string
 }
 
@@ -58,7 +58,7 @@ const run = (kind: Kind, expired: boolean, fault: Fault, lasting: boolean) =>
       events: yield* events
     }
   }).pipe(
-    // Three timeouts take longer than callers usually wait.
+    // Three timeouts take longer than the default patience of callers.
     scenario({ provider: kinds[kind], engine: { coordinator: { patience: "1 minute" } } })
   )
 
@@ -72,7 +72,7 @@ const renewed: Expected = { answer: "Ready", account: "ACTIVE - 2 closed", sends
 const renewedAgain: Expected = { ...renewed, sends: 2 }
 const lost: Expected = { answer: "RedirectRequired", account: "EXPIRED rotation_response_lost 1 closed", sends: 2 }
 const served: Expected = { answer: "Ready", account: "ACTIVE - 1 open", sends: 1 }
-/** The grant is dead. The access token is in service while it works. */
+/** The grant is dead. The access token stays in service while it works. */
 const dead = (_: Kind, expired: boolean): Expected => ({
   answer: "RedirectRequired",
   account: `${expired ? "EXPIRED" : "ACTIVE"} grant_dead 1 closed`,
@@ -85,7 +85,7 @@ const silent = (sends: number): Expected => ({
   sends
 })
 
-/** A row: the same for all kinds and both states of the access token, or told apart. */
+/** A row: the same result for all kinds and both states of the access token, or one for each. */
 type Row = readonly [
   name: string,
   fault: Fault,
@@ -95,10 +95,10 @@ type Row = readonly [
 
 const mayRepeat = (kind: Kind) => kind !== "single-use"
 
-/** The answer is lost once, and the grant was spent. */
+/** The answer is lost once, and the grant is spent. */
 const spentAndLost = (kind: Kind, expired: boolean): Expected =>
   mayRepeat(kind) ? renewedAgain : expired ? lost : served
-/** The answer is lost once, and nothing was done. */
+/** The answer is lost once, and the request is not carried out. */
 const unspentAndLost = (kind: Kind, expired: boolean): Expected => (mayRepeat(kind) || expired ? renewedAgain : served)
 /** No answer to any request. */
 const neverAnswered = (kind: Kind, expired: boolean): Expected =>
@@ -149,14 +149,14 @@ const rows: ReadonlyArray<Row> = [
 for (const kind of Object.keys(kinds) as ReadonlyArray<Kind>) {
   describe(`a refresh token of the kind ${kind}`, () => {
     for (const expired of [false, true]) {
-      describe(`and an access token that ${expired ? "is over" : "still works"}`, () => {
+      describe(`and an access token that ${expired ? "has expired" : "still works"}`, () => {
         for (const [name, fault, lasting, given] of rows) {
           const expected = typeof given === "function" ? given(kind, expired) : given
           it.effect(`${name}: ${expected.answer} after ${expected.sends}`, () =>
             Effect.gen(function* () {
               const seen = yield* run(kind, expired, fault, lasting)
               assert.deepStrictEqual({ answer: seen.answer, account: seen.account, sends: seen.sends }, expected)
-              // Nobody sends a strict token while the answer to it may still come.
+              // A strict token is not sent while the answer to it may still arrive.
               const answerMayCome = fault._tag === "NoAnswer" && kind === "single-use"
               assert.strictEqual(seen.leased, answerMayCome && expected.account?.endsWith("open") === true)
               const announced =

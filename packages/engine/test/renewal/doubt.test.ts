@@ -1,4 +1,4 @@
-/** A request that may have been carried out leaves a doubt, and nobody says "nothing was sent" until the doubt is settled. */
+/** A request that may have been carried out leaves a doubt. Until it is settled, no failure says "nothing was sent". */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
 import { StoreError } from "@rekindle/engine"
@@ -16,7 +16,7 @@ import {
   summary
 } from "../support/ScriptedEngine.ts"
 
-/** What a caller is told: why, and whether anything may have been done. */
+/** The slug of an error, and its disposition. */
 const told = (error: { readonly _tag: string; readonly disposition: string; readonly slug?: string | undefined }) =>
   `${error.slug ?? error._tag}, ${error.disposition}`
 
@@ -44,7 +44,7 @@ describe("after a request whose answer was lost", () => {
         assert.strictEqual(told(yield* refused(id)), "provider_silent, ambiguous")
         const account = yield* stored(id)
         assert.deepInclude(summary(account), { intent: "open", leased: false })
-        // Waiters in other processes are told by the row.
+        // Waiters in other processes get the result from the row.
         assert.strictEqual(account.lastAttempt?.verdict, "Ambiguous")
       }).pipe(scenario())
     )
@@ -61,7 +61,7 @@ describe("after a request whose answer was lost", () => {
     }).pipe(scenario({ provider: { rotation: "rolling" } }))
   )
 
-  it.effect("a dead token that the store cannot be told of is no promise that nothing was done", () => {
+  it.effect("a dead token that cannot be stored does not claim that nothing was done", () => {
     let gone = false
     return Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider

@@ -1,4 +1,4 @@
-/** A grant that is found dead ahead of time throws away no access token that still works. */
+/** A grant that is found dead before its access token expires must not take that token out of service. */
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, Connections, Resilience } from "@rekindle/core"
 import { AccountStore, Renewer } from "@rekindle/engine"
@@ -24,7 +24,7 @@ const daily = scenario({ provider: { accessTokenTtl: day } })
 const renewing = Layer.build(Renewer.layer({ pollInterval: "1 minute", recoveryInterval: "1 hour" }))
 const sends = Effect.map(Wire, ({ sent }) => sent.length)
 
-/** An account whose access token lives for a day, and whose grant the provider has ended. */
+/** An account whose access token lives for a day, and whose grant the provider has revoked. */
 const withDeadGrant = Effect.gen(function* () {
   const provider = yield* ScriptedProvider.ScriptedProvider
   const account = yield* connected()
@@ -32,7 +32,7 @@ const withDeadGrant = Effect.gen(function* () {
   return account
 })
 
-/** The access token, asked for by somebody who wants one that lives longer. */
+/** The access token, for a caller that needs one that lasts longer. */
 const token = (id: ConnectedAccountId) =>
   Effect.flatMap(Connections, (connections) => settle(Effect.map(connections.accessToken(id, "1 day"), Redacted.value)))
 
@@ -44,7 +44,7 @@ describe("a grant that is found dead at a renewal ahead of time", () => {
     Effect.gen(function* () {
       const { accessToken, expiresAt, id } = yield* withDeadGrant
       yield* renewing
-      // Whatever the jitter, it is due 5 minutes before the end, and found within the minute and a quarter of a poll.
+      // Whatever the jitter, it is due 5 minutes before the end, and claimed within a poll of at most 75 seconds.
       yield* toTheEnd(expiresAt - 180_000)
       assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", reason: "grant_dead", intent: "closed" })
       assert.deepStrictEqual(yield* events, ["expiring"])
@@ -74,7 +74,7 @@ describe("a grant that is found dead at a renewal ahead of time", () => {
       const [event] = (yield* (yield* AccountStore).readOutbox(0, 1)).items
       assert.deepInclude(event, { type: "expiring", status: "ACTIVE", statusReason: "grant_dead" })
       assert.isAtLeast(event?.at ?? 0, updatedAt + Duration.toMillis("6 hours"))
-      // Whoever waits for a new credential goes by this time, and there is none.
+      // Callers that wait for a new credential compare this time, and there is no new credential.
       assert.strictEqual((yield* stored(id)).updatedAt, updatedAt)
     }).pipe(daily)
   )
@@ -124,7 +124,7 @@ describe("a grant that is found dead at a renewal ahead of time", () => {
       assert.deepInclude(yield* settle(Effect.flip(call(before.id))), { _tag: "ConsentRequired", status: "INITIATED" })
       assert.deepInclude(summary(yield* stored(before.id)), { status: "EXPIRED", reason: "grant_dead" })
       assert.strictEqual(yield* sends, 1)
-      // The refusal is what shows that the grant is dead.
+      // The refusal shows that the grant is dead.
       const { id } = yield* withDeadGrant
       assert.deepInclude(yield* settle(Effect.flip(call(id))), { _tag: "ConsentRequired", status: "INITIATED" })
       assert.deepStrictEqual((yield* events).slice(-2), ["expired", "consent_started"])
@@ -134,7 +134,7 @@ describe("a grant that is found dead at a renewal ahead of time", () => {
 
   it.effect("expires the account at once where the end of its access token is not known", () =>
     Effect.gen(function* () {
-      // The token came while the clock was a day ahead.
+      // The token was obtained while the clock was a day ahead.
       const now = yield* Clock.currentTimeMillis
       yield* TestClock.setTime(now + Duration.toMillis("6 hours"))
       const { id } = yield* withDeadGrant

@@ -1,4 +1,4 @@
-/** What keeps failing is asked less and less often, is said once, and comes back when what it failed by is mended. */
+/** An account that keeps failing is tried at growing intervals, is reported once, and recovers when the cause is fixed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { type Connection, Egress, GoogleServiceAccount, Renewer } from "@rekindle/engine"
@@ -19,12 +19,12 @@ import {
   Wire
 } from "../support/ScriptedEngine.ts"
 
-/** Over days, it looks as often as matters there. */
+/** Renewers, for minutes and for days. Over days, a longer poll interval is enough. */
 const renewing = Layer.build(Renewer.layer())
 const renewingForDays = Layer.build(Renewer.layer({ pollInterval: "5 minutes", recoveryInterval: "1 hour" }))
 const sends = Effect.map(Wire, ({ sent }) => sent.length)
 
-/** Answers every request with this until it is changed. */
+/** Answers every request in this way, until it is changed. */
 const answering = (status: number, error: string) =>
   Effect.map(Wire, (wire) => {
     const state = { healthy: false }
@@ -32,7 +32,7 @@ const answering = (status: number, error: string) =>
     return state
   })
 
-/** Collects what is logged at warning and above, and at info. */
+/** Collects the log lines of level info, and of warning and above. */
 const logging = () => {
   const lines: Array<string> = []
   return { lines, layer: Logger.layer([Logger.make(({ message }) => void lines.push(JSON.stringify(message)))]) }
@@ -147,7 +147,7 @@ describe("a key that the provider called dead", () => {
       yield* elapse("1 day", "5 minutes")
       assert.deepInclude(summary(yield* stored(id)), { status: "EXPIRED", reason: "credential_rejected" })
       assert.isAtMost(yield* sends, 8)
-      // Somebody who asks in between takes none of that away.
+      // Refreshes in between do not prevent that.
       yield* refresh(id)
       yield* refresh(id)
       yield* elapse("3 days", "10 minutes")
@@ -158,12 +158,12 @@ describe("a key that the provider called dead", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
-  it.effect("comes back although what became of a try is written down late", () => {
+  it.effect("comes back although the result of a try is stored late", () => {
     let slow = false
     const options: Options = {
       store: (store) => ({
         ...store,
-        // Nobody waits for as long, and it is done all the same.
+        // No caller waits that long, and it is done nevertheless.
         release: (request) =>
           slow
             ? Effect.andThen(Effect.forkDetach(Effect.delay(store.release(request), "15 seconds")), Effect.never)

@@ -1,4 +1,4 @@
-/** One flight per account: who shares it, who may leave it, and that it always ends. */
+/** One flight for each account: its callers share it, may leave it, and it always ends. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
 import { type AuthStrategy, OAuth2, RefreshCoordinator } from "@rekindle/engine"
@@ -223,13 +223,13 @@ describe("a flight is bounded", () => {
     }).pipe(scenario({ provider: { rotation: "none" } }))
   )
 
-  it.effect("when somebody else holds the lease and takes it again and again", () =>
+  it.effect("when another process holds the lease and takes it again and again", () =>
     Effect.gen(function* () {
       const { id } = yield* connected()
       yield* leaseAs(id, "another process", 20_000)
       yield* refused(id, yield* inMillis(1))
       for (let lease = 0; lease < 4; lease++) {
-        // The holder's clock is a little behind, and it is always there first.
+        // The other holder's clock is slightly behind, and it always takes the lease first.
         yield* elapse("19500 millis", "500 millis")
         const account = yield* stored(id)
         if (account.lease === null) break
@@ -281,7 +281,7 @@ describe("a process that ends in the middle of a renewal", () => {
       yield* settle(engine.stop, "1 second")
       assert.deepInclude(yield* Deferred.await(saved), { status: "ACTIVE", generation: 2 })
       const told = yield* join(caller)
-      // Whatever the caller is told, it must not be that nothing was done.
+      // Whatever the caller gets, it must not be "nothing was done".
       assert.isTrue(told._tag === "Success" || told.failure.disposition === "ambiguous", JSON.stringify(told))
     })
   )

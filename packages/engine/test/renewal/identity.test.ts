@@ -1,4 +1,4 @@
-/** Whose account it is: another person's consent is refused, whoever completes it, and whenever. */
+/** The owner of an account: another person's consent is refused, whichever process completes it, and at any time. */
 import { assert, describe, it } from "@effect/vitest"
 import { type AuthConfig, type ConnectedAccountId, Connections } from "@rekindle/core"
 import { Consent, OAuth2 } from "@rekindle/engine"
@@ -22,10 +22,10 @@ import {
 
 const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url")
 
-/** An id token of a person; its signature is not looked at. */
+/** An id token of a person. Its signature is not verified. */
 const idToken = (sub: string, iss = "https://provider.test") => `${encode({ alg: "none" })}.${encode({ iss, sub })}.`
 
-/** OAUTH2 as it is, and which access tokens were withdrawn. */
+/** The real OAUTH2 strategy, and the access tokens that were withdrawn. */
 const watched = () => {
   const withdrawn: Array<string> = []
   const strategy = Effect.map(OAuth2.make, (oauth2) => ({
@@ -47,7 +47,7 @@ const account = Effect.fnUntraced(function* (config: AuthConfig) {
 
 const profile = { keptFields: ["label"] }
 
-/** A person completes a link; the provider says of the tokens what is set, and drops what is dropped. */
+/** A person completes a link. The provider's answer has the fields in `set`, and lacks those in `drop`. */
 const consents = Effect.fnUntraced(function* (
   link: string,
   set: Readonly<Record<string, string>>,
@@ -80,7 +80,7 @@ describe("an account of one person", () => {
       yield* rest
       assert.deepStrictEqual(withdrawn, ["eve's"])
       assert.include(yield* events, "identity_mismatch")
-      // Her own second consent is welcome.
+      // Her own second consent is accepted.
       assert.strictEqual((yield* consents(yield* linkOf(id), ada)).failure, undefined)
       assert.notDeepEqual(yield* secretsOf(id), before)
     }).pipe(scenario(options))
@@ -101,7 +101,7 @@ describe("an account of one person", () => {
     }).pipe(scenario(options))
   })
 
-  it.effect("becomes another's where the application allows it, for one link or for a whole auth config", () =>
+  it.effect("becomes another person's if the application allows it, for one link or for a whole auth config", () =>
     Effect.gen(function* () {
       const id = yield* account(authConfig("scripted", profile))
       yield* consents(yield* linkOf(id), ada)
@@ -113,7 +113,7 @@ describe("an account of one person", () => {
     }).pipe(scenario())
   )
 
-  it.effect("is told from others by what its profile names, and by nothing where the provider states nothing", () =>
+  it.effect("is identified by the fields that its profile names, and not at all if the provider states none", () =>
     Effect.gen(function* () {
       const fields = { keptFields: ["label", "team.id"], identifiedBy: ["team.id"] }
       const id = yield* account(authConfig("scripted", fields))

@@ -1,7 +1,7 @@
 /**
- * Three machines, two accounts, and a seeded schedule of what can come between: answers lost or late, a store that is slow, fails, is out
- * of reach, or does it and does not say so, processes that die and come back, clocks that disagree, a key rotation. Afterwards every
- * account works, or an answer of it was lost with a provider that honours no token twice, and it says so.
+ * Three machines, two accounts, and a seeded schedule of faults: answers that are lost or late; a store that is slow, fails, is
+ * unreachable, or commits without confirming; processes that die and restart; clocks that differ; a key rotation. Afterwards every account
+ * works, or it reports a lost answer of a provider that accepts no token twice.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
@@ -42,7 +42,7 @@ const faults: readonly [ScriptedProvider.Fault, ...ReadonlyArray<ScriptedProvide
   ScriptedProvider.unavailable()
 ]
 
-/** A machine's clock is its own, and its journal outlives its processes. */
+/** Each machine has its own clock, and its journal outlives its processes. */
 interface Machine {
   readonly skew: number
   readonly journal: Journal["Service"]
@@ -56,7 +56,7 @@ interface Process {
 
 interface State {
   dead: boolean
-  /** Until when the store takes nothing from it, or nothing but what is no new credential. */
+  /** Until when the store accepts no writes from the machine, or only those without a new credential. */
   cut: { readonly until: number; readonly whole: boolean }
 }
 
@@ -72,7 +72,7 @@ const skewed = (skew: number) => (clock: Clock.Clock) => ({
   currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + skew)
 })
 
-/** Leases and intents run on the database's clock; a machine is told of them in terms of its own. */
+/** Leases and intents use the database's clock. A machine reads their times converted to its own clock. */
 const inTermsOf = (skew: number) =>
   Option.map((account: Account) => ({
     ...account,
@@ -89,7 +89,7 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
 
   const provider = yield* ScriptedProvider.make({
     ...kinds[kind],
-    // So soon that a token of unknown state is tried during the run.
+    // Soon enough that a token of unknown state is tried during the run.
     accessTokenTtl: "15 seconds",
     seed
   })
@@ -100,15 +100,15 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
   const trueClock = yield* Clock.Clock
   let peace = true
 
-  /** Whose refresh token is whose. */
+  /** The account of each refresh token. */
   const owners = new Map<string, ConnectedAccountId>()
-  /** Answers that a process has, and neither the store nor its journal. */
+  /** Answers that only the memory of a process has: neither the store nor its journal. */
   const inHand = new Map<ConnectedAccountId, State>()
-  /** Accounts of which an answer is gone. */
+  /** Accounts that have lost an answer. */
   const lost = new Set<ConnectedAccountId>()
-  /** Accounts whose token was sent while another machine had its answer, out of everybody's sight. */
+  /** Accounts whose token was sent while another machine had its answer, where no other process could see it. */
   const hidden = new Set<ConnectedAccountId>()
-  /** Accounts that were said to have lost an answer. */
+  /** Accounts that reported a lost answer. */
   const saidSo = new Set<ConnectedAccountId>()
   const machines: Array<Machine> = []
 
@@ -156,7 +156,7 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
         if (other.journal !== journal && (yield* other.journal.entriesOf(id)).length > 0) hidden.add(id)
       }
       if (inHand.has(id) && inHand.get(id) !== state) hidden.add(id)
-      // Unless it gets through.
+      // Counted as lost until it succeeds.
       const lostBefore = lost.has(id)
       lost.add(id)
       const found = () => {
@@ -227,7 +227,7 @@ const run = Effect.fnUntraced(function* (kind: Kind, seed: number) {
     } else if (what < 0.2) {
       state.cut = { until: trueClock.currentTimeMillisUnsafe() + share() * 90_000, whole: share() < 0.5 }
     } else if (what < 0.4) {
-      // A key rotation comes by.
+      // The keys are rotated.
       yield* Effect.flatMap(Effect.map(database.find(pick(one, two).id), Option.getOrThrow), database.reseal)
     } else yield* Effect.forkChild(on(some, refreshed(pick(one, two).id)))
     yield* elapse(Math.round(share() * pick(4_000, 4_000, 4_000, 25_000)), "250 millis")

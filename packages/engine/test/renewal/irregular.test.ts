@@ -1,4 +1,4 @@
-/** Answers with tokens that a strict client would throw away, and answers that renewed nothing. */
+/** Answers with tokens that a strict client would discard, and answers without new tokens. */
 import { assert, describe, it } from "@effect/vitest"
 import type { ScriptedProvider as Scripted } from "@rekindle/testing"
 import { ScriptedProvider } from "@rekindle/testing"
@@ -10,7 +10,9 @@ const amended = (set: Extract<Scripted.Fault, { readonly _tag: "AmendedAnswer" }
   ...(set === undefined ? {} : { set })
 })
 
-/** What oauth4webapi throws on although tokens were issued. The grant is spent: a token thrown away is a connection lost. */
+/**
+ * Answers that make oauth4webapi throw although tokens were issued. The grant is spent, so discarding the tokens would lose the connection.
+ */
 const irregular: ReadonlyArray<readonly [string, Scripted.Fault]> = [
   ["status 201", { _tag: "AmendedAnswer", status: 201 }],
   ["no token_type", { _tag: "AmendedAnswer", drop: ["token_type"] }],

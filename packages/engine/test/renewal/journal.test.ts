@@ -1,4 +1,4 @@
-/** The store does not take a new token: its answer is in the journal, sealed, and is committed as soon as that is possible. */
+/** The store does not accept a new token. The sealed answer is in the journal, and is committed as soon as possible. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
 import { Journal, Sealed, StoreError, TokenCommit } from "@rekindle/engine"
@@ -87,7 +87,7 @@ describe("a store that does not take a new token", () => {
           }
           assert.strictEqual((yield* Effect.promise(() => stat(directory))).mode & 0o077, 0)
           if (kind === "hangs") {
-            // A hanging write is given up with the whole commit; what comes after finds the answer in the journal.
+            // A hanging write is given up with the whole commit. The next attempt finds the answer in the journal.
             yield* Fiber.interrupt(caller)
             yield* elapse("46 seconds", "500 millis")
             state.hangs = false
@@ -141,7 +141,7 @@ describe("a store that does not take a new token", () => {
       const caller = yield* Effect.forkChild(Effect.flip((yield* ConnectedAccounts).refresh(two.id)))
       yield* elapse("1 second", "100 millis")
       slowFor.push(one.id)
-      // The caller of the second gives up while the first is on its way into the store.
+      // The second caller gives up while the first answer is being committed.
       yield* join(caller)
       works.push(two.id)
       yield* elapse("5 seconds", "100 millis")

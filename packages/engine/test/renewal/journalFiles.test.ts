@@ -1,4 +1,4 @@
-/** The journal's files: whose they are, what survives their process, and the room that is made before it is needed. */
+/** The journal's files: their owner, what survives their process, and the space that is reserved in advance. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId } from "@rekindle/core"
 import { Journal, Sealed } from "@rekindle/engine"
@@ -26,7 +26,7 @@ const directoryOf = Effect.map(temporary, (folder) => join(folder, "journal"))
 const sealedIn = (leftovers: ReturnType<ReturnType<typeof open>["takeOver"]>) =>
   leftovers.records.map(({ record }) => record.sealed)
 
-/** What lies in a directory. */
+/** The files of a directory. */
 const kindsIn = (directory: string) =>
   Effect.map(
     Effect.promise(() => readdir(directory)),
@@ -66,7 +66,7 @@ describe("the files of a journal", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("have a lock that needs no room: a process can start, and take over, while the disk is full", () =>
+  it.effect("have a lock that needs no space: a process can start, and take over, while the disk is full", () =>
     Effect.gen(function* () {
       const directory = yield* directoryOf
       yield* opened(directory)
@@ -80,7 +80,7 @@ describe("the files of a journal", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("have their room before a record is written: it takes no new block of the disk", () =>
+  it.effect("have their space before a record is written: it takes no new block of the disk", () =>
     Effect.gen(function* () {
       const directory = yield* directoryOf
       const files = yield* opened(directory)
@@ -116,7 +116,7 @@ describe("the files of a journal", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("are taken over beside a lock that is no lock, which is told once and left in place", () =>
+  it.effect("are taken over beside a file that is not a lock, which is reported once and left in place", () =>
     Effect.gen(function* () {
       const directory = yield* directoryOf
       const files = yield* opened(directory)
@@ -134,7 +134,7 @@ describe("the files of a journal", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("are made anew when the directory is back, also after it could not be", () =>
+  it.effect("are made again when the directory is back, even after a failed attempt", () =>
     Effect.gen(function* () {
       const directory = yield* directoryOf
       const files = yield* opened(directory)

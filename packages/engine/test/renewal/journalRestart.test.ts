@@ -1,4 +1,4 @@
-/** A process ends while an answer waits in the journal: the next one settles it before it spends anything. */
+/** A process ends while an answer is in the journal. The next process commits it before it spends a token. */
 import { assert, describe, it } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { AccountStore, Consent, TokenCommit } from "@rekindle/engine"
@@ -95,7 +95,7 @@ describe("a process that ends with an answer in the journal", () => {
     ).pipe(Effect.scoped)
   )
 
-  it.effect("and a verdict passed meanwhile by one who could not see it: the account recovers without a person", () =>
+  it.effect("and a verdict of a process that could not see it: the account recovers without a person", () =>
     restarted(leave, ({ id }, _, state) =>
       Effect.gen(function* () {
         const store = yield* AccountStore
@@ -127,7 +127,7 @@ describe("a process that ends with an answer in the journal", () => {
     ).pipe(Effect.scoped)
   )
 
-  /** The file that the first process left. */
+  /** The file of the first process. */
   const segment = async (directory: string) => {
     const names = (await readdir(directory)).filter((name) => name.endsWith(".segment"))
     for (const name of names) {
@@ -304,7 +304,7 @@ describe("a process that ends with an answer in the journal", () => {
         Effect.gen(function* () {
           const store = yield* AccountStore
           const from = yield* stored(id)
-          // Another process, which does not see this journal, renewed what it found.
+          // Another process, which does not see this journal, renewed the stored credential.
           const to = { ...from, generation: from.generation + 1, obtainedAt: yield* Clock.currentTimeMillis }
           state.failures = 0
           assert.isTrue(Option.isSome(yield* store.write({ from, to, announce: ["renewed"] })))

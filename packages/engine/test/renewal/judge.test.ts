@@ -1,4 +1,4 @@
-/** What an answer means besides what the decision table says. */
+/** Verdicts that depend on more than the decision table. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId } from "@rekindle/core"
 import type { AuthStrategy } from "@rekindle/engine/AuthStrategy"

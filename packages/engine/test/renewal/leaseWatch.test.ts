@@ -1,4 +1,4 @@
-/** For how long a lease stands, as one process sees it. */
+/** How long a lease has been observed by one process. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId } from "@rekindle/core"
 import { makeLeaseWatch } from "#engine/renewal/leaseWatch.ts"

@@ -1,4 +1,4 @@
-/** How long an access token is taken to live, when its answer does not say, says nonsense, or came by a clock that was wrong. */
+/** The assumed life of an access token, if its answer states none, states nonsense, or was dated by a wrong clock. */
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, Connections } from "@rekindle/core"
 import { ScriptedProvider } from "@rekindle/testing"
@@ -27,7 +27,7 @@ const accessToken = (id: ConnectedAccountId) =>
     Redacted.value
   )
 
-/** How long the stored access token is taken to live. */
+/** The life of the stored access token, in milliseconds. */
 const life = (id: ConnectedAccountId) =>
   Effect.map(stored(id), ({ expiresAt, obtainedAt }) => (expiresAt === null ? null : expiresAt - obtainedAt))
 
@@ -38,7 +38,7 @@ const saying = (expires_in: string | number | null): ScriptedProvider.Fault => (
 })
 
 describe("an answer without a life", () => {
-  it.effect("goes on with the one stated at consent, and a dead token is not handed out", () =>
+  it.effect("keeps the life that was stated at consent, and a dead token is not handed out", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const id = yield* fresh
@@ -57,7 +57,7 @@ describe("an answer without a life", () => {
     }).pipe(scenario({ provider: { accessTokenTtl: "10 minutes" } }))
   )
 
-  it.effect("does not go on with that of an earlier consent", () =>
+  it.effect("does not keep the life of an earlier consent", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       yield* connected({ profile: { accessTokenTtl: "never" } })
@@ -84,7 +84,7 @@ describe("an answer without a life", () => {
     )
   }
 
-  it.effect("gives the token the hour that is assumed where nobody ever said, and one warning", () =>
+  it.effect("gets the assumed hour if no life was ever stated, and one warning", () =>
     Effect.gen(function* () {
       const logged: Array<unknown> = []
       yield* Effect.gen(function* () {
@@ -182,7 +182,7 @@ describe("a token that came while the clock was a day ahead", () => {
 })
 
 describe("a credential that was brought in without an expiry", () => {
-  it.effect("is over after the life that its profile knows, also when it replaces another", () =>
+  it.effect("expires after the life in its profile, also when it replaces another", () =>
     Effect.gen(function* () {
       yield* connected({ profile: { accessTokenTtl: Duration.minutes(10) } })
       const connections = yield* Connections

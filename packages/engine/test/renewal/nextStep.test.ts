@@ -1,4 +1,4 @@
-/** When a request is sent once more, row by row. */
+/** The decision to send a request again, row by row. */
 import { assert, describe, it } from "@effect/vitest"
 import { nextStep, type Situation } from "#engine/renewal/nextStep.ts"
 
@@ -13,9 +13,9 @@ const situation: Situation = {
   jitter: 0.5
 }
 
-/** What differs, and the pause before the next request; undefined for none. */
+/** The fields that differ from the default situation, and the pause before the next request. Undefined means stop. */
 const rows: ReadonlyArray<readonly [Partial<Situation>, number | undefined]> = [
-  // Nothing was done: again, with growing pauses, three times in all.
+  // Not applied: sent again with growing pauses, three times in all.
   [{ verdict: "NotApplied" }, 200],
   [{ verdict: "NotApplied", jitter: 0 }, 100],
   [{ verdict: "NotApplied", jitter: 1 }, 300],
@@ -24,14 +24,14 @@ const rows: ReadonlyArray<readonly [Partial<Situation>, number | undefined]> = [
   [{ verdict: "NotApplied", usable: true }, 200],
   [{ verdict: "NotApplied", timeLeft: 200 }, undefined],
   [{ verdict: "NotApplied", timeLeft: -1 }, undefined],
-  // It may have been done, and doing it again harms nobody.
+  // It may have been applied, and repeating it is harmless.
   [{ repeatable: true }, 200],
   [{ repeatable: true, usable: true }, 200],
   [{ repeatable: true, answerMayCome: true }, 200],
   [{ repeatable: true, sends: 2 }, 400],
   [{ repeatable: true, sends: 3 }, undefined],
   [{ repeatable: true, timeLeft: 100 }, undefined],
-  // A strict token: once more, when there is nothing to lose by it, and not beside the first request.
+  // A strict token: one more try if there is no access token to lose, and not beside the first request.
   [{}, 10_000],
   [{ requestTimeout: 50 }, 200],
   [{ answerMayCome: true }, 18_000],
@@ -40,7 +40,7 @@ const rows: ReadonlyArray<readonly [Partial<Situation>, number | undefined]> = [
   [{ sends: 2 }, undefined],
   [{ timeLeft: 10_000 }, undefined],
   [{ timeLeft: 10_001 }, 10_000],
-  // Everything else is an answer.
+  // All other verdicts are final.
   ...(["Renewed", "NotRenewed", "Transient", "Dead", "AppFault", "Misconfigured"] as const).map(
     (verdict) => [{ verdict, repeatable: true }, undefined] as const
   )

@@ -1,4 +1,7 @@
-/** Another process holds the lease, or took it away, or was faster: its result counts like our own, and a stale one never overwrites. */
+/**
+ * Another process holds the lease, took it over, or was faster. Its result counts like one of this process, and a stale result never
+ * overwrites a newer one.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, type ConnectedAccountId } from "@rekindle/core"
 import { type Account, AccountStore, Credential, CredentialVault } from "@rekindle/engine"
@@ -24,7 +27,7 @@ import {
 
 const sends = Effect.map(Wire, ({ sent }) => sent.length)
 
-/** Gives the lease back as the other process would. */
+/** Releases the lease, as the other process would. */
 const release = Effect.fnUntraced(function* (
   leased: Account,
   result: Omit<AttemptResult, "epoch">,
@@ -40,7 +43,7 @@ const release = Effect.fnUntraced(function* (
   })
 })
 
-/** Commits tokens as the other process would. */
+/** Commits tokens, as the other process would. */
 const commit = Effect.fnUntraced(function* (
   id: ConnectedAccountId,
   tokens: { readonly access_token: string; readonly refresh_token: string },
@@ -69,7 +72,7 @@ const commit = Effect.fnUntraced(function* (
 
 const theirs = { access_token: "their access token", refresh_token: "their refresh token" }
 
-/** Forks a refresh and lets it get as far as it can without time. */
+/** Forks a refresh, and lets it run until it waits for time to pass. */
 const waiting = Effect.fnUntraced(function* (id: ConnectedAccountId) {
   const accounts = yield* ConnectedAccounts
   const fiber = yield* Effect.forkChild(Effect.result(accounts.refresh(id)))
@@ -165,7 +168,7 @@ describe("while another process renews the account", () => {
 })
 
 describe("a process that took over while our request was under way", () => {
-  /** Our request is under way, our lease is lost, and they are at work. */
+  /** This process has sent a request and lost its lease. The other process has taken it. */
   const overtaken = (fault: ScriptedProvider.Fault) =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
@@ -209,7 +212,7 @@ describe("a process that took over while our request was under way", () => {
     it.effect(`has stored an older token of the same grant, by a clock ${clock}: ours replaces it`, () =>
       Effect.gen(function* () {
         const { id, ours } = yield* overtaken(late)
-        // They held the lease before us, and their commit took until now.
+        // The other process held the lease before, and its commit took until now.
         yield* commit(id, theirs, { obtainedEpoch: 0, obtainedAt: (yield* Clock.currentTimeMillis) + skew })
         assert.deepStrictEqual(yield* told(ours), { _tag: "Ready", id })
         assert.notStrictEqual((yield* secretsOf(id))["refresh_token"], theirs.refresh_token)
@@ -225,12 +228,12 @@ describe("a process that took over while our request was under way", () => {
       assert.deepStrictEqual(yield* told(ours), { _tag: "Ready", id })
       assert.strictEqual((yield* secretsOf(id))["refresh_token"], theirs.refresh_token)
       assert.deepInclude(summary(yield* stored(id)), { leased: false, intent: "closed" })
-      // And nothing of ours is left behind that would hold the next renewal back.
+      // This process leaves nothing behind that would delay the next renewal.
       assert.strictEqual(yield* sends, 1)
     }).pipe(scenario(shortLease))
   )
 
-  it.effect("is still at work when we are told that the token is dead: it is theirs to say", () =>
+  it.effect("is still renewing when this process gets a dead token: its result counts", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const accounts = yield* ConnectedAccounts
@@ -247,7 +250,7 @@ describe("a process that took over while our request was under way", () => {
     }).pipe(scenario(shortLease))
   )
 
-  it.effect("has won when we are told that the token is dead: the winner is adopted", () =>
+  it.effect("has committed when this process gets a dead token: its token is adopted", () =>
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const accounts = yield* ConnectedAccounts

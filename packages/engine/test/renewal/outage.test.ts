@@ -1,4 +1,4 @@
-/** An hour without the provider, for hundreds of accounts that are all due: nobody has to consent, and the recovery is no stampede. */
+/** The provider is down for an hour while hundreds of accounts are due. Nobody has to consent, and the recovery is no stampede. */
 import { assert, describe, it } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { AccountStore, Renewer } from "@rekindle/engine"
@@ -8,7 +8,7 @@ import { authConfig, elapse, events, scenario, Wire } from "../support/ScriptedE
 
 const minute = 60_000
 
-/** Accounts whose access tokens end in the middle of the outage. */
+/** Accounts whose access tokens expire in the middle of the outage. */
 const connectAll = Effect.fnUntraced(function* (population: number) {
   const connections = yield* Connections
   const provider = yield* ScriptedProvider.ScriptedProvider
@@ -28,8 +28,8 @@ const connectAll = Effect.fnUntraced(function* (population: number) {
 const outages: ReadonlyArray<
   readonly [name: string, fault: ScriptedProvider.Fault, mostSends: number, population: number]
 > = [
-  // Sixteen at a time until the third account that fails opens the circuit, then one probe for each of its pauses, and now and then one
-  // by an account that has met the outage already.
+  // Sixteen at a time until the third failing account opens the circuit. Then one probe for each pause, and a few by accounts that have met
+  // the outage already.
   ["answers 503", ScriptedProvider.unavailable(), 16 + 14 + 3600 / 160, 1_000],
   ["refuses connections", { _tag: "ConnectionRefused" }, 3 * (16 + 14 + 3600 / 160), 200],
   ["answers nothing", { _tag: "NoAnswer", applied: false }, 2 * (16 + 14 + 3600 / 160), 200]
@@ -45,7 +45,7 @@ describe("a provider that for an hour", () => {
           const store = yield* AccountStore
           const wire = yield* Wire
           yield* connectAll(population)
-          // Due five minutes before their end; the provider is gone by then.
+          // Due five minutes before their end. The provider is down by then.
           yield* elapse("24 minutes", "2 minutes")
           yield* provider.outage(fault, "1 hour")
           yield* Effect.gen(function* () {
@@ -64,7 +64,7 @@ describe("a provider that for an hour", () => {
               granted = now
             }
             assert.strictEqual(granted, population)
-            // The provider's limit is 20 a second, with as many in store.
+            // The provider's limit is 20 a second, with a burst of as many.
             assert.isAtMost(Math.max(...perSecond), 40, "no second with more than 4 % of a thousand")
             yield* elapse("5 seconds")
             assert.deepStrictEqual((yield* store.counts(0)).byStatus, { ACTIVE: population })

@@ -1,4 +1,4 @@
-/** While a person is looking at the consent page: the old credential stays in service, and no poller sees a final status. */
+/** While a person is looking at the consent page, the old credential stays in service, and no poller sees a final status. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, Connections } from "@rekindle/core"
 import { Consent } from "@rekindle/engine"
@@ -57,7 +57,7 @@ describe("while consent is pending", () => {
     }).pipe(scenario())
   )
 
-  it.effect("an account switched off stays off, with the new credential for later", () =>
+  it.effect("a disabled account stays disabled, with the new credential for later", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
       const id = yield* accessOnly

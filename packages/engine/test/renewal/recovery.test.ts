@@ -1,4 +1,4 @@
-/** What a process that died leaves behind: an intent whose lease ran out, and what may be sent after that. */
+/** The state after a process died: an intent whose lease ended, and the requests that may follow. */
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
 import { Consent, Renewer, type RenewerOptions } from "@rekindle/engine"
@@ -22,7 +22,7 @@ import {
 
 const sends = Effect.map(Wire, ({ sent }) => sent.length)
 
-/** A process takes the lease, perhaps spends the token, and dies. Its lease has run out when this returns. */
+/** A process takes the lease, may spend the token, and dies. Its lease has ended when this returns. */
 const died = Effect.fnUntraced(function* (id: ConnectedAccountId, spent?: string) {
   yield* leaseAs(id, "a process that died", 20_000)
   if (spent !== undefined) {
@@ -37,7 +37,7 @@ const died = Effect.fnUntraced(function* (id: ConnectedAccountId, spent?: string
 })
 
 const window = Duration.minutes(10)
-/** Callers who wait for longer than leases last. */
+/** Callers who wait for longer than a lease. */
 const patient = { engine: { coordinator: { patience: "2 minutes" } } } as const
 
 describe("after a process died between intent and answer", () => {
@@ -78,7 +78,7 @@ describe("after a process died between intent and answer", () => {
       assert.strictEqual(yield* sends, 0)
       assert.deepInclude(summary(yield* stored(id)), { generation: 1, intent: "open" })
       yield* elapse(expiresAt - (yield* Clock.currentTimeMillis) + 1, "5 minutes")
-      // It had not been spent, so the one try finds it alive.
+      // It had not been spent, so the one try succeeds.
       assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
       assert.strictEqual(yield* sends, 1)
       assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", generation: 2, intent: "closed" })
@@ -142,7 +142,7 @@ describe("after a process died between intent and answer", () => {
   )
 })
 
-/** Accounts of a process that died with their renewals under way. They are due again, and their leases have run out. */
+/** Accounts of a process that died during their renewals. They are due again, and their leases have ended. */
 const abandoned = Effect.fnUntraced(function* (count: number, options?: Parameters<typeof connected>[0]) {
   const accounts = yield* Effect.replicateEffect(connected({ expired: true, ...options }), count)
   yield* Effect.forEach(accounts, ({ id }) => leaseAs(id, "a process that died", 20_000))
@@ -152,7 +152,7 @@ const abandoned = Effect.fnUntraced(function* (count: number, options?: Paramete
 
 const renewing = (options?: RenewerOptions) => Layer.build(Renewer.layer(options))
 
-/** How many of the accounts have been renewed. */
+/** The number of renewed accounts. */
 const renewed = (accounts: ReadonlyArray<{ readonly id: ConnectedAccountId }>) =>
   Effect.map(
     Effect.forEach(accounts, ({ id }) => stored(id)),
@@ -183,12 +183,12 @@ describe("what a process that died left, in bulk", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
-  it.effect("is settled although more than one look finds comes before it and stays", () =>
+  it.effect("is settled although a whole page of accounts before it cannot be", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const [unreadable] = yield* abandoned(1)
       const [last] = yield* abandoned(1)
-      // A sealed credential opens in its own place alone, so nothing becomes of these.
+      // A sealed credential opens only in its own row, so these cannot be renewed.
       const columns = sql.literal(
         (yield* sql`SELECT name FROM pragma_table_info('rekindle_accounts')`)
           .map(({ name }) => String(name))

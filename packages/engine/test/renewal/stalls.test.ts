@@ -1,4 +1,4 @@
-/** Processes are stopped, and providers are slow: an answer is kept whenever it comes, and nothing leaves under a lease that is over. */
+/** Processes are stopped, and providers are slow. A late answer is kept, and no request is sent under an ended lease. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
 import { AccountStore, AtCheckpoint, Journal } from "@rekindle/engine"
@@ -22,7 +22,7 @@ import { trouble } from "../support/StoreTrouble.ts"
 
 const sends = Effect.map(Wire, ({ sent }) => sent.length)
 
-/** Runs with a process that can be frozen: nothing in it wakes until it is thawed. */
+/** Runs with a process that can be frozen. No timer in it fires until it is thawed. */
 const withFreezer = <A, E, R>(body: (process: Latch.Latch) => Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
@@ -39,7 +39,7 @@ describe("an answer that comes when its time is over", () => {
     Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const { id } = yield* connected({ expired: true })
-      // The request's time is 8 seconds.
+      // The request's time limit is 8 seconds.
       yield* provider.next({ _tag: "LateAnswer", delay: "25 seconds" })
       assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
       assert.strictEqual(yield* sends, 1)
@@ -54,7 +54,7 @@ describe("an answer that comes when its time is over", () => {
     return Effect.gen(function* () {
       const provider = yield* ScriptedProvider.ScriptedProvider
       const { id } = yield* connected({ expired: true })
-      // The second try would leave after 28 seconds. The answer comes before, and its commit takes 3 seconds.
+      // The second try would be sent after 28 seconds. The answer arrives before, and its commit takes 3 seconds.
       state.slow = "3 seconds"
       yield* provider.next({ _tag: "LateAnswer", delay: "26 seconds" })
       assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
@@ -74,7 +74,7 @@ describe("an answer that comes when its time is over", () => {
         state.slow = "40 seconds"
         yield* provider.next({ _tag: "LateAnswer", delay: "58 seconds" })
         yield* refresh(id)
-        // Its access token is over, and others look at the lease until it has stood for as long as leases do.
+        // Its access token has expired. Others observe the lease for a full lease.
         for (let time = 0; time < 4; time++) {
           yield* elapse("20 seconds")
           yield* Effect.exit(refresh(id))
@@ -109,7 +109,7 @@ describe("an answer that comes when its time is over", () => {
       yield* provider.next({ _tag: "NoAnswer", applied: false })
       yield* refresh(id)
       const asked = yield* Clock.currentTimeMillis
-      // Others are told at once how it stands.
+      // Other callers get the state at once.
       assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
       assert.isAtMost((yield* Clock.currentTimeMillis) - asked, 200)
       yield* elapse("45 seconds")

@@ -1,4 +1,4 @@
-/** Credentials that are typed in: they cannot be renewed, only tried, and no outage may be taken for a refusal. */
+/** Static credentials: they cannot be renewed, only validated, and an outage must not count as a refusal. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, Connections } from "@rekindle/core"
 import { StoreError } from "@rekindle/engine"
@@ -17,7 +17,7 @@ import {
   Wire
 } from "../support/ScriptedEngine.ts"
 
-/** An account with an API key that can be tried at the probe address, unless `probe` is false. */
+/** An account with an API key that can be validated at the probe address, unless `probe` is false. */
 const withKey = Effect.fnUntraced(function* (options: { readonly probe?: boolean } = {}) {
   const connections = yield* Connections
   yield* connections.authConfigs.register(
@@ -131,7 +131,7 @@ describe("an API key", () => {
       assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", generation: 2 })
     }).pipe(
       scenario({
-        // The verdict is written after the probe: the new key arrives just before.
+        // The verdict is written after the probe. The new key arrives just before.
         store: (store) => ({
           ...store,
           write: (change) =>
@@ -148,7 +148,7 @@ describe("an API key", () => {
 })
 
 describe("an account that is not to be refreshed", () => {
-  it.effect("because it is switched off says so with 400, and is kept", () =>
+  it.effect("because it is disabled says so with 400, and is kept", () =>
     Effect.gen(function* () {
       const connections = yield* Connections
       const { id } = yield* connected()

@@ -1,4 +1,4 @@
-/** A revoked credential is withdrawn until the provider confirms, and then nothing of it is left. */
+/** A revoked credential is withdrawn until the provider confirms, and is then erased. */
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccountId, ConnectedAccounts, Connections, CustomAuthScheme } from "@rekindle/core"
 import { AccountStore, type AuthStrategy, Renewer, type Revocation } from "@rekindle/engine"
@@ -12,7 +12,7 @@ const scheme = CustomAuthScheme.make("CUSTOM")
 
 const busy: Revocation = { _tag: "Unconfirmed", code: "http_503" }
 
-/** A provider that answers revocations so, in this order, and confirms from then on; and the credentials that it was asked about. */
+/** A provider that answers revocations in this order, and confirms all later ones. Also returns the tokens that were sent to it. */
 const provider = (...answers: ReadonlyArray<Revocation>) => {
   const queue = [...answers]
   const asked: Array<string> = []
@@ -42,7 +42,7 @@ const account = Effect.gen(function* () {
 
 const revoke = (id: ConnectedAccountId) => Effect.flatMap(Connections, (connections) => settle(connections.revoke(id)))
 
-/** What is still sealed of it. */
+/** The sealed values of the account. */
 const left = (id: ConnectedAccountId) =>
   Effect.map(stored(id), ({ credential, previousCredential, renewAt }) => [credential, previousCredential, renewAt])
 

@@ -4,7 +4,7 @@ import * as GroupCommit from "#engine/store/GroupCommit.ts"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 
-/** A database with a table whose foreign key is checked at the commit, and a runner for its writes. */
+/** A database with a table whose foreign key is checked at the commit, and a writer on it. */
 const start = Effect.gen(function* () {
   const scope = yield* Scope.fork(yield* Effect.scope)
   const context = yield* Layer.build(SqliteClient.layer(":memory:"))
@@ -22,7 +22,7 @@ const start = Effect.gen(function* () {
   const { statement, transaction: durably } = yield* Scope.provide(GroupCommit.make(counted), scope)
   const insert = (n: number) => Effect.as(sql`INSERT INTO numbers (n) VALUES (${n})`, n)
   const numbers = Effect.map(sql`SELECT n FROM numbers ORDER BY n`, (rows) => rows.map((row) => Number(row["n"])))
-  /** Keeps the first group at work until it is opened, so that what comes meanwhile shares the next. */
+  /** Holds the first group until the gate opens, so that later writes share the next group. */
   const gate = Effect.gen(function* () {
     const started = yield* Deferred.make<void>()
     const opened = yield* Deferred.make<void>()
@@ -44,7 +44,7 @@ const start = Effect.gen(function* () {
   }
 })
 
-/** Hands the writes over together, and opens the gate. */
+/** Queues the writes together, and opens the gate. */
 const inOneGroup = Effect.fnUntraced(function* <A, E>(
   gate: { readonly open: Effect.Effect<unknown> },
   writes: ReadonlyArray<Effect.Effect<A, E>>
@@ -85,7 +85,7 @@ describe("commits in groups", () => {
     })
   )
 
-  it.effect("a write that breaks breaks for its caller alone", () =>
+  it.effect("a defect in a write reaches only its caller", () =>
     Effect.gen(function* () {
       const { durably, gate, insert, numbers } = yield* start
       const exits = yield* inOneGroup(yield* gate, [durably(Effect.die("broken")), durably(insert(1))])

@@ -31,7 +31,7 @@ const engine = (file: string, ring: ReadonlyArray<typeof oldKey>) =>
     Layer.provide(CredentialVault.layer(ring))
   )
 
-/** An account under the old key, in a file. */
+/** An account sealed with the old key, in a file. */
 const seed = (file: string) =>
   Effect.gen(function* () {
     const connections = yield* Connections

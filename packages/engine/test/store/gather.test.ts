@@ -5,7 +5,7 @@ import { Deferred, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { rest } from "../support/ScriptedEngine.ts"
 
-/** A database that takes its time: batches stay out until they are let go. */
+/** A slow database: a batch does not end until it is released. */
 const slow = Effect.gen(function* () {
   const released = yield* Deferred.make<void>()
   const batches: Array<ReadonlyArray<number>> = []
@@ -54,7 +54,7 @@ describe("requests that are gathered", () => {
       yield* asking(true, 100)
       assert.lengthOf(batches, 1)
       yield* asking(false, 200)
-      // A caller's batch goes out beside it, and waits for no other one for long.
+      // A caller's batch is sent beside it, and waits for no other batch for long.
       assert.isAbove(batches.filter(([first]) => (first ?? 0) >= 200).length, 5)
       yield* release
     })

@@ -11,7 +11,7 @@ import type { Place } from "../support/Place.ts"
 
 const script = fileURLToPath(new URL("./migrator.ts", import.meta.url))
 
-/** The exit codes of that many processes, each of which built a store on the database. */
+/** The exit codes of `count` processes, each of which built a store on the database. */
 export const migrateInProcesses = (count: number, place: Place): Effect.Effect<ReadonlyArray<unknown>> =>
   Effect.promise(() =>
     Promise.all(

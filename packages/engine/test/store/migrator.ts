@@ -1,5 +1,5 @@
 /**
- * Builds an account store on the database given as argument, and ends. Run as a process of its own.
+ * Builds an account store on the database that is given as argument, and ends. It runs as a process of its own.
  *
  * @module
  */

@@ -17,7 +17,7 @@ const database = Layer.effect(
   )
 )
 
-/** Runs with a clock that is that many milliseconds ahead of everybody else's. */
+/** Runs with a clock that is that many milliseconds ahead of all others. */
 const ahead =
   (millis: number) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -79,7 +79,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       const quick = yield* added()
       const inserted = yield* Deferred.make<void>()
       const commit = yield* Deferred.make<void>()
-      // A writer that has its sequence number and not yet its commit.
+      // A writer that has its sequence, and has not committed yet.
       const writer = yield* sql`INSERT INTO rekindle_outbox (project_id, account_id, type, status, generation, at)
         VALUES ('project', ${slow.id}, 'renewed', 'ACTIVE', 1, 1)`.pipe(
         Effect.andThen(Deferred.succeed(inserted, undefined)),
@@ -89,7 +89,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       )
       yield* Deferred.await(inserted)
       yield* store.write({ from: quick, to: quick, announce: ["renewed"] })
-      // It waits for two seconds at a time; a machine under load may need more.
+      // It waits for two seconds at a time. A busy machine may need more.
       const reader = yield* Effect.forkChild(Effect.retry(store.readOutbox(0, 10), { times: 10 }))
       const { connect } = yield* Database
       const another = Context.get(yield* connect, SqlClient.SqlClient)
@@ -114,7 +114,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
           FROM pg_stat_user_tables WHERE relname = 'rekindle_accounts'`,
         ([row]) => ({ all: Number(row?.all), hot: Number(row?.hot) })
       )
-      // Postgres publishes its counts with a delay.
+      // Postgres publishes its statistics with a delay.
       const settled = Effect.repeat(Effect.delay(counts, "1500 millis"), {
         until: (() => {
           let last = -1
@@ -131,7 +131,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       const after = yield* Effect.repeat(Effect.delay(counts, "100 millis"), {
         until: ({ all }) => all >= before.all + accounts.length
       })
-      // The page of an account may be full, and then this one goes to another.
+      // The page of an account may be full. Then the new row goes to another page.
       assert.isAtLeast(after.hot - before.hot, accounts.length / 2)
     })
   )
@@ -152,7 +152,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
         )
         return statements
       })
-      // The first leaves alone, and meanwhile all others gather.
+      // The first request is sent alone. Meanwhile all others are gathered.
       assert.strictEqual(yield* statementsOf(({ id }) => store.find(id)), 2)
       assert.strictEqual(yield* statementsOf(({ projectId, publicId }) => store.findIn(projectId, publicId)), 2)
       const begin = (account: Account) => store.begin({ account, owner: "owner", leaseMillis: 60_000, now: Date.now() })
@@ -170,7 +170,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       const exits = yield* Effect.forEach(
         ones,
         (from, index) =>
-          // Postgres has no text with a NUL in it.
+          // Postgres allows no NUL in text.
           Effect.exit(
             store.write({ from, to: { ...from, grantId: index === 7 ? "a\0b" : "ab" }, announce: ["renewed"] })
           ),
@@ -235,7 +235,7 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
         Array.from({ length: 1_000 }, (_, index) => index),
         (index) =>
           Effect.tap(
-            // Every other one takes a key that is about to be swept.
+            // Every other caller reserves a key that is about to be swept.
             store.reserveKey({
               keyHash: index % 2 === 0 ? `key-${50_000 - 47 * index}` : `new-${index}`,
               accountId: one.id,

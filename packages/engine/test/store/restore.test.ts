@@ -1,4 +1,6 @@
-/** An older snapshot of the database is put back: the refresh tokens in it may be spent, and the provider forgives no replay. */
+/**
+ * The database is restored from an older snapshot. The refresh tokens in it may be spent, and the provider revokes the grant on a replay.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import type { ConnectedAccountId } from "@rekindle/core"
 import { ScriptedProvider } from "@rekindle/testing"
@@ -24,7 +26,7 @@ import {
 } from "../support/ScriptedEngine.ts"
 import { temporary } from "../support/StoreTrouble.ts"
 
-/** A machine: one database file, and a provider with single-use refresh tokens behind it. */
+/** A machine: one database file, and a provider with single-use refresh tokens. */
 const machine = Effect.gen(function* () {
   yield* TestClock.setTime(beginning)
   const folder = yield* temporary
@@ -33,7 +35,7 @@ const machine = Effect.gen(function* () {
   return {
     filename,
     provider: sharedProvider,
-    /** Runs in an engine of its own, which ends afterwards. */
+    /** Runs in an engine of its own, which is closed afterwards. */
     engine: <A, E>(body: Effect.Effect<A, E, Services>) =>
       Effect.acquireUseRelease(
         start({ filename, sharedProvider }),
@@ -113,7 +115,7 @@ describe("a database put back from an older snapshot", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("can be said to be one, where nothing local tells it", () =>
+  it.effect("can be declared by hand, where it cannot be detected", () =>
     Effect.gen(function* () {
       const { engine, filename } = yield* machine
       const { id } = yield* engine(connected())
@@ -143,7 +145,7 @@ describe("a database that was only stopped", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("is not what a process takes it for that starts while another one takes the first lease", () =>
+  it.effect("is not taken for a restored one by a process that starts while another takes the first lease", () =>
     Effect.gen(function* () {
       const { engine, filename } = yield* machine
       yield* engine(
@@ -167,7 +169,7 @@ describe("a database that was only stopped", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("leaves a lease that stands to its holder, and nobody sends beside it", () =>
+  it.effect("leaves a current lease to its holder, and no other process sends", () =>
     Effect.gen(function* () {
       const { engine } = yield* machine
       yield* engine(

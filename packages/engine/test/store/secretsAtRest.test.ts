@@ -1,4 +1,4 @@
-/** What the database shows to somebody who reads it and has no key. */
+/** What a reader of the database without a key sees. */
 import { assert, describe, it } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { Effect, Redacted } from "effect"

@@ -130,7 +130,7 @@ describe("a SQLite file", () => {
   )
 })
 
-/** Real time for what is under way: turns of the event loop. */
+/** Waits in real time for work in progress, by turns of the event loop. */
 const turns = (count: number) =>
   Effect.promise(async () => {
     for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
@@ -163,7 +163,7 @@ describe("a SQLite file whose write lock another process holds", () => {
       }
       assert.isUndefined(writer.pollUnsafe())
       assert.isAtLeast(ticks, 150)
-      // Readers do not wait for it.
+      // Readers do not wait for the lock.
       assert.deepStrictEqual((yield* accounts.counts(0)).byStatus, {})
       other.exec("COMMIT")
       for (let step = 0; step < 20; step++) {
@@ -219,7 +219,7 @@ describe("the files of a SQLite database", () => {
   )
 
   for (const mode of [0o777, 0o1777]) {
-    it.effect(`are not laid where other users can write: mode ${mode.toString(8)}`, () =>
+    it.effect(`are not created where other users can write: mode ${mode.toString(8)}`, () =>
       Effect.gen(function* () {
         const directory = yield* folder
         yield* Effect.promise(() => chmod(directory, mode))
@@ -249,7 +249,7 @@ describe("the files of a SQLite database", () => {
     })
   )
 
-  it.effect("are not made for a tool that works on what is there", () =>
+  it.effect("are not created for a tool that works on an existing database", () =>
     Effect.gen(function* () {
       const directory = yield* folder
       const error = yield* Effect.flip(opened(join(directory, "typo.db"), { create: false }))
@@ -269,7 +269,7 @@ describe("a SQLite file that is deleted or replaced while it is in use", () => {
       yield* Effect.promise(() => rename(filename, `${filename}.away`))
       const error = yield* Effect.flip(accounts.trimOutbox(0))
       assert.include(error.message, `the database file ${filename} was deleted or replaced`)
-      // Another file in its place is not it either, and within a second nothing is read from the lost one.
+      // A file in its place counts as lost too, and within a second nothing is read from the deleted one.
       yield* Effect.promise(() => writeFile(filename, ""))
       yield* TestClock.adjust("1 second")
       assert.include((yield* Effect.flip(accounts.counts(0))).message, "deleted or replaced")

@@ -1,6 +1,6 @@
 /**
- * What every account store has to do, as one suite over a database. It runs on the real clock, because Postgres does; leases that have
- * run out are made by taking them for no time at all.
+ * The contract of every account store, as one suite over a database. It runs on the real clock, because Postgres does. Expired leases are
+ * made by taking them for zero milliseconds.
  *
  * @module
  */
@@ -29,7 +29,7 @@ import { randomUUID } from "node:crypto"
 export class Database extends Context.Service<
   Database,
   {
-    /** A client of its own, with its own connections, as another process would have. */
+    /** A client with its own connections, as another process would have. */
     readonly connect: Effect.Effect<
       Context.Context<AccountStore | SqlClient.SqlClient>,
       Migrator.MigrationError | SqlError.SqlError | StoreError,
@@ -42,7 +42,7 @@ const sealed = (text: string) => Sealed.make(`v1.key.${text}`)
 const configId = "config"
 const configRef = { projectId: "project", authConfigId: configId }
 
-/** An account with a value in every column, none of them like another. */
+/** An account with a different value in every column. */
 const newId = () => ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`)
 
 const account = (overrides: Partial<Account> = {}, id = newId()): Account => ({
@@ -96,7 +96,7 @@ const tables = [
   "rekindle_removed_accounts"
 ]
 
-/** A client on an emptied database that knows one auth config. */
+/** A client on an empty database that has one auth config. */
 export const start = Effect.gen(function* () {
   const client = yield* Effect.flatMap(Database, ({ connect }) => connect)
   const store = Context.get(client, AccountStore)
@@ -110,7 +110,7 @@ export const start = Effect.gen(function* () {
   return { store, sql, reread, added, addedMany }
 })
 
-/** Stores on clients of their own. */
+/** Stores, each on a client of its own. */
 const otherStores = (count: number) =>
   Effect.flatMap(Database, ({ connect }) =>
     Effect.replicateEffect(
@@ -128,7 +128,7 @@ const take = (
 const result = (epoch: number) => ({ epoch, verdict: "Transient", code: "503", retryAt: 17 }) as const
 
 const around = (actual: number | undefined, expected: number) =>
-  // As exact as a machine under load is quick.
+  // The tolerance, in milliseconds, allows for a busy machine.
   assert.approximately(actual ?? Number.NaN, expected, 20_000)
 
 /** Defines the suite, and `more` tests on the same database. */
@@ -232,7 +232,7 @@ export const suite = <R, E>(
         yield* store.putAuthConfig({ id: configId, projectId: "another", sealed: sealed("another"), updatedAt: 1 })
         const query = { projectId: "project", now: 50 }
         const old = yield* added({ createdAt: 1, userId: "ann" })
-        // Two of one age are ordered by their ids.
+        // Accounts of the same age are ordered by id.
         const twins = yield* Effect.forEach(["bea", "cy"], (userId) =>
           added({ createdAt: 2, userId, authConfigId: "second", toolkit: "mail" })
         )
@@ -314,7 +314,7 @@ export const suite = <R, E>(
     )
 
     it.effect(
-      "an auth config is switched off and on, stays so when it is replaced, and goes once it has no accounts",
+      "an auth config is disabled and enabled, stays so when it is replaced, and can be removed once it has no accounts",
       () =>
         Effect.gen(function* () {
           const { added, store } = yield* start
@@ -326,7 +326,7 @@ export const suite = <R, E>(
           assert.deepStrictEqual((yield* store.listAuthConfigs({ projectId: "project", limit: 10 })).items, [
             { ...config, disabledAt: 7 }
           ])
-          // Nothing of it is renewed, and what is revoked is withdrawn all the same.
+          // Its accounts are not renewed, but revoked ones are still withdrawn.
           const claim = store.claimDue({ config: configRef, now: 10, nextLook: 20, limit: 10 })
           assert.lengthOf(yield* store.dueConfigs(10), 1)
           assert.deepStrictEqual(
@@ -375,10 +375,10 @@ export const suite = <R, E>(
         yield* sql`INSERT INTO rekindle_accounts (id, project_id, auth_config_id, toolkit, user_id, scheme, status, generation,
           revision, grant_id, obtained_at, epoch, created_at, updated_at)
           VALUES ('ca_oldoldold', 'p/1', 'old_config', 't', 'u', 'OAUTH2', 'ACTIVE', 1, 1, 'g', 1, 0, 1, 1)`
-        // Its process died while it renewed the account.
+        // Its process died while renewing the account.
         yield* sql`UPDATE rekindle_accounts SET intent_generation = 1, intent_since = 5, intent_attempts = 1,
           lease_owner = 'gone', lease_until = 6`
-        // A service that was taken for dead when the clock was wrong, and a person's grant that is.
+        // An account of a service that a wrong clock expired, and an account of a person whose grant is dead.
         for (const [id, scheme] of [
           ["ca_service_old", "GOOGLE_SERVICE_ACCOUNT"],
           ["ca_person_old", "OAUTH2"]
@@ -444,7 +444,7 @@ export const suite = <R, E>(
       })
     )
 
-    it.effect("begin refuses who looked at an older revision, an older epoch, or another intent", () =>
+    it.effect("begin refuses a caller with an older revision, an older epoch, or another intent", () =>
       Effect.gen(function* () {
         const { added, reread, store } = yield* start
         const one = yield* added()
@@ -490,7 +490,7 @@ export const suite = <R, E>(
         assert.deepStrictEqual(found, [...ones.map(Option.some), Option.none()])
         const named = yield* Effect.forEach([...ones, unknown], (one) => store.findIn("project", one.publicId), atOnce)
         assert.deepStrictEqual(named, found)
-        // Every fifth has looked at an older revision.
+        // Every fifth has read an older revision.
         const late = (index: number) => index % 5 === 0
         const seen = ones.map((one, index) => (late(index) ? { ...one, revision: 6 } : one))
         const leased = yield* Effect.forEach(
@@ -586,7 +586,7 @@ export const suite = <R, E>(
         })
     )
 
-    it.effect("what is asked within a transaction of the caller is undone with it", () =>
+    it.effect("a request within a caller's transaction is rolled back with it", () =>
       Effect.gen(function* () {
         const { added, reread, sql, store } = yield* start
         const one = yield* added()
@@ -621,7 +621,7 @@ export const suite = <R, E>(
       })
     )
 
-    it.effect("a caller who leaves takes nobody along", () =>
+    it.effect("a caller who leaves does not stop the others", () =>
       Effect.gen(function* () {
         const { addedMany, reread, store } = yield* start
         const ones = yield* addedMany(20)
@@ -686,11 +686,11 @@ export const suite = <R, E>(
       })
     )
 
-    it.effect("what cannot be announced does not happen", () =>
+    it.effect("a write whose announcement fails changes nothing", () =>
       Effect.gen(function* () {
         const { added, reread, sql, store } = yield* start
         const one = yield* added()
-        // A second announcement about the account is one too many.
+        // The second announcement about the account fails.
         yield* sql`CREATE UNIQUE INDEX one_each ON rekindle_outbox (account_id)`
         yield* store.write({ from: one, to: one, announce: ["consent_started"] })
         const two = yield* reread(one.id)
@@ -787,7 +787,7 @@ export const suite = <R, E>(
       })
     )
 
-    it.effect("release gives the lease back and leaves word; the intent stays if asked for", () =>
+    it.effect("release ends the lease and stores the result; the intent stays if asked for", () =>
       Effect.gen(function* () {
         const { added, reread, store } = yield* start
         for (const keepIntent of [true, false]) {
@@ -801,7 +801,7 @@ export const suite = <R, E>(
       })
     )
 
-    it.effect("release does nothing for who is no longer the holder, and puts nobody back on the list", () =>
+    it.effect("release does nothing for a former holder, and gives no due time to an account without one", () =>
       Effect.gen(function* () {
         const { added, reread, store } = yield* start
         const one = yield* added()
@@ -864,7 +864,7 @@ export const suite = <R, E>(
       })
     )
 
-    it.effect("those who look for due accounts at the same time get different ones, and together all", () =>
+    it.effect("concurrent claims get different due accounts, and together all", () =>
       Effect.gen(function* () {
         const { added } = yield* start
         const stores = yield* otherStores(4)
@@ -896,7 +896,7 @@ export const suite = <R, E>(
         yield* take(store, released)
         yield* store.release({ id: released.id, epoch: 6, keepIntent: true, renewAt: null, result: result(6) })
         yield* added()
-        // Nobody would renew it.
+        // It would not be renewed.
         yield* take(store, yield* added({ status: "INACTIVE", statusReason: "disabled" }), { leaseMillis: -1 })
         assert.deepStrictEqual(yield* store.findAbandoned({ now: Date.now(), limit: 10 }), {
           items: [{ id: abandoned.id, ...configRef }],
@@ -935,7 +935,7 @@ export const suite = <R, E>(
         })
     )
 
-    it.effect("a claim tells whether somebody has the account's renewal under way", () =>
+    it.effect("a claim shows whether a holder is renewing the account", () =>
       Effect.gen(function* () {
         const { added, store } = yield* start
         const [one, two] = [yield* added({ renewAt: 1 }), yield* added({ renewAt: 2 })]
@@ -1221,7 +1221,7 @@ export const suite = <R, E>(
     it.effect("a page on which no row decodes is not the last one, and says how many there were", () =>
       Effect.gen(function* () {
         const { added, sql, store } = yield* start
-        // By every order the well one is the last.
+        // In every order the readable row is the last.
         const [one, two] = [yield* added({ createdAt: 3 }), yield* added({ createdAt: 2 })]
         const well = yield* added({ createdAt: 1, id: ConnectedAccountId.make("ca_zzzzzzzzzzzz") })
         for (const each of [one, two, well]) {

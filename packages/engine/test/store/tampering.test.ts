@@ -1,4 +1,4 @@
-/** Somebody who can write to the database, and has no key, moves sealed values about. */
+/** An attacker who can write to the database, and has no key, moves sealed values. */
 import { assert, describe, it } from "@effect/vitest"
 import { AuthConfig, ConnectedAccounts, Connections, CurrentProject } from "@rekindle/core"
 import { CredentialVault, Engine } from "@rekindle/engine"

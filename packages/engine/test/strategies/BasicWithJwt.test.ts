@@ -10,7 +10,7 @@ import * as HttpFixture from "../support/HttpFixture.ts"
 const person = { username: "ada", password: "päss:word" }
 const unsigned = (claims: Record<string, number>) => new UnsecuredJWT(claims).encode()
 
-/** Logs in at a server that gives this answer. */
+/** Logs in at a server with this answer. */
 const logIn = Effect.fnUntraced(function* (
   answer: Parameters<typeof HttpFixture.make>[0],
   settings: AuthConfig["settings"] = {}

@@ -133,7 +133,7 @@ const headerOf = (request: HttpFixture.RecordedRequest): Record<string, string> 
     ])
   )
 
-/** Whether the request is signed with this token secret; checked the way a provider would. */
+/** Whether the request is signed with this token secret. The check is that of a provider. */
 const isSigned = (origin: string, request: HttpFixture.RecordedRequest, tokenSecret: string) => {
   const { oauth_signature, ...protocol } = headerOf(request)
   delete protocol["realm"]
@@ -151,7 +151,7 @@ const usual: Answers = {
   "/me": { body: "{}" }
 }
 
-/** A provider with these answers, by path. It calls them plain text, as some do. */
+/** A provider with these answers, by path. It states plain text as their type, as some do. */
 const provider = (answers: Answers = {}) =>
   HttpFixture.make((request, response) => {
     const { body, status = 200 } = { ...usual, ...answers }[request.path.split("?")[0] ?? ""] ?? {
@@ -187,7 +187,7 @@ const begin = Effect.fnUntraced(function* (connection: Connection) {
   return yield* consentOf(strategy).authorize(connection, { callbackUrl, state })
 }, Effect.provide(egress))
 
-/** What the engine does with a callback: from its parameters to the verdict and the secrets kept beside the token. */
+/** Completes a callback as the engine does: from its parameters to the verdict and the secrets. */
 const complete = Effect.fnUntraced(function* (connection: Connection, parameters: Record<string, string>) {
   const consent = consentOf(yield* OAuth1.make)
   const { observation } = yield* consent.complete(connection, {
@@ -328,7 +328,7 @@ describe("consent", () => {
         const error = yield* Effect.flip(begin(connect(configFor(server))))
         assert.strictEqual(error.reason, reason, JSON.stringify(answer))
       }
-      // nobody listens there
+      // no server listens there
       const gone = { host: "127.0.0.1:2", origin: "http://127.0.0.1:2", requests: [] }
       assert.strictEqual((yield* Effect.flip(begin(connect(configFor(gone))))).reason, "unavailable")
     })

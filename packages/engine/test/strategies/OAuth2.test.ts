@@ -298,7 +298,7 @@ layer(Layer.merge(AuthorizationServer.layer({ clients }), egress), { excludeTest
       [{ error: "user_denied" }, "denied"],
       [{ error: "interaction_required" }, "refused"],
       [{ code: "" }, "refused"],
-      // RFC 6749 §4.1.2.1: an outage of the consent page is nobody's refusal
+      // RFC 6749 §4.1.2.1: an outage of the consent page is not a refusal
       [{ error: "temporarily_unavailable" }, "unavailable"],
       [{ error: "server_error" }, "unavailable"]
     ] as const) {
@@ -470,7 +470,7 @@ for (const dpopNonce of [false, true]) {
           assert.deepStrictEqual(issued.irregularities, [])
           const token = Redacted.value(issued.refreshToken ?? assert.fail("no refresh token"))
 
-          // a public client's refresh token is bound (RFC 9449 §5): without the key, or with another, it is worth nothing
+          // a public client's refresh token is bound (RFC 9449 §5): without the key, or with another key, it is useless
           const { secrets: others = {} } = yield* consented(connect(config))
           for (const wrong of [{}, others]) {
             const seen = yield* renewal.send(connect(config, { refresh_token: token, ...wrong }))
@@ -574,7 +574,7 @@ describe("token requests as they are sent", () => {
 })
 
 describe("metadata", () => {
-  /** A server whose metadata stand at one address, while they stand anywhere. */
+  /** A server with its metadata at one address, until they are removed. */
   const metadataServer = Effect.fnUntraced(function* (wellKnown: string, tenant = "") {
     const state = { down: false }
     const server = yield* HttpFixture.make((request, response) => {
@@ -646,7 +646,7 @@ describe("metadata", () => {
 })
 
 describe("the provider's own endpoints", () => {
-  /** A server whose metadata say this besides where its tokens are. */
+  /** A server whose metadata have these fields besides its token endpoint. */
   const saying = (document: (origin: string) => object) =>
     Effect.gen(function* () {
       const server = yield* HttpFixture.make((request, response) => {
@@ -659,7 +659,7 @@ describe("the provider's own endpoints", () => {
         hosts: [server.host, "169.254.169.254"]
       })
     })
-  // What is declared and in-house is spelled out, so that the rules hold for everything else.
+  // Only declared internal hosts are allowed, so the rules hold for all others.
   const strictEgress = (config: AuthConfig) =>
     Egress.layer({ privateHosts: config.hosts.filter((host) => host.startsWith("127.")), timeout: "5 seconds" })
 
@@ -772,7 +772,7 @@ describe("a code of another provider", () => {
         assert.strictEqual(error.reason, "refused", iss)
       }
       assert.strictEqual(codes(), 0)
-      // The code goes to the origin that says it issued it.
+      // The code is sent to the origin that claims to have issued it.
       for (const iss of [server.origin, `${server.origin}/realms/one`])
         tokensOf((yield* complete(connection, callbackOf({ iss }))).observation)
       tokensOf((yield* complete(connection, callbackOf({}))).observation)
@@ -792,7 +792,7 @@ describe("a code of another provider", () => {
         "refused"
       )
       assert.strictEqual(codes(), 0)
-      // A person who says no is believed without.
+      // A denial needs no issuer.
       const denied = yield* Effect.flip(complete(connection, callbackOf({ error: "access_denied" })))
       assert.strictEqual(denied.reason, "denied")
       tokensOf((yield* complete(connection, callbackOf({ iss: server.origin }))).observation)
@@ -809,7 +809,7 @@ describe("a code of another provider", () => {
         const connection = connect(config({ issuer: server.origin }))
         const { memo } = yield* consentOf(yield* OAuth2.make).authorize(connection, { callbackUrl, state })
         metadata.status = 503
-        // Another process completes it: nothing is remembered there but the memo.
+        // Another process completes it, and has only the memo.
         const completed = consentOf(yield* OAuth2.make).complete(connection, callbackOf({}, memo))
         if (reason === undefined) tokensOf((yield* completed).observation)
         else assert.strictEqual((yield* Effect.flip(completed)).reason, reason)

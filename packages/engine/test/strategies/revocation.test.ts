@@ -1,4 +1,4 @@
-/** What the answer of a revocation endpoint means (RFC 7009), and which tokens OAUTH2 sends there. */
+/** The meaning of a revocation endpoint's answer (RFC 7009), and the tokens that OAUTH2 sends there. */
 import { assert, describe, it } from "@effect/vitest"
 import { decideRevocation, type Revocation } from "#engine/answer/Revocation.ts"
 import * as OAuth2 from "@rekindle/engine/OAuth2"
@@ -36,7 +36,7 @@ describe("the answer of a revocation endpoint", () => {
 
 const both = { refresh_token: "rt", access_token: "at" }
 
-/** Revokes at a server that answers each token so. */
+/** Revokes at a server with these answers, by token. */
 const revoked = Effect.fnUntraced(function* (answers: Readonly<Record<string, readonly [number, object?]>>) {
   const server = yield* HttpFixture.make(({ body }, response) => {
     const [status, said] = answers[new URLSearchParams(body).get("token") ?? ""] ?? [500]

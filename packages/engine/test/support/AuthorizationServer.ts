@@ -1,11 +1,11 @@
 /**
- * A real authorization server, `oidc-provider`, on a loopback port of its own: the hostile oracle for "exactly one grant per renewal".
- * With rotation on, a refresh token that is presented twice takes the whole grant with it, the winner's tokens too. It has no reuse window.
+ * A real authorization server, `oidc-provider`, on a free loopback port. It is the strictest check of "exactly one grant per renewal". With
+ * rotation, presenting a refresh token twice revokes the whole grant, including the newest tokens. It has no reuse window.
  *
- * It runs in the process of the test, on the real clock and in whole seconds, and counts what was spent and what was revoked. Consent
- * needs no browser: {@link AuthorizationServer.consent} plays the person. Faults of the token endpoint can be switched on while it runs.
+ * It runs in the process of the test, on the real clock in whole seconds, and counts spent and revoked grants. Consent needs no browser:
+ * {@link AuthorizationServer.consent} acts as the person. Faults of the token endpoint can be switched on while it runs.
  *
- * Everything lives in one unbounded map; the adapter that ships with `oidc-provider` forgets all but the last thousand entries.
+ * All of its data are in one unbounded map, because the adapter of `oidc-provider` drops all but the last thousand entries.
  *
  * @module
  */
@@ -27,9 +27,9 @@ import { listen } from "./listen.ts"
 
 /** A misbehaviour of the token endpoint. */
 export type Fault =
-  /** The request is thrown away unread: nothing was spent, and the caller cannot know. */
+  /** The request is dropped unread. Nothing was spent, and the caller cannot know. */
   | { readonly _tag: "LoseRequest" }
-  /** The request is carried out and its answer thrown away: the refresh token is spent, and the caller cannot know. */
+  /** The request is carried out and its answer dropped. The refresh token is spent, and the caller cannot know. */
   | { readonly _tag: "LoseAnswer" }
   /** Answered without being carried out. */
   | {
@@ -39,7 +39,7 @@ export type Fault =
       readonly headers?: Readonly<Record<string, string>>
     }
 
-/** What the server saw at its token endpoint. Grants are told apart by id, so a grant that is revoked twice counts once. */
+/** The counts of the token endpoint. Grants are counted by id, so a grant that is revoked twice counts once. */
 export interface Tally {
   /** Token requests that arrived, carried out or not. */
   readonly requests: number
@@ -51,13 +51,13 @@ export interface Tally {
   readonly refused: Readonly<Record<string, number>>
   /** Refresh tokens presented again after they were spent. */
   readonly replays: number
-  /** Ids of the grants that the server revoked: after a replay, or because revocation was asked for. */
+  /** Ids of the grants that the server revoked, after a replay or on request. */
   readonly revoked: ReadonlyArray<string>
-  /** For each of them, when its token requests arrived and what became of them, for people to read. */
+  /** For each of them, when its token requests arrived and their results, for people to read. */
   readonly stories: ReadonlyArray<string>
 }
 
-/** How the server is set up. */
+/** The options of the server. */
 export interface AuthorizationServerOptions {
   /** Whether every use of a refresh token replaces it. Default true. */
   readonly rotateRefreshToken?: boolean
@@ -65,20 +65,20 @@ export interface AuthorizationServerOptions {
   readonly ttl?: { readonly accessToken?: Duration.Input; readonly refreshToken?: Duration.Input }
   /** Further clients beside {@link clientId}. */
   readonly clients?: ReadonlyArray<ClientMetadata>
-  /** Takes this long over every token request, to make overlaps likely. Default not at all. */
+  /** The time that each token request takes, to make overlaps likely. Default none. */
   readonly latency?: Duration.Input
   /** Asks for a nonce in every DPoP proof (RFC 9449 §8). Default false. */
   readonly dpopNonce?: boolean
 }
 
-/** The client that is always there: confidential, authenticates with Basic, and may use every grant. */
+/** The client that always exists. It is confidential, authenticates with Basic, and may use every grant. */
 export const clientId = "rekindle"
 export const clientSecret = "s+cret/with:odd=characters%20"
 
 /** Where the person is sent after consent, unless a client says otherwise. */
 export const callbackUrl = "https://app.example.com/callback"
 
-/** A refresh token that was made without consent, and the grant it belongs to. */
+/** A refresh token that was made without consent, and its grant. */
 export interface MintedGrant {
   readonly grantId: string
   readonly refreshToken: string
@@ -99,21 +99,21 @@ export class AuthorizationServer extends Context.Service<
     }
     /** An OAUTH2 auth config for this server, with explicit endpoints and single-use rotation unless `overrides` say otherwise. */
     readonly authConfig: (overrides?: Partial<AuthConfig>) => AuthConfig
-    /** What was seen until now. */
+    /** The counts so far. */
     readonly tally: () => Tally
-    /** Logs in, agrees to everything, and gives the callback url the person's browser would be sent to. */
+    /** Logs in, agrees to everything, and returns the callback url of the person's browser. */
     readonly consent: (authorizationUrl: string, accountId?: string) => Effect.Effect<URL>
-    /** Says no, and gives the callback url. */
+    /** Denies the consent, and returns the callback url. */
     readonly deny: (authorizationUrl: string) => Effect.Effect<URL>
-    /** Makes a grant and its refresh token without any consent, for tests that need many accounts. */
+    /** Makes a grant and its refresh token without consent, for tests that need many accounts. */
     readonly mintRefreshToken: (accountId: string, client?: string) => Effect.Effect<MintedGrant>
-    /** Withdraws a grant, or all of them, as a person does in the provider's settings. Not in the tally. */
+    /** Revokes a grant, or all of them, as a person does in the provider's settings. These are not counted. */
     readonly revokeGrant: (grantId: string | "all") => Effect.Effect<void>
     /** Whether an API would accept this access token now. */
     readonly isAccessTokenAlive: (accessToken: string) => Effect.Effect<boolean>
-    /** Whether this refresh token could be used now. Asking does not spend it. */
+    /** Whether this refresh token could be used now. The check does not spend it. */
     readonly isRefreshTokenAlive: (refreshToken: string) => Effect.Effect<boolean>
-    /** Makes the next `times` token requests go wrong; all of them, until {@link calm}, if absent. */
+    /** Makes the next `times` token requests fail. Without it, all of them, until {@link calm}. */
     readonly disturb: (fault: Fault, times?: number) => Effect.Effect<void>
     /** Ends every fault. */
     readonly calm: Effect.Effect<void>
@@ -125,11 +125,11 @@ export class AuthorizationServer extends Context.Service<
 
 const seconds = (input: Duration.Input): number => Math.max(1, Math.round(Duration.toSeconds(input)))
 
-/** The headers by which the person of {@link AuthorizationServer.consent} tells the login page who they are and what they want. */
+/** The headers by which {@link AuthorizationServer.consent} tells the login page the person and their decision. */
 const personHeader = "x-person"
 const denyHeader = "x-deny"
 
-/** Starts a server; it stops with the scope. */
+/** Starts a server. It stops with the scope. */
 export const make = Effect.fnUntraced(function* (
   options: AuthorizationServerOptions = {}
 ): Effect.fn.Return<AuthorizationServer["Service"], never, Scope.Scope> {

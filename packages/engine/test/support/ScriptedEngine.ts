@@ -1,8 +1,8 @@
 /**
  * A whole engine against a scripted provider, on virtual time: SQLite in memory, no socket, no sleep.
  *
- * Not everything inside is an Effect (`oauth4webapi` returns promises), so moving the clock is not enough to get to the end
- * of a call. {@link settle} lets what is under way come to rest before each step of time.
+ * Not everything inside is an Effect (`oauth4webapi` returns promises), so moving the clock is not enough to complete a call.
+ * {@link settle} lets work in progress come to rest before each step of time.
  *
  * @module
  */
@@ -50,22 +50,22 @@ import { HttpClient, HttpClientResponse } from "effect/http"
 import type { Migrator, SqlClient, SqlError } from "effect/sql"
 import { TestClock } from "effect/testing"
 
-/** Where consent comes back to. */
+/** The callback address. */
 export const callbackUrl = "https://engine.test/callback"
 /** The provider's consent page. */
 export const consentPage = "https://provider.test/authorize"
-/** Where static credentials are tried. */
+/** The probe address of static credentials. */
 export const probeUrl = "https://provider.test/probe"
-/** When every scenario begins, in epoch milliseconds. */
+/** The start time of every scenario, in epoch milliseconds. */
 export const beginning = Date.UTC(2026, 10, 1)
 
-/** What a scenario is made of; everything has a default. */
+/** The options of a scenario. Everything has a default. */
 export interface Options {
   readonly provider?: ScriptedProvider.ProviderOptions
   readonly engine?: Partial<Engine.EngineOptions>
-  /** What the egress lets out; default everything. */
+  /** The hosts that the egress allows. Default all. */
   readonly egress?: EgressOptions
-  /** Puts something between the engine and its store. */
+  /** Wraps the engine's store. */
   readonly store?: (store: AccountStore["Service"]) => AccountStore["Service"]
   /** A database that outlives the engine; default in memory. */
   readonly filename?: string
@@ -75,24 +75,24 @@ export interface Options {
   readonly sharedProvider?: ScriptedProvider.Provider
 }
 
-/** What went over the wire, and what the probe address answers. */
+/** The requests on the wire, and the answers of the probe address. */
 export class Wire extends Context.Service<
   Wire,
   {
-    /** The refresh token (or the grant type) of each token request that was tried, refused connections included. */
+    /** The refresh token (or the grant type) of each token request, including refused connections. */
     readonly sent: Array<string>
-    /** The fields of each of them. */
+    /** The fields of each token request. */
     readonly bodies: Array<URLSearchParams>
-    /** What one request meets on its way, by what it spends: an answer of its own, or nothing, perhaps after a while. */
+    /** The fate of one request, by the token that it spends: an answer of its own, or none, perhaps after a delay. */
     meets: (spent: string) => Effect.Effect<Response | undefined>
-    /** Statuses of the next probes; 200 when there are none left. */
+    /** The statuses of the next probes. 200 when none are left. */
     readonly probes: Array<number>
     /** The `x-key` header of each probe. */
     readonly probed: Array<string>
   }
 >()("test/Wire") {}
 
-/** The same key in every engine, so that one can open what another sealed. */
+/** The same key in every engine, so that one can open values that another sealed. */
 export const vault = CredentialVault.layer([
   { id: "test", key: Redacted.make(Buffer.alloc(32, "test key").toString("base64")) }
 ])
@@ -127,7 +127,7 @@ const wired = (options: Options) =>
     })
   )
 
-/** What a scenario can ask for. */
+/** The services of a scenario. */
 export type Services =
   | Engine.Provided
   | ScriptedProvider.ScriptedProvider
@@ -155,7 +155,7 @@ export const layer = (
   )
 }
 
-/** An engine that is closed by hand, as a process that ends. */
+/** An engine that is closed by hand, like a process that ends. */
 export const start = Effect.fnUntraced(function* (options: Options = {}) {
   const scope = yield* Scope.make()
   const context = yield* Layer.buildWithScope(layer(options), scope)
@@ -171,15 +171,15 @@ export const scenario =
       Effect.acquireUseRelease(
         start(options),
         ({ context }) => Effect.provideContext(body, context),
-        // A flight under way is brought to its end first, and that takes time.
+        // A flight is completed first, which takes time.
         ({ stop }) => settle(stop, "1 second")
       )
     )
 
-/** Whether a file is being read or written: a slow disk must not let the clock run away. */
+/** Whether a file is being read or written. The clock must not move while a slow disk works. */
 const atDisk = () => process.getActiveResourcesInfo().some((name) => name.startsWith("FSReq") || name === "CloseReq")
 
-/** Lets everything that needs no time come to rest. */
+/** Lets all work come to rest that needs no time. */
 export const rest = Effect.promise(async () => {
   do {
     for (let turn = 0; turn < 25; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
@@ -197,11 +197,11 @@ export const join = Effect.fnUntraced(function* <A, E>(fiber: Fiber.Fiber<A, E>,
   return yield* Effect.die(new Error("it does not come to an end"))
 })
 
-/** Runs an effect to its end, moving the clock as far as it takes. */
+/** Runs an effect to its end, moving the clock as far as needed. */
 export const settle = <A, E, R>(effect: Effect.Effect<A, E, R>, step?: Duration.Input) =>
   Effect.flatMap(Effect.forkChild(effect), (fiber) => join(fiber, step))
 
-/** Moves the clock, in steps that what is under way can follow. */
+/** Moves the clock, in steps that work in progress can follow. */
 export const elapse = Effect.fnUntraced(function* (duration: Duration.Input, step: Duration.Input = "1 second") {
   const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.fromInputUnsafe(duration))
   const stride = Duration.toMillis(Duration.fromInputUnsafe(step))
@@ -217,7 +217,7 @@ export const elapse = Effect.fnUntraced(function* (duration: Duration.Input, ste
 export const refresh = (id: ConnectedAccountId, options?: RefreshOptions) =>
   Effect.flatMap(ConnectedAccounts, (accounts) => settle(accounts.refresh(id, options)))
 
-/** A refresh that has to fail, and how it did. */
+/** The error of a refresh that has to fail. */
 export const refused = (id: ConnectedAccountId, options?: RefreshOptions) => Effect.flip(refresh(id, options))
 
 /** An auth config of the scripted provider. */
@@ -241,7 +241,7 @@ export const authConfig = (
     ...overrides
   })
 
-/** One that keeps the company, which only the callback names. */
+/** A config that keeps the company, which only the callback states. */
 export const companyConfig = authConfig(
   "scripted",
   {},
@@ -255,9 +255,9 @@ export const connected = Effect.fnUntraced(function* (
   options: {
     readonly profile?: Parameters<typeof authConfig>[1]
     readonly configId?: string
-    /** Whether the access token is over already. */
+    /** Whether the access token has expired. */
     readonly expired?: boolean
-    /** For how long the access token lasts; default as the provider says. */
+    /** How long the access token lasts. Default: as the provider states. */
     readonly expiresIn?: Duration.Input
   } = {}
 ) {
@@ -293,13 +293,13 @@ export const secretsOf = (id: ConnectedAccountId) =>
     return Object.fromEntries(Object.entries(credential.secrets).map(([name, value]) => [name, Redacted.value(value)]))
   })
 
-/** What everybody may see of the credential as stored. */
+/** The public form of the stored credential. */
 export const attributesOf = (id: ConnectedAccountId) =>
   Effect.gen(function* () {
     return (yield* (yield* TokenCommit).open(yield* stored(id))).attributes
   })
 
-/** What was announced, oldest first. */
+/** The announcements, oldest first. */
 export const events = Effect.flatMap(AccountStore, (store) =>
   Effect.map(store.readOutbox(0, 10_000), ({ items }) => items.map(({ type }) => type))
 )
@@ -317,7 +317,7 @@ export const leaseAs = Effect.fnUntraced(function* (id: ConnectedAccountId, owne
   return Option.getOrThrow(leased)
 })
 
-/** What matters of an account after an attempt. */
+/** The fields of an account that an attempt changes. */
 export const summary = (account: Account) => ({
   status: account.status,
   reason: account.statusReason,
@@ -326,7 +326,7 @@ export const summary = (account: Account) => ({
   leased: account.lease !== null
 })
 
-/** Connects a service: its own client is the credential, and no person is asked. */
+/** Connects a service: its own client is the credential, and no person consents. */
 export const connectedService = Effect.gen(function* () {
   const connections = yield* Connections
   const settings = { clientId: "client", tokenEndpoint: "https://provider.test/token" }
@@ -335,7 +335,7 @@ export const connectedService = Effect.gen(function* () {
   return yield* connections.create({ authConfigId: "robots", userId: "robot", secrets })
 })
 
-/** A tracer that keeps the spans. */
+/** A tracer that collects the spans. */
 export const collectingTracer = () => {
   const spans: Array<Tracer.Span> = []
   const tracer = Tracer.make({

@@ -1,5 +1,5 @@
 /**
- * A store in trouble, and engines that end and begin again on the same files.
+ * A store that fails, and engines that are closed and started again on the same files.
  *
  * @module
  */
@@ -30,13 +30,13 @@ export const trouble = () => {
   return { state, options }
 }
 
-/** A directory that goes with the scope. */
+/** A directory that is removed with the scope. */
 export const temporary = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(path(tmpdir(), "rekindle-journal-"))),
   (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
 )
 
-/** What is written in a journal's files, a line for each record. */
+/** The lines of a journal's files, one for each record. */
 export const recordsIn = (directory: string) =>
   Effect.promise(async () => {
     const names = (await readdir(directory)).filter((name) => name.endsWith(".segment"))
@@ -49,13 +49,13 @@ export const recordsIn = (directory: string) =>
     )
   })
 
-/** A refresh in small steps, so that the clock does not run away. */
+/** A refresh in small steps of the clock. */
 export const refreshSlowly = (id: ConnectedAccountId) =>
   Effect.flatMap(ConnectedAccounts, (accounts) => settle(accounts.refresh(id), "10 millis"))
 
 /**
- * An engine on files, started, left with an answer in the journal, and stopped. Then `after` runs in a new one on the same files, whose store is
- * still in trouble.
+ * An engine on files is started, left with an answer in the journal, and stopped. Then `after` runs in a new engine on the same files,
+ * whose store still fails.
  */
 export const restarted = <A, E, E2>(
   before: (state: { failures: number }) => Effect.Effect<A, E, Services>,
@@ -77,7 +77,7 @@ export const restarted = <A, E, E2>(
     yield* settle(first.stop, "1 second")
     yield* Effect.promise(() => between(directory))
     const second = yield* start({ ...files, ...options })
-    // It tries once by itself, in vain.
+    // The engine tries once by itself, without success.
     yield* rest
     yield* Effect.provideContext(after(left, directory, state), second.context)
     yield* settle(second.stop, "1 second")

@@ -1,5 +1,5 @@
 /**
- * A whole engine against a real authorization server, and accounts in every situation, for the tests of this package.
+ * A whole engine against a real authorization server, and accounts in every situation of the contract.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export const withServer = (
   options?: AuthorizationServerOptions & { readonly engine?: Partial<Engine.EngineOptions> }
 ) => Layer.provideMerge(memory(options?.engine), AuthorizationServer.layer(options))
 
-/** An account with a living refresh token, made without consent. `expired` says whether its access token is over already. */
+/** An account with a working refresh token, made without consent. `expired` says whether its access token has expired. */
 export const connected = Effect.fnUntraced(function* (
   authConfigId: string,
   options?: { readonly userId?: string; readonly expired?: boolean }
@@ -91,7 +91,7 @@ export const fixtures = Layer.effect(
   })
 )
 
-/** Completes consent at the server for a link, as a person would. */
+/** Completes the consent of a link at the server, as a person would. */
 export const completeConsent = Effect.fnUntraced(function* (url: string) {
   const server = yield* AuthorizationServer
   const consent = yield* Consent

@@ -1,5 +1,5 @@
 /**
- * What every strategy test needs: an auth config, an account connected with it, and an egress that may talk to loopback.
+ * The parts of a strategy test: an auth config, an account connected with it, and an egress that may send to loopback.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export const egress = Egress.layer({ privateHosts: ["*"], timeout: "5 seconds" }
 const redacted = (secrets: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(secrets).map(([name, value]) => [name, Redacted.make(value)]))
 
-/** An auth config with only what the test is about. */
+/** An auth config with only the fields of the test. */
 export const config = (
   fields: Pick<AuthConfig, "scheme" | "settings" | "hosts"> &
     Partial<Omit<AuthConfig, "secrets">> & { readonly secrets?: Readonly<Record<string, string>> }

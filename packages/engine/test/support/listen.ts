@@ -1,5 +1,5 @@
 /**
- * A bare HTTP server on a free loopback port, for the third parties of these tests. It stops with the scope.
+ * A bare HTTP server on a free loopback port, for the third parties of tests. It stops with the scope.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import { once } from "node:events"
 import { createServer } from "node:http"
 
-/** Starts listening; add a `request` listener to answer. */
+/** Starts listening. Add a `request` listener to answer. */
 export const listen = Effect.gen(function* () {
   const http = yield* Effect.acquireRelease(
     Effect.promise(async () => {

@@ -1,5 +1,5 @@
 /**
- * A process that starts a Postgres, says its port, and waits to be killed.
+ * A process that starts a Postgres, reports its port, and waits to be killed.
  *
  * @module
  */

@@ -1,10 +1,10 @@
 /**
- * A certificate authority that nobody trusts, and what it signed: for servers on loopback that speak TLS. The key is not a secret.
+ * A certificate authority that no system trusts, and its certificates, for loopback servers with TLS. The key is not a secret.
  *
  * @module
  */
 
-/** The authority's certificate. Its key is thrown away. */
+/** The authority's certificate. Its key was deleted. */
 export const authority = `-----BEGIN CERTIFICATE-----
 MIIBejCCASGgAwIBAgIUDzun3O+taYDceO2vND1RDT4ab2cwCgYIKoZIzj0EAwIw
 EjEQMA4GA1UEAwwHVGVzdCBDQTAgFw0yNjExMjYxMTMwMTVaGA8yMTI2MTEwMjEx
@@ -17,7 +17,7 @@ fsNw/gQGt89q+FdJAiBc6HId9HHXZm3fvmEpU/xQ/DfQ1uZ4fQTQQicdRnuLjg==
 -----END CERTIFICATE-----
 `
 
-/** A certificate for `provider.test` and `localhost`, and its key. Both are good for a century. */
+/** A certificate for `provider.test` and `localhost`, and its key. Both are valid for a century. */
 export const provider = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBlDCCATugAwIBAgIUDYZIFPjjVwVunW0j8tXjttIwMq8wCgYIKoZIzj0EAwIw
