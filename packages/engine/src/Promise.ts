@@ -44,7 +44,7 @@ export {
   type WithRefreshOptions
 } from "@rekindle/core/Promise"
 
-/** Where the engine keeps accounts. */
+/** The database of an engine. */
 export type Storage =
   /** A SQLite file, for one machine. Its journal is in `<file>.journal`. `:memory:` keeps everything in memory. */
   | { readonly sqlite: string; readonly sql?: undefined; readonly journalDirectory?: undefined }

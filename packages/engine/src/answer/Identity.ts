@@ -1,6 +1,6 @@
 /**
- * Compares whose credentials two are, as far as the provider states it: by the subject of the id token (OpenID Connect Core §2) and by the
- * attributes that the profile names, such as a workspace or a company.
+ * Compares the identities of two credentials, as far as the provider states them: the subject of the id token (OpenID Connect Core §2), and
+ * the attributes that the profile names, such as a workspace or a company.
  *
  * The signature of an id token is not checked, because it came from the token endpoint over TLS (OpenID Connect Core §3.1.3.7).
  *

@@ -8,7 +8,7 @@ import { errorCode, type Observation } from "./Verdict.ts"
 
 /** The result of an attempt to revoke a credential at its provider. */
 export type Revocation =
-  /** The provider says that the credential no longer works. */
+  /** The provider confirmed that the credential no longer works. */
   | { readonly _tag: "Confirmed" }
   /** The provider cannot revoke it. */
   | { readonly _tag: "Unsupported" }

@@ -1,11 +1,11 @@
 /**
- * What the answer to a probe means: a harmless request that shows whether a static credential works.
+ * The meaning of the answer to a probe. A probe is a harmless request that shows whether a static credential works.
  *
  * @module
  */
 import type { Observation } from "./Verdict.ts"
 
-/** What a probe of a static credential found. */
+/** The result of a probe of a static credential. */
 export type Validity =
   | { readonly _tag: "Valid" }
   | { readonly _tag: "Rejected"; readonly code: string }

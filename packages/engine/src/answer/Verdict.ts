@@ -10,7 +10,7 @@ import { Duration, Predicate, Redacted } from "effect"
 import type { AnswerMatcher, ProviderProfile } from "@rekindle/core"
 import { at, type IssuedTokens, issuedTokens, parseBody } from "./TokenResponse.ts"
 
-/** What was observed of one token request. */
+/** The observation of one token request. */
 export type Observation =
   /**
    * The engine's own rules refuse the request, or it cannot be built. Nothing was sent, and nothing will be until a setting or the credential
@@ -40,7 +40,7 @@ export const notSent = (reason: string): Observation => ({ _tag: "NotSent", reas
 /** Makes the observation `NoAnswer`. */
 export const noAnswer = (reason: string): Observation => ({ _tag: "NoAnswer", reason })
 
-/** What an observation means. */
+/** The meaning of an observation. */
 export type Verdict =
   /** New tokens were issued. They must be stored before anything else is done. */
   | { readonly _tag: "Renewed"; readonly tokens: IssuedTokens }
@@ -161,10 +161,10 @@ const decideAnswer = (
   return { _tag: "Misconfigured", code }
 }
 
-/** Where providers put the code of a failure. The RFC puts it into `error`. */
+/** The fields in which providers state the code of a failure. RFC 6749 §5.2 uses `error`. */
 const codePaths = ["error", "error.code", "error.type", "error.status", "errorCode", "error_code"]
 
-/** Where a failure's code may be too, if the status says that it is a failure. In other answers these fields mean other things. */
+/** The same with further fields, for answers whose status shows a failure. In other answers these fields have other meanings. */
 const codePathsOfFailure = [...codePaths, "code", "status"]
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Tells which addresses are not on the public internet.
+ * Distinguishes internal addresses from those on the public internet.
  *
  * The sources are IANA's special-purpose address registries for IPv4 and IPv6 (RFC 6890), as updated on 2025-10-09. Every block in them
  * counts as internal, even a globally reachable one, because no provider is in any of them. Three things are added: multicast, site-local

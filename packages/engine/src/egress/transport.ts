@@ -1,5 +1,5 @@
 /**
- * What the transports share: the request they are given, and how they report its outcome.
+ * The parts that the transports share: their request, and the report of its outcome.
  *
  * A transport sends once and follows no redirect. It reports "not sent" only if the connection was never made.
  *

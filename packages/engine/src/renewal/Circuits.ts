@@ -19,7 +19,7 @@ import { Duration, Effect, Equal, Exit, Metric } from "effect"
 import { keepNewest } from "../account/keepNewest.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
-/** What one attempt shows about the provider and the application, which all accounts of the config share. */
+/** The evidence of one attempt about the provider and the application, which all accounts of the config share. */
 export type Evidence =
   /** The provider answered, and accepted the application. */
   | { readonly _tag: "Well" }

@@ -37,7 +37,7 @@ export class JournalError extends Schema.TaggedError<JournalError>("@rekindle/en
   cause: Schema.optionalKey(Schema.Defect())
 }) {}
 
-/** What the journal has to survive. */
+/** The options of a journal. */
 export interface JournalOptions {
   /**
    * `process`: the end of the process, including `kill -9`. `power`: also a loss of power, at the cost of a disk flush, which answers that

@@ -62,7 +62,7 @@ export class CommitPending extends Schema.TaggedError<CommitPending>("@rekindle/
   }
 ) {}
 
-/** How long the caller of a commit waits. */
+/** The options of commits. */
 export interface TokenCommitOptions {
   /** How long a caller waits for the commit, which continues afterwards. Default 45 seconds, which is less than the lease. */
   readonly giveUp?: Duration.Input | undefined

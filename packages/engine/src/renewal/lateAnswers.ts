@@ -19,7 +19,7 @@ export interface Overdue<A> {
   readonly isOpen: () => boolean
   /** The result of the commit, once late tokens are committed. */
   readonly kept: Deferred.Deferred<A>
-  /** Whether an answer has arrived. The sent token is then spent. */
+  /** Whether an answer has arrived that is being judged and committed, or has been committed. The sent token is then spent. */
   readonly hasCome: () => boolean
   /** Waits while an answer is being judged and committed. */
   readonly settled: Effect.Effect<void>

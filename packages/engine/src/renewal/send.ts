@@ -217,7 +217,7 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
 
 const nothing: Evidence = { _tag: "Nothing" }
 
-/** What a verdict shows about the provider and the application. */
+/** The evidence of a verdict about the provider and the application. */
 const evidenceOf = (verdict: Verdict): Evidence => {
   switch (verdict._tag) {
     case "Refused":

@@ -32,7 +32,7 @@ export const BasicWithJwtSettings = Schema.Struct({
   loginFields: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   /** Further headers. */
   loginHeaders: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
-  /** Where the token is in the answer, as a dotted path. Default `access_token`, otherwise `token`. */
+  /** The dotted path of the token in the answer. Default `access_token`, otherwise `token`. */
   tokenField: Schema.optionalKey(Schema.String),
   /** Statuses besides 401 that mean wrong credentials. */
   rejectedStatuses: Schema.optionalKey(Schema.Array(Schema.Int))

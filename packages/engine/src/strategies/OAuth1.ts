@@ -35,13 +35,13 @@ export {
 export const OAuth1Settings = Schema.Struct({
   /** The application's id at the provider. */
   consumerKey: Schema.String,
-  /** Where a request token is issued (RFC 5849 §2.1). */
+  /** The endpoint that issues request tokens (RFC 5849 §2.1). */
   requestTokenUrl: Url,
-  /** Where a person consents (RFC 5849 §2.2). */
+  /** The page on which a person consents (RFC 5849 §2.2). */
   authorizeUrl: Url,
-  /** Where the request token is exchanged (RFC 5849 §2.3). */
+  /** The endpoint that exchanges a request token for an access token (RFC 5849 §2.3). */
   accessTokenUrl: Url,
-  /** How requests are signed (RFC 5849 §3.4). Default `HMAC-SHA1`. */
+  /** The signature method (RFC 5849 §3.4). Default `HMAC-SHA1`. */
   signatureMethod: Schema.optionalKey(SignatureMethod),
   /** The realm in the authorization header (RFC 5849 §3.5.1). */
   realm: Schema.optionalKey(Schema.String),
@@ -49,7 +49,7 @@ export const OAuth1Settings = Schema.Struct({
   requestParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   /** Further parameters of the provider's page, such as `name` or `expiration`. */
   authorizationParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
-  /** Where a harmless signed GET shows whether the token works. Without it the token cannot be validated. */
+  /** The address of a harmless signed GET that shows whether the token works. Without it the token cannot be validated. */
   probeUrl: Schema.optionalKey(Url)
 })
 export type OAuth1Settings = typeof OAuth1Settings.Type

@@ -6,7 +6,7 @@
 import { Schema } from "effect"
 import { createHmac, sign } from "node:crypto"
 
-/** How requests are signed (RFC 5849 §3.4). HMAC-SHA256 is not in the RFC; later providers added it. */
+/** The signature methods (RFC 5849 §3.4). HMAC-SHA256 is not in the RFC; later providers added it. */
 export const SignatureMethod = Schema.Literals(["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"])
 export type SignatureMethod = typeof SignatureMethod.Type
 

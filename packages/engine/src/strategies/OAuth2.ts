@@ -24,7 +24,7 @@ export const OAuth2Settings = Schema.Struct({
   ...TokenEndpoint.TokenEndpointSettings.fields,
   /** The application's id at the provider. */
   clientId: Schema.String,
-  /** Where a person consents (RFC 6749 §3.1). Default: as discovered. */
+  /** The authorization endpoint, on which a person consents (RFC 6749 §3.1). Default: as discovered. */
   authorizationEndpoint: Schema.optionalKey(Url),
   /** Further parameters of the authorization request, such as `access_type: "offline"` or `prompt: "consent"`. */
   authorizationParameters: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
@@ -33,11 +33,11 @@ export const OAuth2Settings = Schema.Struct({
    * the code to the attempt.
    */
   pkce: Schema.optionalKey(Schema.Boolean),
-  /** What separates scopes: a space by the RFC, a comma at some providers. Default a space. */
+  /** The separator of scopes: a space by the RFC, a comma at some providers. Default a space. */
   scopeSeparator: Schema.optionalKey(Schema.String),
   /** Pushes the authorization request (RFC 9126). Default: if the server's metadata require it. */
   pushedRequests: Schema.optionalKey(Schema.Boolean),
-  /** Where authorization requests are pushed (RFC 9126 §2). Default: as discovered. */
+  /** The endpoint for pushed authorization requests (RFC 9126 §2). Default: as discovered. */
   pushedRequestEndpoint: Schema.optionalKey(Url),
   /** Parameters of the callback to keep as attributes of the account, such as the company that the person chose. */
   keptParameters: Schema.optionalKey(Schema.Array(Schema.String)),

@@ -14,7 +14,7 @@ import { addressesOf, checkSettings as settingsCheck, decodeSettings, Url } from
 
 /** Settings of an auth config with a static credential. */
 export const StaticSettings = Schema.Struct({
-  /** Where a harmless request shows whether the credential works. Without it the credential cannot be validated. */
+  /** The address of a harmless request that shows whether the credential works. Without it the credential cannot be validated. */
   probeUrl: Schema.optionalKey(Url),
   /** The header that carries an API key. Default `authorization`. */
   keyHeader: Schema.optionalKey(Schema.String),

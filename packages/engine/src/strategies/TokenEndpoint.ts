@@ -19,9 +19,9 @@ import { Address, addressesOf, Url } from "./settings.ts"
 export const TokenEndpointSettings = Schema.Struct({
   /** Discovers the endpoints (RFC 8414, OpenID Connect Discovery). Explicit endpoints win over discovered ones. */
   issuer: Schema.optionalKey(Address),
-  /** Where tokens are issued (RFC 6749 §3.2). Default: as discovered. */
+  /** The token endpoint (RFC 6749 §3.2). Default: as discovered. */
   tokenEndpoint: Schema.optionalKey(Url),
-  /** Where credentials are withdrawn (RFC 7009). Default: as discovered. */
+  /** The revocation endpoint (RFC 7009). Default: as discovered. */
   revocationEndpoint: Schema.optionalKey(Url),
   /** The application's id at the provider. */
   clientId: Schema.optionalKey(Schema.String),
