@@ -31,6 +31,7 @@ export default defineConfig({
       project("platform", "packages/platform"),
       project("engine", "packages/engine"),
       project("testing", "packages/testing"),
+      project("cli", "packages/cli"),
       project("effect3", "packages/effect3"),
       project("bench", "packages/bench"),
       project("examples", "examples")

@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+/**
+ * The executable `rekindle`.
+ *
+ * @module
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Effect } from "effect"
+import { Command } from "effect/cli"
+import { rekindle } from "./rekindle.ts"
+import { version } from "./version.ts"
+
+Command.run(rekindle, { version }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)

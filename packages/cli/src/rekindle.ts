@@ -1,0 +1,12 @@
+/**
+ * The command `rekindle` and its subcommands.
+ *
+ * @module
+ */
+import { Command } from "effect/cli"
+import { serve } from "./commands/serve.ts"
+
+export const rekindle = Command.make("rekindle").pipe(
+  Command.withDescription("Keeps third-party connections alive"),
+  Command.withSubcommands([serve])
+)
