@@ -29,6 +29,13 @@ export const AnswerMatcher = Schema.Struct({
 })
 export type AnswerMatcher = typeof AnswerMatcher.Type
 
+/** A length of time. A negative or endless one is a mistake, and would otherwise show as tokens that are renewed always or never. */
+const Span = Schema.DurationFromMillis.check(
+  Schema.makeFilter((duration) => Duration.isFinite(duration) && !Duration.isNegative(duration), {
+    expected: "a finite duration, from 0"
+  })
+)
+
 /** A provider's token behaviour. Durations are stored as milliseconds. */
 export const ProviderProfile = Schema.Struct({
   /** The name in logs and metrics. All auth configs with the same name share the provider's limits. */
@@ -36,22 +43,22 @@ export const ProviderProfile = Schema.Struct({
   /** What a refresh does to the refresh token: `none`, `rolling` or `single-use`. */
   rotation: Rotation,
   /** How long the provider still accepts a used refresh token. Absent: not at all. */
-  reuseWindow: Schema.optionalKey(Schema.DurationFromMillis),
+  reuseWindow: Schema.optionalKey(Span),
   /**
    * How long an access token lives if neither its answer nor an earlier one of the account has `expires_in` (optional in RFC 6749 §5.1).
    * `"never"`: it does not expire; use it if the provider states the life of every token that expires. Absent: unknown, so one hour is assumed,
    * with a warning. A token without a refresh token counts as dead after this time.
    */
-  accessTokenTtl: Schema.optionalKey(Schema.Union([Schema.Literal("never"), Schema.DurationFromMillis])),
+  accessTokenTtl: Schema.optionalKey(Schema.Union([Schema.Literal("never"), Span])),
   /**
    * The dotted path of the field that states when the access token expires, if the answer has no `expires_in`. It starts at the tokens or at
    * the top of the body. The value is a date (ISO 8601), or seconds or milliseconds since 1970.
    */
   expiresAtField: Schema.optionalKey(Schema.String),
   /** How long an unused refresh token lives. */
-  refreshTokenIdle: Schema.optionalKey(Schema.DurationFromMillis),
+  refreshTokenIdle: Schema.optionalKey(Span),
   /** How long a refresh token lives after consent. No refresh prolongs it, so an application can warn people in time. */
-  refreshTokenLife: Schema.optionalKey(Schema.DurationFromMillis),
+  refreshTokenLife: Schema.optionalKey(Span),
   /** Answers for a dead token, besides RFC 6749's `invalid_grant`. */
   deadToken: Schema.Array(AnswerMatcher).pipe(Schema.withConstructorDefault(Effect.succeed([]))),
   /** Answers for a transient fault, whatever their error code. They are matched first, because to declare a live token dead is the costly mistake. */
@@ -71,11 +78,13 @@ export const ProviderProfile = Schema.Struct({
    */
   identifiedBy: Schema.optionalKey(Schema.Array(Schema.String)),
   /** How long before its expiry a token is renewed, at most half of its life. Default 5 minutes. */
-  margin: Schema.DurationFromMillis.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.minutes(5)))),
+  margin: Span.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.minutes(5)))),
   /** The shortest time between two renewals of one account. Within it, a refresh returns the present token. Default zero. */
-  minimumAge: Schema.DurationFromMillis.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.zero))),
+  minimumAge: Span.pipe(Schema.withConstructorDefault(Effect.succeed(Duration.zero))),
   /** Renewals per second that the renewer of one process starts for all accounts of this provider. Callers are not limited. Default 20. */
-  requestsPerSecond: Schema.Finite.pipe(Schema.withConstructorDefault(Effect.succeed(20)))
+  requestsPerSecond: Schema.Finite.check(Schema.isGreaterThan(0, { expected: "a number above 0" })).pipe(
+    Schema.withConstructorDefault(Effect.succeed(20))
+  )
 }).pipe(Expected.sayExpected("ProviderProfile", { unknownFields: "refused" }))
 export type ProviderProfile = typeof ProviderProfile.Type
 
