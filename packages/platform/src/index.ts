@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./ApiKeys.ts"
+export * from "./ConnectLinks.ts"
 export * as ConsentCallback from "./ConsentCallback.ts"
 export * as RekindleApi from "./RekindleApi.ts"
 export * as RekindleServer from "./RekindleServer.ts"
