@@ -8,33 +8,11 @@
  *
  * @module
  */
-import {
-  AccountNotFound,
-  ConnectedAccountId,
-  ErrorEnvelope,
-  Forbidden,
-  InvalidRequest,
-  RateLimited,
-  RedirectUrl,
-  RefreshFailed,
-  RefreshResponse,
-  RefreshUnsupported,
-  type StatusError,
-  Unauthorized,
-  Unavailable
-} from "@rekindle/core"
-import { Duration, Schema, SchemaTransformation } from "effect"
-import {
-  HttpApi,
-  HttpApiEndpoint,
-  HttpApiGroup,
-  HttpApiMiddleware,
-  HttpApiSchema,
-  HttpApiSecurity,
-  OpenApi
-} from "effect/http-api"
-import type { ApiPrincipal } from "./ApiKeys.ts"
-import { type EnvelopeFields, envelopeOf, fieldsOf } from "./internal/envelope.ts"
+import { ConnectedAccountId, RedirectUrl, RefreshResponse } from "@rekindle/core"
+import { Schema, SchemaTransformation } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { accountErrors } from "./api/errors.ts"
+import { ApiKeyAuth, RequestValidation } from "./api/middleware.ts"
 import { count, operation, specification } from "./internal/openapi.ts"
 import { LaterPublishedAccount, PublishedAccount } from "./internal/published.ts"
 import { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "./internal/requestHeaders.ts"
@@ -42,99 +20,7 @@ import { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "./inter
 /** The served versions of the contract, each under `/api/<version>`. */
 export type ApiVersion = "v3" | "v3.1"
 
-export { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader }
-
-/** Encodes an error as its envelope. `tag` and `status` are those of the error's class. `description` is for the docs page. */
-const onWire = <T, const Tag extends string>(
-  error: Schema.Codec<T, EnvelopeFields & { readonly _tag: Tag }>,
-  tag: Tag,
-  status: StatusError["status"],
-  description: string
-) =>
-  error.pipe(
-    Schema.encodeTo(
-      ErrorEnvelope,
-      SchemaTransformation.transform({
-        decode: (envelope: ErrorEnvelope) => ({ _tag: tag, ...fieldsOf(envelope) }),
-        encode: (fields: EnvelopeFields) => envelopeOf(status, fields)
-      })
-    ),
-    Schema.annotate({ description })
-  )
-
-const retryAfterHeader = { "retry-after": Schema.optionalKey(Schema.Int) }
-
-/** Rounded up, so that nobody comes back too early. The cap keeps the header an integer. */
-const retryAfterOf = (error: RateLimited | Unavailable): { readonly "retry-after"?: number } =>
-  error.retryAfter === undefined
-    ? {}
-    : { "retry-after": Math.min(Math.ceil(Duration.toSeconds(error.retryAfter)), Number.MAX_SAFE_INTEGER) }
-
-const withRetryAfter = (envelope: ErrorEnvelope, headers: { readonly "retry-after"?: number | undefined }) => {
-  const seconds = headers["retry-after"]
-  return { ...fieldsOf(envelope), ...(seconds !== undefined && { retryAfter: Duration.seconds(Math.max(0, seconds)) }) }
-}
-
-const invalidRequest = onWire(
-  InvalidRequest,
-  "InvalidRequest",
-  400,
-  "Malformed id or body, or the account cannot be refreshed in its state; the slug tells which"
-)
-const unauthorized = onWire(Unauthorized, "Unauthorized", 401, "The API key is missing or unknown")
-const forbidden = onWire(Forbidden, "Forbidden", 403, "The API key may not do this")
-const accountNotFound = onWire(
-  AccountNotFound,
-  "AccountNotFound",
-  404,
-  "The account is unknown, removed, or belongs to another project"
-)
-const refreshFailed = onWire(
-  RefreshFailed,
-  "RefreshFailed",
-  500,
-  "The refresh failed on the server; read the account before trying again"
-)
-const refreshUnsupported = onWire(
-  RefreshUnsupported,
-  "RefreshUnsupported",
-  501,
-  "The account's scheme has nothing to refresh"
-)
-
-const rateLimited = RateLimited.pipe(
-  HttpApiSchema.encodeToWithHeaders(
-    { body: ErrorEnvelope.pipe(HttpApiSchema.status(429)), headers: retryAfterHeader },
-    {
-      decode: ({ body, headers }) => new RateLimited(withRetryAfter(body, headers)),
-      encode: (error) => ({ body: envelopeOf(429, error), headers: retryAfterOf(error) })
-    }
-  ),
-  Schema.annotate({ description: "Too many requests; nothing was done" })
-)
-
-const unavailable = Unavailable.pipe(
-  HttpApiSchema.encodeToWithHeaders(
-    { body: ErrorEnvelope.pipe(HttpApiSchema.status(503)), headers: retryAfterHeader },
-    {
-      decode: ({ body, headers }) => new Unavailable(withRetryAfter(body, headers)),
-      encode: (error) => ({ body: envelopeOf(503, error), headers: retryAfterOf(error) })
-    }
-  ),
-  Schema.annotate({ description: "Busy or down; nothing was done, and the credential is unchanged" })
-)
-
-/** Requires an API key in the header `x-api-key`. */
-export class ApiKeyAuth extends HttpApiMiddleware.Service<ApiKeyAuth, { provides: ApiPrincipal }>()(
-  "@rekindle/platform/ApiKeyAuth",
-  { security: { apiKey: HttpApiSecurity.apiKey({ key: "x-api-key" }) }, error: [unauthorized, forbidden] }
-) {}
-
-/** Answers a request that does not decode with `InvalidRequest`, whose slug names the wrong part. */
-export class RequestValidation extends HttpApiMiddleware.Service<RequestValidation>()(
-  "@rekindle/platform/RequestValidation",
-  { error: invalidRequest }
-) {}
+export { ApiKeyAuth, idempotencyKeyHeader, RequestValidation, timeoutHeader, tokenRefusedHeader }
 
 /** A header value that is the text of a whole number. */
 const Milliseconds = Schema.String.check(
@@ -168,7 +54,7 @@ const refresh = HttpApiEndpoint.post("refresh", "/connected_accounts/:nanoid/ref
   },
   payload: [RefreshPayload, HttpApiSchema.NoContent],
   success: RefreshResponse,
-  error: [invalidRequest, accountNotFound, rateLimited, refreshFailed, refreshUnsupported, unavailable]
+  error: accountErrors
 }).annotateMerge(
   OpenApi.annotations({
     summary: "Refresh authentication for a connected account",
@@ -193,7 +79,7 @@ const get = <const S extends typeof PublishedAccount | typeof LaterPublishedAcco
   HttpApiEndpoint.get("get", "/connected_accounts/:nanoid", {
     params: { nanoid: ConnectedAccountId },
     success,
-    error: [invalidRequest, accountNotFound, rateLimited, refreshFailed, refreshUnsupported, unavailable]
+    error: accountErrors
   }).annotateMerge(
     OpenApi.annotations({
       summary: "Get connected account details by ID",

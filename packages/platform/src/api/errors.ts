@@ -1,0 +1,110 @@
+/**
+ * Core's errors as the endpoints answer them: the envelope, with the status of the error and, for a busy server, `Retry-After`.
+ *
+ * @module
+ */
+import {
+  AccountNotFound,
+  ErrorEnvelope,
+  Forbidden,
+  InvalidRequest,
+  RateLimited,
+  RefreshFailed,
+  RefreshUnsupported,
+  type StatusError,
+  Unauthorized,
+  Unavailable
+} from "@rekindle/core"
+import { Duration, Schema, SchemaTransformation } from "effect"
+import { HttpApiSchema } from "effect/http-api"
+import { type EnvelopeFields, envelopeOf, fieldsOf } from "../internal/envelope.ts"
+
+/** Encodes an error as its envelope. `tag` and `status` are those of the error's class. `description` is for the docs page. */
+const onWire = <T, const Tag extends string>(
+  error: Schema.Codec<T, EnvelopeFields & { readonly _tag: Tag }>,
+  tag: Tag,
+  status: StatusError["status"],
+  description: string
+) =>
+  error.pipe(
+    Schema.encodeTo(
+      ErrorEnvelope,
+      SchemaTransformation.transform({
+        decode: (envelope: ErrorEnvelope) => ({ _tag: tag, ...fieldsOf(envelope) }),
+        encode: (fields: EnvelopeFields) => envelopeOf(status, fields)
+      })
+    ),
+    Schema.annotate({ description })
+  )
+
+const retryAfterHeader = { "retry-after": Schema.optionalKey(Schema.Int) }
+
+/** Rounded up, so that nobody comes back too early. The cap keeps the header an integer. */
+const retryAfterOf = (error: RateLimited | Unavailable): { readonly "retry-after"?: number } =>
+  error.retryAfter === undefined
+    ? {}
+    : { "retry-after": Math.min(Math.ceil(Duration.toSeconds(error.retryAfter)), Number.MAX_SAFE_INTEGER) }
+
+const withRetryAfter = (envelope: ErrorEnvelope, headers: { readonly "retry-after"?: number | undefined }) => {
+  const seconds = headers["retry-after"]
+  return { ...fieldsOf(envelope), ...(seconds !== undefined && { retryAfter: Duration.seconds(Math.max(0, seconds)) }) }
+}
+
+export const invalidRequest = onWire(
+  InvalidRequest,
+  "InvalidRequest",
+  400,
+  "Malformed id or body, or the account cannot be refreshed in its state; the slug tells which"
+)
+export const unauthorized = onWire(Unauthorized, "Unauthorized", 401, "The API key is missing or unknown")
+export const forbidden = onWire(Forbidden, "Forbidden", 403, "The API key may not do this")
+export const accountNotFound = onWire(
+  AccountNotFound,
+  "AccountNotFound",
+  404,
+  "The account is unknown, removed, or belongs to another project"
+)
+export const refreshFailed = onWire(
+  RefreshFailed,
+  "RefreshFailed",
+  500,
+  "The refresh failed on the server; read the account before trying again"
+)
+export const refreshUnsupported = onWire(
+  RefreshUnsupported,
+  "RefreshUnsupported",
+  501,
+  "The account's scheme has nothing to refresh"
+)
+
+export const rateLimited = RateLimited.pipe(
+  HttpApiSchema.encodeToWithHeaders(
+    { body: ErrorEnvelope.pipe(HttpApiSchema.status(429)), headers: retryAfterHeader },
+    {
+      decode: ({ body, headers }) => new RateLimited(withRetryAfter(body, headers)),
+      encode: (error) => ({ body: envelopeOf(429, error), headers: retryAfterOf(error) })
+    }
+  ),
+  Schema.annotate({ description: "Too many requests; nothing was done" })
+)
+
+export const unavailable = Unavailable.pipe(
+  HttpApiSchema.encodeToWithHeaders(
+    { body: ErrorEnvelope.pipe(HttpApiSchema.status(503)), headers: retryAfterHeader },
+    {
+      decode: ({ body, headers }) => new Unavailable(withRetryAfter(body, headers)),
+      encode: (error) => ({ body: envelopeOf(503, error), headers: retryAfterOf(error) })
+    }
+  ),
+  Schema.annotate({ description: "Busy or down; nothing was done, and the credential is unchanged" })
+)
+
+/** The failures of an endpoint about an account. */
+export const accountErrors = [
+  invalidRequest,
+  accountNotFound,
+  rateLimited,
+  refreshFailed,
+  refreshUnsupported,
+  unavailable
+] as const

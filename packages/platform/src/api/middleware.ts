@@ -1,0 +1,20 @@
+/**
+ * What every endpoint has around its handler: the check of the API key, and that of the request's shape.
+ *
+ * @module
+ */
+import { HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"
+import type { ApiPrincipal } from "../ApiKeys.ts"
+import { forbidden, invalidRequest, unauthorized } from "./errors.ts"
+
+/** Requires an API key in the header `x-api-key`. */
+export class ApiKeyAuth extends HttpApiMiddleware.Service<ApiKeyAuth, { provides: ApiPrincipal }>()(
+  "@rekindle/platform/ApiKeyAuth",
+  { security: { apiKey: HttpApiSecurity.apiKey({ key: "x-api-key" }) }, error: [unauthorized, forbidden] }
+) {}
+
+/** Answers a request that does not decode with `InvalidRequest`, whose slug names the wrong part. */
+export class RequestValidation extends HttpApiMiddleware.Service<RequestValidation>()(
+  "@rekindle/platform/RequestValidation",
+  { error: invalidRequest }
+) {}
