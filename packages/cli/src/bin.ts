@@ -7,8 +7,8 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect } from "effect"
-import { Command } from "effect/cli"
+import { main } from "./commands/exit.ts"
 import { rekindle } from "./rekindle.ts"
 import { version } from "./version.ts"
 
-Command.run(rekindle, { version }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)
+main(rekindle, { version }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)

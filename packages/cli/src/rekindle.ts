@@ -4,9 +4,11 @@
  * @module
  */
 import { Command } from "effect/cli"
+import { Json } from "./commands/output.ts"
 import { serve } from "./commands/serve.ts"
 
 export const rekindle = Command.make("rekindle").pipe(
   Command.withDescription("Keeps third-party connections alive"),
-  Command.withSubcommands([serve])
+  Command.withSubcommands([serve]),
+  Command.withGlobalFlags([Json])
 )
