@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { Console, Effect, Schema, Stdio, Stream } from "effect"
+import { Console, Effect, type Schema, Stdio, Stream } from "effect"
 import { CliOutput, Flag, GlobalFlag, Prompt, TerminalCapabilities } from "effect/cli"
 import { CommandFailed } from "./exit.ts"
 
@@ -27,9 +27,6 @@ export interface Column<A> {
   readonly title: string
   readonly of: (item: A) => string | number | null | undefined
 }
-
-/** A value that `JSON.stringify` shows as it is. */
-export type JsonValue = Schema.Json
 
 const cell = (value: string | number | null | undefined): string =>
   value === null || value === undefined || value === "" ? "-" : clean(String(value))
@@ -57,7 +54,7 @@ export const table = <A>(items: ReadonlyArray<A>, columns: ReadonlyArray<Column<
 const isTerminal = Stdio.Stdio.use(({ stdoutIsTerminal }) => stdoutIsTerminal)
 
 /** Prints a value with `--json`, and the text without. */
-export const print = Effect.fnUntraced(function* (json: JsonValue, text: Effect.Effect<string> | string) {
+export const print = Effect.fnUntraced(function* (json: Schema.Json, text: Effect.Effect<string> | string) {
   if (yield* Json) return yield* Console.log(JSON.stringify(json, null, (yield* isTerminal) ? 2 : 0))
   const shown = typeof text === "string" ? text : yield* text
   if (shown !== "") yield* Console.log(shown)
@@ -65,7 +62,7 @@ export const print = Effect.fnUntraced(function* (json: JsonValue, text: Effect.
 
 /** Prints a list. `json` is the whole list as JSON, and `none` what a person reads if there is nothing in it. */
 export const list = Effect.fnUntraced(function* <A>(options: {
-  readonly json: JsonValue
+  readonly json: Schema.Json
   readonly items: ReadonlyArray<A>
   readonly columns: ReadonlyArray<Column<A>>
   readonly none: string
@@ -84,7 +81,7 @@ export const list = Effect.fnUntraced(function* <A>(options: {
 
 /** Prints the fields of one thing, one on a line. */
 export const record = Effect.fnUntraced(function* (
-  json: JsonValue,
+  json: Schema.Json,
   fields: ReadonlyArray<readonly [name: string, value: string | number | null | undefined]>
 ) {
   const width = Math.max(...fields.map(([name]) => name.length))
