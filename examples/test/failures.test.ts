@@ -8,6 +8,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url))
 const statuses = new Map([
   ["InvalidRequest", 400],
   ["Unauthorized", 401],
+  ["Forbidden", 403],
   ["AccountNotFound", 404],
   ["RefreshFailed", 500],
   ["failed", 500],

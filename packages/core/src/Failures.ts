@@ -76,6 +76,7 @@ export const bySlug = {
   // The caller.
   missing_api_key: rejected(401, "there is no API key", "send x-api-key"),
   unknown_api_key: rejected(401, "the API key is unknown", "use a valid one"),
+  missing_scope: rejected(403, "the API key lacks the scope that the request needs", "use a key with the scope"),
   connected_account_not_found: rejected(404, "there is no such account in the project", "connect it anew"),
   route_not_found: rejected(404, "there is nothing at this address", "check the base URL and the path"),
   method_not_allowed: rejected(405, "the path does not support this method", fixRequest),

@@ -1,13 +1,26 @@
 /**
- * Authenticates callers of the server by API key.
+ * Authenticates callers of the server by API key, and limits each key to its scopes.
  *
  * The check is a service, because the application decides where keys are stored: in the environment, in a table, in another service. Keys are
  * compared as SHA-256 hashes, and with all known keys, so that the response time reveals nothing about a guess.
  *
  * @module
  */
-import { type Forbidden, Unauthorized, CurrentProject } from "@rekindle/core"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { CurrentProject, Forbidden, type RateLimited, Unauthorized, type Unavailable } from "@rekindle/core"
+import { Context, Effect, Layer, Redacted, Schema } from "effect"
+
+/**
+ * What a key may do. No scope includes another one.
+ *
+ * - `read`: read accounts, auth configs, toolkits and events, with secrets masked
+ * - `refresh`: refresh accounts
+ * - `credential`: read the credential of an account
+ * - `admin`: change everything else, keys included
+ */
+export const ApiKeyScope = Schema.Literals(["read", "refresh", "credential", "admin"]).pipe(
+  Schema.annotate({ identifier: "ApiKeyScope" })
+)
+export type ApiKeyScope = typeof ApiKeyScope.Type
 
 /** The caller that an API key identifies. Handlers behind the key check can read it. */
 export class ApiPrincipal extends Context.Service<
@@ -15,19 +28,63 @@ export class ApiPrincipal extends Context.Service<
   {
     /** The project of the key; `defaultProject` if there is only one. No key is for all projects. */
     readonly projectId: string
+    /** What the key may do. All scopes if absent. */
+    readonly scopes?: ReadonlyArray<ApiKeyScope> | undefined
+    /** The id of the key, which is no secret. Absent if keys have no ids. */
+    readonly keyId?: string | undefined
   }
 >()("@rekindle/platform/ApiPrincipal") {}
+
+/** Where a request with a key comes from. */
+export interface ApiCaller {
+  /**
+   * The network address, if it is known. Behind a proxy it is the proxy's, unless `HttpMiddleware.xForwardedHeaders` with the proxy's network
+   * wraps the server. A header is never believed without it.
+   */
+  readonly address?: string | undefined
+}
+
+/** The scope that an endpoint requires. An endpoint that is not annotated requires `admin`, so that a forgotten annotation opens nothing. */
+export const RequiredScope = Context.Reference<ApiKeyScope>("@rekindle/platform/RequiredScope", {
+  defaultValue: () => "admin"
+})
 
 /** Checks the `x-api-key` of a request. */
 export class ApiKeys extends Context.Service<
   ApiKeys,
   {
-    /** Returns the caller of a key. Fails with `Unauthorized` for an unknown key, `Forbidden` for one without the permission. */
-    readonly check: (key: Redacted.Redacted) => Effect.Effect<ApiPrincipal["Service"], Unauthorized | Forbidden>
+    /**
+     * Returns the caller of a key. Fails with `Unauthorized` for an unknown, expired or revoked key, `Forbidden` for one that may not be used
+     * at all, `RateLimited` for a key or an address with too many requests, and `Unavailable` if the keys cannot be read now.
+     *
+     * It is called once for each request that has a key, before the request is decoded, so throttles belong here. `caller` is who sends it.
+     */
+    readonly check: (
+      key: Redacted.Redacted,
+      caller?: ApiCaller
+    ) => Effect.Effect<ApiPrincipal["Service"], Unauthorized | Forbidden | RateLimited | Unavailable>
   }
 >()("@rekindle/platform/ApiKeys") {
   /**
-   * A fixed list of keys for one project. With an empty list, nobody may call. White space around a key is removed, because a header cannot
+   * The annotation of an endpoint that requires a scope: `endpoint.annotateMerge(ApiKeys.requires("read"))`, or
+   * `group.annotateEndpointsMerge(…)` for all endpoints that a group has so far. A key without the scope gets a 403.
+   */
+  static readonly requires = (scope: ApiKeyScope): Context.Context<never> => Context.make(RequiredScope, scope)
+
+  /** Fails with `Forbidden` if the caller's key lacks a scope. */
+  static readonly permit = ({ scopes }: ApiPrincipal["Service"], scope: ApiKeyScope): Effect.Effect<void, Forbidden> =>
+    scopes === undefined || scopes.includes(scope)
+      ? Effect.void
+      : Effect.fail(
+          new Forbidden({
+            message: `The API key lacks the scope ${scope}`,
+            slug: "missing_scope",
+            suggestedFix: "Use a key with the scope"
+          })
+        )
+
+  /**
+   * A fixed list of keys for one project, with all scopes unless `principal` says otherwise. With an empty list, nobody may call. White space around a key is removed, because a header cannot
    * carry it.
    *
    * ```ts

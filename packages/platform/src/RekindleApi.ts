@@ -12,6 +12,7 @@ import { ConnectedAccountId, RedirectUrl, RefreshResponse } from "@rekindle/core
 import { Schema, SchemaTransformation } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { accountErrors } from "./api/errors.ts"
+import { ApiKeys } from "./ApiKeys.ts"
 import { ApiKeyAuth, RequestValidation } from "./api/middleware.ts"
 import { count, operation, specification } from "./internal/openapi.ts"
 import { LaterPublishedAccount, PublishedAccount } from "./internal/published.ts"
@@ -55,47 +56,51 @@ const refresh = HttpApiEndpoint.post("refresh", "/connected_accounts/:nanoid/ref
   payload: [RefreshPayload, HttpApiSchema.NoContent],
   success: RefreshResponse,
   error: accountErrors
-}).annotateMerge(
-  OpenApi.annotations({
-    summary: "Refresh authentication for a connected account",
-    description: "Makes the connection usable now, or returns the link at which a person has to consent.",
-    transform: operation({
-      takesBody: true,
-      parameters: {
-        nanoid,
-        redirect_url: { description: "Where the browser goes after consent; the same as in the body" },
-        [idempotencyKeyHeader]: { description: "Repeats with the same key get the answer of the first request" },
-        [timeoutHeader]: { description: "How many milliseconds the caller still waits", schema: count },
-        [tokenRefusedHeader]: { description: "Whether a third party refused the access token in use" }
-      },
-      answers: {
-        "200": "The connection is usable now, or a person has to consent at redirect_url"
-      }
+})
+  .annotateMerge(ApiKeys.requires("refresh"))
+  .annotateMerge(
+    OpenApi.annotations({
+      summary: "Refresh authentication for a connected account",
+      description: "Makes the connection usable now, or returns the link at which a person has to consent.",
+      transform: operation({
+        takesBody: true,
+        parameters: {
+          nanoid,
+          redirect_url: { description: "Where the browser goes after consent; the same as in the body" },
+          [idempotencyKeyHeader]: { description: "Repeats with the same key get the answer of the first request" },
+          [timeoutHeader]: { description: "How many milliseconds the caller still waits", schema: count },
+          [tokenRefusedHeader]: { description: "Whether a third party refused the access token in use" }
+        },
+        answers: {
+          "200": "The connection is usable now, or a person has to consent at redirect_url"
+        }
+      })
     })
-  })
-)
+  )
 
 const get = <const S extends typeof PublishedAccount | typeof LaterPublishedAccount>(success: S) =>
   HttpApiEndpoint.get("get", "/connected_accounts/:nanoid", {
     params: { nanoid: ConnectedAccountId },
     success,
     error: accountErrors
-  }).annotateMerge(
-    OpenApi.annotations({
-      summary: "Get connected account details by ID",
-      description: "Reads the account. The secrets in its state are masked. It renews nothing.",
-      transform: operation({
-        takesBody: false,
-        parameters: { nanoid },
-        answers: {
-          "200": "The account",
-          "400": "Malformed id",
-          "500": "The account could not be read",
-          "501": "Reading is not supported for this account"
-        }
+  })
+    .annotateMerge(ApiKeys.requires("read"))
+    .annotateMerge(
+      OpenApi.annotations({
+        summary: "Get connected account details by ID",
+        description: "Reads the account. The secrets in its state are masked. It renews nothing.",
+        transform: operation({
+          takesBody: false,
+          parameters: { nanoid },
+          answers: {
+            "200": "The account",
+            "400": "Malformed id",
+            "500": "The account could not be read",
+            "501": "Reading is not supported for this account"
+          }
+        })
       })
-    })
-  )
+    )
 
 const connectedAccounts = <
   const V extends ApiVersion,

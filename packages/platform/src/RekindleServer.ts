@@ -32,10 +32,10 @@
  * @module
  */
 import { CurrentProject, Expected, InvalidRequest, Unauthorized } from "@rekindle/core"
-import { type Duration, Effect, Layer, Redacted, Scope, type Types } from "effect"
+import { Context, type Duration, Effect, Layer, Option, Redacted, Scope, type Types } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiError, HttpApiScalar, OpenApi } from "effect/http-api"
-import { ApiKeys, ApiPrincipal } from "./ApiKeys.ts"
+import { ApiKeys, ApiPrincipal, RequiredScope } from "./ApiKeys.ts"
 import { document } from "./internal/document.ts"
 import * as Failures from "./internal/failures.ts"
 import { handlers } from "./internal/handlers.ts"
@@ -59,15 +59,18 @@ const apiKeyAuth = Layer.effect(
   Effect.gen(function* () {
     const keys = yield* ApiKeys
     return ApiKeyAuth.of({
-      apiKey: (handler, { credential }) =>
-        Redacted.value(credential) === ""
-          ? Effect.fail(new Unauthorized({ message: "The x-api-key header is missing", slug: "missing_api_key" }))
-          : Effect.flatMap(keys.check(credential), (principal) =>
-              handler.pipe(
-                Effect.provideService(ApiPrincipal, principal),
-                Effect.provideService(CurrentProject, principal.projectId)
-              )
-            )
+      apiKey: Effect.fnUntraced(function* (handler, { credential, endpoint }) {
+        if (Redacted.value(credential) === "") {
+          return yield* new Unauthorized({ message: "The x-api-key header is missing", slug: "missing_api_key" })
+        }
+        const { remoteAddress } = yield* HttpServerRequest.HttpServerRequest
+        const principal = yield* keys.check(credential, { address: Option.getOrUndefined(remoteAddress) })
+        yield* ApiKeys.permit(principal, Context.get(endpoint.annotations, RequiredScope))
+        return yield* handler.pipe(
+          Effect.provideService(ApiPrincipal, principal),
+          Effect.provideService(CurrentProject, principal.projectId)
+        )
+      })
     })
   })
 )

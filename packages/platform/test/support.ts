@@ -50,14 +50,20 @@ type Extra = Layer.Layer<
   | HttpRouter.Request<"Error", unknown>
 >
 
+const staticKeys = ApiKeys.layerStatic([Redacted.make("rk_other"), Redacted.make(`${apiKey}\n`)], {
+  projectId: "project_1"
+})
+
 /** Serves `accounts` within the scope and gives the base URL. */
-export const serve = (accounts: Partial<Accounts> = {}, extra: Extra = Layer.empty, routes = RekindleServer.routes) =>
+export const serve = (
+  accounts: Partial<Accounts> = {},
+  extra: Extra = Layer.empty,
+  routes = RekindleServer.routes,
+  keys = staticKeys
+) =>
   Effect.gen(function* () {
     const all = Layer.merge(routes, extra).pipe(
-      Layer.provide([
-        Layer.succeed(ConnectedAccounts, accountsWith(accounts)),
-        ApiKeys.layerStatic([Redacted.make("rk_other"), Redacted.make(`${apiKey}\n`)], { projectId: "project_1" })
-      ])
+      Layer.provide([Layer.succeed(ConnectedAccounts, accountsWith(accounts)), keys])
     )
     const context = yield* Layer.build(
       HttpRouter.serve(all, { disableLogger: true, disableListenLog: true }).pipe(
