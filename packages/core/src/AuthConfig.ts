@@ -21,6 +21,8 @@ export const AuthConfig = Schema.Struct({
   id: Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/, { expected: "1 to 64 letters, digits, - or _" })),
   /** The project that it belongs to. Default: the `CurrentProject`, `"default"`. */
   projectId: Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed(CurrentProject.defaultValue()))),
+  /** A name for people. Default: none. */
+  name: Schema.optionalKey(Schema.String),
   /** The name of the service that accounts connect to, such as `gmail`. */
   toolkit: Schema.String,
   /** How its accounts authenticate, such as `OAUTH2` or `API_KEY`. */

@@ -213,6 +213,8 @@ const allAccountsOf = (
       register: (config) => run(({ authConfigs }) => authConfigs.register(config)),
       get: (id) => found(({ authConfigs }) => authConfigs.get(id)),
       list: (options) => run(({ authConfigs }) => authConfigs.list(options)),
+      count: (filter) => run(({ authConfigs }) => authConfigs.count(filter)),
+      update: (id, changes) => run(({ authConfigs }) => authConfigs.update(id, changes)),
       enable: (id) => run(({ authConfigs }) => authConfigs.enable(id)),
       disable: (id) => run(({ authConfigs }) => authConfigs.disable(id)),
       remove: (id) => run(({ authConfigs }) => authConfigs.remove(id))
@@ -222,6 +224,7 @@ const allAccountsOf = (
     list: (options) => run(({ list }) => list(options)),
     count: (filter) => run(({ count }) => count(filter)),
     link: (id, options) => run(({ link }) => link(idOf(id), options)),
+    update: (id, changes) => run(({ update }) => update(idOf(id), changes)),
     replaceSecrets: (id, secrets) => run(({ replaceSecrets }) => replaceSecrets(idOf(id), secrets)),
     enable: (id) => run(({ enable }) => enable(idOf(id))),
     disable: (id) => run(({ disable }) => disable(idOf(id))),

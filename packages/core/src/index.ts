@@ -9,7 +9,11 @@ export { AuthConfig } from "./AuthConfig.ts"
 export * from "./ConnectedAccount.ts"
 export { ConnectedAccounts, CurrentProject, type RefreshOptions } from "./ConnectedAccounts.ts"
 export {
+  type AccountChanges,
   type AccountFilter,
+  type AuthConfigChanges,
+  type AuthConfigFilter,
+  type AuthConfigListOptions,
   type AuthConfigRegistry,
   type Authorization,
   type AuthorizeError,

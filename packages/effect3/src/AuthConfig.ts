@@ -66,6 +66,8 @@ export interface AuthConfig {
   readonly id: string
   /** The project that it belongs to. Default `"default"`. */
   readonly projectId?: string | undefined
+  /** A name for people. Default: none. */
+  readonly name?: string | undefined
   /** The name of the service that accounts connect to, such as `gmail`. */
   readonly toolkit: string
   /** How its accounts authenticate, such as `OAUTH2` or `API_KEY`. */
@@ -90,6 +92,7 @@ export interface AuthConfig {
 /** An auth config without its secrets. */
 export interface RegisteredAuthConfig {
   readonly id: string
+  readonly name?: string
   readonly toolkit: string
   readonly scheme: AuthScheme
   readonly profile: ProviderProfile
@@ -101,5 +104,6 @@ export interface RegisteredAuthConfig {
   readonly secretNames: ReadonlyArray<string>
   /** Whether it is switched off, and its accounts with it. */
   readonly isDisabled: boolean
+  readonly createdAt: DateTime.Utc
   readonly updatedAt: DateTime.Utc
 }

@@ -44,6 +44,41 @@ export interface NewAccount {
   readonly expiresAt?: DateTime.Utc | undefined
   /** An id that the account already has elsewhere. Default: a new one. */
   readonly id?: ConnectedAccountId | undefined
+  /** A name for people, 1 to 255 characters. No other account of the same person and toolkit has it. Default: none. */
+  readonly alias?: string | undefined
+}
+
+/** Changes to an account. An absent field stays as it is. */
+export interface AccountChanges {
+  /** A new name for people, as in {@link NewAccount}. Null removes it. */
+  readonly alias?: string | null | undefined
+  /** Attributes to set by name. Null removes one. The others stay. */
+  readonly attributes?: Readonly<Record<string, Json>> | undefined
+  /** Secrets to set by name. Null removes one. The others stay. The account is put into service with them. */
+  readonly secrets?: Readonly<Record<string, Redacted.Redacted<string> | null>> | undefined
+}
+
+/** Changes to an auth config. An absent field stays as it is. Its toolkit and scheme never change. */
+export interface AuthConfigChanges {
+  /** A new name for people. Null removes it. */
+  readonly name?: string | null | undefined
+  /** Settings to set by name. Null removes one. The others stay. */
+  readonly settings?: Readonly<Record<string, Json>> | undefined
+  /** Secrets to set by name. Null removes one. The others stay. */
+  readonly secrets?: Readonly<Record<string, Redacted.Redacted<string> | null>> | undefined
+  readonly profile?: AuthConfig["profile"] | undefined
+  readonly hosts?: AuthConfig["hosts"] | undefined
+  /** Null: the default, which is `hosts`. */
+  readonly apiHosts?: AuthConfig["hosts"] | null | undefined
+  readonly allowAnotherIdentity?: boolean | undefined
+}
+
+/** Selects auth configs. An absent field selects all of them. */
+export interface AuthConfigFilter {
+  readonly toolkits?: ReadonlyArray<string> | undefined
+  /** Text that the name or the id contains, whatever the case of its letters. */
+  readonly search?: string | undefined
+  readonly isDisabled?: boolean | undefined
 }
 
 /** One page of a list. */
@@ -75,8 +110,19 @@ export interface AccountFilter {
   readonly ids?: ReadonlyArray<ConnectedAccountId> | undefined
 }
 
-/** Selects a page of accounts, the newest first. */
-export interface ListOptions extends AccountFilter, PageOptions {}
+/** Selects a page of accounts, and their order. */
+export interface ListOptions extends AccountFilter, PageOptions {
+  /**
+   * The time that accounts are listed by. Default `createdAt`. Accounts that change while their list is read by `updatedAt` change their place
+   * in it, so a page may repeat one or leave one out.
+   */
+  readonly orderBy?: "createdAt" | "updatedAt" | undefined
+  /** `desc`: the latest first. Default `desc`. */
+  readonly direction?: "asc" | "desc" | undefined
+}
+
+/** Selects a page of auth configs, ordered by id. */
+export interface AuthConfigListOptions extends AuthConfigFilter, PageOptions {}
 
 /** Settings of a link to consent. */
 export interface LinkOptions {
@@ -220,7 +266,10 @@ export interface AuthConfigRegistry {
   /** Adds a config, or replaces the one with the same id. If it is invalid, nothing changes and `errors` names each wrong field. */
   readonly register: (config: AuthConfig) => Effect.Effect<RegisteredAuthConfig, ConnectionsError>
   readonly get: (id: string) => Effect.Effect<Option.Option<RegisteredAuthConfig>, ConnectionsError>
-  readonly list: (options?: PageOptions) => Effect.Effect<Page<RegisteredAuthConfig>, ConnectionsError>
+  readonly list: (options?: AuthConfigListOptions) => Effect.Effect<Page<RegisteredAuthConfig>, ConnectionsError>
+  readonly count: (filter?: AuthConfigFilter) => Effect.Effect<number, ConnectionsError>
+  /** Changes a config. Calls of `update` at the same time keep each other's changes. It is checked as by `register`. */
+  readonly update: (id: string, changes: AuthConfigChanges) => Effect.Effect<RegisteredAuthConfig, ConnectionsError>
   /** Puts its accounts back into service. Those that are due are renewed. */
   readonly enable: (id: string) => Effect.Effect<void, ConnectionsError>
   /**
@@ -248,6 +297,18 @@ export class Connections extends Context.Tag("@rekindle/effect3/Connections")<
     readonly count: (filter?: AccountFilter) => Effect.Effect<number, ConnectionsError>
     /** Starts a consent whatever the state of the credential. `refresh` starts one only if it is needed. */
     readonly link: (id: ConnectedAccountId, options?: LinkOptions) => Effect.Effect<Link, ConnectionsError>
+    /**
+     * Changes the alias, attributes or secrets of an account, and returns it. Secrets are merged into the newest credential, as a credential
+     * that the application brings. A renewal in flight is not lost.
+     *
+     * `updatedAt` moves only with new secrets, since it tells when the status or the credential changed. Fails with `InvalidRequest` and the
+     * slug `alias_taken` if another account of the same person and toolkit has the alias, `identity_mismatch` if the secrets belong to
+     * another person, `account_revoked` for secrets of a revoked account.
+     */
+    readonly update: (
+      id: ConnectedAccountId,
+      changes: AccountChanges
+    ) => Effect.Effect<ConnectedAccount, ConnectionsError>
     /** Replaces a static credential (API key, password) and puts the account into service. */
     readonly replaceSecrets: (
       id: ConnectedAccountId,

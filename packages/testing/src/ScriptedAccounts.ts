@@ -86,6 +86,8 @@ export class ScriptedAccounts extends Context.Service<
     readonly push: (id: string, ...answers: ReadonlyArray<ScriptedRefresh>) => Effect.Effect<void>
     /** Adds an account, or replaces one with its whole script. */
     readonly put: (account: ScriptedAccount) => Effect.Effect<void>
+    /** Changes what an account's record says, and keeps its answers. An unknown id is a defect. */
+    readonly edit: (id: string, change: (record: ConnectedAccount) => ConnectedAccount) => Effect.Effect<void>
     /** The accounts as they are now. */
     readonly records: Effect.Effect<ReadonlyArray<ConnectedAccount>>
     /** Removes an account from the script. Further calls for it fail with `AccountNotFound`. */
@@ -327,6 +329,7 @@ const make = (script: ReadonlyArray<ScriptedAccount>): Context.Context<Connected
     callsFor: (id) => Effect.sync(() => calls.filter((call) => call.id === id).map((call) => ({ ...call }))),
     push: (id, ...answers) => Effect.map(known(id), (entry) => entry.answers.push(answers)),
     put: (account) => Effect.sync(() => put(account)),
+    edit: (id, change) => Effect.map(known(id), (entry) => void (entry.record = change(entry.record))),
     records: Effect.sync(() => Array.from(entries.values(), ({ record }) => record)),
     remove: (id) => Effect.sync(() => void entries.delete(id)),
     setStatus: Effect.fnUntraced(function* (id, status, reason) {

@@ -14,9 +14,11 @@
  * @module
  */
 import {
+  type AccountChanges,
   type AccountFilter,
   AccountNotFound,
   type AuthConfig,
+  type AuthConfigFilter,
   type ConnectedAccount,
   ConnectedAccountId,
   ConnectedAccounts,
@@ -27,13 +29,27 @@ import {
   type CredentialInUse,
   InvalidRequest,
   KnownStatus,
+  type ListOptions,
   type Page,
   type PageOptions,
   type RegisteredAuthConfig,
   RefreshUnsupported,
   Resilience
 } from "@rekindle/core"
-import { Context, DateTime, Duration, Effect, Layer, Option, Order, Redacted, Schema, Stream, Struct } from "effect"
+import {
+  Context,
+  DateTime,
+  Duration,
+  Effect,
+  Layer,
+  Option,
+  Order,
+  Record,
+  Redacted,
+  Schema,
+  Stream,
+  Struct
+} from "effect"
 import { Base64Url } from "effect/encoding"
 import * as ScriptedAccounts from "./ScriptedAccounts.ts"
 
@@ -100,10 +116,11 @@ const largestLimit = 500
 const isId = Schema.is(ConnectedAccountId)
 const isKnownStatus = Schema.is(KnownStatus)
 
-const newestFirst = Order.mapInput(
-  Order.flip(Order.Tuple([Order.Number, Order.String])),
-  ({ createdAt, id }: ConnectedAccount) => [createdAt.epochMilliseconds, id] as const
-)
+const latestFirst = (by: "createdAt" | "updatedAt") =>
+  Order.mapInput(
+    Order.flip(Order.Tuple([Order.Number, Order.String])),
+    (account: ConnectedAccount) => [account[by].epochMilliseconds, account.id] as const
+  )
 
 const withoutPerson: ReadonlySet<string> = new Set([
   "API_KEY",
@@ -134,15 +151,18 @@ const paged = Effect.fnUntraced(function* <A>(
 interface Kept {
   readonly config: AuthConfig
   readonly isDisabled: boolean
+  readonly createdAt: DateTime.Utc
   readonly updatedAt: DateTime.Utc
 }
 
-const shown = ({ config, isDisabled, updatedAt }: Kept): RegisteredAuthConfig => ({
+const shown = ({ config, ...kept }: Kept): RegisteredAuthConfig => ({
   ...Struct.omit(config, ["projectId", "secrets"]),
   secretNames: Object.keys(config.secrets),
-  isDisabled,
-  updatedAt
+  ...kept
 })
+
+const aliasTaken = (alias: string) =>
+  new InvalidRequest({ message: `another account of the person has the alias ${alias}`, slug: "alias_taken" })
 
 const notFound = (id: string) =>
   new AccountNotFound({ message: `No connected account ${id}`, slug: "connected_account_not_found" })
@@ -192,15 +212,22 @@ const credentialOf = (
   }
 }
 
+/** A credential that is handed out until the account is renewed. */
+interface Given {
+  readonly credential: CredentialInUse
+  readonly renewals: number
+  readonly secrets: Readonly<Record<string, Redacted.Redacted<string>>>
+}
+
 const make = Effect.fnUntraced(function* (script: Script) {
   const accounts = yield* ScriptedAccounts.ScriptedAccounts
   const scripted = yield* ConnectedAccounts
   const began = yield* DateTime.now
   const configs = new Map<string, Kept>(
-    script.authConfigs?.map((config) => [config.id, { config, isDisabled: false, updatedAt: began }])
+    script.authConfigs?.map((config) => [config.id, { config, isDisabled: false, createdAt: began, updatedAt: began }])
   )
   /** Credentials that the test or the program gave, each with the number of renewals before it. */
-  const given = new Map<string, { readonly credential: CredentialInUse; readonly renewals: number }>()
+  const given = new Map<string, Given>()
   const operations: Array<Operation> = []
   const failures = new Map<Operation, Array<ConnectionsError>>()
   const told: Array<ConnectionEvent> = []
@@ -245,8 +272,21 @@ const make = Effect.fnUntraced(function* (script: Script) {
           .length
     )
 
-  const give = (id: string, credential: CredentialInUse) =>
-    Effect.map(renewalsOf(id), (renewals) => void given.set(id, { credential, renewals }))
+  const give = (id: string, credential: CredentialInUse, secrets: Given["secrets"] = {}) =>
+    Effect.map(renewalsOf(id), (renewals) => void given.set(id, { credential, renewals, secrets }))
+
+  /** Fails if another account of the person and toolkit has the alias. */
+  const checkAlias = Effect.fnUntraced(function* (
+    alias: string | null | undefined,
+    { id, toolkit, userId }: Pick<ConnectedAccount, "id" | "toolkit" | "userId">
+  ) {
+    if (alias === undefined || alias === null) return
+    if (alias.length < 1 || alias.length > 255)
+      return yield* new InvalidRequest({ message: "an alias has 1 to 255 characters", slug: "invalid_alias" })
+    const others = (yield* accounts.records).filter((other) => other.id !== id && other.alias === alias)
+    if (others.some((other) => other.userId === userId && other.toolkit.slug === toolkit.slug))
+      return yield* aliasTaken(alias)
+  })
 
   const put = (record: ConnectedAccount) => accounts.put({ record, answers: [], reads: [] })
 
@@ -265,8 +305,14 @@ const make = Effect.fnUntraced(function* (script: Script) {
             (filter.ids === undefined || filter.ids.includes(id)) &&
             (filter.statuses === undefined || (isKnownStatus(status) && filter.statuses.includes(status)))
         )
-        .toSorted(newestFirst)
+        .toSorted(latestFirst("createdAt"))
     )
+
+  const selectConfigs = ({ isDisabled, ...filter }: AuthConfigFilter) =>
+    [...configs.values()]
+      .filter((kept) => (isDisabled ?? kept.isDisabled) === kept.isDisabled && Connections.selects(filter, kept.config))
+      .map(shown)
+      .toSorted((one, other) => (one.id < other.id ? -1 : 1))
 
   const credential = Effect.fnUntraced(function* (id: ConnectedAccountId) {
     const { authConfig, state, status } = yield* find(id)
@@ -291,7 +337,9 @@ const make = Effect.fnUntraced(function* (script: Script) {
           "authConfigs.register",
           Effect.gen(function* () {
             const before = configs.get(config.id)
-            const kept = { config, isDisabled: before?.isDisabled ?? false, updatedAt: yield* DateTime.now }
+            const now = yield* DateTime.now
+            const { createdAt = now, isDisabled = false } = before ?? {}
+            const kept = { config, isDisabled, createdAt, updatedAt: now }
             configs.set(config.id, kept)
             return shown(kept)
           })
@@ -301,15 +349,25 @@ const make = Effect.fnUntraced(function* (script: Script) {
           "authConfigs.get",
           Effect.sync(() => Option.map(Option.fromUndefinedOr(configs.get(id)), shown))
         ),
-      list: (options = {}) =>
+      list: ({ cursor, limit, ...filter } = {}) =>
         call(
           "authConfigs.list",
-          Effect.suspend(() =>
-            paged(
-              [...configs.values()].map(shown).toSorted((one, other) => (one.id < other.id ? -1 : 1)),
-              options
-            )
-          )
+          Effect.suspend(() => paged(selectConfigs(filter), { cursor, limit }))
+        ),
+      count: (filter = {}) =>
+        call(
+          "authConfigs.count",
+          Effect.sync(() => selectConfigs(filter).length)
+        ),
+      update: (id, changes) =>
+        call(
+          "authConfigs.update",
+          Effect.gen(function* () {
+            const kept = yield* configOf(id)
+            const next = { ...kept, config: Connections.changed(kept.config, changes), updatedAt: yield* DateTime.now }
+            configs.set(id, next)
+            return shown(next)
+          })
         ),
       enable: (id) =>
         call(
@@ -335,7 +393,7 @@ const make = Effect.fnUntraced(function* (script: Script) {
           })
         )
     },
-    create: ({ attributes = {}, authConfigId, expiresAt, id, secrets, userId }) =>
+    create: ({ alias, attributes = {}, authConfigId, expiresAt, id, secrets, userId }) =>
       call(
         "create",
         Effect.gen(function* () {
@@ -346,12 +404,15 @@ const make = Effect.fnUntraced(function* (script: Script) {
           const own = id ?? ConnectedAccountId.make(`ca_scripted-${++made}`)
           if ((yield* accounts.records).some((record) => record.id === own))
             return yield* new InvalidRequest({ message: `the id ${own} is taken`, slug: "id_taken" })
+          const toolkit = { slug: config.toolkit }
+          yield* checkAlias(alias, { id: own, toolkit, userId })
           const now = yield* DateTime.now
           const record: ConnectedAccount = {
             id: own,
+            alias: alias ?? null,
             status: secrets === undefined && config.scheme !== "NO_AUTH" ? "INITIALIZING" : "ACTIVE",
             statusReason: null,
-            toolkit: { slug: config.toolkit },
+            toolkit,
             authConfig: { id: authConfigId },
             userId,
             isDisabled: false,
@@ -366,7 +427,7 @@ const make = Effect.fnUntraced(function* (script: Script) {
             }
           }
           yield* put(record)
-          if (secrets !== undefined) yield* give(own, credentialOf(config, secrets, expiresAt))
+          if (secrets !== undefined) yield* give(own, credentialOf(config, secrets, expiresAt), secrets)
           return record
         })
       ),
@@ -377,10 +438,13 @@ const make = Effect.fnUntraced(function* (script: Script) {
           Option.fromUndefinedOr(found.find(({ status }) => status === "ACTIVE") ?? found[0])
         )
       ),
-    list: ({ cursor, limit, ...filter } = {}) =>
+    list: ({ cursor, direction = "desc", limit, orderBy = "createdAt", ...filter }: ListOptions = {}) =>
       call(
         "list",
-        Effect.flatMap(select(filter), (found) => paged(found, { cursor, limit }))
+        Effect.flatMap(select(filter), (found) => {
+          const latest = found.toSorted(latestFirst(orderBy))
+          return paged(direction === "desc" ? latest : latest.toReversed(), { cursor, limit })
+        })
       ),
     count: (filter = {}) =>
       call(
@@ -406,6 +470,32 @@ const make = Effect.fnUntraced(function* (script: Script) {
           }
         })
       ),
+    update: (id, { alias, attributes, secrets }: AccountChanges) =>
+      call(
+        "update",
+        Effect.gen(function* () {
+          const record = yield* find(id)
+          yield* checkAlias(alias, record)
+          if (secrets !== undefined) {
+            if (record.status === "REVOKED")
+              return yield* new InvalidRequest({ message: "the account is REVOKED", slug: "account_revoked" })
+            const { config } = yield* configOf(record.authConfig.id)
+            const all = Connections.merged(given.get(id)?.secrets ?? {}, secrets)
+            yield* give(id, credentialOf(config, all, undefined), all)
+            if (record.status !== "INACTIVE") yield* update(record, "ACTIVE")
+          }
+          const masks = Record.map(secrets ?? {}, (secret) => (secret === null ? null : "********"))
+          yield* accounts.edit(id, (record) => ({
+            ...record,
+            ...(alias === undefined ? {} : { alias }),
+            state: {
+              ...record.state,
+              val: Connections.merged<Schema.Json>(record.state.val, { ...attributes, ...masks })
+            }
+          }))
+          return yield* find(id)
+        })
+      ),
     replaceSecrets: (id, secrets) =>
       call(
         "replaceSecrets",
@@ -414,7 +504,7 @@ const make = Effect.fnUntraced(function* (script: Script) {
           if (record.status === "REVOKED")
             return yield* new InvalidRequest({ message: "the account is REVOKED", slug: "account_revoked" })
           const { config } = yield* configOf(record.authConfig.id)
-          yield* give(id, credentialOf(config, secrets, undefined))
+          yield* give(id, credentialOf(config, secrets, undefined), secrets)
           if (record.status !== "INACTIVE") yield* update(record, "ACTIVE")
         })
       ),
@@ -499,7 +589,7 @@ const make = Effect.fnUntraced(function* (script: Script) {
       Effect.sync(() => void failures.set(operation, [...(failures.get(operation) ?? []), error])),
     announce,
     consentTo: (id) => Effect.andThen(accounts.setStatus(id, "ACTIVE"), announce(id, "consent_completed")),
-    setCredential: give
+    setCredential: (id, credential) => give(id, credential)
   })
 
   return Context.make(Connections, connections).pipe(

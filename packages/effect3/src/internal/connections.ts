@@ -8,6 +8,7 @@ import { identity } from "effect"
 import type { Effect as Effect4 } from "effect4"
 import type { AuthConfig, ProviderProfile, RegisteredAuthConfig } from "../AuthConfig.ts"
 import {
+  type AccountChanges,
   Connections,
   type ConnectionEvent,
   type CredentialInUse,
@@ -82,13 +83,15 @@ const profileToThree = ({
 const unchecked = { disableChecks: true }
 
 export const configToFour = (config: AuthConfig): Core.AuthConfig => {
-  const { allowAnotherIdentity, apiHosts, hosts, id, profile, projectId, scheme, secrets, settings, toolkit } = config
+  const { allowAnotherIdentity, apiHosts, hosts, id, name, profile, projectId, scheme, secrets, settings, toolkit } =
+    config
   return Core.AuthConfig.make(
     {
       id,
       toolkit,
       scheme: schemeToFour(scheme),
       hosts,
+      ...given("name", name, identity),
       ...given("projectId", projectId, identity),
       ...given("profile", profile, profileToFour),
       ...given("settings", settings, identity),
@@ -103,8 +106,12 @@ export const configToFour = (config: AuthConfig): Core.AuthConfig => {
 const configToThree = (config: Core.RegisteredAuthConfig): RegisteredAuthConfig => ({
   ...config,
   profile: profileToThree(config.profile),
+  createdAt: timeToThree(config.createdAt),
   updatedAt: timeToThree(config.updatedAt)
 })
+
+const changedSecretsToFour = (secrets: AccountChanges["secrets"]) =>
+  secrets === undefined ? undefined : mapRecord(secrets, (secret) => (secret === null ? null : secretToFour(secret)))
 
 const newAccountToFour = ({ expiresAt, id, secrets, ...account }: NewAccount): Core.NewAccount => ({
   ...account,
@@ -197,6 +204,16 @@ export const connectionsToThree = (connections: Core.Connections["Service"]): Co
       register: (config) => run(authConfigs.register(configToFour(config)), configToThree),
       get: (id) => run(authConfigs.get(id), optionToThree(configToThree)),
       list: (options) => run(authConfigs.list(options), pageToThree(configToThree)),
+      count: (filter) => run(authConfigs.count(filter), identity),
+      update: (id, { profile, secrets, ...changes }) =>
+        run(
+          authConfigs.update(id, {
+            ...changes,
+            profile: profile === undefined ? undefined : profileToFour(profile),
+            secrets: changedSecretsToFour(secrets)
+          }),
+          configToThree
+        ),
       enable: (id) => run(authConfigs.enable(id), identity),
       disable: (id) => run(authConfigs.disable(id), identity),
       remove: (id) => run(authConfigs.remove(id), identity)
@@ -207,6 +224,8 @@ export const connectionsToThree = (connections: Core.Connections["Service"]): Co
     count: (filter = {}) => run(connections.count(filterToFour(filter)), identity),
     link: (id, options) =>
       run(connections.link(idToFour(id), options), (link) => ({ ...link, openUntil: timeToThree(link.openUntil) })),
+    update: (id, { secrets, ...changes }) =>
+      run(connections.update(idToFour(id), { ...changes, secrets: changedSecretsToFour(secrets) }), accountToThree),
     replaceSecrets: (id, secrets) =>
       run(connections.replaceSecrets(idToFour(id), mapRecord(secrets, secretToFour)), identity),
     enable: (id) => run(connections.enable(idToFour(id)), identity),

@@ -8,6 +8,7 @@ import {
   CurrentProject,
   Expected,
   InvalidRequest,
+  RefreshUnsupported,
   type RegisteredAuthConfig
 } from "@rekindle/core"
 import { DateTime, Effect, Option, Schema, Struct } from "effect"
@@ -24,6 +25,7 @@ const shown = ({ config, isDisabled, updatedAt }: KeptAuthConfig): RegisteredAut
   ...Struct.omit(config, ["projectId", "secrets"]),
   secretNames: Object.keys(config.secrets),
   isDisabled,
+  createdAt: DateTime.makeUnsafe(updatedAt),
   updatedAt: DateTime.makeUnsafe(updatedAt)
 })
 
@@ -43,6 +45,9 @@ export const requestFailure = (error: AuthConfigError | StoreError) => {
   }
   return configFailure(error)
 }
+
+/** TODO: the engine follows. */
+export const underWay = Effect.fail(new RefreshUnsupported({ message: "not in the engine yet", slug: "unsupported" }))
 
 /** Makes the registry. */
 export const makeAuthConfigRegistry = (configs: AuthConfigs["Service"]): AuthConfigRegistry => {
@@ -67,6 +72,8 @@ export const makeAuthConfigRegistry = (configs: AuthConfigs["Service"]): AuthCon
       const { items, next } = yield* Effect.mapError(configs.list({ projectId, ...page }), storeDown)
       return { items: items.map(shown), nextCursor: paging.cursorOf(next) }
     }),
+    count: () => underWay,
+    update: () => underWay,
     enable: (id) => named(id, (ref) => configs.setDisabled(ref, false)),
     disable: (id) => named(id, (ref) => configs.setDisabled(ref, true)),
     remove: (id) =>
