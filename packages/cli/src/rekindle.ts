@@ -5,10 +5,11 @@
  */
 import { Command } from "effect/cli"
 import { Json } from "./commands/output.ts"
+import { accounts } from "./commands/accounts.ts"
 import { serve } from "./commands/serve.ts"
 
 export const rekindle = Command.make("rekindle").pipe(
   Command.withDescription("Keeps third-party connections alive"),
-  Command.withSubcommands([serve]),
+  Command.withSubcommands([serve, accounts]),
   Command.withGlobalFlags([Json])
 )
