@@ -1,0 +1,8 @@
+/** The parts of the service that are on the database, on Postgres. */
+import { describe, it } from "@effect/vitest"
+import { auditLog } from "../audit/auditLog.ts"
+import { Databases } from "../support/databases.ts"
+
+describe("the service on Postgres", () => {
+  it.layer(Databases.postgres, { excludeTestServices: true })("the audit log", auditLog)
+})
