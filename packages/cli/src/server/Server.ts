@@ -1,44 +1,130 @@
 /**
  * The service: the published endpoints, the consent callback and the renewer, on one engine.
  *
+ * It listens before the engine starts. So a port in use is reported before the database is touched, and while a database is migrated
+ * `/healthz` answers and every other request is told to come again. When the layer closes, the server stops accepting, waits for the
+ * requests in flight, and only then the engine ends.
+ *
  * @module
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { CredentialVault, Engine, Renewer } from "@rekindle/engine"
+import { Engine, Journal, Renewer } from "@rekindle/engine"
 import { ApiKeys, ConsentCallback, RekindleServer } from "@rekindle/platform"
-import { Config, Effect, Layer } from "effect"
-import { HttpRouter } from "effect/http"
-import { createServer } from "node:http"
+import { Config, Context, Effect, Layer, Option, Redacted } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { Base64Url } from "effect/encoding"
+import { HttpMiddleware, HttpRouter, HttpServer } from "effect/http"
+import { PrometheusMetrics } from "effect/observability"
+import { createServer, type RequestListener } from "node:http"
+import type { Values } from "../settings/Setting.ts"
+import type * as Settings from "../settings/settings.ts"
+import * as Database from "../store/Database.ts"
+import * as KeyRing from "../store/KeyRing.ts"
+import * as Health from "./health.ts"
 
 /** The settings of the service. */
-export interface Settings {
-  /** A SQLite file. */
-  readonly database: string
-  /** The address to listen on. */
-  readonly host: string
-  readonly port: number
-}
+export type ServerSettings = Values<typeof Settings.serve>
 
-const apiKeys = Layer.unwrap(
-  Effect.gen(function* () {
-    const key = yield* Config.Redacted("REKINDLE_API_KEY")
-    return ApiKeys.layerStatic([key])
-  })
-)
+/** What a started service says of itself. */
+export class Service extends Context.Service<
+  Service,
+  {
+    /** The address where it listens. */
+    readonly address: string
+    /** The address for browsers and providers. */
+    readonly publicUrl: string
+    readonly database: string
+    readonly keyRing: KeyRing.KeyRing["Service"]
+    /** The admin key, if this start made it. */
+    readonly adminKey: Redacted.Redacted | undefined
+  }
+>()("@rekindle/cli/Service") {}
+
+/** The first key of a server that has none yet. */
+const newAdminKey = Effect.gen(function* () {
+  const random = yield* SecureRandom.SecureRandom
+  return Redacted.make(`rk_${Base64Url.encode(yield* random.randomBytes(32))}`)
+}).pipe(Effect.orDie, Effect.provide(SecureRandom.layerWebCrypto))
 
 /** A request has 10 s for its headers and 15 s for all of it. Node itself waits 1 and 5 minutes. */
-const server = () =>
-  createServer({ headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 5_000 })
+const limits = { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 5_000 }
 
-/** Listens, and serves until the layer is closed. */
-export const layer = ({ database, host, port }: Settings) =>
-  HttpRouter.serve(Layer.merge(RekindleServer.layer, ConsentCallback.routes)).pipe(
-    Layer.provide([apiKeys, ConsentCallback.layerRedacted, Renewer.layer()]),
-    Layer.provide(
-      Engine.layerSqlite(database, {
-        consent: { callbackUrl: `http://${host}:${port}${ConsentCallback.path}` }
+/** Answers while the engine starts, which lasts as long as a migration of the database. */
+const whileStarting: RequestListener = ({ url }, response) => {
+  const [status, body] =
+    url === "/healthz"
+      ? [200, Health.alive]
+      : url === "/readyz"
+        ? [503, Health.starting]
+        : [
+            503,
+            { error: { message: "The server starts; nothing was done", code: 50_300, slug: "starting", status: 503 } }
+          ]
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "cache-control": "no-store",
+    ...(status === 503 && { "retry-after": "1" })
+  })
+  response.end(JSON.stringify(body))
+}
+
+/** The engine, its renewer, and what they stand on. */
+const engine = (settings: ServerSettings, publicUrl: string) => {
+  const { database, databaseConnections, journal = Database.defaultJournal(database) } = settings
+  return (settings.renewer ? Renewer.layer({ concurrency: settings.renewals }) : Layer.empty).pipe(
+    Layer.provideMerge(
+      Engine.layer({
+        consent: { callbackUrl: `${publicUrl}${ConsentCallback.path}` },
+        egress: { privateHosts: settings.privateHosts }
       })
     ),
-    Layer.provide(CredentialVault.layerConfig()),
-    Layer.provideMerge(NodeHttpServer.layer(server, { host, port }))
+    Layer.provideMerge(Database.layer(database, { create: true, connections: databaseConnections })),
+    Layer.provideMerge(journal === undefined ? Journal.layerMemory : Journal.layerDirectory(journal))
   )
+}
+
+const routes = ({ docs, metrics }: ServerSettings) =>
+  Layer.mergeAll(
+    RekindleServer.layerWith({ docs }),
+    ConsentCallback.routes,
+    Health.routes,
+    metrics ? PrometheusMetrics.layerHttp() : Layer.empty
+  )
+
+const make = Effect.fnUntraced(function* (settings: ServerSettings) {
+  const { host, port, shutdownTimeout } = settings
+  const node = createServer(limits, whileStarting)
+  const server = yield* NodeHttpServer.make(() => node, { host, port, gracefulShutdownTimeout: shutdownTimeout })
+  const address = HttpServer.formatAddress(server.address)
+  const publicUrl = settings.publicUrl ?? address
+
+  const given = yield* Config.option(Config.Redacted("REKINDLE_API_KEY"))
+  const adminKey = Option.isSome(given) ? undefined : yield* newAdminKey
+  const keys = ApiKeys.layerStatic([Option.getOrElse(given, () => adminKey ?? Redacted.make(""))])
+
+  const vault = yield* Layer.build(
+    KeyRing.layer({ database: settings.database, keyFile: settings.keyFile, create: true })
+  )
+  const keyRing = Context.get(vault, KeyRing.KeyRing)
+  const services = yield* Layer.build(
+    Layer.mergeAll(
+      engine(settings, publicUrl),
+      keys,
+      ConsentCallback.layerRedacted,
+      NodeHttpServer.layerHttpServices
+    ).pipe(Layer.provideMerge(Layer.succeedContext(vault)))
+  ).pipe(Effect.catchTag("VaultError", (error) => Effect.andThen(KeyRing.discardIfNew(keyRing), Effect.fail(error))))
+  const handler = yield* Effect.provideContext(HttpRouter.toHttpEffect(routes(settings)), services)
+  yield* Effect.provideContext(server.serve(handler, HttpMiddleware.logger), services)
+  node.off("request", whileStarting)
+  return Service.of({
+    address,
+    publicUrl,
+    database: Database.describe(settings.database),
+    keyRing,
+    adminKey
+  })
+})
+
+/** Listens, and serves until the layer is closed. */
+export const layer = (settings: ServerSettings) => Layer.effect(Service, make(settings))

@@ -75,6 +75,8 @@ export interface RenewerProgress {
   readonly ended: Readonly<Record<string, number>>
   /** When the store was last polled for due accounts, in epoch milliseconds. */
   readonly lastLookAt: number
+  /** How long the oldest due account had been due at that time, in milliseconds. It grows while the renewer falls behind. */
+  readonly oldestDueFor: number
 }
 
 /** Ended background renewals, by kind. */
@@ -173,7 +175,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const lanes = yield* FiberMap.make<string>()
   const recoveries = yield* FiberMap.make<string>()
 
-  const state = { claimed: 0, lastLookAt: 0 }
+  const state = { claimed: 0, lastLookAt: 0, oldestDueFor: 0 }
   const ended: Record<string, number> = {}
   /** The claimed accounts, each with its due time, and the end of its claim. */
   const claims = new Map<ConnectedAccountId, { readonly dueAt: number; readonly until: number }>()
@@ -396,7 +398,8 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     const due = yield* inBackground(store.dueConfigs(now))
     let oldest = now
     for (const { dueAt } of [...due, ...claims.values()]) oldest = Math.min(oldest, dueAt)
-    yield* Metric.update(oldestDue, now - oldest)
+    state.oldestDueFor = now - oldest
+    yield* Metric.update(oldestDue, state.oldestDueFor)
     yield* reportBehind(due, now)
     yield* Effect.forEach(
       due,
