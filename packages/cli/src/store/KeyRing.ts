@@ -78,7 +78,8 @@ const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(3, "
 const read = Effect.fnUntraced(
   function* (file: string) {
     const fs = yield* FileSystem.FileSystem
-    const { mode } = yield* fs.stat(file)
+    const { mode, type } = yield* fs.stat(file)
+    if (type !== "File") return yield* refused(`the key file ${file} is not a file`, "name a file with --key-file")
     if (process.platform !== "win32" && (mode & 0o077) !== 0)
       return yield* refused(
         `other users can read the key file ${file} (mode ${octal(mode)})`,
