@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { ConsentCallback, type ConsentCallbackError, type ConsentResult } from "@rekindle/core"
+import { type ConnectedAccountId, ConsentCallback, type ConsentCallbackError, type ConsentResult } from "@rekindle/core"
 import { Context, Effect, Layer } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse, UrlParams } from "effect/http"
 import { envelopeOf } from "./internal/envelope.ts"
@@ -26,10 +26,13 @@ export const ConsentSession = Context.Reference<(request: HttpServerRequest.Http
 /** The path to register with providers as the redirect URI. */
 export const path = "/api/v3/callback"
 
+const policy = "content-security-policy"
+
 const privately = {
   "cache-control": "no-store",
   "referrer-policy": "no-referrer",
-  "content-security-policy": "default-src 'none'; frame-ancestors 'none'"
+  "x-frame-options": "DENY",
+  [policy]: "default-src 'none'; frame-ancestors 'none'"
 }
 
 const entities: Readonly<Record<string, string>> = {
@@ -55,6 +58,12 @@ const withQuery = (address: string, query: string): string => {
   return `${base}${separator}${query}${fragment}`.replace(/[^\x21-\x7e]+/g, encodeURIComponent)
 }
 
+/** The application's address with the result in its query: `status` (`success` or `failed`) and `connected_account_id`. */
+export const resultUrl = (
+  redirectUrl: string,
+  { accountId, succeeded }: { readonly accountId: ConnectedAccountId; readonly succeeded: boolean }
+): string => withQuery(redirectUrl, `status=${succeeded ? "success" : "failed"}&connected_account_id=${accountId}`)
+
 /** What a person is shown who is not sent on to the application. */
 export interface Landing {
   /** How the consent ended; `undefined` if there was none to complete. */
@@ -68,7 +77,7 @@ export interface Landing {
 /**
  * The page that a person lands on who is not sent on to the application. Replace it with one of your own:
  * `Layer.succeed(ConsentLanding, ({ title, text }) => HttpServerResponse.html(…))`. Its headers against caching, referrers and framing are set
- * afterwards. Escape what you put into it.
+ * afterwards. Without a `content-security-policy` of its own, it may load nothing, not even a style. Escape what you put into it.
  */
 export const ConsentLanding = Context.Reference<(landing: Landing) => HttpServerResponse.HttpServerResponse>(
   "@rekindle/platform/ConsentLanding",
@@ -95,8 +104,7 @@ const answer = (show: Show) => (result: ConsentResult) => {
         : `The account was not connected and is ${status}. You can close this window.`
     })
   }
-  const said = `status=${succeeded ? "success" : "failed"}&connected_account_id=${accountId}`
-  return HttpServerResponse.redirect(withQuery(redirectUrl, said), { headers: privately })
+  return HttpServerResponse.redirect(resultUrl(redirectUrl, { accountId, succeeded }), { headers: privately })
 }
 
 /** Whether a browser only prefetches the page. It treats a 503 as a refusal and requests the page again when the person visits it. */
@@ -140,7 +148,13 @@ export const routes: Layer.Layer<
       const consent = yield* ConsentCallback
       const sessionOf = yield* ConsentSession
       const landing = yield* ConsentLanding
-      const show: Show = (shown) => HttpServerResponse.setHeaders(landing(shown), privately)
+      const show: Show = (shown) => {
+        const page = landing(shown)
+        return HttpServerResponse.setHeaders(page, {
+          ...privately,
+          [policy]: page.headers[policy] ?? privately[policy]
+        })
+      }
       yield* router.add(
         "GET",
         path,

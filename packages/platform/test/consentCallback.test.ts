@@ -76,6 +76,24 @@ describe("the consent callback", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("leaves a landing page the policy for its own styles, and lets no site frame it", () =>
+    Effect.gen(function* () {
+      const complete = () => Effect.succeed(result)
+      const policies = yield* Effect.forEach(["style-src 'self'", undefined], (policy) =>
+        Effect.gen(function* () {
+          const own = Layer.succeed(ConsentCallback.ConsentLanding, () =>
+            HttpServerResponse.text("", { headers: policy === undefined ? {} : { "content-security-policy": policy } })
+          )
+          const routes = Layer.provide(ConsentCallback.routes, [Layer.succeed(Core.ConsentCallback, { complete }), own])
+          const { headers } = yield* call(`${yield* serve({}, routes)}${ConsentCallback.path}?code=c&state=s`, browser)
+          assert.strictEqual(headers.get("x-frame-options"), "DENY")
+          return headers.get("content-security-policy")
+        })
+      )
+      assert.deepStrictEqual(policies, ["style-src 'self'", "default-src 'none'; frame-ancestors 'none'"])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("needs no key, and completes the consent from the provider's query", () =>
     Effect.gen(function* () {
       const { queries, url } = yield* consenting(Effect.succeed(result))

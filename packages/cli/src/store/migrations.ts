@@ -69,9 +69,26 @@ const keys = Effect.gen(function* () {
   yield* sql`CREATE INDEX rekindle_api_keys_project ON rekindle_api_keys (project_id, created_at, id)`
 })
 
+// A link is found by the hash of its token. The hash of the browser that used it tells whether another one may, and which links a consent spends.
+const connectLinks = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE TABLE rekindle_connect_links (
+    token_hash TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    callback_url TEXT,
+    browser_hash TEXT,
+    spent_at BIGINT,
+    expires_at BIGINT NOT NULL
+  )`
+  yield* sql`CREATE INDEX rekindle_connect_links_browser ON rekindle_connect_links (browser_hash) WHERE browser_hash IS NOT NULL`
+  yield* sql`CREATE INDEX rekindle_connect_links_expiry ON rekindle_connect_links (expires_at)`
+})
+
 const migrations = {
   "0001_audit": audit,
-  "0002_keys": keys
+  "0002_keys": keys,
+  "0003_connect_links": connectLinks
 }
 
 /** Migrates the database to the schema after the first `count` migrations. */
