@@ -53,8 +53,8 @@ export class ConnectLinks extends Context.Service<
       const connections = yield* Connections
       const random = yield* SecureRandom.SecureRandom
       return ConnectLinks.of({
-        create: Effect.fnUntraced(function* ({ authConfigId, callbackUrl, connectionData, userId }) {
-          const { id } = yield* connections.create({ authConfigId, userId, attributes: connectionData })
+        create: Effect.fnUntraced(function* ({ alias, authConfigId, callbackUrl, connectionData, userId }) {
+          const { id } = yield* connections.create({ authConfigId, userId, alias, attributes: connectionData })
           const { openUntil, url } = yield* connections
             .link(id, { redirectUrl: callbackUrl })
             .pipe(Effect.onError(() => Effect.ignore(connections.remove(id))))

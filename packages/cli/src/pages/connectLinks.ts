@@ -23,7 +23,7 @@ export const layer: Layer.Layer<ConnectLinks, never, AuthStrategies | Connection
     const links = yield* Links
     const strategies = yield* AuthStrategies
     return ConnectLinks.of({
-      create: Effect.fnUntraced(function* ({ authConfigId, callbackUrl, connectionData, userId }) {
+      create: Effect.fnUntraced(function* ({ alias, authConfigId, callbackUrl, connectionData, userId }) {
         yield* consent.checkRedirect(callbackUrl)
         const config = yield* connections.authConfigs.get(authConfigId)
         if (Option.isNone(config)) {
@@ -39,7 +39,7 @@ export const layer: Layer.Layer<ConnectLinks, never, AuthStrategies | Connection
             slug: "scheme_unsupported"
           })
         }
-        const { id } = yield* connections.create({ authConfigId, userId, attributes: connectionData })
+        const { id } = yield* connections.create({ authConfigId, userId, alias, attributes: connectionData })
         const link = yield* links
           .create({ projectId: yield* CurrentProject, accountId: id, callbackUrl })
           .pipe(Effect.onError(() => Effect.ignore(connections.remove(id))))
