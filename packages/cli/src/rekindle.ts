@@ -6,10 +6,11 @@
 import { Command } from "effect/cli"
 import { Json } from "./commands/output.ts"
 import { accounts } from "./commands/accounts.ts"
+import { revoke } from "./commands/revoke.ts"
 import { serve } from "./commands/serve.ts"
 
 export const rekindle = Command.make("rekindle").pipe(
   Command.withDescription("Keeps third-party connections alive"),
-  Command.withSubcommands([serve, accounts]),
+  Command.withSubcommands([serve, accounts, revoke]),
   Command.withGlobalFlags([Json])
 )
