@@ -43,7 +43,12 @@ export const bySlug = {
   account_revoked: rejected(400, "a revoked account takes no credential", "connect it anew"),
   auth_config_disabled: rejected(400, "the auth config is switched off, and its accounts with it", "enable it"),
   auth_config_in_use: rejected(400, "the auth config has accounts", "remove them first, or disable the auth config"),
-  auth_config_not_found: rejected(400, "the project has no auth config of that id", "register it, or use another id"),
+  // 404 where the published contract has one.
+  auth_config_not_found: {
+    dispositions: { 400: "rejected", 404: "rejected" },
+    meaning: "the project has no auth config of that id",
+    action: "register it, or use another id"
+  },
   bad_request: rejected(400, "the request cannot be read", fixRequest),
   consent_invalid: rejected(
     400,
@@ -51,6 +56,11 @@ export const bySlug = {
     "begin the consent again with a new link"
   ),
   conflicting_fields: rejected(400, "query and body have different values of a field", fixRequest),
+  credential_refused: rejected(
+    400,
+    "the provider refuses the credential of a new account; the account was not kept",
+    "send one that works"
+  ),
   host_not_declared: rejected(
     400,
     "the address is not on a host that the auth config declares; nothing was sent",
@@ -73,17 +83,26 @@ export const bySlug = {
   invalid_limit: rejected(400, "the limit is not a whole number from 1 to 500", fixRequest),
   invalid_redirect_url: rejected(400, "the redirect_url is malformed or not allowed", fixRequest),
   invalid_secrets: rejected(400, "the credential does not fit the scheme", "send the secrets that it names"),
+  revocation_unsupported: rejected(
+    400,
+    "the provider cannot withdraw credentials; nothing was changed",
+    "delete the account"
+  ),
+  scheme_mismatch: rejected(400, "the credential is for another scheme than the account", fixRequest),
   // The caller.
   missing_api_key: rejected(401, "there is no API key", "send x-api-key"),
   unknown_api_key: rejected(401, "the API key is unknown", "use a valid one"),
   missing_scope: rejected(403, "the API key lacks the scope that the request needs", "use a key with the scope"),
   connected_account_not_found: rejected(404, "there is no such account in the project", "connect it anew"),
+  toolkit_not_found: rejected(404, "the catalogue has no toolkit of that slug", "use another slug"),
   route_not_found: rejected(404, "there is nothing at this address", "check the base URL and the path"),
   method_not_allowed: rejected(405, "the path does not support this method", fixRequest),
+  not_revocable: rejected(409, "the account has no credential to withdraw", "delete the account"),
   body_too_slow: rejected(408, "the body did not arrive in time", "send it again"),
   body_too_large: rejected(413, "the body is over the limit", fixRequest),
   unsupported_media_type: rejected(415, "the body is not JSON", fixRequest),
-  // The scheme.
+  // The scheme, or the server.
+  not_served: rejected(501, "the hosted service has it, and this server does not", "do not ask again"),
   scheme_unsupported: rejected(501, "the scheme has nothing to refresh", "do not ask again"),
   validation_unsupported: rejected(501, "the auth config has no URL to test a credential at", "add one"),
   // Nothing was sent, or the provider refused.
@@ -107,6 +126,10 @@ export const bySlug = {
   internal_error: unknown("a defect of the server", "find the request id in its log"),
   interrupted: unknown("the server shut down during the refresh", lookFirst),
   provider_silent: unknown("the token was sent and no clear answer came", lookFirst),
+  withdrawal_pending: unknown(
+    "the account is REVOKED, and the provider has not confirmed the withdrawal, which is being repeated",
+    lookFirst
+  ),
   upstream_ambiguous: unknown("an upstream server gave no clear answer", lookFirst),
   upstream_unexpected: unknown("an upstream server gave an answer outside the contract", lookFirst),
   // Busy or down. Nothing was done, unless the status is 500.

@@ -11,9 +11,12 @@
 import { ConnectedAccountId, RedirectUrl, RefreshResponse } from "@rekindle/core"
 import { Schema, SchemaTransformation } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { authConfigsV3, authConfigsV31 } from "./api/authConfigs.ts"
+import { connectedAccountsV3, connectedAccountsV31 } from "./api/connectedAccounts.ts"
 import { accountErrors } from "./api/errors.ts"
 import { ApiKeys } from "./ApiKeys.ts"
 import { ApiKeyAuth, RequestValidation } from "./api/middleware.ts"
+import { toolkitsV3, toolkitsV31 } from "./api/toolkits.ts"
 import { count, operation, specification } from "./internal/openapi.ts"
 import { LaterPublishedAccount, PublishedAccount } from "./internal/published.ts"
 import { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "./internal/requestHeaders.ts"
@@ -116,15 +119,23 @@ const connectedAccounts = <
     .middleware(ApiKeyAuth)
     .annotateMerge(OpenApi.annotations({ title: `Connected accounts ${version}` }))
 
-/** The contract under both prefixes. */
+const gateway = [connectedAccounts("v3", PublishedAccount), connectedAccounts("v3.1", LaterPublishedAccount)] as const
+
+/** The document is of the server that serves it. */
+const document = OpenApi.annotations({
+  title: "Rekindle",
+  version: "3.1",
+  servers: [{ url: "/" }],
+  transform: specification
+})
+
+/** What a gateway serves under both prefixes: `refresh` and `get`. */
 export class Api extends HttpApi.make("rekindle")
-  .add(connectedAccounts("v3", PublishedAccount), connectedAccounts("v3.1", LaterPublishedAccount))
-  .annotateMerge(
-    OpenApi.annotations({
-      title: "Rekindle",
-      version: "3.1",
-      // The server that serves the document.
-      servers: [{ url: "/" }],
-      transform: specification
-    })
-  ) {}
+  .add(...gateway)
+  .annotateMerge(document) {}
+
+/** What a service serves under both prefixes: {@link Api}, and everything that applications call around it. */
+export class ServiceApi extends HttpApi.make("rekindle-service")
+  .add(...gateway)
+  .add(connectedAccountsV3, connectedAccountsV31, authConfigsV3, authConfigsV31, toolkitsV3, toolkitsV31)
+  .annotateMerge(document) {}

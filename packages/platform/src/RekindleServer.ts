@@ -33,15 +33,20 @@
  */
 import { CurrentProject, Expected, InvalidRequest, Unauthorized } from "@rekindle/core"
 import { Context, type Duration, Effect, Layer, Option, Redacted, Scope, type Types } from "effect"
+import { SecureRandom } from "effect/crypto"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
-import { HttpApi, HttpApiBuilder, HttpApiError, HttpApiScalar, OpenApi } from "effect/http-api"
+import { HttpApi, HttpApiBuilder, HttpApiError, type HttpApiGroup, HttpApiScalar, OpenApi } from "effect/http-api"
+import { authConfigsHandlers } from "./api/authConfigsHandlers.ts"
+import { connectedAccountsHandlers } from "./api/connectedAccountsHandlers.ts"
+import * as NotServed from "./api/notServed.ts"
+import { toolkitsHandlers } from "./api/toolkitsHandlers.ts"
 import { ApiKeys, ApiPrincipal, RequiredScope } from "./ApiKeys.ts"
 import { document } from "./internal/document.ts"
 import * as Failures from "./internal/failures.ts"
 import { handlers } from "./internal/handlers.ts"
 import { allowOnly } from "./internal/methods.ts"
 import { withBody } from "./internal/requestBody.ts"
-import { Api, ApiKeyAuth, RequestValidation } from "./RekindleApi.ts"
+import { Api, ApiKeyAuth, RequestValidation, ServiceApi } from "./RekindleApi.ts"
 
 /** Settings of the server routes. */
 export interface Options {
@@ -107,67 +112,119 @@ const requestValidation = (bodyTimeout: Duration.Input) =>
     )
   )
 
-const groups = Layer.mergeAll(
-  HttpApiBuilder.group(Api, "v3", (group) => Effect.map(handlers, (of) => group.handleAll(of("v3")))),
-  HttpApiBuilder.group(Api, "v3.1", (group) => Effect.map(handlers, (of) => group.handleAll(of("v3.1"))))
-)
+/** The routes of a contract, its document, and the page to read it. */
+const serving = <Id extends string, Groups extends HttpApiGroup.Constraint, R>(
+  api: HttpApi.HttpApi<Id, Groups>,
+  groups: Layer.Layer<HttpApiGroup.ToService<Id, Groups>, never, R>
+) => {
+  const methodsByPath = new Map<string, ReadonlyArray<string>>()
+  HttpApi.reflect(api, {
+    onGroup: () => {},
+    onEndpoint: ({ endpoint: { method, path } }) => {
+      methodsByPath.set(path, [...(methodsByPath.get(path) ?? []), ...(method === "GET" ? ["GET", "HEAD"] : [method])])
+    }
+  })
 
-const methodsByPath = new Map<string, ReadonlyArray<string>>()
-HttpApi.reflect(Api, {
-  onGroup: () => {},
-  onEndpoint: ({ endpoint: { method, path } }) => {
-    methodsByPath.set(path, [...(methodsByPath.get(path) ?? []), ...(method === "GET" ? ["GET", "HEAD"] : [method])])
-  }
-})
+  const endpoints = ({ bodyTimeout = "10 seconds" }: Options = {}) =>
+    Layer.mergeAll(
+      HttpApiBuilder.layer(api).pipe(
+        Layer.provide(Layer.provide(groups, [apiKeyAuth, requestValidation(bodyTimeout)]))
+      ),
+      ...Array.from(methodsByPath, ([path, methods]) => allowOnly(path, methods)),
+      Failures.layer([openapiPath, docsPath])
+    )
 
-const endpoints = ({ bodyTimeout = "10 seconds" }: Options = {}) =>
-  Layer.mergeAll(
-    HttpApiBuilder.layer(Api).pipe(Layer.provide(Layer.provide(groups, [apiKeyAuth, requestValidation(bodyTimeout)]))),
-    ...Array.from(methodsByPath, ([path, methods]) => allowOnly(path, methods)),
-    Failures.layer([openapiPath, docsPath])
+  const openapi = Layer.merge(
+    HttpRouter.use((router) =>
+      router.add(
+        "GET",
+        openapiPath,
+        Effect.sync(() => HttpServerResponse.jsonUnsafe(OpenApi.fromApi(api)))
+      )
+    ).pipe(Layer.provide(document)),
+    allowOnly(openapiPath, ["GET", "HEAD"])
   )
 
-const openapi = Layer.merge(
-  HttpRouter.use((router) =>
-    router.add(
-      "GET",
-      openapiPath,
-      Effect.sync(() => HttpServerResponse.jsonUnsafe(OpenApi.fromApi(Api)))
-    )
-  ).pipe(Layer.provide(document)),
-  allowOnly(openapiPath, ["GET", "HEAD"])
-)
+  /** The page and its script of 3 MB, which are loaded when somebody asks for them. */
+  const page = HttpRouter.use(
+    Effect.fnUntraced(function* (router) {
+      const scope = yield* Effect.scope
+      const rendered = yield* Effect.cached(
+        Scope.provide(HttpRouter.toHttpEffect(HttpApiScalar.layer(api, { path: docsPath })), scope)
+      )
+      const read = Effect.flatten(rendered).pipe(
+        // An application may have mounted the routes elsewhere.
+        Effect.updateService(HttpServerRequest.HttpServerRequest, (request) => request.modify({ url: docsPath })),
+        Effect.orDie
+      )
+      yield* router.add("GET", docsPath, read)
+    })
+  )
 
-/** The page and its script of 3 MB, which are loaded when somebody asks for them. */
-const page = HttpRouter.use(
-  Effect.fnUntraced(function* (router) {
-    const scope = yield* Effect.scope
-    const rendered = yield* Effect.cached(
-      Scope.provide(HttpRouter.toHttpEffect(HttpApiScalar.layer(Api, { path: docsPath })), scope)
-    )
-    const read = Effect.flatten(rendered).pipe(
-      // An application may have mounted the routes elsewhere.
-      Effect.updateService(HttpServerRequest.HttpServerRequest, (request) => request.modify({ url: docsPath })),
-      Effect.orDie
-    )
-    yield* router.add("GET", docsPath, read)
-  })
+  const docs = Layer.merge(page.pipe(Layer.provide(document)), allowOnly(docsPath, ["GET", "HEAD"]))
+
+  const layerWith = (options: Options) => {
+    const pages: typeof docs = options.docs === false ? Layer.empty : Layer.merge(openapi, docs)
+    return Layer.merge(endpoints(options), pages)
+  }
+
+  return { docs, layerWith, routes: Layer.merge(endpoints(), openapi) }
+}
+
+const gateway = serving(
+  Api,
+  Layer.mergeAll(
+    HttpApiBuilder.group(Api, "v3", (group) => Effect.map(handlers, (of) => group.handleAll(of("v3")))),
+    HttpApiBuilder.group(Api, "v3.1", (group) => Effect.map(handlers, (of) => group.handleAll(of("v3.1"))))
+  )
 )
 
 /** A page at `/docs` to read the contract and try it. It loads nothing from a CDN: 3 MB, or 1 MB compressed. */
-export const docs = Layer.merge(page.pipe(Layer.provide(document)), allowOnly(docsPath, ["GET", "HEAD"]))
+export const docs = gateway.docs
 
 /**
- * The endpoints under both prefixes, and the OpenAPI document at `/openapi.json`. Every failure is answered with the envelope and a request id,
- * also those of the router.
+ * `refresh` and `get` under both prefixes, and the OpenAPI document at `/openapi.json`. Every failure is answered with the envelope and a
+ * request id, also those of the router.
  */
-export const routes = Layer.merge(endpoints(), openapi)
+export const routes = gateway.routes
 
 /** {@link routes} and {@link docs}. Serve it with `HttpRouter.serve`. */
 export const layer = Layer.merge(routes, docs)
 
 /** Like {@link layer}, with options. */
-export const layerWith = (options: Options) => {
-  const pages: typeof docs = options.docs === false ? Layer.empty : Layer.merge(openapi, docs)
-  return Layer.merge(endpoints(options), pages)
-}
+export const layerWith = gateway.layerWith
+
+const ofService = serving(
+  ServiceApi,
+  Layer.mergeAll(
+    HttpApiBuilder.group(ServiceApi, "v3", (group) => Effect.map(handlers, (of) => group.handleAll(of("v3")))),
+    HttpApiBuilder.group(ServiceApi, "v3.1", (group) => Effect.map(handlers, (of) => group.handleAll(of("v3.1")))),
+    HttpApiBuilder.group(ServiceApi, "connected_accounts/v3", (group) =>
+      Effect.map(connectedAccountsHandlers, (of) => group.handleAll(of("v3")))
+    ),
+    HttpApiBuilder.group(ServiceApi, "connected_accounts/v3.1", (group) =>
+      Effect.map(connectedAccountsHandlers, (of) => group.handleAll(of("v3.1")))
+    ),
+    HttpApiBuilder.group(ServiceApi, "auth_configs/v3", (group) =>
+      Effect.map(authConfigsHandlers, (handlers) => group.handleAll(handlers))
+    ),
+    HttpApiBuilder.group(ServiceApi, "auth_configs/v3.1", (group) =>
+      Effect.map(authConfigsHandlers, (handlers) => group.handleAll(handlers))
+    ),
+    HttpApiBuilder.group(ServiceApi, "toolkits/v3", (group) =>
+      Effect.map(toolkitsHandlers, (of) => group.handleAll(of("v3")))
+    ),
+    HttpApiBuilder.group(ServiceApi, "toolkits/v3.1", (group) =>
+      Effect.map(toolkitsHandlers, (of) => group.handleAll(of("v3.1")))
+    )
+  ).pipe(Layer.provide(SecureRandom.layerWebCrypto))
+)
+
+/** Like {@link service}, with options. */
+export const serviceWith = (options: Options) => Layer.merge(ofService.layerWith(options), NotServed.layer)
+
+/**
+ * The whole contract, for a service of its own: {@link layer}, the endpoints that manage accounts, auth configs and toolkits, and a 501 for what
+ * is published and not served.
+ */
+export const service = serviceWith({})

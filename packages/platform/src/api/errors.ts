@@ -11,11 +11,10 @@ import {
   RateLimited,
   RefreshFailed,
   RefreshUnsupported,
-  type StatusError,
   Unauthorized,
   Unavailable
 } from "@rekindle/core"
-import { Duration, Schema, SchemaTransformation } from "effect"
+import { Duration, Effect, Schema, SchemaTransformation } from "effect"
 import { HttpApiSchema } from "effect/http-api"
 import { type EnvelopeFields, envelopeOf, fieldsOf } from "../internal/envelope.ts"
 
@@ -23,7 +22,7 @@ import { type EnvelopeFields, envelopeOf, fieldsOf } from "../internal/envelope.
 const onWire = <T, const Tag extends string>(
   error: Schema.Codec<T, EnvelopeFields & { readonly _tag: Tag }>,
   tag: Tag,
-  status: StatusError["status"],
+  status: number,
   description: string
 ) =>
   error.pipe(
@@ -108,3 +107,24 @@ export const accountErrors = [
   refreshUnsupported,
   unavailable
 ] as const
+
+/** 409: the account has no credential that could be withdrawn. */
+export class NotRevocable extends Schema.TaggedError<NotRevocable>("@rekindle/platform/NotRevocable")(
+  "NotRevocable",
+  {
+    message: Schema.String,
+    code: Schema.Finite.pipe(Schema.withConstructorDefault(Effect.succeed(40_900))),
+    slug: Schema.optionalKey(Schema.String),
+    requestId: Schema.optionalKey(Schema.String),
+    suggestedFix: Schema.optionalKey(Schema.String),
+    errors: Schema.optionalKey(Schema.Array(Schema.String))
+  },
+  { httpApiStatus: 409 }
+) {}
+
+export const notRevocable = onWire(
+  NotRevocable,
+  "NotRevocable",
+  409,
+  "The account has no credential that could be withdrawn"
+)

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ErrorEnvelope, StatusError } from "@rekindle/core"
+import type { ErrorEnvelope } from "@rekindle/core"
 
 /** The fields of the envelope, under the names of core's errors. */
 export interface EnvelopeFields {
@@ -30,7 +30,7 @@ export const fieldsOf = ({ error }: ErrorEnvelope): EnvelopeFields => ({
 })
 
 /** Writes an error's fields as the envelope of `status`. */
-export const envelopeOf = (status: StatusError["status"], fields: EnvelopeFields): ErrorEnvelope => ({
+export const envelopeOf = (status: number, fields: EnvelopeFields): ErrorEnvelope => ({
   error: {
     message: fields.message,
     code: fields.code,

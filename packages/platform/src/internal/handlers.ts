@@ -11,18 +11,15 @@ import {
   ConnectedAccounts,
   type ConnectedAccountId,
   InvalidRequest,
-  type ReadError,
-  type RefreshError,
   RefreshFailed,
   RefreshOutcomeFromWire,
-  type StatusError,
-  Unavailable,
-  Resilience
+  Unavailable
 } from "@rekindle/core"
 import { DateTime, Duration, Effect, Fiber, Schema } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { type ApiVersion, idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "../RekindleApi.ts"
 import { published } from "./published.ts"
+import { answerReadError, answerRefreshError } from "./upstream.ts"
 
 interface RefreshRequest {
   readonly params: { readonly nanoid: ConnectedAccountId }
@@ -109,61 +106,3 @@ const leftWaiting = () =>
       suggestedFix: "Read the account before refreshing it again"
     })
   )
-
-/**
- * A provider that is itself a client of another server has failures without a status of the contract. The caller gets an error with the same
- * disposition, and the log gets the failure.
- */
-const answerRefreshError = (error: RefreshError): Effect.Effect<never, StatusError> => {
-  switch (error._tag) {
-    case "RefusedLocally":
-    case "TransportError":
-    case "DeadlineExceeded":
-    case "UnexpectedResponse":
-      return Effect.andThen(
-        Effect.logWarning(`Upstream refresh: ${error.message}`),
-        Effect.fail(
-          error.disposition === "ambiguous"
-            ? new RefreshFailed({
-                message: "The refresh was sent upstream and no trustworthy answer came back",
-                slug: "upstream_ambiguous",
-                suggestedFix: "Read the account before refreshing it again"
-              })
-            : upstreamUnavailable(error)
-        )
-      )
-    default:
-      return Effect.fail(error)
-  }
-}
-
-/** A read changes nothing and may be repeated, unless the upstream answered outside the contract. */
-const answerReadError = (error: ReadError): Effect.Effect<never, StatusError> => {
-  switch (error._tag) {
-    case "RefusedLocally":
-    case "TransportError":
-    case "DeadlineExceeded":
-      return Effect.andThen(
-        Effect.logWarning(`Upstream read: ${error.message}`),
-        Effect.fail(upstreamUnavailable(error))
-      )
-    case "UnexpectedResponse":
-      return Effect.andThen(
-        Effect.logWarning(`Upstream read: ${error.message}`),
-        Effect.fail(
-          new RefreshFailed({ message: "The upstream's answer is outside the contract", slug: "upstream_unexpected" })
-        )
-      )
-    default:
-      return Effect.fail(error)
-  }
-}
-
-const upstreamUnavailable = (error: RefreshError) => {
-  const retryAfter = Resilience.retryAfterOf(error)
-  return new Unavailable({
-    message: "The upstream could not be reached; nothing was done",
-    slug: "upstream_unavailable",
-    ...(retryAfter !== undefined && { retryAfter })
-  })
-}

@@ -1,0 +1,155 @@
+/**
+ * Holds the answers of the service to the schemas that the contract publishes: v3 by its OpenAPI document, v3.1 by the types of its official
+ * client.
+ *
+ * @module
+ */
+import { Ajv2020, type AnySchemaObject } from "ajv/dist/2020.js"
+import { readFileSync } from "node:fs"
+
+const read = (path: string) => JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"))
+
+interface Scheme {
+  readonly properties: {
+    readonly authScheme: { readonly enum: Array<string> }
+    readonly val: { readonly oneOf: Array<object> }
+  }
+}
+
+const fixture: {
+  readonly account: { readonly properties: { readonly state: { readonly oneOf: Array<Scheme> } } }
+  readonly error: object
+} = read("../../../platform/test/fixtures/published-v3.json")
+
+interface Operation {
+  readonly status: number
+  readonly schema: AnySchemaObject
+}
+
+type Operations = Readonly<Record<string, Operation>>
+
+const { operations: v3 }: { readonly operations: Operations } = read("./published-v3.json")
+
+/** A form of `state.val`: its status, and the fields that it requires. */
+const form = (status: string, ...fields: ReadonlyArray<string>) => ({
+  required: ["status", ...fields],
+  properties: { status: { enum: [status] }, ...Object.fromEntries(fields.map((field) => [field, { type: "string" }])) }
+})
+
+const state = fixture.account.properties.state
+const laterState = structuredClone(state)
+for (const { properties } of laterState.oneOf) {
+  if (properties.authScheme.enum.includes("OAUTH2")) properties.val.oneOf.push(form("REVOKED"))
+}
+laterState.oneOf.push({
+  properties: {
+    authScheme: { enum: ["S2S_OAUTH2"] },
+    val: {
+      oneOf: [
+        ...["INITIALIZING", "INITIATED", "FAILED", "EXPIRED"].map((status) => form(status)),
+        ...["ACTIVE", "INACTIVE"].map((status) => form(status, "access_token"))
+      ]
+    }
+  }
+})
+
+const text = { type: "string" }
+const textOrNull = { type: ["string", "null"] }
+const native = { type: { enum: ["native", "custom"] } }
+
+/** v3 in the names of v3.1: its later-state, and the scheme that it has in addition. */
+const later = JSON.parse(
+  JSON.stringify(v3)
+    .replaceAll('{"$ref":"state"}', '{"$ref":"later-state"}')
+    .replaceAll('"DCR_OAUTH"]', '"DCR_OAUTH","S2S_OAUTH2"]')
+) as Operations
+
+const and = (name: string, more: AnySchemaObject): Record<string, Operation> => {
+  const { schema, status } = later[name] ?? { schema: {}, status: 200 }
+  return { [name]: { status, schema: { allOf: [schema, more] } } }
+}
+
+const named = { required: ["word_id", "alias"], properties: { word_id: textOrNull, alias: textOrNull } }
+
+/** What the types of v3.1 say besides. */
+const v31: Operations = {
+  ...later,
+  ...and("GET /connected_accounts/{}", named),
+  ...and("GET /connected_accounts", { properties: { items: { items: named } } }),
+  ...and("GET /toolkits", { properties: { items: { items: { required: ["type"], properties: native } } } }),
+  ...and("GET /toolkits/{}", {
+    required: ["type", "composio_managed_auth"],
+    properties: { ...native, composio_managed_auth: { type: "array" } }
+  }),
+  "POST /connected_accounts": {
+    status: 201,
+    schema: {
+      properties: later["POST /connected_accounts"]?.schema["properties"],
+      required: ["id", "connectionData", "status", "redirect_url", "redirect_uri"]
+    }
+  },
+  "PATCH /connected_accounts/{}": {
+    status: 200,
+    schema: {
+      required: ["success", "id", "status"],
+      properties: { success: { type: "boolean" }, id: text, status: text }
+    }
+  },
+  "POST /connected_accounts/{}/revoke": {
+    status: 200,
+    schema: {
+      required: ["revoked_tokens", "connected_account"],
+      properties: {
+        revoked_tokens: { type: "array", items: { enum: ["access_token", "refresh_token", "credential"] } },
+        connected_account: {
+          required: ["id", "status"],
+          properties: {
+            id: text,
+            status: { enum: ["INITIALIZING", "INITIATED", "ACTIVE", "FAILED", "EXPIRED", "INACTIVE", "REVOKED"] }
+          }
+        }
+      }
+    }
+  }
+}
+
+const ajv = new Ajv2020({ strict: false, allErrors: true })
+ajv.addSchema({ $id: "state", ...state })
+ajv.addSchema({ $id: "later-state", ...laterState })
+
+const compiled = (operations: Operations) =>
+  Object.entries(operations).map(([name, { schema, status }]) => {
+    const [method = "", path = ""] = name.split(" ")
+    const segments = path.replace("/", "").split("/")
+    return { method, segments, status, validate: ajv.compile(schema) }
+  })
+
+const versions: Readonly<Record<string, ReturnType<typeof compiled>>> = { v3: compiled(v3), "v3.1": compiled(v31) }
+const isError = ajv.compile(fixture.error)
+
+/** An answer of the service. */
+export interface Answer {
+  readonly method: string
+  /** Path and query. */
+  readonly url: string
+  readonly status: number
+  readonly body: string
+}
+
+/** What the published schema has against an answer. Empty if there is nothing, or if no schema is published for the address. */
+export const faultOf = ({ body, method, status, url }: Answer): string => {
+  const [, version = "", path = ""] = /^\/api\/([^/]+)\/([^?]*)/.exec(url) ?? []
+  if (!(version in versions)) return ""
+  const name = `${method} ${url}: ${status}`
+  if (status >= 400) return isError(JSON.parse(body)) ? "" : `${name}: ${ajv.errorsText(isError.errors)}`
+  const segments = path.split("/")
+  const operation = versions[version]
+    ?.filter((each) => each.method === method && each.segments.length === segments.length)
+    .toSorted(
+      (one, other) => one.segments.filter((s) => s === "{}").length - other.segments.filter((s) => s === "{}").length
+    )
+    .find((each) => each.segments.every((segment, index) => segment === "{}" || segment === segments[index]))
+  if (operation === undefined) return ""
+  if (operation.status !== status) return `${name}: published is ${operation.status}`
+  return operation.validate(JSON.parse(body)) ? "" : `${name}: ${ajv.errorsText(operation.validate.errors)}`
+}

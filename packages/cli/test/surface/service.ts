@@ -1,0 +1,106 @@
+/**
+ * The service as official clients meet it: the routes of the whole contract on a real engine, and a real authorization server.
+ *
+ * @module
+ */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import type { Connections } from "@rekindle/core"
+import { CredentialVault, Engine } from "@rekindle/engine"
+import { ApiKeys, ConnectLinks, ConsentCallback, RekindleServer } from "@rekindle/platform"
+import { Context, Effect, Layer, Redacted } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { HttpRouter, HttpServer, HttpServerRequest, type HttpServerResponse } from "effect/http"
+import { createServer } from "node:http"
+import { AuthorizationServer, callbackUrl } from "../../../engine/test/support/AuthorizationServer.ts"
+import * as Toolkits from "#cli/toolkits/Toolkits.ts"
+import { faultOf } from "./published.ts"
+
+export const apiKey = "rk_test_0123456789"
+
+/** A key that may only read. */
+export const readerKey = "rk_reader_0123456789"
+
+/** A running service. */
+export class Service extends Context.Service<
+  Service,
+  {
+    readonly url: string
+    /** What the published schemas have against the answers so far. */
+    readonly faults: ReadonlyArray<string>
+    /** How many requests arrived. */
+    readonly requests: () => number
+    /** Agrees at the page of the provider, and lets the browser follow the redirect to the service. */
+    readonly consent: (link: string) => Effect.Effect<void>
+  }
+>()("@rekindle/cli/test/Service") {}
+
+const keys = Layer.effect(
+  ApiKeys,
+  Effect.gen(function* () {
+    const full = yield* ApiKeys.pipe(Effect.provide(ApiKeys.layerStatic([Redacted.make(apiKey)])))
+    const reader = yield* ApiKeys.pipe(
+      Effect.provide(ApiKeys.layerStatic([Redacted.make(readerKey)], { projectId: "default", scopes: ["read"] }))
+    )
+    return ApiKeys.of({
+      check: (key, caller) => Effect.catchTag(full.check(key, caller), "Unauthorized", () => reader.check(key, caller))
+    })
+  })
+)
+
+const engine = Engine.layerSqlite(":memory:", { consent: { callbackUrl }, egress: { privateHosts: ["*"] } }).pipe(
+  Layer.provide(CredentialVault.layerEphemeral),
+  Layer.provide(SecureRandom.layerWebCrypto)
+)
+
+const bodyOf = ({ body }: HttpServerResponse.HttpServerResponse): string =>
+  body._tag === "Uint8Array" ? (body.text ?? "") : ""
+
+const running = Layer.effect(
+  Service,
+  Effect.gen(function* () {
+    const provider = yield* AuthorizationServer
+    const faults: Array<string> = []
+    let requests = 0
+    const context = yield* Layer.build(
+      HttpRouter.serve(Layer.merge(RekindleServer.serviceWith({ docs: false }), ConsentCallback.routes), {
+        disableLogger: true,
+        disableListenLog: true,
+        middleware: (app) =>
+          Effect.gen(function* () {
+            const { method, url } = yield* HttpServerRequest.HttpServerRequest
+            requests++
+            const response = yield* app
+            const fault = faultOf({ method, url, status: response.status, body: bodyOf(response) })
+            if (fault !== "") faults.push(fault)
+            return response
+          })
+      }).pipe(
+        Layer.provide([keys, ConsentCallback.layerRedacted, ConnectLinks.layerDirect, Toolkits.layer]),
+        Layer.provideMerge(
+          NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0, gracefulShutdownTimeout: "100 millis" })
+        )
+      )
+    )
+    const { address } = Context.get(context, HttpServer.HttpServer)
+    const url = HttpServer.formatAddress(address)
+    return Service.of({
+      url,
+      faults,
+      requests: () => requests,
+      consent: (link) =>
+        Effect.flatMap(provider.consent(link), ({ search }) =>
+          Effect.promise(async () => {
+            const response = await fetch(`${url}${ConsentCallback.path}${search}`, { redirect: "manual" })
+            if (response.status >= 400) throw new Error(`the callback answered ${response.status}`)
+          })
+        )
+    })
+  })
+)
+
+/** The service, its engine, and the authorization server. */
+export const layer: Layer.Layer<Service | AuthorizationServer | Connections> = running.pipe(
+  Layer.provideMerge(engine),
+  Layer.provideMerge(AuthorizationServer.layer()),
+  Layer.orDie
+)
