@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { Console, Context, Effect, Layer, Option, Redacted, References } from "effect"
+import { Console, Context, Effect, Layer, Option, Redacted, References, Stdio } from "effect"
 import { Command, GlobalFlag } from "effect/cli"
 import type { HttpServerError } from "effect/http"
 import { CommandFailed } from "./exit.ts"
@@ -47,13 +47,13 @@ const greeting = ({ address, adminKey, database, keyRing, publicUrl }: Server.Se
 
 /** Says that it listens: in words on a terminal, and as a line of the log elsewhere. A new admin key never goes to the log. */
 const announce = Effect.fnUntraced(function* (service: Server.Service["Service"]) {
-  if (process.stdout.isTTY) return yield* Console.log(greeting(service))
+  if (yield* Stdio.Stdio.use(({ stdoutIsTerminal }) => stdoutIsTerminal)) return yield* Console.log(greeting(service))
   const { address, adminKey, database, keyRing, publicUrl } = service
   const keys = keyRing.file ?? "REKINDLE_KEYS"
-  yield* Effect.logInfo("listening", { address, publicUrl, database, keyRing: keys })
   if (keyRing.isNew)
     yield* Effect.logWarning("the key file is new; back it up, because without it no credential can be read", { keys })
   if (adminKey !== undefined) yield* Console.error(`admin key, shown this once: ${Redacted.value(adminKey)}`)
+  yield* Effect.logInfo("listening", { address, publicUrl, database, keyRing: keys })
 })
 
 const listenFaults: Readonly<Record<string, readonly [fault: string, fix: string]>> = {

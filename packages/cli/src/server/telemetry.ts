@@ -3,14 +3,18 @@
  *
  * @module
  */
-import { ConfigProvider, Effect, Layer, Logger } from "effect"
+import { ConfigProvider, Effect, Layer, Logger, Stdio } from "effect"
 
-/** The log, on the standard output. Spans get its lines too. Other commands log to standard error, beside what they print. */
-export const logs = (format: "auto" | "pretty" | "json" | "logfmt"): Layer.Layer<never> => {
-  const chosen = format === "auto" ? (process.stdout.isTTY ? "pretty" : "json") : format
-  const loggers = { pretty: Logger.consolePretty(), json: Logger.consoleJson, logfmt: Logger.consoleLogFmt }
-  return Layer.merge(Logger.layer([loggers[chosen], Logger.tracerLogger]), Layer.succeed(Logger.LogToStderr, false))
-}
+/** The log, on standard output. Spans get its lines too. Other commands log to standard error, beside what they print. */
+export const logs = (format: "auto" | "pretty" | "json" | "logfmt"): Layer.Layer<never, never, Stdio.Stdio> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const onTerminal = yield* Stdio.Stdio.use(({ stdoutIsTerminal }) => stdoutIsTerminal)
+      const chosen = format === "auto" ? (onTerminal ? "pretty" : "json") : format
+      const loggers = { pretty: Logger.consolePretty(), json: Logger.consoleJson, logfmt: Logger.consoleLogFmt }
+      return Layer.merge(Logger.layer([loggers[chosen], Logger.tracerLogger]), Layer.succeed(Logger.LogToStderr, false))
+    })
+  )
 
 /** What the standard has as defaults: everything is exported over OTLP once there is an endpoint. */
 const defaults = {

@@ -4,29 +4,10 @@
  * @module
  */
 import { SqliteClient } from "@rekindle/engine"
-import { Effect, Layer, Redacted } from "effect"
-import type { SqlClient, SqlError } from "effect/sql"
+import { Effect, Layer, Predicate, Redacted } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
+import { CommandFailed } from "../commands/exit.ts"
 import type { DatabasePlace } from "../settings/settings.ts"
-
-/** A client for it. `create` says whether a missing SQLite file is created. */
-export const layer = (
-  place: DatabasePlace,
-  options: { readonly create: boolean; readonly connections?: number | undefined }
-): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
-  place._tag === "Sqlite"
-    ? SqliteClient.layer(place.file, { create: options.create })
-    : Layer.unwrap(
-        // A process on SQLite does not load the client of Postgres.
-        Effect.map(
-          Effect.promise(() => import("@effect/sql-pg/PgClient")),
-          (PgClient) =>
-            PgClient.layer({
-              url: place.url,
-              applicationName: "rekindle",
-              ...(options.connections !== undefined && { maxConnections: options.connections })
-            })
-        )
-      )
 
 /** The database in words, without its password. */
 export const describe = (place: DatabasePlace): string => {
@@ -34,6 +15,47 @@ export const describe = (place: DatabasePlace): string => {
   const url = URL.parse(Redacted.value(place.url))
   return url === null ? "Postgres" : `Postgres, ${url.host}${url.pathname}`
 }
+
+/** Why a Postgres does not answer: the code of the system, or the words of Postgres, which may name a user and a database. */
+const unreachable = (place: DatabasePlace, { message, reason }: SqlError.SqlError) => {
+  const { cause } = reason
+  const fault = Predicate.hasProperty(cause, "code") ? cause.code : undefined
+  return new CommandFailed({
+    message: `cannot reach ${describe(place)}: ${reason._tag === "ConnectionError" && Predicate.isString(fault) ? fault : message}`,
+    fix: "check that it runs, and the address, user and password in --database or REKINDLE_DATABASE",
+    exit: "tryAgain"
+  })
+}
+
+/** A process on SQLite does not load the client of Postgres, which connects at the first statement. */
+const postgres = (place: DatabasePlace & { readonly _tag: "Postgres" }, connections: number | undefined) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("@effect/sql-pg/PgClient")),
+      (PgClient) =>
+        PgClient.layer({
+          url: place.url,
+          applicationName: "rekindle",
+          ...(connections !== undefined && { maxConnections: connections })
+        })
+    )
+  ).pipe(
+    Layer.tap((services) =>
+      SqlClient.SqlClient.use((sql) => sql`SELECT 1`).pipe(
+        Effect.provideContext(services),
+        Effect.mapError((error) => unreachable(place, error))
+      )
+    )
+  )
+
+/** A client for it. `create` says whether a missing SQLite file is created. */
+export const layer = (
+  place: DatabasePlace,
+  options: { readonly create: boolean; readonly connections?: number | undefined }
+): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError | CommandFailed> =>
+  place._tag === "Sqlite"
+    ? SqliteClient.layer(place.file, { create: options.create })
+    : postgres(place, options.connections)
 
 /** Where the journal of a database is, unless a setting names another directory. Undefined: in memory. */
 export const defaultJournal = (place: DatabasePlace): string | undefined =>

@@ -143,9 +143,11 @@ export const layer = (options: {
           `name the file of this database with --key-file, or set ${variable}`
         )
       const isNew = !exists && (yield* create(file))
-      const text = yield* read(file)
+      const ring = entries(yield* read(file))
+      if (ring === "")
+        return yield* refused(`the key file ${file} holds no key`, "put the keys of this database back into it")
       return Layer.merge(
-        Layer.provide(vault, ConfigProvider.layer(ConfigProvider.fromEnvRecord({ [variable]: entries(text) }))),
+        Layer.provide(vault, ConfigProvider.layer(ConfigProvider.fromEnvRecord({ [variable]: ring }))),
         Layer.succeed(KeyRing, { file, isNew })
       )
     })

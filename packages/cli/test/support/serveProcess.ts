@@ -1,0 +1,80 @@
+/**
+ * `rekindle serve` in a process of its own.
+ *
+ * @module
+ */
+import { Effect, type Scope } from "effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { fileURLToPath } from "node:url"
+
+const bin = fileURLToPath(new URL("../../src/bin.ts", import.meta.url))
+
+/** A running server. */
+export interface ServeProcess {
+  /** Where it listens. */
+  readonly url: string
+  /** What it has written so far. */
+  readonly stdout: () => string
+  readonly stderr: () => string
+  /** Waits until standard output or error has a text. Fails if the process ends before. */
+  readonly said: (text: string) => Effect.Effect<void>
+  readonly signal: (signal: "SIGTERM" | "SIGKILL") => void
+  /** Waits for its end: the exit code, or the signal that ended it. */
+  readonly ended: Effect.Effect<number | string>
+}
+
+/** Starts a server on a free port, and waits until it listens. It is killed with the scope. */
+export const serve = Effect.fnUntraced(function* (
+  env: Readonly<Record<string, string>>,
+  args: ReadonlyArray<string> = []
+): Effect.fn.Return<ServeProcess, never, Scope.Scope> {
+  const { NODE_COMPILE_CACHE = "", PATH = "" } = process.env
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      spawn(process.execPath, [bin, "serve", "--port", "0", ...args], {
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { NODE_COMPILE_CACHE, PATH, ...env }
+      })
+    ),
+    (child) =>
+      Effect.promise(async () => {
+        if (child.exitCode !== null || child.signalCode !== null) return
+        child.kill("SIGKILL")
+        await once(child, "exit")
+      })
+  )
+  const ended = once(child, "close").then(([code, signal]) => code ?? signal)
+  const written = { stdout: "", stderr: "" }
+  const waiting = new Set<() => void>()
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].setEncoding("utf8").on("data", (text: string) => {
+      written[name] += text
+      for (const look of waiting) look()
+    })
+  }
+  const said = (text: string) =>
+    Effect.promise(
+      () =>
+        new Promise<void>((resolve, reject) => {
+          const look = () => {
+            if (!(written.stdout + written.stderr).includes(text)) return
+            waiting.delete(look)
+            resolve()
+          }
+          waiting.add(look)
+          look()
+          void ended.then((code) => reject(new Error(`serve ended with ${code}: ${written.stderr}`)))
+        })
+    )
+  yield* said('"listening"')
+  const [, url = ""] = /"address":"([^"]*)"/.exec(written.stdout) ?? []
+  return {
+    url,
+    stdout: () => written.stdout,
+    stderr: () => written.stderr,
+    said,
+    signal: (signal) => void child.kill(signal),
+    ended: Effect.promise(() => ended)
+  }
+})
