@@ -18,8 +18,11 @@ import { PrometheusMetrics } from "effect/observability"
 import { createServer, type RequestListener } from "node:http"
 import type { Values } from "../settings/Setting.ts"
 import type * as Settings from "../settings/settings.ts"
+import * as Pages from "../pages/Pages.ts"
+import { migrate } from "../store/migrations.ts"
 import * as Database from "../store/Database.ts"
 import * as KeyRing from "../store/KeyRing.ts"
+import * as Toolkits from "../toolkits/Toolkits.ts"
 import * as Health from "./health.ts"
 
 /** The settings of the service. */
@@ -68,10 +71,11 @@ const whileStarting: RequestListener = ({ url }, response) => {
   response.end(JSON.stringify(body))
 }
 
-/** The engine, its renewer, and what they stand on. */
+/** The engine, its renewer, the tables of the service, and what they stand on. */
 const engine = (settings: ServerSettings, publicUrl: string) => {
   const { database, databaseConnections, journal = Database.defaultJournal(database) } = settings
   return (settings.renewer ? Renewer.layer({ concurrency: settings.renewals }) : Layer.empty).pipe(
+    Layer.merge(Layer.effectDiscard(migrate)),
     Layer.provideMerge(
       Engine.layer({
         consent: { callbackUrl: `${publicUrl}${ConsentCallback.path}` },
@@ -83,10 +87,15 @@ const engine = (settings: ServerSettings, publicUrl: string) => {
   )
 }
 
-const routes = ({ docs, metrics }: ServerSettings) =>
+/** What the routes need besides the engine. */
+const surroundings = (publicUrl: string) =>
+  Layer.mergeAll(Pages.layer({ publicUrl }), Toolkits.layer, Pages.layerRedacted, NodeHttpServer.layerHttpServices)
+
+const routes = ({ docs, metrics }: ServerSettings, publicUrl: string) =>
   Layer.mergeAll(
-    RekindleServer.layerWith({ docs }),
+    RekindleServer.serviceWith({ docs }),
     ConsentCallback.routes,
+    Pages.routes({ publicUrl }),
     Health.routes,
     metrics ? PrometheusMetrics.layerHttp() : Layer.empty
   )
@@ -107,14 +116,12 @@ const make = Effect.fnUntraced(function* (settings: ServerSettings) {
   )
   const keyRing = Context.get(vault, KeyRing.KeyRing)
   const services = yield* Layer.build(
-    Layer.mergeAll(
-      engine(settings, publicUrl),
-      keys,
-      ConsentCallback.layerRedacted,
-      NodeHttpServer.layerHttpServices
-    ).pipe(Layer.provideMerge(Layer.succeedContext(vault)))
+    Layer.merge(surroundings(publicUrl), keys).pipe(
+      Layer.provideMerge(engine(settings, publicUrl)),
+      Layer.provideMerge(Layer.succeedContext(vault))
+    )
   ).pipe(Effect.catchTag("VaultError", (error) => Effect.andThen(KeyRing.discardIfNew(keyRing), Effect.fail(error))))
-  const handler = yield* Effect.provideContext(HttpRouter.toHttpEffect(routes(settings)), services)
+  const handler = yield* Effect.provideContext(HttpRouter.toHttpEffect(routes(settings, publicUrl)), services)
   yield* Effect.provideContext(server.serve(handler, HttpMiddleware.logger), services)
   node.off("request", whileStarting)
   return Service.of({

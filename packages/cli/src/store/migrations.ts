@@ -5,7 +5,7 @@
  * @module
  */
 import { CurrentProject } from "@rekindle/core"
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Schedule } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 
 // Entries are chained by their hashes. The head is one row: a writer locks it, so that the entries of several processes form one chain, and it
@@ -115,5 +115,15 @@ const refuseNewer = Effect.gen(function* () {
   }
 })
 
-/** Migrates the database to the service's current schema. Several processes may run it at once. Fails on a newer schema. */
-export const migrate = Effect.andThen(migrateTo(present), refuseNewer)
+/**
+ * Migrates the database to the service's current schema. If several processes run it at once, one does and the others wait for it. Fails on a
+ * newer schema.
+ */
+export const migrate = Effect.andThen(
+  Effect.retry(migrateTo(present), {
+    while: (error) => error._tag === "MigrationError" && error.kind === "Locked",
+    schedule: Schedule.spaced("100 millis"),
+    times: 50
+  }),
+  refuseNewer
+)
