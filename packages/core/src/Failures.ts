@@ -41,6 +41,11 @@ export const bySlug = {
   // The request.
   account_not_refreshable: rejected(400, "the account is INACTIVE or REVOKED", "enable it, or connect it anew"),
   account_revoked: rejected(400, "a revoked account takes no credential", "connect it anew"),
+  alias_taken: rejected(
+    400,
+    "another account of the same person and toolkit has the alias; nothing was changed",
+    "use another alias"
+  ),
   auth_config_disabled: rejected(400, "the auth config is switched off, and its accounts with it", "enable it"),
   auth_config_in_use: rejected(400, "the auth config has accounts", "remove them first, or disable the auth config"),
   // 404 where the published contract has one.
@@ -73,6 +78,12 @@ export const bySlug = {
     "use a new key"
   ),
   idempotency_key_reused: rejected(400, "the key was used for another request", "use a new key for each refresh"),
+  identity_mismatch: rejected(
+    400,
+    "the credential belongs to another person than the account; nothing was changed",
+    "create another account, or allow another identity in the auth config"
+  ),
+  invalid_alias: rejected(400, "the alias does not have 1 to 255 characters", fixRequest),
   invalid_auth_config: rejected(
     400,
     "the auth config has mistakes; nothing was changed",

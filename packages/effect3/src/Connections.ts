@@ -75,9 +75,11 @@ export interface AuthConfigChanges {
 
 /** Selects auth configs. An absent field selects all of them. */
 export interface AuthConfigFilter {
+  /** The names of the services that they are for. */
   readonly toolkits?: ReadonlyArray<string> | undefined
   /** Text that the name or the id contains, whatever the case of its letters. */
   readonly search?: string | undefined
+  /** Whether they are switched off. */
   readonly isDisabled?: boolean | undefined
 }
 
@@ -303,7 +305,7 @@ export class Connections extends Context.Tag("@rekindle/effect3/Connections")<
      *
      * `updatedAt` moves only with new secrets, since it tells when the status or the credential changed. Fails with `InvalidRequest` and the
      * slug `alias_taken` if another account of the same person and toolkit has the alias, `identity_mismatch` if the secrets belong to
-     * another person, `account_revoked` for secrets of a revoked account.
+     * another person, `account_revoked` if a revoked account would get secrets or attributes.
      */
     readonly update: (
       id: ConnectedAccountId,

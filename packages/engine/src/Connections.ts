@@ -8,7 +8,7 @@ import { ConnectedAccounts, Connections } from "@rekindle/core"
 import { Context, Effect, Layer } from "effect"
 import { AccountStore } from "./account/AccountStore.ts"
 import { makeAccounts } from "./connections/accounts.ts"
-import { makeAuthConfigRegistry, underWay } from "./connections/authConfigRegistry.ts"
+import { makeAuthConfigRegistry } from "./connections/authConfigRegistry.ts"
 import { makeBroughtCredentials } from "./connections/broughtCredentials.ts"
 import { makeCredentials } from "./connections/credentials.ts"
 import { makeEvents } from "./connections/events.ts"
@@ -66,7 +66,6 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
           ...makeCredentials(given),
           ...makeLifecycle(given),
           ...makeLists(accounts),
-          update: () => underWay,
           events: makeEvents(accounts.store)
         })
       )

@@ -96,6 +96,8 @@ const configs: Record<keyof AuthConfigs["Service"], Operation> = {
   inService: inConfigs(({ inService }, ref) => inService(ref)),
   find: inConfigs(({ find }, ref) => find(ref)),
   list: inConfigs(({ list }, { projectId }) => list({ projectId, limit: 10 })),
+  count: inConfigs(({ count }, { projectId }) => count({ projectId })),
+  update: inConfigs(({ update }, ref) => update(ref, { name: "ours" })),
   setDisabled: inConfigs(({ setDisabled }, ref) => setDisabled(ref, true)),
   remove: inConfigs(({ remove }, ref) => remove(ref))
 }

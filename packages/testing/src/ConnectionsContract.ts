@@ -11,6 +11,7 @@
 import { assert, layer } from "@effect/vitest"
 import {
   type AuthConfig,
+  type AuthConfigFilter,
   ConnectedAccount,
   ConnectedAccountId,
   ConnectedAccounts,
@@ -138,6 +139,7 @@ const accountCalls = Effect.map(
   ([connections, fixtures]) =>
     (id: ConnectedAccountId) => ({
       link: connections.link(id),
+      update: connections.update(id, { alias: "alias" }),
       replaceSecrets: Effect.flatMap(fixtures.secrets, (secrets) => connections.replaceSecrets(id, secrets)),
       enable: connections.enable(id),
       disable: connections.disable(id),
@@ -202,6 +204,99 @@ export const clauses: ReadonlyArray<Clause> = [
       assert.includeMembers(seen, mine)
       yield* refused(authConfigs.list({ cursor: "%%%" }), "InvalidRequest", "invalid_cursor")
       for (const limit of [0, 501, 1.5]) yield* refused(authConfigs.list({ limit }), "InvalidRequest", "invalid_limit")
+    })
+  },
+  {
+    name: "auth configs are selected by toolkit, name or id, and whether they are in service, and counted alike",
+    needs: [],
+    holds: Effect.gen(function* () {
+      const { authConfigs } = yield* Connections
+      const toolkit = fresh("toolkit")
+      const [one, other] = [yield* registered(), yield* registered()]
+      for (const config of [one, other]) yield* authConfigs.register({ ...config, toolkit })
+      yield* authConfigs.update(one.id, { name: `The One of ${toolkit}` })
+      yield* authConfigs.disable(other.id)
+      const selected = Effect.fnUntraced(function* (filter: AuthConfigFilter) {
+        const found: Array<string> = []
+        let cursor: string | undefined
+        do {
+          const page = yield* authConfigs.list({ ...filter, cursor, limit: 1 })
+          found.push(...page.items.map(({ id }) => id))
+          cursor = page.nextCursor
+        } while (cursor !== undefined)
+        assert.strictEqual(yield* authConfigs.count(filter), found.length)
+        return found.filter((id) => id === one.id || id === other.id)
+      })
+      assert.deepStrictEqual(yield* selected({ toolkits: [toolkit] }), [one.id, other.id].toSorted())
+      assert.deepStrictEqual(yield* selected({ toolkits: [fresh("toolkit")] }), [])
+      assert.deepStrictEqual(yield* selected({ search: `the one of ${toolkit}` }), [one.id])
+      assert.deepStrictEqual(yield* selected({ search: other.id.toUpperCase() }), [other.id])
+      assert.deepStrictEqual(yield* selected({ isDisabled: true }), [other.id])
+      assert.deepStrictEqual(yield* selected({ isDisabled: false, toolkits: [toolkit] }), [one.id])
+    })
+  },
+  {
+    name: "an auth config is changed field by field: what a change does not name stays",
+    needs: [],
+    holds: Effect.gen(function* () {
+      const { authConfigs } = yield* Connections
+      const config = yield* registered()
+      const before = Option.getOrThrow(yield* authConfigs.get(config.id))
+      const secret = Redacted.make("contract-secret-value")
+      const scopes = ["one", "two"]
+      const changed = yield* authConfigs.update(config.id, {
+        name: "Work",
+        settings: { scopes },
+        secrets: { client_secret: secret },
+        apiHosts: ["api.contract.test"],
+        allowAnotherIdentity: true
+      })
+      const { createdAt, updatedAt } = changed
+      assert.deepStrictEqual(changed, {
+        ...before,
+        name: "Work",
+        settings: { ...before.settings, scopes },
+        secretNames: [...new Set([...before.secretNames, "client_secret"])],
+        apiHosts: ["api.contract.test"],
+        allowAnotherIdentity: true,
+        updatedAt
+      })
+      assert.deepStrictEqual(createdAt, before.createdAt)
+      assert.deepStrictEqual(yield* authConfigs.get(config.id), Option.some(changed))
+      // Changes at the same time keep each other.
+      yield* Effect.all(
+        [
+          authConfigs.update(config.id, { name: null, apiHosts: null }),
+          authConfigs.update(config.id, { settings: { scopes: null } }),
+          authConfigs.update(config.id, { allowAnotherIdentity: false })
+        ],
+        { concurrency: "unbounded" }
+      )
+      const last = Option.getOrThrow(yield* authConfigs.get(config.id))
+      assert.deepStrictEqual(
+        [last.name, last.apiHosts, last.settings["scopes"], last.allowAnotherIdentity, last.secretNames],
+        [undefined, undefined, undefined, false, changed.secretNames]
+      )
+      yield* refused(authConfigs.update(fresh("nobodys"), {}), "InvalidRequest", "auth_config_not_found")
+    })
+  },
+  {
+    name: "a change with a mistake leaves the auth config as it was",
+    needs: ["mistaken"],
+    holds: Effect.gen(function* () {
+      const { authConfigs } = yield* Connections
+      const { mistaken, oauth } = yield* Fixtures
+      if (mistaken === undefined) return assert.fail("no mistaken config")
+      const config = yield* registered()
+      const before = yield* authConfigs.get(config.id)
+      const settings = { ...oauth.settings, ...mistaken.config.settings }
+      const { hosts, secrets } = mistaken.config
+      yield* refused(
+        authConfigs.update(config.id, { settings, hosts, secrets }),
+        "InvalidRequest",
+        "invalid_auth_config"
+      )
+      assert.deepStrictEqual(yield* authConfigs.get(config.id), before)
     })
   },
   {
@@ -324,6 +419,118 @@ export const clauses: ReadonlyArray<Clause> = [
       assert.deepStrictEqual(yield* listed({ ids: [] }), [])
       yield* refused(list({ cursor: "e30" }), "InvalidRequest", "invalid_cursor")
       for (const limit of [0, 501, 1.5]) yield* refused(list({ limit }), "InvalidRequest", "invalid_limit")
+    })
+  },
+  {
+    name: "accounts are listed by the time of either, in either direction, and a cursor belongs to its order",
+    needs: [],
+    holds: Effect.gen(function* () {
+      const { list, replaceSecrets } = yield* Connections
+      const { id: authConfigId } = yield* registered()
+      const accounts = yield* Effect.forEach([1, 2, 3], () =>
+        Effect.tap(connected({ authConfigId }), () => Effect.yieldNow)
+      )
+      for (const { id, secrets } of accounts.toReversed()) yield* replaceSecrets(id, secrets)
+      for (const orderBy of ["createdAt", "updatedAt"] as const) {
+        const read = Effect.fnUntraced(function* (direction: "asc" | "desc") {
+          const times: Array<number> = []
+          const ids: Array<ConnectedAccountId> = []
+          let cursor: string | undefined
+          do {
+            const page = yield* list({ authConfigIds: [authConfigId], orderBy, direction, cursor, limit: 1 })
+            times.push(...page.items.map((account) => account[orderBy].epochMilliseconds))
+            ids.push(...idsOf(page.items))
+            cursor = page.nextCursor
+          } while (cursor !== undefined)
+          const ascending = times.toSorted((one, other) => one - other)
+          assert.deepStrictEqual(times, direction === "asc" ? ascending : ascending.toReversed())
+          assert.sameMembers(ids, idsOf(accounts.map(({ account }) => account)))
+        })
+        yield* read("asc")
+        yield* read("desc")
+      }
+      const { nextCursor: cursor } = yield* list({ authConfigIds: [authConfigId], limit: 1 })
+      yield* refused(list({ cursor, orderBy: "updatedAt" }), "InvalidRequest", "invalid_cursor")
+      yield* refused(list({ cursor, direction: "asc" }), "InvalidRequest", "invalid_cursor")
+    })
+  },
+  {
+    name: "an alias names one account of a person and toolkit, and moves no time",
+    needs: [],
+    holds: Effect.gen(function* () {
+      const { create, find, remove, update } = yield* Connections
+      const { id: authConfigId } = yield* registered()
+      const { id: another } = yield* registered("basic")
+      const { account, id, userId } = yield* connected({ authConfigId, alias: "work" })
+      assert.strictEqual(account.alias, "work")
+      yield* refused(create({ authConfigId, userId, alias: "work" }), "InvalidRequest", "alias_taken")
+      const second = yield* create({ authConfigId, userId, alias: "home" })
+      yield* refused(update(second.id, { alias: "work" }), "InvalidRequest", "alias_taken")
+      yield* create({ authConfigId, userId: fresh("user"), alias: "work" })
+      yield* create({ authConfigId: another, userId: fresh("user"), alias: "work" })
+      const renamed = yield* update(id, { alias: "office" })
+      assert.deepStrictEqual(renamed, { ...account, alias: "office" })
+      assert.deepStrictEqual(yield* get(id), renamed)
+      assert.deepStrictEqual(
+        Option.map(yield* find({ authConfigId, userId }), ({ alias }) => alias),
+        Option.some("office")
+      )
+      assert.strictEqual((yield* update(second.id, { alias: "work" })).alias, "work")
+      assert.strictEqual((yield* update(second.id, { alias: "work" })).alias, "work")
+      assert.isNull((yield* update(second.id, { alias: null })).alias)
+      yield* remove(id)
+      assert.strictEqual((yield* update(second.id, { alias: "office" })).alias, "office")
+      for (const alias of ["", "a".repeat(256)])
+        yield* refused(update(second.id, { alias }), "InvalidRequest", "invalid_alias")
+    })
+  },
+  {
+    name: "attributes are merged, and outlive a new credential, whether or not the account was connected",
+    needs: [],
+    holds: Effect.gen(function* () {
+      const { authorization, authConfigs, create, replaceSecrets, update } = yield* Connections
+      const config = { ...(yield* registered("apiKey")), apiHosts: ["{instance_url}"] }
+      yield* authConfigs.register(config)
+      const attributes = { instance_url: "https://acme.test", shop: "acme" }
+      const { id, state, status } = yield* create({ authConfigId: config.id, userId: "u", attributes })
+      assert.deepStrictEqual([status, state.val], ["INITIALIZING", attributes])
+      const moved = yield* update(id, { attributes: { instance_url: "https://moved.test", shop: null } })
+      assert.deepStrictEqual(moved.state.val, { instance_url: "https://moved.test" })
+      assert.strictEqual(moved.status, "INITIALIZING")
+      yield* replaceSecrets(id, { api_key: Redacted.make("key-71") })
+      yield* authorization(id, { method: "GET", url: "https://moved.test/me" })
+      yield* refused(
+        authorization(id, { method: "GET", url: "https://acme.test/me" }),
+        "InvalidRequest",
+        "host_not_declared"
+      )
+      yield* update(id, { attributes: { instance_url: "https://acme.test" } })
+      yield* authorization(id, { method: "GET", url: "https://acme.test/me" })
+    })
+  },
+  {
+    name: "secrets are merged into the credential, which is put into service",
+    needs: [],
+    holds: Effect.gen(function* () {
+      const { create, credential, revoke, update } = yield* Connections
+      const { id: authConfigId } = yield* registered("basic")
+      const { id } = yield* create({ authConfigId, userId: "u" })
+      const basicOf = Effect.map(credential(id), (inUse) =>
+        inUse._tag === "Basic" ? [inUse.username, Redacted.value(inUse.password)] : inUse._tag
+      )
+      const secrets = { username: Redacted.make("ann"), password: Redacted.make("pass-1") }
+      assert.strictEqual((yield* update(id, { secrets })).status, "ACTIVE")
+      assert.deepStrictEqual(yield* basicOf, ["ann", "pass-1"])
+      yield* update(id, { secrets: { password: Redacted.make("pass-2") }, alias: "work" })
+      assert.deepStrictEqual(yield* basicOf, ["ann", "pass-2"])
+      const shown = yield* update(id, { secrets: { password: null }, attributes: { shop: "acme" } })
+      assert.deepStrictEqual(yield* basicOf, ["ann", ""])
+      assert.deepInclude(shown, { status: "ACTIVE", alias: "work" })
+      assert.deepStrictEqual(Object.keys(shown.state.val).toSorted(), ["shop", "username"])
+      yield* revoke(id)
+      yield* refused(update(id, { secrets }), "InvalidRequest", "account_revoked")
+      yield* refused(update(id, { attributes: { shop: "acme" } }), "InvalidRequest", "account_revoked")
+      assert.strictEqual((yield* update(id, { alias: "former" })).alias, "former")
     })
   },
   {

@@ -132,20 +132,25 @@ const withoutPerson: ReadonlySet<string> = new Set([
   "NO_AUTH"
 ])
 
-/** A page of a list. The cursor is the index of the next item, which is enough for a script. */
+/** A page of a list. The cursor is the order and the index of the next item, which is enough for a script. */
 const paged = Effect.fnUntraced(function* <A>(
   items: ReadonlyArray<A>,
-  { cursor, limit = defaultLimit }: PageOptions
+  { cursor, limit = defaultLimit }: PageOptions,
+  order = ""
 ): Effect.fn.Return<Page<A>, InvalidRequest> {
   if (!Number.isInteger(limit) || limit < 1 || limit > largestLimit)
     return yield* new InvalidRequest({ message: "limit has to be from 1 to 500", slug: "invalid_limit" })
   const text =
-    cursor === undefined ? "0" : Option.getOrElse(Option.getSuccess(Base64Url.decodeString(cursor)), () => "")
-  if (!/^\d+$/.test(text))
+    cursor === undefined ? `${order} 0` : Option.getOrElse(Option.getSuccess(Base64Url.decodeString(cursor)), () => "")
+  const index = text.slice(order.length + 1)
+  if (!text.startsWith(`${order} `) || !/^\d+$/.test(index))
     return yield* new InvalidRequest({ message: "the cursor is not one of this list", slug: "invalid_cursor" })
-  const start = Number(text)
+  const start = Number(index)
   const end = start + limit
-  return { items: items.slice(start, end), nextCursor: end < items.length ? Base64Url.encode(String(end)) : undefined }
+  return {
+    items: items.slice(start, end),
+    nextCursor: end < items.length ? Base64Url.encode(`${order} ${end}`) : undefined
+  }
 })
 
 interface Kept {
@@ -443,7 +448,8 @@ const make = Effect.fnUntraced(function* (script: Script) {
         "list",
         Effect.flatMap(select(filter), (found) => {
           const latest = found.toSorted(latestFirst(orderBy))
-          return paged(direction === "desc" ? latest : latest.toReversed(), { cursor, limit })
+          const items = direction === "desc" ? latest : latest.toReversed()
+          return paged(items, { cursor, limit }, `${orderBy} ${direction}`)
         })
       ),
     count: (filter = {}) =>
@@ -476,9 +482,9 @@ const make = Effect.fnUntraced(function* (script: Script) {
         Effect.gen(function* () {
           const record = yield* find(id)
           yield* checkAlias(alias, record)
+          if (record.status === "REVOKED" && (secrets !== undefined || attributes !== undefined))
+            return yield* new InvalidRequest({ message: "the account is REVOKED", slug: "account_revoked" })
           if (secrets !== undefined) {
-            if (record.status === "REVOKED")
-              return yield* new InvalidRequest({ message: "the account is REVOKED", slug: "account_revoked" })
             const { config } = yield* configOf(record.authConfig.id)
             const all = Connections.merged(given.get(id)?.secrets ?? {}, secrets)
             yield* give(id, credentialOf(config, all, undefined), all)

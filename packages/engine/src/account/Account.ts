@@ -74,6 +74,8 @@ export interface Account {
   readonly authConfigId: string
   readonly toolkit: string
   readonly userId: string
+  /** A name for people. No other account of the same project, user and toolkit has it. */
+  readonly alias: string | null
   readonly scheme: AuthScheme
   readonly status: KnownStatus
   readonly statusReason: StatusReason | null

@@ -11,7 +11,7 @@
  *
  * @module
  */
-import type { ConnectedAccountId, KnownStatus } from "@rekindle/core"
+import type { ConnectedAccountId, KnownStatus, ListOptions } from "@rekindle/core"
 import { Context, type Effect, type Option, Schema } from "effect"
 import type { Account, AttemptResult, OutboxEventType } from "./Account.ts"
 import type { Sealed } from "../vault/CredentialVault.ts"
@@ -39,6 +39,7 @@ export interface StoredAuthConfig {
   readonly id: string
   readonly projectId: string
   readonly sealed: Sealed
+  readonly createdAt: number
   readonly updatedAt: number
   /** When it was disabled. Null while it is in service. */
   readonly disabledAt: number | null
@@ -50,6 +51,7 @@ export interface AccountQuery {
   readonly userIds?: ReadonlyArray<string> | undefined
   readonly authConfigIds?: ReadonlyArray<string> | undefined
   readonly toolkits?: ReadonlyArray<string> | undefined
+  readonly aliases?: ReadonlyArray<string> | undefined
   /** The public ids of accounts. */
   readonly ids?: ReadonlyArray<ConnectedAccountId> | undefined
   /** The statuses that others see at `now`. */
@@ -66,9 +68,10 @@ export interface Page<Item, Place> {
   readonly next: Place | undefined
 }
 
-/** A position in the list of a project's accounts, newest first. */
+/** A position in the list of a project's accounts. */
 export interface AccountPlace {
   readonly createdAt: number
+  readonly updatedAt: number
   readonly id: string
 }
 
@@ -131,17 +134,26 @@ export interface IdempotencyRecord {
 export class AccountStore extends Context.Service<
   AccountStore,
   {
-    /** Adds a config, or replaces the sealed value of an existing one. A disabled config stays disabled. Returns the stored row. */
+    /**
+     * Adds a config, created at `updatedAt`, or replaces the sealed value of an existing one. A disabled config stays disabled. Returns the
+     * stored row.
+     */
     readonly putAuthConfig: (
-      config: Omit<StoredAuthConfig, "disabledAt">
+      config: Omit<StoredAuthConfig, "createdAt" | "disabledAt">
     ) => Effect.Effect<StoredAuthConfig, StoreError>
     readonly findAuthConfig: (config: AuthConfigRef) => Effect.Effect<Option.Option<StoredAuthConfig>, StoreError>
     /** Auth configs of one project, or of all projects, ordered by project and id. */
     readonly listAuthConfigs: (query: {
       readonly projectId?: string | undefined
+      readonly isDisabled?: boolean | undefined
       readonly after?: IdPlace | undefined
       readonly limit: number
     }) => Effect.Effect<Page<StoredAuthConfig, IdPlace>, StoreError>
+    /** The number of a project's auth configs. */
+    readonly countAuthConfigs: (query: {
+      readonly projectId: string
+      readonly isDisabled?: boolean | undefined
+    }) => Effect.Effect<number, StoreError>
     /** Disables a config at `disabledAt`, or enables it if that is null. False if there is no such config. */
     readonly switchAuthConfig: (config: AuthConfigRef, disabledAt: number | null) => Effect.Effect<boolean, StoreError>
     /** Deletes a config that has no accounts. */
@@ -153,7 +165,7 @@ export class AccountStore extends Context.Service<
      */
     readonly doubtAll: Effect.Effect<number, StoreError>
 
-    /** Adds a new account. False if one of its ids is taken, or if its `id` belonged to an account that was removed. */
+    /** Adds a new account. False if one of its ids or its alias is taken, or if its `id` belonged to an account that was removed. */
     readonly insert: (account: Account) => Effect.Effect<boolean, StoreError>
     readonly find: (id: ConnectedAccountId) => Effect.Effect<Option.Option<Account>, StoreError>
     /** Finds an account by the id that its project uses. */
@@ -162,9 +174,13 @@ export class AccountStore extends Context.Service<
       publicId: ConnectedAccountId
     ) => Effect.Effect<Option.Option<Account>, StoreError>
 
-    /** Accounts after a position in the list, newest first. */
+    /** Accounts after a position in the list. By default the newest come first. */
     readonly list: (
-      query: AccountQuery & { readonly after?: AccountPlace | undefined; readonly limit: number }
+      query: AccountQuery &
+        Pick<ListOptions, "direction" | "orderBy"> & {
+          readonly after?: AccountPlace | undefined
+          readonly limit: number
+        }
     ) => Effect.Effect<Page<Account, AccountPlace>, StoreError>
     /** The number of accounts that the query selects. */
     readonly count: (query: AccountQuery) => Effect.Effect<number, StoreError>
@@ -198,7 +214,8 @@ export class AccountStore extends Context.Service<
      * of `from`. `at` is the time of the announcements, by default `to.updatedAt`.
      *
      * Returns `to` with its new revision. Its lease, intent and last attempt are those of `to`, unless the write ends them, and another
-     * process may have changed them. None if the stored revision is newer: read the account again and decide again.
+     * process may have changed them. None if the stored revision is newer, or another account has taken the new alias: read the account
+     * again and decide again.
      *
      * A new generation ends the lease and the intent, because they were for the credential before it. Without a new generation, they end
      * with `endLease`. Then the write succeeds only if that epoch is still the last one that was given out.
@@ -329,12 +346,13 @@ export class AccountStore extends Context.Service<
     readonly reseal: (
       account: Pick<Account, "id" | "revision" | "credential" | "previousCredential">
     ) => Effect.Effect<boolean, StoreError>
-    /** Replaces the sealed value of an auth config if it is still `from`. */
-    readonly resealAuthConfig: (config: {
+    /** Replaces the sealed value of an auth config if it is still `from`. Without `updatedAt` nothing else changes. */
+    readonly writeAuthConfig: (config: {
       readonly projectId: string
       readonly id: string
       readonly from: Sealed
       readonly to: Sealed
+      readonly updatedAt?: number | undefined
     }) => Effect.Effect<boolean, StoreError>
     /** One sealed value for each key that may have sealed a stored value. */
     readonly listCanaries: Effect.Effect<ReadonlyArray<Canary>, StoreError>

@@ -4,13 +4,18 @@
  *
  * @module
  */
-import { Expected } from "@rekindle/core"
+import { Connections, Expected } from "@rekindle/core"
 import { Redacted, Result, Schema } from "effect"
 
 /** An opened credential. Its secrets are redacted. */
 export interface Credential {
   readonly secrets: Readonly<Record<string, Redacted.Redacted<string>>>
   readonly attributes: Readonly<Record<string, Schema.Json>>
+  /**
+   * The names of the attributes that the application gave. They are about the account and not about one grant, so they outlive a consent.
+   * Default: none.
+   */
+  readonly given?: ReadonlyArray<string> | undefined
 }
 
 /** Parts of a credential that are not in the token answer, such as a DPoP key or parameters of the callback. */
@@ -23,7 +28,8 @@ export interface Extras {
 export const CredentialJson = Schema.fromJsonString(
   Schema.Struct({
     secrets: Schema.Record(Schema.String, Schema.RedactedFromValue(Schema.String)),
-    attributes: Schema.Record(Schema.String, Schema.Json)
+    attributes: Schema.Record(Schema.String, Schema.Json),
+    given: Schema.optional(Schema.Array(Schema.String))
   })
 )
 
@@ -44,6 +50,23 @@ export const make = (
     Object.entries(attributes).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))
   )
 })
+
+/** The attributes that the application gave, without everything else. */
+export const onlyGiven = ({ attributes, given = [] }: Credential): Credential => ({
+  secrets: {},
+  attributes: Object.fromEntries(Object.entries(attributes).filter(([name]) => given.includes(name))),
+  given
+})
+
+/** The credential with attributes from the application. Null removes one, whoever gave it. */
+export const withAttributes = (
+  credential: Credential,
+  changes: Readonly<Record<string, Schema.Json>> = {}
+): Credential => {
+  const attributes = Connections.merged<Schema.Json>(credential.attributes, changes)
+  const given = new Set([...(credential.given ?? []), ...Object.keys(changes)])
+  return { ...credential, attributes, given: [...given].filter((name) => name in attributes) }
+}
 
 /** Reads one secret. Undefined if the credential has none with that name. */
 export const secret = (credential: Credential, name: string): string | undefined => {

@@ -28,14 +28,15 @@ export const merge = (
   )
   return {
     secrets: { ...held.secrets, ...issued.secrets },
-    attributes: { ...held.attributes, ...issued.attributes }
+    attributes: { ...held.attributes, ...issued.attributes },
+    given: held.given
   }
 }
 
 /**
- * The credential after a consent. It belongs to a new grant, so nothing of the old credential is merged into it. The exception is a refresh
- * token that is not consumed (`rotation` none): some providers do not issue it again at a second consent of the same person, and the old one
- * continues to work.
+ * The credential after a consent. It belongs to a new grant, so nothing of the old credential is merged into it, except the attributes that
+ * the application gave. Another exception is a refresh token that is not consumed (`rotation` none): some providers do not issue it again at
+ * a second consent of the same person, and the old one continues to work.
  */
 export const consented = (
   held: Credential.Credential,
@@ -43,14 +44,15 @@ export const consented = (
   extras: Credential.Extras | undefined,
   profile: ProviderProfile
 ): Credential.Credential => {
-  const given = merge(Credential.empty, tokens, extras)
+  const issued = merge(Credential.empty, tokens, extras)
+  const credential = merge(Credential.onlyGiven(held), tokens, extras)
   const kept = held.secrets["refresh_token"]
   return kept !== undefined &&
-    given.secrets["refresh_token"] === undefined &&
+    issued.secrets["refresh_token"] === undefined &&
     profile.rotation === "none" &&
-    compare(held, given, profile) === "same"
-    ? { ...given, secrets: { ...given.secrets, refresh_token: kept } }
-    : given
+    compare(held, issued, profile) === "same"
+    ? { ...credential, secrets: { ...credential.secrets, refresh_token: kept } }
+    : credential
 }
 
 /** How long an access token lives. */

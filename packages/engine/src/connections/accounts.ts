@@ -12,7 +12,7 @@ import {
 } from "@rekindle/core"
 import { Clock, DateTime, Effect, Option, Schema } from "effect"
 import { type Account, credentialContext, type StatusEvent, visibleStatus } from "../account/Account.ts"
-import type { AccountStore } from "../account/AccountStore.ts"
+import { type AccountStore, StoreError } from "../account/AccountStore.ts"
 import * as Credential from "../account/Credential.ts"
 import { type AccountUpdate, updateAccount } from "../account/updateAccount.ts"
 import { storeDown } from "../renewal/renewal.ts"
@@ -26,6 +26,8 @@ interface Given {
   readonly tokens: TokenCommit["Service"]
   readonly vault: CredentialVault["Service"]
 }
+
+const isStoreError = Schema.is(StoreError)
 
 /** Whether an id is well-formed. Callers that do not come through HTTP may pass a malformed one. */
 export const isId = Schema.is(ConnectedAccountId)
@@ -51,10 +53,10 @@ export const makeAccounts = ({ store, strategies, tokens, vault }: Given) => {
     return Option.isSome(found) ? found.value : yield* notFound(id)
   })
 
-  /** Applies a status event with further changes. Returns the account after the change. */
-  const apply = (account: Account, event: StatusEvent, update?: AccountUpdate) =>
+  /** Applies a status event, if there is one, with further changes. Returns the account after the change. */
+  const apply = <E = never>(account: Account, event: StatusEvent | undefined, update?: AccountUpdate<E | StoreError>) =>
     updateAccount(store, account, event, update).pipe(
-      Effect.mapError(storeDown),
+      Effect.mapError((error) => (isStoreError(error) ? storeDown() : error)),
       Effect.flatMap(({ _tag, account }) => (_tag === "Gone" ? notFound(account.publicId) : Effect.succeed(account)))
     )
 
@@ -81,6 +83,7 @@ export const makeAccounts = ({ store, strategies, tokens, vault }: Given) => {
       isDisabled: account.status === "INACTIVE",
       createdAt: DateTime.makeUnsafe(account.createdAt),
       updatedAt: DateTime.makeUnsafe(account.updatedAt),
+      alias: account.alias,
       state: {
         authScheme: account.scheme,
         val: Credential.masked(credential, strategies.get(account.scheme)?.publishedNames)

@@ -8,7 +8,6 @@ import {
   CurrentProject,
   Expected,
   InvalidRequest,
-  RefreshUnsupported,
   type RegisteredAuthConfig
 } from "@rekindle/core"
 import { DateTime, Effect, Option, Schema, Struct } from "effect"
@@ -21,11 +20,11 @@ import { makePaging } from "./paging.ts"
 const paging = makePaging(Schema.Struct({ id: Schema.String }))
 
 /** The public form of an auth config. The secrets are left out. */
-const shown = ({ config, isDisabled, updatedAt }: KeptAuthConfig): RegisteredAuthConfig => ({
+const shown = ({ config, createdAt, isDisabled, updatedAt }: KeptAuthConfig): RegisteredAuthConfig => ({
   ...Struct.omit(config, ["projectId", "secrets"]),
   secretNames: Object.keys(config.secrets),
   isDisabled,
-  createdAt: DateTime.makeUnsafe(updatedAt),
+  createdAt: DateTime.makeUnsafe(createdAt),
   updatedAt: DateTime.makeUnsafe(updatedAt)
 })
 
@@ -46,9 +45,6 @@ export const requestFailure = (error: AuthConfigError | StoreError) => {
   return configFailure(error)
 }
 
-/** TODO: the engine follows. */
-export const underWay = Effect.fail(new RefreshUnsupported({ message: "not in the engine yet", slug: "unsupported" }))
-
 /** Makes the registry. */
 export const makeAuthConfigRegistry = (configs: AuthConfigs["Service"]): AuthConfigRegistry => {
   const named = <A>(id: string, use: (ref: AuthConfigRef) => Effect.Effect<A, AuthConfigError | StoreError>) =>
@@ -66,14 +62,21 @@ export const makeAuthConfigRegistry = (configs: AuthConfigs["Service"]): AuthCon
           Effect.map(Option.map(shown))
         )
       ),
-    list: Effect.fnUntraced(function* (options = {}) {
-      const page = yield* paging.read(options)
+    list: Effect.fnUntraced(function* ({ cursor, limit, ...filter } = {}) {
+      const page = yield* paging.read({ cursor, limit })
       const projectId = yield* CurrentProject
-      const { items, next } = yield* Effect.mapError(configs.list({ projectId, ...page }), storeDown)
+      const { items, next } = yield* Effect.mapError(configs.list({ ...filter, projectId, ...page }), storeDown)
       return { items: items.map(shown), nextCursor: paging.cursorOf(next) }
     }),
-    count: () => underWay,
-    update: () => underWay,
+    count: (filter = {}) =>
+      Effect.flatMap(CurrentProject, (projectId) =>
+        Effect.mapError(configs.count({ ...filter, projectId }), storeDown)
+      ),
+    update: (id, changes) =>
+      Effect.map(
+        named(id, (ref) => configs.update(ref, changes)),
+        shown
+      ),
     enable: (id) => named(id, (ref) => configs.setDisabled(ref, false)),
     disable: (id) => named(id, (ref) => configs.setDisabled(ref, true)),
     remove: (id) =>

@@ -1,20 +1,25 @@
 /**
- * Credentials from the application: for a new account, or in place of the one that an account has.
+ * What the application brings: a new account with or without a credential, changes to an account, another credential in place of the one that
+ * an account has.
  *
  * @module
  */
 import {
+  type AccountChanges,
   type AuthConfig,
   ConnectedAccountId,
   CurrentProject,
+  Connections,
   Expected,
   InvalidRequest,
-  type NewAccount
+  type NewAccount,
+  RefreshFailed
 } from "@rekindle/core"
-import { Clock, Effect, Option, type Redacted, Result } from "effect"
+import { Clock, Effect, Option, Record, Redacted, Result } from "effect"
 import { randomUUID } from "node:crypto"
 import type { Account } from "../account/Account.ts"
 import * as Credential from "../account/Credential.ts"
+import { compare } from "../answer/Identity.ts"
 import * as Tokens from "../answer/Tokens.ts"
 import { configFailure, storeDown } from "../renewal/renewal.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
@@ -26,11 +31,29 @@ interface Given {
   readonly configs: AuthConfigs["Service"]
 }
 
+/** Secrets that a renewal brings. Whoever brings another one of these leaves the grant as it is. */
+const fromRenewal: ReadonlySet<string> = new Set(["access_token", "id_token"])
+
+const longestAlias = 255
+
+const aliasTaken = (alias: string) =>
+  new InvalidRequest({
+    message: `another account of the same user and toolkit has the alias ${alias}`,
+    slug: "alias_taken"
+  })
+
+const revoked = () =>
+  new InvalidRequest({
+    message: "the account is REVOKED and takes no credential",
+    slug: "account_revoked",
+    suggestedFix: "connect the account again"
+  })
+
 const newId = () => ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`)
 
-/** Makes `create` and `replaceSecrets`. */
+/** Makes `create`, `update` and `replaceSecrets`. */
 export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
-  const { apply, find, seal, store, strategies, view } = accounts
+  const { apply, find, seal, store, strategies, tokens, view } = accounts
 
   /**
    * When the access token of such a credential expires, if the application does not say: now if there is none, otherwise after the life
@@ -57,8 +80,30 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       onSuccess: Effect.succeed
     })
 
+  /** When the renewer has to look at a credential that expires then. */
+  const dueAt = ({ profile }: AuthConfig, now: number, expiry: number | null) =>
+    expiry !== null && expiry <= now ? Effect.succeed(now) : Tokens.renewalTime(profile, now, expiry)
+
+  const checkForm = (alias: string | null | undefined) =>
+    alias === undefined || alias === null || (alias.length > 0 && alias.length <= longestAlias)
+      ? Effect.void
+      : Effect.fail(
+          new InvalidRequest({ message: `an alias has 1 to ${longestAlias} characters`, slug: "invalid_alias" })
+        )
+
+  /** Fails if another account of the same user and toolkit has the alias. */
+  const checkFree = Effect.fnUntraced(function* (
+    alias: string,
+    { projectId, toolkit, userId }: Pick<Account, "projectId" | "toolkit" | "userId">
+  ) {
+    const now = yield* Clock.currentTimeMillis
+    const query = { projectId, toolkits: [toolkit], userIds: [userId], aliases: [alias], now }
+    if ((yield* Effect.mapError(store.count(query), storeDown)) > 0) return yield* aliasTaken(alias)
+  })
+
   const create = Effect.fnUntraced(function* ({
-    attributes,
+    alias,
+    attributes = {},
     authConfigId,
     expiresAt,
     id,
@@ -67,39 +112,36 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
   }: NewAccount) {
     if (id !== undefined && !isId(id)) return yield* malformed
     const projectId = yield* CurrentProject
+    yield* checkForm(alias)
     const config = yield* Effect.mapError(configs.inService({ projectId, authConfigId }), requestFailure)
+    if (alias !== undefined) yield* checkFree(alias, { projectId, toolkit: config.toolkit, userId })
     const now = yield* Clock.currentTimeMillis
     const publicId = id ?? newId()
-    const credential =
-      secrets === undefined ? undefined : Credential.make(yield* admit(config.scheme, secrets), attributes)
+    const isConnected = secrets !== undefined
+    const credential = Credential.withAttributes(
+      Credential.make(isConnected ? yield* admit(config.scheme, secrets) : {}),
+      attributes
+    )
     const expiry =
-      expiresAt !== undefined
-        ? expiresAt.epochMilliseconds
-        : credential === undefined
-          ? null
-          : expiryOf(config, credential, now)
+      expiresAt !== undefined ? expiresAt.epochMilliseconds : isConnected ? expiryOf(config, credential, now) : null
     const account: Omit<Account, "id" | "credential"> = {
       publicId,
       projectId,
       authConfigId,
       toolkit: config.toolkit,
       userId,
+      alias: alias ?? null,
       scheme: config.scheme,
       // An account without authentication is usable at once.
-      status: credential === undefined && config.scheme !== "NO_AUTH" ? "INITIALIZING" : "ACTIVE",
+      status: isConnected || config.scheme === "NO_AUTH" ? "ACTIVE" : "INITIALIZING",
       statusReason: null,
-      generation: credential === undefined ? 0 : 1,
+      generation: isConnected ? 1 : 0,
       revision: 1,
       grantId: randomUUID(),
       previousCredential: null,
-      obtainedAt: credential === undefined ? 0 : now,
+      obtainedAt: isConnected ? now : 0,
       expiresAt: expiry,
-      renewAt:
-        credential === undefined
-          ? null
-          : expiry !== null && expiry <= now
-            ? now
-            : yield* Tokens.renewalTime(config.profile, now, expiry),
+      renewAt: isConnected ? yield* dueAt(config, now, expiry) : null,
       consentUntil: null,
       withdrawal: null,
       lease: null,
@@ -114,12 +156,102 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       const row = {
         ...account,
         id,
-        credential: credential === undefined ? null : yield* seal({ ...account, id }, credential)
+        credential:
+          isConnected || Object.keys(attributes).length > 0 ? yield* seal({ ...account, id }, credential) : null
       }
       if (yield* Effect.mapError(store.insert(row), storeDown)) return yield* view(row)
       if (Option.isSome(yield* Effect.mapError(store.findIn(projectId, publicId), storeDown))) break
     }
+    if (alias !== undefined) yield* checkFree(alias, account)
     return yield* new InvalidRequest({ message: `the id ${publicId} is taken`, slug: "id_taken" })
+  })
+
+  const opened = (account: Account) =>
+    Effect.mapError(
+      tokens.open(account),
+      () => new RefreshFailed({ message: "the stored credential cannot be opened", slug: "credential_unreadable" })
+    )
+
+  /**
+   * The credential with other secrets, and whether they replace what a renewal spends. If not, they stay in the generation: a renewal in
+   * flight has spent the refresh token of it, and its answer is merged into them.
+   */
+  const withSecrets = Effect.fnUntraced(function* (
+    { generation, scheme }: Account,
+    config: AuthConfig,
+    held: Credential.Credential,
+    changes: NonNullable<AccountChanges["secrets"]>
+  ) {
+    const strategy = strategies.get(scheme)
+    const brought = Connections.merged({}, changes)
+    if (
+      config.allowAnotherIdentity !== true &&
+      compare(held, { secrets: brought, attributes: {} }, config.profile) === "another"
+    ) {
+      return yield* new InvalidRequest({
+        message: "the credential belongs to another person than the account",
+        slug: "identity_mismatch"
+      })
+    }
+    const forms = strategy?.secrets?.account.forms
+    // Secrets that came with tokens are not among those that an application may bring.
+    const foreign = Record.filter(held.secrets, (_, name) => forms !== undefined && forms[name] === undefined)
+    const own = Record.filter(held.secrets, (_, name) => foreign[name] === undefined)
+    const isSame = (name: string, value: Redacted.Redacted<string> | null) => {
+      const before = own[name]
+      return value === null || before === undefined
+        ? value === null && before === undefined
+        : Redacted.value(before) === Redacted.value(value)
+    }
+    const isReplaced =
+      generation === 0 ||
+      strategy?.renewal === undefined ||
+      Object.entries(changes).some(([name, value]) => !fromRenewal.has(name) && !isSame(name, value))
+    // A token of the grant that is replaced does not stand for the new one.
+    const kept =
+      isReplaced && strategy?.renewal !== undefined ? Record.filter(own, (_, name) => !fromRenewal.has(name)) : own
+    const secrets = { ...foreign, ...(yield* admit(scheme, Connections.merged(kept, changes))) }
+    return { credential: { ...held, secrets }, isReplaced, hasToken: brought["access_token"] !== undefined }
+  })
+
+  const update = Effect.fnUntraced(function* (id: ConnectedAccountId, { alias, attributes, secrets }: AccountChanges) {
+    yield* checkForm(alias)
+    const account = yield* find(id)
+    const config = secrets && (yield* Effect.mapError(configs.load(account), configFailure))
+    const opens = attributes !== undefined || secrets !== undefined
+
+    const patch = Effect.fnUntraced(function* (from: Account, _: unknown, now: number) {
+      const renamed = { alias: alias === undefined ? from.alias : alias }
+      if (renamed.alias !== null && renamed.alias !== from.alias) yield* checkFree(renamed.alias, from)
+      if (!opens) return renamed
+      const held = Credential.withAttributes(yield* opened(from), attributes)
+      if (secrets === undefined || config === undefined)
+        return { ...renamed, credential: yield* seal(from, held) } satisfies Partial<Account>
+      const { credential, hasToken, isReplaced } = yield* withSecrets(from, config, held, secrets)
+      const generation = isReplaced ? from.generation + 1 : from.generation
+      const expiresAt = isReplaced || hasToken ? expiryOf(config, credential, now) : from.expiresAt
+      const changes: Partial<Account> = {
+        ...renamed,
+        credential: yield* seal({ ...from, generation }, credential),
+        consentUntil: null,
+        ...(isReplaced ? { generation, previousCredential: from.credential, grantId: randomUUID() } : {}),
+        ...(isReplaced || hasToken
+          ? {
+              obtainedAt: now,
+              expiresAt,
+              renewAt: from.status === "INACTIVE" ? null : yield* dueAt(config, now, expiresAt)
+            }
+          : {})
+      }
+      return changes
+    })
+
+    const updated = yield* apply(account, secrets === undefined ? undefined : { _tag: "ConsentCompleted" }, {
+      // A revoked account keeps no credential.
+      when: ({ status }) => !opens || status !== "REVOKED",
+      patch
+    })
+    return opens && updated.status === "REVOKED" ? yield* revoked() : yield* view(updated)
   })
 
   const replaceSecrets = Effect.fnUntraced(function* (
@@ -128,7 +260,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
   ) {
     const account = yield* find(id)
     const config = yield* Effect.mapError(configs.load(account), configFailure)
-    const credential = Credential.make(yield* admit(account.scheme, secrets))
+    const admitted = yield* admit(account.scheme, secrets)
     const now = yield* Clock.currentTimeMillis
     const { status } = yield* apply(
       account,
@@ -136,11 +268,13 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       {
         // A revoked account keeps no credential.
         when: ({ status }) => status !== "REVOKED",
-        patch: (from) => {
+        patch: Effect.fnUntraced(function* (from) {
+          const held = Credential.onlyGiven(yield* tokens.openedOrEmpty(from))
+          const credential = { ...held, secrets: admitted }
           const expiresAt = expiryOf(config, credential, now)
           const generation = from.generation + 1
-          return Effect.map(seal({ ...from, generation }, credential), (sealed) => ({
-            credential: sealed,
+          return {
+            credential: yield* seal({ ...from, generation }, credential),
             expiresAt,
             renewAt: from.status === "INACTIVE" ? null : expiresAt,
             previousCredential: from.credential,
@@ -148,18 +282,12 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
             grantId: randomUUID(),
             obtainedAt: now,
             consentUntil: null
-          }))
-        }
+          }
+        })
       }
     )
-    if (status === "REVOKED") {
-      return yield* new InvalidRequest({
-        message: "the account is REVOKED and takes no credential",
-        slug: "account_revoked",
-        suggestedFix: "connect the account again"
-      })
-    }
+    if (status === "REVOKED") return yield* revoked()
   })
 
-  return { create, replaceSecrets }
+  return { create, update, replaceSecrets }
 }

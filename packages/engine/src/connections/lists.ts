@@ -5,13 +5,22 @@
  */
 import { type AccountFilter, CurrentProject, type KnownStatus, type ListOptions } from "@rekindle/core"
 import { Clock, Effect, Option, Schema, Stream } from "effect"
-import type { AccountPlace } from "../account/AccountStore.ts"
+import type { AccountPlace, AccountQuery } from "../account/AccountStore.ts"
 import { pages } from "../account/pages.ts"
 import { storeDown } from "../renewal/renewal.ts"
 import type { Accounts } from "./accounts.ts"
 import { makePaging } from "./paging.ts"
 
-const paging = makePaging(Schema.Struct({ createdAt: Schema.Int, id: Schema.String }))
+/** The cursors of one order. A cursor of another order is refused. */
+const pagingOf = (order: string) =>
+  makePaging(
+    Schema.Struct({
+      order: Schema.Literal(order),
+      createdAt: Schema.Int,
+      updatedAt: Schema.Int,
+      id: Schema.String
+    })
+  )
 
 /** Makes `find`, `list` and `count`. */
 export const makeLists = ({ store, view }: Accounts) => {
@@ -22,7 +31,7 @@ export const makeLists = ({ store, view }: Accounts) => {
       return { authConfigIds, ids, now: yield* Clock.currentTimeMillis, projectId, statuses, toolkits, userIds }
     })
 
-  const listed = (filter: AccountFilter, page: Pick<Parameters<typeof store.list>[0], "after" | "limit">) =>
+  const listed = (filter: AccountFilter, page: Omit<Parameters<typeof store.list>[0], keyof AccountQuery>) =>
     Effect.flatMap(queryOf(filter), (query) => Effect.mapError(store.list({ ...query, ...page }), storeDown))
 
   return {
@@ -46,10 +55,21 @@ export const makeLists = ({ store, view }: Accounts) => {
       return Option.isSome(found) ? Option.some(yield* view(found.value)) : Option.none()
     }),
 
-    list: Effect.fnUntraced(function* ({ cursor, limit, ...filter }: ListOptions = {}) {
+    list: Effect.fnUntraced(function* ({
+      cursor,
+      direction = "desc",
+      limit,
+      orderBy = "createdAt",
+      ...filter
+    }: ListOptions = {}) {
+      const order = `${orderBy} ${direction}`
+      const paging = pagingOf(order)
       const page = yield* paging.read({ cursor, limit })
-      const { items, next } = yield* listed(filter, page)
-      return { items: yield* Effect.forEach(items, view), nextCursor: paging.cursorOf(next) }
+      const { items, next } = yield* listed(filter, { ...page, direction, orderBy })
+      return {
+        items: yield* Effect.forEach(items, view),
+        nextCursor: paging.cursorOf(next === undefined ? undefined : { ...next, order })
+      }
     }),
 
     count: (filter: AccountFilter = {}) =>

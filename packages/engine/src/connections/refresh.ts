@@ -99,7 +99,7 @@ export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, on
   const refreshStatic = Effect.fnUntraced(function* (account: Account, options: RefreshOptions) {
     const consents = strategies.get(account.scheme)?.consent !== undefined
     const tries =
-      options.validateCredentials === true && account.credential !== null && (!consents || account.status === "ACTIVE")
+      options.validateCredentials === true && account.generation > 0 && (!consents || account.status === "ACTIVE")
     const tried = tries ? yield* validate(account) : undefined
     if (consents && tried?.status !== "ACTIVE") return yield* startConsent(tried ?? account, options)
     if (tries && tried === undefined) {

@@ -149,7 +149,8 @@ export const makeCommit = ({
       const current = yield* store.find(account.id)
       // The account was removed, so the tokens are not needed.
       if (Option.isNone(current)) return { _tag: "Overtaken", account }
-      const moved = current.value.generation !== from.generation
+      // The application may have changed attributes or secrets within the generation.
+      const moved = current.value.credential !== from.credential
       const holds = moved ? yield* Effect.orElseSucceed(open(current.value), () => held) : held
       if (moved && isAnotherIdentity(holds)) return yield* refused(current.value)
       if (overtaken(current.value, origin)) return { _tag: "Overtaken", account: current.value }

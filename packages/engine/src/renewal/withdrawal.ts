@@ -47,6 +47,7 @@ const nothing: Withdrawal = { state: "confirmed", attempts: 0, answer: null }
 export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
   const attempt = (account: Account): Effect.Effect<Revocation, StoreError> =>
     Effect.gen(function* () {
+      if (account.generation === 0) return { _tag: "Confirmed" } as const
       const config = yield* configs.load(account)
       const credential = yield* open(account)
       const revoke = strategies.get(account.scheme)?.revoke
@@ -87,7 +88,8 @@ export const makeWithdraw = ({ configs, open, store, strategies }: Given) => {
   return Effect.fnUntraced(function* (account: Account): Effect.fn.Return<Withdrawal, StoreError> {
     let tried: { readonly generation: number; readonly revocation: Revocation } | undefined
     const { _tag, account: updated } = yield* updateAccount(store, account, undefined, {
-      when: ({ credential, status }) => status === "REVOKED" && credential !== null,
+      when: ({ credential, status, withdrawal }) =>
+        status === "REVOKED" && (credential !== null || withdrawal?.state === "pending"),
       patch: Effect.fnUntraced(function* (from: Account): Effect.fn.Return<Partial<Account>, StoreError> {
         // A renewal in flight may have committed another credential meanwhile.
         if (tried?.generation !== from.generation)

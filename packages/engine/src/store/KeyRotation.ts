@@ -117,7 +117,7 @@ export const reseal: Effect.Effect<ResealReport, StoreError | VaultError, Accoun
       const sealed = yield* Effect.option(again(authConfigContext(config), config.sealed))
       const done =
         Option.isSome(sealed) &&
-        (yield* store.resealAuthConfig({
+        (yield* store.writeAuthConfig({
           projectId: config.projectId,
           id: config.id,
           from: config.sealed,

@@ -27,6 +27,7 @@ import type { InsertAttempt } from "./expiring.ts"
 import { watchForRestore } from "./restoreWatch.ts"
 import {
   AccountRow,
+  asFailure,
   asStoreError,
   changeable,
   configKey,
@@ -61,8 +62,9 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
     Effect.andThen(
       sql`UPDATE rekindle_accounts SET intent_generation = generation, intent_since = 0,
         intent_attempts = COALESCE(intent_attempts, 0) + 1, revision = revision + 1
-        WHERE credential IS NOT NULL`,
-      sql`SELECT 'doubt' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE credential IS NOT NULL`
+        WHERE credential IS NOT NULL AND generation > 0`,
+      sql`SELECT 'doubt' AS status, COUNT(*) AS count FROM rekindle_accounts
+        WHERE credential IS NOT NULL AND generation > 0`
     )
   ).pipe(
     Effect.flatMap(decodeAll(CountRow)),
@@ -186,7 +188,15 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
       asStoreError(
         Effect.map(
           attempt === undefined
-            ? write(change)
+            ? // The alias is the only column of an account that a write changes and that is unique.
+              Effect.catchIf(
+                asFailure(write(change)),
+                (error) =>
+                  change.to.alias !== change.from.alias &&
+                  error._tag === "SqlError" &&
+                  error.reason._tag === "UniqueViolation",
+                () => Effect.succeed(false)
+              )
             : transaction(
                 Effect.tap(writing(change), (done) => (done ? Effect.asVoid(insertAttempt(attempt)) : Effect.void))
               ),

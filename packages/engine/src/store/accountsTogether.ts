@@ -24,6 +24,7 @@ import type { Shareable } from "./sharedStatement.ts"
 
 /** The types of the columns that a write may change. */
 const changeableTypes: { readonly [Column in keyof ReturnType<typeof changeable>]: string } = {
+  alias: "text",
   status: "text",
   status_reason: "text",
   generation: "bigint",

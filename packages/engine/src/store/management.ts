@@ -23,7 +23,7 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
       WHEN status = 'INITIATED' THEN 'EXPIRED' ELSE ${lasting} END`
   }
 
-  const conditions = ({ authConfigIds, ids, now, projectId, statuses, toolkits, userIds }: AccountQuery) => {
+  const conditions = ({ aliases, authConfigIds, ids, now, projectId, statuses, toolkits, userIds }: AccountQuery) => {
     const among = (column: Statement.Fragment, values: ReadonlyArray<string> | undefined) =>
       values === undefined ? [] : values.length === 0 ? [sql`1 = 0`] : [sql`${column} IN ${sql.in(values)}`]
     return [
@@ -34,6 +34,7 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
         authConfigIds?.map((authConfigId) => configKey({ projectId, authConfigId }))
       ),
       ...among(sql`toolkit`, toolkits),
+      ...among(sql`alias`, aliases),
       ...among(sql`public_id`, ids),
       ...among(visible(now), statuses)
     ]
@@ -42,13 +43,19 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
   const accounts = readable.page(AccountRow, AccountPlaceRow, namedBy("rekindle_accounts", "id"))
 
   return {
-    list: ({ after, limit, ...query }) => {
+    list: ({ after, direction = "desc", limit, orderBy = "createdAt", ...query }) => {
+      const column = sql.literal(orderBy === "createdAt" ? "created_at" : "updated_at")
+      const [beyond, ordered] =
+        direction === "asc" ? [sql.literal(">"), sql``] : [sql.literal("<"), sql.literal("DESC")]
       const further =
         after === undefined
           ? []
-          : [sql`(created_at < ${after.createdAt} OR (created_at = ${after.createdAt} AND id < ${after.id}))`]
+          : [
+              sql`(${column} ${beyond} ${after[orderBy]} OR (${column} = ${after[orderBy]} AND id ${beyond} ${after.id}))`
+            ]
       return sql`SELECT *, ${clock(query.now)} AS clock FROM rekindle_accounts
-        WHERE ${sql.and([...conditions(query), ...further])} ORDER BY created_at DESC, id DESC LIMIT ${limit + 1}`.pipe(
+        WHERE ${sql.and([...conditions(query), ...further])}
+        ORDER BY ${column} ${ordered}, id ${ordered} LIMIT ${limit + 1}`.pipe(
         Effect.flatMap((found) => accounts(found, limit, (row) => toAccount(row, query.now))),
         asStoreError
       )

@@ -272,6 +272,17 @@ const openIntents = Effect.gen(function* () {
   })
 })
 
+// Names for people. The index is partial, so an account without a name costs it nothing, and no renewal changes its columns. Lists by the
+// time of the last change have no index of their own: each renewal would have to write it.
+const aliases = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`ALTER TABLE rekindle_accounts ADD COLUMN alias TEXT`
+  yield* sql`CREATE UNIQUE INDEX rekindle_accounts_alias ON rekindle_accounts (project_id, user_id, toolkit, alias)
+    WHERE alias IS NOT NULL`
+  yield* sql`ALTER TABLE rekindle_auth_configs ADD COLUMN created_at BIGINT`
+  yield* sql`UPDATE rekindle_auth_configs SET created_at = updated_at`
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
@@ -286,7 +297,8 @@ const migrations = {
   "0011_try_services_again": tryServicesAgain,
   "0012_management": management,
   "0013_forgotten_events": forgottenEvents,
-  "0014_open_intents": openIntents
+  "0014_open_intents": openIntents,
+  "0015_aliases": aliases
 }
 
 /** Migrates the database to the schema after the first `count` migrations. */

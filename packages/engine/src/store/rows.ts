@@ -26,6 +26,7 @@ export const AccountRow = Schema.Struct({
   auth_config_id: Schema.String,
   toolkit: Schema.String,
   user_id: Schema.String,
+  alias: MaybeText,
   scheme: AuthScheme,
   status: KnownStatus,
   status_reason: Schema.NullOr(StatusReason),
@@ -80,6 +81,7 @@ export const AuthConfigRow = Schema.Struct({
   id: Schema.String,
   project_id: Schema.String,
   sealed: Sealed,
+  created_at: Int,
   updated_at: Int,
   disabled_at: MaybeInt
 })
@@ -107,11 +109,11 @@ export const AbandonedRow = Schema.Struct({
   project_id: Schema.String,
   auth_config_id: Schema.String
 })
-export const SwitchRow = Schema.Struct({ disabled_at: MaybeInt })
+export const PutConfigRow = Schema.Struct({ created_at: Int, disabled_at: MaybeInt })
 
 /** Positions in lists, read from the last row of a page. */
-export const AccountPlaceRow = Schema.Struct({ createdAt: Int, id: Schema.String }).pipe(
-  Schema.encodeKeys({ createdAt: "created_at" })
+export const AccountPlaceRow = Schema.Struct({ createdAt: Int, updatedAt: Int, id: Schema.String }).pipe(
+  Schema.encodeKeys({ createdAt: "created_at", updatedAt: "updated_at" })
 )
 export const AbandonedPlaceRow = Schema.Struct({ since: Int, id: Schema.String }).pipe(
   Schema.encodeKeys({ since: "intent_since" })
@@ -137,6 +139,7 @@ export const toAccount = (row: typeof AccountRow.Type, now: number): Account => 
   ...configRefOf(row),
   toolkit: row.toolkit,
   userId: row.user_id,
+  alias: row.alias,
   scheme: row.scheme,
   status: row.status,
   statusReason: row.status_reason,
@@ -173,6 +176,7 @@ const encodeWithdrawal = Schema.encodeSync(Schema.fromJsonString(Withdrawal))
 
 /** The columns that `write` may change. */
 export const changeable = (account: Account) => ({
+  alias: account.alias,
   status: account.status,
   status_reason: account.statusReason,
   generation: account.generation,

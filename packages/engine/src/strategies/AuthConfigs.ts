@@ -4,18 +4,25 @@
  *
  * @module
  */
-import { type AuthConfig, CurrentProject, KnownAuthScheme } from "@rekindle/core"
-import { Array, Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
+import {
+  type AuthConfig,
+  type AuthConfigChanges,
+  type AuthConfigFilter,
+  Connections,
+  CurrentProject,
+  KnownAuthScheme
+} from "@rekindle/core"
+import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema, Stream } from "effect"
 import {
   AccountStore,
   type AuthConfigRef,
   type IdPlace,
-  type Page,
   type StoredAuthConfig,
   type StoreError
 } from "../account/AccountStore.ts"
 import { authConfigContext, AuthConfigError, AuthConfigJson, invalidConfig } from "../account/AuthConfig.ts"
 import { keepNewest } from "../account/keepNewest.ts"
+import { pages } from "../account/pages.ts"
 import { makeJoinedRead } from "./joinedRead.ts"
 import { AuthStrategies } from "./AuthStrategy.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
@@ -31,11 +38,15 @@ const cacheFor = Duration.seconds(10)
 /** The maximum number of opened auth configs in the cache. The one that was read longest ago is dropped first. */
 const capacity = 1_000
 
+/** How many configs are read at once to be counted by their content. */
+const countedAtOnce = 500
+
 /** An opened auth config, with the stored fields around it. */
 export interface KeptAuthConfig {
   readonly config: AuthConfig
   readonly isDisabled: boolean
   /** Epoch milliseconds. */
+  readonly createdAt: number
   readonly updatedAt: number
 }
 
@@ -51,12 +62,24 @@ export class AuthConfigs extends Context.Service<
     readonly inService: (config: AuthConfigRef) => Effect.Effect<AuthConfig, AuthConfigError | StoreError>
     /** Reads a config from the store, without the cache. */
     readonly find: (config: AuthConfigRef) => Effect.Effect<KeptAuthConfig, AuthConfigError | StoreError>
+    /** Changes a config of a project. A faulty change changes nothing. */
+    readonly update: (
+      config: AuthConfigRef,
+      changes: AuthConfigChanges
+    ) => Effect.Effect<KeptAuthConfig, AuthConfigError | StoreError>
     /** A project's configs, ordered by id. A config that cannot be opened is left out and logged. */
-    readonly list: (query: {
-      readonly projectId: string
-      readonly after?: IdPlace | undefined
-      readonly limit: number
-    }) => Effect.Effect<Page<KeptAuthConfig, IdPlace>, StoreError>
+    readonly list: (
+      query: AuthConfigFilter & {
+        readonly projectId: string
+        readonly after?: IdPlace | undefined
+        readonly limit: number
+      }
+    ) => Effect.Effect<
+      { readonly items: ReadonlyArray<KeptAuthConfig>; readonly next: IdPlace | undefined },
+      StoreError
+    >
+    /** The number of a project's configs. One that cannot be opened is counted unless its content decides. */
+    readonly count: (query: AuthConfigFilter & { readonly projectId: string }) => Effect.Effect<number, StoreError>
     /** Enables or disables a config. Other processes follow when their cached config expires. */
     readonly setDisabled: (
       config: AuthConfigRef,
@@ -92,7 +115,7 @@ export class AuthConfigs extends Context.Service<
             onSuccess: (secrets) => Effect.succeed({ ...config, secrets })
           })
 
-        /** Finds mistakes that would otherwise show at the first refresh. Returns the config that this one replaces. */
+        /** Finds mistakes that would otherwise show at the first refresh. */
         const check = Effect.fnUntraced(function* (config: AuthConfig) {
           const strategy = strategies.get(config.scheme)
           if (strategy !== undefined) {
@@ -105,6 +128,10 @@ export class AuthConfigs extends Context.Service<
           // NO_AUTH is a scheme of the contract without a strategy: there is nothing to check or to refresh. An unknown scheme is a mistake.
           else if (!isKnownScheme(config.scheme))
             return yield* invalidConfig(config, [{ field: "scheme", message: "it has no strategy here" }])
+        })
+
+        /** The config that this one replaces. */
+        const replacedBy = Effect.fnUntraced(function* (config: AuthConfig) {
           const ref = { projectId: config.projectId, authConfigId: config.id }
           // A stored config that cannot be read may be replaced.
           const before = yield* Effect.asSome(load(ref)).pipe(
@@ -126,22 +153,69 @@ export class AuthConfigs extends Context.Service<
               "invalid",
               `it belongs to the project ${config.projectId}, on behalf of another`
             )
-          const before = yield* check(config)
+          yield* check(config)
+          const before = yield* replacedBy(config)
           const now = yield* Clock.currentTimeMillis
-          const text = yield* Effect.orDie(Schema.encodeEffect(AuthConfigJson)(config))
-          const { disabledAt } = yield* store.putAuthConfig({
+          const { createdAt, disabledAt } = yield* store.putAuthConfig({
             id: config.id,
             projectId: config.projectId,
-            sealed: yield* vault.seal(authConfigContext(config), text),
+            sealed: yield* seal(config),
             updatedAt: now
           })
+          return yield* replaced(before, { config, isDisabled: disabledAt !== null, createdAt, updatedAt: now })
+        })
+
+        const seal = (config: AuthConfig) =>
+          Effect.flatMap(Effect.orDie(Schema.encodeEffect(AuthConfigJson)(config)), (text) =>
+            vault.seal(authConfigContext(config), text)
+          )
+
+        /** Ends a replacement. Accounts that failed with the previous config are due at once. */
+        const replaced = Effect.fnUntraced(function* (before: Option.Option<AuthConfig>, kept: KeptAuthConfig) {
+          const { config, updatedAt } = kept
           const ref = { projectId: config.projectId, authConfigId: config.id }
           forget(ref)
-          // Accounts that failed with the previous config are due at once.
           if (!Option.exists(before, (previous) => Equal.equals(previous, config)))
-            yield* store.resume({ config: ref, now })
-          return { config, isDisabled: disabledAt !== null, updatedAt: now }
+            yield* store.resume({ config: ref, now: updatedAt })
+          return kept
         })
+
+        const update = Effect.fnUntraced(function* (ref: AuthConfigRef, changes: AuthConfigChanges) {
+          while (true) {
+            const stored = yield* store.findAuthConfig(ref)
+            if (Option.isNone(stored)) return yield* notRegistered(ref)
+            const before = yield* open(stored.value)
+            const config = yield* admitted(Connections.changed(before.config, changes))
+            yield* check(config)
+            const updatedAt = yield* Clock.currentTimeMillis
+            const { id, projectId, sealed } = stored.value
+            const write = { projectId, id, from: sealed, to: yield* seal(config), updatedAt }
+            if (yield* store.writeAuthConfig(write))
+              return yield* replaced(Option.some(before.config), { ...before, config, updatedAt })
+          }
+        })
+
+        /** The configs after a position that a filter selects. */
+        const selected = (
+          { isDisabled, projectId, ...filter }: AuthConfigFilter & { readonly projectId: string },
+          { after, pageSize }: { readonly after?: IdPlace | undefined; readonly pageSize: number }
+        ) =>
+          pages(
+            (after: IdPlace | undefined) => store.listAuthConfigs({ projectId, isDisabled, after, limit: pageSize }),
+            after
+          ).pipe(
+            Stream.flatMap(({ items }) => Stream.fromIterable(items)),
+            Stream.mapEffect((stored) =>
+              open(stored).pipe(
+                Effect.tapError(({ message }) =>
+                  Effect.logWarning("an auth config that cannot be opened is left out of a list", { message })
+                ),
+                Effect.option
+              )
+            ),
+            Stream.filterMap((opened) => Result.fromOption(opened, () => undefined)),
+            Stream.filter(({ config }) => Connections.selects(filter, config))
+          )
 
         /** Drops the cached config, and a read in progress. */
         const forget = (ref: AuthConfigRef): void => {
@@ -150,13 +224,18 @@ export class AuthConfigs extends Context.Service<
           changes++
         }
 
-        const open = ({ disabledAt, id, projectId, sealed, updatedAt }: StoredAuthConfig) =>
+        const open = ({ createdAt, disabledAt, id, projectId, sealed, updatedAt }: StoredAuthConfig) =>
           vault.open(authConfigContext({ id, projectId }), sealed).pipe(
             Effect.flatMap(Schema.decodeEffect(AuthConfigJson)),
             Effect.mapBoth({
               onFailure: (error) =>
                 fault(id, "unreadable", error._tag === "VaultError" ? error.message : "it does not decode"),
-              onSuccess: (config): KeptAuthConfig => ({ config, isDisabled: disabledAt !== null, updatedAt })
+              onSuccess: (config): KeptAuthConfig => ({
+                config,
+                isDisabled: disabledAt !== null,
+                createdAt,
+                updatedAt
+              })
             })
           )
 
@@ -191,23 +270,21 @@ export class AuthConfigs extends Context.Service<
               isDisabled ? Effect.fail(fault(config.id, "disabled", "it is disabled")) : Effect.succeed(config)
             ),
           find,
-          list: (query) =>
-            Effect.flatMap(store.listAuthConfigs(query), (page) =>
-              Effect.map(
-                Effect.forEach(page.items, (each) =>
-                  open(each).pipe(
-                    Effect.tapError(({ message }) =>
-                      Effect.logWarning("an auth config that cannot be opened is left out of a list", { message })
-                    ),
-                    Effect.option
-                  )
-                ),
-                (opened) => {
-                  const items = Array.getSomes(opened)
-                  return { ...page, items, unreadable: page.unreadable + opened.length - items.length }
-                }
-              )
-            ),
+          update,
+          list: Effect.fnUntraced(function* ({ after, limit, ...query }) {
+            const found = yield* selected(query, { after, pageSize: limit + 1 }).pipe(
+              Stream.take(limit + 1),
+              Stream.runCollect
+            )
+            const items = found.slice(0, limit)
+            const last = found.length > limit ? items.at(-1)?.config : undefined
+            const next = last && { id: keyOf({ projectId: last.projectId, authConfigId: last.id }) }
+            return { items, next }
+          }),
+          count: ({ isDisabled, projectId, search, toolkits }) =>
+            search === undefined && toolkits === undefined
+              ? store.countAuthConfigs({ projectId, isDisabled })
+              : Stream.runCount(selected({ isDisabled, projectId, search, toolkits }, { pageSize: countedAtOnce })),
           setDisabled: Effect.fnUntraced(function* (ref, isDisabled) {
             const now = yield* Clock.currentTimeMillis
             const done = yield* Effect.ensuring(

@@ -31,7 +31,7 @@ describe("docs/failures.md", () => {
 
 /** Options that are not settings of an application, and where they belong. */
 const elsewhere = new Map([
-  ["ListOptions", "a page and a filter, each with a table of its own"],
+  ["AuthConfigListOptions", "a page and a filter, each with a table of its own"],
   ["RenewOptions", "the coordinator, for the engine's own callers"],
   ["StartOptions", "consent, for the engine's own callers"],
   ["TransportOptions", "a transport, for the egress"]

@@ -98,6 +98,8 @@ const groups: ReadonlyArray<readonly [title: string, sections: ReadonlyArray<Sec
       section("Link", "Connections.link", "core/src/Connections.ts", "LinkOptions"),
       section("Page of a list", "Connections.list, authConfigs.list", "core/src/Connections.ts", "PageOptions"),
       section("Filter of accounts", "Connections.list, count", "core/src/Connections.ts", "AccountFilter"),
+      section("Order of accounts", "Connections.list", "core/src/Connections.ts", "ListOptions"),
+      section("Filter of auth configs", "authConfigs.list, count", "core/src/Connections.ts", "AuthConfigFilter"),
       section("Events", "Connections.events", "core/src/Connections.ts", "EventsOptions")
     ]
   ]

@@ -20,8 +20,9 @@ import {
   type StoreError
 } from "@rekindle/engine"
 import { visibleStatus } from "@rekindle/engine/Account"
-import { Array as Arr, Context, Effect, Exit, Fiber, type Layer, Option, type Scope } from "effect"
+import { Array as Arr, Context, Effect, Exit, Fiber, type Layer, Option, type Scope, Stream } from "effect"
 import { type Migrator, SqlClient, type SqlError } from "effect/sql"
+import { pages } from "#engine/account/pages.ts"
 import { migrate, migrateTo } from "#engine/store/migrations.ts"
 import { randomUUID } from "node:crypto"
 
@@ -52,6 +53,7 @@ const account = (overrides: Partial<Account> = {}, id = newId()): Account => ({
   authConfigId: configId,
   toolkit: "töölkit 'quoted' \"twice\"",
   userId: "user\nwith a line break",
+  alias: null,
   scheme: "OAUTH2",
   status: "ACTIVE",
   statusReason: null,
@@ -201,7 +203,7 @@ export const suite = <R, E>(
         const { store } = yield* start
         const config = { id: configId, projectId: "project", sealed: sealed("changed"), updatedAt: 2 }
         yield* store.putAuthConfig(config)
-        const kept = { ...config, disabledAt: null }
+        const kept = { ...config, createdAt: 1, disabledAt: null }
         assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some(kept))
         assert.deepStrictEqual((yield* store.listAuthConfigs({ limit: 10 })).items, [kept])
         assert.isTrue(Option.isNone(yield* store.findAuthConfig({ ...configRef, authConfigId: "unknown" })))
@@ -213,15 +215,60 @@ export const suite = <R, E>(
         const { added, store } = yield* start
         const config = { id: configId, projectId: "another", sealed: sealed("another"), updatedAt: 2 }
         yield* store.putAuthConfig(config)
+        const kept = { ...config, createdAt: 2, disabledAt: null }
         const ref = { projectId: "another", authConfigId: configId }
-        assert.deepStrictEqual(yield* store.findAuthConfig(ref), Option.some({ ...config, disabledAt: null }))
-        assert.notDeepEqual(yield* store.findAuthConfig(configRef), Option.some({ ...config, disabledAt: null }))
+        assert.deepStrictEqual(yield* store.findAuthConfig(ref), Option.some(kept))
+        assert.notDeepEqual(yield* store.findAuthConfig(configRef), Option.some(kept))
         const one = yield* added()
         const other = yield* added({ projectId: "another", publicId: one.publicId })
         assert.deepStrictEqual(yield* store.findIn("project", one.publicId), Option.some(one))
         assert.deepStrictEqual(yield* store.findIn("another", one.publicId), Option.some(other))
         assert.isTrue(Option.isNone(yield* store.findIn("nobody's", one.publicId)))
         assert.isFalse(yield* store.insert(account({ publicId: one.publicId })))
+      })
+    )
+
+    it.effect("accounts are listed by either time, in either direction, page by page", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        const times = [1, 2, 2, 3]
+        const made = yield* Effect.forEach(times, (time) => added({ createdAt: time, updatedAt: 10 - time }))
+        for (const orderBy of ["createdAt", "updatedAt"] as const) {
+          for (const direction of ["asc", "desc"] as const) {
+            const query = { projectId: "project", now: 50, orderBy, direction, limit: 1 }
+            const read = (after: AccountPlace | undefined) => store.list({ ...query, after })
+            const seen = (yield* Stream.runCollect(pages(read))).flatMap(({ items }) => items)
+            const ascending = made.toSorted((one, two) => one[orderBy] - two[orderBy] || (one.id < two.id ? -1 : 1))
+            assert.deepStrictEqual(seen, direction === "asc" ? ascending : ascending.toReversed())
+          }
+        }
+      })
+    )
+
+    it.effect("two accounts of a user and toolkit never have the same alias", () =>
+      Effect.gen(function* () {
+        const { added, reread, store } = yield* start
+        const one = yield* added({ alias: "work" })
+        const elsewhere = [
+          { userId: "another" },
+          { toolkit: "another" },
+          { alias: null },
+          { alias: null },
+          { alias: "home" }
+        ]
+        for (const other of elsewhere) assert.isTrue(yield* store.insert(account({ alias: "work", ...other })))
+        assert.isFalse(yield* store.insert(account({ alias: "work" })))
+        const query = { projectId: "project", now: 50, limit: 10, userIds: [one.userId], toolkits: [one.toolkit] }
+        assert.deepStrictEqual((yield* store.list({ ...query, aliases: ["work"] })).items, [one])
+        // Writes that share a statement with the refused one are not lost.
+        const [other, third] = [yield* added(), yield* added()]
+        const rename = (from: Account, alias: string) => store.write({ from, to: { ...from, alias }, announce: [] })
+        const written = yield* Effect.all([rename(other, "work"), rename(third, "third")], { concurrency: "unbounded" })
+        assert.deepStrictEqual(written.map(Option.isSome), [false, true])
+        assert.deepStrictEqual(yield* reread(other.id), other)
+        assert.strictEqual((yield* reread(third.id)).alias, "third")
+        assert.isTrue(Option.isSome(yield* store.write({ from: one, to: { ...one, alias: null }, announce: [] })))
+        assert.isTrue(Option.isSome(yield* rename(other, "work")))
       })
     )
 
@@ -323,8 +370,16 @@ export const suite = <R, E>(
           assert.isTrue(yield* store.switchAuthConfig(configRef, 7))
           const config = { id: configId, projectId: "project", sealed: sealed("changed"), updatedAt: 8 }
           yield* store.putAuthConfig(config)
+          const { countAuthConfigs, listAuthConfigs } = store
+          for (const isDisabled of [true, false]) {
+            const query = { projectId: "project", isDisabled }
+            const { items } = yield* listAuthConfigs({ ...query, limit: 10 })
+            assert.strictEqual(yield* countAuthConfigs(query), items.length)
+            assert.isTrue(items.every(({ disabledAt }) => (disabledAt !== null) === isDisabled))
+          }
+          assert.strictEqual(yield* countAuthConfigs({ projectId: "project" }), 1)
           assert.deepStrictEqual((yield* store.listAuthConfigs({ projectId: "project", limit: 10 })).items, [
-            { ...config, disabledAt: 7 }
+            { ...config, createdAt: 1, disabledAt: 7 }
           ])
           // Its accounts are not renewed, but revoked ones are still withdrawn.
           const claim = store.claimDue({ config: configRef, now: 10, nextLook: 20, limit: 10 })
@@ -1184,10 +1239,16 @@ export const suite = <R, E>(
       Effect.gen(function* () {
         const { store } = yield* start
         const again = { projectId: "project", id: configId, from: sealed("config"), to: sealed("new key") }
-        assert.isTrue(yield* store.resealAuthConfig(again))
-        assert.isFalse(yield* store.resealAuthConfig(again))
-        const config = { id: configId, projectId: "project", sealed: sealed("new key"), updatedAt: 1, disabledAt: null }
-        assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some(config))
+        assert.isTrue(yield* store.writeAuthConfig(again))
+        assert.isFalse(yield* store.writeAuthConfig(again))
+        const kept = { id: configId, projectId: "project", sealed: sealed("new key"), createdAt: 1, disabledAt: null }
+        assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some({ ...kept, updatedAt: 1 }))
+        const changed = { ...again, from: sealed("new key"), to: sealed("changed"), updatedAt: 7 }
+        assert.isTrue(yield* store.writeAuthConfig(changed))
+        assert.deepStrictEqual(
+          yield* store.findAuthConfig(configRef),
+          Option.some({ ...kept, sealed: changed.to, updatedAt: 7 })
+        )
       })
     )
 
