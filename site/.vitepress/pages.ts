@@ -32,6 +32,11 @@ export const groups: ReadonlyArray<Group> = [
         "A hardened client",
         "A client of the refresh endpoint that does not burn tokens when the network fails, and a gateway."
       ],
+      [
+        "serve",
+        "rekindle serve",
+        "The self-hosted service as one command: start, settings, health, many processes, stop."
+      ],
       ["service", "A self-hosted service", "The engine behind server routes, for applications in any language."],
       ["engine", "The engine in an application", "Connecting accounts and using their credentials in one application."],
       ["testing", "The test layer", "Scripts, faults and contracts for tests without a network."],

@@ -7,10 +7,11 @@ import { Command } from "effect/cli"
 import { Json } from "./commands/output.ts"
 import { accounts } from "./commands/accounts.ts"
 import { revoke } from "./commands/revoke.ts"
+import { init } from "./commands/init.ts"
 import { serve } from "./commands/serve.ts"
 
 export const rekindle = Command.make("rekindle").pipe(
   Command.withDescription("Keeps third-party connections alive"),
-  Command.withSubcommands([serve, accounts, revoke]),
+  Command.withSubcommands([init, serve, accounts, revoke]),
   Command.withGlobalFlags([Json])
 )

@@ -92,13 +92,21 @@ const decodeFile = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Recor
 
 const environment = (variable: string) => Effect.orDie(Config.option(Config.String(variable)))
 
-/** The texts in the file by key, and its path. `all` are the settings that it may have. */
+/** A file of settings: its texts by key. */
+export interface SettingsFile {
+  readonly path: string
+  readonly texts: ReadonlyMap<string, string>
+}
+
+/** The file of a command that reads none. */
+export const noFile: SettingsFile = { path: defaultFile, texts: new Map() }
+
+/** Reads the file. `all` are the settings that it may have. */
 const readFile = Effect.fnUntraced(function* (all: ReadonlyArray<Setting<unknown>>, flag: Option.Option<string>) {
   const fs = yield* FileSystem.FileSystem
   const named = Option.isSome(flag) ? flag : yield* environment(config.variable)
   const path = Option.getOrElse(named, () => defaultFile)
-  const isMissing = Option.isNone(named) && !(yield* Effect.orElseSucceed(fs.exists(path), () => false))
-  if (isMissing) return { path, texts: new Map<string, string>() }
+  if (Option.isNone(named) && !(yield* Effect.orElseSucceed(fs.exists(path), () => false))) return noFile
   const text = yield* Effect.mapError(fs.readFileString(path), (error) =>
     refused(`cannot read the settings in ${path}: ${faultOf(error)}`)
   )
@@ -112,24 +120,21 @@ const readFile = Effect.fnUntraced(function* (all: ReadonlyArray<Setting<unknown
   const unknown = Object.keys(values.value).find((key) => !keys.includes(key))
   if (unknown !== undefined)
     return yield* refused(`${path} has "${unknown}", which is no setting`, `use ${keys.join(", ")}`)
-  const texts = Object.entries(values.value).map(([key, value]) => [key, String(value)] as const)
-  return { path, texts: new Map(texts) }
+  const texts = new Map(Object.entries(values.value).map(([key, value]) => [key, String(value)]))
+  return { path, texts }
 })
 
-/** Reads the values of a set. Fails with a sentence that names the setting and the place of a value that does not have its form. */
-export const read = Effect.fnUntraced(function* <S extends Settings>(
-  all: ReadonlyArray<Setting<unknown>>,
+/** The values of a set. Fails with a sentence that names the setting and the place of a value that does not have its form. */
+export const resolve = Effect.fnUntraced(function* <S extends Settings>(
   settings: S,
   given: Given<S>,
-  configFlag: Option.Option<string>
+  { path, texts }: SettingsFile
 ) {
-  const { path, texts } = yield* readFile(all, configFlag)
   const valueOf = Effect.fnUntraced(function* <A>(setting: Setting<A>, flag: Option.Option<string>) {
     const { decode, fallback, form, key, name, variable } = setting
-    const inEnvironment = yield* environment(variable)
     const places = [
       [`--${name}`, flag],
-      [variable, inEnvironment],
+      [variable, yield* environment(variable)],
       [`${key} in ${path}`, Option.fromUndefinedOr(texts.get(key))]
     ] as const
     for (const [place, text] of places) {
@@ -140,8 +145,17 @@ export const read = Effect.fnUntraced(function* <S extends Settings>(
     return fallback
   })
   const values: Record<string, unknown> = {}
-  for (const [name, setting] of Object.entries(settings))
+  for (const [name, setting] of Object.entries(settings)) {
     values[name] = yield* valueOf(setting, given[name] ?? Option.none())
+  }
   // The record has the names of the set, each with a value that its own setting decoded.
   return values as Values<S>
 })
+
+/** Reads the file and the values of a set. */
+export const read = <S extends Settings>(
+  all: ReadonlyArray<Setting<unknown>>,
+  settings: S,
+  given: Given<S>,
+  configFlag: Option.Option<string>
+) => Effect.flatMap(readFile(all, configFlag), (file) => resolve(settings, given, file))

@@ -31,6 +31,9 @@ const variable = "REKINDLE_KEYS"
 
 const refused = (message: string, fix: string) => new CommandFailed({ message, fix })
 
+/** Whether the environment has the ring, so that no file is read or made. */
+export const isInEnvironment = Effect.map(Config.option(Config.Redacted(variable)), Option.isSome)
+
 /** The file of a database's ring, unless a setting names another. */
 export const defaultFile = (database: DatabasePlace) =>
   Effect.map(Path.Path, (path) =>
@@ -50,8 +53,8 @@ const newRing = Effect.gen(function* () {
   return `${header}k-${id}:${Base64.encode(yield* random.randomBytes(32))}\n`
 }).pipe(Effect.orDie, Effect.provide(SecureRandom.layerWebCrypto))
 
-/** Makes the file, unless it exists. A reader never sees a part of it, because it is written elsewhere and linked. */
-const create = Effect.fnUntraced(function* (file: string) {
+/** Makes a key file, unless it exists. Returns whether it did. A reader never sees a part of it, because it is written elsewhere and linked. */
+export const create = Effect.fnUntraced(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
   const draft = `${file}.${process.pid}.new`
   const write = Effect.scoped(
@@ -131,9 +134,7 @@ export const layer = (options: {
   Layer.unwrap(
     Effect.gen(function* () {
       const vault = CredentialVault.layerConfig()
-      const inEnvironment = yield* Config.option(Config.Redacted(variable))
-      if (Option.isSome(inEnvironment))
-        return Layer.merge(vault, Layer.succeed(KeyRing, { file: undefined, isNew: false }))
+      if (yield* isInEnvironment) return Layer.merge(vault, Layer.succeed(KeyRing, { file: undefined, isNew: false }))
       const fs = yield* FileSystem.FileSystem
       const file = options.keyFile ?? (yield* defaultFile(options.database))
       const exists = yield* Effect.orElseSucceed(fs.exists(file), () => false)
