@@ -2,7 +2,7 @@
  * How a command ends: exit codes that scripts can trust, and failures in plain words with what to do next.
  *
  * Handlers fail with the errors of the services that they use. This file says each of them in one sentence. No stack and no cause is
- * printed: a cause may hold what another program sent. `--log-level debug` logs the causes of defects.
+ * printed: a cause may hold what another program sent. `--log-level debug` prints the causes of defects.
  *
  * @module
  */
@@ -53,7 +53,7 @@ const defect: Explained = {
   exit: "failed",
   message: "rekindle met a defect of its own",
   errors: [],
-  fix: "run the command again with --log-level debug and report what it logs",
+  fix: "run the command again with --log-level debug and report what it says",
   slug: undefined,
   requestId: undefined
 }
@@ -135,15 +135,19 @@ const presenter: CliOutput.Presenter = {
   })
 }
 
+/** Whether the arguments ask for the lines of a debugger. The handler that `--log-level` is for has ended. */
+const isDebugging = (args: ReadonlyArray<string>): boolean =>
+  /(?:^| )--log-level[ =](?:all|trace|debug)(?: |$)/.test(args.join(" "))
+
 /** Prints a failure, and returns the exit code. */
-const report = Effect.fnUntraced(function* <E>(cause: Cause.Cause<E>, json: boolean) {
+const report = Effect.fnUntraced(function* <E>(cause: Cause.Cause<E>, args: ReadonlyArray<string>) {
   if (Cause.hasInterruptsOnly(cause)) return yield* Effect.interrupt
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
   // Effect has presented a wrong call.
   if (CliError.isCliError(error)) return exitCodes.usage
   const explained = error === undefined ? defect : explain(error)
-  if (explained === defect) yield* Effect.logDebug("defect", cause)
-  yield* Console.error(json ? asJson(explained) : sentences(explained))
+  if (explained === defect && isDebugging(args)) yield* Console.error(Cause.pretty(cause))
+  yield* Console.error(args.includes("--json") ? asJson(explained) : sentences(explained))
   return exitCodes[explained.exit]
 })
 
@@ -156,7 +160,7 @@ export const run = <Name extends string, Input, E, R, ContextInput>(
   return (args) =>
     running(args).pipe(
       Effect.as<number>(exitCodes.done),
-      Effect.catchCause((cause) => report(cause, args.includes("--json"))),
+      Effect.catchCause((cause) => report(cause, args)),
       Effect.provideService(CliOutput.Presenter, presenter),
       Effect.provideService(Logger.LogToStderr, true)
     )

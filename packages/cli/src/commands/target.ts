@@ -2,8 +2,8 @@
  * What a command works on: a database of this machine, or a server. It provides core's `Connections` and `ConnectedAccounts` for either, so
  * that a command is written once.
  *
- * The first of these that is given decides: `--database` or `--server`; `REKINDLE_DATABASE` or `REKINDLE_BASE_URL`; the server of
- * `rekindle login`; `rekindle.db` in the current directory, where `rekindle serve` keeps its accounts by default.
+ * A flag decides before the environment and the file of settings, these before the server of `rekindle login`, and that before `rekindle.db`
+ * in the current directory, where `rekindle serve` keeps its accounts by default.
  *
  * ```
  * const count = Command.make("count", { target: Target.flags }, ({ target }) =>
@@ -14,25 +14,58 @@
  * @module
  */
 import { CurrentProject } from "@rekindle/core"
-import { CredentialVault, Egress, Engine, Journal, SqliteClient } from "@rekindle/engine"
+import { Egress, Engine, Journal } from "@rekindle/engine"
 import { ConsentCallback } from "@rekindle/platform"
-import { Config, Context, Effect, FileSystem, Layer, Option, Redacted, References } from "effect"
+import {
+  Config,
+  Context,
+  Effect,
+  FileSystem,
+  Layer,
+  Option,
+  type Path,
+  type PlatformError,
+  type Redacted,
+  References
+} from "effect"
 import { type Command, Flag, GlobalFlag } from "effect/cli"
 import * as LoginFile from "../login/LoginFile.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as Settings from "../settings/settings.ts"
+import * as Database from "../store/Database.ts"
+import * as KeyRing from "../store/KeyRing.ts"
 import { CommandFailed } from "./exit.ts"
+
+/** Where `rekindle serve` keeps its accounts by default. */
+const defaultFile = "rekindle.db"
+
+/** The settings that decide what a command works on. Those without a flag come from the environment or the file. */
+const settings = {
+  database: Setting.make<Settings.DatabasePlace | undefined>({
+    ...Settings.database.database,
+    description: "Work on this database. Give a password by the variable or the file.",
+    fallback: undefined,
+    fallbackText: "see --server"
+  }),
+  server: Setting.make<string | undefined>({
+    ...Settings.serve.publicUrl,
+    name: "server",
+    variable: "REKINDLE_BASE_URL",
+    description: "Work on this server, with the key in REKINDLE_API_KEY or of rekindle login.",
+    fallbackText: `the server of rekindle login, else the database ${defaultFile}`
+  }),
+  keyFile: Settings.database.keyFile,
+  journal: Settings.database.journal,
+  databaseConnections: Settings.database.databaseConnections,
+  host: Settings.serve.host,
+  port: Settings.serve.port,
+  publicUrl: Settings.serve.publicUrl,
+  privateHosts: Settings.serve.privateHosts
+}
 
 /** The flags of every command that works on accounts. */
 export const flags = {
-  database: Flag.String("database").pipe(
-    Flag.withDescription("Work on this database: a SQLite file or postgres://… (REKINDLE_DATABASE)"),
-    Flag.optional
-  ),
-  server: Flag.String("server").pipe(
-    Flag.withDescription(
-      "Work on this server, with the key in REKINDLE_API_KEY or of rekindle login (REKINDLE_BASE_URL)"
-    ),
-    Flag.optional
-  ),
+  ...Setting.flags({ database: settings.database, server: settings.server, keyFile: settings.keyFile }),
   project: Flag.String("project").pipe(
     Flag.withDescription("The project, on a database; on a server the key decides. Default: default"),
     Flag.optional
@@ -45,9 +78,9 @@ export type Flags = Command.Command.Config.Infer<typeof flags>
 /** A database of this machine. */
 export interface Local {
   readonly _tag: "Local"
-  /** A SQLite file, or the address of a Postgres. */
-  readonly database: Redacted.Redacted
+  readonly database: Settings.DatabasePlace
   readonly project: string
+  readonly settings: Setting.Values<typeof settings>
   /** The target in words, without a secret. */
   readonly words: string
 }
@@ -69,15 +102,6 @@ export class CurrentTarget extends Context.Service<CurrentTarget, Target>()("@re
 
 const usage = (message: string, fix: string) => new CommandFailed({ message, fix, exit: "usage" })
 
-const isPostgres = (database: string) => /^postgres(?:ql)?:\/\//i.test(database)
-
-const local = (database: string, { project }: Flags): Local => {
-  const name = Option.getOrElse(project, () => CurrentProject.defaultValue())
-  const url = isPostgres(database) ? URL.parse(database) : null
-  const place = isPostgres(database) ? `Postgres ${url?.host ?? ""}${url?.pathname ?? ""}` : database
-  return { _tag: "Local", database: Redacted.make(database), project: name, words: `project ${name} in ${place}` }
-}
-
 const remote = Effect.fnUntraced(function* (server: string, { project }: Flags) {
   if (Option.isSome(project)) return yield* usage("a server's key decides the project", "leave out --project")
   const fromEnvironment = yield* Config.option(Config.Redacted("REKINDLE_API_KEY"))
@@ -88,27 +112,49 @@ const remote = Effect.fnUntraced(function* (server: string, { project }: Flags) 
   return { _tag: "Remote", server, key: key.value, words: server } satisfies Remote
 })
 
-/** Where `rekindle serve` keeps its accounts by default. */
-const defaultDatabase = "rekindle.db"
-
 /** Finds the target. */
-export const resolve = Effect.fnUntraced(function* (flags: Flags) {
-  const { database, server } = flags
-  const given = { database, server }
-  const environment = {
-    database: yield* Config.option(Config.String("REKINDLE_DATABASE")),
-    server: yield* Config.option(Config.String("REKINDLE_BASE_URL"))
+export const resolve = Effect.fnUntraced(function* (
+  flags: Flags
+): Effect.fn.Return<
+  Target,
+  CommandFailed | Config.ConfigError | PlatformError.PlatformError,
+  FileSystem.FileSystem | Path.Path
+> {
+  const { database, keyFile, server } = flags
+  const none = Option.none<string>()
+  const values = yield* Setting.read(
+    Settings.all,
+    settings,
+    {
+      database,
+      server,
+      keyFile,
+      journal: none,
+      databaseConnections: none,
+      host: none,
+      port: none,
+      publicUrl: none,
+      privateHosts: none
+    },
+    // `--config` is the auth config of a command for accounts. `REKINDLE_CONFIG` names another file of settings.
+    none
+  )
+  const local = (database: Settings.DatabasePlace): Local => {
+    const project = Option.getOrElse(flags.project, () => CurrentProject.defaultValue())
+    const words = `project ${project}, ${Database.describe(database)}`
+    return { _tag: "Local", database, project, settings: values, words }
   }
-  for (const { database, server } of [given, environment]) {
-    if (Option.isSome(database) && Option.isSome(server))
-      return yield* usage("both a database and a server are given", "give --database or --server")
-    if (Option.isSome(database)) return local(database.value, flags)
-    if (Option.isSome(server)) return yield* remote(server.value.replace(/\/+$/, ""), flags)
-  }
+  const isGiven = { database: Option.isSome(database), server: Option.isSome(server) }
+  const place = isGiven.server ? undefined : values.database
+  const address = isGiven.database ? undefined : values.server
+  if ((isGiven.database && isGiven.server) || (place !== undefined && address !== undefined))
+    return yield* usage("both a database and a server are given", "give --database or --server")
+  if (place !== undefined) return local(place)
+  if (address !== undefined) return yield* remote(address, flags)
   const login = yield* LoginFile.read
   if (Option.isSome(login)) return yield* remote(login.value.server, flags)
   const fs = yield* FileSystem.FileSystem
-  if (yield* fs.exists(defaultDatabase)) return local(defaultDatabase, flags)
+  if (yield* fs.exists(defaultFile)) return local({ _tag: "Sqlite", file: defaultFile })
   return yield* usage(
     "there is nothing to work on",
     "rekindle login to work on a server, or --database to work on a database"
@@ -116,51 +162,32 @@ export const resolve = Effect.fnUntraced(function* (flags: Flags) {
 })
 
 /** A client of the target's database. A missing file is an error and is not created. */
-export const sqlClient = ({ database }: Local) => {
-  const place = Redacted.value(database)
-  return isPostgres(place)
-    ? Layer.unwrap(
-        // A command on SQLite does not load the client of Postgres.
-        Effect.map(
-          Effect.promise(() => import("@effect/sql-pg/PgClient")),
-          ({ layer }) => layer({ url: database, applicationName: "rekindle" })
-        )
-      )
-    : SqliteClient.layer(place, { create: false })
-}
-
-const journal = ({ database }: Local) => {
-  const place = Redacted.value(database)
-  return Journal.layerDirectory(isPostgres(place) ? "rekindle.journal" : `${place}.journal`)
-}
+export const sqlClient = ({ database, settings }: Local) =>
+  Database.layer(database, { create: false, connections: settings.databaseConnections })
 
 /** The address to which providers send people back after consent. */
-export const callbackUrl = Effect.map(
-  Config.String("REKINDLE_PUBLIC_URL").pipe(Config.withDefault("http://127.0.0.1:8080")),
-  (url) => `${url.replace(/\/+$/, "")}${ConsentCallback.path}`
-)
-
-const egressOptions = Effect.map(Config.String("REKINDLE_PRIVATE_HOSTS").pipe(Config.withDefault("")), (hosts) => ({
-  privateHosts: hosts.split(",").flatMap((host) => host.trim() || [])
-}))
+export const callbackUrl = ({ settings: { host, port, publicUrl } }: Local): string =>
+  `${publicUrl ?? `http://${host}:${port}`}${ConsentCallback.path}`
 
 /** What a tool on a database needs besides the engine: the client, the journal, the key ring, and the way out. */
-const localParts = (target: Local) =>
-  Layer.mergeAll(
+const localParts = (target: Local) => {
+  const { database, project, settings } = target
+  const journal = settings.journal ?? Database.defaultJournal(database)
+  return Layer.mergeAll(
     sqlClient(target),
-    journal(target),
-    CredentialVault.layerConfig(),
-    Layer.unwrap(Effect.map(egressOptions, Egress.layer)),
-    Layer.succeed(CurrentProject, target.project),
+    journal === undefined ? Journal.layerMemory : Journal.layerDirectory(journal),
+    KeyRing.layer({ database, keyFile: settings.keyFile, create: false }),
+    Egress.layer({ privateHosts: settings.privateHosts }),
+    Layer.succeed(CurrentProject, project),
     Layer.succeed(CurrentTarget, target)
   )
+}
 
 const localEngine = (target: Local) =>
-  Layer.unwrap(
-    Effect.map(Effect.all({ callback: callbackUrl, egress: egressOptions }), ({ callback, egress }) =>
-      Engine.layer({ consent: { callbackUrl: callback }, egress })
-    )
-  ).pipe(Layer.provideMerge(localParts(target)))
+  Engine.layer({
+    consent: { callbackUrl: callbackUrl(target) },
+    egress: { privateHosts: target.settings.privateHosts }
+  }).pipe(Layer.provideMerge(localParts(target)))
 
 /** Lines of the engine below a warning would stand between the lines of a table. `--log-level` decides otherwise. */
 const quiet = Layer.effect(

@@ -135,6 +135,7 @@ describe("the end of a command", () => {
       assert.strictEqual(code, 1)
       assert.notInclude(stderr, "hunter2")
       assert.notMatch(stderr, /\n\s+at /)
+      assert.include((yield* tool(["broken", "--log-level", "debug"])).stderr, "hunter2")
     })
   )
 
