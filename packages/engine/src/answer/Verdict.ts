@@ -19,8 +19,11 @@ export type Observation =
   | { readonly _tag: "Refused"; readonly reason: string }
   /** It was provably not sent: DNS, connect or TLS failed. `reason` is the step and the error's code, such as `dns_failed ENOTFOUND`. */
   | { readonly _tag: "NotSent"; readonly reason: string }
-  /** It was sent, and no complete answer arrived. `reason` says what happened, such as `connection_lost ECONNRESET`. */
-  | { readonly _tag: "NoAnswer"; readonly reason: string }
+  /**
+   * It was sent, and no complete answer arrived. `reason` says what happened, such as `connection_lost ECONNRESET`. `status` is that of an
+   * answer whose headers arrived and whose body did not, or was too large.
+   */
+  | { readonly _tag: "NoAnswer"; readonly reason: string; readonly status?: number }
   /** An answer arrived. `receivedAt` is in epoch milliseconds. */
   | {
       readonly _tag: "Answer"
@@ -38,7 +41,11 @@ export const refused = (reason: string): Observation => ({ _tag: "Refused", reas
 /** Makes the observation `NotSent`. */
 export const notSent = (reason: string): Observation => ({ _tag: "NotSent", reason })
 /** Makes the observation `NoAnswer`. */
-export const noAnswer = (reason: string): Observation => ({ _tag: "NoAnswer", reason })
+export const noAnswer = (reason: string, status?: number): Observation => ({
+  _tag: "NoAnswer",
+  reason,
+  ...(status !== undefined && { status })
+})
 
 /** The meaning of an observation. */
 export type Verdict =

@@ -53,6 +53,11 @@ export class Egress extends Context.Service<
     readonly send: (hosts: ReadonlyArray<string>, request: EgressRequest) => Effect.Effect<Observation>
     /** Why `send` would refuse an address: a code and what to change. Undefined if it would not. */
     readonly refusal: (hosts: ReadonlyArray<string>, url: URL) => string | undefined
+    /**
+     * Like `refusal`, after resolving the name, for an address that somebody registers. A name that does not resolve is not refused, because
+     * a proxy may know it. `send` checks again what the name resolves to then.
+     */
+    readonly refusalOnceResolved: (hosts: ReadonlyArray<string>, url: URL) => Effect.Effect<string | undefined>
     /** Whether an address may be private and be reached over plain http. */
     readonly isPrivateAllowed: (url: URL) => boolean
   }
@@ -157,8 +162,21 @@ const make = (
     return isIP(address) !== 0 && isInternalAddress(address) ? privateAddress(url.host) : undefined
   }
 
+  /** Whether a name has to be resolved to tell whether its address is internal. */
+  const isUnresolved = (url: URL): boolean => !allows(options, url) && isIP(unbracketed(url.hostname)) === 0
+  const resolvesTo = (url: URL, look: (url: URL) => Effect.Effect<Observation | undefined>) =>
+    limited(look(url), timeout, () => Effect.succeed(notSent("dns_failed timed_out")))
+
   return Egress.of({
     refusal,
+    refusalOnceResolved: (hosts, url) => {
+      const problem = refusal(hosts, url)
+      return problem !== undefined || !isUnresolved(url)
+        ? Effect.succeed(problem)
+        : Effect.map(resolvesTo(url, resolvesInternally), (seen) =>
+            seen?._tag === "Refused" ? seen.reason : undefined
+          )
+    },
     isPrivateAllowed: (url) => allows(options, url),
     send: (hosts, { body, headers = {}, method = "GET", url: address }) => {
       const url = typeof address === "string" ? URL.parse(address) : address
@@ -172,12 +190,9 @@ const make = (
           takeOver
         )
       )
-      return resolve === undefined || allows(options, url) || isIP(unbracketed(url.hostname)) !== 0
+      return resolve === undefined || !isUnresolved(url)
         ? sent
-        : Effect.flatMap(
-            limited(resolve(url), timeout, () => Effect.succeed(notSent("dns_failed timed_out"))),
-            (problem) => (problem === undefined ? sent : Effect.succeed(problem))
-          )
+        : Effect.flatMap(resolvesTo(url, resolve), (problem) => (problem === undefined ? sent : Effect.succeed(problem)))
     }
   })
 }

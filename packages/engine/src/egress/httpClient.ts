@@ -24,7 +24,9 @@ import { answer, failure, oversized, type Transport } from "./transport.ts"
 const fromFailure = (url: URL, { reason }: HttpClientError.HttpClientError): Observation => {
   if (reason._tag === "EncodeError" || reason._tag === "InvalidUrlError") return refused("request_malformed")
   // The other reasons come with a response, so the request had been sent.
-  return reason._tag === "TransportError" ? failure(url, reason.cause) : failure(url, reason.cause, true)
+  return reason._tag === "TransportError"
+    ? failure(url, reason.cause)
+    : failure(url, reason.cause, true, reason.response.status)
 }
 
 const isElsewhere = (answeredFrom: string, asked: URL): boolean => {
@@ -66,7 +68,7 @@ export const overHttpClient = (client: HttpClient.HttpClient, maxBodyBytes: numb
       if (response.status === 0 || isElsewhere(response.url, url)) return noAnswer("redirect_followed")
       const received = yield* text(response)
       return received === undefined
-        ? oversized
+        ? oversized(response.status)
         : answer(response.status, response.headers, received, yield* Clock.currentTimeMillis)
     }).pipe(
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),

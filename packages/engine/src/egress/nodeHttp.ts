@@ -64,7 +64,8 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
         Effect.callback<Observation>((resume) => {
           const secure = url.protocol === "https:"
           let began = false
-          const fail = (cause: unknown) => resume(Effect.succeed(failure(url, cause, began)))
+          let status: number | undefined
+          const fail = (cause: unknown) => resume(Effect.succeed(failure(url, cause, began, status)))
           try {
             const request = (secure ? https : http).request(url, {
               method,
@@ -95,17 +96,19 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
               })
             })
             request.on("response", (response) => {
+              const answeredWith = response.statusCode ?? 0
+              status = answeredWith
               const chunks: Array<Uint8Array> = []
               let size = 0
               response.on("data", (chunk: Uint8Array) => {
                 chunks.push(chunk)
                 size += chunk.length
                 if (size <= options.maxBodyBytes) return
-                resume(Effect.succeed(oversized))
+                resume(Effect.succeed(oversized(answeredWith)))
                 request.destroy()
               })
               response.on("end", () =>
-                resume(answered(response.statusCode ?? 0, response.headers, chunks, options.maxBodyBytes))
+                resume(answered(answeredWith, response.headers, chunks, options.maxBodyBytes))
               )
               // An answer that is cut off ends in one of these events.
               response.on("error", fail)

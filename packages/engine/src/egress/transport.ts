@@ -37,7 +37,8 @@ export interface TransportOptions extends Environment {
   readonly refuses: (address: string) => boolean
 }
 
-export const oversized = noAnswer("body_too_large")
+/** The outcome of an answer with a body over the limit. */
+export const oversized = (status: number): Observation => noAnswer("body_too_large", status)
 
 /** The reason for refusing an internal address, with the setting that allows it. */
 export const privateAddress = (host: string) =>
@@ -50,12 +51,13 @@ export type IncomingHeaders = Readonly<Record<string, string | ReadonlyArray<str
  * The outcome of a request that failed.
  *
  * @param began whether sending had begun, from a transport that knows. Without it, the error's code decides.
+ * @param status the status of an answer whose headers had arrived.
  */
-export const failure = (url: URL, cause: unknown, began?: boolean): Observation => {
+export const failure = (url: URL, cause: unknown, began?: boolean, status?: number): Observation => {
   if (cause instanceof RefusedAddress) return refused(privateAddress(url.host))
   const { code, neverSent, stage } = ConnectionFailure.fromCause(cause)
   const withCode = (step: string) => (code === undefined ? step : `${step} ${code}`)
-  if (began ?? !neverSent) return noAnswer(withCode("connection_lost"))
+  if (began ?? !neverSent) return noAnswer(withCode("connection_lost"), status)
   // A request that cannot be built now cannot be built later.
   return stage === "build"
     ? refused(withCode("request_malformed"))
@@ -88,7 +90,7 @@ export const answered = (
   Effect.map(Clock.currentTimeMillis, (receivedAt) => {
     const headers = flat(incoming)
     const body = decoded(Buffer.concat(chunks), headers["content-encoding"], maxBodyBytes)
-    return body === undefined ? oversized : answer(status, headers, utf8.decode(body), receivedAt)
+    return body === undefined ? oversized(status) : answer(status, headers, utf8.decode(body), receivedAt)
   })
 
 export const answer = (

@@ -96,7 +96,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** Undefined until undici begins to send the request. */
   #controller: Dispatcher.DispatchController | undefined
   #abandoned = false
-  #status = 0
+  #status: number | undefined
   #headers: IncomingHeaders = {}
   readonly #chunks: Array<Uint8Array> = []
 
@@ -138,10 +138,10 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.#done(answered(this.#status, this.#headers, this.#chunks, this.#maxBodyBytes))
+    this.#done(answered(this.#status ?? 0, this.#headers, this.#chunks, this.#maxBodyBytes))
   }
 
   onResponseError(_: unknown, cause: unknown): void {
-    this.#done(Effect.succeed(failure(this.#url, cause, this.#controller !== undefined)))
+    this.#done(Effect.succeed(failure(this.#url, cause, this.#controller !== undefined, this.#status)))
   }
 }

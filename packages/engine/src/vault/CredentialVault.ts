@@ -41,6 +41,7 @@ export interface SealContext {
     | "idempotent-answer"
     | "journal"
     | "canary"
+    | "webhook-secrets"
   /** The project that the data belong to; empty if they belong to none. */
   readonly projectId: string
   /** The owner of the data: the id of an account, an auth config or a key, or the hash of a state or an idempotency key. */
