@@ -7,6 +7,7 @@
 import { CurrentProject } from "@rekindle/core"
 import { Clock, Effect, Schedule } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
+import { webhooks } from "../webhooks/schema.ts"
 
 // Entries are chained by their hashes. The head is one row: a writer locks it, so that the entries of several processes form one chain, and it
 // tells whether the last entries were removed. The triggers are against accidents. Whoever may change the schema can drop them; the chain shows it.
@@ -88,7 +89,8 @@ const connectLinks = Effect.gen(function* () {
 const migrations = {
   "0001_audit": audit,
   "0002_keys": keys,
-  "0003_connect_links": connectLinks
+  "0003_connect_links": connectLinks,
+  "0004_webhooks": webhooks
 }
 
 /** Migrates the database to the schema after the first `count` migrations. */

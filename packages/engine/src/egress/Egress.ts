@@ -192,7 +192,9 @@ const make = (
       )
       return resolve === undefined || !isUnresolved(url)
         ? sent
-        : Effect.flatMap(resolvesTo(url, resolve), (problem) => (problem === undefined ? sent : Effect.succeed(problem)))
+        : Effect.flatMap(resolvesTo(url, resolve), (problem) =>
+            problem === undefined ? sent : Effect.succeed(problem)
+          )
     }
   })
 }

@@ -107,9 +107,7 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
                 resume(Effect.succeed(oversized(answeredWith)))
                 request.destroy()
               })
-              response.on("end", () =>
-                resume(answered(answeredWith, response.headers, chunks, options.maxBodyBytes))
-              )
+              response.on("end", () => resume(answered(answeredWith, response.headers, chunks, options.maxBodyBytes)))
               // An answer that is cut off ends in one of these events.
               response.on("error", fail)
               response.on("close", () => fail(undefined))

@@ -1,0 +1,116 @@
+/**
+ * Webhook subscriptions: endpoints of applications that are told what happens to connected accounts.
+ *
+ * It is a service, because a server decides how events are queued and sent. The published routes of `webhook_subscriptions` require it. What a
+ * delivery contains is in `WebhookEvents`.
+ *
+ * @module
+ */
+import type { AccountNotFound, InvalidRequest, Page, PageOptions, Unavailable } from "@rekindle/core"
+import { Context, type DateTime, type Effect, type Redacted } from "effect"
+import type { WebhookVersion } from "./WebhookEvents.ts"
+
+/** A subscription, without its secret. */
+export interface WebhookSubscription {
+  readonly id: string
+  /** The address that events are sent to. */
+  readonly url: string
+  readonly version: WebhookVersion
+  /** The types of events that are sent. */
+  readonly events: ReadonlyArray<string>
+  readonly createdAt: DateTime.Utc
+  readonly updatedAt: DateTime.Utc
+  /** When the endpoint answered 410, which ends its deliveries. A change of the subscription or a replay starts them again. */
+  readonly disabledAt: DateTime.Utc | undefined
+}
+
+/** The settings of a subscription. */
+export interface WebhookSettings {
+  /** An https address on the public internet. */
+  readonly url: string
+  readonly events: ReadonlyArray<string>
+  readonly version: WebhookVersion
+}
+
+/** A secret that signs deliveries. It is shown once. */
+export interface WebhookSecret {
+  readonly id: string
+  /** `whsec_` and the key in base64 (Standard Webhooks). */
+  readonly secret: Redacted.Redacted<string>
+}
+
+/**
+ * `pending`: it waits, or is tried again later. `delivered`: the endpoint answered 2xx. `dead`: it was given up after a day, or the endpoint
+ * answered 410.
+ */
+export type WebhookDeliveryState = "pending" | "delivered" | "dead"
+
+/** One event for one subscription. */
+export interface WebhookDelivery {
+  /** The `webhook-id`, the same in every attempt. */
+  readonly id: string
+  /** Its place in the order of events. */
+  readonly sequence: number
+  readonly eventType: string
+  readonly state: WebhookDeliveryState
+  readonly attempts: number
+  /** When it was queued. It is given up a day later. */
+  readonly queuedAt: DateTime.Utc
+  readonly attemptedAt: DateTime.Utc | undefined
+  /** The status that the endpoint answered last. */
+  readonly answered: number | undefined
+  /** Why the last attempt failed. */
+  readonly error: string | undefined
+}
+
+/** Selects deliveries of a subscription. */
+export interface WebhookDeliveryFilter {
+  readonly state?: WebhookDeliveryState | undefined
+  /** Deliveries with a smaller sequence than this one. Default: the newest come first. */
+  readonly before?: number | undefined
+  /** 1 to 500. Default 50. */
+  readonly limit?: number | undefined
+}
+
+/** The store is down. */
+type Down = Unavailable
+
+/** The project has no such subscription (slug `webhook_subscription_not_found`), or the store is down. */
+type NotFound = AccountNotFound | Unavailable
+
+/** The subscriptions of the current project. */
+export class WebhookSubscriptions extends Context.Service<
+  WebhookSubscriptions,
+  {
+    /**
+     * Adds a subscription for events from now on. Fails with `InvalidRequest` if the address is not public https (slug
+     * `webhook_url_refused`), a type is unknown (`unknown_event_type`), or does not exist in the version (`unsupported_version`).
+     */
+    readonly create: (
+      settings: WebhookSettings
+    ) => Effect.Effect<WebhookSubscription & WebhookSecret, InvalidRequest | Down>
+    readonly get: (id: string) => Effect.Effect<WebhookSubscription, NotFound>
+    /** Oldest first. */
+    readonly list: (options?: PageOptions) => Effect.Effect<Page<WebhookSubscription>, InvalidRequest | Down>
+    readonly count: Effect.Effect<number, Down>
+    /** Changes what is given. It also starts the deliveries again if they had ended. */
+    readonly update: (
+      id: string,
+      changes: Partial<WebhookSettings>
+    ) => Effect.Effect<WebhookSubscription, InvalidRequest | NotFound>
+    /** Erases the subscription with its secrets and deliveries. */
+    readonly remove: (id: string) => Effect.Effect<void, NotFound>
+    /** Makes a new secret. For a day deliveries are signed with the earlier ones too. */
+    readonly rotateSecret: (id: string) => Effect.Effect<WebhookSecret, NotFound>
+    /** Newest first. Delivered ones are kept for a day, dead ones for 30 days. */
+    readonly deliveries: (
+      id: string,
+      filter?: WebhookDeliveryFilter
+    ) => Effect.Effect<ReadonlyArray<WebhookDelivery>, InvalidRequest | NotFound>
+    /**
+     * Queues deliveries again: those with the given ids, or all dead ones. They keep their ids, and come in their old order before newer
+     * events. Deliveries start again if they had ended. Returns how many were queued.
+     */
+    readonly replay: (id: string, deliveryIds?: ReadonlyArray<string>) => Effect.Effect<number, NotFound>
+  }
+>()("@rekindle/platform/WebhookSubscriptions") {}
