@@ -9,6 +9,7 @@ const statuses = new Map([
   ["InvalidRequest", 400],
   ["Unauthorized", 401],
   ["Forbidden", 403],
+  ["RateLimited", 429],
   ["AccountNotFound", 404],
   ["RefreshFailed", 500],
   ["failed", 500],
@@ -17,7 +18,7 @@ const statuses = new Map([
   ["unavailable", 503]
 ])
 
-const sources = globSync("packages/{core,engine,platform}/src/**/*.ts", { cwd: root })
+const sources = globSync("packages/{cli,core,engine,platform}/src/**/*.ts", { cwd: root })
   .filter((file) => !file.endsWith("core/src/Failures.ts"))
   .map((file) => readFileSync(`${root}/${file}`, "utf8").replaceAll(/^\s*\*.*$/gm, ""))
 

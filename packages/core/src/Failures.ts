@@ -46,6 +46,7 @@ export const bySlug = {
     "another account of the same person and toolkit has the alias; nothing was changed",
     "use another alias"
   ),
+  api_key_not_found: rejected(400, "the project has no API key of that id", "see the list of keys"),
   auth_config_disabled: rejected(400, "the auth config is switched off, and its accounts with it", "enable it"),
   auth_config_in_use: rejected(400, "the auth config has accounts", "remove them first, or disable the auth config"),
   // 404 where the published contract has one.
@@ -84,6 +85,7 @@ export const bySlug = {
     "create another account, or allow another identity in the auth config"
   ),
   invalid_alias: rejected(400, "the alias does not have 1 to 255 characters", fixRequest),
+  invalid_api_key_request: rejected(400, "a key with these settings cannot be made", fixRequest),
   invalid_auth_config: rejected(
     400,
     "the auth config has mistakes; nothing was changed",
@@ -92,6 +94,7 @@ export const bySlug = {
   invalid_cursor: rejected(400, "the cursor does not come from a page of this list", "begin with the first page"),
   invalid_id: rejected(400, "the account id is malformed", fixRequest),
   invalid_limit: rejected(400, "the limit is not a whole number from 1 to 500", fixRequest),
+  invalid_project: rejected(400, "the project's id or one of its origins is malformed", fixRequest),
   invalid_redirect_url: rejected(400, "the redirect_url is malformed or not allowed", fixRequest),
   invalid_secrets: rejected(400, "the credential does not fit the scheme", "send the secrets that it names"),
   revocation_unsupported: rejected(
@@ -100,9 +103,13 @@ export const bySlug = {
     "delete the account"
   ),
   scheme_mismatch: rejected(400, "the credential is for another scheme than the account", fixRequest),
+  project_exists: rejected(400, "there is a project of that id", "use it, or another id"),
+  project_not_found: rejected(400, "there is no project of that id", "create it, or use another id"),
   // The caller.
   missing_api_key: rejected(401, "there is no API key", "send x-api-key"),
   unknown_api_key: rejected(401, "the API key is unknown", "use a valid one"),
+  expired_api_key: rejected(401, "the API key has expired", "use a valid one"),
+  revoked_api_key: rejected(401, "the API key was revoked", "use a valid one"),
   missing_scope: rejected(403, "the API key lacks the scope that the request needs", "use a key with the scope"),
   connected_account_not_found: rejected(404, "there is no such account in the project", "connect it anew"),
   toolkit_not_found: rejected(404, "the catalogue has no toolkit of that slug", "use another slug"),
@@ -112,6 +119,7 @@ export const bySlug = {
   body_too_slow: rejected(408, "the body did not arrive in time", "send it again"),
   body_too_large: rejected(413, "the body is over the limit", fixRequest),
   unsupported_media_type: rejected(415, "the body is not JSON", fixRequest),
+  too_many_requests: rejected(429, "the API key or the caller's address sends too many requests", later),
   // The scheme, or the server.
   not_served: rejected(501, "the hosted service has it, and this server does not", "do not ask again"),
   scheme_unsupported: rejected(501, "the scheme has nothing to refresh", "do not ask again"),
@@ -156,6 +164,7 @@ export const bySlug = {
   ),
   provider_busy: rejected(503, "the provider is busy", later),
   provider_unreachable: rejected(503, "the provider cannot be reached; nothing was sent", later),
+  starting: rejected(503, "the server is starting; nothing was done", later),
   timed_out: rejected(503, "the time limit passed; nothing was done", later),
   unverified: rejected(503, "the credential could not be tested", later),
   upstream_unavailable: rejected(503, "an upstream server is down; nothing was done", later)

@@ -6,7 +6,7 @@
 import * as Core from "@rekindle/core"
 import { CredentialVault, Engine, Renewer } from "@rekindle/engine"
 import { Context, type Duration, Effect, Layer, type Redacted, Schema } from "effect"
-import { Context as Context4, Layer as Layer4 } from "effect4"
+import { Context as Context4, Effect as Effect4, Layer as Layer4 } from "effect4"
 import { ConnectedAccounts } from "./ConnectedAccounts.ts"
 import { Connections } from "./Connections.ts"
 import { ConsentCallback } from "./ConsentCallback.ts"
@@ -99,7 +99,11 @@ export const layerSqlite = (
 ): Layer.Layer<ConnectedAccounts | Connections | ConsentCallback, EngineError> => {
   const { callbackUrl, egress, keys, redirectOrigins, renewer } = options
   const accounts = Engine.layerSqlite(filename, {
-    consent: { callbackUrl, redirectOrigins, lifetime: durationIfGiven(options.lifetime) },
+    consent: {
+      callbackUrl,
+      redirectOrigins: redirectOrigins && ((projectId) => Effect4.sync(() => redirectOrigins(projectId))),
+      lifetime: durationIfGiven(options.lifetime)
+    },
     coordinator: { patience: durationIfGiven(options.patience) },
     accessTokensFor: durationIfGiven(options.accessTokensFor),
     egress: egress === undefined ? undefined : { ...egress, timeout: durationIfGiven(egress.timeout) },

@@ -25,19 +25,26 @@ import { CredentialVault } from "../vault/CredentialVault.ts"
 import { makeComplete } from "./complete.ts"
 import { makeExchange } from "./exchange.ts"
 import { makeSeals } from "./sealedAttempt.ts"
-import { isRedirectUrl, makeCheckRedirect, makeStart, type StartedConsent, type StartOptions } from "./start.ts"
+import {
+  isRedirectUrl,
+  makeCheckRedirect,
+  makeStart,
+  type RedirectOrigins,
+  type StartedConsent,
+  type StartOptions
+} from "./start.ts"
 
-export type { StartedConsent, StartOptions } from "./start.ts"
+export type { RedirectOrigins, StartedConsent, StartOptions } from "./start.ts"
 
 /** The options of consent. */
 export interface ConsentOptions {
   /** The address of this service to which providers redirect people (RFC 6749 §3.1.2). Register it with each provider. */
   readonly callbackUrl: string
   /**
-   * The allowed origins of the address that people of a project land on after consent, such as `https://app.example.com`. Undefined, or
-   * absent: every `RedirectUrl` is allowed.
+   * Reads the allowed origins of the address that people of a project land on after consent, such as `https://app.example.com`. Undefined,
+   * or absent: every `RedirectUrl` is allowed. It is called for each consent that has an address, so it should not wait long.
    */
-  readonly redirectOrigins?: ((projectId: string) => ReadonlyArray<string> | undefined) | undefined
+  readonly redirectOrigins?: RedirectOrigins | undefined
   /** How long a link is valid. Default 10 minutes. */
   readonly lifetime?: Duration.Input | undefined
 }
@@ -47,7 +54,7 @@ export class Consent extends Context.Service<
   Consent,
   {
     /** Fails if people of the current project may not be sent to the address. Called before anything is changed. */
-    readonly checkRedirect: (redirectUrl: string | undefined) => Effect.Effect<void, InvalidRequest>
+    readonly checkRedirect: (redirectUrl: string | undefined) => Effect.Effect<void, InvalidRequest | Unavailable>
     /** Starts an attempt. Returns the link, and the account with the status that others see. */
     readonly start: (
       account: Account,

@@ -49,6 +49,9 @@ export interface StartedConsent {
   readonly status: KnownStatus
 }
 
+/** Reads the origins that people of a project may land on; `undefined` if every address is allowed. */
+export type RedirectOrigins = (projectId: string) => Effect.Effect<ReadonlyArray<string> | undefined, Unavailable>
+
 interface Given {
   readonly store: AccountStore["Service"]
   readonly configs: AuthConfigs["Service"]
@@ -56,7 +59,7 @@ interface Given {
   readonly seals: Seals
   readonly random: SecureRandom.SecureRandom["Service"]
   readonly callbackUrl: string
-  readonly redirectOrigins: ((projectId: string) => ReadonlyArray<string> | undefined) | undefined
+  readonly redirectOrigins: RedirectOrigins | undefined
   /** How long a link is valid, in milliseconds. */
   readonly lifetime: number
 }
@@ -83,7 +86,8 @@ export const makeCheckRedirect = ({ redirectOrigins }: Pick<Given, "redirectOrig
         "redirect_url must be an absolute http(s) url without user name, of at most 2048 characters"
       )
     }
-    const allowed = redirectOrigins?.(yield* CurrentProject)
+    if (redirectOrigins === undefined) return
+    const allowed = yield* redirectOrigins(yield* CurrentProject)
     const { origin } = new URL(redirectUrl)
     if (allowed !== undefined && !allowed.some((each) => URL.parse(each)?.origin === origin))
       return yield* invalidRedirect("the origin of redirect_url is not one that this project allows")

@@ -1,6 +1,13 @@
 /** Consent by a person: a link works once and for ten minutes, and only a given consent changes the account. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts, Connections, CurrentProject, CustomAuthScheme, Resilience } from "@rekindle/core"
+import {
+  ConnectedAccounts,
+  Connections,
+  CurrentProject,
+  CustomAuthScheme,
+  Resilience,
+  Unavailable
+} from "@rekindle/core"
 import { AccountStore, type AuthStrategy, Consent, ConsentError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Effect, Fiber } from "effect"
@@ -287,7 +294,30 @@ describe("a redirect_url", () => {
         engine: {
           consent: {
             callbackUrl,
-            redirectOrigins: (project) => (project === "default" ? ["https://app.test/", "not a url"] : undefined)
+            redirectOrigins: (project) =>
+              Effect.succeed(project === "default" ? ["https://app.test/", "not a url"] : undefined)
+          }
+        }
+      })
+    )
+  )
+
+  it.effect("outside of origins that cannot be read now is refused as busy, and nothing is changed", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id, refreshToken } = yield* connected()
+      yield* provider.revoke(refreshToken)
+      const before = yield* stored(id)
+      const error = yield* refused(id, { redirectUrl: "https://app.test/" })
+      assert.deepStrictEqual([error._tag, "slug" in error && error.slug], ["Unavailable", "store_unavailable"])
+      assert.lengthOf((yield* Wire).sent, 0)
+      assert.deepStrictEqual(yield* stored(id), before)
+    }).pipe(
+      scenario({
+        engine: {
+          consent: {
+            callbackUrl,
+            redirectOrigins: () => Effect.fail(new Unavailable({ message: "later", slug: "store_unavailable" }))
           }
         }
       })
