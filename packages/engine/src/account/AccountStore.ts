@@ -56,6 +56,8 @@ export interface AccountQuery {
   readonly ids?: ReadonlyArray<ConnectedAccountId> | undefined
   /** The statuses that others see at `now`. */
   readonly statuses?: ReadonlyArray<KnownStatus> | undefined
+  /** Only accounts that cannot be renewed, whose last attempt failed, or whose consent failed. */
+  readonly isFailing?: boolean | undefined
   readonly now: number
 }
 
@@ -359,6 +361,17 @@ export class AccountStore extends Context.Service<
     /** Adds a canary, unless its key already has one. */
     readonly putCanary: (canary: Canary) => Effect.Effect<void, StoreError>
     readonly removeCanary: (keyId: string) => Effect.Effect<void, StoreError>
+
+    /**
+     * How many accounts of a project are due in each of `steps` spans of `step` milliseconds from `from`. The first counts those that are
+     * overdue too.
+     */
+    readonly dueCurve: (query: {
+      readonly projectId: string
+      readonly from: number
+      readonly step: number
+      readonly steps: number
+    }) => Effect.Effect<ReadonlyArray<number>, StoreError>
 
     /** The number of accounts in each status, and the number of accounts that are due at `now`. */
     readonly counts: (

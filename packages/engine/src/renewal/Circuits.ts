@@ -35,6 +35,19 @@ export interface Refusal {
   readonly cause: string
 }
 
+/** A circuit that is open. */
+export interface OpenCircuit {
+  readonly projectId: string
+  readonly authConfigId: string
+  /** The code of the last fault. */
+  readonly cause: string
+  /** How many accounts have met the fault. */
+  readonly accounts: number
+  readonly openFor: Duration.Duration
+  /** How long until the next probe. */
+  readonly retryAfter: Duration.Duration
+}
+
 /** State changes of circuits, by the new state. */
 export const transitions = Metric.counter("rekindle.circuit.transitions", {
   description: "Circuit breaker transitions",
@@ -81,6 +94,8 @@ export interface Circuits {
     readonly evidence: (result: A) => Evidence
     readonly refused: (refusal: Refusal) => Effect.Effect<never, E2>
   }) => Effect.Effect<A, E | E2>
+  /** The circuits that are open. */
+  readonly open: Effect.Effect<ReadonlyArray<OpenCircuit>>
 }
 
 /** Makes the circuits. All are closed. */
@@ -194,7 +209,24 @@ export const make = (): Circuits => {
     )
   })
 
-  return { guard }
+  const open = Effect.map(monotonicMillis, (now) =>
+    [...circuits.values()].flatMap(({ cause, config, openedAt, sick, until }): ReadonlyArray<OpenCircuit> =>
+      openedAt === undefined
+        ? []
+        : [
+            {
+              projectId: config.projectId,
+              authConfigId: config.id,
+              cause,
+              accounts: sick.size,
+              openFor: Duration.millis(now - openedAt),
+              retryAfter: Duration.millis(Math.max(0, until - now))
+            }
+          ]
+    )
+  )
+
+  return { guard, open }
 }
 
 const announce = (to: "Open" | "Closed", log: Effect.Effect<void>) =>

@@ -20,7 +20,7 @@ import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies } from "../strategies/AuthStrategy.ts"
 import { makeAttempt } from "./attempt.ts"
 import type { Progress } from "./send.ts"
-import { make as makeCircuits, type Refusal } from "./Circuits.ts"
+import { make as makeCircuits, type OpenCircuit, type Refusal } from "./Circuits.ts"
 import { makeLateAnswers } from "./lateAnswers.ts"
 import { makeContext } from "./context.ts"
 import { busy, makePrepare, type Sendable } from "./prepare.ts"
@@ -29,6 +29,7 @@ import { monotonicMillis } from "../egress/timeLimit.ts"
 import { TokenCommit } from "./TokenCommit.ts"
 
 export { AtCheckpoint, type Checkpoint } from "./attempt.ts"
+export type { OpenCircuit } from "./Circuits.ts"
 export type { Renewal } from "./renewal.ts"
 
 /** The time limits of a lease, a request and a caller's wait. */
@@ -80,6 +81,8 @@ export class RefreshCoordinator extends Context.Service<
     readonly wouldSend: (id: ConnectedAccountId) => Effect.Effect<boolean>
     /** The number of flights in this process. */
     readonly inFlight: Effect.Effect<number>
+    /** The circuits that are open in this process, of all projects. */
+    readonly openCircuits: Effect.Effect<ReadonlyArray<OpenCircuit>>
   }
 >()("@rekindle/engine/RefreshCoordinator") {
   static readonly layer = (
@@ -192,6 +195,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
 
   return RefreshCoordinator.of({
     inFlight: Effect.sync(() => flights.size),
+    openCircuits: circuits.open,
     wouldSend: (id) =>
       Effect.suspend(() =>
         flights.has(id)

@@ -16,7 +16,8 @@ import {
   CountRow,
   decodeAll,
   DueConfigRow,
-  DueRow
+  DueRow,
+  SpanRow
 } from "./rows.ts"
 
 const accountName = namedBy("rekindle_accounts", "id")
@@ -95,6 +96,22 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
         asStoreError
       )
     },
+
+    // Each config's part of the index is read, so the accounts of other projects are not.
+    dueCurve: ({ from, projectId, step, steps }) =>
+      sql`SELECT span, COUNT(*) AS count FROM (
+          SELECT CASE WHEN accounts.renew_at < ${from} THEN 0
+            ELSE (accounts.renew_at - CAST(${from} AS BIGINT)) / CAST(${step} AS BIGINT) END AS span
+          FROM rekindle_auth_configs configs JOIN rekindle_accounts accounts ON accounts.auth_config_id = configs.id
+          WHERE configs.project_id = ${projectId} AND accounts.renew_at < ${from + step * steps}
+        ) due GROUP BY span`.pipe(
+        Effect.flatMap(decodeAll(SpanRow)),
+        Effect.map((rows) => {
+          const counts = new Map(rows.map(({ count, span }) => [span, count]))
+          return Array.from({ length: steps }, (_, span) => counts.get(span) ?? 0)
+        }),
+        asStoreError
+      ),
 
     counts: (now) =>
       Effect.all([

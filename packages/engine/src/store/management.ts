@@ -23,7 +23,20 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
       WHEN status = 'INITIATED' THEN 'EXPIRED' ELSE ${lasting} END`
   }
 
-  const conditions = ({ aliases, authConfigIds, ids, now, projectId, statuses, toolkits, userIds }: AccountQuery) => {
+  const failing = sql`(last_attempt IS NOT NULL OR status IN ('EXPIRED', 'FAILED')
+    OR (status = 'ACTIVE' AND status_reason IS NOT NULL))`
+
+  const conditions = ({
+    aliases,
+    authConfigIds,
+    ids,
+    isFailing,
+    now,
+    projectId,
+    statuses,
+    toolkits,
+    userIds
+  }: AccountQuery) => {
     const among = (column: Statement.Fragment, values: ReadonlyArray<string> | undefined) =>
       values === undefined ? [] : values.length === 0 ? [sql`1 = 0`] : [sql`${column} IN ${sql.in(values)}`]
     return [
@@ -36,7 +49,8 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
       ...among(sql`toolkit`, toolkits),
       ...among(sql`alias`, aliases),
       ...among(sql`public_id`, ids),
-      ...among(visible(now), statuses)
+      ...among(visible(now), statuses),
+      ...(isFailing === true ? [failing] : [])
     ]
   }
 

@@ -122,6 +122,7 @@ export const IdPlaceRow = Schema.Struct({ id: Schema.String })
 export const SequencePlaceRow = Schema.Struct({ sequence: Int })
 
 export const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int, leases: Int })
+export const SpanRow = Schema.Struct({ span: Int, count: Int })
 export const CountRow = Schema.Struct({ status: Schema.String, count: Int })
 
 /** Auth config ids are unique in their project. The database key is the project, a slash and the id. No config id has a slash. */

@@ -1016,6 +1016,43 @@ export const suite = <R, E>(
       })
     )
 
+    it.effect("due accounts of a project are counted by the time when they are due, overdue ones first", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        yield* store.putAuthConfig({ id: configId, projectId: "another", sealed: sealed("another"), updatedAt: 1 })
+        for (const renewAt of [1, 100, 109, 110, 130, 139, 140, null]) yield* added({ renewAt })
+        yield* added({ projectId: "another", renewAt: 100 })
+        const query = { projectId: "project", from: 100, step: 10, steps: 4 }
+        assert.deepStrictEqual(yield* store.dueCurve(query), [3, 1, 0, 2])
+        assert.deepStrictEqual(yield* store.dueCurve({ ...query, projectId: "nobody's" }), [0, 0, 0, 0])
+      })
+    )
+
+    it.effect("failing accounts are listed: without a credential that works, or after an attempt that failed", () =>
+      Effect.gen(function* () {
+        const { added, store } = yield* start
+        yield* added()
+        yield* added({ status: "INACTIVE", statusReason: "disabled" })
+        const failing = yield* Effect.forEach(
+          [
+            { status: "EXPIRED", statusReason: "grant_dead" },
+            { statusReason: "grant_dead" },
+            { status: "FAILED" }
+          ] as const,
+          added
+        )
+        const tried = yield* added()
+        yield* take(store, tried)
+        const { epoch, id } = { id: tried.id, epoch: tried.epoch + 1 }
+        yield* store.release({ id, epoch, keepIntent: false, renewAt: 900, result: result(epoch) })
+        const found = yield* store.list({ projectId: "project", isFailing: true, now: 50, limit: 10 })
+        assert.sameMembers(
+          found.items.map(({ id }) => id),
+          [...failing.map(({ id }) => id), id]
+        )
+      })
+    )
+
     // --- consent, outbox, keys --------------------------------------------------------------------------------------------------
 
     it.effect("a consent attempt is taken once, whoever asks at the same time, and is remembered until its end", () =>
