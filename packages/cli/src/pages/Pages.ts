@@ -1,5 +1,5 @@
 /**
- * The pages for people: the connect page of a link, and the page on which they land after consent.
+ * The pages for people: the connect page of a link, the page on which they land after consent, and the operator's page.
  *
  * @module
  */
@@ -9,6 +9,8 @@ import { ConsentCallback } from "@rekindle/platform"
 import * as ConnectLinks from "./connectLinks.ts"
 import * as ConnectPage from "./connectPage.ts"
 import * as Landing from "./landing.ts"
+import * as OperatorApi from "./operatorApi.ts"
+import * as OperatorPage from "./operatorPage.ts"
 import { Links, type LinksOptions, tokenParameter } from "./Links.ts"
 
 /** The settings of the pages. */
@@ -23,8 +25,9 @@ export const layer = (options: PagesOptions) =>
     Layer.provideMerge(Links.layer(options))
   )
 
-/** The routes of the pages. */
-export const routes = (options: PagesOptions) => ConnectPage.routes(options)
+/** The routes of the pages, and what the operator's page reads. */
+export const routes = (options: PagesOptions) =>
+  Layer.mergeAll(ConnectPage.routes(options), OperatorPage.routes, OperatorApi.routes)
 
 /** Redacts the tokens of links, besides what the consent callback redacts, in the spans and log lines of requests. */
 export const layerRedacted = Layer.effect(

@@ -4,15 +4,11 @@
  * @module
  */
 import { Connections, CurrentProject, InvalidRequest, RefreshUnsupported } from "@rekindle/core"
-import { AuthStrategies, type AuthStrategy, Consent } from "@rekindle/engine"
+import { AuthStrategies, Consent } from "@rekindle/engine"
 import { ConnectLinks } from "@rekindle/platform"
 import { Effect, Layer, Option } from "effect"
-import { fieldsOf } from "./fields.ts"
+import { isForPeople } from "./fields.ts"
 import { Links } from "./Links.ts"
-
-/** Whether a person can connect accounts of the scheme: on a page of the provider, or with a form. */
-const isForPeople = (strategy: AuthStrategy | undefined): boolean =>
-  strategy !== undefined && (strategy.consent !== undefined || fieldsOf(strategy).length > 0)
 
 /** Creates an account and a link to its connect page. */
 export const layer: Layer.Layer<ConnectLinks, never, AuthStrategies | Connections | Consent | Links> = Layer.effect(

@@ -39,3 +39,7 @@ export const fieldsOf = ({ renewal, secrets }: Pick<AuthStrategy, "renewal" | "s
       kind: form === "document" ? "document" : shown.has(name) ? "text" : "password",
       isRequired: secrets?.account.needs?.some((group) => group.length === 1 && group[0] === name) === true
     }))
+
+/** Whether a person can connect accounts of the scheme: on a page of the provider, or with a form. */
+export const isForPeople = (strategy: AuthStrategy | undefined): boolean =>
+  strategy !== undefined && (strategy.consent !== undefined || fieldsOf(strategy).length > 0)

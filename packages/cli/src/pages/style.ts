@@ -54,6 +54,29 @@ button.second { color: var(--accent); background: transparent; min-height: 2.25r
 button:disabled { opacity: 0.6; cursor: default; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 [role="alert"] { border-left: 4px solid var(--bad); padding: 0.5rem 0.75rem; margin: 0 0 1rem; background: var(--ground); }
+[hidden] { display: none !important; }
+table { border-collapse: collapse; width: 100%; margin: 0 0 1rem; font-size: 0.9375rem; }
+th, td { text-align: left; vertical-align: top; padding: 0.5rem 0.75rem 0.5rem 0; border-bottom: 1px solid var(--line); }
+thead th { color: var(--soft); font-weight: 600; font-size: 0.875rem; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+.actions { display: flex; flex-wrap: wrap; gap: 0.5rem; }
+.tiles { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: 0.5rem; }
+.tiles div { border: 1px solid var(--line); border-radius: 4px; padding: 0.5rem 0.75rem; }
+.tiles dt { font-size: 0.8125rem; }
+.tiles dd { font-size: 1.375rem; font-variant-numeric: tabular-nums; margin: 0; }
+.curve { max-width: 40rem; }
+.curve th { width: 5rem; font-weight: 400; white-space: nowrap; }
+.curve td, .curve th { padding: 0.125rem 0.75rem 0.125rem 0; border: 0; }
+.curve .number { width: 5rem; }
+meter { display: block; width: 100%; height: 1.25rem; }
+td input { margin: 0.5rem 0 0.25rem; font-size: 0.875rem; }
+@media (max-width: 48rem) {
+  .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .cards tr { display: block; border: 1px solid var(--line); border-radius: 4px; padding: 0.5rem 0.75rem; margin-bottom: 0.75rem; }
+  .cards td { display: block; border: 0; padding: 0.125rem 0; }
+  .cards td::before { content: attr(data-title) ": "; color: var(--soft); }
+  .cards td[data-title="Actions"]::before { content: none; }
+}
 @media (max-width: 26rem) {
   body { padding: 0.5rem; }
   main { padding: 1.25rem 1rem; }

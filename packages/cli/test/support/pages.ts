@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { Connections } from "@rekindle/core"
+import { Connections, Unauthorized } from "@rekindle/core"
 import { CredentialVault, Engine, Journal, SqliteClient } from "@rekindle/engine"
-import { ConsentCallback } from "@rekindle/platform"
-import { Context, Effect, Layer } from "effect"
+import { ApiKeys, type ApiPrincipal, ConsentCallback, RekindleServer } from "@rekindle/platform"
+import { Context, Effect, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import * as Pages from "#cli/pages/Pages.ts"
 import { migrate } from "#cli/store/migrations.ts"
@@ -36,9 +36,29 @@ export const withProvider = (options: Partial<Pages.PagesOptions> = {}) =>
     })
   ).pipe(Layer.provideMerge(services(options)), Layer.provideMerge(Provider.layer(publicUrl + ConsentCallback.path)))
 
+/** Keys by name: an admin's, one that only reads, and an admin's of another project. */
+const principals: Readonly<Record<string, ApiPrincipal["Service"]>> = {
+  admin: { projectId: "default" },
+  reader: { projectId: "default", scopes: ["read"] },
+  stranger: { projectId: "another" }
+}
+
+const keys = Layer.succeed(ApiKeys, {
+  check: (key) => {
+    const principal = principals[Redacted.value(key)]
+    return principal === undefined
+      ? Effect.fail(new Unauthorized({ message: "The API key is unknown", slug: "unknown_api_key" }))
+      : Effect.succeed(principal)
+  }
+})
+
 /** Everything that serves the pages. */
 export const routes = (options: Partial<Pages.PagesOptions> = {}) =>
-  Layer.merge(Pages.routes({ publicUrl, ...options }), ConsentCallback.routes)
+  Layer.mergeAll(
+    Pages.routes({ publicUrl, ...options }),
+    ConsentCallback.routes,
+    RekindleServer.layerWith({ docs: false })
+  ).pipe(Layer.provide(keys))
 
 const privacy = Context.make(ConsentCallback.ConsentCallbackPrivacy, "recorded")
 
