@@ -299,7 +299,7 @@ const make = Effect.fnUntraced(function* ({ applicationName, publicUrl }: Connec
         return value === "" && !isRequired ? [] : [[name, Redacted.make(value, { label: name })] as const]
       })
     )
-    const mistakes = yield* connections.replaceSecrets(shown.account.id, secrets).pipe(
+    const mistakes = yield* connections.update(shown.account.id, { secrets }).pipe(
       Effect.as(undefined),
       Effect.catchTag("InvalidRequest", (error) =>
         error.slug === "invalid_secrets" ? Effect.succeed(error.errors ?? []) : Effect.fail(error)

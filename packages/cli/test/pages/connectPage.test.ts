@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { ConnectedAccounts, Connections } from "@rekindle/core"
-import { ConnectLinks } from "@rekindle/platform"
+import { ConnectLinks, type NewConnectLink } from "@rekindle/platform"
 import { Effect } from "effect"
 import { UrlParams } from "effect/http"
 import { SqlClient } from "effect/sql"
@@ -12,8 +12,10 @@ import { goodKey, Provider } from "../support/provider.ts"
 const destination = (text: string) =>
   (/http-equiv="refresh" content="0;url=([^"]*)"/.exec(text)?.[1] ?? "").replaceAll("&amp;", "&")
 
-const link = (authConfigId: string, options: { readonly callbackUrl?: string; readonly userId?: string } = {}) =>
-  Effect.flatMap(ConnectLinks, ({ create }) => create({ authConfigId, userId: "user-7", ...options }))
+const link = (
+  authConfigId: string,
+  options: Omit<NewConnectLink, "authConfigId" | "userId"> & { readonly userId?: string } = {}
+) => Effect.flatMap(ConnectLinks, ({ create }) => create({ authConfigId, userId: "user-7", ...options }))
 
 const statusOf = (id: Parameters<ConnectedAccounts["Service"]["get"]>[0]) =>
   Effect.flatMap(ConnectedAccounts, ({ get }) => Effect.map(get(id), ({ status }) => status))
@@ -146,7 +148,7 @@ layer(withProvider(), { excludeTestServices: true })("the connect page", (it) =>
   it.effect("takes a user name and a password", () =>
     Effect.gen(function* () {
       const { open, submit } = (yield* browser())()
-      const { accountId, url } = yield* link("password")
+      const { accountId, url } = yield* link("password", { alias: "mine", connectionData: { region: "eu" } })
       const page = yield* open(url)
       assert.match(page.text, /name="secret.username"[^>]*type="text"/)
       assert.match(page.text, /name="secret.password"[^>]*type="password"/)
@@ -154,6 +156,9 @@ layer(withProvider(), { excludeTestServices: true })("the connect page", (it) =>
       assert.include(done.text, "<h1>Connected</h1>")
       const credential = yield* Effect.flatMap(Connections, ({ credential }) => credential(accountId))
       assert.include(credential, { _tag: "Basic", username: "ann" })
+      const { alias, state } = yield* Effect.flatMap(ConnectedAccounts, ({ get }) => get(accountId))
+      assert.strictEqual(alias, "mine")
+      assert.strictEqual(state.val["region"], "eu")
     }).pipe(Effect.scoped)
   )
 
@@ -161,10 +166,10 @@ layer(withProvider(), { excludeTestServices: true })("the connect page", (it) =>
     Effect.gen(function* () {
       const hostile = `"><script>alert(1)</script>`
       const { open } = (yield* browser({ applicationName: () => Effect.succeed(hostile) }))()
-      const { url } = yield* link("oidc", { userId: hostile })
+      const { url } = yield* link("oidc", { userId: hostile, alias: hostile })
       const { headers, text } = yield* open(url)
       assert.notInclude(text, "<script")
-      assert.lengthOf(text.match(/&lt;script&gt;/g) ?? [], 3)
+      assert.lengthOf(text.match(/&lt;script&gt;/g) ?? [], 4)
       assert.match(
         headers.get("content-security-policy") ?? "",
         /^default-src 'none'; style-src 'sha256-[^']+'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'$/

@@ -6,11 +6,11 @@ import { overviewPath } from "#cli/pages/operatorApi.ts"
 import { browser, withProvider } from "../support/pages.ts"
 import { goodKey } from "../support/provider.ts"
 
-const failing = Effect.gen(function* () {
+const failing = Effect.fnUntraced(function* (userId: string) {
   const connections = yield* Connections
   const { id } = yield* connections.create({
     authConfigId: "key",
-    userId: "user-7",
+    userId,
     alias: "<b>mine</b>",
     secrets: { api_key: Redacted.make("revoked-by-the-provider") }
   })
@@ -37,7 +37,7 @@ layer(withProvider(), { excludeTestServices: true })("the operator's page", (it)
 
   it.effect("reads nothing without an admin key, and nothing of another project", () =>
     Effect.gen(function* () {
-      const id = yield* failing
+      const id = yield* failing("user-6")
       const { open } = (yield* browser())()
       const asked = (key: string | undefined, path = overviewPath, method = "GET") =>
         open(path, { method, headers: key === undefined ? {} : { "x-api-key": key } })
@@ -61,13 +61,14 @@ layer(withProvider(), { excludeTestServices: true })("the operator's page", (it)
 
   it.effect("shows what does not work and why, and a link with which its owner connects it anew", () =>
     Effect.gen(function* () {
-      const id = yield* failing
+      const id = yield* failing("user-7")
       const { open, submit } = (yield* browser())()
       const headers = { "x-api-key": "admin" }
       const overview = JSON.parse((yield* open(overviewPath, { headers })).text)
       const item = overview.failures.items.find((each: { readonly id: string }) => each.id === id)
       assert.include(item, {
         user_id: "user-7",
+        alias: "<b>mine</b>",
         toolkit: "mailer",
         auth_config_id: "key",
         status: "EXPIRED",
