@@ -6,12 +6,16 @@
 import { Command } from "effect/cli"
 import { Json } from "./commands/output.ts"
 import { accounts } from "./commands/accounts.ts"
+import { configs } from "./commands/configs.ts"
+import { login, logout } from "./commands/login.ts"
+import { renew } from "./commands/renew.ts"
+import { reseal, restored } from "./commands/reseal.ts"
 import { revoke } from "./commands/revoke.ts"
 import { init } from "./commands/init.ts"
 import { serve } from "./commands/serve.ts"
 
 export const rekindle = Command.make("rekindle").pipe(
   Command.withDescription("Keeps third-party connections alive"),
-  Command.withSubcommands([init, serve, accounts, revoke]),
+  Command.withSubcommands([init, serve, login, logout, accounts, configs, renew, revoke, reseal, restored]),
   Command.withGlobalFlags([Json])
 )

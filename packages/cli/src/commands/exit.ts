@@ -32,6 +32,8 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>("@rekindle/
   message: Schema.String,
   /** What to do next. */
   fix: Schema.optionalKey(Schema.String),
+  /** Details, such as each wrong field. */
+  errors: Schema.optionalKey(Schema.Array(Schema.String)),
   exit: Schema.Literals(["failed", "usage", "attention", "tryAgain"]).pipe(
     Schema.withConstructorDefault(Effect.succeed("failed" as const))
   )

@@ -14,7 +14,7 @@
  * @module
  */
 import { CurrentProject } from "@rekindle/core"
-import { Egress, Engine, Journal } from "@rekindle/engine"
+import { Egress, Engine, Journal, SqlAccountStore } from "@rekindle/engine"
 import { ConsentCallback } from "@rekindle/platform"
 import {
   Config,
@@ -62,6 +62,12 @@ const settings = {
   publicUrl: Settings.serve.publicUrl,
   privateHosts: Settings.serve.privateHosts
 }
+
+/** The flags of a command that works on a whole database, and not on a server. */
+export const databaseFlags = Setting.flags({
+  database: Settings.database.database,
+  keyFile: Settings.database.keyFile
+})
 
 /** The flags of every command that works on accounts. */
 export const flags = {
@@ -195,19 +201,27 @@ const quiet = Layer.effect(
   Effect.map(GlobalFlag.LogLevel, (level) => Option.getOrElse(level, () => "Warn" as const))
 )
 
-const onDatabase = Effect.fnUntraced(function* (flags: Flags) {
-  const target = yield* resolve(flags)
-  return target._tag === "Local"
-    ? target
-    : yield* usage(
-        "this command works on a database and not on a server",
-        "run it where the database is, with --database"
+/** The account store and the vault of a database, for a command that works on all of it. */
+export const storage = (flags: Command.Command.Config.Infer<typeof databaseFlags>) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const given = { ...flags, databaseConnections: Option.none<string>() }
+      const { database, databaseConnections, keyFile } = yield* Setting.read(
+        Settings.all,
+        {
+          database: Settings.database.database,
+          keyFile: Settings.database.keyFile,
+          databaseConnections: Settings.database.databaseConnections
+        },
+        given,
+        Option.none()
       )
-})
-
-/** The engine on a database, for a command that cannot work on a server. */
-export const engine = (flags: Flags) =>
-  Layer.unwrap(Effect.map(onDatabase(flags), localEngine)).pipe(Layer.provideMerge(quiet))
+      return SqlAccountStore.layer.pipe(
+        Layer.provide(Database.layer(database, { create: false, connections: databaseConnections })),
+        Layer.merge(KeyRing.layer({ database, keyFile, create: false }))
+      )
+    })
+  ).pipe(Layer.provideMerge(quiet))
 
 /** Both services of core, on a database or a server. */
 export const layer = (flags: Flags) =>
