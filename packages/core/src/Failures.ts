@@ -113,6 +113,16 @@ export const bySlug = {
   missing_scope: rejected(403, "the API key lacks the scope that the request needs", "use a key with the scope"),
   connected_account_not_found: rejected(404, "there is no such account in the project", "connect it anew"),
   toolkit_not_found: rejected(404, "the catalogue has no toolkit of that slug", "use another slug"),
+  connection_not_ready: rejected(
+    409,
+    "the account has no usable credential; `connected_account` has its status",
+    "refresh the account, and show the link if a person has to consent"
+  ),
+  events_missed: rejected(
+    410,
+    "events after the given sequence are deleted; `events` has which",
+    "read the accounts anew, then resume after `events.through`"
+  ),
   route_not_found: rejected(404, "there is nothing at this address", "check the base URL and the path"),
   method_not_allowed: rejected(405, "the path does not support this method", fixRequest),
   not_revocable: rejected(409, "the account has no credential to withdraw", "delete the account"),

@@ -9,27 +9,24 @@
  * @module
  */
 import { ConnectedAccountId, RedirectUrl, RefreshResponse } from "@rekindle/core"
-import { Schema, SchemaTransformation } from "effect"
+import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { authConfigsV3, authConfigsV31 } from "./api/authConfigs.ts"
 import { connectedAccountsV3, connectedAccountsV31 } from "./api/connectedAccounts.ts"
 import { accountErrors } from "./api/errors.ts"
 import { ApiKeys } from "./ApiKeys.ts"
 import { ApiKeyAuth, RequestValidation } from "./api/middleware.ts"
+import { own } from "./api/own.ts"
 import { toolkitsV3, toolkitsV31 } from "./api/toolkits.ts"
 import { count, operation, specification } from "./internal/openapi.ts"
 import { LaterPublishedAccount, PublishedAccount } from "./internal/published.ts"
 import { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "./internal/requestHeaders.ts"
+import { Milliseconds } from "./internal/wire.ts"
 
 /** The served versions of the contract, each under `/api/<version>`. */
 export type ApiVersion = "v3" | "v3.1"
 
 export { ApiKeyAuth, idempotencyKeyHeader, RequestValidation, timeoutHeader, tokenRefusedHeader }
-
-/** A header value that is the text of a whole number. */
-const Milliseconds = Schema.String.check(
-  Schema.isPattern(/^\d{1,15}$/u, { expected: "a whole number of milliseconds, from 0" })
-).pipe(Schema.decodeTo(Schema.Int, SchemaTransformation.numberFromString))
 
 const RefreshPayload = Schema.Struct({
   redirect_url: Schema.optionalKey(RedirectUrl),
@@ -138,4 +135,5 @@ export class Api extends HttpApi.make("rekindle")
 export class ServiceApi extends HttpApi.make("rekindle-service")
   .add(...gateway)
   .add(connectedAccountsV3, connectedAccountsV31, authConfigsV3, authConfigsV31, toolkitsV3, toolkitsV31)
+  .add(own("v3", PublishedAccount), own("v3.1", LaterPublishedAccount))
   .annotateMerge(document) {}

@@ -31,26 +31,19 @@
 import {
   ConnectedAccountId,
   ConnectedAccounts,
+  Connections,
   DeadlineExceeded,
-  InvalidRequest,
   type RefreshOptions,
   Resilience,
   TransportError
 } from "@rekindle/core"
-import { Clock, Config, Context, Duration, Effect, Layer, Option, Redacted, Schema, SchemaIssue, Tracer } from "effect"
-import {
-  FetchHttpClient,
-  Headers,
-  HttpBody,
-  HttpClient,
-  HttpClientRequest,
-  HttpTraceContext,
-  UrlParams
-} from "effect/http"
-import { accountIn, type RawResponse, outcomeIn, read, refused, unread } from "./internal/answer.ts"
+import { Clock, Config, Context, Duration, Effect, Layer, type Redacted, Schema } from "effect"
+import { Headers, HttpBody, type HttpClient, type HttpClientRequest } from "effect/http"
+import { accountIn, outcomeIn, refused, unread } from "./internal/answer.ts"
+import * as Connection from "./internal/connection.ts"
+import * as ConnectionsClient from "./internal/connectionsClient.ts"
+import { malformedId } from "./internal/malformedId.ts"
 import { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "./internal/requestHeaders.ts"
-import { transportErrorOf } from "./internal/transport.ts"
-import { type Target, untracedOf } from "./internal/untraced.ts"
 import type { ApiVersion } from "./RekindleApi.ts"
 
 /** The server's address and the API key. */
@@ -68,80 +61,38 @@ export interface Options {
   readonly apiVersion?: ApiVersion | undefined
 }
 
-type Limit = Resilience.Limit<DeadlineExceeded>
-type Sent = Effect.Effect<RawResponse, TransportError | DeadlineExceeded>
-
-/** Makes the client. Fails with `ConfigError` if the URL or the key is malformed. */
-export const make = Effect.fnUntraced(function* (
+/** Makes the client of `ConnectedAccounts`. Fails with `ConfigError` if the URL or the key is malformed. */
+export const make = (
   options: Options
-): Effect.fn.Return<ConnectedAccounts["Service"], Config.ConfigError, HttpClient.HttpClient> {
-  const httpClient = yield* HttpClient.HttpClient
-  const { origin, path: base } = yield* baseOf(options)
-  const apiKey = yield* keyOf(options)
-  const requestInit = yield* Effect.serviceOption(FetchHttpClient.RequestInit)
+): Effect.Effect<ConnectedAccounts["Service"], Config.ConfigError, HttpClient.HttpClient> =>
+  Effect.map(Connection.make(options), accountsOf)
 
-  const headers = Headers.fromInput({ accept: "application/json", "x-api-key": apiKey })
-  const jsonHeaders = Headers.set(headers, "content-type", "application/json")
-  const perRequest = Context.make(FetchHttpClient.RequestInit, {
-    ...Option.getOrUndefined(requestInit),
-    // fetch would follow a redirect and send the key along.
-    redirect: "manual" as const
-  }).pipe(
-    // `traced` makes one span per call. The client's own span would double the cost.
-    Context.add(HttpClient.TracerDisabledWhen, () => true)
+/** Like {@link Options}. `Connections` goes over v3.1 alone, since accounts of v3 have no alias. */
+export type ConnectionsOptions = Omit<Options, "apiVersion">
+
+/** Makes the clients of both services. Fails with `ConfigError` if the URL or the key is malformed. */
+export const makeConnections = (
+  options: ConnectionsOptions
+): Effect.Effect<Context.Context<ConnectedAccounts | Connections>, Config.ConfigError, HttpClient.HttpClient> =>
+  Effect.flatMap(Connection.make({ ...options, apiVersion: "v3.1" }), (connection) =>
+    Effect.map(ConnectionsClient.make(connection), (connections) =>
+      Context.make(ConnectedAccounts, accountsOf(connection)).pipe(Context.add(Connections, connections))
+    )
   )
 
-  const limiter = Resilience.makeLimiter()
-  const sendUntraced = untracedOf(httpClient)
-
-  const send = (request: HttpClientRequest.HttpClientRequest, limit: Limit | undefined): Sent => {
-    if (sendUntraced !== undefined) {
-      const target = { origin, path: request.url.slice(origin.length) }
-      return Effect.mapError(Effect.flatMap(sendUntraced(request, target, limit), read), (error) =>
-        error._tag === "DeadlineExceeded" ? error : transportErrorOf(error)
-      )
-    }
-    const answer = httpClient
-      .execute(request)
-      .pipe(Effect.flatMap(read), Effect.mapError(transportErrorOf), Effect.provideContext(perRequest))
-    return limit === undefined ? answer : limiter.run(answer, limit)
-  }
-
-  /** Sends within a span, and propagates it to the server. It costs nothing without a tracer. */
-  const traced = (
-    name: string,
-    id: ConnectedAccountId,
-    request: HttpClientRequest.HttpClientRequest,
-    limit?: Limit
-  ): Sent =>
-    Effect.withFiber((fiber) => {
-      if (fiber.getRef(Tracer.Tracer) === Tracer.nativeTracer) return send(request, limit)
-      const propagate = fiber.getRef(HttpClient.TracerPropagationEnabled)
-      return Effect.useSpan(name, { kind: "client", attributes: { "rekindle.account.id": id } }, (span) =>
-        Effect.tap(
-          send(propagate ? HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span)) : request, limit),
-          ({ status }) => Effect.sync(() => span.attribute("http.response.status_code", status))
-        )
-      )
-    })
-
-  const request = (method: "GET" | "POST", path: string, headers: Headers.Headers, body: HttpBody.HttpBody) =>
-    HttpClientRequest.makeWith(method, origin + base + path, UrlParams.empty, Option.none(), headers, body)
-
-  const key = spellingsOf(apiKey)
-  /** Removes our key from an answer, in case a server echoes it. */
-  const scrubbed = ({ headers, status, text }: RawResponse): RawResponse => {
-    const scrub = (text: string) => text.replace(key, "<redacted>")
-    const values = Object.entries(headers).map(([name, value]): [string, string] => [name, scrub(value)])
-    return { status, headers: Headers.fromInput(Object.fromEntries(values)), text: scrub(text) }
-  }
-
+const accountsOf = ({
+  headers,
+  jsonHeaders,
+  request,
+  scrubbed,
+  traced
+}: Connection.Connection): ConnectedAccounts["Service"] => {
   const refreshRequest = (
     id: ConnectedAccountId,
     options: RefreshOptions | undefined,
     remaining: number | undefined
   ): HttpClientRequest.HttpClientRequest => {
-    const path = `${id}/refresh`
+    const path = `connected_accounts/${id}/refresh`
     if (options === undefined) return request("POST", path, headers, HttpBody.empty)
     const { idempotencyKey, redirectUrl, tokenRefused, validateCredentials } = options
     const hasBody = redirectUrl !== undefined || validateCredentials !== undefined
@@ -155,7 +106,7 @@ export const make = Effect.fnUntraced(function* (
     return request("POST", path, all, body)
   }
 
-  const attempt = (id: ConnectedAccountId, options?: RefreshOptions, remaining?: number, limit?: Limit) => {
+  const attempt = (id: ConnectedAccountId, options?: RefreshOptions, remaining?: number, limit?: Connection.Limit) => {
     const request = refreshRequest(id, options, remaining)
     return Effect.flatMap(traced("ConnectedAccounts.refresh", id, request, limit), (answer) => {
       const outcome = outcomeIn(answer, id)
@@ -187,7 +138,7 @@ export const make = Effect.fnUntraced(function* (
   const get: ConnectedAccounts["Service"]["get"] = (id) => {
     if (!isId(id)) return malformedId
     return Effect.flatMap(
-      traced("ConnectedAccounts.get", id, request("GET", id, headers, HttpBody.empty)),
+      traced("ConnectedAccounts.get", id, request("GET", `connected_accounts/${id}`, headers, HttpBody.empty)),
       (answer) => {
         const account = accountIn(answer)
         return account === undefined ? unread(scrubbed(answer)) : Effect.succeed(account)
@@ -196,7 +147,7 @@ export const make = Effect.fnUntraced(function* (
   }
 
   return Resilience.keepsDeadlines({ get, refresh })
-})
+}
 
 /** Provides `ConnectedAccounts` from the server at `baseUrl`. */
 export const layer = (options: Options): Layer.Layer<ConnectedAccounts, Config.ConfigError, HttpClient.HttpClient> =>
@@ -217,69 +168,24 @@ export const layerConfig = (
 ): Layer.Layer<ConnectedAccounts, Config.ConfigError, HttpClient.HttpClient> =>
   Layer.effect(ConnectedAccounts, Effect.flatMap(Config.unwrap(config), make))
 
-const isId = Schema.is(ConnectedAccountId)
+/**
+ * Provides `Connections` besides, from a server with Rekindle's own endpoints. A call that needs a right needs a key with its scope: reading a
+ * credential the scope `credential`, a change the scope `admin`.
+ */
+export const layerConnections = (
+  options: ConnectionsOptions
+): Layer.Layer<ConnectedAccounts | Connections, Config.ConfigError, HttpClient.HttpClient> =>
+  Layer.effectContext(makeConnections(options))
 
-/** A malformed id, in spite of its type, is not sent: in a path it could name another address of the server. */
-const malformedId = Effect.suspend(() =>
-  Effect.fail(new InvalidRequest({ message: "The connected account id is malformed", slug: "invalid_id" }))
-)
+/** Like {@link layerConnections}, from configuration as {@link layerConfig}. */
+export const layerConnectionsConfig = (
+  config: Config.Wrap<ConnectionsOptions> = environment
+): Layer.Layer<ConnectedAccounts | Connections, Config.ConfigError, HttpClient.HttpClient> =>
+  Layer.effectContext(Effect.flatMap(Config.unwrap(config), makeConnections))
+
+const isId = Schema.is(ConnectedAccountId)
 
 const exceeded = (message: string, timeout: number, sent: boolean) =>
   new DeadlineExceeded({ message, timeout: Duration.millis(timeout), sent })
 
-const misconfigured = (message: string) =>
-  Effect.fail(new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message }))))
-
-const baseUrlName = "The base URL (baseUrl, REKINDLE_BASE_URL)"
-
-/** No message quotes the URL, because it may contain a password. */
-const baseOf = ({
-  allowInsecureHttp = false,
-  apiVersion = "v3",
-  baseUrl
-}: Options): Effect.Effect<Target, Config.ConfigError> => {
-  const url = URL.parse(String(baseUrl))
-  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    return misconfigured(`${baseUrlName} must be an absolute http or https URL`)
-  }
-  if (url.protocol === "http:" && !allowInsecureHttp && !isLoopback(url.hostname)) {
-    return misconfigured(
-      `${baseUrlName} must be https, because http sends the API key unencrypted. For a private network, allowInsecureHttp ` +
-        "(REKINDLE_ALLOW_INSECURE_HTTP) permits it"
-    )
-  }
-  if (url.username !== "" || url.password !== "") {
-    return misconfigured(`${baseUrlName} must not contain credentials; the API key has its own setting`)
-  }
-  if (url.search !== "" || url.hash !== "") {
-    return misconfigured(`${baseUrlName} must have no query and no fragment`)
-  }
-  if (/\/api\/v3(?:\.1)?\/*$/.test(url.pathname)) {
-    return misconfigured(`${baseUrlName} must end before /api/v3, which the client adds`)
-  }
-  const path = `${url.pathname.replace(/\/+$/, "")}/api/${apiVersion}/connected_accounts/`
-  return Effect.succeed({ origin: url.origin, path })
-}
-
-/** Expects a host as the URL parser writes it: IPv4 in four decimals, IPv6 shortened and in brackets (RFC 6761 for `localhost`). */
-const isLoopback = (host: string): boolean => /^(?:(?:.+\.)?localhost\.?|127(?:\.\d+){3}|\[::1\])$/.test(host)
-
-/** Matches the key as it is, and as JSON may write it: many encoders escape `/` or `=`. */
-const spellingsOf = (key: string): RegExp => {
-  const spellings = Array.from(key, (character) => {
-    const hex = character.charCodeAt(0).toString(16)
-    return `(?:${/["\\/]/.test(character) ? "\\\\?" : ""}\\x${hex}|\\\\u00${hex})`
-  })
-  return new RegExp(spellings.join(""), "gi")
-}
-
 const visibleAscii = /^[\x21-\x7e]{1,255}$/
-
-const keyOf = ({ apiKey }: Options): Effect.Effect<string, Config.ConfigError> => {
-  // A value from a file or an environment often ends in a line break.
-  const key = Redacted.value(apiKey).trim()
-  // The HTTP client would refuse another character with an error that quotes the key.
-  return /^[\x21-\x7e]+$/.test(key)
-    ? Effect.succeed(key)
-    : misconfigured("The API key (apiKey, REKINDLE_API_KEY) must be one or more visible ASCII characters")
-}

@@ -39,6 +39,7 @@ import { HttpApi, HttpApiBuilder, HttpApiError, type HttpApiGroup, HttpApiScalar
 import { authConfigsHandlers } from "./api/authConfigsHandlers.ts"
 import { connectedAccountsHandlers } from "./api/connectedAccountsHandlers.ts"
 import * as NotServed from "./api/notServed.ts"
+import { ownHandlers } from "./api/own.ts"
 import { toolkitsHandlers } from "./api/toolkitsHandlers.ts"
 import { ApiKeys, ApiPrincipal, RequiredScope } from "./ApiKeys.ts"
 import { document } from "./internal/document.ts"
@@ -210,6 +211,10 @@ const ofService = serving(
     ),
     HttpApiBuilder.group(ServiceApi, "auth_configs/v3.1", (group) =>
       Effect.map(authConfigsHandlers, (handlers) => group.handleAll(handlers))
+    ),
+    HttpApiBuilder.group(ServiceApi, "own/v3", (group) => Effect.map(ownHandlers, (of) => group.handleAll(of("v3")))),
+    HttpApiBuilder.group(ServiceApi, "own/v3.1", (group) =>
+      Effect.map(ownHandlers, (of) => group.handleAll(of("v3.1")))
     ),
     HttpApiBuilder.group(ServiceApi, "toolkits/v3", (group) =>
       Effect.map(toolkitsHandlers, (of) => group.handleAll(of("v3")))

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { ConnectedAccount, ConnectedAccountId, ConnectedAccounts, Ready } from "@rekindle/core"
-import { ApiKeys, RekindleServer, ConsentCallback } from "@rekindle/platform"
+import { ConnectedAccount, ConnectedAccountId, ConnectedAccounts, type Connections, Ready } from "@rekindle/core"
+import { ApiKeys, ConnectLinks, ConsentCallback, RekindleServer, Toolkits } from "@rekindle/platform"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { type HttpPlatform, HttpRouter, HttpServer } from "effect/http"
@@ -75,6 +75,31 @@ export const serve = (
     )
     return HttpServer.formatAddress((yield* HttpServer.HttpServer.pipe(Effect.provideContext(context))).address)
   })
+
+/** No catalogue: what is tested here needs none. */
+const toolkits = Layer.succeed(Toolkits, {
+  list: Effect.succeed([]),
+  get: () => Effect.succeedNone,
+  authConfig: () => Effect.die("not in this test"),
+  changes: () => Effect.die("not in this test")
+})
+
+/** Serves the whole surface for the `Connections` and `ConnectedAccounts` of the context, and gives the base URL. */
+export const serveConnections = Effect.fnUntraced(function* (
+  keys: Layer.Layer<ApiKeys> = ApiKeys.layerStatic([Redacted.make(apiKey)])
+) {
+  const services = Layer.succeedContext(yield* Effect.context<Connections | ConnectedAccounts>())
+  const context = yield* Layer.build(
+    HttpRouter.serve(RekindleServer.serviceWith({ docs: false }), { disableLogger: true, disableListenLog: true }).pipe(
+      Layer.provide([ConnectLinks.layerDirect, toolkits, keys]),
+      Layer.provide(services),
+      Layer.provideMerge(
+        NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0, gracefulShutdownTimeout: "100 millis" })
+      )
+    )
+  )
+  return HttpServer.formatAddress((yield* HttpServer.HttpServer.pipe(Effect.provideContext(context))).address)
+})
 
 /** A server that is none of ours: answers whatever a test wants a client to meet. */
 export const impostor = (listener: RequestListener) =>

@@ -122,6 +122,9 @@ const get = (id: ConnectedAccountId) => Effect.flatMap(ConnectedAccounts, (accou
 const statusOf = (id: ConnectedAccountId) => Effect.map(get(id), ({ status }) => status)
 const refresh = (id: ConnectedAccountId) => Effect.flatMap(ConnectedAccounts, (accounts) => accounts.refresh(id))
 
+/** What an account shows of itself. An HTTP server repeats the status there. */
+const valOf = ({ state }: ConnectedAccount) => Record.remove(state.val, "status")
+
 const idsOf = (items: ReadonlyArray<ConnectedAccount>) => items.map(({ id }) => id)
 
 /** Checks how a call fails. */
@@ -353,7 +356,8 @@ export const clauses: ReadonlyArray<Clause> = [
       const { id: authConfigId } = yield* registered()
       const id = ConnectedAccountId.make(`ca_${fresh("contract")}`)
       const { account, userId } = yield* connected({ authConfigId, id, attributes: { shop: "acme" } })
-      assert.deepInclude(account, { id, status: "ACTIVE", userId, authConfig: { id: authConfigId } })
+      assert.deepInclude(account, { id, status: "ACTIVE", userId })
+      assert.strictEqual(account.authConfig.id, authConfigId)
       assert.deepStrictEqual(account.state.val["shop"], "acme")
       assert.deepStrictEqual(yield* get(id), account)
       yield* refused(create({ authConfigId, id, userId: "another" }), "InvalidRequest", "id_taken")
@@ -492,10 +496,11 @@ export const clauses: ReadonlyArray<Clause> = [
       const config = { ...(yield* registered("apiKey")), apiHosts: ["{instance_url}"] }
       yield* authConfigs.register(config)
       const attributes = { instance_url: "https://acme.test", shop: "acme" }
-      const { id, state, status } = yield* create({ authConfigId: config.id, userId: "u", attributes })
-      assert.deepStrictEqual([status, state.val], ["INITIALIZING", attributes])
+      const created = yield* create({ authConfigId: config.id, userId: "u", attributes })
+      const { id } = created
+      assert.deepStrictEqual([created.status, valOf(created)], ["INITIALIZING", attributes])
       const moved = yield* update(id, { attributes: { instance_url: "https://moved.test", shop: null } })
-      assert.deepStrictEqual(moved.state.val, { instance_url: "https://moved.test" })
+      assert.deepStrictEqual(valOf(moved), { instance_url: "https://moved.test" })
       assert.strictEqual(moved.status, "INITIALIZING")
       yield* replaceSecrets(id, { api_key: Redacted.make("key-71") })
       yield* authorization(id, { method: "GET", url: "https://moved.test/me" })
@@ -526,7 +531,7 @@ export const clauses: ReadonlyArray<Clause> = [
       const shown = yield* update(id, { secrets: { password: null }, attributes: { shop: "acme" } })
       assert.deepStrictEqual(yield* basicOf, ["ann", ""])
       assert.deepInclude(shown, { status: "ACTIVE", alias: "work" })
-      assert.deepStrictEqual(Object.keys(shown.state.val).toSorted(), ["shop", "username"])
+      assert.deepStrictEqual(Object.keys(valOf(shown)).toSorted(), ["shop", "username"])
       yield* revoke(id)
       yield* refused(update(id, { secrets }), "InvalidRequest", "account_revoked")
       yield* refused(update(id, { attributes: { shop: "acme" } }), "InvalidRequest", "account_revoked")

@@ -14,8 +14,9 @@ const errors = "core/src/RefreshError.ts"
 const titles: Readonly<Record<string, string>> = {
   400: "400: the request",
   401: "401: the caller",
+  403: "403: the key's rights",
   404: "404: not found",
-  405: "405, 408, 413, 415: the HTTP request",
+  405: "405 to 429: the HTTP request, and the state of accounts and events",
   500: "500: the refresh failed",
   501: "501: nothing to refresh",
   503: "503: busy or down"

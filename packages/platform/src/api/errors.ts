@@ -5,7 +5,9 @@
  */
 import {
   AccountNotFound,
+  ConnectionNotReady,
   ErrorEnvelope,
+  EventsMissed,
   Forbidden,
   InvalidRequest,
   RateLimited,
@@ -17,6 +19,7 @@ import {
 import { Duration, Effect, Schema, SchemaTransformation } from "effect"
 import { HttpApiSchema } from "effect/http-api"
 import { type EnvelopeFields, envelopeOf, fieldsOf } from "../internal/envelope.ts"
+import { EventsMissedEnvelope, NotReadyEnvelope } from "../internal/wire.ts"
 
 /** Encodes an error as its envelope. `tag` and `status` are those of the error's class. `description` is for the docs page. */
 const onWire = <T, const Tag extends string>(
@@ -127,4 +130,50 @@ export const notRevocable = onWire(
   "NotRevocable",
   409,
   "The account has no credential that could be withdrawn"
+)
+
+/** The account has no usable credential. */
+export const connectionNotReady = ConnectionNotReady.pipe(
+  Schema.encodeTo(
+    NotReadyEnvelope,
+    SchemaTransformation.transform({
+      decode: ({ connected_account: { id, status } }) => ({
+        _tag: "ConnectionNotReady" as const,
+        accountId: id,
+        status
+      }),
+      encode: ({ accountId, status }) => ({
+        ...envelopeOf(409, {
+          message: `Account ${accountId} is ${status}`,
+          code: 40900,
+          slug: "connection_not_ready",
+          suggestedFix: "Refresh the account, and show the link if a person has to consent"
+        }),
+        connected_account: { id: accountId, status }
+      })
+    })
+  ),
+  HttpApiSchema.status(409),
+  Schema.annotate({ description: "The account has no usable credential, and no consent was started" })
+)
+
+/** Events that the caller has not seen are deleted. */
+export const eventsMissed = EventsMissed.pipe(
+  Schema.encodeTo(
+    EventsMissedEnvelope,
+    SchemaTransformation.transform({
+      decode: ({ error, events }) => ({ _tag: "EventsMissed" as const, message: error.message, ...events }),
+      encode: ({ after, message, through }) => ({
+        ...envelopeOf(410, {
+          message,
+          code: 41000,
+          slug: "events_missed",
+          suggestedFix: "Read the accounts anew, then resume after `events.through`"
+        }),
+        events: { after, through }
+      })
+    })
+  ),
+  HttpApiSchema.status(410),
+  Schema.annotate({ description: "Events after the given sequence are deleted" })
 )

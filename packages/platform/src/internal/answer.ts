@@ -27,7 +27,7 @@ import type { Headers, HttpClientError, HttpClientResponse } from "effect/http"
 import { fieldsOf, routeNotFound } from "./envelope.ts"
 import { parseRetryAfter } from "./retryAfter.ts"
 
-/** The largest answer that is read to the end. Answers of the contract are far smaller. */
+/** The largest answer about one account that is read to the end. Answers of the contract are far smaller. */
 const maxResponseSize = 1024 * 1024
 
 /** An answer whose body has been read. */
@@ -37,17 +37,18 @@ export interface RawResponse {
   readonly text: string
 }
 
-/** Reads the body as text, at most {@link maxResponseSize} of it. A body that is cut off does not decode. */
+/** Reads the body as text, at most `maxSize` bytes of it. A body that is cut off does not decode. */
 export const read = (
-  response: HttpClientResponse.HttpClientResponse
+  response: HttpClientResponse.HttpClientResponse,
+  maxSize = maxResponseSize
 ): Effect.Effect<RawResponse, HttpClientError.HttpClientError> => {
   const { headers, status } = response
   // Faster than the stream, and safe if the size is known. A compressed body is larger than its content-length.
-  const known = Number(headers["content-length"]) <= maxResponseSize && headers["content-encoding"] === undefined
-  return Effect.map(known ? response.text : readBounded(response), (text) => ({ headers, status, text }))
+  const known = Number(headers["content-length"]) <= maxSize && headers["content-encoding"] === undefined
+  return Effect.map(known ? response.text : readBounded(response, maxSize), (text) => ({ headers, status, text }))
 }
 
-const readBounded = (response: HttpClientResponse.HttpClientResponse) =>
+const readBounded = (response: HttpClientResponse.HttpClientResponse, maxSize: number) =>
   Effect.suspend(() => {
     const decoder = new TextDecoder()
     let size = 0
@@ -57,7 +58,7 @@ const readBounded = (response: HttpClientResponse.HttpClientResponse) =>
         Effect.sync(() => {
           size += chunk.length
           text += decoder.decode(chunk, { stream: true })
-          return size < maxResponseSize
+          return size < maxSize
         })
       ),
       Effect.catch((error) => (error.reason._tag === "EmptyBodyError" ? Effect.void : Effect.fail(error))),
@@ -69,7 +70,8 @@ const decodeOutcome = Schema.decodeUnknownExit(RefreshOutcomeFromWire)
 const decodeAccount = Schema.decodeUnknownExit(ConnectedAccount)
 const decodeEnvelope = Schema.decodeUnknownExit(ErrorEnvelope)
 
-const parse = (text: string, reviver?: (key: string, value: unknown) => unknown): unknown => {
+/** Parses JSON; `undefined` for a text that is none. */
+export const parse = (text: string, reviver?: (key: string, value: unknown) => unknown): unknown => {
   try {
     return JSON.parse(text, reviver)
   } catch {
@@ -80,7 +82,11 @@ const parse = (text: string, reviver?: (key: string, value: unknown) => unknown)
 /** Many servers write `null` for an optional field without a value. */
 const withoutNull = (_: string, value: unknown) => value ?? undefined
 
-const decodeWith = <A>(decode: (input: unknown) => Exit.Exit<A, Schema.SchemaError>, json: unknown): A | undefined => {
+/** What a decoder finds in JSON; `undefined` if it does not decode. */
+export const decodeWith = <A>(
+  decode: (input: unknown) => Exit.Exit<A, Schema.SchemaError>,
+  json: unknown
+): A | undefined => {
   const exit = decode(json)
   return Exit.isSuccess(exit) ? exit.value : undefined
 }
@@ -132,15 +138,20 @@ export const outcomeIn = ({ status, text }: RawResponse, id: ConnectedAccountId)
 export const accountIn = (answer: RawResponse): ConnectedAccount | undefined =>
   answer.status === 200 ? decodeWith(decodeAccount, parse(answer.text)) : undefined
 
-/** The failure in any other answer. */
-export const refused = (answer: RawResponse): Effect.Effect<never, StatusError | UnexpectedResponse> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(statusErrorOf(answer, now) ?? unexpected(answer)))
+/** The failure in any other answer. `excerpt: false` is for a body that may hold a secret which no pattern recognises. */
+export const refused = (
+  answer: RawResponse,
+  { excerpt } = { excerpt: true }
+): Effect.Effect<never, StatusError | UnexpectedResponse> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.fail(statusErrorOf(answer, now) ?? unexpected(excerpt ? answer : { ...answer, text: "" }))
+  )
 
 /**
  * The same for a read. An account that does not decode leaves no excerpt, because its fields may not be masked.
  */
 export const unread = (answer: RawResponse): Effect.Effect<never, StatusError | UnexpectedResponse> =>
-  refused(answer.status === 200 ? { ...answer, text: "" } : answer)
+  refused(answer, { excerpt: answer.status !== 200 })
 
 /**
  * Decodes a failure of the contract: one of its statuses, with the envelope. A bare 429 or 503 without the envelope is not one, because a proxy

@@ -84,10 +84,13 @@ const hex48 = (fraction: number): string =>
     .toString(16)
     .padStart(12, "0")
 
-const decodeEnvelope = Schema.decodeUnknownOption(Schema.fromJsonString(ErrorEnvelope))
+/** What an envelope has besides `error` belongs to the failure, and stays. */
+const Envelope = Schema.StructWithRest(ErrorEnvelope, [Schema.Record(Schema.String, Schema.Json)])
+
+const decodeEnvelope = Schema.decodeUnknownOption(Schema.fromJsonString(Envelope))
 
 /** The envelope that a handler has written, if any. */
-const envelopeIn = ({ body }: HttpServerResponse.HttpServerResponse): ErrorEnvelope | undefined =>
+const envelopeIn = ({ body }: HttpServerResponse.HttpServerResponse): typeof Envelope.Type | undefined =>
   body._tag === "Uint8Array" && body.contentType === "application/json"
     ? Option.getOrUndefined(decodeEnvelope(body.text))
     : undefined
@@ -121,7 +124,7 @@ const finish = (
   if (status < 400) return answer
   const written = envelopeIn(response)
   if (written !== undefined) {
-    return withBody(answer, { error: { ...written.error, request_id: requestId } })
+    return withBody(answer, { ...written, error: { ...written.error, request_id: requestId } })
   }
   // A failure with a page of its own keeps it.
   const bare = response.body._tag === "Empty" || response.body.contentType?.startsWith("text/plain")

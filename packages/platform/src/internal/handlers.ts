@@ -19,7 +19,7 @@ import { DateTime, Duration, Effect, Fiber, Schema } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { type ApiVersion, idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "../RekindleApi.ts"
 import { published } from "./published.ts"
-import { answerReadError, answerRefreshError } from "./upstream.ts"
+import { answerChange, answerRead } from "./upstream.ts"
 
 interface RefreshRequest {
   readonly params: { readonly nanoid: ConnectedAccountId }
@@ -65,7 +65,7 @@ export const handlers = Effect.gen(function* () {
         ...(headers[tokenRefusedHeader] === "true" && { tokenRefused: true }),
         ...(wait !== undefined && { deadline: DateTime.addDuration(yield* DateTime.now, wait) })
       })
-      .pipe(asProvider, Effect.catch(answerRefreshError), Effect.forkIn(scope))
+      .pipe(asProvider, answerChange, Effect.forkIn(scope))
     const outcome = yield* wait === undefined
       ? Fiber.join(flight)
       : Effect.timeoutOrElse(Fiber.join(flight), { duration: wait, orElse: leftWaiting })
@@ -77,7 +77,7 @@ export const handlers = Effect.gen(function* () {
     ({ params }: { readonly params: { readonly nanoid: ConnectedAccountId } }) =>
       accounts.get(params.nanoid).pipe(
         asProvider,
-        Effect.catch(answerReadError),
+        answerRead,
         Effect.flatMap((account) => published(account, version)),
         Effect.map((account) => HttpServerResponse.jsonUnsafe(account))
       )

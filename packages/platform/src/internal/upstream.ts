@@ -1,69 +1,50 @@
 /**
- * The failures of a provider that is itself a client of another server, as the server answers them.
+ * The failures of a provider that is itself a client of another server, as the server answers them. Some have no status of the contract. The
+ * caller gets an error with the same disposition, and the log gets the failure.
  *
  * @module
  */
 import {
   AccountNotFound,
-  type ReadError,
+  ClientError,
   type RefreshError,
   RefreshFailed,
   Resilience,
   type StatusError,
   Unavailable
 } from "@rekindle/core"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 
-/**
- * A provider that is itself a client of another server has failures without a status of the contract. The caller gets an error with the same
- * disposition, and the log gets the failure.
- */
-export const answerRefreshError = (error: RefreshError): Effect.Effect<never, StatusError> => {
-  switch (error._tag) {
-    case "RefusedLocally":
-    case "TransportError":
-    case "DeadlineExceeded":
-    case "UnexpectedResponse":
-      return Effect.andThen(
-        Effect.logWarning(`Upstream: ${error.message}`),
-        Effect.fail(
-          error.disposition === "ambiguous"
-            ? new RefreshFailed({
-                message: "The request was sent upstream and no trustworthy answer came back",
-                slug: "upstream_ambiguous",
-                suggestedFix: "Read the account before refreshing it again"
-              })
-            : upstreamUnavailable(error)
-        )
-      )
-    default:
-      return Effect.fail(error)
-  }
-}
+const isClientError = Schema.is(ClientError)
 
-/** A read changes nothing and may be repeated, unless the upstream answered outside the contract. */
-export const answerReadError = (error: ReadError): Effect.Effect<never, StatusError> => {
-  switch (error._tag) {
-    case "RefusedLocally":
-    case "TransportError":
-    case "DeadlineExceeded":
-      return Effect.andThen(
-        Effect.logWarning(`Upstream read: ${error.message}`),
-        Effect.fail(upstreamUnavailable(error))
-      )
-    case "UnexpectedResponse":
-      return Effect.andThen(
-        Effect.logWarning(`Upstream read: ${error.message}`),
-        Effect.fail(
-          new RefreshFailed({ message: "The upstream's answer is outside the contract", slug: "upstream_unexpected" })
-        )
-      )
-    default:
-      return Effect.fail(error)
-  }
-}
+const answering =
+  (answer: (error: ClientError) => StatusError) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.catchIf<A, E, R, Extract<E, ClientError>, never, StatusError, never>(
+      effect,
+      (error): error is Extract<E, ClientError> => isClientError(error),
+      (error) => Effect.andThen(Effect.logWarning(`Upstream: ${error.message}`), Effect.fail(answer(error)))
+    )
 
-const upstreamUnavailable = (error: RefreshError) => {
+/** Answers the failures of a refresh, or of another change, which must not be repeated blindly. */
+export const answerChange = answering((error) =>
+  error.disposition === "ambiguous"
+    ? new RefreshFailed({
+        message: "The request was sent upstream and no trustworthy answer came back",
+        slug: "upstream_ambiguous",
+        suggestedFix: "Read the account before sending it again"
+      })
+    : unavailable(error)
+)
+
+/** Answers the failures of a read. It changes nothing and may be repeated, unless the upstream answered outside the contract. */
+export const answerRead = answering((error) =>
+  error._tag === "UnexpectedResponse"
+    ? new RefreshFailed({ message: "The upstream's answer is outside the contract", slug: "upstream_unexpected" })
+    : unavailable(error)
+)
+
+const unavailable = (error: ClientError) => {
   const retryAfter = Resilience.retryAfterOf(error)
   return new Unavailable({
     message: "The upstream could not be reached; nothing was done",
@@ -88,8 +69,8 @@ const asAbsent = (error: StatusError): StatusError => {
 
 /** A read of `Connections`, with its failures as the contract has them. */
 export const reading = <A, R>(read: Effect.Effect<A, RefreshError, R>): Effect.Effect<A, StatusError, R> =>
-  read.pipe(Effect.catch(answerReadError), Effect.mapError(asAbsent))
+  Effect.mapError(answerRead(read), asAbsent)
 
 /** A change by `Connections`, with its failures as the contract has them. */
 export const changing = <A, R>(change: Effect.Effect<A, RefreshError, R>): Effect.Effect<A, StatusError, R> =>
-  change.pipe(Effect.catch(answerRefreshError), Effect.mapError(asAbsent))
+  Effect.mapError(answerChange(change), asAbsent)
