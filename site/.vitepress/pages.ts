@@ -38,6 +38,11 @@ export const groups: ReadonlyArray<Group> = [
         "The self-hosted service as one command: start, settings, health, many processes, stop."
       ],
       ["service", "A self-hosted service", "The engine behind server routes, for applications in any language."],
+      [
+        "importing",
+        "Importing",
+        "Bringing connections out of Nango, better-auth or Auth.js, without asking people to consent again."
+      ],
       ["engine", "The engine in an application", "Connecting accounts and using their credentials in one application."],
       ["testing", "The test layer", "Scripts, faults and contracts for tests without a network."],
       ["without-effect", "Without Effect", "Promises, and applications on Effect 3."]

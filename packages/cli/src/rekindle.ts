@@ -10,12 +10,13 @@ import { configs } from "./commands/configs.ts"
 import { login, logout } from "./commands/login.ts"
 import { renew } from "./commands/renew.ts"
 import { reseal, restored } from "./commands/reseal.ts"
+import { imports } from "./commands/import.ts"
 import { revoke } from "./commands/revoke.ts"
 import { init } from "./commands/init.ts"
 import { serve } from "./commands/serve.ts"
 
 export const rekindle = Command.make("rekindle").pipe(
   Command.withDescription("Keeps third-party connections alive"),
-  Command.withSubcommands([init, serve, login, logout, accounts, configs, renew, revoke, reseal, restored]),
+  Command.withSubcommands([init, serve, login, logout, accounts, configs, imports, renew, revoke, reseal, restored]),
   Command.withGlobalFlags([Json])
 )
