@@ -111,6 +111,7 @@ export const bySlug = {
   expired_api_key: rejected(401, "the API key has expired", "use a valid one"),
   revoked_api_key: rejected(401, "the API key was revoked", "use a valid one"),
   missing_scope: rejected(403, "the API key lacks the scope that the request needs", "use a key with the scope"),
+  other_project: rejected(403, "the API key manages its own project alone", "use an admin key of the project default"),
   connected_account_not_found: rejected(404, "there is no such account in the project", "connect it anew"),
   toolkit_not_found: rejected(404, "the catalogue has no toolkit of that slug", "use another slug"),
   connection_not_ready: rejected(

@@ -113,10 +113,14 @@ const requestValidation = (bodyTimeout: Duration.Input) =>
     )
   )
 
-/** The routes of a contract, its document, and the page to read it. */
-const serving = <Id extends string, Groups extends HttpApiGroup.Constraint, R>(
+/**
+ * The endpoints of a contract of your own, beside {@link service}: behind the same API keys, with the same check of requests and the same envelope.
+ * Their groups use the middleware of `RekindleApi`, and their paths begin with `/api/v3`.
+ */
+export const endpoints = <Id extends string, Groups extends HttpApiGroup.Constraint, R>(
   api: HttpApi.HttpApi<Id, Groups>,
-  groups: Layer.Layer<HttpApiGroup.ToService<Id, Groups>, never, R>
+  groups: Layer.Layer<HttpApiGroup.ToService<Id, Groups>, never, R>,
+  { bodyTimeout = "10 seconds" }: Options = {}
 ) => {
   const methodsByPath = new Map<string, ReadonlyArray<string>>()
   HttpApi.reflect(api, {
@@ -125,16 +129,19 @@ const serving = <Id extends string, Groups extends HttpApiGroup.Constraint, R>(
       methodsByPath.set(path, [...(methodsByPath.get(path) ?? []), ...(method === "GET" ? ["GET", "HEAD"] : [method])])
     }
   })
+  return Layer.mergeAll(
+    HttpApiBuilder.layer(api).pipe(Layer.provide(Layer.provide(groups, [apiKeyAuth, requestValidation(bodyTimeout)]))),
+    ...Array.from(methodsByPath, ([path, methods]) => allowOnly(path, methods))
+  )
+}
 
-  const endpoints = ({ bodyTimeout = "10 seconds" }: Options = {}) =>
-    Layer.mergeAll(
-      HttpApiBuilder.layer(api).pipe(
-        Layer.provide(Layer.provide(groups, [apiKeyAuth, requestValidation(bodyTimeout)]))
-      ),
-      ...Array.from(methodsByPath, ([path, methods]) => allowOnly(path, methods)),
-      Failures.layer([openapiPath, docsPath])
-    )
+const failures = Failures.layer([openapiPath, docsPath])
 
+/** The routes of a contract, its document, and the page to read it. */
+const serving = <Id extends string, Groups extends HttpApiGroup.Constraint, R>(
+  api: HttpApi.HttpApi<Id, Groups>,
+  groups: Layer.Layer<HttpApiGroup.ToService<Id, Groups>, never, R>
+) => {
   const openapi = Layer.merge(
     HttpRouter.use((router) =>
       router.add(
@@ -166,10 +173,10 @@ const serving = <Id extends string, Groups extends HttpApiGroup.Constraint, R>(
 
   const layerWith = (options: Options) => {
     const pages: typeof docs = options.docs === false ? Layer.empty : Layer.merge(openapi, docs)
-    return Layer.merge(endpoints(options), pages)
+    return Layer.mergeAll(endpoints(api, groups, options), failures, pages)
   }
 
-  return { docs, layerWith, routes: Layer.merge(endpoints(), openapi) }
+  return { docs, layerWith, routes: Layer.mergeAll(endpoints(api, groups), failures, openapi) }
 }
 
 const gateway = serving(

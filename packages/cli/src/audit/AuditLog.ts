@@ -34,7 +34,8 @@ export interface AuditRecord {
 }
 
 /** An entry of the log. */
-export interface AuditEntry extends Required<AuditRecord> {
+export interface AuditEntry extends AuditRecord {
+  readonly details: { readonly [name: string]: Schema.Json }
   /** From 1, without gaps. */
   readonly sequence: number
   /** In epoch milliseconds. */

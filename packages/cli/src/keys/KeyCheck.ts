@@ -17,10 +17,11 @@
  */
 import { RateLimited, Unauthorized, Unavailable } from "@rekindle/core"
 import { ApiKeys } from "@rekindle/platform"
-import { Array, Cache, Clock, Duration, Effect, Exit, Layer, Result } from "effect"
+import { Array, Cache, Clock, Duration, Effect, Exit, Layer, type Redacted, Result } from "effect"
 import { NetAddress } from "effect/net"
 import * as KeyText from "./keyText.ts"
 import { Keys } from "./Keys.ts"
+import { Projects } from "./Projects.ts"
 import * as Throttle from "./Throttle.ts"
 
 /** The limits of one process. */
@@ -64,11 +65,18 @@ const unreadable = () =>
     retryAfter: Duration.seconds(5)
   })
 
-const make = Effect.fnUntraced(function* ({
-  failuresPerAddress = { burst: 20, per: "1 minute" },
-  perAddress = { burst: 2_000, per: "1 second" },
-  perKey = { burst: 1_000, per: "1 second" }
-}: Limits) {
+/** What the key of the environment is called in the audit log. */
+const givenId = "REKINDLE_API_KEY"
+
+const make = Effect.fnUntraced(function* (
+  {
+    failuresPerAddress = { burst: 20, per: "1 minute" },
+    perAddress = { burst: 2_000, per: "1 second" },
+    perKey = { burst: 1_000, per: "1 second" }
+  }: Limits,
+  given: Redacted.Redacted | undefined
+) {
+  const givenHash = given === undefined ? undefined : KeyText.hashOf(given)
   const keys = yield* Keys
   const ofKey = Throttle.make(perKey)
   const ofAddress = Throttle.make(perAddress)
@@ -109,6 +117,11 @@ const make = Effect.fnUntraced(function* ({
       const place = limitOf(address)
       const full = yield* ofAddress.take(place)
       if (full !== undefined) return yield* tooMany("requests from this address", full)
+      if (givenHash !== undefined && KeyText.hasHash(key, givenHash)) {
+        const wait = yield* ofKey.take(givenId)
+        if (wait !== undefined) return yield* tooMany("requests with this key", wait)
+        return { projectId: Projects.first, keyId: givenId }
+      }
       const id = KeyText.idOf(key)
       if (id === undefined || !uses.has(id)) {
         const wait = yield* failures.wait(place)
@@ -134,5 +147,6 @@ const make = Effect.fnUntraced(function* ({
   })
 })
 
-/** Platform's `ApiKeys` with the keys of the database. */
-export const layer = (limits: Limits = {}): Layer.Layer<ApiKeys, never, Keys> => Layer.effect(ApiKeys, make(limits))
+/** Platform's `ApiKeys` with the keys of the database. `given` is a key besides them, with all scopes for the first project. */
+export const layer = (limits: Limits = {}, given?: Redacted.Redacted): Layer.Layer<ApiKeys, never, Keys> =>
+  Layer.effect(ApiKeys, make(limits, given))

@@ -9,13 +9,15 @@
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Engine, Journal, Renewer } from "@rekindle/engine"
-import { ApiKeys, ConsentCallback, RekindleServer } from "@rekindle/platform"
-import { Config, Context, Effect, Layer, Option, Redacted } from "effect"
-import { SecureRandom } from "effect/crypto"
-import { Base64Url } from "effect/encoding"
-import { HttpMiddleware, HttpRouter, HttpServer } from "effect/http"
+import { ConsentCallback, RekindleServer } from "@rekindle/platform"
+import { Config, Context, Effect, Layer, Option, type Redacted } from "effect"
+import { HttpMiddleware, HttpRouter, HttpServer, type HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import { createServer, type RequestListener } from "node:http"
+import * as Administration from "../administration/Administration.ts"
+import * as KeyCheck from "../keys/KeyCheck.ts"
+import { Keys } from "../keys/Keys.ts"
+import { Projects } from "../keys/Projects.ts"
 import type { Values } from "../settings/Setting.ts"
 import type * as Settings from "../settings/settings.ts"
 import * as Pages from "../pages/Pages.ts"
@@ -43,12 +45,6 @@ export class Service extends Context.Service<
   }
 >()("@rekindle/cli/Service") {}
 
-/** The first key of a server that has none yet. */
-const newAdminKey = Effect.gen(function* () {
-  const random = yield* SecureRandom.SecureRandom
-  return Redacted.make(`rk_${Base64Url.encode(yield* random.randomBytes(32))}`)
-}).pipe(Effect.orDie, Effect.provide(SecureRandom.layerWebCrypto))
-
 /** A request has 10 s for its headers and 15 s for all of it. Node itself waits 1 and 5 minutes. */
 const limits = { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 5_000 }
 
@@ -75,13 +71,18 @@ const whileStarting: RequestListener = ({ url }, response) => {
 const engine = (settings: ServerSettings, publicUrl: string) => {
   const { database, databaseConnections, journal = Database.defaultJournal(database) } = settings
   return (settings.renewer ? Renewer.layer({ concurrency: settings.renewals }) : Layer.empty).pipe(
-    Layer.merge(Layer.effectDiscard(migrate)),
     Layer.provideMerge(
-      Engine.layer({
-        consent: { callbackUrl: `${publicUrl}${ConsentCallback.path}` },
-        egress: { privateHosts: settings.privateHosts }
-      })
+      Layer.unwrap(
+        Effect.map(Projects, ({ redirectOrigins }) =>
+          Engine.layer({
+            consent: { callbackUrl: `${publicUrl}${ConsentCallback.path}`, redirectOrigins },
+            egress: { privateHosts: settings.privateHosts }
+          })
+        )
+      )
     ),
+    Layer.provideMerge(Administration.services),
+    Layer.provideMerge(Layer.effectDiscard(migrate)),
     Layer.provideMerge(Database.layer(database, { create: true, connections: databaseConnections })),
     Layer.provideMerge(journal === undefined ? Journal.layerMemory : Journal.layerDirectory(journal))
   )
@@ -100,6 +101,12 @@ const routes = ({ docs, metrics }: ServerSettings, publicUrl: string) =>
     metrics ? PrometheusMetrics.layerHttp() : Layer.empty
   )
 
+/** Behind a proxy, the address of a caller is in a header. It is believed only if the connection comes from a trusted proxy. */
+const logged =
+  ({ trustedProxies }: ServerSettings) =>
+  <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, HttpServerRequest.HttpServerRequest | R>) =>
+    HttpMiddleware.xForwardedHeaders({ trustedProxies })(HttpMiddleware.logger(app))
+
 const make = Effect.fnUntraced(function* (settings: ServerSettings) {
   const { host, port, shutdownTimeout } = settings
   const node = createServer(limits, whileStarting)
@@ -108,8 +115,7 @@ const make = Effect.fnUntraced(function* (settings: ServerSettings) {
   const publicUrl = settings.publicUrl ?? address
 
   const given = yield* Config.option(Config.Redacted("REKINDLE_API_KEY"))
-  const adminKey = Option.isSome(given) ? undefined : yield* newAdminKey
-  const keys = ApiKeys.layerStatic([Option.getOrElse(given, () => adminKey ?? Redacted.make(""))])
+  const keys = KeyCheck.layer({}, Option.getOrUndefined(given))
 
   const vault = yield* Layer.build(
     KeyRing.layer({ database: settings.database, keyFile: settings.keyFile, create: true })
@@ -121,15 +127,16 @@ const make = Effect.fnUntraced(function* (settings: ServerSettings) {
       Layer.provideMerge(Layer.succeedContext(vault))
     )
   ).pipe(Effect.catchTag("VaultError", (error) => Effect.andThen(KeyRing.discardIfNew(keyRing), Effect.fail(error))))
+  const first = Option.isSome(given) ? Option.none() : yield* Context.get(services, Keys).createFirst
   const handler = yield* Effect.provideContext(HttpRouter.toHttpEffect(routes(settings, publicUrl)), services)
-  yield* Effect.provideContext(server.serve(handler, HttpMiddleware.logger), services)
+  yield* Effect.provideContext(server.serve(handler, logged(settings)), services)
   node.off("request", whileStarting)
   return Service.of({
     address,
     publicUrl,
     database: Database.describe(settings.database),
     keyRing,
-    adminKey
+    adminKey: Option.getOrUndefined(Option.map(first, ({ secret }) => secret))
   })
 })
 

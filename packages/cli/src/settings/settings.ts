@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { Duration, type LogLevel, Option, Redacted, Schema } from "effect"
+import { Duration, type LogLevel, Option, Redacted, Result, Schema } from "effect"
+import { IpNetwork, NetAddress } from "effect/net"
 import * as Setting from "./Setting.ts"
 
 const nonEmpty = Schema.decodeOption(Schema.NonEmptyString)
@@ -16,6 +17,20 @@ const boolean = (word: string): Option.Option<boolean> =>
 
 const list = (words: string): Option.Option<ReadonlyArray<string>> =>
   Option.some(words.split(",").flatMap((word) => word.trim() || []))
+
+/** An address stands for the network that has no other. */
+const networks = (words: string): Option.Option<ReadonlyArray<IpNetwork.IpNetwork>> =>
+  Option.flatMap(list(words), (words) =>
+    Result.getSuccess(
+      Result.all(
+        words.map((word) =>
+          word.includes("/")
+            ? IpNetwork.fromString(word)
+            : Result.map(NetAddress.ipFromString(word), (ip) => IpNetwork.makeUnsafe(ip, NetAddress.width(ip)))
+        )
+      )
+    )
+  )
 
 /** An absolute http(s) URL without a query. It keeps no slash at its end. */
 const baseUrl = (address: string): Option.Option<string> => {
@@ -111,6 +126,15 @@ export const serve = {
     fallback: [],
     fallbackText: "none",
     decode: list
+  }),
+  trustedProxies: Setting.make<ReadonlyArray<IpNetwork.IpNetwork>>({
+    name: "trusted-proxies",
+    form: "networks or addresses with a comma between them",
+    description:
+      "The proxies in front of this service. The address of a caller, for throttles and logs, is read from X-Forwarded-For only of requests that come from one of these.",
+    fallback: [],
+    fallbackText: "none",
+    decode: networks
   }),
   renewer: Setting.make({
     name: "renewer",

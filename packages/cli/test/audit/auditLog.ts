@@ -5,13 +5,14 @@ import { SqlClient } from "effect/sql"
 import { AuditLog, type AuditRecord, type AuditVerdict } from "#cli/audit/AuditLog.ts"
 import { connect, Databases } from "../support/databases.ts"
 
-const record = (target: string): AuditRecord => ({
-  actor: "key_0123456789ab",
-  projectId: "default",
-  action: "key.created",
-  target,
-  details: { name: "deploy" }
-})
+const record = (target: string) =>
+  ({
+    actor: "key_0123456789ab",
+    projectId: "default",
+    action: "key.created",
+    target,
+    details: { name: "deploy" }
+  }) satisfies AuditRecord
 
 /** Runs on a new database with the log. */
 const withLog = <A, E>(effect: Effect.Effect<A, E, AuditLog | SqlClient.SqlClient>) =>
