@@ -54,6 +54,7 @@ export const groups: ReadonlyArray<Group> = [
       ["policies", "Policies", "Every resilience policy, why it is there, and a program for it."],
       ["settings", "Settings", "Every environment variable and option, with its type and default."],
       ["failures", "Failures", "Every failure, what it means, and what to do about it."],
+      ["compatibility", "Compatibility", "Every method of the official clients: served, or answered with a 501."],
       ["providers", "Providers", "The facts about each provider, and their sources."],
       ["adding-a-provider", "Adding a provider", "The file, its facts and its test."]
     ]

@@ -160,6 +160,17 @@ export interface Link {
   readonly status: KnownStatus
 }
 
+/** What becomes of an account whose credential the provider cannot withdraw. */
+export interface RevokeOptions {
+  /**
+   * - `erase`: the account is REVOKED, and the credential is erased here. It works at the provider until it expires.
+   * - `refuse`: nothing changes. The call fails with `InvalidRequest` and the slug `revocation_unsupported`.
+   *
+   * Default `erase`.
+   */
+  readonly ifUnsupported?: "erase" | "refuse" | undefined
+}
+
 /** The state of a credential's withdrawal at the provider. */
 export interface Withdrawn {
   /**
@@ -335,7 +346,7 @@ export class Connections extends Context.Service<
     /** ACTIVE → INACTIVE. The credential is kept and not renewed. */
     readonly disable: (id: ConnectedAccountId) => Effect.Effect<void, ConnectionsError>
     /** → REVOKED for good. The credential is withdrawn at the provider if it supports that (RFC 7009), and then erased. */
-    readonly revoke: (id: ConnectedAccountId) => Effect.Effect<Withdrawn, ConnectionsError>
+    readonly revoke: (id: ConnectedAccountId, options?: RevokeOptions) => Effect.Effect<Withdrawn, ConnectionsError>
     /**
      * Erases the account and everything sealed for it, for good and for every process. The provider is not told: call `revoke` first if the
      * credential must stop working there.

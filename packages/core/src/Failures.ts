@@ -47,6 +47,7 @@ export const bySlug = {
     "use another alias"
   ),
   api_key_not_found: rejected(400, "the project has no API key of that id", "see the list of keys"),
+  acl_only_for_shared: rejected(400, "the account is one person's, and has no list of others", fixRequest),
   auth_config_disabled: rejected(400, "the auth config is switched off, and its accounts with it", "enable it"),
   auth_config_in_use: rejected(400, "the auth config has accounts", "remove them first, or disable the auth config"),
   // 404 where the published contract has one.

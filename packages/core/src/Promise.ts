@@ -228,7 +228,7 @@ const allAccountsOf = (
     replaceSecrets: (id, secrets) => run(({ replaceSecrets }) => replaceSecrets(idOf(id), secrets)),
     enable: (id) => run(({ enable }) => enable(idOf(id))),
     disable: (id) => run(({ disable }) => disable(idOf(id))),
-    revoke: (id) => run(({ revoke }) => revoke(idOf(id))),
+    revoke: (id, options) => run(({ revoke }) => revoke(idOf(id), options)),
     remove: (id) => run(({ remove }) => remove(idOf(id))),
     accessToken: (id, atLeast) => run(({ accessToken }) => accessToken(idOf(id), atLeast)),
     credential: (id, atLeast) => run(({ credential }) => credential(idOf(id), atLeast)),

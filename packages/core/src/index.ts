@@ -32,6 +32,7 @@ export {
   type PageOptions,
   type RegisteredAuthConfig,
   type RequestToAuthorize,
+  type RevokeOptions,
   type Withdrawn
 } from "./Connections.ts"
 export * as ConnectionFailure from "./ConnectionFailure.ts"

@@ -230,7 +230,7 @@ export const connectionsToThree = (connections: Core.Connections["Service"]): Co
       run(connections.replaceSecrets(idToFour(id), mapRecord(secrets, secretToFour)), identity),
     enable: (id) => run(connections.enable(idToFour(id)), identity),
     disable: (id) => run(connections.disable(idToFour(id)), identity),
-    revoke: (id) => run(connections.revoke(idToFour(id)), identity),
+    revoke: (id, options) => run(connections.revoke(idToFour(id), options), identity),
     remove: (id) => run(connections.remove(idToFour(id)), identity),
     accessToken: (id, atLeast) => read(connections.accessToken(idToFour(id), durationIfGiven(atLeast)), secretToThree),
     credential: (id, atLeast) =>

@@ -3,21 +3,39 @@
  *
  * @module
  */
-import { type ConnectedAccountId, InvalidRequest, type LinkOptions, RefreshUnsupported } from "@rekindle/core"
+import {
+  type ConnectedAccountId,
+  InvalidRequest,
+  type LinkOptions,
+  RefreshUnsupported,
+  type RevokeOptions
+} from "@rekindle/core"
 import { Clock, DateTime, Effect } from "effect"
+import type { Account } from "../account/Account.ts"
 import type { Consent } from "../consent/Consent.ts"
-import { storeDown } from "../renewal/renewal.ts"
+import { configFailure, storeDown } from "../renewal/renewal.ts"
 import { pendingWithdrawal } from "../renewal/withdrawal.ts"
+import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { type Accounts, notFound } from "./accounts.ts"
 
 interface Given {
   readonly accounts: Accounts
+  readonly configs: AuthConfigs["Service"]
   readonly consent: Consent["Service"]
 }
 
 /** Makes `link`, `enable`, `disable`, `revoke` and `remove`. */
-export const makeLifecycle = ({ accounts, consent }: Given) => {
+export const makeLifecycle = ({ accounts, configs, consent }: Given) => {
   const { apply, find, store, strategies, tokens } = accounts
+
+  /** Whether the provider withdraws credentials, as far as it is known. */
+  const isRevocable = Effect.fnUntraced(function* (account: Account) {
+    const strategy = strategies.get(account.scheme)
+    if (strategy?.revoke === undefined) return false
+    if (strategy.revocable === undefined) return true
+    return yield* strategy.revocable(yield* Effect.mapError(configs.load(account), configFailure))
+  })
+
   return {
     link: Effect.fnUntraced(function* (id: ConnectedAccountId, options?: LinkOptions) {
       const account = yield* find(id)
@@ -58,9 +76,16 @@ export const makeLifecycle = ({ accounts, consent }: Given) => {
       )
     }),
 
-    revoke: Effect.fnUntraced(function* (id: ConnectedAccountId) {
+    revoke: Effect.fnUntraced(function* (id: ConnectedAccountId, { ifUnsupported }: RevokeOptions = {}) {
+      const found = yield* find(id)
+      if (ifUnsupported === "refuse" && found.status !== "REVOKED" && !(yield* isRevocable(found))) {
+        return yield* new InvalidRequest({
+          message: "the provider cannot withdraw the account's credential; nothing was changed",
+          slug: "revocation_unsupported"
+        })
+      }
       const account = yield* apply(
-        yield* find(id),
+        found,
         { _tag: "Revoked" },
         {
           when: ({ status }) => status !== "REVOKED",

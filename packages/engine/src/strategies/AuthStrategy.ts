@@ -133,6 +133,11 @@ export interface AuthStrategy {
     | undefined
   /** Makes a real request with the credential, to find out whether it works. Undefined if the auth config names no address for that. */
   readonly validate?: ((connection: Connection) => Effect.Effect<Validity> | undefined) | undefined
+  /**
+   * Whether the provider withdraws credentials, as far as the settings and its metadata tell. True if that cannot be known now: then `revoke`
+   * finds out. Default: whether there is `revoke`.
+   */
+  readonly revocable?: ((config: AuthConfig) => Effect.Effect<boolean>) | undefined
   /** Revokes the credential at the provider (RFC 7009). Asks once and reports the result. */
   readonly revoke?: ((connection: Connection) => Effect.Effect<Revocation>) | undefined
 }

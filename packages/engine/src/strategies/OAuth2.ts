@@ -222,13 +222,19 @@ export const make = Effect.gen(function* () {
     }
   })
 
+  const revocationServer = (config: AuthConfig, settings: OAuth2Settings) =>
+    endpoint.server(config, settings, { endpoints: {}, complete: settings.revocationEndpoint !== undefined })
+
+  const revocable: NonNullable<AuthStrategy["revocable"]> = (config) =>
+    Effect.flatMap(settingsOf(config), (settings) => revocationServer(config, settings)).pipe(
+      Effect.map(({ revocation_endpoint }) => revocation_endpoint !== undefined),
+      Effect.orElseSucceed(() => true)
+    )
+
   const revoke = Effect.fnUntraced(
     function* ({ config, credential }: Connection) {
       const settings = yield* settingsOf(config)
-      const server = yield* endpoint.server(config, settings, {
-        endpoints: {},
-        complete: settings.revocationEndpoint !== undefined
-      })
+      const server = yield* revocationServer(config, settings)
       if (server.revocation_endpoint === undefined) return { _tag: "Unsupported" } as const
       // A server that revokes a refresh token need not revoke the access tokens of its grant (RFC 7009 §2.1).
       const tokens = ["refresh_token", "access_token"].flatMap((name) => Credential.secret(credential, name) ?? [])
@@ -285,6 +291,7 @@ export const make = Effect.gen(function* () {
         parameters: {}
       }))
     },
+    revocable,
     revoke
   }
   return strategy

@@ -96,6 +96,7 @@ const groups: ReadonlyArray<readonly [title: string, sections: ReadonlyArray<Sec
       section("With refresh", "Resilience.withRefresh", "core/src/resilience/WithRefresh.ts", "WithRefreshOptions"),
       section("Await active", "Resilience.awaitActive", "core/src/resilience/AwaitActive.ts", "AwaitActiveOptions"),
       section("Link", "Connections.link", "core/src/Connections.ts", "LinkOptions"),
+      section("Revoke", "Connections.revoke", "core/src/Connections.ts", "RevokeOptions"),
       section("Page of a list", "Connections.list, authConfigs.list", "core/src/Connections.ts", "PageOptions"),
       section("Filter of accounts", "Connections.list, count", "core/src/Connections.ts", "AccountFilter"),
       section("Order of accounts", "Connections.list", "core/src/Connections.ts", "ListOptions"),

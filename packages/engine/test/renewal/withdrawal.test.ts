@@ -141,6 +141,31 @@ describe("a revocation", () => {
     }).pipe(scenario(options))
   })
 
+  it.effect("leaves the account as it is on request, if the provider is known to have none", () => {
+    const { asked, options, strategy } = provider()
+    const engine = { strategies: [Effect.succeed({ ...strategy, revocable: () => Effect.succeed(false) })] }
+    return Effect.gen(function* () {
+      const { accessToken, authConfigs, create, revoke } = yield* Connections
+      const id = yield* account
+      const refused = yield* Effect.flip(settle(revoke(id, { ifUnsupported: "refuse" })))
+      assert.propertyVal(refused, "slug", "revocation_unsupported")
+      assert.lengthOf(asked, 0)
+      assert.strictEqual((yield* stored(id)).status, "ACTIVE")
+      yield* authConfigs.register(authConfig("known"))
+      const known = yield* create({
+        authConfigId: "known",
+        userId: "u",
+        secrets: { access_token: Redacted.make("at"), refresh_token: Redacted.make("rt") }
+      })
+      assert.propertyVal(
+        yield* Effect.flip(settle(revoke(known.id, { ifUnsupported: "refuse" }))),
+        "slug",
+        "revocation_unsupported"
+      )
+      assert.strictEqual(Redacted.value(yield* accessToken(known.id)), "at")
+    }).pipe(scenario({ ...options, engine }))
+  })
+
   it.effect("is not undone or held up by what comes after it", () => {
     const { asked, options } = provider(busy)
     return Effect.gen(function* () {

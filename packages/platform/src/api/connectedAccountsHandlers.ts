@@ -10,7 +10,8 @@ import {
   ConnectedAccounts,
   Connections,
   InvalidRequest,
-  RefreshFailed
+  RefreshFailed,
+  type RevokeOptions
 } from "@rekindle/core"
 import { DateTime, Effect, Option, type Schema } from "effect"
 import { HttpServerResponse } from "effect/http"
@@ -51,10 +52,18 @@ const schemeMismatch = (scheme: string) =>
   })
 
 /** Accounts that several people use do not exist here. To create one for a single person instead would surprise somebody. */
-const refuseShared = (asked: typeof Experimental.Type | undefined) =>
-  asked?.account_type === "SHARED" || asked?.acl_config_for_shared !== undefined
+const refuseShared = ({ account_type, acl_config_for_shared }: typeof Experimental.Type = {}) =>
+  account_type === "SHARED"
     ? Effect.fail(notServed("an account that several people share"))
-    : Effect.void
+    : acl_config_for_shared !== undefined
+      ? Effect.fail(
+          // An official client knows this failure by these words.
+          new InvalidRequest({
+            message: "acl_config_for_shared is only valid on SHARED connections",
+            slug: "acl_only_for_shared"
+          })
+        )
+      : Effect.void
 
 /** The tokens that a withdrawal covered, by the names in the account's state. */
 const withdrawnTokens = ({ state }: ConnectedAccount) => {
@@ -228,8 +237,8 @@ export const connectedAccountsHandlers = Effect.gen(function* () {
     Effect.as(changing(enabled ? connections.enable(nanoid) : connections.disable(nanoid)), done)
 
   /** Withdraws a credential. A withdrawal that the provider has not confirmed is repeated in the background. */
-  const withdraw = Effect.fnUntraced(function* (id: ConnectedAccountId) {
-    const { answer, withdrawn } = yield* changing(connections.revoke(id))
+  const withdraw = Effect.fnUntraced(function* (id: ConnectedAccountId, options?: RevokeOptions) {
+    const { answer, withdrawn } = yield* changing(connections.revoke(id, options))
     if (withdrawn === "pending") {
       return yield* new RefreshFailed({
         message: "the account is REVOKED, and the provider has not confirmed the withdrawal; it is being repeated",
@@ -237,7 +246,6 @@ export const connectedAccountsHandlers = Effect.gen(function* () {
         ...(answer !== null && { errors: [answer] })
       })
     }
-    return withdrawn
   })
 
   const revoke = Effect.fnUntraced(function* ({ params: { nanoid: id } }: OfAccount) {
@@ -251,13 +259,7 @@ export const connectedAccountsHandlers = Effect.gen(function* () {
         slug: "not_revocable"
       })
     }
-    if ((yield* withdraw(id)) === "unsupported") {
-      return yield* new InvalidRequest({
-        message:
-          "the provider cannot withdraw the credential; the account is REVOKED, and the credential is erased here",
-        slug: "revocation_unsupported"
-      })
-    }
+    yield* withdraw(id, { ifUnsupported: "refuse" })
     return answer(withdrawnTokens(before))
   })
 
