@@ -52,7 +52,10 @@ const announce = Effect.fnUntraced(function* (service: Server.Service["Service"]
   const keys = keyRing.file ?? "REKINDLE_KEYS"
   if (keyRing.isNew)
     yield* Effect.logWarning("the key file is new; back it up, because without it no credential can be read", { keys })
-  if (adminKey !== undefined) yield* Console.error(`admin key, shown this once: ${Redacted.value(adminKey)}`)
+  if (adminKey !== undefined) {
+    yield* Effect.logInfo("the first admin key is made; standard error has it, this once")
+    yield* Console.error(`admin key, shown this once: ${Redacted.value(adminKey)}`)
+  }
   yield* Effect.logInfo("listening", { address, publicUrl, database, keyRing: keys })
 })
 

@@ -25,6 +25,7 @@ import { migrate } from "../store/migrations.ts"
 import * as Database from "../store/Database.ts"
 import * as KeyRing from "../store/KeyRing.ts"
 import * as Toolkits from "../toolkits/Toolkits.ts"
+import * as Webhooks from "../webhooks/Webhooks.ts"
 import * as Health from "./health.ts"
 
 /** The settings of the service. */
@@ -67,30 +68,38 @@ const whileStarting: RequestListener = ({ url }, response) => {
   response.end(JSON.stringify(body))
 }
 
-/** The engine, its renewer, the tables of the service, and what they stand on. */
-const engine = (settings: ServerSettings, publicUrl: string) => {
-  const { database, databaseConnections, journal = Database.defaultJournal(database) } = settings
-  return (settings.renewer ? Renewer.layer({ concurrency: settings.renewals }) : Layer.empty).pipe(
+/** The database, the journal, and who may call. */
+const ground = ({ database, databaseConnections, journal = Database.defaultJournal(database) }: ServerSettings) =>
+  Administration.services.pipe(
+    Layer.provideMerge(Database.layer(database, { create: true, connections: databaseConnections })),
+    Layer.provideMerge(journal === undefined ? Journal.layerMemory : Journal.layerDirectory(journal))
+  )
+
+/** The engine, and then the tables of the service. A database of a newer engine is refused before anything of it is changed. */
+const engine = ({ privateHosts }: ServerSettings, publicUrl: string) =>
+  Layer.effectDiscard(migrate).pipe(
     Layer.provideMerge(
       Layer.unwrap(
         Effect.map(Projects, ({ redirectOrigins }) =>
           Engine.layer({
             consent: { callbackUrl: `${publicUrl}${ConsentCallback.path}`, redirectOrigins },
-            egress: { privateHosts: settings.privateHosts }
+            egress: { privateHosts }
           })
         )
       )
-    ),
-    Layer.provideMerge(Administration.services),
-    Layer.provideMerge(Layer.effectDiscard(migrate)),
-    Layer.provideMerge(Database.layer(database, { create: true, connections: databaseConnections })),
-    Layer.provideMerge(journal === undefined ? Journal.layerMemory : Journal.layerDirectory(journal))
+    )
   )
-}
 
-/** What the routes need besides the engine. */
-const surroundings = (publicUrl: string) =>
-  Layer.mergeAll(Pages.layer({ publicUrl }), Toolkits.layer, Pages.layerRedacted, NodeHttpServer.layerHttpServices)
+/** What runs in the background, and what the routes need besides the engine. */
+const surroundings = ({ privateHosts, renewals, renewer }: ServerSettings, publicUrl: string) =>
+  Layer.mergeAll(
+    renewer ? Renewer.layer({ concurrency: renewals }) : Layer.empty,
+    Webhooks.layer({ privateHosts }),
+    Pages.layer({ publicUrl }),
+    Pages.layerRedacted,
+    Toolkits.layer,
+    NodeHttpServer.layerHttpServices
+  )
 
 const routes = ({ docs, metrics }: ServerSettings, publicUrl: string) =>
   Layer.mergeAll(
@@ -121,12 +130,13 @@ const make = Effect.fnUntraced(function* (settings: ServerSettings) {
     KeyRing.layer({ database: settings.database, keyFile: settings.keyFile, create: true })
   )
   const keyRing = Context.get(vault, KeyRing.KeyRing)
-  const services = yield* Layer.build(
-    Layer.merge(surroundings(publicUrl), keys).pipe(
-      Layer.provideMerge(engine(settings, publicUrl)),
-      Layer.provideMerge(Layer.succeedContext(vault))
-    )
-  ).pipe(Effect.catchTag("VaultError", (error) => Effect.andThen(KeyRing.discardIfNew(keyRing), Effect.fail(error))))
+  const services = yield* Layer.merge(surroundings(settings, publicUrl), keys).pipe(
+    Layer.provideMerge(engine(settings, publicUrl)),
+    Layer.provideMerge(ground(settings)),
+    Layer.provideMerge(Layer.succeedContext(vault)),
+    Layer.build,
+    Effect.catchTag("VaultError", (error) => Effect.andThen(KeyRing.discardIfNew(keyRing), Effect.fail(error)))
+  )
   const first = Option.isSome(given) ? Option.none() : yield* Context.get(services, Keys).createFirst
   const handler = yield* Effect.provideContext(HttpRouter.toHttpEffect(routes(settings, publicUrl)), services)
   yield* Effect.provideContext(server.serve(handler, logged(settings)), services)

@@ -17,6 +17,8 @@ export interface ServeProcess {
   /** What it has written so far. */
   readonly stdout: () => string
   readonly stderr: () => string
+  /** The key of a first start. */
+  readonly adminKey: () => string
   /** Waits until standard output or error has a text. Fails if the process ends before. */
   readonly said: (text: string) => Effect.Effect<void>
   readonly signal: (signal: "SIGTERM" | "SIGKILL") => void
@@ -68,11 +70,14 @@ export const serve = Effect.fnUntraced(function* (
         })
     )
   yield* said('"listening"')
+  // The two outputs are two pipes.
+  if (written.stdout.includes("the first admin key")) yield* said("shown this once")
   const [, url = ""] = /"address":"([^"]*)"/.exec(written.stdout) ?? []
   return {
     url,
     stdout: () => written.stdout,
     stderr: () => written.stderr,
+    adminKey: () => /admin key, shown this once: (\S+)/.exec(written.stderr)?.[1] ?? "",
     said,
     signal: (signal) => void child.kill(signal),
     ended: Effect.promise(() => ended)
