@@ -54,7 +54,7 @@ export interface AccountChanges {
   readonly alias?: string | null | undefined
   /** Attributes to set by name. Null removes one. The others stay. */
   readonly attributes?: Readonly<Record<string, Json>> | undefined
-  /** Secrets to set by name. Null removes one. The others stay. The account is put into service with them. */
+  /** Secrets to set by name. Null removes one. The others stay. A secret that is set puts the account into service. */
   readonly secrets?: Readonly<Record<string, Redacted.Redacted<string> | null>> | undefined
 }
 

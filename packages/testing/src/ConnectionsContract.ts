@@ -484,6 +484,12 @@ export const clauses: ReadonlyArray<Clause> = [
       assert.isNull((yield* update(second.id, { alias: null })).alias)
       yield* remove(id)
       assert.strictEqual((yield* update(second.id, { alias: "office" })).alias, "office")
+      const third = yield* create({ authConfigId, userId })
+      const raced = yield* Effect.all(
+        [second, third].map(({ id }) => Effect.result(update(id, { alias: "raced" }))),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(raced.map(({ _tag }) => _tag).toSorted(), ["Failure", "Success"])
       for (const alias of ["", "a".repeat(256)])
         yield* refused(update(second.id, { alias }), "InvalidRequest", "invalid_alias")
     })
@@ -524,6 +530,7 @@ export const clauses: ReadonlyArray<Clause> = [
         inUse._tag === "Basic" ? [inUse.username, Redacted.value(inUse.password)] : inUse._tag
       )
       const secrets = { username: Redacted.make("ann"), password: Redacted.make("pass-1") }
+      assert.strictEqual((yield* update(id, { secrets: {} })).status, "INITIALIZING")
       assert.strictEqual((yield* update(id, { secrets })).status, "ACTIVE")
       assert.deepStrictEqual(yield* basicOf, ["ann", "pass-1"])
       yield* update(id, { secrets: { password: Redacted.make("pass-2") }, alias: "work" })

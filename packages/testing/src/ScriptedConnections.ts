@@ -484,11 +484,12 @@ const make = Effect.fnUntraced(function* (script: Script) {
           yield* checkAlias(alias, record)
           if (record.status === "REVOKED" && (secrets !== undefined || attributes !== undefined))
             return yield* new InvalidRequest({ message: "the account is REVOKED", slug: "account_revoked" })
-          if (secrets !== undefined) {
+          const brings = Object.values(secrets ?? {}).some((secret) => secret !== null)
+          if (secrets !== undefined && Object.keys(secrets).length > 0) {
             const { config } = yield* configOf(record.authConfig.id)
             const all = Connections.merged(given.get(id)?.secrets ?? {}, secrets)
             yield* give(id, credentialOf(config, all, undefined), all)
-            if (record.status !== "INACTIVE") yield* update(record, "ACTIVE")
+            if (brings && record.status !== "INACTIVE") yield* update(record, "ACTIVE")
           }
           const masks = Record.map(secrets ?? {}, (secret) => (secret === null ? null : "********"))
           yield* accounts.edit(id, (record) => ({

@@ -214,9 +214,11 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
     return { credential: { ...held, secrets }, isReplaced, hasToken: brought["access_token"] !== undefined }
   })
 
-  const update = Effect.fnUntraced(function* (id: ConnectedAccountId, { alias, attributes, secrets }: AccountChanges) {
+  const update = Effect.fnUntraced(function* (id: ConnectedAccountId, { alias, attributes, ...rest }: AccountChanges) {
     yield* checkForm(alias)
     const account = yield* find(id)
+    const secrets = Object.keys(rest.secrets ?? {}).length === 0 ? undefined : rest.secrets
+    const brings = Object.values(secrets ?? {}).some((secret) => secret !== null)
     const config = secrets && (yield* Effect.mapError(configs.load(account), configFailure))
     const opens = attributes !== undefined || secrets !== undefined
 
@@ -233,7 +235,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       const changes: Partial<Account> = {
         ...renamed,
         credential: yield* seal({ ...from, generation }, credential),
-        consentUntil: null,
+        ...(brings ? { consentUntil: null } : {}),
         ...(isReplaced ? { generation, previousCredential: from.credential, grantId: randomUUID() } : {}),
         ...(isReplaced || hasToken
           ? {
@@ -246,7 +248,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       return changes
     })
 
-    const updated = yield* apply(account, secrets === undefined ? undefined : { _tag: "ConsentCompleted" }, {
+    const updated = yield* apply(account, brings ? { _tag: "ConsentCompleted" } : undefined, {
       // A revoked account keeps no credential.
       when: ({ status }) => !opens || status !== "REVOKED",
       patch

@@ -23,7 +23,7 @@ const storedOf = (row: typeof AuthConfigRow.Type): StoredAuthConfig => ({
   id: configIdOf(row.id),
   projectId: row.project_id,
   sealed: row.sealed,
-  createdAt: row.created_at,
+  createdAt: row.created_at ?? row.updated_at,
   updatedAt: row.updated_at,
   disabledAt: row.disabled_at
 })

@@ -81,7 +81,8 @@ export const AuthConfigRow = Schema.Struct({
   id: Schema.String,
   project_id: Schema.String,
   sealed: Sealed,
-  created_at: Int,
+  // Null if a process of an earlier version added it after the migration.
+  created_at: MaybeInt,
   updated_at: Int,
   disabled_at: MaybeInt
 })
@@ -109,7 +110,7 @@ export const AbandonedRow = Schema.Struct({
   project_id: Schema.String,
   auth_config_id: Schema.String
 })
-export const PutConfigRow = Schema.Struct({ created_at: Int, disabled_at: MaybeInt })
+export const PutConfigRow = Schema.Struct({ created_at: MaybeInt, disabled_at: MaybeInt })
 
 /** Positions in lists, read from the last row of a page. */
 export const AccountPlaceRow = Schema.Struct({ createdAt: Int, updatedAt: Int, id: Schema.String }).pipe(

@@ -200,13 +200,21 @@ export const suite = <R, E>(
 
     it.effect("an auth config is replaced by one with its id", () =>
       Effect.gen(function* () {
-        const { store } = yield* start
+        const { sql, store } = yield* start
         const config = { id: configId, projectId: "project", sealed: sealed("changed"), updatedAt: 2 }
         yield* store.putAuthConfig(config)
         const kept = { ...config, createdAt: 1, disabledAt: null }
         assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some(kept))
         assert.deepStrictEqual((yield* store.listAuthConfigs({ limit: 10 })).items, [kept])
         assert.isTrue(Option.isNone(yield* store.findAuthConfig({ ...configRef, authConfigId: "unknown" })))
+        // A process of an earlier version does not say when it added one.
+        yield* sql`UPDATE rekindle_auth_configs SET created_at = NULL`
+        assert.deepStrictEqual(yield* store.findAuthConfig(configRef), Option.some({ ...kept, createdAt: 2 }))
+        assert.deepStrictEqual(yield* store.putAuthConfig({ ...config, updatedAt: 3 }), {
+          ...kept,
+          createdAt: 3,
+          updatedAt: 3
+        })
       })
     )
 
