@@ -12,11 +12,25 @@ import { renew } from "./commands/renew.ts"
 import { reseal, restored } from "./commands/reseal.ts"
 import { imports } from "./commands/import.ts"
 import { revoke } from "./commands/revoke.ts"
+import { doctor } from "./commands/doctor.ts"
 import { init } from "./commands/init.ts"
 import { serve } from "./commands/serve.ts"
 
 export const rekindle = Command.make("rekindle").pipe(
   Command.withDescription("Keeps third-party connections alive"),
-  Command.withSubcommands([init, serve, login, logout, accounts, configs, imports, renew, revoke, reseal, restored]),
+  Command.withSubcommands([
+    init,
+    serve,
+    login,
+    logout,
+    accounts,
+    configs,
+    imports,
+    renew,
+    revoke,
+    doctor,
+    reseal,
+    restored
+  ]),
   Command.withGlobalFlags([Json])
 )

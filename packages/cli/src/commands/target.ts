@@ -175,28 +175,32 @@ export const sqlClient = ({ database, settings }: Local) =>
 export const callbackUrl = ({ settings: { host, port, publicUrl } }: Local): string =>
   `${publicUrl ?? `http://${host}:${port}`}${ConsentCallback.path}`
 
-/** What a tool on a database needs besides the engine: the client, the journal, the key ring, and the way out. */
-const localParts = (target: Local) => {
+/** The journal of the target. */
+export const journal = ({ database, settings }: Local) => {
+  const directory = settings.journal ?? Database.defaultJournal(database)
+  return directory === undefined ? Journal.layerMemory : Journal.layerDirectory(directory)
+}
+
+/** The engine on the target, with the way out that it uses. */
+export const engineOn = (target: Local) => {
   const { database, project, settings } = target
-  const journal = settings.journal ?? Database.defaultJournal(database)
-  return Layer.mergeAll(
-    sqlClient(target),
-    journal === undefined ? Journal.layerMemory : Journal.layerDirectory(journal),
-    KeyRing.layer({ database, keyFile: settings.keyFile, create: false }),
-    Egress.layer({ privateHosts: settings.privateHosts }),
-    Layer.succeed(CurrentProject, project),
-    Layer.succeed(CurrentTarget, target)
+  const egress = { privateHosts: settings.privateHosts }
+  return Engine.layer({ consent: { callbackUrl: callbackUrl(target) }, egress }).pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        sqlClient(target),
+        journal(target),
+        KeyRing.layer({ database, keyFile: settings.keyFile, create: false }),
+        Egress.layer(egress),
+        Layer.succeed(CurrentProject, project),
+        Layer.succeed(CurrentTarget, target)
+      )
+    )
   )
 }
 
-const localEngine = (target: Local) =>
-  Engine.layer({
-    consent: { callbackUrl: callbackUrl(target) },
-    egress: { privateHosts: target.settings.privateHosts }
-  }).pipe(Layer.provideMerge(localParts(target)))
-
 /** Lines of the engine below a warning would stand between the lines of a table. `--log-level` decides otherwise. */
-const quiet = Layer.effect(
+export const quiet = Layer.effect(
   References.MinimumLogLevel,
   Effect.map(GlobalFlag.LogLevel, (level) => Option.getOrElse(level, () => "Warn" as const))
 )
@@ -228,7 +232,7 @@ export const layer = (flags: Flags) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const target = yield* resolve(flags)
-      if (target._tag === "Local") return localEngine(target)
+      if (target._tag === "Local") return engineOn(target)
       // The client of a server provides `ConnectedAccounts` alone so far.
       return yield* usage("this command does not work on a server yet", "run it where the database is, with --database")
     })
