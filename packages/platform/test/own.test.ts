@@ -1,10 +1,11 @@
 /** Rekindle's own endpoints, as a caller without our client sees them. */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId, type ConnectedAccounts, Connections, CurrentProject } from "@rekindle/core"
-import { ApiKeys, type ApiKeyScope } from "@rekindle/platform"
+import { ApiKeys, type ApiKeyScope, RekindleClient } from "@rekindle/platform"
 import { account } from "@rekindle/testing/ScriptedAccounts"
 import { layer, ScriptedConnections } from "@rekindle/testing/ScriptedConnections"
-import { Effect, Fiber, Latch, Redacted } from "effect"
+import { Context, Effect, Fiber, Latch, Redacted } from "effect"
 import { apiKey, call, serveConnections } from "./support.ts"
 
 const active = ConnectedAccountId.make("ca_active-account")
@@ -228,4 +229,25 @@ it.live("a change runs to its end although its caller leaves, and for the projec
     yield* done.await
     assert.deepStrictEqual(projects, ["project_1"])
   }).pipe(Effect.scoped, Effect.provide(script))
+)
+
+it.live("a revocation says what becomes of a credential that cannot be withdrawn", () =>
+  Effect.gen(function* () {
+    const asked: Array<string | undefined> = []
+    const connections = yield* Connections
+    const url = yield* serveConnections().pipe(
+      Effect.provideService(Connections, {
+        ...connections,
+        revoke: (id, options) => {
+          asked.push(options?.ifUnsupported)
+          return connections.revoke(id, options)
+        }
+      })
+    )
+    const client = yield* RekindleClient.makeConnections({ baseUrl: url, apiKey: Redacted.make(apiKey) })
+    const { revoke } = Context.get(client, Connections)
+    yield* revoke(active, { ifUnsupported: "refuse" })
+    yield* revoke(active)
+    assert.deepStrictEqual(asked, ["refuse", undefined])
+  }).pipe(Effect.scoped, Effect.provide([script, NodeHttpClient.layerUndici]))
 )

@@ -8,9 +8,9 @@ import { DateTime, Effect, Option, Predicate, type Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Base64Url } from "effect/encoding"
 import { HttpServerResponse } from "effect/http"
+import { makePublishedCalls } from "../internal/calls.ts"
 import { paged } from "../internal/page.ts"
 import { chosen } from "../internal/query.ts"
-import { changing, reading } from "../internal/upstream.ts"
 import { uuidOf } from "../internal/uuid.ts"
 import { Toolkits } from "../Toolkits.ts"
 import type { AuthConfigsQuery, CreatePayload, PatchPayload } from "./authConfigs.ts"
@@ -46,6 +46,7 @@ const notFound = (id: string) => new AccountNotFound({ message: `no auth config 
 /** The handlers. They answer alike in both versions. */
 export const authConfigsHandlers = Effect.gen(function* () {
   const connections = yield* Connections
+  const { changing, reading } = yield* makePublishedCalls
   const toolkits = yield* Toolkits
   const random = yield* SecureRandom.SecureRandom
   const { authConfigs } = connections

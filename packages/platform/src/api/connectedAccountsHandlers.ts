@@ -16,11 +16,11 @@ import {
 import { DateTime, Effect, Option, type Schema } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { ConnectLinks } from "../ConnectLinks.ts"
+import { makePublishedCalls } from "../internal/calls.ts"
 import { connectionState } from "../internal/connectionState.ts"
 import { paged } from "../internal/page.ts"
 import { published } from "../internal/published.ts"
 import { chosen } from "../internal/query.ts"
-import { changing, reading } from "../internal/upstream.ts"
 import { uuidOf } from "../internal/uuid.ts"
 import type { ApiVersion } from "../RekindleApi.ts"
 import type {
@@ -75,6 +75,7 @@ const withdrawnTokens = ({ state }: ConnectedAccount) => {
 export const connectedAccountsHandlers = Effect.gen(function* () {
   const accounts = yield* ConnectedAccounts
   const connections = yield* Connections
+  const { changing, reading } = yield* makePublishedCalls
   const links = yield* ConnectLinks
 
   const requireConfig = (id: string) =>

@@ -19,13 +19,13 @@ import {
   type PageOptions,
   ProviderProfile
 } from "@rekindle/core"
-import { Context, Duration, Effect, Fiber, Option, Schema, Stream } from "effect"
-import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Context, Duration, Effect, Option, Schema, Stream } from "effect"
+import { HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { ApiKeys, type ApiKeyScope } from "../ApiKeys.ts"
+import { makeCalls } from "../internal/calls.ts"
 import { count, operation } from "../internal/openapi.ts"
 import { type LaterPublishedAccount, published, type PublishedAccount } from "../internal/published.ts"
-import { answerChange, answerRead } from "../internal/upstream.ts"
 import * as Wire from "../internal/wire.ts"
 import type { ApiVersion } from "../RekindleApi.ts"
 import { accountErrors, connectionNotReady, eventsMissed } from "./errors.ts"
@@ -101,8 +101,11 @@ const replaceSecrets = HttpApiEndpoint.put("replaceSecrets", credentialPath, {
   })
 )
 
+const WithdrawQuery = Schema.Struct({ if_unsupported: Schema.optionalKey(Schema.Literals(["erase", "refuse"])) })
+
 const revoke = HttpApiEndpoint.delete("withdraw", credentialPath, {
   params: ofAccount,
+  query: WithdrawQuery,
   success: Wire.WithdrawnAnswer,
   error: accountErrors
 }).annotateMerge(
@@ -310,22 +313,14 @@ const shown = <E, R>(version: ApiVersion, account: Effect.Effect<ConnectedAccoun
 /** The handlers. The scope owns the calls that they start. */
 export const ownHandlers = Effect.gen(function* () {
   const connections = yield* Connections
-  const scope = yield* Effect.scope
-  // The limit is for requests of callers. It must not apply to answers that the provider receives.
-  const ambientLimit = yield* HttpServerRequest.MaxBodySize
-  const asProvider = Effect.provideService(HttpServerRequest.MaxBodySize, ambientLimit)
-
-  /** To interrupt what may spend a grant or change an account could lose the result, so it runs to its end. */
-  const toItsEnd = <A, E, R>(call: Effect.Effect<A, E, R>) =>
-    call.pipe(asProvider, Effect.forkIn(scope), Effect.flatMap(Fiber.join))
-  const changing = <A, E, R>(call: Effect.Effect<A, E, R>) => answerChange(toItsEnd(call))
+  const { changing, reading, renewing } = yield* makeCalls
 
   const forVersion = (version: ApiVersion) => ({
     authorization: ({
       params: { nanoid: id },
       payload
     }: OfAccount & { payload: typeof Wire.RequestToAuthorize.Type }) =>
-      Effect.map(answerRead(toItsEnd(connections.authorization(id, payload))), (carried) => ({ id, ...carried })),
+      Effect.map(renewing(connections.authorization(id, payload)), (carried) => ({ id, ...carried })),
     createAccount: ({ params: { nanoid: id }, payload }: OfAccount & { payload: typeof Wire.NewAccount.Type }) =>
       shown(version, changing(connections.create({ ...payload, id }))),
     changeAccount: ({ params: { nanoid: id }, payload }: OfAccount & { payload: typeof Wire.AccountChanges.Type }) =>
@@ -334,7 +329,7 @@ export const ownHandlers = Effect.gen(function* () {
       params: { nanoid: id },
       query: { at_least_ms: atLeast }
     }: OfAccount & { query: { readonly at_least_ms?: number } }) =>
-      Effect.map(answerRead(toItsEnd(connections.credential(id, atLeast))), (credential) => ({
+      Effect.map(renewing(connections.credential(id, atLeast)), (credential) => ({
         id,
         credential,
         authorization: Connections.present(credential) ?? null
@@ -343,12 +338,12 @@ export const ownHandlers = Effect.gen(function* () {
       query
     }: {
       query: { readonly after?: number; readonly wait_ms?: number; readonly every_ms?: number }
-    }) => answerRead(asProvider(pageOf(connections, query))),
+    }) => reading(pageOf(connections, query)),
     registerAuthConfig: ({ params, payload }: OfConfig & { payload: typeof Wire.ConfigToRegister.Type }) =>
       Effect.flatMap(configOf(params.nanoid, payload), (config) => changing(connections.authConfigs.register(config))),
     registration: ({ params: { nanoid: id } }: OfConfig) =>
       Effect.flatMap(
-        answerRead(asProvider(connections.authConfigs.get(id))),
+        reading(connections.authConfigs.get(id)),
         Option.match({
           onNone: () =>
             Effect.fail(
@@ -369,7 +364,7 @@ export const ownHandlers = Effect.gen(function* () {
       const filter = { search, toolkits, isDisabled: disabled === undefined ? undefined : disabled === "true" }
       const { count, list } = connections.authConfigs
       return Effect.map(
-        answerRead(asProvider(Effect.all([list({ ...filter, cursor, limit }), count(filter)]))),
+        reading(Effect.all([list({ ...filter, cursor, limit }), count(filter)])),
         ([{ items, nextCursor }, total]) => ({ items, next_cursor: nextCursor ?? null, total_items: total })
       )
     },
@@ -379,8 +374,11 @@ export const ownHandlers = Effect.gen(function* () {
       Effect.map(changing(connections.link(id, payload ?? {})), (link) => ({ id, ...link })),
     updateAuthConfig: ({ params, payload }: OfConfig & { payload: typeof Wire.ConfigChanges.Type }) =>
       Effect.flatMap(completed(payload), (changes) => changing(connections.authConfigs.update(params.nanoid, changes))),
-    withdraw: ({ params: { nanoid: id } }: OfAccount) =>
-      Effect.map(changing(connections.revoke(id)), (withdrawn) => ({ id, ...withdrawn }))
+    withdraw: ({ params: { nanoid: id }, query }: OfAccount & { query: typeof WithdrawQuery.Type }) =>
+      Effect.map(changing(connections.revoke(id, { ifUnsupported: query.if_unsupported })), (withdrawn) => ({
+        id,
+        ...withdrawn
+      }))
   })
   return forVersion
 })

@@ -28,6 +28,7 @@ import {
   InvalidRequest,
   type ListOptions,
   RefreshUnsupported,
+  type RevokeOptions,
   Resilience
 } from "@rekindle/core"
 import { Duration, Effect, Option, Result, Schema, Stream } from "effect"
@@ -348,10 +349,14 @@ export const make = Effect.fnUntraced(function* ({ headers, jsonHeaders, request
         : malformedId,
     enable: (id) => setEnabled("enable", id, true),
     disable: (id) => setEnabled("disable", id, false),
-    revoke: (id) =>
+    revoke: (id, { ifUnsupported }: RevokeOptions = {}) =>
       isId(id)
         ? Effect.map(
-            call("revoke", { ...ofAccount(id, "/credential"), method: "DELETE" }, own(id, withdrawnIn)),
+            call(
+              "revoke",
+              { ...ofAccount(id, `/credential${queryOf({ if_unsupported: ifUnsupported })}`), method: "DELETE" },
+              own(id, withdrawnIn)
+            ),
             ({ answer, withdrawn }) => ({ answer, withdrawn })
           )
         : malformedId,

@@ -16,10 +16,11 @@ import {
   Unavailable
 } from "@rekindle/core"
 import { DateTime, Duration, Effect, Fiber, Schema } from "effect"
-import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpServerResponse } from "effect/http"
 import { type ApiVersion, idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "../RekindleApi.ts"
+import { makeCalls } from "./calls.ts"
 import { published } from "./published.ts"
-import { answerChange, answerRead } from "./upstream.ts"
+import { answerChange } from "./upstream.ts"
 
 interface RefreshRequest {
   readonly params: { readonly nanoid: ConnectedAccountId }
@@ -42,9 +43,7 @@ const encodeOutcome = Schema.encodeSync(RefreshOutcomeFromWire)
 export const handlers = Effect.gen(function* () {
   const accounts = yield* ConnectedAccounts
   const scope = yield* Effect.scope
-  // The limit is for requests of callers. It must not apply to answers that the provider receives.
-  const ambientLimit = yield* HttpServerRequest.MaxBodySize
-  const asProvider = Effect.provideService(HttpServerRequest.MaxBodySize, ambientLimit)
+  const { asProvider, reading } = yield* makeCalls
 
   const refresh = Effect.fnUntraced(function* ({ headers, params, payload, query }: RefreshRequest) {
     const redirectUrl = yield* agreeing("redirect_url", query.redirect_url, payload?.redirect_url)
@@ -75,9 +74,7 @@ export const handlers = Effect.gen(function* () {
   const get =
     (version: ApiVersion) =>
     ({ params }: { readonly params: { readonly nanoid: ConnectedAccountId } }) =>
-      accounts.get(params.nanoid).pipe(
-        asProvider,
-        answerRead,
+      reading(accounts.get(params.nanoid)).pipe(
         Effect.flatMap((account) => published(account, version)),
         Effect.map((account) => HttpServerResponse.jsonUnsafe(account))
       )

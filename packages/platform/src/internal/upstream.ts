@@ -4,15 +4,7 @@
  *
  * @module
  */
-import {
-  AccountNotFound,
-  ClientError,
-  type RefreshError,
-  RefreshFailed,
-  Resilience,
-  type StatusError,
-  Unavailable
-} from "@rekindle/core"
+import { AccountNotFound, ClientError, RefreshFailed, Resilience, type StatusError, Unavailable } from "@rekindle/core"
 import { Effect, Schema } from "effect"
 
 const isClientError = Schema.is(ClientError)
@@ -53,11 +45,9 @@ const unavailable = (error: ClientError) => {
   })
 }
 
-/** The slug of a call that names an unknown auth config. Core's calls fail with a 400, and the contract has a 404. */
-const unknownAuthConfig = "auth_config_not_found"
-
-const asAbsent = (error: StatusError): StatusError => {
-  if (error._tag !== "InvalidRequest" || error.slug !== unknownAuthConfig) return error
+/** A failure as the published endpoints have it: a 404 for an unknown auth config, for which core's calls fail with a 400. */
+export const asPublished = (error: StatusError): StatusError => {
+  if (error._tag !== "InvalidRequest" || error.slug !== "auth_config_not_found") return error
   const { errors, message, slug, suggestedFix } = error
   return new AccountNotFound({
     message,
@@ -66,11 +56,3 @@ const asAbsent = (error: StatusError): StatusError => {
     ...(errors !== undefined && { errors })
   })
 }
-
-/** A read of `Connections`, with its failures as the contract has them. */
-export const reading = <A, R>(read: Effect.Effect<A, RefreshError, R>): Effect.Effect<A, StatusError, R> =>
-  Effect.mapError(answerRead(read), asAbsent)
-
-/** A change by `Connections`, with its failures as the contract has them. */
-export const changing = <A, R>(change: Effect.Effect<A, RefreshError, R>): Effect.Effect<A, StatusError, R> =>
-  Effect.mapError(answerChange(change), asAbsent)
