@@ -13,9 +13,9 @@
  *
  * @module
  */
-import { CurrentProject } from "@rekindle/core"
+import { type ConnectedAccounts, type Connections, CurrentProject } from "@rekindle/core"
 import { Egress, Engine, Journal, SqlAccountStore } from "@rekindle/engine"
-import { ConsentCallback } from "@rekindle/platform"
+import { ConsentCallback, RekindleClient } from "@rekindle/platform"
 import {
   Config,
   Context,
@@ -29,6 +29,7 @@ import {
   References
 } from "effect"
 import { type Command, Flag, GlobalFlag } from "effect/cli"
+import { FetchHttpClient } from "effect/http"
 import * as LoginFile from "../login/LoginFile.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as Settings from "../settings/settings.ts"
@@ -227,13 +228,23 @@ export const storage = (flags: Command.Command.Config.Infer<typeof databaseFlags
     })
   ).pipe(Layer.provideMerge(quiet))
 
+const client = (target: Remote) =>
+  RekindleClient.layerConnections({ baseUrl: target.server, apiKey: target.key }).pipe(
+    Layer.provide(FetchHttpClient.layer),
+    Layer.merge(Layer.succeed(CurrentTarget, target))
+  )
+
+type OnDatabase = ReturnType<typeof engineOn>
+type OnServer = ReturnType<typeof client>
+
+const servicesOf = (
+  target: Target
+): Layer.Layer<
+  ConnectedAccounts | Connections | CurrentTarget,
+  Layer.Error<OnDatabase> | Layer.Error<OnServer>,
+  Layer.Services<OnDatabase>
+> => (target._tag === "Local" ? engineOn(target) : client(target))
+
 /** Both services of core, on a database or a server. */
 export const layer = (flags: Flags) =>
-  Layer.unwrap(
-    Effect.gen(function* () {
-      const target = yield* resolve(flags)
-      if (target._tag === "Local") return engineOn(target)
-      // The client of a server provides `ConnectedAccounts` alone so far.
-      return yield* usage("this command does not work on a server yet", "run it where the database is, with --database")
-    })
-  ).pipe(Layer.provideMerge(quiet))
+  Layer.unwrap(Effect.map(resolve(flags), servicesOf)).pipe(Layer.provideMerge(quiet))

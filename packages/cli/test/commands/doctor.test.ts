@@ -1,11 +1,9 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { ConfigProvider, Context, Duration, Effect, Layer, Logger, Option } from "effect"
-import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Effect, Option } from "effect"
 import { chmodSync, statSync } from "node:fs"
 import { join } from "node:path"
 import * as Clocks from "#cli/doctor/clock.ts"
-import * as Server from "#cli/server/Server.ts"
-import { AuthorizationServer, makeDatabase } from "../support/accounts.ts"
+import { AuthorizationServer, makeDatabase, serverKey } from "../support/accounts.ts"
 
 /** The report of `doctor --json`. */
 interface Report {
@@ -27,34 +25,8 @@ layer(AuthorizationServer.layer(), { excludeTestServices: true })("rekindle doct
     "finds a database in order, with its endpoints, clock and callback; then login works and doctor asks the server",
     () =>
       Effect.gen(function* () {
-        const { directory, env, file, rekindle } = yield* makeDatabase
-        const services = yield* Layer.build(
-          Server.layer({
-            database: { _tag: "Sqlite", file },
-            keyFile: undefined,
-            journal: undefined,
-            databaseConnections: 10,
-            host: "127.0.0.1",
-            port: 0,
-            publicUrl: undefined,
-            privateHosts: ["*"],
-            renewer: true,
-            renewals: 32,
-            docs: true,
-            metrics: true,
-            otlpEndpoint: undefined,
-            logFormat: "auto",
-            shutdownTimeout: Duration.seconds(1)
-          })
-        ).pipe(
-          Effect.provide(NodeServices.layer),
-          Effect.provideService(Logger.CurrentLoggers, new Set()),
-          Effect.provideService(
-            ConfigProvider.ConfigProvider,
-            ConfigProvider.fromUnknown({ ...env, REKINDLE_API_KEY: "the-key-of-a-test" })
-          )
-        )
-        const { address } = Context.get(services, Server.Service)
+        const { directory, rekindle, serve } = yield* makeDatabase
+        const address = yield* serve
 
         const { code, stderr, stdout } = yield* rekindle(["doctor", "--json"], {
           env: { REKINDLE_PUBLIC_URL: address }
@@ -81,12 +53,12 @@ layer(AuthorizationServer.layer(), { excludeTestServices: true })("rekindle doct
         assert.strictEqual(refused.code, 1)
         const login = yield* rekindle(["login", `${address}/`, "--key-stdin"], {
           env: nowhere,
-          stdin: "the-key-of-a-test\n"
+          stdin: `${serverKey}\n`
         })
         assert.strictEqual(login.code, 0, login.stderr)
         const kept = join(directory, ".config/rekindle/login.json")
         assert.strictEqual(statSync(kept).mode & 0o777, 0o600)
-        assert.notInclude(login.stdout, "the-key-of-a-test")
+        assert.notInclude(login.stdout, serverKey)
 
         const remote = yield* rekindle(["doctor", "--json"], { env: nowhere })
         assert.strictEqual(remote.code, 0, remote.stdout + remote.stderr)

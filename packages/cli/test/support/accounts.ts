@@ -5,7 +5,11 @@
  */
 import { type AuthConfig, type ConnectedAccounts, Connections } from "@rekindle/core"
 import { CredentialVault, Engine } from "@rekindle/engine"
-import { DateTime, Effect, Layer, Redacted } from "effect"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { ConfigProvider, Context, DateTime, Effect, Layer, Logger, Option, Record, Redacted } from "effect"
+import * as Server from "#cli/server/Server.ts"
+import * as Setting from "#cli/settings/Setting.ts"
+import * as Settings from "#cli/settings/settings.ts"
 import { randomBytes } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -14,6 +18,21 @@ import { AuthorizationServer } from "../../../engine/test/support/AuthorizationS
 import { runRekindle, type Surroundings } from "./commandLine.ts"
 
 export { AuthorizationServer }
+
+/** A server on the database, in the process of the test. Returns its address. It stops with the scope. */
+const serve = Effect.fnUntraced(
+  function* () {
+    const given = Record.map(Settings.serve, () => Option.none<string>())
+    const settings = yield* Setting.read(Settings.all, Settings.serve, given, Option.none())
+    const services = yield* Layer.build(Server.layer(settings))
+    return Context.get(services, Server.Service).address
+  },
+  Effect.provide(NodeServices.layer),
+  Effect.provideService(Logger.CurrentLoggers, new Set())
+)
+
+/** The key of the server. */
+export const serverKey = "the-key-of-a-test"
 
 /** A database with the auth config `oidc`. It is removed with the scope. */
 export const makeDatabase = Effect.gen(function* () {
@@ -68,6 +87,12 @@ export const makeDatabase = Effect.gen(function* () {
     env,
     file,
     register,
+    /** Starts a server on the database. Returns its address. */
+    serve: Effect.provideService(
+      serve(),
+      ConfigProvider.ConfigProvider,
+      ConfigProvider.fromUnknown({ ...env, REKINDLE_API_KEY: serverKey, REKINDLE_PORT: "0" })
+    ),
     server,
     use,
     /** Runs `rekindle` on the database. */
