@@ -8,8 +8,7 @@
  *
  * @module
  */
-import type { Config } from "effect"
-import { Effect, Option, Stream } from "effect"
+import { Config, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Authjs from "../import/authjs.ts"
 import * as BetterAuth from "../import/betterAuth.ts"
@@ -23,8 +22,9 @@ import * as Target from "./target.ts"
 
 const from = Flag.Redacted("from").pipe(
   Flag.withDescription(
-    "The other project's database (postgres://… or a SQLite file) or an export of it (.json, .jsonl)"
-  )
+    "The other project's database (postgres://… or a SQLite file) or an export of it (.json, .jsonl). Give a password by the variable REKINDLE_IMPORT_FROM"
+  ),
+  Flag.withFallbackConfig(Config.Redacted("REKINDLE_IMPORT_FROM"))
 )
 
 const configs = Flag.KeyValuePair("config").pipe(

@@ -197,10 +197,44 @@ layer(Layer.merge(AuthorizationServer.layer(), Postgres.layer), { excludeTestSer
         assert.include(of("credential/gus")?.reason, "password")
         for (const secretText of [secret, ann, ben, cat, "at-dan"]) assert.notInclude(stdout + stderr, secretText)
 
+        const place = yield* (yield* Postgres).database
+        const { refreshToken } = yield* server.mintRefreshToken("pat")
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const sql = yield* Effect.provideContext(SqlClient.SqlClient, yield* Layer.build(clientOf(place)))
+            for (const statement of schemas.betterAuthPostgres) yield* sql.unsafe(statement)
+            for (const [user, token] of [
+              ["ann", "older"],
+              ["pat", refreshToken]
+            ] as const) {
+              const at = new Date()
+              const shared = { createdAt: at, updatedAt: at }
+              yield* sql`INSERT INTO "user" ${sql.insert({ id: user, name: user, email: user, emailVerified: true, ...shared })}`
+              const tokens = { accessToken: "at-pat", refreshToken: token, accessTokenExpiresAt: longAgo }
+              const names = { id: user, issuer: "oidc", providerId: "oidc", accountId: user, userId: user }
+              yield* sql`INSERT INTO account ${sql.insert({ ...names, ...tokens, ...shared })}`
+            }
+          })
+        )
+        const second = yield* rekindle(
+          args.filter((arg) => arg !== "--from" && arg !== file),
+          {
+            env: { REKINDLE_IMPORT_FROM: urlOf(place) }
+          }
+        )
+        assert.strictEqual(second.code, 0, second.stderr)
+        assert.deepStrictEqual(
+          reportOf(second.stdout).connections.map(({ action, name }) => [name, action]),
+          [
+            ["oidc/ann", "present"],
+            ["oidc/pat", "import"]
+          ]
+        )
+
         yield* use(
           Effect.gen(function* () {
             const { accessToken, list } = yield* Connections
-            for (const user of ["ann", "ben", "cat"]) {
+            for (const user of ["ann", "ben", "cat", "pat"]) {
               const [account] = (yield* list({ userIds: [user] })).items
               if (account === undefined) return assert.fail(`${user} did not come over`)
               assert.isTrue(yield* server.isAccessTokenAlive(Redacted.value(yield* accessToken(account.id))), user)
@@ -252,9 +286,21 @@ layer(Layer.merge(AuthorizationServer.layer(), Postgres.layer), { excludeTestSer
           "tables.json": JSON.stringify({ accounts: rows }),
           "rows.jsonl": rows.map((row) => JSON.stringify(row)).join("\n")
         }
-        for (const [name, text] of Object.entries(exports)) {
+        const sqlite = new DatabaseSync(join(directory, "next.db"))
+        for (const statement of schemas.authjsSqlite) sqlite.exec(statement)
+        const insert = sqlite.prepare(
+          `INSERT INTO accounts (id, userId, type, provider, providerAccountId, refresh_token, access_token, expires_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+        )
+        for (const row of rows) {
+          const { access_token = null, expires_at = null, provider, providerAccountId, refresh_token = null } = row
+          const { type, userId } = row
+          insert.run(userId, userId, type, provider, providerAccountId, refresh_token, access_token, expires_at)
+        }
+        sqlite.close()
+        for (const [name, text] of Object.entries({ ...exports, "next.db": undefined })) {
           const file = join(directory, name)
-          writeFileSync(file, text)
+          if (text !== undefined) writeFileSync(file, text)
           const again = reportOf((yield* run(file)).stdout)
           assert.deepStrictEqual({ ...again.counts }, { import: 0, consent: 0, present: 2, leave: 1 }, name)
         }

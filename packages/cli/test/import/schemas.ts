@@ -104,7 +104,33 @@ export const betterAuth = [
   `create unique index "account_issuer_accountId_uidx" on "account" ("issuer", "accountId")`
 ]
 
-/** Auth.js: `packages/adapter-pg/schema.sql`. */
+/** The same tables of better-auth on Postgres, by the types of its `get-migration.ts`. */
+export const betterAuthPostgres = betterAuth.map((statement) =>
+  statement.replaceAll(" date", " timestamptz").replace(`"emailVerified" integer`, `"emailVerified" boolean`)
+)
+
+/** Auth.js on SQLite: `packages/adapter-d1/src/migrations.ts`. */
+export const authjsSqlite = [
+  `CREATE TABLE IF NOT EXISTS "accounts" (
+    "id" text NOT NULL,
+    "userId" text NOT NULL DEFAULT NULL,
+    "type" text NOT NULL DEFAULT NULL,
+    "provider" text NOT NULL DEFAULT NULL,
+    "providerAccountId" text NOT NULL DEFAULT NULL,
+    "refresh_token" text DEFAULT NULL,
+    "access_token" text DEFAULT NULL,
+    "expires_at" number DEFAULT NULL,
+    "token_type" text DEFAULT NULL,
+    "scope" text DEFAULT NULL,
+    "id_token" text DEFAULT NULL,
+    "session_state" text DEFAULT NULL,
+    "oauth_token_secret" text DEFAULT NULL,
+    "oauth_token" text DEFAULT NULL,
+    PRIMARY KEY (id)
+  )`
+]
+
+/** Auth.js on Postgres: `packages/adapter-pg/schema.sql`. */
 export const authjs = [
   `CREATE TABLE users
   (
