@@ -5,6 +5,9 @@
  */
 import { Command } from "effect/cli"
 import { Json } from "./commands/output.ts"
+import { audit } from "./commands/audit.ts"
+import { keys } from "./commands/keys.ts"
+import { projects } from "./commands/projects.ts"
 import { accounts } from "./commands/accounts.ts"
 import { configs } from "./commands/configs.ts"
 import { login, logout } from "./commands/login.ts"
@@ -29,6 +32,9 @@ export const rekindle = Command.make("rekindle").pipe(
     renew,
     revoke,
     doctor,
+    keys,
+    projects,
+    audit,
     reseal,
     restored
   ]),

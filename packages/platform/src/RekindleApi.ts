@@ -26,6 +26,9 @@ import { Milliseconds } from "./internal/wire.ts"
 /** The served versions of the contract, each under `/api/<version>`. */
 export type ApiVersion = "v3" | "v3.1"
 
+/** Core's errors as endpoints of your own answer them. */
+export * as errors from "./api/errors.ts"
+
 export { ApiKeyAuth, idempotencyKeyHeader, RequestValidation, timeoutHeader, tokenRefusedHeader }
 
 const RefreshPayload = Schema.Struct({

@@ -8,7 +8,15 @@
  *
  * @module
  */
-import { Forbidden, type InvalidRequest, type RateLimited, type Unauthorized, Unavailable } from "@rekindle/core"
+import {
+  Forbidden,
+  type InvalidRequest,
+  type RateLimited,
+  type TransportError,
+  type Unauthorized,
+  Unavailable,
+  type UnexpectedResponse
+} from "@rekindle/core"
 import { type ApiKeyScope, ApiPrincipal } from "@rekindle/platform"
 import { Context, Duration, Effect, Layer, Redacted } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
@@ -36,10 +44,21 @@ export interface AuditQuery {
   readonly limit: number
 }
 
-/** Why something was not done. The errors of a database are `Unavailable`, those of a server also what else it answers. */
-export type AdministrationError = InvalidRequest | Unauthorized | Forbidden | RateLimited | Unavailable
+/** Why something was not done. The errors of a database are `Unavailable`. The last two are those of a server alone. */
+export type AdministrationError =
+  | InvalidRequest
+  | Unauthorized
+  | Forbidden
+  | RateLimited
+  | Unavailable
+  | TransportError
+  | UnexpectedResponse
 
-interface Shape<E> {
+/** The errors of a database. */
+export type LocalError = InvalidRequest | Forbidden | Unavailable
+
+/** Everything that an actor may do. */
+export interface Shape<E> {
   readonly listKeys: (projectId?: string) => Effect.Effect<ReadonlyArray<Forms.ApiKey>, E>
   readonly createKey: (key: Forms.NewApiKey) => Effect.Effect<Forms.MadeApiKey, E>
   readonly revokeKey: (id: string) => Effect.Effect<Forms.ApiKey, E>
@@ -54,7 +73,7 @@ interface Shape<E> {
   readonly verifyAudit: (noted?: AuditHead) => Effect.Effect<Forms.AuditVerdictForm, E>
 }
 
-/** Everything that an actor may do. */
+/** Keys, projects and the audit log of a database or a server. */
 export class Administration extends Context.Service<Administration, Shape<AdministrationError>>()(
   "@rekindle/cli/Administration"
 ) {}
@@ -80,9 +99,9 @@ const unavailable = (error: AuditBroken | SqlError.SqlError) =>
 /** What a database cannot do now is the caller's to try again. */
 const asUnavailable = <A>(
   effect: Effect.Effect<A, InvalidRequest | Forbidden | AuditBroken | SqlError.SqlError>
-): Effect.Effect<A, InvalidRequest | Forbidden | Unavailable> =>
+): Effect.Effect<A, LocalError> =>
   effect.pipe(
-    Effect.catch((error): Effect.Effect<never, InvalidRequest | Forbidden | Unavailable> =>
+    Effect.catch((error): Effect.Effect<never, LocalError> =>
       error._tag === "AuditBroken" || error._tag === "SqlError" ? unavailable(error) : Effect.fail(error)
     )
   )
@@ -90,7 +109,9 @@ const asUnavailable = <A>(
 const forbidden = (message: string, slug: string) => Effect.fail(new Forbidden({ message, slug }))
 
 /** What an actor may do, on a database. */
-export const make = Effect.fnUntraced(function* (actor: Actor) {
+export const make = Effect.fnUntraced(function* (
+  actor: Actor
+): Effect.fn.Return<Shape<LocalError>, never, Keys | Projects | AuditLog> {
   const keys = yield* Keys
   const projects = yield* Projects
   const audit = yield* AuditLog
@@ -107,7 +128,7 @@ export const make = Effect.fnUntraced(function* (actor: Actor) {
       : forbidden(`this takes an admin key of the project ${Projects.first}`, "other_project")
   )
 
-  return Administration.of({
+  return {
     listKeys: Effect.fnUntraced(function* (projectId) {
       return (yield* keys.list(yield* managed(projectId))).map(Forms.ofKey)
     }, asUnavailable),
@@ -156,7 +177,7 @@ export const make = Effect.fnUntraced(function* (actor: Actor) {
       const { broken = null, head, intact } = yield* audit.verify(noted)
       return { intact, head, broken }
     }, asUnavailable)
-  })
+  }
 })
 
 /** Who acts with the key of a request. */

@@ -14,6 +14,7 @@ import { Config, Context, Effect, Layer, Option, type Redacted } from "effect"
 import { HttpMiddleware, HttpRouter, HttpServer, type HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import { createServer, type RequestListener } from "node:http"
+import * as AdminApi from "../administration/AdminApi.ts"
 import * as Administration from "../administration/Administration.ts"
 import * as KeyCheck from "../keys/KeyCheck.ts"
 import { Keys } from "../keys/Keys.ts"
@@ -104,6 +105,7 @@ const surroundings = ({ privateHosts, renewals, renewer }: ServerSettings, publi
 const routes = ({ docs, metrics }: ServerSettings, publicUrl: string) =>
   Layer.mergeAll(
     RekindleServer.serviceWith({ docs }),
+    AdminApi.routes,
     ConsentCallback.routes,
     Pages.routes({ publicUrl }),
     Health.routes,

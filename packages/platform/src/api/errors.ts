@@ -27,7 +27,7 @@ const onWire = <T, const Tag extends string>(
   tag: Tag,
   status: number,
   description: string
-) =>
+): Schema.Codec<T, typeof ErrorEnvelope.Encoded> =>
   error.pipe(
     Schema.encodeTo(
       ErrorEnvelope,
