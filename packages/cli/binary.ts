@@ -7,9 +7,9 @@
  * @module
  */
 import { execFileSync } from "node:child_process"
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { inject } from "postject"
+import { fileURLToPath } from "node:url"
 
 const folder = join(import.meta.dirname, "../../.binary")
 const program = join(folder, "rekindle.cjs")
@@ -31,10 +31,12 @@ copyFileSync(process.execPath, executable)
 chmodSync(executable, 0o755)
 const isMac = process.platform === "darwin"
 if (isMac) execFileSync("codesign", ["--remove-signature", executable])
-await inject(executable, "NODE_SEA_BLOB", readFileSync(blob), {
+node(
+  fileURLToPath(import.meta.resolve("postject/dist/cli.js")),
+  ...[executable, "NODE_SEA_BLOB", blob],
   // Where Node looks for a program inside itself.
-  sentinelFuse: "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2",
-  ...(isMac && { machoSegmentName: "NODE_SEA" })
-})
+  ...["--sentinel-fuse", "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2"],
+  ...(isMac ? ["--macho-segment-name", "NODE_SEA"] : [])
+)
 if (isMac) execFileSync("codesign", ["--sign", "-", executable])
 for (const file of [program, config, blob]) rmSync(file)

@@ -26,17 +26,30 @@ export interface ServeProcess {
   readonly ended: Effect.Effect<number | string>
 }
 
+/** What is run, and where. */
+export interface Program {
+  readonly command: readonly [program: string, ...args: ReadonlyArray<string>]
+  readonly cwd?: string
+  readonly env: Readonly<Record<string, string>>
+}
+
+const { NODE_COMPILE_CACHE = "", PATH = "" } = process.env
+
+/** The command from its sources. */
+const fromSources: Program = { command: [process.execPath, bin], env: { NODE_COMPILE_CACHE, PATH } }
+
 /** Starts a server on a free port, and waits until it listens. It is killed with the scope. */
 export const serve = Effect.fnUntraced(function* (
   env: Readonly<Record<string, string>>,
-  args: ReadonlyArray<string> = []
+  args: ReadonlyArray<string> = [],
+  { command: [program, ...before], cwd, env: ambient }: Program = fromSources
 ): Effect.fn.Return<ServeProcess, never, Scope.Scope> {
-  const { NODE_COMPILE_CACHE = "", PATH = "" } = process.env
   const child = yield* Effect.acquireRelease(
     Effect.sync(() =>
-      spawn(process.execPath, [bin, "serve", "--port", "0", ...args], {
+      spawn(program, [...before, "serve", "--port", "0", ...args], {
         stdio: ["ignore", "pipe", "pipe"],
-        env: { NODE_COMPILE_CACHE, PATH, ...env }
+        env: { ...ambient, ...env },
+        ...(cwd !== undefined && { cwd })
       })
     ),
     (child) =>
