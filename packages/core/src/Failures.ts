@@ -93,6 +93,7 @@ export const bySlug = {
     "correct the fields in `errors`"
   ),
   invalid_cursor: rejected(400, "the cursor does not come from a page of this list", "begin with the first page"),
+  invalid_body: rejected(400, "the body is malformed, or changes nothing", fixRequest),
   invalid_id: rejected(400, "the account id is malformed", fixRequest),
   invalid_limit: rejected(400, "the limit is not a whole number from 1 to 500", fixRequest),
   invalid_project: rejected(400, "the project's id or one of its origins is malformed", fixRequest),
@@ -106,6 +107,13 @@ export const bySlug = {
   scheme_mismatch: rejected(400, "the credential is for another scheme than the account", fixRequest),
   project_exists: rejected(400, "there is a project of that id", "use it, or another id"),
   project_not_found: rejected(400, "there is no project of that id", "create it, or use another id"),
+  unknown_event_type: rejected(400, "a webhook subscription names a type that does not exist", "see the list of types"),
+  unsupported_version: rejected(400, "a type of event does not exist in the version", "use V3"),
+  webhook_url_refused: rejected(
+    400,
+    "webhooks cannot be sent to the address: it is not https, or not on the public internet",
+    "use another address, or allow it with webhook-private-hosts"
+  ),
   // The caller.
   missing_api_key: rejected(401, "there is no API key", "send x-api-key"),
   unknown_api_key: rejected(401, "the API key is unknown", "use a valid one"),
@@ -115,6 +123,7 @@ export const bySlug = {
   other_project: rejected(403, "the API key manages its own project alone", "use an admin key of the project default"),
   connected_account_not_found: rejected(404, "there is no such account in the project", "connect it anew"),
   toolkit_not_found: rejected(404, "the catalogue has no toolkit of that slug", "use another slug"),
+  webhook_subscription_not_found: rejected(404, "there is no such subscription in the project", "see the list of them"),
   connection_not_ready: rejected(
     409,
     "the account has no usable credential; `connected_account` has its status",

@@ -18,6 +18,7 @@ import { ApiKeys } from "./ApiKeys.ts"
 import { ApiKeyAuth, RequestValidation } from "./api/middleware.ts"
 import { own } from "./api/own.ts"
 import { toolkitsV3, toolkitsV31 } from "./api/toolkits.ts"
+import { webhookSubscriptionsV3, webhookSubscriptionsV31 } from "./api/webhookSubscriptions.ts"
 import { count, operation, specification } from "./internal/openapi.ts"
 import { LaterPublishedAccount, PublishedAccount } from "./internal/published.ts"
 import { idempotencyKeyHeader, timeoutHeader, tokenRefusedHeader } from "./internal/requestHeaders.ts"
@@ -139,4 +140,5 @@ export class ServiceApi extends HttpApi.make("rekindle-service")
   .add(...gateway)
   .add(connectedAccountsV3, connectedAccountsV31, authConfigsV3, authConfigsV31, toolkitsV3, toolkitsV31)
   .add(own("v3", PublishedAccount), own("v3.1", LaterPublishedAccount))
+  .add(webhookSubscriptionsV3, webhookSubscriptionsV31)
   .annotateMerge(document) {}

@@ -41,6 +41,7 @@ import { connectedAccountsHandlers } from "./api/connectedAccountsHandlers.ts"
 import * as NotServed from "./api/notServed.ts"
 import { ownHandlers } from "./api/own.ts"
 import { toolkitsHandlers } from "./api/toolkitsHandlers.ts"
+import { webhookSubscriptionsHandlers } from "./api/webhookSubscriptionsHandlers.ts"
 import { ApiKeys, ApiPrincipal, RequiredScope } from "./ApiKeys.ts"
 import { document } from "./internal/document.ts"
 import * as Failures from "./internal/failures.ts"
@@ -228,6 +229,12 @@ const ofService = serving(
     ),
     HttpApiBuilder.group(ServiceApi, "toolkits/v3.1", (group) =>
       Effect.map(toolkitsHandlers, (of) => group.handleAll(of("v3.1")))
+    ),
+    HttpApiBuilder.group(ServiceApi, "webhook_subscriptions/v3", (group) =>
+      Effect.map(webhookSubscriptionsHandlers, (handlers) => group.handleAll(handlers))
+    ),
+    HttpApiBuilder.group(ServiceApi, "webhook_subscriptions/v3.1", (group) =>
+      Effect.map(webhookSubscriptionsHandlers, (handlers) => group.handleAll(handlers))
     )
   ).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 )

@@ -10,7 +10,8 @@ import {
   type ConnectedAccount,
   ConnectedAccountStatus,
   type ConnectionEvent,
-  type ConnectionEventType
+  type ConnectionEventType,
+  InvalidRequest
 } from "@rekindle/core"
 import { DateTime, Effect, Schema } from "effect"
 import { published } from "./internal/published.ts"
@@ -73,6 +74,33 @@ export const webhookEventTypes: ReadonlyArray<WebhookEventType> = [
     supportedVersions: ["V3"]
   }
 ]
+
+/**
+ * Checks the types of a subscription. Fails with the slug `unknown_event_type` or, for a type that does not exist in the version,
+ * `unsupported_version`. An unknown type is named by its place, because it could be anything.
+ */
+export const check = Effect.fnUntraced(function* (events: ReadonlyArray<string>, version: WebhookVersion) {
+  const unknown = events.flatMap((type, at) =>
+    webhookEventTypes.some(({ eventType }) => eventType === type) ? [] : [at]
+  )
+  if (events.length === 0 || unknown.length > 0) {
+    return yield* new InvalidRequest({
+      message: "a subscription names no event type, or one that does not exist",
+      slug: "unknown_event_type",
+      errors: unknown.map((at) => `enabled_events[${at}]: not one of those that event_types lists`)
+    })
+  }
+  const others = webhookEventTypes.filter(
+    ({ eventType, supportedVersions }) => events.includes(eventType) && !supportedVersions.includes(version)
+  )
+  if (others.length > 0) {
+    return yield* new InvalidRequest({
+      message: `an event type does not exist in version ${version}`,
+      slug: "unsupported_version",
+      errors: others.map(({ eventType, supportedVersions }) => `${eventType}: ${supportedVersions.join(", ")}`)
+    })
+  }
+})
 
 const statusOf = Schema.decodeSync(ConnectedAccountStatus)
 

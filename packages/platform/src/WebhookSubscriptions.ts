@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { AccountNotFound, InvalidRequest, Page, PageOptions, Unavailable } from "@rekindle/core"
+import { AccountNotFound, InvalidRequest, type Page, type PageOptions, type Unavailable } from "@rekindle/core"
 import { Context, type DateTime, type Effect, type Redacted } from "effect"
 import type { WebhookVersion } from "./WebhookEvents.ts"
 
@@ -28,7 +28,9 @@ export interface WebhookSubscription {
 export interface WebhookSettings {
   /** An https address on the public internet. */
   readonly url: string
+  /** The types of events to send: those of `WebhookEvents.webhookEventTypes`. */
   readonly events: ReadonlyArray<string>
+  /** Events of connected accounts need V3. */
   readonly version: WebhookVersion
 }
 
@@ -113,4 +115,17 @@ export class WebhookSubscriptions extends Context.Service<
      */
     readonly replay: (id: string, deliveryIds?: ReadonlyArray<string>) => Effect.Effect<number, NotFound>
   }
->()("@rekindle/platform/WebhookSubscriptions") {}
+>()("@rekindle/platform/WebhookSubscriptions") {
+  /** The failure of every provider for an id that the project has no subscription of. */
+  static readonly notFound = (): AccountNotFound =>
+    new AccountNotFound({ message: "no such webhook subscription", slug: "webhook_subscription_not_found" })
+
+  /** The failure of every provider for an address that it would not send to. `why` holds no secret of the address. */
+  static readonly refusedUrl = (why: string): InvalidRequest =>
+    new InvalidRequest({
+      message: "events cannot be sent to this address",
+      slug: "webhook_url_refused",
+      suggestedFix: "Use an https address on the public internet",
+      errors: [why]
+    })
+}

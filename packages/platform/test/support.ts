@@ -4,7 +4,14 @@
  * @module
  */
 import { ConnectedAccount, ConnectedAccountId, ConnectedAccounts, type Connections, Ready } from "@rekindle/core"
-import { ApiKeys, ConnectLinks, ConsentCallback, RekindleServer, Toolkits } from "@rekindle/platform"
+import {
+  ApiKeys,
+  ConnectLinks,
+  ConsentCallback,
+  RekindleServer,
+  Toolkits,
+  WebhookSubscriptions
+} from "@rekindle/platform"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { type HttpPlatform, HttpRouter, HttpServer } from "effect/http"
@@ -84,6 +91,9 @@ const toolkits = Layer.succeed(Toolkits, {
   changes: () => Effect.die("not in this test")
 })
 
+/** No webhooks, likewise. */
+const webhooks = Layer.mock(WebhookSubscriptions, {})
+
 /** Serves the whole surface for the `Connections` and `ConnectedAccounts` of the context, and gives the base URL. */
 export const serveConnections = Effect.fnUntraced(function* (
   keys: Layer.Layer<ApiKeys> = ApiKeys.layerStatic([Redacted.make(apiKey)])
@@ -91,7 +101,7 @@ export const serveConnections = Effect.fnUntraced(function* (
   const services = Layer.succeedContext(yield* Effect.context<Connections | ConnectedAccounts>())
   const context = yield* Layer.build(
     HttpRouter.serve(RekindleServer.serviceWith({ docs: false }), { disableLogger: true, disableListenLog: true }).pipe(
-      Layer.provide([ConnectLinks.layerDirect, toolkits, keys]),
+      Layer.provide([ConnectLinks.layerDirect, toolkits, webhooks, keys]),
       Layer.provide(services),
       Layer.provideMerge(
         NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0, gracefulShutdownTimeout: "100 millis" })

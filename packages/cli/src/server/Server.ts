@@ -92,10 +92,10 @@ const engine = ({ privateHosts }: ServerSettings, publicUrl: string) =>
   )
 
 /** What runs in the background, and what the routes need besides the engine. */
-const surroundings = ({ privateHosts, renewals, renewer }: ServerSettings, publicUrl: string) =>
+const surroundings = ({ renewals, renewer, webhookPrivateHosts }: ServerSettings, publicUrl: string) =>
   Layer.mergeAll(
     renewer ? Renewer.layer({ concurrency: renewals }) : Layer.empty,
-    Webhooks.layer({ privateHosts }),
+    Webhooks.layer({ privateHosts: webhookPrivateHosts }),
     Pages.layer({ publicUrl }),
     Pages.layerRedacted,
     Toolkits.layer,

@@ -136,6 +136,15 @@ export const serve = {
     fallbackText: "none",
     decode: networks
   }),
+  webhookPrivateHosts: Setting.make<ReadonlyArray<string>>({
+    name: "webhook-private-hosts",
+    form: "hosts with a comma between them; * is every host",
+    description:
+      "Hosts of webhook receivers that may have a private address or plain http. Whoever may subscribe can send requests to them.",
+    fallback: [],
+    fallbackText: "none",
+    decode: list
+  }),
   renewer: Setting.make({
     name: "renewer",
     form: "true or false",

@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { AccountNotFound, CurrentProject, InvalidRequest, type PageOptions } from "@rekindle/core"
+import { CurrentProject, InvalidRequest, type PageOptions } from "@rekindle/core"
 import { CredentialVault, Egress } from "@rekindle/engine"
 import {
   type WebhookDelivery,
   type WebhookDeliveryFilter,
   WebhookEvents,
-  type WebhookSettings,
   type WebhookSubscription,
   WebhookSubscriptions
 } from "@rekindle/platform"
@@ -45,9 +44,6 @@ const shownDelivery = (row: DeliveryRow): WebhookDelivery => ({
   error: row.error ?? undefined
 })
 
-const notFound = () =>
-  new AccountNotFound({ message: "no such webhook subscription", slug: "webhook_subscription_not_found" })
-
 const CountRow = Schema.Struct({ count: Int })
 
 /** The position of a page: the last subscription of the page before. */
@@ -67,31 +63,6 @@ const limited = (limit: number) =>
         })
       )
 
-/** The types of a subscription: known, and each in the version. */
-const checkEvents = Effect.fnUntraced(function* (events: ReadonlyArray<string>, version: WebhookSettings["version"]) {
-  if (events.length === 0) {
-    return yield* new InvalidRequest({ message: "a subscription needs an event type", slug: "unknown_event_type" })
-  }
-  const known = WebhookEvents.webhookEventTypes
-  // The number of the place is named and not the text, which could be anything.
-  const unknown = events.flatMap((type, at) => (known.some(({ eventType }) => eventType === type) ? [] : [at]))
-  if (unknown.length > 0) {
-    return yield* new InvalidRequest({
-      message: "a subscription names an event type that does not exist",
-      slug: "unknown_event_type",
-      errors: unknown.map((at) => `enabled_events[${at}]: not one of those that event_types lists`)
-    })
-  }
-  const others = known.filter((type) => events.includes(type.eventType) && !type.supportedVersions.includes(version))
-  if (others.length > 0) {
-    return yield* new InvalidRequest({
-      message: `an event type does not exist in version ${version}`,
-      slug: "unsupported_version",
-      errors: others.map(({ eventType, supportedVersions }) => `${eventType}: ${supportedVersions.join(", ")}`)
-    })
-  }
-})
-
 const make = Effect.gen(function* () {
   const egress = yield* Egress
   const secrets = makeSecrets(yield* CredentialVault)
@@ -104,7 +75,7 @@ const make = Effect.gen(function* () {
   const find = Effect.fnUntraced(function* (id: string) {
     const [row] = yield* sql`SELECT * FROM rekindle_webhook_subscriptions
       WHERE id = ${id} AND project_id = ${yield* CurrentProject}`.pipe(Effect.flatMap(decodeRows))
-    return row ?? (yield* notFound())
+    return row ?? (yield* WebhookSubscriptions.notFound())
   })
 
   const checkUrl = Effect.fnUntraced(function* (text: string) {
@@ -113,14 +84,7 @@ const make = Effect.gen(function* () {
       url === null
         ? "url_malformed: the address is not an absolute url"
         : yield* egress.refusalOnceResolved([url.host], url)
-    if (url === null || problem !== undefined) {
-      return yield* new InvalidRequest({
-        message: "events cannot be sent to this address",
-        slug: "webhook_url_refused",
-        suggestedFix: "Use an https address on the public internet",
-        errors: problem === undefined ? [] : [problem]
-      })
-    }
+    if (problem !== undefined) return yield* WebhookSubscriptions.refusedUrl(problem)
   })
 
   /** Writes changes of a row that is still at its revision. None if it was changed or removed meanwhile. */
@@ -159,7 +123,7 @@ const make = Effect.gen(function* () {
   return WebhookSubscriptions.of({
     create: Effect.fnUntraced(function* ({ events, url, version }) {
       yield* checkUrl(url)
-      yield* checkEvents(events, version)
+      yield* WebhookEvents.check(events, version)
       const owner = {
         id: `whs_${Base64Url.encode(yield* Effect.orDie(random.randomBytes(12)))}`,
         projectId: yield* CurrentProject
@@ -220,7 +184,7 @@ const make = Effect.gen(function* () {
       if (url !== undefined) yield* checkUrl(url)
       const [row] = yield* change(id, (row) =>
         Effect.gen(function* () {
-          yield* checkEvents(events ?? row.events, version ?? row.version)
+          yield* WebhookEvents.check(events ?? row.events, version ?? row.version)
           const changes = {
             ...(url !== undefined && { url }),
             ...(version !== undefined && { version }),

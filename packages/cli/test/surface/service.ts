@@ -5,14 +5,16 @@
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import type { Connections } from "@rekindle/core"
-import { CredentialVault, Engine } from "@rekindle/engine"
+import { type AccountStore, CredentialVault, Engine, Journal, SqliteClient } from "@rekindle/engine"
 import { ApiKeys, ConnectLinks, ConsentCallback, RekindleServer } from "@rekindle/platform"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { HttpRouter, HttpServer, HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
 import { AuthorizationServer, callbackUrl } from "../../../engine/test/support/AuthorizationServer.ts"
+import { migrate } from "#cli/store/migrations.ts"
 import * as Toolkits from "#cli/toolkits/Toolkits.ts"
+import * as Webhooks from "#cli/webhooks/Webhooks.ts"
 import { faultOf } from "./published.ts"
 
 export const apiKey = "rk_test_0123456789"
@@ -47,8 +49,11 @@ const keys = Layer.effect(
   })
 )
 
-const engine = Engine.layerSqlite(":memory:", { consent: { callbackUrl }, egress: { privateHosts: ["*"] } }).pipe(
-  Layer.provide(CredentialVault.layerEphemeral),
+const engine = Webhooks.layer({ privateHosts: ["*"], pollInterval: "50 millis" }).pipe(
+  Layer.provide(Layer.effectDiscard(migrate)),
+  Layer.provideMerge(Engine.layer({ consent: { callbackUrl }, egress: { privateHosts: ["*"] } })),
+  Layer.provide(SqliteClient.layer(":memory:")),
+  Layer.provide([CredentialVault.layerEphemeral, Journal.layerMemory]),
   Layer.provide(SecureRandom.layerWebCrypto)
 )
 
@@ -99,7 +104,7 @@ const running = Layer.effect(
 )
 
 /** The service, its engine, and the authorization server. */
-export const layer: Layer.Layer<Service | AuthorizationServer | Connections> = running.pipe(
+export const layer: Layer.Layer<Service | AuthorizationServer | Connections | AccountStore> = running.pipe(
   Layer.provideMerge(engine),
   Layer.provideMerge(AuthorizationServer.layer()),
   Layer.orDie

@@ -38,8 +38,7 @@ const paths = [
   "/tools",
   "/trigger_instances",
   "/triggers_types",
-  "/webhook_endpoints",
-  "/webhook_subscriptions"
+  "/webhook_endpoints"
 ] as const
 
 /** Their routes, for every method. */
