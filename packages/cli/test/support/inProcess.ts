@@ -31,6 +31,7 @@ export const start = Effect.fnUntraced(function* (trustedProxies: ReadonlyArray<
     publicUrl: undefined,
     privateHosts: [],
     trustedProxies: trustedProxies.map(IpNetwork.fromStringUnsafe),
+    webhookPrivateHosts: [],
     renewer: false,
     renewals: 1,
     docs: false,
