@@ -75,13 +75,6 @@ export interface Accounts extends Types.Simplify<Promised<ConnectedAccounts["Ser
   ) => Promise<A>
 }
 
-/** What an HTTP client of a server gives. */
-export interface Client extends Accounts, AsyncDisposable {
-  /** The same services, with a signal or for another project. */
-  readonly with: (context: CallContext) => Accounts
-  readonly dispose: () => Promise<void>
-}
-
 /** `ConnectedAccounts` and `Connections` as Promises. */
 export interface AllAccounts extends Accounts, Types.Simplify<Promised<Connections["Service"]>> {
   /**
@@ -90,6 +83,13 @@ export interface AllAccounts extends Accounts, Types.Simplify<Promised<Connectio
    * the link, whenever a person has to consent.
    */
   readonly fetchAs: (id: string) => (input: string | URL | Request, init?: RequestInit) => Promise<Response>
+}
+
+/** What an HTTP client of a server gives. */
+export interface Client extends AllAccounts, AsyncDisposable {
+  /** The same services, with a signal. The project is that of the key, whatever `projectId` says. */
+  readonly with: (context: CallContext) => AllAccounts
+  readonly dispose: () => Promise<void>
 }
 
 /** What an engine or a script gives. */
@@ -257,13 +257,15 @@ const allAccountsOf = (
 }
 
 /** Makes a client of a layer. Throws what the layer fails with. */
-export const makeClient = <E>(layer: Layer.Layer<ConnectedAccounts, E>): Client => {
+export const makeClient = <E>(
+  layer: Layer.Layer<ConnectedAccounts | Connections | HttpClient.HttpClient, E>
+): Client => {
   const runtime = ManagedRuntime.make(layer)
   runtime.runSync(Effect.void)
   const runner = runnerOf(runtime)
   return {
-    ...accountsOf(runner, {}),
-    with: (context) => accountsOf(runner, context),
+    ...allAccountsOf(runner, {}),
+    with: (context) => allAccountsOf(runner, context),
     dispose: runner.dispose,
     [Symbol.asyncDispose]: runner.dispose
   }

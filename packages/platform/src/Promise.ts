@@ -18,9 +18,9 @@
  *
  * @module
  */
-import { type ConnectedAccounts, type ConsentCallback, Resilience } from "@rekindle/core"
+import { type ConnectedAccounts, Connections, type ConsentCallback, Resilience } from "@rekindle/core"
 import { type Application, type Client, makeClient, secret } from "@rekindle/core/Promise"
-import { Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { FetchHttpClient, HttpRouter, HttpServer, type HttpServerRequest } from "effect/http"
 import { ApiKeys } from "./ApiKeys.ts"
 import * as Callback from "./ConsentCallback.ts"
@@ -29,6 +29,7 @@ import * as RekindleServer from "./RekindleServer.ts"
 
 export {
   type Accounts,
+  type AllAccounts,
   type CallContext,
   type Client,
   Disposed,
@@ -47,20 +48,26 @@ export interface ClientOptions extends Omit<RekindleClient.Options, "apiKey"> {
   readonly fetch?: typeof globalThis.fetch | undefined
 }
 
-/** Makes a client of a server. Throws if the address or the key is malformed. */
+/**
+ * Makes a client of a server. Throws if the address or the key is malformed.
+ *
+ * `refresh` and `get` are calls of the published contract. The others need a server with Rekindle's own endpoints, and a key with the scope for
+ * them. The policies are around `refresh` and `get` alone.
+ */
 export const client = ({
   apiKey,
   fetch = globalThis.fetch,
   policy = Resilience.standard(),
-  ...options
-}: ClientOptions): Client =>
-  makeClient(
-    Resilience.layer(policy).pipe(
-      Layer.provide(RekindleClient.layer({ ...options, apiKey: secret(apiKey) })),
-      Layer.provide(FetchHttpClient.layer),
-      Layer.provide(Layer.succeed(FetchHttpClient.Fetch, fetch))
-    )
+  ...rest
+}: ClientOptions): Client => {
+  const options = { ...rest, apiKey: secret(apiKey) }
+  return makeClient(
+    Layer.merge(
+      Resilience.layer(policy).pipe(Layer.provide(RekindleClient.layer(options))),
+      Layer.effect(Connections, Effect.map(RekindleClient.makeConnections(options), Context.get(Connections)))
+    ).pipe(Layer.provideMerge(FetchHttpClient.layer), Layer.provide(Layer.succeed(FetchHttpClient.Fetch, fetch)))
   )
+}
 
 /** The path of the consent callback: with the origin of the application, it is the `callbackUrl` of the engine. */
 export const callbackPath: string = Callback.path

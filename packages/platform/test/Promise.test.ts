@@ -1,7 +1,9 @@
 /** The client and the web handler as Promises. */
 import { assert, describe, it } from "@effect/vitest"
 import {
+  AuthConfig,
   ConnectedAccountId,
+  ConnectionNotReady,
   ConsentCallback,
   ConsentCallbackError,
   type ConsentResult,
@@ -9,9 +11,10 @@ import {
   Unauthorized
 } from "@rekindle/core"
 import { makeApplication } from "@rekindle/core/Promise"
-import { callbackPath, client, handler } from "@rekindle/platform/Promise"
+import { callbackPath, client, handler, reveal, secret } from "@rekindle/platform/Promise"
 import { ScriptedAccounts, ScriptedConnections } from "@rekindle/testing"
 import { Effect, Layer } from "effect"
+import { serveConnections } from "./support.ts"
 
 const id = ConnectedAccountId.make("ca_4CkFF_cKATwg")
 
@@ -98,6 +101,49 @@ describe("a client", () => {
     assert.instanceOf(error, TransportError)
     assert.instanceOf(error, Error)
     assert.strictEqual(error instanceof TransportError && error.disposition, "ambiguous")
+  })
+
+  it("has the calls of Connections, and a fetch that carries an account's credential", async () => {
+    const key = "rk_test_0123456789"
+    const script = ScriptedConnections.layer({ accounts: [ScriptedAccounts.account({ id })] })
+    const test = async (baseUrl: string) => {
+      const carried: Array<string | null> = []
+      const sent: typeof globalThis.fetch = (input, init) => {
+        const request = new Request(input, init)
+        if (new URL(request.url).hostname !== "api.test") return fetch(request)
+        carried.push(request.headers.get("authorization"))
+        return Promise.resolve(Response.json({ ok: true }))
+      }
+      await using rekindle = client({ baseUrl, apiKey: key, fetch: sent })
+      const registered = await rekindle.authConfigs.register(
+        AuthConfig.make({ id: "config", toolkit: "t", scheme: "OAUTH2", hosts: ["api.test"] })
+      )
+      assert.strictEqual(registered.toolkit, "t")
+      assert.isUndefined(await rekindle.authConfigs.get("nobodys"))
+      const account = await rekindle.create({
+        authConfigId: "config",
+        userId: "ann",
+        alias: "mine",
+        secrets: { access_token: secret("token-71") }
+      })
+      assert.strictEqual(account.alias, "mine")
+      assert.strictEqual(reveal(await rekindle.accessToken(account.id)), "token-71")
+      const answer = await rekindle.fetchAs(account.id)("https://api.test/me")
+      assert.deepStrictEqual([await answer.json(), carried], [{ ok: true }, ["Bearer token-71"]])
+      await rekindle.link(account.id)
+      const types: Array<string> = []
+      for await (const { type } of rekindle.events({ follow: false })) types.push(type)
+      assert.deepStrictEqual(types, ["consent_started"])
+      const waiting = await rekindle.create({ authConfigId: "config", userId: "bea" })
+      assert.instanceOf(await rejection(rekindle.accessToken(waiting.id)), ConnectionNotReady)
+    }
+    await Effect.runPromise(
+      serveConnections().pipe(
+        Effect.flatMap((url) => Effect.promise(() => test(url))),
+        Effect.scoped,
+        Effect.provide(script)
+      )
+    )
   })
 
   it("ends a read with its signal, and the request with it", async () => {

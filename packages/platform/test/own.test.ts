@@ -200,16 +200,16 @@ it.live("a change runs to its end although its caller leaves, and for the projec
   Effect.gen(function* () {
     const done = yield* Latch.make()
     const started = yield* Latch.make()
-    const projects: Array<string> = []
+    const withdrawals: Array<unknown> = []
     const connections = yield* Connections
     const url = yield* serveConnections(ApiKeys.layerStatic([Redacted.make(apiKey)], { projectId: "project_1" })).pipe(
       Effect.provideService(Connections, {
         ...connections,
-        revoke: () =>
+        revoke: (_, options) =>
           Effect.gen(function* () {
             yield* started.open
             yield* Effect.sleep("50 millis")
-            projects.push(yield* CurrentProject)
+            withdrawals.push([yield* CurrentProject, options])
             yield* done.open
             return { withdrawn: "confirmed", answer: null } as const
           })
@@ -217,7 +217,7 @@ it.live("a change runs to its end although its caller leaves, and for the projec
     )
     const caller = yield* Effect.forkChild(
       Effect.tryPromise((signal) =>
-        fetch(`${url}/api/v3/connected_accounts/${active}/credential`, {
+        fetch(`${url}/api/v3/connected_accounts/${active}/credential?if_unsupported=refuse`, {
           method: "DELETE",
           headers: { "x-api-key": apiKey },
           signal
@@ -227,7 +227,7 @@ it.live("a change runs to its end although its caller leaves, and for the projec
     yield* started.await
     yield* Fiber.interrupt(caller)
     yield* done.await
-    assert.deepStrictEqual(projects, ["project_1"])
+    assert.deepStrictEqual(withdrawals, [["project_1", { ifUnsupported: "refuse" }]])
   }).pipe(Effect.scoped, Effect.provide(script))
 )
 

@@ -114,7 +114,13 @@ const revoke = HttpApiEndpoint.delete("withdraw", credentialPath, {
     "Withdraw the credential",
     "Revokes the account for good, and withdraws its credential at the provider.",
     {
-      takesBody: false
+      takesBody: false,
+      parameters: {
+        nanoid,
+        if_unsupported: {
+          description: "If the provider cannot withdraw it: erase it here (the default), or refuse and change nothing"
+        }
+      }
     }
   )
 )
