@@ -10,7 +10,7 @@ import { DatabaseSync } from "node:sqlite"
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js"
 import { clientOf, type PostgresAddress } from "../../../engine/test/support/Place.ts"
 import { Postgres } from "../../../engine/test/support/Postgres.ts"
-import { AuthorizationServer, makeDatabase } from "../support/accounts.ts"
+import { AuthorizationServer, makeDatabase, serverKey } from "../support/accounts.ts"
 import * as schemas from "./schemas.ts"
 
 const urlOf = ({ database, host, password, port, username }: PostgresAddress) =>
@@ -244,9 +244,9 @@ layer(Layer.merge(AuthorizationServer.layer(), Postgres.layer), { excludeTestSer
       })
     )
 
-    it.effect("authjs brings the accounts of Postgres, and the same ones of an export only once", () =>
+    it.effect("authjs brings the accounts of Postgres to a server, and the same ones of an export only once", () =>
       Effect.gen(function* () {
-        const { directory, rekindle, server, use } = yield* makeDatabase
+        const { directory, rekindle, serve, server, use } = yield* makeDatabase
         const place = yield* (yield* Postgres).database
         const { refreshToken } = yield* server.mintRefreshToken("1")
         const soon = Math.round(inAnHour().getTime() / 1000)
@@ -277,8 +277,13 @@ layer(Layer.merge(AuthorizationServer.layer(), Postgres.layer), { excludeTestSer
             for (const row of rows) yield* sql`INSERT INTO accounts ${sql.insert(row)}`
           })
         )
-        const run = (from: string) => rekindle(["import", "authjs", "--from", from, "--apply", "--json"])
-        const { code, stderr, stdout } = yield* run(urlOf(place))
+        const run = (from: string, env: Readonly<Record<string, string>> = {}) =>
+          rekindle(["import", "authjs", "--from", from, "--apply", "--json"], { env })
+        const { code, stderr, stdout } = yield* run(urlOf(place), {
+          REKINDLE_DATABASE: "",
+          REKINDLE_BASE_URL: yield* serve,
+          REKINDLE_API_KEY: serverKey
+        })
         assert.strictEqual(code, 3, stderr)
         assert.deepStrictEqual({ ...reportOf(stdout).counts }, { import: 2, consent: 0, present: 0, leave: 1 })
         const exports = {
