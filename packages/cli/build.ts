@@ -12,10 +12,11 @@
  *
  * @module
  */
-import { readFileSync, rmSync } from "node:fs"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { build } from "rolldown"
+import { licencesOf } from "../effect3/licences.ts"
 
 const root = import.meta.dirname
 const { version }: { readonly version: string } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
@@ -35,7 +36,7 @@ if (oneFile !== undefined) {
   })
 } else {
   rmSync(join(root, "dist/chunks"), { recursive: true, force: true })
-  await build({
+  const { output } = await build({
     ...options,
     input: { bin: "src/bin.ts" },
     output: {
@@ -46,4 +47,6 @@ if (oneFile !== undefined) {
       minify: true
     }
   })
+  const modules = output.flatMap((part) => (part.type === "chunk" ? part.moduleIds : []))
+  writeFileSync(join(root, "dist/THIRD-PARTY-LICENSES.txt"), licencesOf(modules))
 }

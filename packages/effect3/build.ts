@@ -12,6 +12,7 @@ import { builtinModules } from "node:module"
 import { join, relative } from "node:path"
 import { build } from "rolldown"
 import { esmExternalRequirePlugin } from "rolldown/plugins"
+import { licencesOf } from "./licences.ts"
 
 const root = import.meta.dirname
 const dist = join(root, "dist")
@@ -46,16 +47,5 @@ for (const file of globSync("*.d.ts", { cwd: declarations })) {
   writeFileSync(join(dist, file), text.replace(/^\/\/# sourceMappingURL=.*$/m, ""))
 }
 
-// What is bundled keeps its licence.
-const folders = output
-  .flatMap((part) => (part.type === "chunk" ? part.moduleIds : []))
-  .flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(id)?.[0] ?? [])
-const licences = [...new Set(folders)].toSorted().map((folder) => {
-  const { name, version }: { readonly name: string; readonly version: string } = JSON.parse(
-    readFileSync(join(folder, "package.json"), "utf8")
-  )
-  const [file] = globSync("LICEN[CS]E*", { cwd: folder })
-  if (file === undefined) throw new Error(`${name} is bundled and has no licence`)
-  return `${name} ${version}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`
-})
-writeFileSync(join(dist, "THIRD-PARTY-LICENSES.txt"), licences.join("\n---\n\n"))
+const modules = output.flatMap((part) => (part.type === "chunk" ? part.moduleIds : []))
+writeFileSync(join(dist, "THIRD-PARTY-LICENSES.txt"), licencesOf(modules))
