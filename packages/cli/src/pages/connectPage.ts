@@ -189,9 +189,7 @@ const connectPage = ({ account, application, browser, config, link, strategy, to
   const fields = strategy.consent === undefined ? fieldsOf(strategy) : []
   const title = `Connect ${service}`
   const rows: ReadonlyArray<readonly [string, Content]> = [
-    ["Application", application],
-    ["Service", service],
-    ...(account.userId === undefined ? [] : [["Your id there", account.userId] as const]),
+    ...(account.userId === undefined ? [] : [["Your id in the application", account.userId] as const]),
     ...(typeof account.alias === "string" ? [["Name", account.alias] as const] : []),
     ...(scopes.length === 0
       ? []

@@ -32,6 +32,7 @@ main.bad { border-top-color: var(--bad); }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 1rem; }
 h2 { font-size: 1.125rem; margin: 2rem 0 0.5rem; }
 p { margin: 0 0 1rem; }
+form { margin-bottom: 1rem; }
 main > :last-child, form > :last-child { margin-bottom: 0; }
 a { color: var(--accent); }
 small, .soft { color: var(--soft); font-size: 0.875rem; }
@@ -57,6 +58,7 @@ button:disabled { opacity: 0.6; cursor: default; }
 [hidden] { display: none !important; }
 table { border-collapse: collapse; width: 100%; margin: 0 0 1rem; font-size: 0.9375rem; }
 th, td { text-align: left; vertical-align: top; padding: 0.5rem 0.75rem 0.5rem 0; border-bottom: 1px solid var(--line); }
+th, td[data-title="State"], td[data-title="Service"] { overflow-wrap: normal; }
 thead th { color: var(--soft); font-weight: 600; font-size: 0.875rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 .actions { display: flex; flex-wrap: wrap; gap: 0.5rem; }
@@ -70,6 +72,7 @@ thead th { color: var(--soft); font-weight: 600; font-size: 0.875rem; }
 .curve .number { width: 5rem; }
 meter { display: block; width: 100%; height: 1.25rem; }
 td input { margin: 0.5rem 0 0.25rem; font-size: 0.875rem; }
+.cards .actions { flex-wrap: nowrap; }
 @media (max-width: 48rem) {
   .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .cards tr { display: block; border: 1px solid var(--line); border-radius: 4px; padding: 0.5rem 0.75rem; margin-bottom: 0.75rem; }

@@ -15,12 +15,18 @@ import { Provider } from "./provider.ts"
 /** The address of the pages in browsers. */
 export const publicUrl = "http://127.0.0.1:9"
 
+type Options = Partial<Pages.PagesOptions>
+
+const complete = (options: Options): Pages.PagesOptions => ({ publicUrl, ...options })
+
+const callbackOf = (options: Options): string => complete(options).publicUrl + ConsentCallback.path
+
 /** The engine and the pages' services on an empty database. */
-export const services = (options: Partial<Pages.PagesOptions> = {}) =>
-  Pages.layer({ publicUrl, ...options }).pipe(
+export const services = (options: Options = {}) =>
+  Pages.layer(complete(options)).pipe(
     Layer.provideMerge(Layer.effectDiscard(migrate)),
     Layer.provideMerge(
-      Engine.layer({ consent: { callbackUrl: publicUrl + ConsentCallback.path }, egress: { privateHosts: ["*"] } })
+      Engine.layer({ consent: { callbackUrl: callbackOf(options) }, egress: { privateHosts: ["*"] } })
     ),
     Layer.provideMerge(
       Layer.mergeAll(SqliteClient.layer(":memory:"), CredentialVault.layerEphemeral, Journal.layerMemory)
@@ -28,13 +34,13 @@ export const services = (options: Partial<Pages.PagesOptions> = {}) =>
   )
 
 /** {@link services}, and a provider whose configs are registered. */
-export const withProvider = (options: Partial<Pages.PagesOptions> = {}) =>
+export const withProvider = (options: Options = {}) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { authConfigs } = yield* Connections
       for (const config of (yield* Provider).configs) yield* authConfigs.register(config)
     })
-  ).pipe(Layer.provideMerge(services(options)), Layer.provideMerge(Provider.layer(publicUrl + ConsentCallback.path)))
+  ).pipe(Layer.provideMerge(services(options)), Layer.provideMerge(Provider.layer(callbackOf(options))))
 
 /** Keys by name: an admin's, one that only reads, and an admin's of another project. */
 const principals: Readonly<Record<string, ApiPrincipal["Service"]>> = {
@@ -53,9 +59,9 @@ const keys = Layer.succeed(ApiKeys, {
 })
 
 /** Everything that serves the pages. */
-export const routes = (options: Partial<Pages.PagesOptions> = {}) =>
+export const routes = (options: Options = {}) =>
   Layer.mergeAll(
-    Pages.routes({ publicUrl, ...options }),
+    Pages.routes(complete(options)),
     ConsentCallback.routes,
     RekindleServer.layerWith({ docs: false })
   ).pipe(Layer.provide(keys))
@@ -63,7 +69,7 @@ export const routes = (options: Partial<Pages.PagesOptions> = {}) =>
 const privacy = Context.make(ConsentCallback.ConsentCallbackPrivacy, "recorded")
 
 /** Answers requests with the services of the test. It keeps the cookies of one browser. */
-export const browser = (options: Partial<Pages.PagesOptions> = {}) =>
+export const browser = (options: Options = {}) =>
   Effect.gen(function* () {
     const context = yield* Effect.context<Layer.Success<ReturnType<typeof services>>>()
     const handler = yield* Effect.acquireRelease(

@@ -141,6 +141,13 @@ const make = Effect.fnUntraced(function* (callbackUrl: string) {
         hosts: [host]
       }),
       AuthConfig.make({ id: "password", toolkit: "billing", scheme: "BASIC", hosts: [host] }),
+      AuthConfig.make({
+        id: "down",
+        toolkit: "archive",
+        scheme: "S2S_OAUTH2",
+        settings: { tokenEndpoint: "http://127.0.0.1:1/token" },
+        hosts: ["127.0.0.1:1"]
+      }),
       AuthConfig.make({ id: "service", toolkit: "service", scheme: "NO_AUTH", hosts: [host] })
     ]
   }
