@@ -32,7 +32,7 @@ main.bad { border-top-color: var(--bad); }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 1rem; }
 h2 { font-size: 1.125rem; margin: 2rem 0 0.5rem; }
 p { margin: 0 0 1rem; }
-form { margin-bottom: 1rem; }
+form, form > button { margin-bottom: 1rem; }
 main > :last-child, form > :last-child { margin-bottom: 0; }
 a { color: var(--accent); }
 small, .soft { color: var(--soft); font-size: 0.875rem; }
@@ -71,7 +71,7 @@ thead th { color: var(--soft); font-weight: 600; font-size: 0.875rem; }
 .curve td, .curve th { padding: 0.125rem 0.75rem 0.125rem 0; border: 0; }
 .curve .number { width: 5rem; }
 meter { display: block; width: 100%; height: 1.25rem; }
-td input { margin: 0.5rem 0 0.25rem; font-size: 0.875rem; }
+td input { min-width: 12rem; margin: 0.5rem 0 0.25rem; font-size: 0.875rem; }
 .cards .actions { flex-wrap: nowrap; }
 @media (max-width: 48rem) {
   .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
