@@ -37,7 +37,9 @@ type Requirements =
 /** Provides both services. */
 export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirements> = Layer.effectContext(
   Effect.gen(function* () {
+    const configs = yield* AuthConfigs
     const accounts = makeAccounts({
+      configs,
       store: yield* AccountStore,
       strategies: yield* AuthStrategies,
       tokens: yield* TokenCommit,
@@ -46,7 +48,7 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
     const given = {
       accounts,
       cache: yield* CredentialCache,
-      configs: yield* AuthConfigs,
+      configs,
       consent: yield* Consent,
       coordinator: yield* RefreshCoordinator,
       once: yield* Idempotency.make

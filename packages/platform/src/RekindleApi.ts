@@ -67,7 +67,7 @@ const refresh = HttpApiEndpoint.post("refresh", "/connected_accounts/:nanoid/ref
       summary: "Refresh authentication for a connected account",
       description: "Makes the connection usable now, or returns the link at which a person has to consent.",
       transform: operation({
-        takesBody: true,
+        takesBody: "optional",
         parameters: {
           nanoid,
           redirect_url: { description: "Where the browser goes after consent; the same as in the body" },

@@ -96,9 +96,7 @@ const toInvalidRequest = (slug: string, error: HttpApiError.HttpApiSchemaError) 
     slug,
     errors: Expected.mistakes(error.cause.issue).map(({ field, message }) =>
       // The contract has several forms of a body, and the schema's message would list them all.
-      error.kind === "Payload" && field === ""
-        ? "the body must be a JSON object, or absent"
-        : Expected.line({ field, message })
+      error.kind === "Payload" && field === "" ? "the body must be a JSON object" : Expected.line({ field, message })
     )
   })
 

@@ -250,8 +250,8 @@ describe("every failure is answered with the envelope and a request id", () => {
   )
 
   const wrong: ReadonlyArray<readonly [RequestInit, query: string, said: string]> = [
-    [{ headers: json, body: "[]" }, "", "the body must be a JSON object, or absent"],
-    [{ headers: json, body: "{" }, "", "the body must be a JSON object, or absent"],
+    [{ headers: json, body: "[]" }, "", "the body must be a JSON object"],
+    [{ headers: json, body: "{" }, "", "the body must be a JSON object"],
     [{ headers: json, body: '{"validate_credentials":"yes"}' }, "", "validate_credentials: Expected true or false"],
     [
       { headers: { "x-rekindle-timeout-ms": "soon" } },

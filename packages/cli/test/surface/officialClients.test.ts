@@ -258,6 +258,26 @@ it.layer(layer, { excludeTestServices: true })("official clients", (it) => {
     })
   )
 
+  it.effect("see that the auth config of an account is switched off", () =>
+    Effect.gen(function* () {
+      const { later } = yield* clients
+      const nanoid = yield* keyConfig
+      const { id } = yield* withKey(nanoid, "switched-off")
+      const shown = Effect.map(
+        call(() => later.connectedAccounts.retrieve(id)),
+        ({ auth_config }) => auth_config.is_disabled
+      )
+      assert.isFalse(yield* shown)
+      yield* call(() => later.authConfigs.updateStatus("DISABLED", { nanoid }))
+      assert.isTrue(yield* shown)
+      const listed = yield* call(() => later.authConfigs.list({ toolkit_slug: "example" }))
+      assert.notInclude(
+        listed.items.map((config) => config.id),
+        nanoid
+      )
+    })
+  )
+
   it.effect("leave an account as it is that the provider cannot revoke", () =>
     Effect.gen(function* () {
       const { later } = yield* clients

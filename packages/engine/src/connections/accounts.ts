@@ -17,10 +17,12 @@ import * as Credential from "../account/Credential.ts"
 import { type AccountUpdate, updateAccount } from "../account/updateAccount.ts"
 import { storeDown } from "../renewal/renewal.ts"
 import type { TokenCommit } from "../renewal/TokenCommit.ts"
+import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import type { AuthStrategies } from "../strategies/AuthStrategy.ts"
 import type { CredentialVault, Sealed } from "../vault/CredentialVault.ts"
 
 interface Given {
+  readonly configs: AuthConfigs["Service"]
   readonly store: AccountStore["Service"]
   readonly strategies: AuthStrategies["Service"]
   readonly tokens: TokenCommit["Service"]
@@ -45,7 +47,7 @@ export const notFound = (id: string) =>
 export type Accounts = ReturnType<typeof makeAccounts>
 
 /** Makes the shared steps. */
-export const makeAccounts = ({ store, strategies, tokens, vault }: Given) => {
+export const makeAccounts = ({ configs, store, strategies, tokens, vault }: Given) => {
   /** Finds an account of the current project by its public id. */
   const find = Effect.fnUntraced(function* (id: ConnectedAccountId) {
     if (!isId(id)) return yield* malformed
@@ -69,6 +71,13 @@ export const makeAccounts = ({ store, strategies, tokens, vault }: Given) => {
       vault.seal(credentialContext(account), text)
     )
 
+  /** Whether the auth config is switched off. False if it cannot be read now. */
+  const isSwitchedOff = (account: Account): Effect.Effect<boolean> =>
+    Effect.match(configs.inService(account), {
+      onFailure: (error) => error._tag === "AuthConfigError" && error.reason === "disabled",
+      onSuccess: () => false
+    })
+
   /** The account without its secrets. If the credential cannot be opened, it is left out. */
   const view = Effect.fnUntraced(function* (account: Account): Effect.fn.Return<ConnectedAccount> {
     const { status, statusReason } = visibleStatus(account, yield* Clock.currentTimeMillis)
@@ -78,7 +87,7 @@ export const makeAccounts = ({ store, strategies, tokens, vault }: Given) => {
       status,
       statusReason,
       toolkit: { slug: account.toolkit },
-      authConfig: { id: account.authConfigId },
+      authConfig: { id: account.authConfigId, isDisabled: yield* isSwitchedOff(account) },
       userId: account.userId,
       isDisabled: account.status === "INACTIVE",
       createdAt: DateTime.makeUnsafe(account.createdAt),

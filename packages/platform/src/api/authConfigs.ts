@@ -9,7 +9,7 @@ import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/ht
 import { ApiKeys } from "../ApiKeys.ts"
 import { operation } from "../internal/openapi.ts"
 import { pageOf } from "../internal/page.ts"
-import { flag, page, several } from "../internal/query.ts"
+import { flag, page, pageTexts, several } from "../internal/query.ts"
 import type { ApiVersion } from "../RekindleApi.ts"
 import { accountErrors } from "./errors.ts"
 import { ApiKeyAuth, RequestValidation } from "./middleware.ts"
@@ -102,7 +102,7 @@ const listConfigs = HttpApiEndpoint.get("list", "/auth_configs", {
     OpenApi.annotations({
       summary: "List auth configs",
       description: "Disabled ones are left out without show_disabled.",
-      transform: operation({ takesBody: false, parameters: {}, answers: { "200": "A page of auth configs" } })
+      transform: operation({ takesBody: false, parameters: pageTexts, answers: { "200": "A page of auth configs" } })
     })
   )
 
@@ -120,21 +120,15 @@ const getConfig = HttpApiEndpoint.get("get", "/auth_configs/:nanoid", {
     })
   )
 
-export const PatchPayload = Schema.Union([
-  Schema.Struct({
-    type: Schema.Literal("custom"),
-    name: Schema.optionalKey(Schema.String),
-    credentials: Schema.optionalKey(JsonRecord),
-    ...elsewhere
-  }),
-  Schema.Struct({
-    type: Schema.Literal("default"),
-    name: Schema.optionalKey(Schema.String),
-    scopes: Schema.optionalKey(Scopes),
-    user_scopes: Schema.optionalKey(Scopes),
-    ...elsewhere
-  })
-]).pipe(Schema.annotate({ identifier: "PatchAuthConfig" }))
+/** `credentials` come with `custom`, and the scopes alone with `default`. Both mean the same here, where no client is somebody else's. */
+export const PatchPayload = Schema.Struct({
+  type: Schema.Literals(["custom", "default"]),
+  name: Schema.optionalKey(Schema.String),
+  credentials: Schema.optionalKey(JsonRecord),
+  scopes: Schema.optionalKey(Scopes),
+  user_scopes: Schema.optionalKey(Scopes),
+  ...elsewhere
+}).pipe(Schema.annotate({ identifier: "PatchAuthConfig" }))
 
 const Nothing = Schema.Struct({})
 

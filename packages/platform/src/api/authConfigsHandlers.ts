@@ -136,14 +136,13 @@ export const authConfigsHandlers = Effect.gen(function* () {
     payload
   }: OfConfig & { readonly payload: typeof PatchPayload.Type }) {
     yield* refuseElsewhere(payload)
-    const { name } = payload
-    const { scopes, user_scopes } = payload.type === "default" ? payload : {}
-    const credentials =
-      payload.type === "custom"
-        ? (payload.credentials ?? {})
-        : { ...(scopes !== undefined && { scopes }), ...(user_scopes !== undefined && { user_scopes }) }
-    const changes = yield* toolkits.changes(yield* find(nanoid), credentials)
-    yield* changing(authConfigs.update(nanoid, { ...changes, ...(name !== undefined && { name }) }))
+    const { credentials, name, scopes, user_scopes } = payload
+    const changes = yield* toolkits.changes(yield* find(nanoid), {
+      ...(scopes !== undefined && { scopes }),
+      ...(user_scopes !== undefined && { user_scopes }),
+      ...credentials
+    })
+    yield* changing(authConfigs.update(nanoid, { ...changes, name }))
     return done
   })
 

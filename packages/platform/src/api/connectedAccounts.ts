@@ -10,7 +10,7 @@ import { ApiKeys } from "../ApiKeys.ts"
 import { operation } from "../internal/openapi.ts"
 import { pageOf } from "../internal/page.ts"
 import { LaterPublishedAccount, PublishedAccount } from "../internal/published.ts"
-import { flag, oneOf, page, several } from "../internal/query.ts"
+import { flag, oneOf, page, pageTexts, several } from "../internal/query.ts"
 import type { ApiVersion } from "../RekindleApi.ts"
 import { accountErrors, notRevocable } from "./errors.ts"
 import { ApiKeyAuth, RequestValidation } from "./middleware.ts"
@@ -48,7 +48,7 @@ const listAccounts = <const S extends typeof PublishedAccount | typeof LaterPubl
       OpenApi.annotations({
         summary: "List connected accounts",
         description: "Filters take several values: the parameter repeated, or one with commas.",
-        transform: operation({ takesBody: false, parameters: {}, answers: { "200": "A page of accounts" } })
+        transform: operation({ takesBody: false, parameters: pageTexts, answers: { "200": "A page of accounts" } })
       })
     )
 

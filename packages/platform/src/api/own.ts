@@ -41,7 +41,7 @@ const described = (
   scope: ApiKeyScope,
   summary: string,
   description: string,
-  texts: Partial<Parameters<typeof operation>[0]> & { readonly takesBody: boolean }
+  texts: Partial<Parameters<typeof operation>[0]> & Pick<Parameters<typeof operation>[0], "takesBody">
 ) =>
   Context.merge(
     ApiKeys.requires(scope),
@@ -146,7 +146,7 @@ const link = HttpApiEndpoint.post("startConsent", "/connected_accounts/:nanoid/l
   error: accountErrors
 }).annotateMerge(
   described("admin", "Create a link to consent", "Starts a consent for an existing account, whatever its credential.", {
-    takesBody: true
+    takesBody: "optional"
   })
 )
 

@@ -8,7 +8,7 @@ import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { ApiKeys } from "../ApiKeys.ts"
 import { operation } from "../internal/openapi.ts"
 import { pageOf } from "../internal/page.ts"
-import { flag, oneOf, page } from "../internal/query.ts"
+import { flag, oneOf, page, pageTexts } from "../internal/query.ts"
 import type { ApiVersion } from "../RekindleApi.ts"
 import { accountErrors } from "./errors.ts"
 import { ApiKeyAuth, RequestValidation } from "./middleware.ts"
@@ -88,7 +88,7 @@ const listToolkits = HttpApiEndpoint.get("list", "/toolkits", {
     OpenApi.annotations({
       summary: "List toolkits",
       description: "The services that accounts connect to, in the order of their slugs.",
-      transform: operation({ takesBody: false, parameters: {}, answers: { "200": "A page of toolkits" } })
+      transform: operation({ takesBody: false, parameters: pageTexts, answers: { "200": "A page of toolkits" } })
     })
   )
 

@@ -17,7 +17,7 @@ export interface Texts {
   readonly parameters: Readonly<Record<string, Json>>
   readonly answers: Readonly<Record<string, string>>
   /** Whether it has a body, and therefore the answers for one that is too large, too slow, or of the wrong type. */
-  readonly takesBody: boolean
+  readonly takesBody: boolean | "optional"
 }
 
 /** A number in a header. It is documented as an integer, although a header is text. */
@@ -57,12 +57,14 @@ export const operation =
   (generated: Generated): Generated => {
     const declared: ReadonlyArray<Json> = generated["parameters"]
     const responses: Readonly<Record<string, Json>> = generated["responses"]
-    const extra = Object.entries({ ...ofTheRouter, ...(takesBody && ofTheBody) })
+    const extra = Object.entries({ ...ofTheRouter, ...(takesBody !== false && ofTheBody) })
     const all = { ...responses, ...Object.fromEntries(extra.map(([status, text]) => [status, enveloped(text)])) }
     return {
       ...generated,
-      // The generator marks every body as required. This one may be absent.
-      ...(takesBody && { requestBody: { ...generated["requestBody"], required: false } }),
+      // The generator marks every body as required.
+      ...(takesBody !== false && {
+        requestBody: { ...generated["requestBody"], required: takesBody !== "optional" }
+      }),
       parameters: declared.map((parameter) => ({ ...parameter, ...parameters[String(parameter["name"])] })),
       responses: Object.fromEntries(
         Object.entries(all).map(([status, response]) => [

@@ -39,6 +39,12 @@ export const page = {
   )
 }
 
+/** The texts of {@link page} for the document, in which a limit is a number. */
+export const pageTexts = {
+  cursor: { description: "The next_cursor of the page before; the first page without it" },
+  limit: { description: "Items on a page", schema: { type: "integer", minimum: 1, maximum: 1000, default: 50 } }
+}
+
 /** The values to select by. Without a value, everything is selected. */
 export const chosen = <A>(values: ReadonlyArray<A> | undefined): ReadonlyArray<A> | undefined =>
   values?.length === 0 ? undefined : values
