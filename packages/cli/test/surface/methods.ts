@@ -159,6 +159,54 @@ const generated = (client: Earlier | Later, { provider, refreshToken }: Surround
   return { served, last, account: () => account, config: () => config }
 }
 
+const unknownSubscription = "ws_unknown"
+
+const subscriptionMethods = ({ webhookSubscriptions }: Later, { baseURL }: Surroundings): ReadonlyArray<Served> => {
+  let subscription = ""
+  const enabled_events = ["composio.connected_account.expired"]
+  return [
+    {
+      method: "webhookSubscriptions.listEventTypes",
+      works: () => webhookSubscriptions.listEventTypes(),
+      fails: () => new Later({ baseURL, apiKey: "rk_nobody" }).webhookSubscriptions.listEventTypes()
+    },
+    {
+      method: "webhookSubscriptions.create",
+      works: async () => {
+        const made = await webhookSubscriptions.create({ webhook_url: "https://1.1.1.1/hook", enabled_events })
+        subscription = made.id
+        return made
+      },
+      fails: () => webhookSubscriptions.create({ webhook_url: "no address", enabled_events })
+    },
+    {
+      method: "webhookSubscriptions.retrieve",
+      works: () => webhookSubscriptions.retrieve(subscription),
+      fails: () => webhookSubscriptions.retrieve(unknownSubscription)
+    },
+    {
+      method: "webhookSubscriptions.list",
+      works: () => webhookSubscriptions.list({ limit: 1 }),
+      fails: () => webhookSubscriptions.list({ cursor: "made up" })
+    },
+    {
+      method: "webhookSubscriptions.update",
+      works: () => webhookSubscriptions.update(subscription, { webhook_url: "https://1.1.1.1/other" }),
+      fails: () => webhookSubscriptions.update(unknownSubscription, { enabled_events })
+    },
+    {
+      method: "webhookSubscriptions.rotateSecret",
+      works: () => webhookSubscriptions.rotateSecret(subscription),
+      fails: () => webhookSubscriptions.rotateSecret(unknownSubscription)
+    },
+    {
+      method: "webhookSubscriptions.delete",
+      works: () => webhookSubscriptions.delete(subscription),
+      fails: () => webhookSubscriptions.delete(unknownSubscription)
+    }
+  ]
+}
+
 const laterMethods = (client: Later, surroundings: Surroundings): ReadonlyArray<Served> => {
   const { account, config, last, served } = generated(client, surroundings)
   return [
@@ -176,7 +224,8 @@ const laterMethods = (client: Later, surroundings: Surroundings): ReadonlyArray<
         await client.connectedAccounts.revoke(connected_account_id)
       }
     },
-    ...last
+    ...last,
+    ...subscriptionMethods(client, surroundings)
   ]
 }
 

@@ -71,9 +71,54 @@ const and = (name: string, more: AnySchemaObject): Record<string, Operation> => 
 
 const named = { required: ["word_id", "alias"], properties: { word_id: textOrNull, alias: textOrNull } }
 
+const subscription = {
+  required: ["id", "webhook_url", "version", "enabled_events", "secret", "created_at", "updated_at"],
+  properties: {
+    id: text,
+    webhook_url: text,
+    version: { enum: ["V1", "V2", "V3"] },
+    enabled_events: { type: "array", items: text },
+    secret: text,
+    created_at: text,
+    updated_at: text
+  }
+}
+
+/** The endpoints of webhooks, which only v3.1 has. */
+const subscriptions: Operations = {
+  "POST /webhook_subscriptions": { status: 201, schema: subscription },
+  "GET /webhook_subscriptions/{}": { status: 200, schema: subscription },
+  "PATCH /webhook_subscriptions/{}": { status: 200, schema: subscription },
+  "GET /webhook_subscriptions": {
+    status: 200,
+    schema: {
+      required: ["items", "total_pages", "current_page", "total_items"],
+      properties: { items: { type: "array", items: subscription }, next_cursor: textOrNull }
+    }
+  },
+  "DELETE /webhook_subscriptions/{}": {
+    status: 200,
+    schema: { required: ["success"], properties: { success: { type: "boolean" } } }
+  },
+  "POST /webhook_subscriptions/{}/rotate_secret": {
+    status: 200,
+    schema: { required: ["id", "secret"], properties: { id: text, secret: text } }
+  },
+  "GET /webhook_subscriptions/event_types": {
+    status: 200,
+    schema: {
+      required: ["items"],
+      properties: {
+        items: { type: "array", items: { required: ["event_type", "description", "supported_versions"] } }
+      }
+    }
+  }
+}
+
 /** What the types of v3.1 say besides. */
 const v31: Operations = {
   ...later,
+  ...subscriptions,
   ...and("GET /connected_accounts/{}", named),
   ...and("GET /connected_accounts", { properties: { items: { items: named } } }),
   ...and("GET /toolkits", { properties: { items: { items: { required: ["type"], properties: native } } } }),
