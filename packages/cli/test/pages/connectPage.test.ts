@@ -169,7 +169,7 @@ layer(withProvider(), { excludeTestServices: true })("the connect page", (it) =>
       const { url } = yield* link("oidc", { userId: hostile, alias: hostile })
       const { headers, text } = yield* open(url)
       assert.notInclude(text, "<script")
-      assert.lengthOf(text.match(/&lt;script&gt;/g) ?? [], 4)
+      assert.lengthOf(text.match(/&lt;script&gt;/g) ?? [], 3)
       assert.match(
         headers.get("content-security-policy") ?? "",
         /^default-src 'none'; style-src 'sha256-[^']+'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'$/
