@@ -32,7 +32,7 @@
  * @module
  */
 import { CurrentProject, Expected, InvalidRequest, Unauthorized } from "@rekindle/core"
-import { Context, type Duration, Effect, Layer, Option, Redacted, Scope, type Types } from "effect"
+import { Cause, Context, type Duration, Effect, Layer, Option, Redacted, Scope, type Types } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiError, type HttpApiGroup, HttpApiScalar, OpenApi } from "effect/http-api"
@@ -42,6 +42,7 @@ import * as NotServed from "./api/notServed.ts"
 import { ownHandlers } from "./api/own.ts"
 import { toolkitsHandlers } from "./api/toolkitsHandlers.ts"
 import { webhookSubscriptionsHandlers } from "./api/webhookSubscriptionsHandlers.ts"
+import { ApiAudit, IsAudited } from "./ApiAudit.ts"
 import { ApiKeys, ApiPrincipal, RequiredScope } from "./ApiKeys.ts"
 import { document } from "./internal/document.ts"
 import * as Failures from "./internal/failures.ts"
@@ -65,17 +66,26 @@ const apiKeyAuth = Layer.effect(
   ApiKeyAuth,
   Effect.gen(function* () {
     const keys = yield* ApiKeys
+    const audit = yield* ApiAudit
     return ApiKeyAuth.of({
       apiKey: Effect.fnUntraced(function* (handler, { credential, endpoint }) {
         if (Redacted.value(credential) === "") {
           return yield* new Unauthorized({ message: "The x-api-key header is missing", slug: "missing_api_key" })
         }
-        const { remoteAddress } = yield* HttpServerRequest.HttpServerRequest
-        const principal = yield* keys.check(credential, { address: Option.getOrUndefined(remoteAddress) })
-        yield* ApiKeys.permit(principal, Context.get(endpoint.annotations, RequiredScope))
+        const { method, remoteAddress, url } = yield* HttpServerRequest.HttpServerRequest
+        const address = Option.getOrUndefined(remoteAddress)
+        const principal = yield* keys.check(credential, { address })
+        const scope = Context.get(endpoint.annotations, RequiredScope)
+        yield* ApiKeys.permit(principal, scope)
+        const path = url.replace(/[?#].*/s, "")
+        const onFailure = Context.get(endpoint.annotations, IsAudited)
+          ? yield* audit({ principal, scope, method, route: endpoint.path, path, address })
+          : Effect.void
         return yield* handler.pipe(
           Effect.provideService(ApiPrincipal, principal),
-          Effect.provideService(CurrentProject, principal.projectId)
+          Effect.provideService(CurrentProject, principal.projectId),
+          // What becomes of a request that was interrupted is unknown.
+          Effect.onError((cause) => (Cause.hasInterruptsOnly(cause) ? Effect.void : onFailure))
         )
       })
     })

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export * from "./ApiAudit.ts"
 export * from "./ApiKeys.ts"
 export * from "./ConnectLinks.ts"
 export * as ConsentCallback from "./ConsentCallback.ts"

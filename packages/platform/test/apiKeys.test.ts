@@ -1,7 +1,15 @@
 /** What the server does with the answer of `ApiKeys`: scopes, throttles, keys that cannot be read. */
-import { Forbidden, RateLimited, Unauthorized, Unavailable } from "@rekindle/core"
+import {
+  AccountNotFound,
+  ConnectedAccountId,
+  Forbidden,
+  RateLimited,
+  Ready,
+  Unauthorized,
+  Unavailable
+} from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
-import { type ApiKeyScope, ApiKeys, RekindleServer } from "@rekindle/platform"
+import { ApiAudit, type ApiCall, type ApiKeyScope, ApiKeys, RekindleServer } from "@rekindle/platform"
 import { Duration, Effect, Layer, Redacted } from "effect"
 import { apiKey, call, id, serve } from "./support.ts"
 
@@ -89,3 +97,68 @@ it.live("the key check is told the address of the connection, and no header chan
     assert.deepStrictEqual(seen, ["127.0.0.1"])
   }).pipe(Effect.scoped)
 )
+
+describe("the audit of requests", () => {
+  const withAudit = (
+    audit: (call: ApiCall) => Effect.Effect<Effect.Effect<void>, Unavailable>,
+    refreshed: { count: number }
+  ) =>
+    serve(
+      {
+        refresh: (id) =>
+          Effect.suspend(() => {
+            refreshed.count++
+            return id === unlucky
+              ? Effect.fail(new AccountNotFound({ message: "gone", slug: "connected_account_not_found" }))
+              : Effect.succeed(Ready.make({ id }))
+          })
+      },
+      Layer.empty,
+      RekindleServer.routes,
+      Layer.merge(
+        ApiKeys.layerStatic([key], { projectId: "project_1", keyId: "key_1" }),
+        Layer.succeed(ApiAudit, audit)
+      )
+    )
+  const unlucky = ConnectedAccountId.make("con_000000000000")
+
+  it.live("is told who does what before it is done, without the query, and of a failure", () =>
+    Effect.gen(function* () {
+      const told: Array<ApiCall | string> = []
+      const refreshed = { count: 0 }
+      const url = yield* withAudit(
+        (call) =>
+          Effect.sync(() => {
+            assert.strictEqual(refreshed.count, told.length)
+            told.push(call)
+            return Effect.sync(() => void told.push("failed"))
+          }),
+        refreshed
+      )
+      yield* call(`${url}${path}/refresh?redirect_url=https://app.test/secret`, { method: "POST" })
+      const refused = `/api/v3/connected_accounts/${unlucky}/refresh`
+      assert.strictEqual((yield* call(url + refused, { method: "POST" })).status, 404)
+      const route = "/api/v3/connected_accounts/:nanoid/refresh"
+      const common = {
+        principal: { projectId: "project_1", keyId: "key_1" },
+        scope: "refresh",
+        method: "POST",
+        route,
+        address: "127.0.0.1"
+      } as const
+      assert.deepStrictEqual(told, [{ ...common, path: `${path}/refresh` }, { ...common, path: refused }, "failed"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("stops what it cannot record", () =>
+    Effect.gen(function* () {
+      const refreshed = { count: 0 }
+      const url = yield* withAudit(
+        () => Effect.fail(new Unavailable({ message: "later", slug: "store_unavailable" })),
+        refreshed
+      )
+      assert.strictEqual((yield* call(`${url}${path}/refresh`, { method: "POST" })).status, 503)
+      assert.strictEqual(refreshed.count, 0)
+    }).pipe(Effect.scoped)
+  )
+})

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ApiKeys, RekindleApi, RekindleServer } from "@rekindle/platform"
+import { ApiKeys, IsAudited, RekindleApi, RekindleServer } from "@rekindle/platform"
 import { Effect, Schema, SchemaTransformation } from "effect"
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import type { AuditLog } from "../audit/AuditLog.ts"
@@ -101,6 +101,8 @@ const verifyAudit = HttpApiEndpoint.get("verifyAudit", "/audit_log/verification"
 const group = HttpApiGroup.make("administration")
   .add(listKeys, createKey, revokeKey, listProjects, createProject, updateProject, listAudit, verifyAudit)
   .annotateEndpointsMerge(ApiKeys.requires("admin"))
+  // Keys and projects are recorded with what became of them, in the transaction that changes them.
+  .annotateEndpoints(IsAudited, false)
   .prefix("/api/v3")
   .middleware(RekindleApi.RequestValidation)
   .middleware(RekindleApi.ApiKeyAuth)

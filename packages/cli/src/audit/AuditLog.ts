@@ -146,6 +146,7 @@ const make = Effect.gen(function* () {
       const hash = hashOf(content)
       yield* sql`INSERT INTO rekindle_audit_log ${sql.insert({ ...content, hash })}`
       yield* sql`UPDATE rekindle_audit_head SET sequence = ${content.sequence}, hash = ${hash} WHERE id = 1`
+      return content.sequence
     },
     (effect) => sql.withTransaction(effect)
   )
@@ -217,8 +218,8 @@ const make = Effect.gen(function* () {
 export class AuditLog extends Context.Service<
   AuditLog,
   {
-    /** Appends an entry, in the caller's transaction if there is one. */
-    readonly append: (record: AuditRecord) => Effect.Effect<void, AuditBroken | SqlError.SqlError>
+    /** Appends an entry, in the caller's transaction if there is one. Returns its sequence. */
+    readonly append: (record: AuditRecord) => Effect.Effect<number, AuditBroken | SqlError.SqlError>
     /** Lists entries, newest first. */
     readonly list: (filter: AuditFilter) => Effect.Effect<ReadonlyArray<AuditEntry>, SqlError.SqlError>
     /**

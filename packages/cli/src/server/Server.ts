@@ -16,6 +16,7 @@ import { PrometheusMetrics } from "effect/observability"
 import { createServer, type RequestListener } from "node:http"
 import * as AdminApi from "../administration/AdminApi.ts"
 import * as Administration from "../administration/Administration.ts"
+import * as ApiAudit from "../audit/apiAudit.ts"
 import * as KeyCheck from "../keys/KeyCheck.ts"
 import { Keys } from "../keys/Keys.ts"
 import { Projects } from "../keys/Projects.ts"
@@ -126,7 +127,7 @@ const make = Effect.fnUntraced(function* (settings: ServerSettings) {
   const publicUrl = settings.publicUrl ?? address
 
   const given = yield* Config.option(Config.Redacted("REKINDLE_API_KEY"))
-  const keys = KeyCheck.layer({}, Option.getOrUndefined(given))
+  const keys = Layer.merge(KeyCheck.layer({}, Option.getOrUndefined(given)), ApiAudit.layer)
 
   const vault = yield* Layer.build(
     KeyRing.layer({ database: settings.database, keyFile: settings.keyFile, create: true })

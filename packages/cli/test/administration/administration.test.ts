@@ -1,6 +1,8 @@
 /** Keys, projects and the audit log, by the commands on a database and on a server, and by the admin routes. */
 import { assert, describe, it } from "@effect/vitest"
+import { SqliteClient } from "@rekindle/engine"
 import { Effect } from "effect"
+import { SqlClient } from "effect/sql"
 import { start } from "../support/inProcess.ts"
 
 const json = (text: string) => JSON.parse(text)
@@ -164,6 +166,57 @@ describe("an admin key", () => {
         assert.match(answer.body.error.request_id, /^req_/)
       }
       assert.strictEqual((yield* call("", "/api/v3/api_keys")).status, 401)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("the audit log of requests", () => {
+  it.live("has each one that changes something or reads a credential, before it is carried out, and what failed", () =>
+    Effect.gen(function* () {
+      const { adminKey, call, onDatabase } = yield* start()
+      const made = yield* onDatabase(["keys", "create", "reader", "--scope", "read", "--scope", "credential"])
+      const key = made.stdout.trim()
+      const before = json((yield* onDatabase(["audit", "list", "--json"])).stdout).items.length
+      yield* call(key, account)
+      yield* call(adminKey, "/api/v3/auth_configs")
+      yield* call(adminKey, "/api/v3/auth_configs/nope?x=secret", { method: "DELETE" })
+      // Not allowed, so not done.
+      yield* call(key, "/api/v3/auth_configs/nope", { method: "DELETE" })
+      yield* call(key, `${account}/credential`)
+      yield* call(key, `${account}/credential`)
+      const { body } = yield* call(adminKey, "/api/v3/audit_log")
+      const entries: ReadonlyArray<Record<string, unknown>> = body.items
+        .slice(0, body.items.length - before)
+        .toReversed()
+      const removal = { action: "DELETE /api/v3/auth_configs/:nanoid", target: "/api/v3/auth_configs/nope" }
+      const reading = { action: "GET /api/v3/connected_accounts/:nanoid/credential", target: `${account}/credential` }
+      const admin = `key_${adminKey.slice(3, 15)}`
+      const reader = `key_${key.slice(3, 15)}`
+      const address = "127.0.0.1"
+      assert.deepStrictEqual(
+        entries.map(({ action, actor, details, target }) => ({ action, actor, details, target })),
+        [
+          { ...removal, actor: admin, details: { address } },
+          { ...removal, actor: admin, details: { address, failed: before + 1 } },
+          { ...reading, actor: reader, details: { address } },
+          { ...reading, actor: reader, details: { address, failed: before + 3 } }
+        ]
+      )
+      assert.notInclude(JSON.stringify(body), "secret")
+      assert.strictEqual((yield* onDatabase(["audit", "verify"])).code, 0)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("does not let a request change anything while it cannot be written", () =>
+    Effect.gen(function* () {
+      const { adminKey, call, file } = yield* start()
+      const config = JSON.stringify({ name: "Renamed" })
+      yield* SqlClient.SqlClient.use((sql) => sql`DELETE FROM rekindle_audit_head`).pipe(
+        Effect.provide(SqliteClient.layer(file, { create: false }))
+      )
+      const refused = yield* call(adminKey, "/api/v3/auth_configs/nope", { method: "PATCH", body: config })
+      assert.deepStrictEqual([refused.status, refused.body.error.slug], [503, "store_unavailable"])
+      assert.strictEqual((yield* call(adminKey, "/api/v3/auth_configs")).status, 200)
     }).pipe(Effect.scoped)
   )
 })

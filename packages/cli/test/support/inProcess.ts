@@ -51,6 +51,7 @@ export const start = Effect.fnUntraced(function* (trustedProxies: ReadonlyArray<
   const surroundings = { HOME: directory, ...env }
   return {
     address,
+    file,
     adminKey: Redacted.value(adminKey),
     /** Runs `rekindle` on the database. */
     onDatabase: (args: ReadonlyArray<string>, given: Surroundings = {}) =>
