@@ -1,5 +1,5 @@
 /**
- * Provides `ConnectedAccounts` over HTTP, on any `HttpClient`.
+ * Provides `ConnectedAccounts` over HTTP, on any `HttpClient`, and `Connections` from a server with Rekindle's own endpoints.
  *
  * It sends each request once. Retrying is the task of core's policies. They rely on the `disposition` of each error, which says whether the
  * request may have taken effect.

@@ -52,26 +52,32 @@ const withRetryAfter = (envelope: ErrorEnvelope, headers: { readonly "retry-afte
   return { ...fieldsOf(envelope), ...(seconds !== undefined && { retryAfter: Duration.seconds(Math.max(0, seconds)) }) }
 }
 
+/** `InvalidRequest` as the answer of an endpoint: 400. */
 export const invalidRequest = onWire(
   InvalidRequest,
   "InvalidRequest",
   400,
   "Malformed id or body, or the account cannot be refreshed in its state; the slug tells which"
 )
+/** `Unauthorized` as the answer of an endpoint: 401. */
 export const unauthorized = onWire(Unauthorized, "Unauthorized", 401, "The API key is missing or unknown")
+/** `Forbidden` as the answer of an endpoint: 403. */
 export const forbidden = onWire(Forbidden, "Forbidden", 403, "The API key may not do this")
+/** `AccountNotFound` as the answer of an endpoint: 404. */
 export const accountNotFound = onWire(
   AccountNotFound,
   "AccountNotFound",
   404,
   "The account is unknown, removed, or belongs to another project"
 )
+/** `RefreshFailed` as the answer of an endpoint: 500. */
 export const refreshFailed = onWire(
   RefreshFailed,
   "RefreshFailed",
   500,
   "The refresh failed on the server; read the account before trying again"
 )
+/** `RefreshUnsupported` as the answer of an endpoint: 501. */
 export const refreshUnsupported = onWire(
   RefreshUnsupported,
   "RefreshUnsupported",
@@ -79,6 +85,7 @@ export const refreshUnsupported = onWire(
   "The account's scheme has nothing to refresh"
 )
 
+/** `RateLimited` as the answer of an endpoint: 429, with `Retry-After`. */
 export const rateLimited = RateLimited.pipe(
   HttpApiSchema.encodeToWithHeaders(
     { body: ErrorEnvelope.pipe(HttpApiSchema.status(429)), headers: retryAfterHeader },
@@ -90,6 +97,7 @@ export const rateLimited = RateLimited.pipe(
   Schema.annotate({ description: "Too many requests; nothing was done" })
 )
 
+/** `Unavailable` as the answer of an endpoint: 503, with `Retry-After`. */
 export const unavailable = Unavailable.pipe(
   HttpApiSchema.encodeToWithHeaders(
     { body: ErrorEnvelope.pipe(HttpApiSchema.status(503)), headers: retryAfterHeader },
@@ -125,6 +133,7 @@ export class NotRevocable extends Schema.TaggedError<NotRevocable>("@rekindle/pl
   { httpApiStatus: 409 }
 ) {}
 
+/** `NotRevocable` as the answer of an endpoint. */
 export const notRevocable = onWire(
   NotRevocable,
   "NotRevocable",
@@ -132,7 +141,7 @@ export const notRevocable = onWire(
   "The account has no credential that could be withdrawn"
 )
 
-/** The account has no usable credential. */
+/** `ConnectionNotReady` as the answer of an endpoint: 409, with the account and its status beside the envelope. */
 export const connectionNotReady = ConnectionNotReady.pipe(
   Schema.encodeTo(
     NotReadyEnvelope,
@@ -157,7 +166,7 @@ export const connectionNotReady = ConnectionNotReady.pipe(
   Schema.annotate({ description: "The account has no usable credential, and no consent was started" })
 )
 
-/** Events that the caller has not seen are deleted. */
+/** `EventsMissed` as the answer of an endpoint: 410, with the range beside the envelope. */
 export const eventsMissed = EventsMissed.pipe(
   Schema.encodeTo(
     EventsMissedEnvelope,
