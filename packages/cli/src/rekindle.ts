@@ -18,6 +18,8 @@ import { revoke } from "./commands/revoke.ts"
 import { doctor } from "./commands/doctor.ts"
 import { init } from "./commands/init.ts"
 import { serve } from "./commands/serve.ts"
+import { events } from "./commands/events.ts"
+import { webhooks } from "./commands/webhooks.ts"
 
 export const rekindle = Command.make("rekindle").pipe(
   Command.withDescription("Keeps third-party connections alive"),
@@ -35,6 +37,8 @@ export const rekindle = Command.make("rekindle").pipe(
     keys,
     projects,
     audit,
+    webhooks,
+    events,
     reseal,
     restored
   ]),

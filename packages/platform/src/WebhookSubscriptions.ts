@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { AccountNotFound, InvalidRequest, type Page, type PageOptions, type Unavailable } from "@rekindle/core"
+import { AccountNotFound, type ConnectionsError, InvalidRequest, type Page, type PageOptions } from "@rekindle/core"
 import { Context, type DateTime, type Effect, type Redacted } from "effect"
 import type { WebhookVersion } from "./WebhookEvents.ts"
 
@@ -74,13 +74,10 @@ export interface WebhookDeliveryFilter {
   readonly limit?: number | undefined
 }
 
-/** The store is down. */
-type Down = Unavailable
-
-/** The project has no such subscription (slug `webhook_subscription_not_found`), or the store is down. */
-type NotFound = AccountNotFound | Unavailable
-
-/** The subscriptions of the current project. */
+/**
+ * The subscriptions of the current project. A call for one that the project does not have fails with `AccountNotFound` and the slug
+ * `webhook_subscription_not_found`. A provider that is itself a client of a server fails as clients do.
+ */
 export class WebhookSubscriptions extends Context.Service<
   WebhookSubscriptions,
   {
@@ -88,32 +85,30 @@ export class WebhookSubscriptions extends Context.Service<
      * Adds a subscription for events from now on. Fails with `InvalidRequest` if the address is not public https (slug
      * `webhook_url_refused`), a type is unknown (`unknown_event_type`), or does not exist in the version (`unsupported_version`).
      */
-    readonly create: (
-      settings: WebhookSettings
-    ) => Effect.Effect<WebhookSubscription & WebhookSecret, InvalidRequest | Down>
-    readonly get: (id: string) => Effect.Effect<WebhookSubscription, NotFound>
+    readonly create: (settings: WebhookSettings) => Effect.Effect<WebhookSubscription & WebhookSecret, ConnectionsError>
+    readonly get: (id: string) => Effect.Effect<WebhookSubscription, ConnectionsError>
     /** Oldest first. */
-    readonly list: (options?: PageOptions) => Effect.Effect<Page<WebhookSubscription>, InvalidRequest | Down>
-    readonly count: Effect.Effect<number, Down>
+    readonly list: (options?: PageOptions) => Effect.Effect<Page<WebhookSubscription>, ConnectionsError>
+    readonly count: Effect.Effect<number, ConnectionsError>
     /** Changes what is given. It also starts the deliveries again if they had ended. */
     readonly update: (
       id: string,
       changes: Partial<WebhookSettings>
-    ) => Effect.Effect<WebhookSubscription, InvalidRequest | NotFound>
+    ) => Effect.Effect<WebhookSubscription, ConnectionsError>
     /** Erases the subscription with its secrets and deliveries. */
-    readonly remove: (id: string) => Effect.Effect<void, NotFound>
+    readonly remove: (id: string) => Effect.Effect<void, ConnectionsError>
     /** Makes a new secret. For a day deliveries are signed with the earlier ones too. */
-    readonly rotateSecret: (id: string) => Effect.Effect<WebhookSecret, NotFound>
+    readonly rotateSecret: (id: string) => Effect.Effect<WebhookSecret, ConnectionsError>
     /** Newest first. Delivered ones are kept for a day, dead ones for 30 days. */
     readonly deliveries: (
       id: string,
       filter?: WebhookDeliveryFilter
-    ) => Effect.Effect<ReadonlyArray<WebhookDelivery>, InvalidRequest | NotFound>
+    ) => Effect.Effect<ReadonlyArray<WebhookDelivery>, ConnectionsError>
     /**
      * Queues deliveries again: those with the given ids, or all dead ones. They keep their ids, and come in their old order before newer
      * events. Deliveries start again if they had ended. Returns how many were queued.
      */
-    readonly replay: (id: string, deliveryIds?: ReadonlyArray<string>) => Effect.Effect<number, NotFound>
+    readonly replay: (id: string, deliveryIds?: ReadonlyArray<string>) => Effect.Effect<number, ConnectionsError>
   }
 >()("@rekindle/platform/WebhookSubscriptions") {
   /** The failure of every provider for an id that the project has no subscription of. */

@@ -6,13 +6,20 @@
 import { AccountStore, KeyRotation } from "@rekindle/engine"
 import { Effect } from "effect"
 import { Command } from "effect/cli"
+import { migrate } from "../store/migrations.ts"
+import * as Webhooks from "../webhooks/Webhooks.ts"
 import { CommandFailed } from "./exit.ts"
 import * as Output from "./output.ts"
 import * as Target from "./target.ts"
 
 export const reseal = Command.make("reseal", { target: Target.databaseFlags }, ({ target }) =>
   Effect.gen(function* () {
-    const { left, resealed } = yield* KeyRotation.reseal
+    yield* migrate
+    // First, because the engine's reseal lets go of the older keys when nothing of its own is left.
+    const ofWebhooks = yield* Webhooks.reseal
+    const ofEngine = yield* KeyRotation.reseal
+    const resealed = ofWebhooks.resealed + ofEngine.resealed
+    const left = ofWebhooks.left + ofEngine.left
     yield* Output.print({ resealed, left }, `${resealed} sealed again, ${left} left`)
     if (left === 0) return
     return yield* new CommandFailed({
@@ -23,7 +30,7 @@ export const reseal = Command.make("reseal", { target: Target.databaseFlags }, (
   }).pipe(Effect.provide(Target.storage(target)))
 ).pipe(
   Command.withDescription(
-    "Seals every credential of a database again with the newest key of the ring, beside working servers. When nothing is left, the older keys can go"
+    "Seals every credential and webhook secret of a database again with the newest key of the ring, beside working servers. When nothing is left, the older keys can go"
   ),
   Command.withShortDescription("Seals every credential again with the newest key")
 )

@@ -61,7 +61,8 @@ const settings = {
   host: Settings.serve.host,
   port: Settings.serve.port,
   publicUrl: Settings.serve.publicUrl,
-  privateHosts: Settings.serve.privateHosts
+  privateHosts: Settings.serve.privateHosts,
+  webhookPrivateHosts: Settings.serve.webhookPrivateHosts
 }
 
 /** The flags of a command that works on a whole database, and not on a server. */
@@ -141,7 +142,8 @@ export const resolve = Effect.fnUntraced(function* (
       host: none,
       port: none,
       publicUrl: none,
-      privateHosts: none
+      privateHosts: none,
+      webhookPrivateHosts: none
     },
     // `--config` is the auth config of a command for accounts. `REKINDLE_CONFIG` names another file of settings.
     none
@@ -206,7 +208,7 @@ export const quiet = Layer.effect(
   Effect.map(GlobalFlag.LogLevel, (level) => Option.getOrElse(level, () => "Warn" as const))
 )
 
-/** The account store and the vault of a database, for a command that works on all of it. */
+/** The account store, the vault and the client of a database, for a command that works on all of it. */
 export const storage = (flags: Command.Command.Config.Infer<typeof databaseFlags>) =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -222,7 +224,7 @@ export const storage = (flags: Command.Command.Config.Infer<typeof databaseFlags
         Option.none()
       )
       return SqlAccountStore.layer.pipe(
-        Layer.provide(Database.layer(database, { create: false, connections: databaseConnections })),
+        Layer.provideMerge(Database.layer(database, { create: false, connections: databaseConnections })),
         Layer.merge(KeyRing.layer({ database, keyFile, create: false }))
       )
     })

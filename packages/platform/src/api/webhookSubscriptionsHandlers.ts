@@ -7,6 +7,7 @@ import { InvalidRequest } from "@rekindle/core"
 import { DateTime, Effect, Redacted } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { paged } from "../internal/page.ts"
+import { makePublishedCalls } from "../internal/calls.ts"
 import { webhookEventTypes } from "../WebhookEvents.ts"
 import { type WebhookDelivery, type WebhookSubscription, WebhookSubscriptions } from "../WebhookSubscriptions.ts"
 import type {
@@ -60,15 +61,16 @@ const shownDelivery = (delivery: WebhookDelivery): typeof ShownDelivery.Encoded 
 /** The handlers. They answer alike in both versions. */
 export const webhookSubscriptionsHandlers = Effect.gen(function* () {
   const subscriptions = yield* WebhookSubscriptions
+  const { changing, reading } = yield* makePublishedCalls
 
   const list = Effect.fnUntraced(function* ({ query }: { readonly query: typeof SubscriptionsQuery.Type }) {
-    const page = yield* paged(query, subscriptions.list, subscriptions.count)
+    const page = yield* paged(query, (page) => reading(subscriptions.list(page)), reading(subscriptions.count))
     return HttpServerResponse.jsonUnsafe({ ...page, items: page.items.map((item) => shown(item)) })
   })
 
   const create = Effect.fnUntraced(function* ({ payload }: { readonly payload: typeof CreateSubscription.Type }) {
     const { enabled_events: events, version = defaultVersion, webhook_url: url } = payload
-    const { secret, ...subscription } = yield* subscriptions.create({ events, url, version })
+    const { secret, ...subscription } = yield* changing(subscriptions.create({ events, url, version }))
     return HttpServerResponse.jsonUnsafe(shown(subscription, Redacted.value(secret)), { status: 201 })
   })
 
@@ -89,11 +91,11 @@ export const webhookSubscriptionsHandlers = Effect.gen(function* () {
       ...(version !== undefined && { version }),
       ...(url !== undefined && { url })
     }
-    return HttpServerResponse.jsonUnsafe(shown(yield* subscriptions.update(id, changes)))
+    return HttpServerResponse.jsonUnsafe(shown(yield* changing(subscriptions.update(id, changes))))
   })
 
   const rotateSecret = Effect.fnUntraced(function* ({ params }: OfSubscription) {
-    const { id, secret } = yield* subscriptions.rotateSecret(params.id)
+    const { id, secret } = yield* changing(subscriptions.rotateSecret(params.id))
     return HttpServerResponse.jsonUnsafe({ id, secret: Redacted.value(secret) })
   })
 
@@ -101,11 +103,13 @@ export const webhookSubscriptionsHandlers = Effect.gen(function* () {
     params: { id },
     query: { before = "", limit = "", state = "" }
   }: OfSubscription & { readonly query: typeof DeliveriesQuery.Type }) {
-    const items = yield* subscriptions.deliveries(id, {
-      state: state === "" ? undefined : state,
-      before: before === "" ? undefined : Number(before),
-      limit: limit === "" ? undefined : Math.min(Number(limit), 500)
-    })
+    const items = yield* reading(
+      subscriptions.deliveries(id, {
+        state: state === "" ? undefined : state,
+        before: before === "" ? undefined : Number(before),
+        limit: limit === "" ? undefined : Math.min(Number(limit), 500)
+      })
+    )
     return HttpServerResponse.jsonUnsafe({ items: items.map(shownDelivery) })
   })
 
@@ -113,7 +117,7 @@ export const webhookSubscriptionsHandlers = Effect.gen(function* () {
     params: { id },
     payload
   }: OfSubscription & { readonly payload: typeof ReplayPayload.Type | void }) {
-    return HttpServerResponse.jsonUnsafe({ queued: yield* subscriptions.replay(id, payload?.delivery_ids) })
+    return HttpServerResponse.jsonUnsafe({ queued: yield* changing(subscriptions.replay(id, payload?.delivery_ids)) })
   })
 
   const types = HttpServerResponse.jsonUnsafe({
@@ -133,8 +137,8 @@ export const webhookSubscriptionsHandlers = Effect.gen(function* () {
     replay,
     eventTypes: () => Effect.succeed(types),
     get: ({ params: { id } }: OfSubscription) =>
-      Effect.map(subscriptions.get(id), (found) => HttpServerResponse.jsonUnsafe(shown(found))),
+      Effect.map(reading(subscriptions.get(id)), (found) => HttpServerResponse.jsonUnsafe(shown(found))),
     remove: ({ params: { id } }: OfSubscription) =>
-      Effect.as(subscriptions.remove(id), HttpServerResponse.jsonUnsafe({ success: true }))
+      Effect.as(changing(subscriptions.remove(id)), HttpServerResponse.jsonUnsafe({ success: true }))
   }
 })
