@@ -37,6 +37,11 @@ export const groups: ReadonlyArray<Group> = [
         "rekindle serve",
         "The self-hosted service as one command: start, settings, health, many processes, stop."
       ],
+      [
+        "cli",
+        "The commands",
+        "Accounts, auth configs, the kill switch and the doctor on the command line; exit codes."
+      ],
       ["service", "A self-hosted service", "The engine behind server routes, for applications in any language."],
       [
         "importing",

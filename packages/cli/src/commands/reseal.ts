@@ -27,7 +27,7 @@ export const reseal = Command.make("reseal", { target: Target.databaseFlags }, (
       fix: "run the command again; keep the older keys in the ring until nothing is left",
       exit: "attention"
     })
-  }).pipe(Effect.provide(Target.storage(target)))
+  }).pipe(Effect.provide([Target.accountStore(target), Target.vault(target)]))
 ).pipe(
   Command.withDescription(
     "Seals every credential and webhook secret of a database again with the newest key of the ring, beside working servers. When nothing is left, the older keys can go"
@@ -42,7 +42,7 @@ export const restored = Command.make("restored", { target: Target.databaseFlags 
       { in_doubt: accounts },
       `${accounts} account${accounts === 1 ? "" : "s"} in doubt: a single-use refresh token is sent once, after its access token has expired`
     )
-  }).pipe(Effect.provide(Target.storage(target)))
+  }).pipe(Effect.provide(Target.accountStore(target)))
 ).pipe(
   Command.withDescription(
     "Marks a database as restored from an older backup, whose refresh tokens may be spent. Run it after the restore and before a server starts"

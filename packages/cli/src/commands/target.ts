@@ -71,6 +71,9 @@ export const databaseFlags = Setting.flags({
   keyFile: Settings.database.keyFile
 })
 
+/** The values of these flags. */
+export type DatabaseFlags = Command.Command.Config.Infer<typeof databaseFlags>
+
 /** The flags of every command that works on accounts. */
 export const flags = {
   ...Setting.flags({ database: settings.database, server: settings.server, keyFile: settings.keyFile }),
@@ -208,27 +211,31 @@ export const quiet = Layer.effect(
   Effect.map(GlobalFlag.LogLevel, (level) => Option.getOrElse(level, () => "Warn" as const))
 )
 
-/** The account store, the vault and the client of a database, for a command that works on all of it. */
-export const storage = (flags: Command.Command.Config.Infer<typeof databaseFlags>) =>
+const wholeDatabase = {
+  database: Settings.database.database,
+  keyFile: Settings.database.keyFile,
+  databaseConnections: Settings.database.databaseConnections
+}
+
+const readDatabase = (flags: DatabaseFlags) =>
+  Setting.read(Settings.all, wholeDatabase, { ...flags, databaseConnections: Option.none() }, Option.none())
+
+/** The account store of a database, and the client. A missing file is an error and is not created. */
+export const accountStore = (flags: DatabaseFlags) =>
   Layer.unwrap(
-    Effect.gen(function* () {
-      const given = { ...flags, databaseConnections: Option.none<string>() }
-      const { database, databaseConnections, keyFile } = yield* Setting.read(
-        Settings.all,
-        {
-          database: Settings.database.database,
-          keyFile: Settings.database.keyFile,
-          databaseConnections: Settings.database.databaseConnections
-        },
-        given,
-        Option.none()
+    Effect.map(readDatabase(flags), ({ database, databaseConnections }) =>
+      Layer.provideMerge(
+        SqlAccountStore.layer,
+        Database.layer(database, { create: false, connections: databaseConnections })
       )
-      return SqlAccountStore.layer.pipe(
-        Layer.provideMerge(Database.layer(database, { create: false, connections: databaseConnections })),
-        Layer.merge(KeyRing.layer({ database, keyFile, create: false }))
-      )
-    })
+    )
   ).pipe(Layer.provideMerge(quiet))
+
+/** The vault of a database, from its key ring. */
+export const vault = (flags: DatabaseFlags) =>
+  Layer.unwrap(
+    Effect.map(readDatabase(flags), ({ database, keyFile }) => KeyRing.layer({ database, keyFile, create: false }))
+  )
 
 const client = (target: Remote) =>
   RekindleClient.layerConnections({ baseUrl: target.server, apiKey: target.key }).pipe(

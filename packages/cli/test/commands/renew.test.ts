@@ -2,6 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { Effect, Redacted } from "effect"
 import { randomBytes } from "node:crypto"
+import { existsSync } from "node:fs"
 import { AuthorizationServer, makeDatabase } from "../support/accounts.ts"
 
 layer(AuthorizationServer.layer(), { excludeTestServices: true })("work on many accounts", (it) => {
@@ -35,9 +36,15 @@ layer(AuthorizationServer.layer(), { excludeTestServices: true })("work on many 
 
   it.effect("rekindle reseal lets an old key go, and rekindle restored doubts every token", () =>
     Effect.gen(function* () {
-      const { connect, env, rekindle, use } = yield* makeDatabase
+      const { connect, directory, env, rekindle, use } = yield* makeDatabase
       const { id } = yield* use(connect("ann"))
       const newer = `k2:${randomBytes(32).toString("base64")}`
+      const lacking = yield* rekindle(["reseal"], { env: { REKINDLE_KEYS: newer } })
+      assert.strictEqual(lacking.code, 1)
+      assert.include(lacking.stderr, 'lacks the key "k1"')
+      const typo = `${directory}/typo.db`
+      assert.strictEqual((yield* rekindle(["reseal", "--database", typo])).code, 1)
+      assert.isFalse(existsSync(typo))
       const resealed = yield* rekindle(["reseal", "--json"], {
         env: { REKINDLE_KEYS: `${newer},${env.REKINDLE_KEYS}` }
       })
@@ -49,7 +56,8 @@ layer(AuthorizationServer.layer(), { excludeTestServices: true })("work on many 
       assert.strictEqual(lost.code, 1)
       assert.include(lost.stderr, "k2")
 
-      const restored = yield* rekindle(["restored", "--json"], { env: { REKINDLE_KEYS: newer } })
+      // It needs no key.
+      const restored = yield* rekindle(["restored", "--json"], { env: { REKINDLE_KEYS: "" } })
       assert.deepEqual(JSON.parse(restored.stdout), { in_doubt: 1 })
     })
   )

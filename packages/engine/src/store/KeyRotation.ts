@@ -47,7 +47,7 @@ const canaryContext = (keyId: string): SealContext => ({ purpose: "canary", proj
 const missing = (keyId: string) =>
   new VaultError({
     reason: "unknown-key",
-    message: `the key ring lacks the key "${keyId}", which sealed values of this database. Put it back into the ring, behind the newest; to do without it, run rekindle-reseal first`
+    message: `the key ring lacks the key "${keyId}", which sealed values of this database. Put it back into the ring, behind the newest; to do without it, run rekindle reseal first`
   })
 
 const another = (keyId: string) =>

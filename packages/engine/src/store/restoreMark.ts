@@ -7,7 +7,7 @@
  * **Gotchas**
  *
  * Without a mark, or with the mark of another database, a restore is not detected. Move a database and its mark together. A restored Postgres
- * cannot be detected locally. There, and if the mark was restored too, run `rekindle-restored`.
+ * cannot be detected locally. There, and if the mark was restored too, run `rekindle restored`.
  *
  * @module
  */

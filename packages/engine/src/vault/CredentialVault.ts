@@ -8,7 +8,7 @@
  *
  * **Gotchas**
  *
- * Values of version 1 are bound to their owner alone. They still open, and count as stale, so `rekindle-reseal` seals them again as version
+ * Values of version 1 are bound to their owner alone. They still open, and count as stale, so `rekindle reseal` seals them again as version
  * 2. Until the keys that sealed version 1 leave the ring, an old value of version 1 could be copied from a backup.
  *
  * @module

@@ -123,11 +123,6 @@ export const variables: ReadonlyArray<readonly [name: string, reader: string, me
     "`RekindleClient.layerConfig`",
     "whether the key may be sent over plain http to another machine. Default false"
   ],
-  [
-    "REKINDLE_DATABASE_URL",
-    "`rekindle-reseal`, `rekindle-restored`",
-    "the Postgres to work on, unless `--sqlite <file>` is given"
-  ],
   ["HTTPS_PROXY", "the engine", "the proxy for requests to https addresses; also in lower case"],
   ["HTTP_PROXY", "the engine", "the proxy for requests to http addresses; also in lower case"],
   ["NO_PROXY", "the engine", "hosts that are reached directly; also in lower case"],

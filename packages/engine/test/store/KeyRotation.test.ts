@@ -10,13 +10,10 @@ import {
   SqliteClient
 } from "@rekindle/engine"
 import { Effect, Layer, Redacted } from "effect"
-import { execFile } from "node:child_process"
-import { existsSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { promisify } from "node:util"
 
 const oldKey = { id: "old", key: Redacted.make(Buffer.alloc(32, "old key").toString("base64")) }
 const newKey = { id: "new", key: Redacted.make(Buffer.alloc(32, "new key").toString("base64")) }
@@ -146,31 +143,4 @@ describe("key rotation", () => {
       })
     )
   }
-
-  it.live("the command reseals a database, and makes none that is not there", () =>
-    Effect.gen(function* () {
-      const file = yield* temporaryFile
-      const id = yield* seed(file)
-      const entry = ({ id, key }: typeof oldKey) => `${id}:${Redacted.value(key)}`
-      const command = (keys: ReadonlyArray<typeof oldKey>, on = file) =>
-        Effect.promise(() =>
-          promisify(execFile)(
-            process.execPath,
-            [join(import.meta.dirname, "../../src/bin/reseal.ts"), "--sqlite", on],
-            {
-              env: { ...process.env, REKINDLE_KEYS: keys.map(entry).join(",") }
-            }
-          ).then(
-            ({ stdout }) => stdout.trim(),
-            (error: { readonly stdout: string; readonly stderr: string }) => `failed: ${error.stdout} ${error.stderr}`
-          )
-        )
-      assert.match(yield* command([newKey]), /^failed: [^]*lacks the key "old"/)
-      const typo = `${file}.typo`
-      assert.match(yield* command([newKey], typo), /^failed: [^]*there is no such file/)
-      assert.isFalse(existsSync(typo))
-      assert.strictEqual(yield* command([newKey, oldKey]), "2 sealed again, 0 left")
-      assert.isTrue(yield* canRead(file, id, [newKey]))
-    })
-  )
 })
