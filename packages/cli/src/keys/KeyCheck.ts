@@ -1,8 +1,8 @@
 /**
  * Decides who may call, with the keys of the database: platform's `ApiKeys`.
  *
- * A key is read at most once in 2 seconds by each process. So a check costs no statement, and a key that was revoked through another process is
- * refused within that time. If the keys cannot be read, the answer is a 503: a revoked key never passes because the database is down.
+ * `Keys` reads a key at most once in 2 seconds. So most checks cost no statement, and a key that was revoked through another process is refused
+ * within that time. If the keys cannot be read, the answer is a 503: a revoked key never passes because the database is down.
  *
  * Three throttles, each for one process: requests of a key, requests of an address, and failed attempts of an address. A bad key costs a
  * statement, so an address with too many of them gets a 429 without one. A key that was good within the last hour is not held up by the
@@ -17,7 +17,7 @@
  */
 import { RateLimited, Unauthorized, Unavailable } from "@rekindle/core"
 import { ApiKeys } from "@rekindle/platform"
-import { Array, Cache, Clock, Duration, Effect, Exit, Layer, type Redacted, Result } from "effect"
+import { Array, Clock, Duration, Effect, Layer, type Redacted, Result } from "effect"
 import { NetAddress } from "effect/net"
 import * as KeyText from "./keyText.ts"
 import { Keys } from "./Keys.ts"
@@ -34,17 +34,11 @@ export interface Limits {
   readonly failuresPerAddress?: Throttle.Rate | undefined
 }
 
-/** How long a process uses what it has read of a key. */
-const freshFor = Duration.seconds(2)
-
 /** How often uses are written, and how far apart two written uses of a key are. */
 const useEvery = Duration.minutes(1)
 
 /** How long a good key is not held up by the failures of others. */
 const goodFor = Duration.hours(1)
-
-/** How many keys are kept at once. */
-const capacity = 10_000
 
 /** Addresses that share a limit: an IPv4 address, or an IPv6 network of 64 bits. */
 export const limitOf = (address: string | undefined): string => {
@@ -81,10 +75,6 @@ const make = Effect.fnUntraced(function* (
   const ofKey = Throttle.make(perKey)
   const ofAddress = Throttle.make(perAddress)
   const failures = Throttle.make(failuresPerAddress)
-  const cache = yield* Cache.makeWith((id: string) => keys.find(id), {
-    capacity,
-    timeToLive: (exit) => (Exit.isSuccess(exit) ? freshFor : 0)
-  })
 
   /** When each good key was last used, in epoch milliseconds, and whether that is to be written. */
   const uses = new Map<string, { at: number; written: boolean }>()
@@ -131,7 +121,7 @@ const make = Effect.fnUntraced(function* (
         yield* failures.take(place)
         return yield* new Unauthorized({ message, slug })
       })
-      const found = id === undefined ? undefined : yield* Effect.mapError(Cache.get(cache, id), unreadable)
+      const found = id === undefined ? undefined : yield* Effect.mapError(keys.find(id), unreadable)
       if (id === undefined || found === undefined || !KeyText.hasHash(key, found.hash))
         return yield* refuse("The API key is unknown", "unknown_api_key")
       const now = yield* Clock.currentTimeMillis

@@ -8,7 +8,7 @@
  */
 import { InvalidRequest } from "@rekindle/core"
 import { ApiKeyScope } from "@rekindle/platform"
-import { Clock, Context, Duration, Effect, Layer, Option, type Redacted, Schema } from "effect"
+import { Cache, Clock, Context, Duration, Effect, Exit, Layer, Option, type Redacted, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { SqlClient, type SqlError } from "effect/sql"
 import { type AuditBroken, AuditLog } from "../audit/AuditLog.ts"
@@ -83,6 +83,12 @@ const invalid = (message: string) => new InvalidRequest({ message, slug: "invali
 
 const maxValidity = Duration.days(3_650)
 
+/** How long a process uses what it has read of a key. */
+const freshFor = Duration.seconds(2)
+
+/** How many keys a process keeps. */
+const capacity = 10_000
+
 const allScopes: ReadonlyArray<ApiKeyScope> = ApiKeyScope.literals
 
 const make = Effect.gen(function* () {
@@ -90,6 +96,15 @@ const make = Effect.gen(function* () {
   const audit = yield* AuditLog
   const random = yield* SecureRandom.SecureRandom
   const locked = sql.onDialectOrElse({ pg: () => sql` FOR UPDATE`, orElse: () => sql`` })
+
+  const read = (id: string) =>
+    Effect.map(Effect.flatMap(sql`SELECT * FROM rekindle_api_keys WHERE id = ${id}`, decodeRows), ([row]) =>
+      row === undefined ? undefined : { key: toKey(row), hash: row.hash }
+    )
+  const cache = yield* Cache.makeWith(read, {
+    capacity,
+    timeToLive: (exit) => (Exit.isSuccess(exit) ? freshFor : 0)
+  })
 
   const create = Effect.fnUntraced(function* (
     { name, projectId = Projects.first, scopes, validFor }: NewKey,
@@ -162,7 +177,7 @@ const make = Effect.gen(function* () {
     revoke: Effect.fnUntraced(function* (id, projectId, actor) {
       const now = yield* Clock.currentTimeMillis
       const inProject = projectId === undefined ? sql`` : sql` AND project_id = ${projectId}`
-      return yield* Effect.gen(function* () {
+      const key = yield* Effect.gen(function* () {
         const [before] = yield* Effect.flatMap(
           sql`SELECT * FROM rekindle_api_keys WHERE id = ${id}${inProject}${locked}`,
           decodeRows
@@ -174,12 +189,11 @@ const make = Effect.gen(function* () {
         yield* audit.append({ actor, projectId: before.project_id, action: "key.revoked", target: id })
         return toKey({ ...before, revoked_at: now })
       }).pipe(sql.withTransaction)
+      yield* Cache.invalidate(cache, id)
+      return key
     }),
 
-    find: (id) =>
-      Effect.map(Effect.flatMap(sql`SELECT * FROM rekindle_api_keys WHERE id = ${id}`, decodeRows), ([row]) =>
-        row === undefined ? undefined : { key: toKey(row), hash: row.hash }
-      ),
+    find: (id) => Cache.get(cache, id),
 
     markUsed: (ids, at, notSince) =>
       ids.length === 0
@@ -201,13 +215,13 @@ export class Keys extends Context.Service<
     readonly createFirst: Effect.Effect<Option.Option<MadeKey>, InvalidRequest | AuditBroken | SqlError.SqlError>
     /** Lists keys from the oldest to the newest: those of a project, or all. */
     readonly list: (projectId?: string) => Effect.Effect<ReadonlyArray<Key>, SqlError.SqlError>
-    /** Revokes a key for good, of a project or of any. A second time changes nothing. Every process notices within 2 seconds. */
+    /** Revokes a key for good, of a project or of any. A second time changes nothing. Other processes notice within 2 seconds. */
     readonly revoke: (
       id: string,
       projectId: string | undefined,
       actor: string
     ) => Effect.Effect<Key, InvalidRequest | AuditBroken | SqlError.SqlError>
-    /** Reads a key and its hash. */
+    /** Reads a key and its hash, at most once in 2 seconds. */
     readonly find: (
       id: string
     ) => Effect.Effect<{ readonly key: Key; readonly hash: string } | undefined, SqlError.SqlError>

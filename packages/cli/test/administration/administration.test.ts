@@ -170,6 +170,43 @@ describe("an admin key", () => {
   )
 })
 
+describe("the origins of a project", () => {
+  it.live("decide where its people may land after consent, from the next request on", () =>
+    Effect.gen(function* () {
+      const { adminKey, call } = yield* start()
+      const send = (method: string, path: string, body: object) =>
+        call(adminKey, path, { method, body: JSON.stringify(body) })
+      const config = yield* send("POST", "/api/v3/auth_configs", {
+        toolkit: { slug: "example" },
+        auth_config: {
+          type: "use_custom_auth",
+          authScheme: "API_KEY",
+          credentials: { api_hosts: "api.example.com" }
+        }
+      })
+      const linked = (callback_url: string) =>
+        Effect.map(
+          send("POST", "/api/v3/connected_accounts/link", {
+            auth_config_id: config.body.auth_config.id,
+            user_id: "ann",
+            callback_url
+          }),
+          ({ body, status }) => (status < 300 ? "linked" : body.error.slug)
+        )
+      assert.strictEqual(yield* linked("https://app.test/done"), "linked")
+      yield* send("PATCH", "/api/v3/projects/default", { redirect_origins: ["https://app.test"] })
+      assert.strictEqual(yield* linked("https://app.test/done"), "linked")
+      for (const callback of [
+        "https://evil.test/",
+        "https://app.test.evil.test/",
+        "http://app.test/",
+        "https://\u0430pp.test/"
+      ])
+        assert.strictEqual(yield* linked(callback), "invalid_redirect_url", callback)
+    }).pipe(Effect.scoped)
+  )
+})
+
 describe("the audit log of requests", () => {
   it.live("has each one that changes something or reads a credential, before it is carried out, and what failed", () =>
     Effect.gen(function* () {
