@@ -251,7 +251,7 @@ const ofService = serving(
 export const serviceWith = (options: Options) => Layer.merge(ofService.layerWith(options), NotServed.layer)
 
 /**
- * The whole contract, for a service of its own: {@link layer}, the endpoints that manage accounts, auth configs and toolkits, and a 501 for what
+ * The whole contract, for a service of its own: {@link layer}, the endpoints that manage accounts, auth configs and toolkits, Rekindle's own, and a 501 for what
  * is published and not served.
  */
 export const service = serviceWith({})

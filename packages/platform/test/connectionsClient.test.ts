@@ -291,6 +291,27 @@ it.live("what a query cannot say is not asked: no values, an empty one, a limit 
   }).pipe(Effect.scoped, Effect.provide(UndiciHttpClient.layer))
 )
 
+it.live("a malformed id of an auth config is not sent, and not repeated", () =>
+  Effect.gen(function* () {
+    const paths: Array<string | undefined> = []
+    const { authConfigs } = yield* facing((request, response) => {
+      paths.push(request.url)
+      response.end("{}")
+    })
+    const bad = "../admin?s3cr3t"
+    assert.isTrue(Option.isNone(yield* authConfigs.get(bad)))
+    const registered = yield* Effect.flip(authConfigs.register({ ...config, id: bad }))
+    assert.deepInclude(registered, {
+      slug: "invalid_auth_config",
+      errors: ["id: Expected 1 to 64 letters, digits, - or _"]
+    })
+    const disabled = yield* Effect.flip(authConfigs.disable(bad))
+    assert.deepInclude(disabled, { _tag: "InvalidRequest", slug: "auth_config_not_found" })
+    assert.notInclude(`${String(registered)} ${String(disabled)}`, "s3cr3t")
+    assert.deepStrictEqual(paths, [])
+  }).pipe(Effect.scoped, Effect.provide(UndiciHttpClient.layer))
+)
+
 it.live("the person whose id has a comma is found, and nobody else", () =>
   Effect.gen(function* () {
     const { authConfigs, create, find, list } = yield* Effect.flatMap(serveConnections(), connect)

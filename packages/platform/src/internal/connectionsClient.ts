@@ -4,13 +4,15 @@
  * **Details**
  *
  * - What the published surface carries goes over its routes: lists, enabling, disabling and removal. The rest goes over Rekindle's own.
- * - An answer about another account than the one asked for is refused, as is one that does not decode. Such an answer leaves no excerpt,
- *   because it may hold a credential. Neither does any answer to a request with a body, because a server may echo it.
+ * - An answer about another account than the one asked for is refused, as is one that does not decode.
+ * - An answer about an account leaves no excerpt in an error, because it may hold a credential. Neither does an answer to a request with a
+ *   body, because a server may echo it.
  *
  * @module
  */
 import {
   type AccountFilter,
+  AuthConfig,
   type AuthConfigListOptions,
   ConnectedAccount,
   ConnectedAccountId,
@@ -31,7 +33,7 @@ import {
   type RevokeOptions,
   Resilience
 } from "@rekindle/core"
-import { Duration, Effect, Option, Result, Schema, Stream } from "effect"
+import { Duration, Effect, Option, Result, Schema, Stream, Struct } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { HttpBody, type HttpMethod } from "effect/http"
 import { accountIn, decodeWith, parse, type RawResponse, refused } from "./answer.ts"
@@ -63,16 +65,16 @@ const mayPass = (error: ConnectionsError): boolean => error.disposition !== "rej
 const isId = Schema.is(ConnectedAccountId)
 const isConfigId = (id: string) => /^[\w-]{1,64}$/.test(id)
 
-const noSuchConfig = (id: string) =>
-  Effect.suspend(() =>
-    Effect.fail(new InvalidRequest({ message: `auth config ${id} is not registered`, slug: "auth_config_not_found" }))
-  )
+/** No auth config has a malformed id. It is not sent, for the same reason as that of an account. */
+const noSuchConfig = Effect.suspend(() =>
+  Effect.fail(new InvalidRequest({ message: "No auth config has a malformed id", slug: "auth_config_not_found" }))
+)
 
 /** The published endpoints answer a call about an unknown auth config with a 404. In core it is a mistake of the request. */
 const asInvalid = (error: ConnectionsError): ConnectionsError => {
   if (error._tag !== "AccountNotFound" || error.slug !== "auth_config_not_found") return error
-  const { message, requestId, slug } = error
-  return new InvalidRequest({ message, slug, ...(requestId !== undefined && { requestId }) })
+  const details = Struct.pick(error, ["slug", "requestId", "suggestedFix", "errors"])
+  return new InvalidRequest({ message: error.message, ...details })
 }
 
 type Reads<A> = (answer: RawResponse) => A | undefined
@@ -90,6 +92,8 @@ const credentialIn = reading(Wire.CredentialAnswer)
 const authorizationIn = reading(Wire.AuthorizationAnswer)
 const linkIn = reading(Wire.LinkAnswer)
 const withdrawnIn = reading(Wire.WithdrawnAnswer)
+const NamedConfig = Schema.Struct({ id: AuthConfig.fields.id, ...Wire.ConfigToRegister.fields })
+
 const configIn = reading(Wire.RegisteredAuthConfig)
 const configsIn = reading(Wire.ConfigPage)
 const accountsIn = reading(
@@ -199,7 +203,7 @@ export const make = Effect.fnUntraced(function* ({ headers, jsonHeaders, request
       if (found !== undefined) return Effect.succeed(found)
       const failure = other(answer)
       if (failure !== undefined) return Effect.fail(failure)
-      return refused(scrubbed(answer), { excerpt: body === undefined && answer.status !== 200 })
+      return refused(scrubbed(answer), { excerpt: id === undefined && body === undefined && answer.status >= 300 })
     })
   }
 
@@ -258,7 +262,7 @@ export const make = Effect.fnUntraced(function* ({ headers, jsonHeaders, request
           call(`authConfigs.${operation}`, { ...request, path: `auth_configs/${id}${request.rest ?? ""}` }, read),
           asInvalid
         )
-      : noSuchConfig(id)
+      : noSuchConfig
 
   const registrations = (
     operation: string,
@@ -278,8 +282,8 @@ export const make = Effect.fnUntraced(function* ({ headers, jsonHeaders, request
 
   const authConfigs: Connections["Service"]["authConfigs"] = {
     register: (registered) =>
-      Effect.flatMap(encoded(Wire.ConfigToRegister, registered, "invalid_auth_config"), (body) =>
-        config("register", registered.id, { method: "PUT", body }, own(registered.id, configIn))
+      Effect.flatMap(encoded(NamedConfig, registered, "invalid_auth_config"), ({ id, ...body }) =>
+        config("register", id, { method: "PUT", body }, own(id, configIn))
       ),
     get: (id) =>
       config("get", id, { rest: "/registration" }, own(id, configIn)).pipe(
