@@ -8,7 +8,7 @@
 import { AuthConfig, type AuthScheme, InvalidRequest } from "@rekindle/core"
 import type { Providers } from "@rekindle/engine"
 import { type Toolkit, type ToolkitCredentials, type ToolkitField, Toolkits } from "@rekindle/platform"
-import { Array, DateTime, Effect, Layer, Option, Record, type Redacted, Result } from "effect"
+import { Array, DateTime, Effect, Layer, Option, Record, type Redacted, Result, Schema } from "effect"
 import { catalogue, type Entry } from "./catalogue.ts"
 import { sorted } from "./credentials.ts"
 
@@ -132,6 +132,10 @@ const authConfig: Toolkits["Service"]["authConfig"] = Effect.fnUntraced(function
   })
 })
 
+const isRecord = Schema.is(Schema.Record(Schema.String, Schema.Json))
+
+const recordOf = (value: Schema.Json | undefined) => (isRecord(value) ? value : {})
+
 /** The settings that carry scopes. Some providers take them under another name, or need one more of them. */
 const scopeSettings = (
   entry: Entry | undefined,
@@ -144,7 +148,12 @@ const scopeSettings = (
     .provider(entry.label?.fallback ?? "example")
     .authConfig({ id: config.id, clientId: "", scopes })
   return settings["scopes"] === undefined
-    ? { authorizationParameters: settings["authorizationParameters"] ?? {} }
+    ? {
+        authorizationParameters: {
+          ...recordOf(config.settings["authorizationParameters"]),
+          ...recordOf(settings["authorizationParameters"])
+        }
+      }
     : { scopes: settings["scopes"] }
 }
 

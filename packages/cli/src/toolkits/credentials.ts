@@ -44,6 +44,7 @@ const hostsOf = (settings: Readonly<Record<string, Schema.Json>>): ReadonlyArray
 export interface Entered {
   readonly settings: Readonly<Record<string, Schema.Json>>
   readonly secrets: NonNullable<AuthConfigChanges["secrets"]>
+  /** Those of the addresses among the settings, and those that were named. */
   readonly hosts: ReadonlyArray<string>
   readonly apiHosts: ReadonlyArray<string> | undefined
   readonly scopes: ReadonlyArray<string> | undefined
@@ -51,7 +52,7 @@ export interface Entered {
 
 /** Sorts credentials. What is neither a secret nor known by a published name is a setting of the scheme, which checks its name. */
 export const sorted = (credentials: ToolkitCredentials): Entered => {
-  const { api_hosts: apiHosts, scopes, ...others } = credentials
+  const { api_hosts: apiHosts, hosts = [], scopes, ...others } = credentials
   const settings: Record<string, Schema.Json> = {}
   const secrets: Record<string, Redacted.Redacted<string> | null> = {}
   for (const [name, value] of Object.entries(others)) {
@@ -64,7 +65,7 @@ export const sorted = (credentials: ToolkitCredentials): Entered => {
   return {
     settings,
     secrets,
-    hosts: hostsOf(settings),
+    hosts: [...hostsOf(settings), ...textsOf(hosts)],
     apiHosts: apiHosts === undefined ? undefined : textsOf(apiHosts),
     scopes: scopes === undefined ? undefined : textsOf(scopes)
   }

@@ -131,7 +131,8 @@ permit the call. Its number is the status of the answer.
 What differs from the hosted service:
 
 - Auth configs have a client of your own at the provider (\`use_custom_auth\`). \`use_composio_managed_auth\` is a 501.
-- A toolkit that is not in the catalogue takes its endpoints among the \`credentials\`: \`authorization_url\`, \`token_url\`, or \`issuer\`.
+- A toolkit that is not in the catalogue takes its endpoints among the \`credentials\`: \`authorization_url\`, \`token_url\`, or \`issuer\`. So may
+  other settings of the scheme, \`hosts\` and \`api_hosts\`.
 - An auth config with accounts is not deleted (400). Deleted accounts are erased.
 - Accounts belong to one person each. \`account_type: "SHARED"\` is a 501, and a list of others is refused (400).
 - A list with a filter reads several values from one parameter with commas, or from a repeated one.`

@@ -206,6 +206,43 @@ it.layer(layer, { excludeTestServices: true })("official clients", (it) => {
     })
   )
 
+  it.effect("get no link with a credential in it", () =>
+    Effect.gen(function* () {
+      const { later } = yield* clients
+      const { count } = yield* Connections
+      const auth_config_id = yield* keyConfig
+      const error = yield* failure(() =>
+        later.link.create({ auth_config_id, user_id: "link", connection_data: { api_key: secret } })
+      )
+      assert.instanceOf(error, BadRequestError)
+      assert.strictEqual(yield* count({ authConfigIds: [auth_config_id] }), 0)
+    })
+  )
+
+  it.effect("are not told that a withdrawal is done before the provider confirms it", () =>
+    Effect.gen(function* () {
+      const { later } = yield* clients
+      const provider = yield* AuthorizationServer
+      const { authConfigs, create } = yield* Connections
+      const authConfigId = yield* oauthConfig
+      const { refreshToken } = yield* provider.mintRefreshToken("pending")
+      const { id } = yield* create({
+        authConfigId,
+        userId: "pending",
+        secrets: { refresh_token: Redacted.make(refreshToken) }
+      })
+      // An address of the provider where nothing withdraws.
+      const revocationEndpoint = `${provider.issuer}/nothing`
+      yield* authConfigs.update(authConfigId, { settings: { revocationEndpoint } })
+      const revoke = () => later.connectedAccounts.revoke(id)
+      assert.strictEqual(statusOf(yield* failure(revoke)), 500)
+      assert.strictEqual(statusOf(yield* failure(revoke)), 500)
+      yield* authConfigs.update(authConfigId, { settings: { revocationEndpoint: provider.endpoints.revocation } })
+      assert.deepStrictEqual((yield* call(revoke)).revoked_tokens, [])
+      assert.isFalse(yield* provider.isRefreshTokenAlive(refreshToken))
+    })
+  )
+
   it.effect("keep no account whose credential the provider refuses", () =>
     Effect.gen(function* () {
       const { later } = yield* clients

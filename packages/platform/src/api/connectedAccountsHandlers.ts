@@ -188,7 +188,14 @@ export const connectedAccountsHandlers = Effect.gen(function* () {
   const link = Effect.fnUntraced(function* ({ payload }: { readonly payload: typeof LinkPayload.Type }) {
     yield* refuseShared(payload.experimental)
     const { scheme } = yield* requireConfig(payload.auth_config_id)
-    const { attributes } = yield* connectionState(scheme, payload.connection_data ?? {})
+    const { attributes, secrets } = yield* connectionState(scheme, payload.connection_data ?? {})
+    if (Object.keys(secrets).length > 0) {
+      return yield* new InvalidRequest({
+        message: "a link takes no credential, because the person brings it",
+        slug: "invalid_secrets",
+        suggestedFix: "create the account with the credential instead"
+      })
+    }
     const { accountId, expiresAt, token, url } = yield* changing(
       links.create({
         authConfigId: payload.auth_config_id,
@@ -253,7 +260,11 @@ export const connectedAccountsHandlers = Effect.gen(function* () {
     const before = yield* reading(accounts.get(id))
     const answer = (revoked_tokens: ReadonlyArray<string>) =>
       HttpServerResponse.jsonUnsafe({ revoked_tokens, connected_account: { id, status: "REVOKED" } })
-    if (before.status === "REVOKED") return answer([])
+    if (before.status === "REVOKED") {
+      // Its withdrawal may still be pending.
+      yield* withdraw(id)
+      return answer([])
+    }
     if (!withCredential.has(before.status)) {
       return yield* new NotRevocable({
         message: `the account is ${before.status} and has no credential to withdraw`,
