@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { ConfigProvider, Effect, Option, Record } from "effect"
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Setting from "#cli/settings/Setting.ts"
@@ -118,6 +118,21 @@ describe("a setting", () => {
       assert.strictEqual(readFileSync(pageFile, "utf8"), servePage())
     })
   )
+})
+
+describe("docs/serve.md", () => {
+  it("says when to act on each metric of the service", () => {
+    const packages = join(import.meta.dirname, "../../..")
+    const names = globSync("{cli,engine}/src/**/*.ts", { cwd: packages }).flatMap((path) =>
+      Array.from(
+        readFileSync(join(packages, path), "utf8").matchAll(/Metric\.\w+\(\s*"([\w.]+)"/g),
+        ([, name = ""]) => name
+      )
+    )
+    assert.isAbove(names.length, 10)
+    const page = readFileSync(pageFile, "utf8")
+    for (const name of names) assert.include(page, `\`${name.replaceAll(".", "_")}\``)
+  })
 })
 
 describe("rekindle init", () => {
