@@ -103,12 +103,12 @@ const surroundings = ({ renewals, renewer, webhookPrivateHosts }: ServerSettings
     NodeHttpServer.layerHttpServices
   )
 
-const routes = ({ docs, metrics }: ServerSettings, publicUrl: string) =>
+const routes = ({ applicationName, docs, metrics }: ServerSettings, publicUrl: string) =>
   Layer.mergeAll(
     RekindleServer.serviceWith({ docs }),
     AdminApi.routes,
     ConsentCallback.routes,
-    Pages.routes({ publicUrl }),
+    Pages.routes({ publicUrl, applicationName: () => Effect.succeed(applicationName) }),
     Health.routes,
     metrics ? PrometheusMetrics.layerHttp() : Layer.empty
   )

@@ -118,6 +118,14 @@ export const serve = {
     fallbackText: "the address where it listens",
     decode: baseUrl
   }),
+  applicationName: Setting.make<string | undefined>({
+    name: "application-name",
+    form: "a name for people",
+    description: "The name of the application on the pages on which people connect their accounts.",
+    fallback: undefined,
+    fallbackText: "the host that a person returns to",
+    decode: nonEmpty
+  }),
   privateHosts: Setting.make<ReadonlyArray<string>>({
     name: "private-hosts",
     form: "hosts with a comma between them; * is every host",

@@ -29,6 +29,7 @@ export const start = Effect.fnUntraced(function* (trustedProxies: ReadonlyArray<
     host: "127.0.0.1",
     port: 0,
     publicUrl: undefined,
+    applicationName: undefined,
     privateHosts: [],
     trustedProxies: trustedProxies.map(IpNetwork.fromStringUnsafe),
     webhookPrivateHosts: [],
