@@ -21,7 +21,7 @@ import {
   type RegisteredAuthConfig
 } from "@rekindle/core"
 import { AuthStrategies, type AuthStrategy } from "@rekindle/engine"
-import { ConsentCallback } from "@rekindle/platform"
+import { ConsentCallback, Toolkits } from "@rekindle/platform"
 import { ByteSize, Effect, Layer, Option, Redacted } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Base64Url } from "effect/encoding"
@@ -30,6 +30,7 @@ import { createHash, timingSafeEqual } from "node:crypto"
 import { type Field, fieldsOf } from "./fields.ts"
 import { type Content, html, type Html, page, sendOn } from "./html.ts"
 import { type Link, Links, type OpenLink, path, tokenParameter } from "./Links.ts"
+import { serviceName } from "./serviceName.ts"
 
 /** How the connect page names things. */
 export interface ConnectPageOptions {
@@ -138,9 +139,6 @@ const failurePage = (error: ConnectionsError) => {
   }
 }
 
-/** A toolkit's slug as a name. */
-const nameOf = (slug: string): string => slug.charAt(0).toUpperCase() + slug.slice(1).replaceAll(/[_-]+/g, " ")
-
 const inputOf = ({ isRequired, kind, label, name }: Field, isWrong: boolean): Html => {
   const id = `secret-${name}`
   const required = isRequired ? html` required` : undefined
@@ -175,6 +173,8 @@ interface Opened {
   readonly strategy: AuthStrategy
   /** The name of the application. */
   readonly application: string
+  /** The name of the service that the account is at. */
+  readonly service: string
 }
 
 const scopesOf = ({ settings }: RegisteredAuthConfig): ReadonlyArray<string> => {
@@ -183,8 +183,10 @@ const scopesOf = ({ settings }: RegisteredAuthConfig): ReadonlyArray<string> => 
 }
 
 /** The page with the form. `problem` says what was wrong with the last one. */
-const connectPage = ({ account, application, browser, config, link, strategy, token }: Opened, problem?: string) => {
-  const service = nameOf(account.toolkit.slug)
+const connectPage = (
+  { account, application, browser, config, link, service, strategy, token }: Opened,
+  problem?: string
+) => {
   const scopes = scopesOf(config)
   const fields = strategy.consent === undefined ? fieldsOf(strategy) : []
   const title = `Connect ${service}`
@@ -248,6 +250,7 @@ const make = Effect.fnUntraced(function* ({ applicationName, publicUrl }: Connec
   const links = yield* Links
   const random = yield* SecureRandom.SecureRandom
   const strategies = yield* AuthStrategies
+  const toolkits = yield* Toolkits
   const cookie = cookieOf(publicUrl)
 
   const newBrowser = Effect.map(random.randomBytes(32), Base64Url.encode)
@@ -262,7 +265,8 @@ const make = Effect.fnUntraced(function* ({ applicationName, publicUrl }: Connec
     if (Option.isNone(config) || strategy === undefined) return undefined
     const named = applicationName === undefined ? undefined : yield* applicationName(link.projectId)
     const application = named ?? hostOf(link.callbackUrl) ?? "An application"
-    return { token, browser, link, account, config: config.value, strategy, application } satisfies Opened
+    const service = yield* serviceName(toolkits, account.toolkit.slug)
+    return { token, browser, link, account, config: config.value, strategy, application, service } satisfies Opened
   })
 
   const show = Effect.fnUntraced(function* (token: string, browser: string) {
@@ -305,8 +309,7 @@ const make = Effect.fnUntraced(function* ({ applicationName, publicUrl }: Connec
     )
     if (mistakes !== undefined) return connectPage(shown, inWords(mistakes, fields))
     if (!(yield* isAccepted(shown))) {
-      const service = nameOf(shown.account.toolkit.slug)
-      return connectPage(shown, `${service} did not accept this. Please check it and try again.`)
+      return connectPage(shown, `${shown.service} did not accept this. Please check it and try again.`)
     }
     yield* links.spend(shown.account.id, shown.browser)
     return connected(shown)
@@ -321,7 +324,7 @@ const make = Effect.fnUntraced(function* ({ applicationName, publicUrl }: Connec
       if (shown === undefined) return closed.Gone
       if (shown.strategy.consent === undefined) return yield* takeSecrets(shown, form)
       const { url } = yield* connections.link(link.accountId, { redirectUrl: link.callbackUrl, session: browser })
-      return sendOn(url, `You are taken to ${nameOf(shown.account.toolkit.slug)}`)
+      return sendOn(url, `You are taken to ${shown.service}`)
     }).pipe(Effect.provideService(CurrentProject, link.projectId))
   })
 
@@ -368,7 +371,11 @@ const make = Effect.fnUntraced(function* ({ applicationName, publicUrl }: Connec
 /** `GET` and `POST` of the connect page. */
 export const routes = (
   options: ConnectPageOptions
-): Layer.Layer<never, never, AuthStrategies | ConnectedAccounts | Connections | HttpRouter.HttpRouter | Links> =>
+): Layer.Layer<
+  never,
+  never,
+  AuthStrategies | ConnectedAccounts | Connections | HttpRouter.HttpRouter | Links | Toolkits
+> =>
   HttpRouter.use(
     Effect.fnUntraced(function* (router) {
       const { get, post } = yield* make(options)

@@ -17,11 +17,12 @@ import {
   Unavailable
 } from "@rekindle/core"
 import { AccountStore, AuthStrategies, RefreshCoordinator, type StoreError } from "@rekindle/engine"
-import { ApiKeys } from "@rekindle/platform"
+import { ApiKeys, Toolkits } from "@rekindle/platform"
 import { Clock, DateTime, Duration, Effect, type Layer, Option, Redacted, Schema } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { isForPeople } from "./fields.ts"
 import { Links } from "./Links.ts"
+import { serviceName } from "./serviceName.ts"
 
 /** The address of the overview. */
 export const overviewPath = "/api/v3/operator/overview"
@@ -54,7 +55,8 @@ export interface Overview {
       readonly id: string
       readonly alias: string | null
       readonly user_id: string
-      readonly toolkit: string
+      /** The name of the service for people. */
+      readonly service: string
       readonly auth_config_id: string
       readonly status: string
       readonly reason: string | null
@@ -105,6 +107,7 @@ const make = Effect.gen(function* () {
   const links = yield* Links
   const store = yield* AccountStore
   const strategies = yield* AuthStrategies
+  const toolkits = yield* Toolkits
 
   /** Runs a request in the project of its admin key. */
   const asAdmin = (request: HttpServerRequest.HttpServerRequest, answer: Effect.Effect<unknown, ConnectionsError>) =>
@@ -126,12 +129,15 @@ const make = Effect.gen(function* () {
     ]).pipe(Effect.mapError(storeDown))
     const shown = yield* Effect.forEach(items, ({ lastAttempt, publicId, updatedAt, userId, authConfigId }) =>
       accounts.get(publicId).pipe(
-        Effect.map(({ alias, status, statusReason, toolkit }) => [
+        Effect.flatMap((account) =>
+          Effect.map(serviceName(toolkits, account.toolkit.slug), (service) => ({ account, service }))
+        ),
+        Effect.map(({ account: { alias, status, statusReason }, service }) => [
           {
             id: publicId,
             alias: alias ?? null,
             user_id: userId,
-            toolkit: toolkit.slug,
+            service,
             auth_config_id: authConfigId,
             status,
             reason: statusReason,
@@ -214,6 +220,7 @@ export const routes: Layer.Layer<
   | HttpRouter.HttpRouter
   | Links
   | RefreshCoordinator
+  | Toolkits
 > = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const { asAdmin, link, overview } = yield* make

@@ -142,7 +142,7 @@ export const operate = (): void => {
       {},
       cell("Account", failing.alias ?? "", " ", make("code", {}, failing.id)),
       cell("Owner", failing.user_id),
-      cell("Service", failing.toolkit, " ", make("code", {}, failing.auth_config_id)),
+      cell("Service", failing.service, " ", make("code", {}, failing.auth_config_id)),
       cell("State", failing.status),
       cell("Reason", words, ...(failing.code === null ? [] : [" ", make("code", {}, failing.code)])),
       cell(

@@ -1,5 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { ConnectedAccounts, Connections } from "@rekindle/core"
+import { Providers } from "@rekindle/engine"
 import { ConnectLinks, type NewConnectLink } from "@rekindle/platform"
 import { Effect } from "effect"
 import { UrlParams } from "effect/http"
@@ -42,6 +43,19 @@ layer(withProvider(), { excludeTestServices: true })("the connect page", (it) =>
       const again = yield* open(url)
       assert.include(again.text, "Already connected")
       assert.include((yield* submit(page.text)).text, "Already connected")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("calls a provider as the catalogue does, and one that is not in it by its slug", () =>
+    Effect.gen(function* () {
+      const { authConfigs } = yield* Connections
+      const { open } = (yield* browser())()
+      yield* authConfigs.register(Providers.openai.authConfig({ id: "openai" }))
+      const ofCatalogue = yield* open((yield* link("openai")).url)
+      assert.include(ofCatalogue.text, "<h1>Connect OpenAI</h1>")
+      assert.notInclude(ofCatalogue.text, "Openai")
+      const other = yield* open((yield* link("key")).url)
+      assert.include(other.text, "<h1>Connect Mailer</h1>")
     }).pipe(Effect.scoped)
   )
 

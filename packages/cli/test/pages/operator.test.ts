@@ -69,7 +69,7 @@ layer(withProvider(), { excludeTestServices: true })("the operator's page", (it)
       assert.include(item, {
         user_id: "user-7",
         alias: "<b>mine</b>",
-        toolkit: "mailer",
+        service: "Mailer",
         auth_config_id: "key",
         status: "EXPIRED",
         reason: "credential_rejected"

@@ -10,6 +10,7 @@ import { Context, Effect, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import * as Pages from "#cli/pages/Pages.ts"
 import { migrate } from "#cli/store/migrations.ts"
+import * as Toolkits from "#cli/toolkits/Toolkits.ts"
 import { Provider } from "./provider.ts"
 
 /** The address of the pages in browsers. */
@@ -64,7 +65,7 @@ export const routes = (options: Options = {}) =>
     Pages.routes(complete(options)),
     ConsentCallback.routes,
     RekindleServer.layerWith({ docs: false })
-  ).pipe(Layer.provide(keys))
+  ).pipe(Layer.provide([keys, Toolkits.layer]))
 
 const privacy = Context.make(ConsentCallback.ConsentCallbackPrivacy, "recorded")
 
