@@ -34,7 +34,16 @@ export * as Credential from "./account/Credential.ts"
 export { CredentialVault, type SealContext, Sealed, VaultError, type VaultKey } from "./vault/CredentialVault.ts"
 export * from "./egress/Egress.ts"
 export * as Engine from "./Engine.ts"
-export { Journal, type JournalEntry, JournalError, type JournalOptions, type JournalRecord } from "./renewal/Journal.ts"
+export {
+  type DiskFile,
+  type DiskLock,
+  Journal,
+  type JournalDisk,
+  type JournalEntry,
+  JournalError,
+  type JournalOptions,
+  type JournalRecord
+} from "./renewal/Journal.ts"
 export * as KeyRotation from "./store/KeyRotation.ts"
 export * as Providers from "./providers/Providers.ts"
 export * from "./renewal/RefreshCoordinator.ts"

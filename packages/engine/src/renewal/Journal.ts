@@ -13,16 +13,13 @@
  */
 import type { ConnectedAccountId } from "@rekindle/core"
 import { Context, Duration, Effect, Layer, Schema, type Scope } from "effect"
+import { SecureRandom } from "effect/crypto"
 import { monotonicMillis } from "../egress/timeLimit.ts"
-import {
-  type Durability,
-  isInPlace,
-  type JournalFiles,
-  type JournalRecord,
-  open,
-  type Segment
-} from "./journalFiles.ts"
+import type { JournalDisk } from "./journalDisk.ts"
+import { type Durability, type JournalFiles, type JournalRecord, open, type Segment } from "./journalFiles.ts"
+import { openDirectory } from "./nodeDisk.ts"
 
+export type { DiskFile, DiskLock, JournalDisk } from "./journalDisk.ts"
 export type { Durability, JournalRecord } from "./journalFiles.ts"
 
 /** A record whose answer is not committed or dropped yet. */
@@ -77,15 +74,30 @@ export class Journal extends Context.Service<
   static readonly layerDirectory = (
     directory: string,
     options: JournalOptions = {}
-  ): Layer.Layer<Journal, JournalError> =>
-    Layer.effect(
-      Journal,
-      Effect.acquireRelease(
-        Effect.try({ try: () => open(directory, options.durability ?? "process"), catch: failure(directory) }),
-        (files) => Effect.sync(() => files.close())
-      ).pipe(Effect.map((files) => make({ files, directory, flushes: options.durability === "power" })))
-    )
+  ): Layer.Layer<Journal, JournalError> => onDisk(directory, () => openDirectory(directory), options)
+
+  /** Keeps records in files on any disk, such as a simulated one. */
+  static readonly layerDisk = (disk: JournalDisk, options: JournalOptions = {}): Layer.Layer<Journal, JournalError> =>
+    onDisk(disk.pathOf(), () => disk, options)
 }
+
+const onDisk = (
+  directory: string,
+  disk: () => JournalDisk,
+  { durability = "process" }: JournalOptions
+): Layer.Layer<Journal, JournalError> =>
+  Layer.effect(
+    Journal,
+    Effect.gen(function* () {
+      const random = yield* SecureRandom.SecureRandom
+      const id = yield* random.uuidV4()
+      const files = yield* Effect.acquireRelease(
+        Effect.try({ try: () => open(disk(), durability, id), catch: failure(directory) }),
+        (files) => Effect.sync(() => files.close())
+      )
+      return make({ files, directory, flushes: durability === "power" })
+    })
+  ).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 
 const failure = (directory: string) => (cause: unknown) =>
   new JournalError({
@@ -119,8 +131,13 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
     Effect.try({ try: () => files.write(record), catch: failure(directory) }).pipe(
       Effect.tap((segment) =>
         flushes
-          ? Effect.tapError(Effect.tryPromise({ try: () => segment.flush(), catch: failure(directory) }), () =>
-              Effect.sync(() => files.settle(segment))
+          ? Effect.tapError(
+              Effect.callback<void, JournalError>((resume) =>
+                segment.flush((error) =>
+                  resume(error === undefined ? Effect.void : Effect.fail(failure(directory)(error)))
+                )
+              ),
+              () => Effect.sync(() => files.settle(segment))
             )
           : Effect.void
       ),
@@ -168,7 +185,7 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
       Effect.map(disk === undefined ? Effect.succeed(undefined) : write(disk, record), (segment) =>
         add({ ...record, segment })
       ),
-    isOnDisk: ({ segment }) => Effect.sync(() => segment !== undefined && isInPlace(segment)),
+    isOnDisk: ({ segment }) => Effect.sync(() => segment !== undefined && disk?.files.isInPlace(segment) === true),
     settle: (entry) =>
       Effect.suspend(() => {
         const left = entries.get(entry.accountId)?.filter((each) => each !== entry) ?? []

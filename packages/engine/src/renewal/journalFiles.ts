@@ -4,9 +4,8 @@
  * A record is one line. It is written in one `write` over existing blocks, so it is there even after `kill -9`, or if the disk has filled
  * up meanwhile. Records are not marked later. A segment is emptied when all of its records are settled.
  *
- * A process writes its own files, named after a lock that it holds. The lock is an exclusive transaction on an empty SQLite database. The
- * operating system drops it when the process ends in any way, so there are no stale locks and no process ids to compare. A process that
- * gets the lock of other files knows that their owner is gone, and takes over their records.
+ * A process writes its own files, named after a lock that it holds. A process that gets the lock of other files knows that their owner is
+ * gone, and takes over their records.
  *
  * **Gotchas**
  *
@@ -17,12 +16,8 @@
  */
 import { ConnectedAccountId } from "@rekindle/core"
 import { Schema } from "effect"
-import { randomUUID } from "node:crypto"
-import * as fs from "node:fs"
-import { join } from "node:path"
-import { DatabaseSync } from "node:sqlite"
-import { promisify } from "node:util"
 import { Sealed } from "../vault/CredentialVault.ts"
+import type { DiskFile, DiskLock, JournalDisk } from "./journalDisk.ts"
 
 /** One answer. The account id is in plain text, so that the account can be found. Everything else is sealed. */
 export const JournalRecord = Schema.Struct({ accountId: ConnectedAccountId, sealed: Sealed })
@@ -30,20 +25,21 @@ export type JournalRecord = typeof JournalRecord.Type
 
 /** A file of records. */
 export interface Segment {
-  readonly path: string
-  readonly inode: bigint
+  readonly name: string
+  /** The {@link DiskFile.id} of the file that the records were written to. */
+  readonly id: bigint
   /** The number of records that are not settled. */
   live: number
 }
 
 /** A segment of this process. */
 interface OwnSegment extends Segment {
-  readonly fd: number
+  readonly file: DiskFile
   readonly size: number
   /** The position of the next record. */
   end: number
-  /** Returns when everything written before the call is on the disk. */
-  readonly flush: () => Promise<void>
+  /** Calls `done` when everything written before the call is on the disk, or with the error. */
+  readonly flush: DiskFile["flush"]
 }
 
 /** The records and files of processes that have ended. */
@@ -64,67 +60,38 @@ const segmentSize = 1024 * 1024
 const segmentSuffix = ".segment"
 const lockSuffix = ".lock"
 
-/** SQLITE_BUSY: another process holds the lock. */
-const busy = 5
-
-/** Takes a lock. Undefined while its owner is alive. Only SQLite may open the file, because closing it in another way drops the lock. */
-const lock = (path: string): DatabaseSync | undefined => {
-  const database = new DatabaseSync(path, { timeout: 0 })
-  try {
-    // A rollback journal on disk would need space, and the disk may be full.
-    database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE")
-    return database
-  } catch (cause) {
-    database.close()
-    if (cause instanceof Error && "errcode" in cause && cause.errcode === busy) return undefined
-    throw cause
-  }
-}
-
-const inodeOf = (path: string): bigint | undefined => fs.statSync(path, { bigint: true, throwIfNoEntry: false })?.ino
-
-/** Whether a segment is still the file that its records were written to. */
-export const isInPlace = ({ inode, path }: Segment): boolean => inodeOf(path) === inode
-
-const remove = (path: string): void => fs.rmSync(path, { force: true })
-
-const writeAt = (fd: number, bytes: Uint8Array, position: number): void => {
-  let written = fs.writeSync(fd, bytes, 0, bytes.length, position)
+const writeAll = (file: DiskFile, bytes: Uint8Array, position: number): void => {
   // A disk that has just filled up writes fewer bytes. The next write then reports the error.
-  while (written < bytes.length) {
-    written += fs.writeSync(fd, bytes, written, bytes.length - written, position + written)
+  for (let written = 0; written < bytes.length;) {
+    written += file.write(bytes.subarray(written), position + written)
   }
 }
 
-/** Shared by all segments, because allocating a megabyte for each costs more than the write. */
-const zeros = Buffer.alloc(segmentSize)
-
-const writeZeros = (fd: number, length: number): void => {
-  for (let at = 0; at < length; at += zeros.length) {
-    writeAt(fd, zeros.subarray(0, Math.min(zeros.length, length - at)), at)
+/** Flushes for a group of callers. Callers that arrive during a flush share the next one. */
+const grouped = (flush: DiskFile["flush"]): DiskFile["flush"] => {
+  let waiting: Array<(error: unknown) => void> | undefined
+  const run = (callers: ReadonlyArray<(error: unknown) => void>): void => {
+    waiting = []
+    flush((error) => {
+      const next = waiting ?? []
+      waiting = undefined
+      if (next.length > 0) run(next)
+      for (const done of callers) done(error)
+    })
   }
-}
-
-/** Runs `work` for a group of callers. Callers that arrive during a run share the next one. */
-const grouped = (work: () => Promise<void>): (() => Promise<void>) => {
-  let running = Promise.resolve()
-  let next: Promise<void> | undefined
-  return () =>
-    (next ??= running
-      .catch(() => {})
-      .then(() => {
-        next = undefined
-        running = work()
-        return running
-      }))
+  return (done) => {
+    if (waiting === undefined) run([done])
+    else waiting.push(done)
+  }
 }
 
 const isRecord = Schema.is(JournalRecord)
 
 /** The records of a segment, up to the first byte that was never written. */
-const parse = (bytes: Buffer) => {
+const parse = (bytes: Uint8Array) => {
   const written = bytes.indexOf(0)
-  const lines = bytes.toString("latin1", 0, written === -1 ? bytes.length : written).split("\n")
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, written === -1 ? bytes.length : written).toString("latin1")
+  const lines = text.split("\n")
   // A record ends with a line break, so a last line that is not empty was cut short.
   const torn = lines.pop() !== ""
   const found = lines.map((line) => {
@@ -136,27 +103,23 @@ const parse = (bytes: Buffer) => {
 }
 
 /**
- * Opens a directory for this process, and creates it if only the directory itself is missing.
+ * Opens the files of this process on a disk. `id` distinguishes this process from all others that ever use the disk.
  *
- * All functions but `flush` are synchronous. A record is a few kilobytes into the page cache, which takes microseconds and has to happen
- * before anything else. All functions may throw the errors of `node:fs`.
+ * A record is a few kilobytes into the page cache, which takes microseconds and has to happen before anything else. All functions may throw
+ * the errors of the disk.
  */
-export const open = (directory: string, durability: Durability) => {
-  if (!fs.existsSync(directory)) fs.mkdirSync(directory, { mode: 0o700 })
-  if (process.platform !== "win32" && (fs.statSync(directory).mode & 0o002) !== 0) {
-    throw new Error("other users can write to it")
-  }
-
+export const open = (disk: JournalDisk, durability: Durability, id: string) => {
+  let locks = 0
   const takeOwnLock = () => {
     while (true) {
-      const owner = randomUUID()
-      const path = join(directory, owner + lockSuffix)
-      fs.closeSync(fs.openSync(path, "wx", 0o600))
-      const database = lock(path)
-      const inode = inodeOf(path)
+      const owner = locks++ === 0 ? id : `${id}-${locks}`
+      const name = owner + lockSuffix
+      disk.create(name).close()
+      const lock = disk.lock(name)
+      const fileId = disk.idOf(name)
       // Another process may have taken the new lock for a left one, before it was locked.
-      if (database !== undefined && inode !== undefined) return { owner, path, inode, database, count: 0 }
-      database?.close()
+      if (lock !== undefined && fileId !== undefined) return { owner, name, fileId, lock, count: 0 }
+      lock?.release()
     }
   }
   let home = takeOwnLock()
@@ -167,37 +130,35 @@ export const open = (directory: string, durability: Durability) => {
     among.reduce((sum, { end, size }) => sum + Math.floor((size - end) / room), 0)
 
   const grow = (size: number): OwnSegment => {
-    const path = join(directory, `${home.owner}.${home.count++}${segmentSuffix}`)
-    const fd = fs.openSync(path, "wx", 0o600)
+    const name = `${home.owner}.${home.count++}${segmentSuffix}`
+    const file = disk.create(name)
     try {
-      writeZeros(fd, size)
+      file.zero(size)
       if (durability === "power") {
-        fs.fsyncSync(fd)
-        const folder = fs.openSync(directory, "r")
-        fs.fsyncSync(folder)
-        fs.closeSync(folder)
+        file.sync()
+        disk.sync()
       }
     } catch (cause) {
-      fs.closeSync(fd)
-      remove(path)
+      file.close()
+      disk.remove(name)
       throw cause
     }
-    const { ino } = fs.fstatSync(fd, { bigint: true })
-    const flush = grouped(() => promisify(fs.fdatasync)(fd))
-    const segment = { path, fd, size, inode: ino, end: 0, live: 0, flush }
+    const segment = { name, id: file.id, file, size, end: 0, live: 0, flush: grouped(file.flush) }
     segments.push(segment)
     return segment
   }
 
+  /** Whether a segment is still the file that its records were written to. */
+  const isInPlace = ({ id, name }: Segment): boolean => disk.idOf(name) === id
+
   /** Reserves space for one more answer. */
   const reserve = (): void => {
-    if (inodeOf(home.path) !== home.inode) {
+    if (disk.idOf(home.name) !== home.fileId) {
       // The directory or its content was removed, and the records in it are gone.
-      fs.statSync(directory)
       const next = takeOwnLock()
-      home.database.close()
+      home.lock.release()
       home = next
-      for (const { fd } of segments) fs.closeSync(fd)
+      for (const { file } of segments) file.close()
       segments = []
     }
     while (places(segments) <= held) grow(segmentSize)
@@ -214,7 +175,7 @@ export const open = (directory: string, durability: Durability) => {
     const segment =
       segments.find((segment) => segment.end + line.length <= segment.size && isInPlace(segment)) ??
       grow(Math.max(segmentSize, line.length))
-    writeAt(segment.fd, line, segment.end)
+    writeAll(segment.file, line, segment.end)
     segment.end += line.length
     segment.live++
     return segment
@@ -223,20 +184,17 @@ export const open = (directory: string, durability: Durability) => {
   // --- files of other processes --------------------------------------------------------------------------------------------------
 
   /** The locks of processes that are gone, with the number of their segments that have records. */
-  const takenOver = new Map<string, { readonly database: DatabaseSync; files: number }>()
+  const takenOver = new Map<string, { readonly lock: DiskLock; files: number }>()
   /** The locks that could not be opened and were reported. */
   const unusable = new Set<string>()
 
-  const ownerOf = (path: string): string => path.slice(directory.length + 1).split(".")[0] ?? ""
+  const ownerOf = (name: string): string => name.split(".")[0] ?? ""
   const segmentsOf = (owner: string): ReadonlyArray<string> =>
-    fs
-      .readdirSync(directory)
-      .filter((name) => name.startsWith(`${owner}.`) && name.endsWith(segmentSuffix))
-      .map((name) => join(directory, name))
+    disk.names().filter((name) => name.startsWith(`${owner}.`) && name.endsWith(segmentSuffix))
 
-  const releaseLock = (owner: string, database: DatabaseSync): void => {
-    remove(join(directory, owner + lockSuffix))
-    database.close()
+  const releaseLock = (owner: string, lock: DiskLock): void => {
+    disk.remove(owner + lockSuffix)
+    lock.release()
     takenOver.delete(owner)
   }
 
@@ -246,45 +204,45 @@ export const open = (directory: string, durability: Durability) => {
     const torn: Array<string> = []
     const damaged: Array<string> = []
     const owners = new Set(
-      fs
-        .readdirSync(directory)
+      disk
+        .names()
         .filter((name) => name.endsWith(segmentSuffix) || name.endsWith(lockSuffix))
-        .map((name) => ownerOf(join(directory, name)))
+        .map(ownerOf)
     )
     for (const owner of owners) {
       if (owner === home.owner || takenOver.has(owner)) continue
-      const path = join(directory, owner + lockSuffix)
-      let database: DatabaseSync | undefined
+      const lockName = owner + lockSuffix
+      let lock: DiskLock | undefined
       try {
-        database = lock(path)
+        lock = disk.lock(lockName)
       } catch {
         // A damaged lock file must not prevent the others from being taken over.
-        if (!unusable.has(path)) damaged.push(path)
-        unusable.add(path)
+        if (!unusable.has(lockName)) damaged.push(disk.pathOf(lockName))
+        unusable.add(lockName)
       }
-      if (database === undefined) continue
-      const theirs = { database, files: 0 }
+      if (lock === undefined) continue
+      const theirs = { lock, files: 0 }
       takenOver.set(owner, theirs)
-      for (const path of segmentsOf(owner)) {
+      for (const name of segmentsOf(owner)) {
         let found: ReturnType<typeof parse>
         try {
-          found = parse(fs.readFileSync(path))
+          found = parse(disk.read(name))
         } catch {
           found = { records: [], torn: false, isDamaged: true }
         }
-        if (found.torn) torn.push(path)
-        if (found.isDamaged) damaged.push(path)
+        if (found.torn) torn.push(disk.pathOf(name))
+        if (found.isDamaged) damaged.push(disk.pathOf(name))
         // A damaged line counts as a record that is never settled, so its file stays.
         const live = found.records.length + (found.isDamaged ? 1 : 0)
         if (live === 0) {
-          remove(path)
+          disk.remove(name)
           continue
         }
         theirs.files++
-        const segment: Segment = { path, inode: inodeOf(path) ?? 0n, live }
+        const segment: Segment = { name, id: disk.idOf(name) ?? 0n, live }
         for (const record of found.records) records.push({ record, segment })
       }
-      if (theirs.files === 0) releaseLock(owner, database)
+      if (theirs.files === 0) releaseLock(owner, lock)
     }
     return { records, torn, damaged }
   }
@@ -294,20 +252,20 @@ export const open = (directory: string, durability: Durability) => {
     segment.live--
     if (segment.live > 0) return
     if (!segments.some((each) => each === segment)) {
-      remove(segment.path)
-      const owner = ownerOf(segment.path)
+      disk.remove(segment.name)
+      const owner = ownerOf(segment.name)
       const theirs = takenOver.get(owner)
-      if (theirs !== undefined && --theirs.files === 0) releaseLock(owner, theirs.database)
+      if (theirs !== undefined && --theirs.files === 0) releaseLock(owner, theirs.lock)
       return
     }
     for (const empty of segments.filter(({ live }) => live === 0)) {
       const others = segments.filter((each) => each !== empty)
       if (places(others) > held) {
         segments = others
-        fs.closeSync(empty.fd)
-        remove(empty.path)
+        empty.file.close()
+        disk.remove(empty.name)
       } else if (empty.end > 0) {
-        writeZeros(empty.fd, empty.end)
+        empty.file.zero(empty.end)
         empty.end = 0
       }
     }
@@ -315,17 +273,17 @@ export const open = (directory: string, durability: Durability) => {
 
   /** Closes the files. The next process takes over records that are not settled. */
   const close = (): void => {
-    for (const { fd, live, path } of segments) {
-      fs.closeSync(fd)
-      if (live === 0) remove(path)
+    for (const { file, live, name } of segments) {
+      file.close()
+      if (live === 0) disk.remove(name)
     }
-    if (segments.every(({ live }) => live === 0)) remove(home.path)
-    home.database.close()
-    for (const { database } of takenOver.values()) database.close()
+    if (segments.every(({ live }) => live === 0)) disk.remove(home.name)
+    home.lock.release()
+    for (const { lock } of takenOver.values()) lock.release()
   }
 
-  return { reserve, release, write, settle, takeOver, close }
+  return { reserve, release, write, isInPlace, settle, takeOver, close }
 }
 
-/** The files of one process in one directory. */
+/** The files of one process on one disk. */
 export type JournalFiles = ReturnType<typeof open>

@@ -4,10 +4,12 @@ import { ConnectedAccountId } from "@rekindle/core"
 import { Journal, Sealed } from "@rekindle/engine"
 import { Effect } from "effect"
 import { fork } from "node:child_process"
+import { randomUUID } from "node:crypto"
 import { once } from "node:events"
 import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { open } from "#engine/renewal/journalFiles.ts"
+import * as JournalFiles from "#engine/renewal/journalFiles.ts"
+import { openDirectory } from "#engine/renewal/nodeDisk.ts"
 import { temporary } from "../support/StoreTrouble.ts"
 
 const record = (text: string) => ({
@@ -15,9 +17,11 @@ const record = (text: string) => ({
   sealed: Sealed.make(`v2.k.${text}`)
 })
 
+const open = (directory: string) => JournalFiles.open(openDirectory(directory), "process", randomUUID())
+
 const opened = (directory: string) =>
   Effect.acquireRelease(
-    Effect.sync(() => open(directory, "process")),
+    Effect.sync(() => open(directory)),
     (files) => Effect.sync(() => files.close())
   )
 
@@ -37,7 +41,7 @@ describe("the files of a journal", () => {
   it.effect("are not taken over while their owner is there, and are when it is gone", () =>
     Effect.gen(function* () {
       const directory = yield* directoryOf
-      const one = open(directory, "process")
+      const one = open(directory)
       const two = yield* opened(directory)
       one.reserve()
       one.write(record("left"))
@@ -122,7 +126,7 @@ describe("the files of a journal", () => {
       const files = yield* opened(directory)
       const foreign = join(directory, "0.lock")
       yield* Effect.promise(() => writeFile(foreign, "no database".padEnd(4096)))
-      const gone = open(directory, "process")
+      const gone = open(directory)
       gone.reserve()
       gone.write(record("left"))
       gone.close()

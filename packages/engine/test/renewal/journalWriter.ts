@@ -6,8 +6,10 @@
 import { ConnectedAccountId } from "@rekindle/core"
 import { Sealed } from "@rekindle/engine"
 import { open } from "#engine/renewal/journalFiles.ts"
+import { openDirectory } from "#engine/renewal/nodeDisk.ts"
+import { randomUUID } from "node:crypto"
 
-const files = open(process.argv[2] ?? "", "process")
+const files = open(openDirectory(process.argv[2] ?? ""), "process", randomUUID())
 const accountId = ConnectedAccountId.make("ca_journaljournal")
 for (const text of ["written", "again"]) {
   files.reserve()
