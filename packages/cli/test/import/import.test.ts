@@ -1,9 +1,9 @@
 /** Connections of other projects come over, out of databases that are made with their own schemas. */
 import { assert, layer } from "@effect/vitest"
 import { ConnectedAccounts, Connections } from "@rekindle/core"
-import { Effect, Layer, Redacted } from "effect"
+import { Context, Effect, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
-import { createCipheriv, createHash, pbkdf2Sync, randomBytes } from "node:crypto"
+import { createCipheriv, createHash, randomBytes } from "node:crypto"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -30,6 +30,18 @@ const reportOf = (stdout: string) => {
   return { ...report, of: (name: string) => report.connections.find((each) => each.name === name) }
 }
 
+/** Runs statements on the database of the other project. */
+const on = <A, E>(place: PostgresAddress, statements: (sql: SqlClient.SqlClient) => Effect.Effect<A, E>) =>
+  Effect.scoped(
+    Effect.flatMap(Layer.build(clientOf(place)), (context) => statements(Context.get(context, SqlClient.SqlClient)))
+  )
+
+/** A key of Nango, and its hash as Nango keeps it: PBKDF2 of SHA-256 with 310,000 iterations, which takes 200 ms. */
+const nangoKey = {
+  key: "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+  hash: "+4OG5KIKTlkRTrzG1OjRu/oKex5GtwRs++dPkkfVnTo="
+}
+
 const idToken = (aud: string) => `.${Buffer.from(JSON.stringify({ aud, sub: "1" })).toString("base64url")}.`
 const inAnHour = () => new Date(Date.now() + 3_600_000)
 const longAgo = new Date(0)
@@ -42,7 +54,7 @@ layer(Layer.merge(AuthorizationServer.layer(), Postgres.layer), { excludeTestSer
         const { register, rekindle, server, use } = yield* makeDatabase
         yield* use(register({ id: "keyed", toolkit: "keyed", scheme: "API_KEY", settings: {}, secrets: {} }))
         const place = yield* (yield* Postgres).database
-        const key = randomBytes(32).toString("base64")
+        const { hash, key } = nangoKey
         const seal = (text: string) => {
           const iv = randomBytes(12)
           const cipher = createCipheriv("aes-256-gcm", Buffer.from(key, "base64"), iv)
@@ -50,11 +62,10 @@ layer(Layer.merge(AuthorizationServer.layer(), Postgres.layer), { excludeTestSer
           return { sealed, iv: iv.toString("base64"), tag: cipher.getAuthTag().toString("base64") }
         }
         const { refreshToken } = yield* server.mintRefreshToken("ann")
-        yield* Effect.scoped(
-          Effect.gen(function* () {
-            const sql = yield* Effect.provideContext(SqlClient.SqlClient, yield* Layer.build(clientOf(place)))
+        yield* on(
+          place,
+          Effect.fnUntraced(function* (sql) {
             for (const statement of schemas.nango) yield* sql.unsafe(statement)
-            const hash = pbkdf2Sync(key, "X89FHEGqR3yNK0+v7rPWxQ==", 310_000, 32, "sha256").toString("base64")
             yield* sql`INSERT INTO nango._nango_db_config VALUES (${hash}, true)`
             yield* sql`INSERT INTO nango._nango_accounts (id) VALUES (0)`
             yield* sql`INSERT INTO nango._nango_environments (id, name, account_id) VALUES (1, 'prod', 0), (2, 'dev', 0)`
@@ -99,6 +110,8 @@ layer(Layer.merge(AuthorizationServer.layer(), Postgres.layer), { excludeTestSer
         const dry = yield* rekindle(args, { env })
         assert.strictEqual(dry.code, 0, dry.stderr)
         assert.strictEqual(yield* use(Connections.use(({ count }) => count())), 0)
+        // From here on as a Nango whose database has no hash of its key.
+        yield* on(place, (sql) => sql`DELETE FROM nango._nango_db_config`)
 
         const first = yield* rekindle([...args, "--apply"], { env })
         assert.strictEqual(first.code, 3)
@@ -199,9 +212,9 @@ layer(Layer.merge(AuthorizationServer.layer(), Postgres.layer), { excludeTestSer
 
         const place = yield* (yield* Postgres).database
         const { refreshToken } = yield* server.mintRefreshToken("pat")
-        yield* Effect.scoped(
-          Effect.gen(function* () {
-            const sql = yield* Effect.provideContext(SqlClient.SqlClient, yield* Layer.build(clientOf(place)))
+        yield* on(
+          place,
+          Effect.fnUntraced(function* (sql) {
             for (const statement of schemas.betterAuthPostgres) yield* sql.unsafe(statement)
             for (const [user, token] of [
               ["ann", "older"],
@@ -269,10 +282,9 @@ layer(Layer.merge(AuthorizationServer.layer(), Postgres.layer), { excludeTestSer
           },
           { userId: 3, type: "email", provider: "mail", providerAccountId: "c" }
         ]
-        yield* Effect.scoped(
-          Effect.gen(function* () {
-            const context = yield* Layer.build(clientOf(place))
-            const sql = yield* Effect.provideContext(SqlClient.SqlClient, context)
+        yield* on(
+          place,
+          Effect.fnUntraced(function* (sql) {
             for (const statement of schemas.authjs) yield* sql.unsafe(statement)
             for (const row of rows) yield* sql`INSERT INTO accounts ${sql.insert(row)}`
           })
