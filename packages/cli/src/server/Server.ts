@@ -11,7 +11,14 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Engine, Journal, Renewer } from "@rekindle/engine"
 import { ConsentCallback, RekindleServer } from "@rekindle/platform"
 import { Config, Context, Effect, Layer, Option, type Redacted } from "effect"
-import { HttpMiddleware, HttpRouter, HttpServer, type HttpServerRequest, type HttpServerResponse } from "effect/http"
+import {
+  HttpEffect,
+  HttpMiddleware,
+  HttpRouter,
+  HttpServer,
+  type HttpServerRequest,
+  HttpServerResponse
+} from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import { createServer, type RequestListener } from "node:http"
 import * as AdminApi from "../administration/AdminApi.ts"
@@ -113,6 +120,15 @@ const routes = ({ applicationName, docs, metrics }: ServerSettings, publicUrl: s
     metrics ? PrometheusMetrics.layerHttp() : Layer.empty
   )
 
+/**
+ * From the beginning of a stop each answer ends its connection. Otherwise a caller that keeps its connection holds up the stop until it is
+ * idle for some seconds, and one that goes on asking until the time limit.
+ */
+const hangingUp = (stop: { readonly isAsked: boolean }) =>
+  HttpEffect.withPreResponseHandler((_, response) =>
+    Effect.succeed(stop.isAsked ? HttpServerResponse.setHeader(response, "connection", "close") : response)
+  )
+
 /** Behind a proxy, the address of a caller is in a header. It is believed only if the connection comes from a trusted proxy. */
 const logged =
   ({ trustedProxies }: ServerSettings) =>
@@ -142,7 +158,12 @@ const make = Effect.fnUntraced(function* (settings: ServerSettings) {
   )
   const first = Option.isSome(given) ? Option.none() : yield* Context.get(services, Keys).createFirst
   const handler = yield* Effect.provideContext(HttpRouter.toHttpEffect(routes(settings, publicUrl)), services)
-  yield* Effect.provideContext(server.serve(handler, logged(settings)), services)
+  const stop = { isAsked: false }
+  yield* Effect.provideContext(
+    server.serve(handler, (app) => hangingUp(stop)(logged(settings)(app))),
+    services
+  )
+  yield* Effect.addFinalizer(() => Effect.sync(() => void (stop.isAsked = true)))
   node.off("request", whileStarting)
   return Service.of({
     address,

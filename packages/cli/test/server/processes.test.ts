@@ -45,12 +45,6 @@ layer(Layer.merge(Postgres.layer, AuthorizationServer.layer({ latency: "20 milli
           REKINDLE_PRIVATE_HOSTS: "*",
           REKINDLE_PUBLIC_URL: "https://rekindle.example.com"
         }
-        // All start on an empty database, so one of them migrates it.
-        const [first, ...others] = yield* Effect.all(
-          Array.from({ length: 4 }, () => serve(env)),
-          { concurrency: "unbounded" }
-        )
-
         const engine = Engine.layer({
           consent: { callbackUrl: "https://rekindle.example.com/api/v3/callback" },
           egress: { privateHosts: ["*"] }
@@ -77,6 +71,12 @@ layer(Layer.merge(Postgres.layer, AuthorizationServer.layer({ latency: "20 milli
             })
           )
         }).pipe(Effect.provide(engine))
+
+        // The tables of the engine are there, and those of the service are made by one of them.
+        const [first, ...others] = yield* Effect.all(
+          Array.from({ length: 4 }, () => serve(env)),
+          { concurrency: "unbounded" }
+        )
 
         // The background renews every account once, whichever process it is.
         const spent = Effect.sync(() => provider.tally().spent)

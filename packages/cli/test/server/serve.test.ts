@@ -78,7 +78,7 @@ const dueAccount = Effect.gen(function* () {
           method: "POST",
           headers: { "x-api-key": server.adminKey() }
         })
-        return { status: response.status, body: await response.json() }
+        return { status: response.status, connection: response.headers.get("connection"), body: await response.json() }
       }),
     /** Waits for a request to the token endpoint. */
     asked: Effect.promise(
@@ -139,8 +139,10 @@ describe("rekindle serve", () => {
       server.signal("SIGTERM")
       yield* server.said('"stopping"')
       yield* answer
-      const { body, status } = yield* Fiber.join(refreshing)
+      const { body, connection, status } = yield* Fiber.join(refreshing)
       assert.deepEqual([status, body.status], [200, "ACTIVE"])
+      // A connection that is kept would hold up the stop.
+      assert.strictEqual(connection, "close")
       assert.strictEqual(yield* server.ended, 0)
     })
   )
