@@ -1,0 +1,257 @@
+/**
+ * What happened in a simulated world, as far as the invariants ask: a list of facts, and what follows from them. Facts come from the world
+ * around the engine (network, store, disks, callers), never from the engine itself. Time is the world's, in milliseconds. Clocks of nodes
+ * differ from it; where a node's own clock matters, a fact has it as `wall`.
+ *
+ * @module
+ */
+import type { ConnectedAccountId } from "@rekindle/core"
+import type { Account, OutboxEventType } from "@rekindle/engine"
+import type { Ledger, Presentation } from "./Ledger.ts"
+
+/** How a process and its machine are. */
+export type NodeState = "running" | "frozen" | "down"
+
+export type Fact =
+  /** A node handed a request to the network. `account` is the row at that moment. */
+  | {
+      readonly _tag: "Sent"
+      readonly at: number
+      readonly node: string
+      readonly request: number
+      readonly wall: number
+      readonly account: Account | undefined
+    }
+  /** It arrived at the provider. */
+  | {
+      readonly _tag: "Arrived"
+      readonly at: number
+      readonly request: number
+      readonly presentation: Presentation | undefined
+    }
+  /** Its complete answer was handed to the node. */
+  | { readonly _tag: "Read"; readonly at: number; readonly node: string; readonly request: number }
+  /** A node changed its state. `loses` is what a node that went down does not find on its disk again. */
+  | {
+      readonly _tag: "Node"
+      readonly at: number
+      readonly node: string
+      readonly is: NodeState
+      readonly loses?: "nothing" | "unsynced" | undefined
+    }
+  /** Whether a node reaches the store, and whether its disk takes a record. */
+  | { readonly _tag: "Reaches"; readonly at: number; readonly node: string; readonly store: boolean }
+  | { readonly _tag: "Disk"; readonly at: number; readonly node: string; readonly sound: boolean }
+  /** The store changed a row. Undefined: there was none, or there is none any more. */
+  | {
+      readonly _tag: "Stored"
+      readonly at: number
+      readonly node: string
+      readonly before: Account | undefined
+      readonly after: Account | undefined
+      readonly announced: ReadonlyArray<{ readonly sequence: number; readonly type: OutboxEventType }>
+    }
+  /** A reader of events got one. */
+  | { readonly _tag: "Heard"; readonly at: number; readonly reader: string; readonly sequence: number }
+  /** An application called, and has to have an answer until `deadline`. */
+  | {
+      readonly _tag: "Called"
+      readonly at: number
+      readonly node: string
+      readonly call: number
+      readonly what: string
+      readonly account: ConnectedAccountId | undefined
+      readonly deadline: number
+    }
+  /** Its answer: `error` is the text of everything that an application can see of a failure, and `slug` its kind. */
+  | {
+      readonly _tag: "Returned"
+      readonly at: number
+      readonly call: number
+      readonly error: string | undefined
+      readonly slug?: string | undefined
+    }
+  /** An access token was handed to an application. */
+  | {
+      readonly _tag: "Handed"
+      readonly at: number
+      readonly node: string
+      readonly wall: number
+      readonly account: ConnectedAccountId
+      readonly token: string
+    }
+  /** A line of a log, or the end of a span, as text. */
+  | { readonly _tag: "Logged"; readonly at: number; readonly node: string; readonly text: string }
+  /** A token request of a node failed in a way that is evidence against the whole auth config. */
+  | {
+      readonly _tag: "Faulted"
+      readonly at: number
+      readonly node: string
+      readonly config: string
+      readonly account: ConnectedAccountId
+    }
+
+export type FactOf<Tag extends Fact["_tag"]> = Extract<Fact, { readonly _tag: Tag }>
+
+interface Change {
+  readonly at: number
+  readonly index: number
+  readonly is: NodeState
+  readonly loses: "nothing" | "unsynced"
+}
+
+/** The life of a node. */
+export interface Life {
+  readonly changes: Array<Change>
+  /** When the node was last cut off from the store, or could not write to its disk. */
+  readonly cuts: Array<{ readonly from: number; to: number }>
+  readonly badDisk: Array<{ readonly from: number; to: number }>
+}
+
+/** A request, and how far it came. */
+export interface Travel {
+  readonly sent: FactOf<"Sent">
+  presentation: Presentation | undefined
+  read: { readonly at: number; readonly node: string; readonly index: number } | undefined
+}
+
+/**
+ * How long a node that has an answer needs at most to commit it, if it runs and reaches the store: the retries of a commit, of the journal's
+ * replay, and the checks for journals of the dead.
+ */
+export const settling = 8_000
+
+/** Collects facts. `ledgerOf` names the provider of an account, and `opened` opens a sealed credential. */
+export const make = (given: {
+  readonly ledgerOf: (account: string) => Ledger
+  readonly opened: (account: Account) => Readonly<Record<string, string>>
+}) => {
+  const lives = new Map<string, Life>()
+  const travels = new Map<number, Travel>()
+  const byPresentation = new Map<Presentation, Travel>()
+  const rows = new Map<string, Account>()
+  let index = 0
+
+  const lifeOf = (node: string): Life => {
+    const known = lives.get(node)
+    if (known !== undefined) return known
+    const life: Life = { changes: [], cuts: [], badDisk: [] }
+    lives.set(node, life)
+    return life
+  }
+
+  const spell = (spells: Life["cuts"], at: number, over: boolean): void => {
+    const last = spells.at(-1)
+    if (!over) spells.push({ from: at, to: Infinity })
+    else if (last !== undefined && last.to === Infinity) last.to = at
+  }
+
+  const overlaps = (spells: Life["cuts"], from: number, to: number): boolean =>
+    spells.some((each) => each.from <= to && each.to >= from)
+
+  /** Whether a node ran, and reached the store, all the time from one moment to another. */
+  const inService = (node: string, from: number, to: number): boolean => {
+    const { changes, cuts } = lifeOf(node)
+    let is: NodeState = "running"
+    for (const change of changes) {
+      if (change.at > to) break
+      if (change.at >= from && change.is !== "running") return false
+      if (change.at <= from) is = change.is
+    }
+    return is === "running" && !overlaps(cuts, from, to)
+  }
+
+  /** Whether a node ran all the time from one moment to another. */
+  const ran = (node: string, from: number, to: number): boolean => {
+    let is: NodeState = "running"
+    for (const change of lifeOf(node).changes) {
+      if (change.at > to) break
+      if (change.at >= from && change.is !== "running") return false
+      if (change.at <= from) is = change.is
+    }
+    return is === "running"
+  }
+
+  /**
+   * Since when a node has had an answer that it read. Undefined if it ended or froze before time went on: then it had no moment to write the
+   * answer down, and nobody can tell that from an answer that was lost on the way.
+   */
+  const hadSince = ({ read }: Travel): number | undefined => {
+    if (read === undefined) return undefined
+    let since = read.at
+    let frozen = false
+    for (const change of lifeOf(read.node).changes) {
+      if (change.index < read.index) continue
+      if (!frozen && change.at > since) break
+      if (change.is === "down") return undefined
+      frozen = change.is === "frozen"
+      if (!frozen) since = change.at
+    }
+    return frozen ? undefined : since
+  }
+
+  /** Whether some process has the answer at that time, and could have committed it until then. */
+  const isHeld = (travel: Travel, at: number): boolean => {
+    const since = hadSince(travel)
+    const node = travel.read?.node
+    if (since === undefined || node === undefined || since > at) return false
+    const { badDisk, changes } = lifeOf(node)
+    for (const change of changes) {
+      if (change.at < since || change.at > at || change.is !== "down") continue
+      // What is only in memory, or not on the disk yet, ends with the process or the power.
+      if (change.loses === "unsynced" || overlaps(badDisk, since, change.at)) return false
+    }
+    return inService(node, Math.max(since, at - settling), at)
+  }
+
+  const add = (fact: Fact): void => {
+    index++
+    switch (fact._tag) {
+      case "Sent":
+        travels.set(fact.request, { sent: fact, presentation: undefined, read: undefined })
+        break
+      case "Arrived": {
+        const travel = travels.get(fact.request)
+        if (travel !== undefined && fact.presentation !== undefined) {
+          travel.presentation = fact.presentation
+          byPresentation.set(fact.presentation, travel)
+        }
+        break
+      }
+      case "Read": {
+        const travel = travels.get(fact.request)
+        if (travel !== undefined) travel.read = { at: fact.at, node: fact.node, index }
+        break
+      }
+      case "Node":
+        lifeOf(fact.node).changes.push({ at: fact.at, index, is: fact.is, loses: fact.loses ?? "nothing" })
+        break
+      case "Reaches":
+        spell(lifeOf(fact.node).cuts, fact.at, fact.store)
+        break
+      case "Disk":
+        spell(lifeOf(fact.node).badDisk, fact.at, fact.sound)
+        break
+      case "Stored": {
+        const id = (fact.after ?? fact.before)?.id
+        if (id === undefined) break
+        if (fact.after === undefined) rows.delete(id)
+        else rows.set(id, fact.after)
+        break
+      }
+    }
+  }
+
+  return {
+    ...given,
+    add,
+    inService,
+    ran,
+    isHeld,
+    travelOf: (presentation: Presentation): Travel | undefined => byPresentation.get(presentation),
+    rows: rows as ReadonlyMap<string, Account>
+  }
+}
+
+/** What is known of a world. */
+export type Facts = ReturnType<typeof make>

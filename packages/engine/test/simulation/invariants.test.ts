@@ -1,0 +1,394 @@
+/**
+ * Each invariant, on histories written by hand: it is silent on the right one and speaks on the wrong one. An invariant that cannot fail
+ * would make every world look well.
+ *
+ * @module
+ */
+import { describe, expect, it } from "@effect/vitest"
+import { ConnectedAccountId } from "@rekindle/core"
+import { type Account, Sealed } from "@rekindle/engine"
+import { ProviderDialect } from "@rekindle/testing"
+import * as Facts from "./Facts.ts"
+import { invariants, notRecovered, type Watch } from "./invariants.ts"
+import * as Ledger from "./Ledger.ts"
+
+const id = ConnectedAccountId.make("ca_account_one")
+const other = ConnectedAccountId.make("ca_account_two")
+const second = 1000
+const minute = 60 * second
+
+/** A history with one provider. Credentials are sealed as JSON. */
+const history = (rules: Partial<Ledger.Rules> = {}) => {
+  const ledger = Ledger.make("p", { ...Ledger.rotationClasses["single-use"], ...rules }, ProviderDialect.rfc6749, "cs")
+  const facts = Facts.make({
+    ledgerOf: () => ledger,
+    opened: ({ credential }) => (credential === null ? {} : JSON.parse(credential))
+  })
+  const times = { requestTimeout: 10 * second, lateness: 100 }
+  const watches = new Map(invariants.map(({ name, watch }) => [name, watch(facts, times)] as const))
+  const violations: Array<string> = []
+  const tell = (...told: ReadonlyArray<Facts.Fact>) => {
+    for (const fact of told) {
+      facts.add(fact)
+      for (const watch of watches.values()) {
+        const wrong = (watch satisfies Watch)(fact)
+        if (wrong !== undefined) violations.push(wrong)
+      }
+    }
+  }
+  const { access, refresh } = ledger.connect(id, 0)
+  const seal = (refreshToken: string, accessToken = access.value) =>
+    Sealed.make(JSON.stringify({ refresh_token: refreshToken, access_token: accessToken }))
+  const account: Account = {
+    id,
+    publicId: id,
+    projectId: "default",
+    authConfigId: "config",
+    toolkit: "t",
+    userId: "u",
+    alias: null,
+    scheme: "OAUTH2",
+    status: "ACTIVE",
+    statusReason: null,
+    generation: 1,
+    revision: 1,
+    grantId: "g",
+    credential: seal(refresh.value),
+    previousCredential: null,
+    obtainedAt: 0,
+    expiresAt: 5 * minute,
+    renewAt: 4 * minute,
+    consentUntil: null,
+    lease: null,
+    epoch: 0,
+    intent: null,
+    withdrawal: null,
+    lastAttempt: null,
+    createdAt: 0,
+    updatedAt: 0
+  }
+  const stored = (
+    before: Account | undefined,
+    after: Account | undefined,
+    at = 0,
+    ...announced: Facts.FactOf<"Stored">["announced"]
+  ) => tell({ _tag: "Stored", at, node: "a", before, after, announced })
+  stored(undefined, account)
+  let requests = 0
+  /** A token request that arrives at once. Returns the answer's refresh token. */
+  const present = (node: string, token: string, at: number, row = account) => {
+    const request = requests++
+    tell({ _tag: "Sent", at, node, request, wall: at, account: row })
+    const fields = { grant_type: "refresh_token", refresh_token: token }
+    const { body, presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, at, Ledger.well)
+    tell({ _tag: "Arrived", at, request, presentation })
+    return { request, next: String(JSON.parse(body).refresh_token) }
+  }
+  const read = (node: string, request: number, at: number) => tell({ _tag: "Read", at, node, request })
+  const node = (name: string, at: number, is: Facts.NodeState, loses?: "unsynced") =>
+    tell({ _tag: "Node", at, node: name, is, loses })
+  /** The row after a renewal. */
+  const renewed = (from: Account, refreshToken: string): Account => ({
+    ...from,
+    generation: from.generation + 1,
+    credential: seal(refreshToken),
+    intent: null
+  })
+  const expired = (from: Account): Account => ({ ...from, status: "EXPIRED", statusReason: "grant_dead" })
+  return {
+    account,
+    access,
+    expired,
+    facts,
+    ledger,
+    node,
+    present,
+    read,
+    refresh,
+    renewed,
+    seal,
+    stored,
+    tell,
+    violations
+  }
+}
+
+describe("a single-use token is presented once, unless its answer is lost", () => {
+  const over = (account: Account): Account => ({ ...account, expiresAt: 1 })
+
+  it("speaks when the answer to the first request has been read by a process that runs", () => {
+    const { account, present, read, refresh, violations } = history()
+    const { request } = present("a", refresh.value, 10, over(account))
+    read("a", request, 20)
+    present("b", refresh.value, minute, over(account))
+    expect(violations).toEqual([expect.stringContaining("whose answer a has")])
+  })
+
+  it("is silent when the answer was never read", () => {
+    const { account, present, refresh, violations } = history()
+    present("a", refresh.value, 10, over(account))
+    present("b", refresh.value, minute, over(account))
+    expect(violations).toEqual([])
+  })
+
+  it("is silent when the reader ended at the moment of reading, and speaks when it had a moment to write", () => {
+    const ended = history()
+    const first = ended.present("a", ended.refresh.value, 10, over(ended.account))
+    ended.read("a", first.request, 20)
+    ended.node("a", 20, "down")
+    ended.node("a", 30, "running")
+    ended.present("b", ended.refresh.value, minute, over(ended.account))
+    expect(ended.violations).toEqual([])
+
+    const wrote = history()
+    const again = wrote.present("a", wrote.refresh.value, 10, over(wrote.account))
+    wrote.read("a", again.request, 20)
+    wrote.node("a", 21, "down")
+    wrote.node("a", 30, "running")
+    wrote.present("b", wrote.refresh.value, minute, over(wrote.account))
+    expect(wrote.violations).toHaveLength(1)
+  })
+
+  it("is silent while the reader is down, frozen, without the store, or has lost its disk", () => {
+    for (const trouble of ["down", "frozen", "cut", "power"] as const) {
+      const { account, node, present, read, refresh, tell, violations } = history()
+      const { request } = present("a", refresh.value, 10, over(account))
+      read("a", request, 20)
+      if (trouble === "cut") tell({ _tag: "Reaches", at: 30, node: "a", store: false })
+      else node("a", 30, trouble === "power" ? "down" : trouble, trouble === "power" ? "unsynced" : undefined)
+      if (trouble === "power") node("a", 40, "running")
+      present("b", refresh.value, minute, over(account))
+      expect({ trouble, violations }).toEqual({ trouble, violations: [] })
+    }
+  })
+
+  it("speaks when the second request does not wait for the first", () => {
+    const { account, present, refresh, violations } = history()
+    present("a", refresh.value, 10, over(account))
+    present("b", refresh.value, 20, over(account))
+    expect(violations).toEqual([expect.stringContaining("10 ms after it")])
+  })
+
+  it("speaks when an access token was left that the second request costs", () => {
+    const { present, refresh, violations } = history()
+    present("a", refresh.value, 10)
+    present("b", refresh.value, minute)
+    expect(violations).toEqual([expect.stringContaining("still works")])
+  })
+
+  it("speaks when a code is presented twice", () => {
+    const { ledger, tell, violations } = history()
+    const code = ledger.authorize(id, 0)
+    for (const request of [1, 2]) {
+      tell({ _tag: "Sent", at: request, node: "a", request, wall: request, account: undefined })
+      const fields = { grant_type: "authorization_code", code: code.value }
+      const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, request, Ledger.well)
+      tell({ _tag: "Arrived", at: request, request, presentation })
+    }
+    expect(violations).toEqual([expect.stringContaining("a code that was already used")])
+  })
+
+  it("is silent inside a reuse window", () => {
+    const { account, present, refresh, violations } = history({ reuseWindow: 2 * minute })
+    present("a", refresh.value, 10, over(account))
+    present("a", refresh.value, minute, over(account))
+    expect(violations).toEqual([])
+  })
+})
+
+describe("EXPIRED only if the ledger says dead, or an answer is lost", () => {
+  it("speaks when the provider still takes the stored token", () => {
+    const { account, expired, stored, violations } = history()
+    stored(account, expired(account), 10, { sequence: 1, type: "expired" })
+    expect(violations).toEqual([expect.stringContaining("still takes its refresh token")])
+  })
+
+  it("speaks when a process has the answer with the token that works", () => {
+    const { account, expired, present, read, refresh, stored, violations } = history({ onReplay: "refuse" })
+    const { request } = present("a", refresh.value, 10)
+    read("a", request, 20)
+    stored(account, expired(account), minute, { sequence: 1, type: "expired" })
+    expect(violations).toEqual([expect.stringContaining("a has the answer")])
+  })
+
+  it("is silent when the grant was revoked, or the answer is lost", () => {
+    const revoked = history()
+    revoked.ledger.withdrawn(revoked.refresh.grant, 5)
+    revoked.stored(revoked.account, revoked.expired(revoked.account), 10, { sequence: 1, type: "expired" })
+    expect(revoked.violations).toEqual([])
+
+    const lost = history({ onReplay: "refuse" })
+    lost.present("a", lost.refresh.value, 10)
+    lost.stored(lost.account, lost.expired(lost.account), minute, { sequence: 1, type: "expired" })
+    expect(lost.violations).toEqual([])
+  })
+})
+
+describe("ACTIVE means that the stored token is the ledger's or a living predecessor", () => {
+  it("speaks when an older token overwrites a newer one", () => {
+    const { account, present, refresh, renewed, stored, violations } = history()
+    const { next } = present("a", refresh.value, 10)
+    const newer = renewed(account, next)
+    stored(account, newer, 20, { sequence: 1, type: "renewed" })
+    expect(violations).toEqual([])
+    stored(newer, renewed(newer, refresh.value), 30, { sequence: 2, type: "renewed" })
+    expect(violations).toEqual([expect.stringContaining("went back")])
+  })
+
+  it("speaks when a token is not the provider's, or another account's", () => {
+    const { account, ledger, renewed, stored, violations } = history()
+    stored(account, renewed(account, "made up"), 10, { sequence: 1, type: "renewed" })
+    stored(account, renewed(account, ledger.connect(other, 0).refresh.value), 20, { sequence: 2, type: "renewed" })
+    expect(violations).toEqual([
+      expect.stringContaining("never issued"),
+      expect.stringContaining("the refresh token of ca_account_two")
+    ])
+  })
+
+  it("speaks when the intent of a spent token is closed", () => {
+    const { account, present, refresh, stored, violations } = history()
+    const open: Account = { ...account, intent: { generation: 1, since: 5, attempts: 1 } }
+    stored(account, open, 5)
+    present("a", refresh.value, 10)
+    stored(open, { ...open, intent: null }, 20)
+    expect(violations).toEqual([expect.stringContaining("no longer shows")])
+  })
+})
+
+describe("events in commit order, each once", () => {
+  const withEvents = () => {
+    const made = history()
+    const { next } = made.present("a", made.refresh.value, 10)
+    made.stored(made.account, made.renewed(made.account, next), 20, { sequence: 4, type: "renewed" })
+    const heard = (sequence: number) => made.tell({ _tag: "Heard", at: 30, reader: "r", sequence })
+    return { ...made, heard }
+  }
+
+  it("is silent when each is heard once", () => {
+    const { heard, violations } = withEvents()
+    heard(4)
+    expect(violations).toEqual([])
+  })
+
+  it("speaks of an event that is heard twice, missed, or made up", () => {
+    const twice = withEvents()
+    twice.heard(4)
+    twice.heard(4)
+    expect(twice.violations).toEqual([expect.stringContaining("again")])
+
+    const missed = withEvents()
+    missed.tell({
+      _tag: "Stored",
+      at: 40,
+      node: "a",
+      before: undefined,
+      after: undefined,
+      announced: [{ sequence: 5, type: "consent_started" }]
+    })
+    missed.heard(5)
+    expect(missed.violations).toEqual([expect.stringContaining("missed event 4")])
+
+    const madeUp = withEvents()
+    madeUp.heard(3)
+    expect(madeUp.violations).toEqual([expect.stringContaining("never committed")])
+  })
+
+  it("speaks of events out of order, of a generation without an event, and of one too many", () => {
+    const { account, present, refresh, renewed, stored, violations } = history()
+    const { next } = present("a", refresh.value, 10)
+    const newer = renewed(account, next)
+    stored(account, newer, 20, { sequence: 4, type: "renewed" })
+    stored(newer, newer, 30, { sequence: 3, type: "consent_started" })
+    stored(newer, { ...newer, generation: 3 }, 40)
+    stored(newer, { ...newer, status: "EXPIRED", statusReason: "consent_lapsed" }, 50)
+    expect(violations).toEqual([
+      expect.stringContaining("event 3 was committed after event 4"),
+      expect.stringContaining("announced 0 times"),
+      expect.stringContaining("not announced as expired")
+    ])
+  })
+})
+
+describe("no secret in anything logged", () => {
+  it("speaks of a token in a log line and in an error", () => {
+    const { refresh, tell, violations } = history()
+    tell({ _tag: "Logged", at: 0, node: "a", text: "a renewal was tried" })
+    expect(violations).toEqual([])
+    tell({ _tag: "Logged", at: 0, node: "a", text: `sent ${refresh.value}` })
+    tell({ _tag: "Returned", at: 0, call: 1, error: `refused: ${refresh.value}` })
+    expect(violations).toHaveLength(2)
+  })
+})
+
+describe("no caller waits past its deadline", () => {
+  const called = (freeze: boolean, answeredAt: number) => {
+    const { node, tell, violations } = history()
+    tell({ _tag: "Called", at: 0, node: "a", call: 1, what: "refresh", account: id, deadline: second })
+    if (freeze) {
+      node("a", 500, "frozen")
+      node("a", answeredAt, "running")
+    }
+    tell({ _tag: "Returned", at: answeredAt, call: 1, error: undefined })
+    return violations
+  }
+
+  it("speaks of a late answer, unless the process stood still", () => {
+    expect(called(false, second)).toEqual([])
+    expect(called(false, 2 * second)).toEqual([expect.stringContaining("after its deadline")])
+    expect(called(true, 2 * second)).toEqual([])
+  })
+})
+
+describe("no fault of one account costs another a token", () => {
+  it("speaks when one account's faults open the circuit of another", () => {
+    const { account, tell, violations } = history()
+    const call = (call: number) =>
+      tell(
+        { _tag: "Called", at: 0, node: "a", call, what: "refresh", account: id, deadline: second },
+        { _tag: "Returned", at: 1, call, error: "circuit", slug: "circuit_open" }
+      )
+    const fault = (name: string) =>
+      tell({
+        _tag: "Faulted",
+        at: 0,
+        node: "a",
+        config: account.authConfigId,
+        account: ConnectedAccountId.make(name)
+      })
+    for (const name of ["ca_account_two", "ca_account_two", "ca_account_three"]) fault(name)
+    call(1)
+    expect(violations).toEqual([expect.stringContaining("2 accounts of its auth config met a fault")])
+    fault("ca_account_four")
+    call(2)
+    expect(violations).toHaveLength(1)
+  })
+
+  it("speaks when an application is given another account's access token", () => {
+    const { access, ledger, tell, violations } = history()
+    const foreign = ledger.connect(other, 0).access
+    const handed = (token: string) => tell({ _tag: "Handed", at: 0, node: "a", wall: 0, account: id, token })
+    handed(access.value)
+    expect(violations).toEqual([])
+    handed(foreign.value)
+    handed("at")
+    expect(violations).toHaveLength(2)
+  })
+})
+
+describe("once faults stop, every account recovers", () => {
+  it("speaks of a renewable account that is over, of an answer that is not committed, and of a dead one that says ACTIVE", () => {
+    const over = 10 * minute
+    const renewable = history()
+    expect(notRecovered(renewable.facts, over, minute)).toEqual([])
+    expect(notRecovered(renewable.facts, over, over)).toEqual([expect.stringContaining("can be renewed")])
+
+    const pending = history()
+    const { request } = pending.present("a", pending.refresh.value, 10)
+    pending.read("a", request, 20)
+    expect(notRecovered(pending.facts, over, minute)).toEqual([expect.stringContaining("never committed")])
+
+    const dead = history()
+    dead.ledger.withdrawn(dead.refresh.grant, 5)
+    expect(notRecovered(dead.facts, over, over)).toEqual([expect.stringContaining("is dead")])
+  })
+})

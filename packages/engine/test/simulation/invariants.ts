@@ -1,0 +1,284 @@
+/**
+ * What has to hold in every world, whatever happens in it. Each invariant follows the facts one by one, and says what is wrong as soon as it
+ * is.
+ *
+ * The provider's ledger is the judge. What an engine could not know is no fault of it: an answer that no process read, or that was read by a
+ * process that ended at the same moment, is lost.
+ *
+ * @module
+ */
+import type { Account } from "@rekindle/engine"
+import { isExpiring, isKnownDead, isOver, isUsable } from "#engine/account/Account.ts"
+import type { Fact, FactOf, Facts, Travel } from "./Facts.ts"
+import { secretMark, type Token } from "./Ledger.ts"
+
+/** The times that an engine in this world was given, in milliseconds. */
+export interface Times {
+  /** The time limit of one request. */
+  readonly requestTimeout: number
+  /** How long a caller's answer may take after its deadline. */
+  readonly lateness: number
+}
+
+/** Says what a fact breaks. */
+export type Watch = (fact: Fact) => string | undefined
+
+export interface Invariant {
+  readonly name: string
+  readonly watch: (facts: Facts, times: Times) => Watch
+}
+
+/** Whether the stored refresh token of a row is one that the ledger knows, and which. */
+const tokenOf = (facts: Facts, account: Account): Token | undefined => {
+  const value = facts.opened(account)["refresh_token"]
+  return value === undefined ? undefined : facts.ledgerOf(account.id).find(value)
+}
+
+/** The answer that brought a token, if some process has it at that time. */
+const holderOf = (facts: Facts, token: Token, at: number): Travel | undefined => {
+  for (const presentation of token.carriedBy) {
+    const travel = facts.travelOf(presentation)
+    if (travel !== undefined && facts.isHeld(travel, at)) return travel
+  }
+  return undefined
+}
+
+/** The tokens that replaced a token, the next one first. */
+const successors = (token: Token): ReadonlyArray<Token> => {
+  const found: Array<Token> = []
+  for (let next = token.replaced?.by; next !== undefined; next = next.replaced?.by) found.push(next)
+  return found
+}
+
+const isIn = (outcome: string | undefined): boolean => outcome === "applied" || outcome === "reused"
+
+/**
+ * A token that may be used once is presented again only if nobody has the answer to the first request: that request is older than its time
+ * limit, no running process has read its answer, and no access token is left that the second request could cost.
+ */
+const spentOnce: Invariant = {
+  name: "a single-use token is presented once, unless its answer is lost",
+  watch: (facts, { requestTimeout }) => {
+    const wrong = (fact: FactOf<"Arrived">): string | undefined => {
+      const { presentation, request } = fact
+      if (presentation?.outcome !== "replayed") return undefined
+      if (!("kind" in presentation.of)) return `request ${request} presents a code that was already used`
+      const sent = facts.travelOf(presentation)?.sent
+      if (sent === undefined) return `request ${request} presents a spent token, and nobody sent it`
+      for (const earlier of presentation.of.presented) {
+        if (earlier === presentation || !isIn(earlier.outcome)) continue
+        const travel = facts.travelOf(earlier)
+        if (travel === undefined) continue
+        const which = `request ${request} of ${sent.node} presents the token that request ${travel.sent.request} of ${travel.sent.node} had spent`
+        if (facts.isHeld(travel, sent.at)) return `${which}, whose answer ${travel.read?.node} has`
+        if (sent.at - travel.sent.at < requestTimeout)
+          return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
+      }
+      const { account, wall } = sent
+      if (account?.status === "ACTIVE" && !isOver(account, wall) && !isInWindow(facts, sent))
+        return `request ${request} of ${sent.node} presents a token that may be spent, although the access token still works`
+      return undefined
+    }
+    return (fact) => (fact._tag === "Arrived" ? wrong(fact) : undefined)
+  }
+}
+
+/** Whether, by the clock of the sender, the token that it sends is still honoured after it was replaced. */
+const isInWindow = (facts: Facts, { account, wall }: FactOf<"Sent">): boolean => {
+  if (account === undefined) return false
+  const { reuseWindow } = facts.ledgerOf(account.id).rules
+  return account.intent !== null && reuseWindow > 0 && wall < account.intent.since + reuseWindow
+}
+
+/** A credential is called dead only if the ledger agrees: nobody has a token that still works. */
+const deadOnlyIfDead: Invariant = {
+  name: "EXPIRED only if the ledger says dead, or an answer is lost",
+  watch: (facts) => (fact) => {
+    if (fact._tag !== "Stored") return undefined
+    const { after, at, before } = fact
+    if (before === undefined || after === undefined || isKnownDead(before) || !isKnownDead(after)) return undefined
+    if (after.generation !== before.generation || after.statusReason === "consent_lapsed") return undefined
+    const token = tokenOf(facts, before)
+    if (token === undefined) return undefined
+    const ledger = facts.ledgerOf(before.id)
+    if (ledger.isHonoured(token, at))
+      return `${after.id} is ${after.status} for ${after.statusReason}, and the provider still takes its refresh token`
+    const current = successors(token).find((each) => ledger.isHonoured(each, at) && holderOf(facts, each, at))
+    return current === undefined
+      ? undefined
+      : `${after.id} is ${after.status} for ${after.statusReason}, and ${holderOf(facts, current, at)?.read?.node} has the answer with the token that works`
+  }
+}
+
+/** The stored refresh token is the ledger's, or one before it. It never goes back, and never belongs to another account. */
+const storedIsTheLedgers: Invariant = {
+  name: "ACTIVE means that the stored token is the ledger's or a living predecessor",
+  watch: (facts) => {
+    /** For each account, the latest token that was stored. */
+    const latest = new Map<string, Token>()
+    return (fact) => {
+      if (fact._tag !== "Stored" || fact.after === undefined) return undefined
+      const { after, at, before } = fact
+      const value = facts.opened(after)["refresh_token"]
+      if (value === undefined) return undefined
+      const token = facts.ledgerOf(after.id).find(value)
+      if (token === undefined) return `${after.id} has a refresh token that its provider never issued`
+      if (token.grant.account !== after.id) return `${after.id} has the refresh token of ${token.grant.account}`
+      const last = latest.get(after.id)
+      if (last !== undefined && last !== token && last.grant === token.grant && successors(token).includes(last))
+        return `${after.id} went back to a refresh token that its stored one had replaced`
+      latest.set(after.id, token)
+      const isForgotten =
+        before?.intent != null &&
+        after.intent === null &&
+        after.generation === before.generation &&
+        after.status === "ACTIVE" &&
+        !isExpiring(after) &&
+        token.replaced !== undefined &&
+        token.ended === undefined &&
+        !facts.ledgerOf(after.id).isHonoured(token, at)
+      return isForgotten ? `${after.id} no longer shows that its refresh token may be spent, and it is` : undefined
+    }
+  }
+}
+
+/** Events are announced with what they are about, in the order of the commits, and every reader gets each of them once, in that order. */
+const eventsInOrder: Invariant = {
+  name: "events in commit order, each once",
+  watch: () => {
+    const announced: Array<number> = []
+    const heard = new Map<string, number>()
+    const commit = ({ after, announced: events, before }: FactOf<"Stored">): string | undefined => {
+      for (const { sequence } of events) {
+        if (sequence <= (announced.at(-1) ?? 0))
+          return `event ${sequence} was committed after event ${announced.at(-1)}`
+        announced.push(sequence)
+      }
+      if (before === undefined || after === undefined) return undefined
+      const renewals = events.filter(({ type }) => type === "renewed" || type === "consent_completed").length
+      const isNew = after.generation > before.generation
+      if (renewals > 1 || (isNew && renewals === 0 && after.status !== "INACTIVE" && after.status !== "REVOKED"))
+        return `generation ${after.generation} of ${after.id} was announced ${renewals} times`
+      const expired = events.some(({ type }) => type === "expired")
+      if (expired !== (after.status === "EXPIRED" && before.status !== "EXPIRED"))
+        return `${after.id} is ${after.status} and was ${before.status}, and ${expired ? "" : "not "}announced as expired`
+      return undefined
+    }
+    const hear = ({ reader, sequence }: FactOf<"Heard">): string | undefined => {
+      const position = announced.indexOf(sequence)
+      const expected = heard.get(reader) ?? 0
+      if (position === -1) return `${reader} heard of event ${sequence}, which was never committed`
+      if (position < expected) return `${reader} heard event ${sequence} again`
+      if (position > expected) return `${reader} heard event ${sequence}, and missed event ${announced[expected]}`
+      heard.set(reader, expected + 1)
+      return undefined
+    }
+    return (fact) => (fact._tag === "Stored" ? commit(fact) : fact._tag === "Heard" ? hear(fact) : undefined)
+  }
+}
+
+/** No secret is in a log, a span or an error. */
+const nothingSecretIsShown: Invariant = {
+  name: "no secret in anything logged",
+  watch: () => (fact) => {
+    const text = fact._tag === "Logged" ? fact.text : fact._tag === "Returned" ? fact.error : undefined
+    return text?.includes(secretMark) === true ? `a secret is shown: ${text.replaceAll(secretMark, "…")}` : undefined
+  }
+}
+
+/** No caller waits past its deadline, as long as its process runs. */
+const nobodyWaitsTooLong: Invariant = {
+  name: "no caller waits past its deadline",
+  watch: (facts, { lateness }) => {
+    const calls = new Map<number, FactOf<"Called">>()
+    return (fact) => {
+      if (fact._tag === "Called") calls.set(fact.call, fact)
+      if (fact._tag !== "Returned") return undefined
+      const called = calls.get(fact.call)
+      calls.delete(fact.call)
+      return called !== undefined && fact.at > called.deadline + lateness && facts.ran(called.node, called.at, fact.at)
+        ? `${called.what} on ${called.node} came back ${Math.round(fact.at - called.deadline)} ms after its deadline`
+        : undefined
+    }
+  }
+}
+
+/** How many accounts of an auth config have to fail before its circuit may open. */
+const accountsToOpen = 3
+
+/** A fault of one account costs no other one anything. */
+const faultsStayApart: Invariant = {
+  name: "no fault of one account costs another a token",
+  watch: (facts) => {
+    const faulted = new Map<string, Set<string>>()
+    const configOf = new Map<number, { readonly node: string; readonly account: string | undefined }>()
+    const key = (node: string, config: string) => `${node} ${config}`
+    return (fact) => {
+      switch (fact._tag) {
+        case "Node":
+          if (fact.is === "down")
+            for (const each of faulted.keys()) if (each.startsWith(`${fact.node} `)) faulted.delete(each)
+          return undefined
+        case "Faulted": {
+          const known = faulted.get(key(fact.node, fact.config)) ?? new Set()
+          faulted.set(key(fact.node, fact.config), known.add(fact.account))
+          return undefined
+        }
+        case "Called":
+          configOf.set(fact.call, { node: fact.node, account: fact.account })
+          return undefined
+        case "Returned": {
+          const { account, node } = configOf.get(fact.call) ?? {}
+          configOf.delete(fact.call)
+          const row = account === undefined ? undefined : facts.rows.get(account)
+          if (fact.slug !== "circuit_open" || row === undefined || node === undefined) return undefined
+          const met = faulted.get(key(node, row.authConfigId))?.size ?? 0
+          return met < accountsToOpen
+            ? `${row.id} is refused because of a circuit, and ${met} accounts of its auth config met a fault on ${node}`
+            : undefined
+        }
+        case "Handed": {
+          const token = facts.ledgerOf(fact.account).find(fact.token)
+          if (token?.kind !== "access")
+            return `${fact.account} was given an access token that its provider never issued`
+          if (token.grant.account !== fact.account)
+            return `${fact.account} was given the access token of ${token.grant.account}`
+          return undefined
+        }
+        default:
+          return undefined
+      }
+    }
+  }
+}
+
+/** The invariants. */
+export const invariants: ReadonlyArray<Invariant> = [
+  spentOnce,
+  deadOnlyIfDead,
+  storedIsTheLedgers,
+  eventsInOrder,
+  nothingSecretIsShown,
+  nobodyWaitsTooLong,
+  faultsStayApart
+]
+
+/**
+ * What is still wrong when faults have stopped and the bound has passed: accounts whose credential can be renewed and that cannot be used,
+ * and accounts whose credential is dead and that do not say so.
+ */
+export const notRecovered = (facts: Facts, now: number, wall: number): ReadonlyArray<string> =>
+  [...facts.rows.values()].flatMap((account) => {
+    if (account.status !== "ACTIVE" && account.status !== "EXPIRED") return []
+    const token = tokenOf(facts, account)
+    if (token === undefined) return []
+    const ledger = facts.ledgerOf(account.id)
+    const isHonoured = ledger.isHonoured(token, now)
+    const held = successors(token).find((each) => ledger.isHonoured(each, now) && holderOf(facts, each, now))
+    if (held !== undefined && !isHonoured) return [`${account.id} has an answer that was never committed`]
+    if (isHonoured && !isUsable(account, wall))
+      return [`${account.id} can be renewed, and is ${account.status} and over`]
+    if (!isHonoured && !isKnownDead(account) && isOver(account, wall))
+      return [`${account.id} is dead, and says ${account.status}`]
+    return []
+  })
