@@ -1,0 +1,195 @@
+/**
+ * Deterministic simulation: a program of several nodes runs in one world, and a number decides everything that happens there.
+ *
+ * A world has a scheduler, clocks, chance and a network of its own. Nothing in it takes real time, and a seed gives the same
+ * world every time: which task runs next, after how many operations it is preempted, how long a message travels, what goes wrong and when. A
+ * failure is a value that holds the seed and the faults, so that anybody can run it again.
+ *
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { Simulation } from "@rekindle/testing"
+ * import { Effect } from "effect"
+ *
+ * const outcome = await Simulation.run({ seed: 7 }, (world) =>
+ *   Effect.gen(function* () {
+ *     let count = 0
+ *     const counter = world.node("counter", () => Effect.succeed({ add: Effect.sync(() => ++count) }))
+ *     yield* Effect.sleep("1 hour")
+ *     return yield* counter.call(({ add }) => add)
+ *   })
+ * )
+ * assert.equal(outcome.value, 1)
+ * ```
+ *
+ * **Gotchas**
+ *
+ * Only code that takes time, chance and crypto from Effect's `Clock`, `Random` and `WebCrypto` can be simulated. What is resumed by a promise
+ * of the real world, such as a file or a socket, comes when it comes.
+ *
+ * @module
+ */
+import { Duration, Effect, Exit, type Scope } from "effect"
+import { type Fault, type FaultPlan, type FaultRates } from "./simulation/faults.ts"
+import { Network } from "./simulation/network.ts"
+import { begin, Machine, type Node, type NodeOptions } from "./simulation/node.ts"
+import { current } from "./simulation/process.ts"
+import { Core, type Failure, type StoryLine } from "./simulation/world.ts"
+
+export type { WallClock } from "./simulation/clock.ts"
+export type { Fault, FaultPlan, FaultRates } from "./simulation/faults.ts"
+export { NetworkError } from "./simulation/network.ts"
+export type { Node, NodeOptions } from "./simulation/node.ts"
+export type { Failure, StoryLine } from "./simulation/world.ts"
+
+/** Which world to run. An {@link Outcome} can be given as it is, and runs again. */
+export interface Settings {
+  /** A whole number. It decides everything that the other settings leave open. */
+  readonly seed: number
+  /** How often each kind of fault strikes, or the faults themselves. Default none. */
+  readonly faults?: FaultRates | FaultPlan | undefined
+  /** Sizes by name, instead of those that the seed gives. See {@link World.size}. */
+  readonly sizes?: Readonly<Record<string, number>> | undefined
+  /** The world fails if its program has not ended by then. Default 100,000. */
+  readonly maxSteps?: number | undefined
+  /** In time of the world. Default 30 days. */
+  readonly maxTime?: Duration.Input | undefined
+}
+
+/** What a run came to. */
+export interface Outcome<A = unknown> {
+  readonly seed: number
+  /** The faults that struck. */
+  readonly faults: FaultPlan
+  readonly sizes: Readonly<Record<string, number>>
+  readonly steps: number
+  /** How much time has passed in the world, in milliseconds. */
+  readonly time: number
+  readonly story: ReadonlyArray<StoryLine>
+  /** A hash of every step. Two runs with the same fingerprint have done the same. */
+  readonly fingerprint: number
+  /** What the program returned. Undefined if the run failed. */
+  readonly value: A | undefined
+  readonly failure: Failure | undefined
+}
+
+/** A world, for the program that runs in it. */
+export interface World {
+  readonly seed: number
+  /** A whole number from `min` to `max` that the seed gives, such as how many nodes there are. Shrinking makes it smaller. */
+  readonly size: (name: string, min: number, max: number) => number
+  /**
+   * Makes a node and starts its program. The program returns the service that {@link Node.call} reaches, and then lives on until the node is
+   * stopped or killed. Each life runs it anew, so what it makes itself is lost with it. What lives as long as the machine is made outside of it.
+   * A program that dies fails the run.
+   */
+  readonly node: <S>(
+    name: string,
+    program: (node: Node<S>) => Effect.Effect<S, never, Scope.Scope>,
+    options?: NodeOptions
+  ) => Node<S>
+  /** Asks whether a fault of the application's own kinds strikes here. The kinds of a site are those of the first time. */
+  readonly fault: (site: string, kinds: ReadonlyArray<string>) => Fault | undefined
+  /** Checked after every step. What it returns, unless undefined, is what is wrong, and fails the run. */
+  readonly invariant: (name: string, check: () => string | undefined) => void
+  /** Waits until `holds` returns true. It is asked after every step. Fails the run if that does not come within a time of the world. */
+  readonly until: (name: string, within: Duration.Input, holds: () => boolean) => Effect.Effect<void>
+  /** Adds a line to the story. */
+  readonly note: (what: string) => void
+  /** No fault strikes from now on, and what faults have done so far is mended: nodes run, messages pass, wall clocks are right. */
+  readonly heal: Effect.Effect<void>
+}
+
+/** Runs a program in a world of its own, until it ends or fails. The promise is never rejected. */
+export const run = async <A, E>(
+  settings: Settings,
+  program: (world: World) => Effect.Effect<A, E, Scope.Scope>
+): Promise<Outcome<A>> => {
+  const core = new Core(settings.seed, settings.faults ?? {}, {
+    maxSteps: settings.maxSteps ?? 100_000,
+    maxTime: Duration.toMillis(settings.maxTime ?? "30 days")
+  })
+  const outside = begin<void>(core, { name: "world", beforeStep: () => true }, { skew: 0 })
+  const network = new Network(core, outside.process)
+  const machines = new Array<{ readonly heal: () => void }>()
+  const sizes: Record<string, number> = {}
+  let value: A | undefined
+
+  const world: World = {
+    seed: settings.seed,
+    size: (name, min, max) => {
+      sizes[name] ??= Math.max(min, Math.min(settings.sizes?.[name] ?? core.sizeOf(name, min, max), max))
+      return sizes[name]
+    },
+    node: (name, program, options = {}) => {
+      const machine = new Machine(core, network, outside.process, name, program, options)
+      machines.push(machine)
+      return machine
+    },
+    fault: (site, kinds) => core.faults.site(site, kinds).strike(),
+    invariant: (name, check) => {
+      core.watches.add({
+        check: () => {
+          const wrong = check()
+          if (wrong !== undefined) core.fail({ kind: "invariant", name, message: wrong })
+        }
+      })
+    },
+    until: (name, within, holds) =>
+      Effect.callback((resume) => {
+        const late = core.startTimer(Duration.toMillis(within), outside.process, () =>
+          core.fail({
+            kind: "liveness",
+            name,
+            message: `did not come within ${Duration.format(Duration.fromInputUnsafe(within))}`
+          })
+        )
+        const watch = {
+          check: () => {
+            if (!holds()) return
+            stop()
+            core.push(outside.process, () => resume(Effect.void))
+          }
+        }
+        const stop = () => {
+          late.stopped = true
+          core.watches.delete(watch)
+        }
+        core.watches.add(watch)
+        return Effect.sync(stop)
+      }),
+    note: (what) => core.note(current()?.owner.name ?? "world", what),
+    heal: Effect.sync(() => {
+      core.note("world", "is healed")
+      core.faults.stop()
+      network.heal()
+      for (const machine of machines) machine.heal()
+    })
+  }
+
+  const main = Effect.runForkWith(outside.context)(Effect.scoped(Effect.suspend(() => program(world))))
+  main.addObserver((exit) => {
+    core.ended = true
+    if (Exit.isSuccess(exit)) value = exit.value
+    else core.failWith("world", exit.cause)
+  })
+  await core.run()
+  return {
+    seed: settings.seed,
+    faults: core.faults.struck,
+    sizes,
+    steps: core.steps,
+    time: core.now,
+    story: core.story,
+    fingerprint: core.fingerprint,
+    value: core.failure === undefined ? value : undefined,
+    failure: core.failure
+  }
+}
+
+/** The story of a run as text, one line for each thing that happened. */
+export const story = (outcome: Outcome): string =>
+  outcome.story
+    .map(
+      ({ node, step, time, what }) => `${time.toFixed(3).padStart(14)} ms  ${String(step).padStart(6)}  ${node} ${what}`
+    )
+    .join("\n")

@@ -1,0 +1,224 @@
+/**
+ * The nodes of a world: machines with a name and a wall clock, on which one program runs, is killed, and is started again.
+ *
+ * @module
+ */
+import { Clock, Context, Effect, Exit, Fiber, Random, Scheduler, type Scope } from "effect"
+import { WebCrypto } from "effect/crypto"
+import { Chance } from "./chance.ts"
+import { makeClock, type WallClock } from "./clock.ts"
+import { makeCrypto } from "./crypto.ts"
+import { type Fault, scaled, type Site } from "./faults.ts"
+import type { Network, NetworkError } from "./network.ts"
+import { current, type Owner, type Process } from "./process.ts"
+import type { Core } from "./world.ts"
+
+/** How a node behaves. */
+export interface NodeOptions {
+  /** Whether faults strike the node, and the calls to it. Default true. */
+  readonly faults?: boolean | undefined
+}
+
+/** A machine of the world, with the service that its program gives. */
+export interface Node<S> {
+  readonly name: string
+  /** Whether its program has been started and has not ended. A frozen program counts as running. */
+  readonly isRunning: () => boolean
+  /** The wall clock of the machine. Setting its `skew` makes wall time jump. Monotonic time does not. */
+  readonly wallClock: WallClock
+  /**
+   * Sends a request to the node. The node carries it out as work of its program, and the answer comes back. Both take time on the way, and the
+   * faults of the world lose, delay and repeat them. A caller whose request or answer was lost may never hear anything, so it needs a time limit.
+   * A node whose program has not returned its service yet refuses.
+   */
+  readonly call: <A, E>(request: (service: S) => Effect.Effect<A, E>) => Effect.Effect<A, E | NetworkError>
+  /** Ends the program at once. No finalizer runs. Its tasks, its timers and the answers that it waits for are gone. */
+  readonly kill: Effect.Effect<void>
+  /** Interrupts the program, and waits until its finalizers have run. */
+  readonly stop: Effect.Effect<void>
+  /** The program stands still while time goes on, as in a long pause of the garbage collector or on a suspended machine. */
+  readonly freeze: Effect.Effect<void>
+  /** Lets a frozen program go on. What became due meanwhile becomes due at once. */
+  readonly thaw: Effect.Effect<void>
+  /** Kills the program if it runs, and starts it again. */
+  readonly restart: Effect.Effect<void>
+}
+
+/** One life of a node's program. */
+export interface Life<S> {
+  readonly process: Process
+  readonly context: Context.Context<never>
+  /** What to tell the callers whose requests are being carried out if the process ends. */
+  readonly callers: Set<() => void>
+  /** Undefined until the program has returned it. */
+  service: { readonly value: S } | undefined
+  main: Fiber.Fiber<unknown> | undefined
+}
+
+/** Starts a process with a scheduler, a clock, chance and crypto of its own. */
+export const begin = <S>(core: Core, owner: Owner, wall: WallClock): Life<S> => {
+  const process = core.makeProcess(owner)
+  const chance = new Chance(core.seed, `process ${owner.name} ${process.number}`)
+  const origin = scaled(chance.nextDoubleUnsafe(), 1, 1e9)
+  const context = Context.empty().pipe(
+    Context.add(Scheduler.Scheduler, process),
+    Context.add(Clock.Clock, makeClock(core, process, wall, origin)),
+    Context.add(Random.Random, chance),
+    Context.add(WebCrypto.WebCrypto, makeCrypto(chance, core.outside))
+  )
+  return { process, context, callers: new Set(), service: undefined, main: undefined }
+}
+
+const kinds = ["kill", "freeze", "clock-jump"]
+
+/** Makes a node, and starts it. */
+export class Machine<S> implements Node<S>, Owner {
+  readonly name: string
+  readonly wallClock: WallClock = { skew: 0 }
+  life: Life<S> | undefined
+  private readonly core: Core
+  private readonly network: Network
+  private readonly outside: Process
+  private readonly boot: () => Effect.Effect<S, never, Scope.Scope>
+  readonly hasFaults: boolean
+  private readonly site: Site
+  /** Whether a fault keeps the program from running. Told apart from what the test did itself, which stays when the world is healed. */
+  private struckDown: { readonly end: () => void } | undefined
+
+  constructor(
+    core: Core,
+    network: Network,
+    outside: Process,
+    name: string,
+    boot: (node: Node<S>) => Effect.Effect<S, never, Scope.Scope>,
+    options: NodeOptions
+  ) {
+    this.core = core
+    this.network = network
+    this.outside = outside
+    this.name = name
+    this.boot = () => boot(this)
+    this.hasFaults = options.faults !== false
+    this.site = core.faults.site(`node ${name}`, kinds)
+    this.start()
+  }
+
+  readonly isRunning = (): boolean => this.life !== undefined
+
+  readonly beforeStep = (): boolean => {
+    const fault = this.hasFaults ? this.site.strike() : undefined
+    if (fault === undefined) return true
+    this.suffer(fault)
+    return fault.what === "clock-jump"
+  }
+
+  readonly call = <A, E>(request: (service: S) => Effect.Effect<A, E>): Effect.Effect<A, E | NetworkError> =>
+    Effect.callback((resume) => {
+      const from = current()
+      if (from !== undefined) this.network.send(from, this, request, resume)
+    })
+
+  readonly kill = Effect.suspend(() => {
+    this.core.note(this.name, "is killed")
+    return this.end() ? Effect.never : Effect.void
+  })
+
+  readonly freeze = Effect.suspend(() => {
+    this.core.note(this.name, "is frozen")
+    this.hold()
+    return Effect.yieldNow
+  })
+
+  readonly thaw = Effect.sync(() => {
+    this.core.note(this.name, "goes on")
+    this.release()
+  })
+
+  readonly restart = Effect.suspend(() => {
+    const itself = this.end()
+    this.core.note(this.name, "is restarted")
+    this.start()
+    return itself ? Effect.never : Effect.void
+  })
+
+  readonly stop = Effect.suspend(() => {
+    const main = this.life?.main
+    this.core.note(this.name, "is stopped")
+    return main === undefined ? Effect.void : Fiber.interrupt(main)
+  })
+
+  /** What faults have done to the node is over. */
+  heal(): void {
+    this.wallClock.skew = 0
+    this.struckDown?.end()
+  }
+
+  private suffer(fault: Fault): void {
+    const { amount, what } = fault
+    switch (what) {
+      case "kill": {
+        const after = scaled(amount, 1, 60_000)
+        this.core.note(this.name, `is killed for ${after.toFixed(0)} ms`)
+        this.end()
+        return this.mendAfter(after, () => this.start())
+      }
+      case "freeze": {
+        const pause = scaled(amount, 1, 120_000)
+        this.core.note(this.name, `is frozen for ${pause.toFixed(0)} ms`)
+        this.hold()
+        return this.mendAfter(pause, () => this.release())
+      }
+      default: {
+        const jump = amount < 0.5 ? -scaled(amount * 2, 1, 3_600_000) : scaled(amount * 2 - 1, 1, 3_600_000)
+        this.core.note(this.name, `has its wall clock jump by ${jump.toFixed(0)} ms`)
+        this.wallClock.skew += jump
+      }
+    }
+  }
+
+  private mendAfter(millis: number, end: () => void): void {
+    const struckDown = { end }
+    this.struckDown = struckDown
+    this.core.startTimer(millis, this.outside, () => {
+      if (this.struckDown === struckDown) end()
+    })
+  }
+
+  private start(): void {
+    this.struckDown = undefined
+    const life = begin<S>(this.core, this, this.wallClock)
+    this.life = life
+    const program = Effect.scoped(
+      Effect.flatMap(Effect.suspend(this.boot), (service) => {
+        life.service = { value: service }
+        return Effect.never
+      })
+    )
+    life.main = Effect.runForkWith(life.context)(program)
+    life.main.addObserver((exit) => {
+      if (Exit.isFailure(exit) && !Exit.hasInterrupts(exit)) this.core.failWith(this.name, exit.cause)
+      this.end()
+    })
+  }
+
+  /** Returns whether the program has ended itself. Nothing may return to it then. */
+  private end(): boolean {
+    const { life } = this
+    this.struckDown = undefined
+    if (life === undefined) return false
+    this.life = undefined
+    const itself = life.process === current()
+    life.process.end()
+    for (const tell of life.callers) tell()
+    return itself
+  }
+
+  private hold(): void {
+    if (this.life !== undefined) this.life.process.state = "frozen"
+  }
+
+  private release(): void {
+    this.struckDown = undefined
+    if (this.life !== undefined) this.core.thaw(this.life.process)
+  }
+}
