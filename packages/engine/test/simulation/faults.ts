@@ -195,6 +195,20 @@ export const faults: ReadonlyArray<PlantedFault> = [
     replace: "yield* removeEntry(entry)\n    const running = yield* Effect.forkIn(Effect.retry(attempt,"
   },
   {
+    name: "journal-of-the-dead-unread",
+    breaks: "The answers that a dead process left in its journal are not read.",
+    file: "engine/src/renewal/Journal.ts",
+    find: "return records.map(({ record, segment }) =>",
+    replace: "return records.slice(records.length).map(({ record, segment }) =>"
+  },
+  {
+    name: "journal-emptied-too-early",
+    breaks: "A file of the journal is emptied with the first of its answers that is committed.",
+    file: "engine/src/renewal/journalFiles.ts",
+    find: "segment.live--",
+    replace: "segment.live = 0"
+  },
+  {
     name: "journal-without-room",
     breaks: "Tokens are sent although the journal has no room for the answer.",
     file: "engine/src/renewal/attempt.ts",
