@@ -75,6 +75,10 @@ export interface Outcome<A = unknown> {
 /** A world, for the program that runs in it. */
 export interface World {
   readonly seed: number
+  /** Milliseconds since the world began. No clock of a node moves it. */
+  readonly now: () => number
+  /** How often everything there was to do had been done, and time went on. */
+  readonly rests: () => number
   /** A whole number from `min` to `max` that the seed gives, such as how many nodes there are. Shrinking makes it smaller. */
   readonly size: (name: string, min: number, max: number) => number
   /**
@@ -116,6 +120,8 @@ export const run = async <A, E>(
 
   const world: World = {
     seed: settings.seed,
+    now: () => core.now,
+    rests: () => core.rests,
     size: (name, min, max) => {
       sizes[name] ??= Math.max(min, Math.min(settings.sizes?.[name] ?? core.sizeOf(name, min, max), max))
       return sizes[name]

@@ -70,4 +70,24 @@ describe("a world", () => {
     }
     assert.isAbove(prints.size, 290)
   })
+
+  it("tells what becomes of a node, and when everything has been done", async () => {
+    const { failure, value } = await Simulation.run({ seed: 1 }, (world) =>
+      Effect.gen(function* () {
+        const changes: Array<string> = []
+        const node = world.node("a", () => Effect.succeed({}), { changed: (to) => changes.push(to) })
+        const rests = world.rests()
+        yield* Effect.sleep(1000)
+        assert.isAtLeast(world.now(), 1000)
+        assert.isAbove(world.rests(), rests)
+        yield* node.freeze
+        yield* node.thaw
+        yield* node.kill
+        yield* node.restart
+        return changes
+      })
+    )
+    assert.isUndefined(failure)
+    assert.deepStrictEqual(value, ["running", "frozen", "running", "ended", "running"])
+  })
 })

@@ -17,6 +17,8 @@ import type { Core } from "./world.ts"
 export interface NodeOptions {
   /** Whether faults strike the node, and the calls to it. Default true. */
   readonly faults?: boolean | undefined
+  /** Told when the program starts, ends, is frozen and goes on, whoever did it. */
+  readonly changed?: ((to: "running" | "frozen" | "ended") => void) | undefined
 }
 
 /** A machine of the world, with the service that its program gives. */
@@ -81,6 +83,7 @@ export class Machine<S> implements Node<S>, Owner {
   private readonly outside: Process
   private readonly boot: () => Effect.Effect<S, never, Scope.Scope>
   readonly hasFaults: boolean
+  private readonly changed: NonNullable<NodeOptions["changed"]>
   private readonly site: Site
   /** Whether a fault keeps the program from running. Told apart from what the test did itself, which stays when the world is healed. */
   private struckDown: { readonly end: () => void } | undefined
@@ -99,6 +102,7 @@ export class Machine<S> implements Node<S>, Owner {
     this.name = name
     this.boot = () => boot(this)
     this.hasFaults = options.faults !== false
+    this.changed = options.changed ?? (() => {})
     this.site = core.faults.site(`node ${name}`, kinds)
     this.start()
   }
@@ -188,6 +192,7 @@ export class Machine<S> implements Node<S>, Owner {
     this.struckDown = undefined
     const life = begin<S>(this.core, this, this.wallClock)
     this.life = life
+    this.changed("running")
     const program = Effect.scoped(
       Effect.flatMap(Effect.suspend(this.boot), (service) => {
         life.service = { value: service }
@@ -209,16 +214,21 @@ export class Machine<S> implements Node<S>, Owner {
     this.life = undefined
     const itself = life.process === current()
     life.process.end()
+    this.changed("ended")
     for (const tell of life.callers) tell()
     return itself
   }
 
   private hold(): void {
-    if (this.life !== undefined) this.life.process.state = "frozen"
+    if (this.life === undefined) return
+    this.life.process.state = "frozen"
+    this.changed("frozen")
   }
 
   private release(): void {
     this.struckDown = undefined
-    if (this.life !== undefined) this.core.thaw(this.life.process)
+    if (this.life === undefined) return
+    this.core.thaw(this.life.process)
+    this.changed("running")
   }
 }

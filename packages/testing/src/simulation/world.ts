@@ -72,6 +72,7 @@ export class Core implements Queue {
   readonly timers = new Timers()
   now = 0
   steps = 0
+  rests = 0
   budget = 0
   failure: Failure | undefined
   ended = false
@@ -178,6 +179,7 @@ export class Core implements Queue {
         this.fail({ kind: "stalled", name: "world", message: "nothing is left to do, and the program has not ended" })
         return
       }
+      this.rests++
       this.now = next
     }
   }
