@@ -5,7 +5,7 @@ import { SqlClient, Statement } from "effect/sql"
 import { clientOf } from "../support/Place.ts"
 import { Postgres } from "../support/Postgres.ts"
 import { migrateInProcesses } from "./migrateInProcesses.ts"
-import { Database, start, suite } from "./storeContract.ts"
+import { Database, start, suite } from "./sqlContract.ts"
 
 const database = Layer.effect(
   Database,

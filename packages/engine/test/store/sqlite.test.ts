@@ -9,7 +9,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { migrateInProcesses } from "./migrateInProcesses.ts"
-import { Database, start, suite } from "./storeContract.ts"
+import { Database, start, suite } from "./sqlContract.ts"
 
 const folder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "rekindle-store-"))),
