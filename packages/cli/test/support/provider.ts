@@ -82,11 +82,16 @@ const make = Effect.fnUntraced(function* (callbackUrl: string) {
     return oidc.interactionFinished(request, response, { consent: { grantId: await grant.save() } })
   }
 
+  let withdrawn = false
   const serve = oidc.callback()
   http.on("request", (request, response) => {
     const path = request.url ?? "/"
     if (path.startsWith("/api")) {
       response.writeHead(request.headers["authorization"] === goodKey ? 200 : 401).end("{}")
+      return
+    }
+    if (withdrawn && path === "/token") {
+      response.writeHead(400, { "content-type": "application/json" }).end(JSON.stringify({ error: "invalid_grant" }))
       return
     }
     const handled = path.startsWith("/interaction/") ? interaction(request, response) : serve(request, response)
@@ -117,6 +122,10 @@ const make = Effect.fnUntraced(function* (callbackUrl: string) {
   return {
     issuer,
     visit,
+    /** Everybody withdraws their consent in the provider's settings. */
+    withdraw: Effect.sync(() => {
+      withdrawn = true
+    }),
     configs: [
       AuthConfig.make({
         id: "oidc",

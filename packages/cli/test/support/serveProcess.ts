@@ -36,7 +36,7 @@ export interface Program {
 const { NODE_COMPILE_CACHE = "", PATH = "" } = process.env
 
 /** The command from its sources. */
-const fromSources: Program = { command: [process.execPath, bin], env: { NODE_COMPILE_CACHE, PATH } }
+export const fromSources: Program = { command: [process.execPath, bin], env: { NODE_COMPILE_CACHE, PATH } }
 
 /** Starts a server on a free port, and waits until it listens. It is killed with the scope. */
 export const serve = Effect.fnUntraced(function* (
