@@ -108,6 +108,9 @@ const profileOf = (toolkit: Schema.Json | undefined, given: Schema.Json | undefi
   ...(isRecord(given) ? given : {})
 })
 
+/** What `show` prints of a config besides what can be registered. */
+const shownAlone = ["secretNames", "isDisabled", "createdAt", "updatedAt"]
+
 /** Reads a config from a file. An absent profile is the cautious one, and a given one replaces its fields. */
 const fromFile = Effect.fnUntraced(function* (path: string, id: Option.Option<string>) {
   const fs = yield* FileSystem.FileSystem
@@ -116,7 +119,10 @@ const fromFile = Effect.fnUntraced(function* (path: string, id: Option.Option<st
   )
   const content = decodeFile(text)
   if (Option.isNone(content)) return yield* usage(`${path} is not a JSON object`, `correct ${path}`)
-  const { profile, secrets, ...rest } = content.value
+  const { profile, secrets, ...rest } = Record.filter(
+    content.value,
+    (value, name) => value !== null && !shownAlone.includes(name)
+  )
   const config = {
     settings: {},
     projectId: "",
@@ -159,9 +165,10 @@ const add = Command.make(
       Flag.withDefault({})
     ),
     name: Flag.String("name").pipe(Flag.withDescription("A name for people"), Flag.optional),
-    secrets: Secrets.flags
+    secrets: Secrets.flags,
+    yes: Output.yes
   },
-  ({ file, id, name, secrets, set, target, toolkit }) =>
+  ({ file, id, name, secrets, set, target, toolkit, yes }) =>
     Effect.gen(function* () {
       const { authConfigs } = yield* Connections
       const { project } = yield* projectOf
@@ -172,6 +179,15 @@ const add = Command.make(
         : Option.isSome(toolkit) && Option.isNone(file)
           ? fromToolkit({ toolkit: toolkit.value, id, set, secrets })
           : usage("an auth config comes from a file or a toolkit", "give --file or --toolkit")
+      const before = yield* authConfigs.get(config.id)
+      const lost = Option.match(before, {
+        onNone: () => [],
+        onSome: ({ secretNames }) => secretNames.filter((name) => !(name in config.secrets))
+      })
+      if (lost.length > 0)
+        yield* Output.confirm(`Replace ${config.id}, and erase the secrets that are not given: ${lost.join(", ")}?`, {
+          yes
+        })
       const registered = yield* authConfigs.register({
         ...config,
         projectId: project,

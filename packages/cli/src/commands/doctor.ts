@@ -149,7 +149,7 @@ const examineServer = Effect.fnUntraced(function* ({ key, server }: Target.Remot
 
   const known = yield* ConnectedAccounts.use(({ get }) => get(nobody)).pipe(
     Effect.catchTags({ AccountNotFound: () => Effect.void, Forbidden: () => Effect.void }),
-    Effect.provide(RekindleClient.layer({ baseUrl: server, apiKey: key })),
+    Effect.provide(RekindleClient.layerConfig(Target.clientConfig(server, key))),
     Effect.result
   )
   findings.push(

@@ -12,6 +12,7 @@ import * as LoginFile from "../login/LoginFile.ts"
 import { CommandFailed } from "./exit.ts"
 import * as Output from "./output.ts"
 import * as Secrets from "./secrets.ts"
+import * as Target from "./target.ts"
 
 /** No server has this account. A server that says so knows the key. */
 const nobody = ConnectedAccountId.make("ca_00000000")
@@ -20,7 +21,9 @@ const nobody = ConnectedAccountId.make("ca_00000000")
 const verify = (server: string, key: Redacted.Redacted) =>
   ConnectedAccounts.use(({ get }) => get(nobody)).pipe(
     Effect.catchTags({ AccountNotFound: () => Effect.void, Forbidden: () => Effect.void }),
-    Effect.provide(RekindleClient.layer({ baseUrl: server, apiKey: key }).pipe(Layer.provide(FetchHttpClient.layer)))
+    Effect.provide(
+      RekindleClient.layerConfig(Target.clientConfig(server, key)).pipe(Layer.provide(FetchHttpClient.layer))
+    )
   )
 
 const keyOf = Effect.fnUntraced(function* (server: string, keyStdin: boolean) {

@@ -237,8 +237,15 @@ export const vault = (flags: DatabaseFlags) =>
     Effect.map(readDatabase(flags), ({ database, keyFile }) => KeyRing.layer({ database, keyFile, create: false }))
   )
 
+/** The settings of a client of a server, for the layers of `RekindleClient`. */
+export const clientConfig = (server: string, key: Redacted.Redacted) => ({
+  baseUrl: Config.succeed(server),
+  apiKey: Config.succeed(key),
+  allowInsecureHttp: Config.Boolean("REKINDLE_ALLOW_INSECURE_HTTP").pipe(Config.withDefault(false))
+})
+
 const client = (target: Remote) =>
-  RekindleClient.layerConnections({ baseUrl: target.server, apiKey: target.key }).pipe(
+  RekindleClient.layerConnectionsConfig(clientConfig(target.server, target.key)).pipe(
     Layer.provide(FetchHttpClient.layer),
     Layer.merge(Layer.succeed(CurrentTarget, target))
   )

@@ -10,7 +10,7 @@ const secret = "GOCSPX-very-secret"
 layer(AuthorizationServer.layer(), { excludeTestServices: true })("rekindle configs", (it) => {
   it.effect("adds one from a toolkit; the secret comes from the environment or standard input and is never shown", () =>
     Effect.gen(function* () {
-      const { rekindle } = yield* makeDatabase
+      const { directory, rekindle } = yield* makeDatabase
       const add = ["configs", "add", "calendar", "--toolkit", "google", "--set", "client_id=1234", "--json"]
       const added = yield* rekindle([...add, "--secret-env", "client_secret=GOOGLE_SECRET"], {
         env: { GOOGLE_SECRET: secret }
@@ -25,6 +25,16 @@ layer(AuthorizationServer.layer(), { excludeTestServices: true })("rekindle conf
       assert.strictEqual(piped.code, 0, piped.stderr)
 
       const list = yield* rekindle(["configs", "list"], { terminal: true })
+      const file = join(directory, "shown.json")
+      writeFileSync(file, (yield* rekindle(["configs", "show", "calendar", "--json"])).stdout)
+      const forgetful = yield* rekindle(["configs", "add", "--file", file])
+      assert.strictEqual(forgetful.code, 2)
+      assert.include(forgetful.stderr, "erase the secrets that are not given: client_secret")
+      const again = yield* rekindle(["configs", "add", "--file", file, "--secrets-stdin", "--json"], {
+        stdin: JSON.stringify({ client_secret: secret })
+      })
+      assert.strictEqual(again.code, 0, again.stderr)
+      assert.deepEqual(JSON.parse(again.stdout).profile, config.profile)
       assert.match(list.stdout, /calendar +enabled +google +OAUTH2/)
       const flag = yield* rekindle([...add, "--set", `client_secret=${secret}`])
       assert.strictEqual(flag.code, 2)
