@@ -347,7 +347,7 @@ it.live("a gateway passes failures on with their disposition", () =>
       return yield* Effect.flip(accessToken(id))
     }).pipe(Effect.provide(script({ accounts: [scripted({ id, status: "EXPIRED" })] })))
     assert.deepStrictEqual(through, new Resilience.ConnectionNotReady({ accountId: id, status: "EXPIRED" }))
-  }).pipe(Effect.scoped, Effect.provide(UndiciHttpClient.layer))
+  }).pipe(Effect.scoped, Effect.provide([UndiciHttpClient.layer, Logger.layer([])]))
 )
 
 describe("events", () => {

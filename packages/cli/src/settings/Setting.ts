@@ -55,7 +55,7 @@ export const make = <A>(
 export const flags = <K extends string>(settings: Readonly<Record<K, Setting<unknown>>>) =>
   Record.map(settings, ({ description, fallbackText, form, name, variable }) =>
     Flag.String(name).pipe(
-      Flag.withDescription(`${description} ${form}; default ${fallbackText}; variable ${variable}`),
+      Flag.withDescription(`${description} (${form}; default: ${fallbackText}; variable: ${variable})`),
       Flag.optional
     )
   )
@@ -78,7 +78,7 @@ export const defaultFile = "rekindle.json"
 export const config: Setting<string | undefined> = make({
   name: "config",
   form: "a JSON file",
-  description: "where settings are read that have neither a flag nor a variable;",
+  description: "Where settings are read that have neither a flag nor a variable.",
   fallback: undefined,
   fallbackText: `${defaultFile}, if there is one`,
   decode: Option.some<string>

@@ -3,6 +3,7 @@ import { describe, it } from "@effect/vitest"
 import { auditLog } from "../audit/auditLog.ts"
 import { keys } from "../keys/keys.ts"
 import { Databases } from "../support/databases.ts"
+import { queue } from "../webhooks/queue.ts"
 
 describe("the service on SQLite", () => {
   it.layer(Databases.sqlite, { excludeTestServices: true })((it) => {
@@ -11,6 +12,9 @@ describe("the service on SQLite", () => {
     })
     describe("keys and projects", () => {
       keys(it)
+    })
+    describe("webhooks", () => {
+      queue(it)
     })
   })
 })
