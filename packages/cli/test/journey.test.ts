@@ -65,7 +65,10 @@ it.live("from an empty directory to a verified webhook", () =>
     for (const file of ["rekindle.json", "rekindle.keys"])
       assert.strictEqual((yield* call(() => stat(join(home, file)))).mode & 0o777, 0o600)
 
-    const server = yield* serve({ REKINDLE_PRIVATE_HOSTS: "*" }, [], { ...fromSources, cwd: home })
+    const server = yield* serve({ REKINDLE_PRIVATE_HOSTS: "*", REKINDLE_WEBHOOK_PRIVATE_HOSTS: "*" }, [], {
+      ...fromSources,
+      cwd: home
+    })
     const admin = server.adminKey()
     const { url } = server
     const env = { REKINDLE_BASE_URL: url, REKINDLE_API_KEY: admin, XDG_CONFIG_HOME: home }

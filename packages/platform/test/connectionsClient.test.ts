@@ -28,6 +28,7 @@ import {
   Effect,
   Fiber,
   Inspectable,
+  Logger,
   Option,
   Queue,
   Redacted,

@@ -46,7 +46,7 @@ import {
   Rotation,
   StatusError
 } from "@rekindle/core"
-import { Arbitrary, DateTime, Duration, Schema } from "effect"
+import { Arbitrary, DateTime, Duration, Record, Schema, Struct } from "effect"
 import type { Fault } from "./Faults.ts"
 
 const int = (minimum: number, maximum: number) =>
@@ -83,7 +83,7 @@ export const knownAuthScheme: Arbitrary.Arbitrary<KnownAuthScheme> = Arbitrary.s
 /** A scheme of the contract, or a custom one. */
 export const authScheme: Arbitrary.Arbitrary<AuthScheme> = Arbitrary.schema(AuthScheme)
 
-/** The type of a {@link ConnectionEvent}. */
+/** The type of an event of a connection. */
 export const connectionEventType: Arbitrary.Arbitrary<ConnectionEventType> = Arbitrary.schema(ConnectionEventType)
 
 /** A {@link ConsentFailureReason}. */
@@ -95,11 +95,49 @@ export const rotation: Arbitrary.Arbitrary<Rotation> = Arbitrary.schema(Rotation
 /** One form of an answer. */
 export const answerMatcher: Arbitrary.Arbitrary<AnswerMatcher> = Arbitrary.schema(AnswerMatcher)
 
+// Most durations that are derived from the schema are negative or endless, so that nearly all profiles would be discarded.
+const span = Arbitrary.map(int(0, 1000 * day), Duration.millis)
+const perhaps = <K extends string, A>(
+  key: K,
+  values: Arbitrary.Arbitrary<A>
+): Arbitrary.Arbitrary<{ readonly [P in K]?: A }> =>
+  Arbitrary.map(Arbitrary.all([Arbitrary.schema(Schema.Boolean), values]), ([isPresent, value]) =>
+    isPresent ? Record.singleton(key, value) : {}
+  )
+
 /** A {@link ProviderProfile}. */
-export const providerProfile: Arbitrary.Arbitrary<ProviderProfile> = Arbitrary.schema(ProviderProfile)
+export const providerProfile: Arbitrary.Arbitrary<ProviderProfile> = Arbitrary.all([
+  Arbitrary.schema(
+    ProviderProfile.mapFields(
+      Struct.omit(["accessTokenTtl", "margin", "minimumAge", "refreshTokenIdle", "refreshTokenLife", "reuseWindow"])
+    )
+  ),
+  Arbitrary.all({ margin: span, minimumAge: span }),
+  perhaps(
+    "accessTokenTtl",
+    Arbitrary.flatMap(Arbitrary.schema(Schema.Boolean), (isEndless): Arbitrary.Arbitrary<"never" | Duration.Duration> =>
+      isEndless ? Arbitrary.Constant("never") : span
+    )
+  ),
+  perhaps("refreshTokenIdle", span),
+  perhaps("refreshTokenLife", span),
+  perhaps("reuseWindow", span)
+]).pipe(
+  Arbitrary.map(([others, spans, ttl, idle, life, window]) => ({
+    ...others,
+    ...spans,
+    ...ttl,
+    ...idle,
+    ...life,
+    ...window
+  }))
+)
 
 /** An auth config. An engine would refuse most of them: their settings belong to no scheme. */
-export const authConfig: Arbitrary.Arbitrary<AuthConfig> = Arbitrary.schema(AuthConfig)
+export const authConfig: Arbitrary.Arbitrary<AuthConfig> = Arbitrary.all([
+  Arbitrary.schema(AuthConfig.mapFields(Struct.omit(["profile"]))),
+  providerProfile
+]).pipe(Arbitrary.map(([config, profile]) => ({ ...config, profile })))
 
 /** One of the three dispositions. */
 export const disposition: Arbitrary.Arbitrary<Disposition> = Arbitrary.schema(Disposition)

@@ -117,6 +117,8 @@ const wrongBrowser = message(
   "The form was not sent by this page, or the browser has not kept its cookie. Allow cookies for this page, and open the link again."
 )
 
+const sendAgain = "This page was open more than once. Please send it once more."
+
 /** The page of a failure. What the engine says is for the people who run the application. */
 const failurePage = (error: ConnectionsError) => {
   switch (error._tag) {
@@ -185,7 +187,8 @@ const scopesOf = ({ settings }: RegisteredAuthConfig): ReadonlyArray<string> => 
 /** The page with the form. `problem` says what was wrong with the last one. */
 const connectPage = (
   { account, application, browser, config, link, service, strategy, token }: Opened,
-  problem?: string
+  problem?: string,
+  status = problem === undefined ? 200 : 422
 ) => {
   const scopes = scopesOf(config)
   const fields = strategy.consent === undefined ? fieldsOf(strategy) : []
@@ -208,7 +211,7 @@ const connectPage = (
       : [["Afterwards", `You return to ${new URL(link.callbackUrl).host}`] as const])
   ]
   return page({
-    status: problem === undefined ? 200 : 422,
+    status,
     tone: problem === undefined ? "neutral" : "bad",
     title: problem === undefined ? title : `Not connected: ${title}`,
     body: html`<h1>${title}</h1>
@@ -269,11 +272,12 @@ const make = Effect.fnUntraced(function* ({ applicationName, publicUrl }: Connec
     return { token, browser, link, account, config: config.value, strategy, application, service } satisfies Opened
   })
 
-  const show = Effect.fnUntraced(function* (token: string, browser: string) {
+  const show = Effect.fnUntraced(function* (token: string, browser: string, problem?: string) {
     const link = yield* links.find(token, browser)
     if (link._tag !== "Open") return closed[link._tag]
     const shown = yield* Effect.provideService(opened(token, browser, link), CurrentProject, link.projectId)
-    return shown === undefined ? closed.Gone : connectPage(shown)
+    if (shown === undefined) return closed.Gone
+    return problem === undefined ? connectPage(shown) : connectPage(shown, problem, 403)
   })
 
   const connected = ({ account, link }: Opened) =>
@@ -358,10 +362,12 @@ const make = Effect.fnUntraced(function* ({ applicationName, publicUrl }: Connec
           onFailure: () => Effect.succeed(wrongBrowser),
           onSuccess: (body) => {
             const form = new URLSearchParams(body)
+            const token = form.get(tokenParameter) ?? ""
             const browser = request.cookies[cookie]
-            return isBrowserValue(browser) && isProof(form.get("proof"), browser, form.get(tokenParameter) ?? "")
-              ? answer(submit(form, browser))
-              : Effect.succeed(wrongBrowser)
+            if (!isBrowserValue(browser)) return Effect.succeed(wrongBrowser)
+            // Two tabs that were opened at once made two values, of which the browser kept one. Nothing was taken from the form.
+            if (!isProof(form.get("proof"), browser, token)) return answer(show(token, browser, sendAgain))
+            return answer(submit(form, browser))
           }
         })
       )

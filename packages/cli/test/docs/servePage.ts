@@ -27,7 +27,8 @@ const settingsTable = (): string =>
       setting === Setting.config ? "–" : code(setting.key),
       setting.form,
       setting.fallbackText,
-      setting.description
+      // A reader would take `<public-url>` for an element of HTML.
+      setting.description.replaceAll("<", String.raw`\<`)
     ])
   )
 

@@ -106,12 +106,25 @@ layer(withProvider(), { excludeTestServices: true })("the connect page", (it) =>
       const forms = [
         yield* attacker.submit(page.text, { "secret.api_key": goodKey }),
         yield* person.submit("", { token, "secret.api_key": goodKey }),
+        yield* person.submit("", { token, proof: "x".repeat(43), "secret.api_key": goodKey }),
         yield* person.submit(page.text, { token: other.token, "secret.api_key": goodKey }),
         yield* person.open("/connect", { method: "POST", body: "x".repeat(100_000) })
       ]
       for (const { status } of forms) assert.strictEqual(status, 403)
       assert.strictEqual(yield* statusOf(accountId), "INITIALIZING")
       assert.strictEqual((yield* newBrowser().open(url)).status, 200)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("is shown once more if another tab, opened at the same time, has replaced the browser's cookie", () =>
+    Effect.gen(function* () {
+      const { open, submit } = (yield* browser())()
+      const { url } = yield* link("oidc")
+      const [first, second] = yield* Effect.all([open(url), open(url)], { concurrency: 2 })
+      const pages = yield* Effect.forEach([first, second], ({ text }) => submit(text))
+      const refused = pages.find(({ status }) => status === 403)
+      assert.include(refused?.text, "Please send it once more")
+      assert.notStrictEqual(destination((yield* submit(refused?.text ?? "")).text), "")
     }).pipe(Effect.scoped)
   )
 

@@ -30,12 +30,9 @@ describe("with an endpoint of OpenTelemetry", () => {
     })
   )
 
-  it.live("a process without one exports nothing", () =>
-    Effect.gen(function* () {
-      const context = yield* Layer.build(Telemetry.otlp(undefined))
-      assert.strictEqual(context.mapUnsafe.size, 0)
-    })
-  )
+  it("a process without one exports nothing", () => {
+    assert.strictEqual(Telemetry.otlp(undefined), Layer.empty)
+  })
 })
 
 const ring = (bytes: string) => CredentialVault.layer([{ id: "k1", key: Redacted.make(btoa(bytes)) }])
