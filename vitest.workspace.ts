@@ -7,7 +7,9 @@ const project = (name: string, root: string) => ({
     name,
     root,
     include: ["test/**/*.test.ts"],
-    setupFiles: [join(import.meta.dirname, "packages/testing/test/seeded.ts")],
+    setupFiles: ["testing/test/seeded.ts", "platform/test/published/held.ts"].map((file) =>
+      join(import.meta.dirname, "packages", file)
+    ),
     // Tests share the process of their worker: most of a short file was spent on loading the same modules again.
     isolate: false,
     // Of the processes that tests start. Stripped and compiled sources are kept from one to the next: most of a short run is spent on them.

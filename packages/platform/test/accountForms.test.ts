@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type ConnectedAccount, CustomAuthScheme, KnownAuthScheme, KnownStatus, UnknownStatus } from "@rekindle/core"
 import { Effect } from "effect"
-import { account, call, callRaw, id, serve } from "./support.ts"
+import { account, call, callUnheld, id, serve } from "./support.ts"
 
 /** The account as each prefix answers it; {@link call} holds it to the published schema. */
 const shown = (shown: ConnectedAccount, prefix: "v3" | "v3.1") =>
@@ -62,7 +62,7 @@ describe("an account of a server", () => {
         state: { authScheme: CustomAuthScheme.make("MY_OWN"), val: { a: 1 } }
       }
       const url = yield* serve({ get: () => Effect.succeed(odd) })
-      const { text } = yield* callRaw(`${url}/api/v3/connected_accounts/${id}`, {})
+      const { text } = yield* callUnheld(`${url}/api/v3/connected_accounts/${id}`, {})
       const wire = JSON.parse(text)
       assert.strictEqual(wire.status, "PAUSED")
       assert.deepStrictEqual(wire.state, { authScheme: "MY_OWN", val: { a: 1, status: "PAUSED" } })

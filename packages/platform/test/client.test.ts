@@ -2,6 +2,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, layer } from "@effect/vitest"
 import {
   AccountNotFound,
+  ConnectedAccount,
   type Disposition,
   Forbidden,
   InvalidRequest,
@@ -20,7 +21,7 @@ import {
 } from "@rekindle/core"
 import { RekindleClient } from "@rekindle/platform"
 import * as UndiciHttpClient from "@rekindle/platform/UndiciHttpClient"
-import { Cause, DateTime, Deferred, Duration, Effect, Fiber, Inspectable, Logger, Redacted } from "effect"
+import { Cause, DateTime, Deferred, Duration, Effect, Fiber, Inspectable, Logger, Redacted, Schema } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import type { IncomingHttpHeaders, RequestListener } from "node:http"
@@ -120,7 +121,7 @@ describe.each(clients)("the client over %s", (_, httpClient) => {
         Effect.gen(function* () {
           const { userId, ...nameless } = account
           assert.isDefined(userId)
-          const client = yield* connect(yield* serve({ get: () => Effect.succeed(nameless) }))
+          const client = yield* against(200, JSON.stringify(Schema.encodeSync(ConnectedAccount)(nameless)))
           assert.deepStrictEqual(yield* client.get(id), nameless)
         })
       )

@@ -19,7 +19,7 @@ import { createServer, request, type RequestListener, type RequestOptions } from
 import { type AddressInfo, connect } from "node:net"
 import { buffer, text } from "node:stream/consumers"
 import { assert } from "vitest"
-import { faultsOf } from "./published.ts"
+import { faultOf } from "./published/published.ts"
 
 export type Accounts = ConnectedAccounts["Service"]
 
@@ -131,8 +131,8 @@ export const impostor = (listener: RequestListener) =>
 /** Where nobody listens: a port that only root could open. A port just closed may be somebody else's by now. */
 export const nobody = "http://127.0.0.1:2"
 
-/** One request that `fetch` cannot make: its target as it is, its body in chunks. */
-export const callRaw = (url: string, options: RequestOptions, chunks: ReadonlyArray<string> = []) =>
+/** One request that `fetch` cannot make, or whose answer has what no published form has: its target as it is, its body in chunks. */
+export const callUnheld = (url: string, options: RequestOptions, chunks: ReadonlyArray<string> = []) =>
   Effect.promise(
     () =>
       new Promise<{ status: number; headers: Headers; text: string; bytes: Buffer }>((resolve, reject) => {
@@ -148,6 +148,15 @@ export const callRaw = (url: string, options: RequestOptions, chunks: ReadonlyAr
       })
   )
 
+/** {@link callUnheld}, of which the answer has to be as it is published. */
+export const callRaw = (url: string, options: RequestOptions, chunks: ReadonlyArray<string> = []) =>
+  Effect.tap(callUnheld(url, options, chunks), ({ status, text }) =>
+    Effect.sync(() => {
+      const { method = "GET", path } = options
+      assert.strictEqual(faultOf({ method, url: typeof path === "string" ? path : url, status, body: text }), "")
+    })
+  )
+
 /** Sends the bytes and then nothing, and gives what comes back until the other side hangs up. */
 export const exchange = (url: string, bytes: string) =>
   Effect.promise(async () => {
@@ -159,7 +168,7 @@ export const exchange = (url: string, bytes: string) =>
     return answer
   })
 
-/** One request, as any HTTP client would send it. An answer of the contract has to be as it is published. */
+/** One request, as any HTTP client would send it. */
 export const call = (url: string, init: RequestInit = {}) =>
   Effect.promise(async () => {
     const response = await fetch(url, {
@@ -167,7 +176,5 @@ export const call = (url: string, init: RequestInit = {}) =>
       ...init,
       headers: { "x-api-key": apiKey, ...init.headers }
     })
-    const answer = { status: response.status, headers: response.headers, text: await response.text() }
-    assert.strictEqual(faultsOf(url, init.method ?? "GET", answer), "")
-    return answer
+    return { status: response.status, headers: response.headers, text: await response.text() }
   })

@@ -9,13 +9,12 @@ import { type AccountStore, CredentialVault, Engine, Journal, SqliteClient } fro
 import { ApiKeys, ConnectLinks, ConsentCallback, RekindleServer } from "@rekindle/platform"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { SecureRandom } from "effect/crypto"
-import { HttpRouter, HttpServer, HttpServerRequest, type HttpServerResponse } from "effect/http"
+import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
 import { AuthorizationServer, callbackUrl } from "../../../engine/test/support/AuthorizationServer.ts"
 import { migrate } from "#cli/store/migrations.ts"
 import * as Toolkits from "#cli/toolkits/Toolkits.ts"
 import * as Webhooks from "#cli/webhooks/Webhooks.ts"
-import { faultOf } from "./published.ts"
 
 export const apiKey = "rk_test_0123456789"
 
@@ -27,8 +26,6 @@ export class Service extends Context.Service<
   Service,
   {
     readonly url: string
-    /** What the published schemas have against the answers so far. */
-    readonly faults: ReadonlyArray<string>
     /** How many requests arrived. */
     readonly requests: () => number
     /** Agrees at the page of the provider, and lets the browser follow the redirect to the service. */
@@ -57,27 +54,19 @@ const engine = Webhooks.layer({ privateHosts: ["*"], pollInterval: "50 millis" }
   Layer.provide(SecureRandom.layerWebCrypto)
 )
 
-const bodyOf = ({ body }: HttpServerResponse.HttpServerResponse): string =>
-  body._tag === "Uint8Array" ? (body.text ?? "") : ""
-
 const running = Layer.effect(
   Service,
   Effect.gen(function* () {
     const provider = yield* AuthorizationServer
-    const faults: Array<string> = []
     let requests = 0
     const context = yield* Layer.build(
       HttpRouter.serve(Layer.merge(RekindleServer.serviceWith({ docs: false }), ConsentCallback.routes), {
         disableLogger: true,
         disableListenLog: true,
         middleware: (app) =>
-          Effect.gen(function* () {
-            const { method, url } = yield* HttpServerRequest.HttpServerRequest
+          Effect.suspend(() => {
             requests++
-            const response = yield* app
-            const fault = faultOf({ method, url, status: response.status, body: bodyOf(response) })
-            if (fault !== "") faults.push(fault)
-            return response
+            return app
           })
       }).pipe(
         Layer.provide([keys, ConsentCallback.layerRedacted, ConnectLinks.layerDirect, Toolkits.layer]),
@@ -90,7 +79,6 @@ const running = Layer.effect(
     const url = HttpServer.formatAddress(address)
     return Service.of({
       url,
-      faults,
       requests: () => requests,
       consent: (link) =>
         Effect.flatMap(provider.consent(link), ({ search }) =>

@@ -7,19 +7,12 @@
 import { Ajv2020, type AnySchemaObject } from "ajv/dist/2020.js"
 import { readFileSync } from "node:fs"
 
-const read = (path: string) => JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"))
-
 interface Scheme {
   readonly properties: {
     readonly authScheme: { readonly enum: Array<string> }
     readonly val: { readonly oneOf: Array<object> }
   }
 }
-
-const fixture: {
-  readonly account: { readonly properties: { readonly state: { readonly oneOf: Array<Scheme> } } }
-  readonly error: object
-} = read("../../../platform/test/fixtures/published-v3.json")
 
 interface Operation {
   readonly status: number
@@ -28,7 +21,30 @@ interface Operation {
 
 type Operations = Readonly<Record<string, Operation>>
 
-const { operations: v3 }: { readonly operations: Operations } = read("./published-v3.json")
+/** As it is published. */
+const {
+  error,
+  operations,
+  state
+}: {
+  readonly operations: Operations
+  readonly state: { readonly oneOf: Array<Scheme> }
+  readonly error: object
+} = JSON.parse(readFileSync(new URL("./published-v3.json", import.meta.url), "utf8"))
+
+/** The operation with more to hold its answer to. */
+const and = (operations: Operations, name: string, more: AnySchemaObject): Operations => {
+  const { schema, status } = operations[name] ?? { schema: {}, status: 200 }
+  return { [name]: { status, schema: { allOf: [schema, more] } } }
+}
+
+/** v3. The names that v3.1 adds to an account are not in it. */
+const v3: Operations = {
+  ...operations,
+  ...and(operations, "GET /connected_accounts/{}", {
+    not: { anyOf: [{ required: ["alias"] }, { required: ["word_id"] }] }
+  })
+}
 
 /** A form of `state.val`: its status, and the fields that it requires. */
 const form = (status: string, ...fields: ReadonlyArray<string>) => ({
@@ -36,7 +52,6 @@ const form = (status: string, ...fields: ReadonlyArray<string>) => ({
   properties: { status: { enum: [status] }, ...Object.fromEntries(fields.map((field) => [field, { type: "string" }])) }
 })
 
-const state = fixture.account.properties.state
 const laterState = structuredClone(state)
 for (const { properties } of laterState.oneOf) {
   if (properties.authScheme.enum.includes("OAUTH2")) properties.val.oneOf.push(form("REVOKED"))
@@ -59,15 +74,10 @@ const native = { type: { enum: ["native", "custom"] } }
 
 /** v3 in the names of v3.1: its later-state, and the scheme that it has in addition. */
 const later = JSON.parse(
-  JSON.stringify(v3)
+  JSON.stringify(operations)
     .replaceAll('{"$ref":"state"}', '{"$ref":"later-state"}')
     .replaceAll('"DCR_OAUTH"]', '"DCR_OAUTH","S2S_OAUTH2"]')
 ) as Operations
-
-const and = (name: string, more: AnySchemaObject): Record<string, Operation> => {
-  const { schema, status } = later[name] ?? { schema: {}, status: 200 }
-  return { [name]: { status, schema: { allOf: [schema, more] } } }
-}
 
 const named = { required: ["word_id", "alias"], properties: { word_id: textOrNull, alias: textOrNull } }
 
@@ -119,10 +129,10 @@ const subscriptions: Operations = {
 const v31: Operations = {
   ...later,
   ...subscriptions,
-  ...and("GET /connected_accounts/{}", named),
-  ...and("GET /connected_accounts", { properties: { items: { items: named } } }),
-  ...and("GET /toolkits", { properties: { items: { items: { required: ["type"], properties: native } } } }),
-  ...and("GET /toolkits/{}", {
+  ...and(later, "GET /connected_accounts/{}", named),
+  ...and(later, "GET /connected_accounts", { properties: { items: { items: named } } }),
+  ...and(later, "GET /toolkits", { properties: { items: { items: { required: ["type"], properties: native } } } }),
+  ...and(later, "GET /toolkits/{}", {
     required: ["type", "composio_managed_auth"],
     properties: { ...native, composio_managed_auth: { type: "array" } }
   }),
@@ -170,23 +180,36 @@ const compiled = (operations: Operations) =>
   })
 
 const versions: Readonly<Record<string, ReturnType<typeof compiled>>> = { v3: compiled(v3), "v3.1": compiled(v31) }
-const isError = ajv.compile(fixture.error)
+const isError = ajv.compile(error)
+
+/** Undefined, which no schema permits, if it is not JSON. */
+const valueOf = (body: string): unknown => {
+  try {
+    return JSON.parse(body)
+  } catch {
+    return undefined
+  }
+}
 
 /** An answer of the service. */
 export interface Answer {
   readonly method: string
-  /** Path and query. */
+  /** The address, or its path and query. */
   readonly url: string
   readonly status: number
   readonly body: string
 }
 
-/** What the published schema has against an answer. Empty if there is nothing, or if no schema is published for the address. */
+/**
+ * What the published schema has against an answer. Empty if there is nothing, or if no schema is published for the address. The callback of a
+ * consent answers browsers, with pages.
+ */
 export const faultOf = ({ body, method, status, url }: Answer): string => {
-  const [, version = "", path = ""] = /^\/api\/([^/]+)\/([^?]*)/.exec(url) ?? []
-  if (!(version in versions)) return ""
+  const [, version = "", path = ""] = /\/api\/(v3|v3\.1)\/([^?]*)/.exec(url) ?? []
+  if (version === "" || path === "callback" || method === "HEAD" || method === "OPTIONS") return ""
   const name = `${method} ${url}: ${status}`
-  if (status >= 400) return isError(JSON.parse(body)) ? "" : `${name}: ${ajv.errorsText(isError.errors)}`
+  const value = valueOf(body)
+  if (status >= 400) return isError(value) ? "" : `${name}: ${ajv.errorsText(isError.errors)}`
   const segments = path.split("/")
   const operation = versions[version]
     ?.filter((each) => each.method === method && each.segments.length === segments.length)
@@ -196,5 +219,5 @@ export const faultOf = ({ body, method, status, url }: Answer): string => {
     .find((each) => each.segments.every((segment, index) => segment === "{}" || segment === segments[index]))
   if (operation === undefined) return ""
   if (operation.status !== status) return `${name}: published is ${operation.status}`
-  return operation.validate(JSON.parse(body)) ? "" : `${name}: ${ajv.errorsText(operation.validate.errors)}`
+  return operation.validate(value) ? "" : `${name}: ${ajv.errorsText(operation.validate.errors)}`
 }
