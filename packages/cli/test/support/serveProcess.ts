@@ -12,9 +12,10 @@ const bin = fileURLToPath(new URL("../../src/bin.ts", import.meta.url))
 
 /** A running server. */
 export interface ServeProcess {
+  readonly pid: number
   /** Where it listens. */
   readonly url: string
-  /** What it has written so far. */
+  /** What it has written so far, the last million characters of it at least. */
   readonly stdout: () => string
   readonly stderr: () => string
   /** The key of a first start. */
@@ -31,7 +32,12 @@ export interface Program {
   readonly command: readonly [program: string, ...args: ReadonlyArray<string>]
   readonly cwd?: string
   readonly env: Readonly<Record<string, string>>
+  /** Gets what it writes on standard output, piece by piece. */
+  readonly onOutput?: (text: string) => void
 }
+
+/** A server that runs for long writes more than anybody reads. */
+const kept = 1_000_000
 
 const { NODE_COMPILE_CACHE = "", PATH = "" } = process.env
 
@@ -42,7 +48,7 @@ export const fromSources: Program = { command: [process.execPath, bin], env: { N
 export const serve = Effect.fnUntraced(function* (
   env: Readonly<Record<string, string>>,
   args: ReadonlyArray<string> = [],
-  { command: [program, ...before], cwd, env: ambient }: Program = fromSources
+  { command: [program, ...before], cwd, env: ambient, onOutput }: Program = fromSources
 ): Effect.fn.Return<ServeProcess, never, Scope.Scope> {
   const child = yield* Effect.acquireRelease(
     Effect.sync(() =>
@@ -65,9 +71,11 @@ export const serve = Effect.fnUntraced(function* (
   for (const name of ["stdout", "stderr"] as const) {
     child[name].setEncoding("utf8").on("data", (text: string) => {
       written[name] += text
+      if (written[name].length > 2 * kept) written[name] = written[name].slice(-kept)
       for (const look of waiting) look()
     })
   }
+  if (onOutput !== undefined) child.stdout.on("data", onOutput)
   const said = (text: string) =>
     Effect.promise(
       () =>
@@ -87,6 +95,7 @@ export const serve = Effect.fnUntraced(function* (
   if (written.stdout.includes("the first admin key")) yield* said("shown this once")
   const [, url = ""] = /"address":"([^"]*)"/.exec(written.stdout) ?? []
   return {
+    pid: child.pid ?? 0,
     url,
     stdout: () => written.stdout,
     stderr: () => written.stderr,
