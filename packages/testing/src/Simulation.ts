@@ -31,14 +31,16 @@
 import { Duration, Effect, Exit, type Scope } from "effect"
 import { type Fault, type FaultPlan, type FaultRates } from "./simulation/faults.ts"
 import { Network } from "./simulation/network.ts"
-import { begin, Machine, type Node, type NodeOptions } from "./simulation/node.ts"
+import { begin, type Machine, type Node, type NodeOptions, SimulatedNode } from "./simulation/node.ts"
 import { current } from "./simulation/process.ts"
+import * as Tripwires from "./simulation/tripwires.ts"
 import { Core, type Failure, type StoryLine } from "./simulation/world.ts"
 
 export type { WallClock } from "./simulation/clock.ts"
+export { type Disk, DiskError, type DiskFile, type DiskLock } from "./simulation/disk.ts"
 export type { Fault, FaultPlan, FaultRates } from "./simulation/faults.ts"
 export { NetworkError } from "./simulation/network.ts"
-export type { Node, NodeOptions } from "./simulation/node.ts"
+export type { Machine, Node, NodeOptions } from "./simulation/node.ts"
 export type { Failure, StoryLine } from "./simulation/world.ts"
 
 /** Which world to run. An {@link Outcome} can be given as it is, and runs again. */
@@ -53,6 +55,8 @@ export interface Settings {
   readonly maxSteps?: number | undefined
   /** In time of the world. Default 30 days. */
   readonly maxTime?: Duration.Input | undefined
+  /** Whether the run fails if a step uses time, chance, timers, sockets or threads of the real world. Default true. */
+  readonly tripwires?: boolean | undefined
 }
 
 /** What a run came to. */
@@ -88,7 +92,7 @@ export interface World {
    */
   readonly node: <S>(
     name: string,
-    program: (node: Node<S>) => Effect.Effect<S, never, Scope.Scope>,
+    program: (machine: Machine) => Effect.Effect<S, never, Scope.Scope>,
     options?: NodeOptions
   ) => Node<S>
   /** Asks whether a fault of the application's own kinds strikes here. The kinds of a site are those of the first time. */
@@ -114,7 +118,7 @@ export const run = async <A, E>(
   })
   const outside = begin<void>(core, { name: "world", beforeStep: () => true }, { skew: 0 })
   const network = new Network(core, outside.process)
-  const machines = new Array<{ readonly heal: () => void }>()
+  const nodes = new Array<{ readonly heal: () => void }>()
   const sizes: Record<string, number> = {}
   let value: A | undefined
 
@@ -127,9 +131,9 @@ export const run = async <A, E>(
       return sizes[name]
     },
     node: (name, program, options = {}) => {
-      const machine = new Machine(core, network, outside.process, name, program, options)
-      machines.push(machine)
-      return machine
+      const node = new SimulatedNode(core, network, outside.process, name, program, options)
+      nodes.push(node)
+      return node
     },
     fault: (site, kinds) => core.faults.site(site, kinds).strike(),
     invariant: (name, check) => {
@@ -168,7 +172,7 @@ export const run = async <A, E>(
       core.note("world", "is healed")
       core.faults.stop()
       network.heal()
-      for (const machine of machines) machine.heal()
+      for (const node of nodes) node.heal()
     })
   }
 
@@ -178,7 +182,12 @@ export const run = async <A, E>(
     if (Exit.isSuccess(exit)) value = exit.value
     else core.failWith("world", exit.cause)
   })
-  await core.run()
+  const takeAway = settings.tripwires === false ? () => {} : Tripwires.set()
+  try {
+    await core.run()
+  } finally {
+    takeAway()
+  }
   return {
     seed: settings.seed,
     faults: core.faults.struck,

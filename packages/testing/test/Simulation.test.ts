@@ -1,7 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Simulation } from "@rekindle/testing"
-import { Clock, Deferred, Effect, Random } from "effect"
+import { Clock, Deferred, Effect, Exit, Random, type Scope } from "effect"
 import { WebCrypto } from "effect/crypto"
+import { randomUUID } from "node:crypto"
+import { lookup } from "node:dns"
+import { connect } from "node:net"
+import { Worker } from "node:worker_threads"
 
 const seeds = Array.from({ length: 300 }, (_, seed) => seed)
 
@@ -89,5 +93,367 @@ describe("a world", () => {
     )
     assert.isUndefined(failure)
     assert.deepStrictEqual(value, ["running", "frozen", "running", "ended", "running"])
+  })
+})
+
+/** A world that ends well, or the failure. */
+const valueOf = async <A>(
+  program: (world: Simulation.World) => Effect.Effect<A, unknown, Scope.Scope>,
+  settings: Partial<Simulation.Settings> = {}
+): Promise<A | undefined> => {
+  const { failure, value } = await Simulation.run({ seed: 1, ...settings }, program)
+  assert.isUndefined(failure, failure?.message)
+  return value
+}
+
+const failureOf = async (
+  program: (world: Simulation.World) => Effect.Effect<unknown, unknown, Scope.Scope>,
+  settings: Partial<Simulation.Settings> = {}
+): Promise<Simulation.Failure> => {
+  const { failure, value } = await Simulation.run({ seed: 1, ...settings }, program)
+  assert.isUndefined(value)
+  return failure ?? assert.fail("the world did not fail")
+}
+
+describe("the time of a world", () => {
+  it("passes on every node, and monotonic time never jumps", () =>
+    valueOf((world) =>
+      Effect.gen(function* () {
+        const read = Effect.all([Clock.currentTimeMillis, Clock.monotonicTimeNanos])
+        const node = world.node("a", () => Effect.succeed({ read }))
+        const [wall, monotonic] = yield* node.call(({ read }) => read)
+        node.wallClock.skew = -3_600_000
+        yield* Effect.sleep("10 minutes")
+        const [wallLater, monotonicLater] = yield* node.call(({ read }) => read)
+        assert.approximately(wallLater - wall, -3_000_000, 100)
+        assert.approximately(Number(monotonicLater - monotonic) / 1e6, 600_000, 100)
+      })
+    ))
+
+  it("wakes sleepers in the order of their time", () =>
+    valueOf(() =>
+      Effect.gen(function* () {
+        const woken = new Array<number>()
+        const times = yield* Effect.replicateEffect(Random.nextIntBetween(1, 100_000), 1000)
+        yield* Effect.forEach(
+          times,
+          (time) =>
+            Effect.andThen(
+              Effect.sleep(time),
+              Effect.sync(() => woken.push(time))
+            ),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(
+          woken,
+          times.toSorted((one, other) => one - other)
+        )
+      })
+    ))
+})
+
+describe("a killed node", () => {
+  /** Runs a program that holds a file open on the node, and does something to the node in the middle. */
+  const left =
+    (act: (node: Simulation.Node<{ readonly work: Effect.Effect<void> }>) => Effect.Effect<void>) =>
+    (world: Simulation.World) =>
+      Effect.gen(function* () {
+        const log = new Array<string>()
+        const node = world.node("a", () =>
+          Effect.gen(function* () {
+            log.push("starts")
+            yield* Effect.addFinalizer(() => Effect.sync(() => log.push("finalizer")))
+            yield* Effect.forkScoped(
+              Effect.andThen(
+                Effect.sleep(1000),
+                Effect.sync(() => log.push("timer"))
+              )
+            )
+            return {
+              work: Effect.ensuring(
+                Effect.sleep(2000),
+                Effect.sync(() => log.push("work ends"))
+              )
+            }
+          })
+        )
+        const call = yield* Effect.forkChild(
+          Effect.match(
+            node.call(({ work }) => work),
+            { onFailure: ({ reason }) => reason, onSuccess: () => "answered" }
+          )
+        )
+        yield* Effect.sleep(500)
+        yield* act(node)
+        yield* Effect.sleep(10_000)
+        log.push(node.isRunning() ? "runs" : "is gone")
+        const exit = call.pollUnsafe()
+        log.push(exit === undefined ? "no answer" : Exit.isSuccess(exit) ? exit.value : "died")
+        return log
+      })
+
+  it("runs no finalizer, no timer and no task any more, and its callers see a reset", async () => {
+    assert.deepStrictEqual(await valueOf(left((node) => node.kill)), ["starts", "is gone", "reset"])
+  })
+  it("runs nothing of the step in which it killed itself", () =>
+    valueOf((world) =>
+      Effect.gen(function* () {
+        let isAfter = false
+        world.node("a", (node) =>
+          Effect.gen(function* () {
+            yield* Effect.ensuring(
+              node.kill,
+              Effect.sync(() => (isAfter = true))
+            )
+            isAfter = true
+          })
+        )
+        yield* Effect.sleep(1000)
+        assert.isFalse(isAfter)
+      })
+    ))
+  it("does not go on when another node completes what it waits for", () =>
+    valueOf((world) =>
+      Effect.gen(function* () {
+        const shared = yield* Deferred.make<void>()
+        let isAfter = false
+        const node = world.node("a", () =>
+          Effect.ensuring(
+            Deferred.await(shared),
+            Effect.sync(() => (isAfter = true))
+          )
+        )
+        yield* Effect.sleep(1000)
+        yield* node.kill
+        yield* Deferred.succeed(shared, undefined)
+        yield* Effect.sleep(1000)
+        assert.isFalse(isAfter)
+      })
+    ))
+  it("starts again with what is outside of its program", async () => {
+    assert.deepStrictEqual(await valueOf(left((node) => node.restart)), ["starts", "starts", "timer", "runs", "reset"])
+  })
+  it("tells nobody if it loses power", async () => {
+    assert.deepStrictEqual(await valueOf(left((node) => node.losePower)), ["starts", "is gone", "no answer"])
+  })
+  it("runs its finalizers if it is stopped", async () => {
+    assert.deepStrictEqual(await valueOf(left((node) => node.stop)), ["starts", "finalizer", "is gone", "reset"])
+  })
+  it("goes on late if it is frozen and thawed", async () => {
+    const pause = (node: Simulation.Node<{ readonly work: Effect.Effect<void> }>) =>
+      Effect.gen(function* () {
+        yield* node.freeze
+        yield* Effect.sleep("1 minute")
+        yield* node.thaw
+      })
+    assert.sameMembers((await valueOf(left(pause))) ?? [], ["starts", "timer", "work ends", "runs", "answered"])
+  })
+  it("does nothing while it is frozen", async () => {
+    assert.deepStrictEqual(await valueOf(left((node) => node.freeze)), ["starts", "runs", "no answer"])
+  })
+  it("refuses calls until its program has returned its service", () =>
+    valueOf((world) =>
+      Effect.gen(function* () {
+        const node = world.node("a", () => Effect.as(Effect.sleep(1000), { answer: Effect.succeed(1) }))
+        const early = yield* Effect.flip(node.call(({ answer }) => answer))
+        assert.deepStrictEqual(early, new Simulation.NetworkError({ reason: "refused" }))
+        yield* Effect.sleep(2000)
+        assert.strictEqual(yield* node.call(({ answer }) => answer), 1)
+      })
+    ))
+})
+
+describe("a disk", () => {
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
+  const bytes = (text: string) => new TextEncoder().encode(text)
+
+  it("keeps what was written when the process is killed, and what was synced when power is lost", async () => {
+    const found = new Set<string>()
+    for (const seed of seeds) {
+      const kept = await valueOf(
+        (world) =>
+          Effect.gen(function* () {
+            const node = world.node("a", () => Effect.succeed({}))
+            const { disk } = node
+            const file = disk.create("log")
+            file.write(bytes("one\n"), 0)
+            file.sync()
+            disk.sync()
+            file.write(bytes("two\n"), 4)
+            file.write(bytes("ONE\n"), 0)
+            disk.create("new")
+            yield* node.kill
+            assert.strictEqual(text(disk.read("log")), "ONE\ntwo\n")
+            yield* node.losePower
+            return `${JSON.stringify(text(disk.read("log")))} ${disk.names().join()}`
+          }),
+        { seed }
+      )
+      found.add(kept ?? "")
+    }
+    const contents = ["one\n", "one\nt", "one\ntw", "one\ntwo", "one\ntwo\n", "One\ntwo\n", "ONe\ntwo\n", "ONE\ntwo\n"]
+    assert.deepStrictEqual(
+      [...found].toSorted(),
+      contents.flatMap((content) => [`${JSON.stringify(content)} log`, `${JSON.stringify(content)} log,new`]).toSorted()
+    )
+  })
+
+  it("is full: what is reserved can still be written", () =>
+    valueOf((world) =>
+      Effect.sync(() => {
+        const { disk } = world.node("a", () => Effect.succeed({}))
+        disk.capacity = 10
+        const file = disk.create("log")
+        file.zero(8)
+        assert.throws(() => disk.create("other").zero(3), /no space/)
+        disk.remove("other")
+        assert.strictEqual(file.write(bytes("12345678"), 0), 8)
+        assert.strictEqual(file.write(bytes("12345678abcdef"), 0), 10)
+        assert.throws(() => file.write(bytes("abc"), 10), /no space/)
+      })
+    ))
+
+  it("lets go of a lock when its process ends", () =>
+    valueOf((world) =>
+      Effect.gen(function* () {
+        const node = world.node("a", (node) =>
+          Effect.sync(() => ({ lock: Effect.sync(() => node.disk.lock("lock") !== undefined) }))
+        )
+        yield* Effect.sleep(10)
+        const lock = node.call(({ lock }) => lock)
+        assert.isTrue(yield* lock)
+        assert.isFalse(yield* lock)
+        yield* node.restart
+        yield* Effect.sleep(10)
+        assert.isTrue(yield* lock)
+      })
+    ))
+
+  it("ends the process within a write, and fails, by the faults of the world", async () => {
+    const ends = new Set<string>()
+    for (const seed of seeds) {
+      const outcome = await Simulation.run(
+        { seed, faults: { "disk-torn": 0.1, "disk-fails": 0.1, "disk-full": 0.1, "disk-slow": 0.1 } },
+        (world) =>
+          Effect.gen(function* () {
+            const seen = new Set<string>()
+            let wrong = ""
+            const node = world.node("a", ({ disk }) =>
+              Effect.gen(function* () {
+                const file = disk.names().includes("log")
+                  ? disk.open("log")
+                  : yield* Effect.sync(() => disk.create("log")).pipe(Effect.retry({ times: 3 }))
+                for (let write = 0; write < 5; write++) {
+                  const size = file.size()
+                  yield* Effect.try(() => file.write(bytes("record\n"), size)).pipe(
+                    Effect.tap((written) => Effect.sync(() => seen.add(written === 7 ? "written" : "in part"))),
+                    Effect.catch((error) =>
+                      Effect.sync(() =>
+                        seen.add(error.cause instanceof Simulation.DiskError ? error.cause.reason : "?")
+                      )
+                    )
+                  )
+                }
+              }).pipe(Effect.catchDefect(() => Effect.void))
+            )
+            yield* Effect.sleep("10 minutes")
+            if (seen.has("killed")) wrong = "a killed process went on"
+            assert.isTrue(node.isRunning())
+            return [wrong, ...seen]
+          })
+      )
+      assert.isUndefined(outcome.failure, outcome.failure?.message)
+      for (const end of outcome.value ?? []) ends.add(end)
+      for (const fault of outcome.faults) ends.add(fault.what)
+    }
+    assert.sameMembers(
+      [...ends],
+      ["", "written", "in part", "failed", "full", "disk-torn", "disk-fails", "disk-full", "disk-slow"]
+    )
+  })
+})
+
+describe("a run fails", () => {
+  it("if its program fails or dies", async () => {
+    const failed = await failureOf(() => Effect.fail(new Simulation.NetworkError({ reason: "reset" })))
+    assert.deepInclude(failed, { kind: "program", name: "world", message: "NetworkError: the connection was reset" })
+    const died = await failureOf(() => Effect.die("broken"))
+    assert.deepInclude(died, { kind: "program", name: "world", message: "broken" })
+    const thrown = await failureOf(() => {
+      throw new RangeError("thrown")
+    })
+    assert.deepInclude(thrown, { kind: "program", name: "world", message: "RangeError: thrown" })
+  })
+  it("if the program of a node dies", async () => {
+    const failure = await failureOf((world) =>
+      Effect.andThen(
+        Effect.sync(() => world.node("a", () => Effect.die(new Error("no")))),
+        Effect.never
+      )
+    )
+    assert.deepInclude(failure, { kind: "program", name: "a", message: "Error: no" })
+  })
+  it("if it never ends: in steps, or in time", async () => {
+    const busy = await failureOf(() => Effect.forever(Effect.yieldNow), { maxSteps: 1000 })
+    assert.deepInclude(busy, { kind: "endless", step: 1000 })
+    const asleep = await failureOf(() => Effect.forever(Effect.sleep("1 day")))
+    assert.strictEqual(asleep.kind, "endless")
+    assert.isBelow(asleep.step, 100)
+  })
+  it("if an invariant does not hold after a step", async () => {
+    const failure = await failureOf((world) =>
+      Effect.gen(function* () {
+        let balance = 10
+        world.invariant("nobody owes", () => (balance < 0 ? `the balance is ${balance}` : undefined))
+        while (true) {
+          yield* Effect.sleep(10)
+          balance -= 4
+        }
+      })
+    )
+    assert.deepInclude(failure, { kind: "invariant", name: "nobody owes", message: "the balance is -2" })
+  })
+  it("if what is waited for does not come in time", async () => {
+    const failure = await failureOf((world) => world.until("peace", "1 hour", () => false))
+    assert.deepInclude(failure, { kind: "liveness", name: "peace", message: "did not come within 1h" })
+    await valueOf((world) =>
+      world
+        .until("an hour", "2 hours", () => world.now() > 3_600_000)
+        .pipe(Effect.race(Effect.forever(Effect.sleep(60_000))))
+    )
+  })
+  it.each<[string, () => unknown]>([
+    ["Date.now", () => Date.now()],
+    ["Date", () => new Date()],
+    ["performance.now", () => performance.now()],
+    ["process.hrtime.bigint", () => process.hrtime.bigint()],
+    ["Math.random", () => Math.random()],
+    ["crypto.randomUUID", () => crypto.randomUUID()],
+    ["crypto.getRandomValues", () => crypto.getRandomValues(new Uint8Array(1))],
+    ["node:crypto randomUUID", () => randomUUID()],
+    ["setTimeout", () => setTimeout(() => {}, 0)],
+    ["setImmediate", () => setImmediate(() => {})],
+    ["fetch", () => fetch("http://127.0.0.1:1")],
+    ["node:net Socket.connect", () => connect(1)],
+    ["node:worker_threads Worker", () => new Worker("", { eval: true })],
+    ["node:dns lookup", () => lookup("localhost", () => {})],
+    ["setImmediate", () => Effect.runFork(Effect.yieldNow)]
+  ])("if a step uses %s, and names the line", async (name, use) => {
+    const failure = await failureOf(() => Effect.sync(use))
+    assert.deepInclude(failure, { kind: "tripwire", name })
+    assert.match(failure.message, /^world used .* in .*Simulation\.test\.ts:\d+:\d+/)
+  })
+  it("not by what is outside of its steps, nor by a time that is given", async () => {
+    const { random } = Math
+    const { Date: Before } = globalThis
+    await valueOf((world) =>
+      Effect.gen(function* () {
+        yield* Effect.promise(() => Promise.resolve().then(() => void Date.now()))
+        world.note(new Date(0).toISOString())
+        assert.instanceOf(new Date(0), Date)
+      })
+    )
+    assert.strictEqual(Math.random, random)
+    assert.strictEqual(globalThis.Date, Before)
   })
 })

@@ -7,7 +7,7 @@
 import { Effect, Exit, Schema } from "effect"
 import { Chance } from "./chance.ts"
 import { type Fault, scaled } from "./faults.ts"
-import type { Machine } from "./node.ts"
+import type { SimulatedNode } from "./node.ts"
 import type { Process } from "./process.ts"
 import type { Core } from "./world.ts"
 
@@ -18,7 +18,11 @@ export class NetworkError extends Schema.TaggedError<NetworkError>()("NetworkErr
    * - `reset`: the connection broke. Nobody knows whether the request was carried out.
    */
   reason: Schema.Literals(["refused", "reset"])
-}) {}
+}) {
+  override get message(): string {
+    return `the connection was ${this.reason}`
+  }
+}
 
 const refused = Exit.fail(new NetworkError({ reason: "refused" }))
 const reset = Exit.fail(new NetworkError({ reason: "reset" }))
@@ -54,7 +58,7 @@ export class Network {
 
   send<S, A, E>(
     from: Process,
-    to: Machine<S>,
+    to: SimulatedNode<S>,
     request: (service: S) => Effect.Effect<A, E>,
     resume: (answer: Effect.Effect<A, E | NetworkError>) => void
   ): void {
@@ -96,7 +100,7 @@ export class Network {
 
   /** Carries the request out as work of the node that it arrived at. */
   private carryOut<S, A, E>(
-    to: Machine<S>,
+    to: SimulatedNode<S>,
     request: (service: S) => Effect.Effect<A, E>,
     answer: (exit: Exit.Exit<A, E | NetworkError>) => void
   ): void {

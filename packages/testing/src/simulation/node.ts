@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { Clock, Context, Effect, Exit, Fiber, Random, Scheduler, type Scope } from "effect"
+import { Clock, Context, Effect, Exit, Fiber, Formatter, Logger, Random, Scheduler, type Scope } from "effect"
 import { WebCrypto } from "effect/crypto"
 import { Chance } from "./chance.ts"
 import { makeClock, type WallClock } from "./clock.ts"
 import { makeCrypto } from "./crypto.ts"
+import { type Disk, SimulatedDisk } from "./disk.ts"
 import { type Fault, scaled, type Site } from "./faults.ts"
 import type { Network, NetworkError } from "./network.ts"
 import { current, type Owner, type Process } from "./process.ts"
@@ -21,21 +22,18 @@ export interface NodeOptions {
   readonly changed?: ((to: "running" | "frozen" | "ended") => void) | undefined
 }
 
-/** A machine of the world, with the service that its program gives. */
-export interface Node<S> {
+/** A machine of the world. */
+export interface Machine {
   readonly name: string
   /** Whether its program has been started and has not ended. A frozen program counts as running. */
   readonly isRunning: () => boolean
-  /** The wall clock of the machine. Setting its `skew` makes wall time jump. Monotonic time does not. */
+  /** The wall clock. Setting its `skew` makes wall time jump. Monotonic time does not. */
   readonly wallClock: WallClock
-  /**
-   * Sends a request to the node. The node carries it out as work of its program, and the answer comes back. Both take time on the way, and the
-   * faults of the world lose, delay and repeat them. A caller whose request or answer was lost may never hear anything, so it needs a time limit.
-   * A node whose program has not returned its service yet refuses.
-   */
-  readonly call: <A, E>(request: (service: S) => Effect.Effect<A, E>) => Effect.Effect<A, E | NetworkError>
+  readonly disk: Disk
   /** Ends the program at once. No finalizer runs. Its tasks, its timers and the answers that it waits for are gone. */
   readonly kill: Effect.Effect<void>
+  /** As `kill`, and what was not synced to the disk is lost, in part. Callers hear nothing. */
+  readonly losePower: Effect.Effect<void>
   /** Interrupts the program, and waits until its finalizers have run. */
   readonly stop: Effect.Effect<void>
   /** The program stands still while time goes on, as in a long pause of the garbage collector or on a suspended machine. */
@@ -44,6 +42,16 @@ export interface Node<S> {
   readonly thaw: Effect.Effect<void>
   /** Kills the program if it runs, and starts it again. */
   readonly restart: Effect.Effect<void>
+}
+
+/** A machine, and the service that its program gives. */
+export interface Node<S> extends Machine {
+  /**
+   * Sends a request to the node. The node carries it out as work of its program, and the answer comes back. Both take time on the way, and the
+   * faults of the world lose, delay and repeat them. A caller whose request or answer was lost may never hear anything, so it needs a time limit.
+   * A node whose program has not returned its service yet refuses.
+   */
+  readonly call: <A, E>(request: (service: S) => Effect.Effect<A, E>) => Effect.Effect<A, E | NetworkError>
 }
 
 /** One life of a node's program. */
@@ -57,7 +65,15 @@ export interface Life<S> {
   main: Fiber.Fiber<unknown> | undefined
 }
 
-/** Starts a process with a scheduler, a clock, chance and crypto of its own. */
+/** What a node logs is part of the story, without the time and the fiber, which the story knows or which differ between runs. */
+const storyLogger = (core: Core, { name }: Owner) =>
+  Logger.make<unknown, void>(({ logLevel, message }) => {
+    const parts = Array.isArray(message) ? message : [message]
+    const text = parts.map((part: unknown) => (typeof part === "string" ? part : Formatter.format(part))).join(" ")
+    core.note(name, `logs ${logLevel.toUpperCase()} ${text}`)
+  })
+
+/** Starts a process with a scheduler, a clock, chance, crypto and logger of its own. */
 export const begin = <S>(core: Core, owner: Owner, wall: WallClock): Life<S> => {
   const process = core.makeProcess(owner)
   const chance = new Chance(core.seed, `process ${owner.name} ${process.number}`)
@@ -66,17 +82,19 @@ export const begin = <S>(core: Core, owner: Owner, wall: WallClock): Life<S> => 
     Context.add(Scheduler.Scheduler, process),
     Context.add(Clock.Clock, makeClock(core, process, wall, origin)),
     Context.add(Random.Random, chance),
+    Context.add(Logger.CurrentLoggers, new Set([storyLogger(core, owner)])),
     Context.add(WebCrypto.WebCrypto, makeCrypto(chance, core.outside))
   )
   return { process, context, callers: new Set(), service: undefined, main: undefined }
 }
 
-const kinds = ["kill", "freeze", "clock-jump"]
+const kinds = ["kill", "power-loss", "freeze", "clock-jump"]
 
 /** Makes a node, and starts it. */
-export class Machine<S> implements Node<S>, Owner {
+export class SimulatedNode<S> implements Node<S>, Owner {
   readonly name: string
   readonly wallClock: WallClock = { skew: 0 }
+  readonly disk: SimulatedDisk
   life: Life<S> | undefined
   private readonly core: Core
   private readonly network: Network
@@ -93,7 +111,7 @@ export class Machine<S> implements Node<S>, Owner {
     network: Network,
     outside: Process,
     name: string,
-    boot: (node: Node<S>) => Effect.Effect<S, never, Scope.Scope>,
+    boot: (machine: Machine) => Effect.Effect<S, never, Scope.Scope>,
     options: NodeOptions
   ) {
     this.core = core
@@ -104,6 +122,10 @@ export class Machine<S> implements Node<S>, Owner {
     this.hasFaults = options.faults !== false
     this.changed = options.changed ?? (() => {})
     this.site = core.faults.site(`node ${name}`, kinds)
+    this.disk = new SimulatedDisk(core, name, new Chance(core.seed, `disk ${name}`), this.hasFaults, {
+      kill: (amount) => this.killFor(amount),
+      pause: (amount) => this.freezeFor(amount)
+    })
     this.start()
   }
 
@@ -125,6 +147,11 @@ export class Machine<S> implements Node<S>, Owner {
   readonly kill = Effect.suspend(() => {
     this.core.note(this.name, "is killed")
     return this.end() ? Effect.never : Effect.void
+  })
+
+  readonly losePower = Effect.suspend(() => {
+    this.core.note(this.name, "loses power")
+    return this.losesPower() ? Effect.never : Effect.void
   })
 
   readonly freeze = Effect.suspend(() => {
@@ -154,30 +181,52 @@ export class Machine<S> implements Node<S>, Owner {
   /** What faults have done to the node is over. */
   heal(): void {
     this.wallClock.skew = 0
+    this.disk.heal()
     this.struckDown?.end()
   }
 
   private suffer(fault: Fault): void {
     const { amount, what } = fault
     switch (what) {
-      case "kill": {
-        const after = scaled(amount, 1, 60_000)
-        this.core.note(this.name, `is killed for ${after.toFixed(0)} ms`)
-        this.end()
-        return this.mendAfter(after, () => this.start())
-      }
-      case "freeze": {
-        const pause = scaled(amount, 1, 120_000)
-        this.core.note(this.name, `is frozen for ${pause.toFixed(0)} ms`)
-        this.hold()
-        return this.mendAfter(pause, () => this.release())
-      }
+      case "kill":
+        return this.killFor(amount)
+      case "power-loss":
+        this.core.note(this.name, "loses power")
+        this.losesPower()
+        return this.mendAfter(scaled(amount, 1000, 120_000), () => this.start())
+      case "freeze":
+        return this.freezeFor(amount)
       default: {
         const jump = amount < 0.5 ? -scaled(amount * 2, 1, 3_600_000) : scaled(amount * 2 - 1, 1, 3_600_000)
         this.core.note(this.name, `has its wall clock jump by ${jump.toFixed(0)} ms`)
         this.wallClock.skew += jump
       }
     }
+  }
+
+  private killFor(amount: number): void {
+    if (this.life === undefined) return
+    const millis = scaled(amount, 1, 60_000)
+    this.core.note(this.name, `is killed for ${millis.toFixed(0)} ms`)
+    this.end()
+    this.mendAfter(millis, () => this.start())
+  }
+
+  private freezeFor(amount: number): void {
+    if (this.life === undefined) return
+    const millis = scaled(amount, 1, 120_000)
+    this.core.note(this.name, `is frozen for ${millis.toFixed(0)} ms`)
+    this.hold()
+    this.mendAfter(millis, () => this.release())
+  }
+
+  /** Returns whether the program has ended itself. */
+  private losesPower(): boolean {
+    // Callers are not told: nobody is there to do it.
+    this.life?.callers.clear()
+    const itself = this.end()
+    this.disk.losePower()
+    return itself
   }
 
   private mendAfter(millis: number, end: () => void): void {
@@ -221,6 +270,8 @@ export class Machine<S> implements Node<S>, Owner {
 
   private hold(): void {
     if (this.life === undefined) return
+    // What is left of a step that froze its own process waits too.
+    this.core.budget = 0
     this.life.process.state = "frozen"
     this.changed("frozen")
   }

@@ -14,6 +14,8 @@ export interface Queue {
   /** What is left of the operations that the step may run. */
   budget: number
   readonly push: (process: Process, task: () => void) => void
+  /** A step of the process has used something of the real world, in this line. */
+  readonly trip: (process: Process, name: string, line: string) => void
 }
 
 /** Whose process it is. */

@@ -137,6 +137,9 @@ export class Core implements Queue {
     this.failure ??= { ...failure, step: this.steps }
   }
 
+  readonly trip = (process: Process, name: string, line: string): void =>
+    this.fail({ kind: "tripwire", name, message: `${process.owner.name} used ${name} in ${line}` })
+
   /** The end of a program. */
   failWith(name: string, cause: Cause.Cause<unknown>): void {
     const error = Cause.squash(cause)
