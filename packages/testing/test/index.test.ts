@@ -21,6 +21,7 @@ describe("the package's index", () => {
     assert.deepStrictEqual([...new Set(packages)].toSorted(), [
       "@rekindle/core",
       "effect",
+      "effect/crypto",
       "effect/encoding",
       "effect/http"
     ])
