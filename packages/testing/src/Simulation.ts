@@ -33,6 +33,7 @@ import { type Fault, type FaultPlan, type FaultRates } from "./simulation/faults
 import { Network } from "./simulation/network.ts"
 import { begin, type Machine, type Node, type NodeOptions, SimulatedNode } from "./simulation/node.ts"
 import { current } from "./simulation/process.ts"
+import { shrink as reduce } from "./simulation/shrink.ts"
 import * as Tripwires from "./simulation/tripwires.ts"
 import { Core, type Failure, type StoryLine } from "./simulation/world.ts"
 
@@ -49,6 +50,8 @@ export interface Settings {
   readonly seed: number
   /** How often each kind of fault strikes, or the faults themselves. Default none. */
   readonly faults?: FaultRates | FaultPlan | undefined
+  /** Whether tasks are taken in their order and hardly preempted, and steps take no time. Default false: the seed decides. */
+  readonly calm?: boolean | undefined
   /** Sizes by name, instead of those that the seed gives. See {@link World.size}. */
   readonly sizes?: Readonly<Record<string, number>> | undefined
   /** The world fails if its program has not ended by then. Default 100,000. */
@@ -62,6 +65,7 @@ export interface Settings {
 /** What a run came to. */
 export interface Outcome<A = unknown> {
   readonly seed: number
+  readonly calm: boolean
   /** The faults that struck. */
   readonly faults: FaultPlan
   readonly sizes: Readonly<Record<string, number>>
@@ -112,10 +116,12 @@ export const run = async <A, E>(
   settings: Settings,
   program: (world: World) => Effect.Effect<A, E, Scope.Scope>
 ): Promise<Outcome<A>> => {
-  const core = new Core(settings.seed, settings.faults ?? {}, {
+  const calm = settings.calm ?? false
+  const bounds = {
     maxSteps: settings.maxSteps ?? 100_000,
     maxTime: Duration.toMillis(settings.maxTime ?? "30 days")
-  })
+  }
+  const core = new Core(settings.seed, settings.faults ?? {}, bounds, calm)
   const outside = begin<void>(core, { name: "world", beforeStep: () => true }, { skew: 0 })
   const network = new Network(core, outside.process)
   const nodes = new Array<{ readonly heal: () => void }>()
@@ -190,6 +196,7 @@ export const run = async <A, E>(
   }
   return {
     seed: settings.seed,
+    calm,
     faults: core.faults.struck,
     sizes,
     steps: core.steps,
@@ -201,10 +208,84 @@ export const run = async <A, E>(
   }
 }
 
-/** The story of a run as text, one line for each thing that happened. */
-export const story = (outcome: Outcome): string =>
-  outcome.story
-    .map(
-      ({ node, step, time, what }) => `${time.toFixed(3).padStart(14)} ms  ${String(step).padStart(6)}  ${node} ${what}`
-    )
-    .join("\n")
+/**
+ * Reduces a failed run: to a calm schedule if it fails there too, to the fewest faults, and to the smallest sizes with which it fails in the same
+ * way, that is with a failure of the same kind and name. `again` runs the same program with other settings, at most `maxRuns` times.
+ */
+export const shrink = <A>(
+  failed: Outcome<A>,
+  again: (settings: Settings) => Promise<Outcome<A>>,
+  { maxRuns = 500 }: { readonly maxRuns?: number | undefined } = {}
+): Promise<Outcome<A>> => reduce(failed, again, maxRuns)
+
+/** A run as text: what happened on which node, one line each, what the failure was, and the settings that repeat it. */
+export const report = ({ calm, failure, faults, seed, sizes, steps, story, time }: Outcome): string => {
+  const nodes = [...new Set(story.map(({ node }) => node))]
+  const width = Math.max(0, ...nodes.map((node) => node.length + 2 * nodes.indexOf(node)))
+  const lines = story.map(({ node, step, time, what }) =>
+    [
+      `${(time / 1000).toFixed(3).padStart(12)} s`,
+      `#${step}`.padStart(7),
+      ("  ".repeat(nodes.indexOf(node)) + node).padEnd(width),
+      what
+    ].join("  ")
+  )
+  return [
+    ...lines,
+    "",
+    `${steps} steps, ${(time / 1000).toFixed(3)} s in the world: ${failure === undefined ? "nothing failed" : `${failure.kind} "${failure.name}" failed`}`,
+    ...(failure === undefined ? [] : [failure.message]),
+    `repeat it with ${JSON.stringify({ seed, calm, sizes, faults })}`
+  ].join("\n")
+}
+
+/** Which worlds a test runs, and within which bounds. */
+export interface TestOptions extends Omit<Settings, "seed"> {
+  /** How many seeds. Default 100. */
+  readonly seeds?: number | undefined
+  /** The first seed. Default 0. */
+  readonly from?: number | undefined
+}
+
+/** What {@link makeMethods} adds to `it`. */
+export interface Methods {
+  /** A test that runs a program in many worlds. The first that fails is reduced, and its report is the message of the test. */
+  readonly simulate: (
+    name: string,
+    options: TestOptions,
+    program: (world: World) => Effect.Effect<unknown, unknown, Scope.Scope>,
+    timeout?: number
+  ) => void
+}
+
+/**
+ * Adds `it.simulate` to the `it` of vitest or `@effect/vitest`.
+ *
+ * ```
+ * const it = Simulation.makeMethods(effectIt)
+ * it.simulate("no update is lost", { seeds: 300, faults: { kill: 0.01 } }, (world) => …)
+ * ```
+ */
+export const makeMethods = <It extends (name: string, test: () => Promise<void>, timeout?: number) => void>(
+  it: It
+): It & Methods =>
+  Object.assign(it, {
+    simulate: (
+      name: string,
+      { from = 0, seeds = 100, ...settings }: TestOptions,
+      program: (world: World) => Effect.Effect<unknown, unknown, Scope.Scope>,
+      timeout?: number
+    ) =>
+      it(
+        name,
+        async () => {
+          for (let seed = from; seed < from + seeds; seed++) {
+            const failed = await run({ ...settings, seed }, program)
+            if (failed.failure === undefined) continue
+            const shrunk = await shrink(failed, (fewer) => run({ ...settings, ...fewer }, program))
+            throw new Error(`seed ${seed} fails\n\n${report(shrunk)}`, { cause: shrunk.failure?.cause })
+          }
+        },
+        timeout
+      )
+  })

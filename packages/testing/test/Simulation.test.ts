@@ -457,3 +457,82 @@ describe("a run fails", () => {
     assert.strictEqual(globalThis.Date, Before)
   })
 })
+
+/** A node that forgets what it was told by the second kill after the third call. The other faults do no harm. */
+const forgetful = (world: Simulation.World) =>
+  Effect.gen(function* () {
+    let kept = 0
+    const bystanders = world.size("bystanders", 2, 9)
+    for (let index = 0; index < bystanders; index++) world.node(`bystander ${index}`, () => Effect.succeed({}))
+    const node = world.node("a", () => Effect.succeed({ add: Effect.sync(() => void kept++) }), {
+      changed: (to) => {
+        if (to === "ended") kept = Math.max(0, kept - 100)
+      }
+    })
+    for (let told = 1; told <= 10; told++) {
+      yield* Effect.sleep(70_000)
+      if (node.isRunning())
+        yield* Effect.timeout(
+          node.call(({ add }) => add),
+          5000
+        ).pipe(Effect.ignore)
+      if (told > 3 && kept === 0) return yield* Effect.die("it forgot")
+    }
+  })
+
+describe("a failed run", () => {
+  const rates = { ...faults, kill: 0.1 }
+  const again = (settings: Simulation.Settings) => Simulation.run(settings, forgetful)
+
+  it("fails again with its faults given, and with fewer of them", async () => {
+    let reduced = 0
+    let calm = 0
+    for (const seed of seeds.slice(0, 100)) {
+      const failed = await again({ seed, faults: rates })
+      if (failed.failure === undefined) continue
+      assert.deepStrictEqual(await again(failed), failed)
+      const shrunk = await Simulation.shrink(failed, again)
+      assert.strictEqual(shrunk.failure?.message, "it forgot")
+      assert.isAtMost(shrunk.faults.length, failed.faults.length)
+      assert.isAtLeast(shrunk.faults.length, 1)
+      if (shrunk.calm) calm++
+      assert.deepStrictEqual(shrunk.sizes, { bystanders: 2 })
+      for (const fault of shrunk.faults) {
+        const without = await again({ ...shrunk, faults: shrunk.faults.filter((other) => other !== fault) })
+        assert.isUndefined(without.failure)
+      }
+      reduced++
+    }
+    assert.isAbove(reduced, 10)
+    assert.isAbove(calm, reduced / 2)
+  })
+  it("is printed with its story and how to repeat it", async () => {
+    const failed = await Simulation.run({ seed: 7 }, (world) =>
+      Effect.sync(() => world.note("is here")).pipe(
+        Effect.andThen(Effect.sleep(1500)),
+        Effect.andThen(Effect.die("too late"))
+      )
+    )
+    const lines = Simulation.report(failed).split("\n")
+    assert.match(lines[0] ?? "", /^ +0\.\d{3} s +#\d  world  is here$/)
+    assert.deepStrictEqual(lines.slice(-2), [
+      "too late",
+      'repeat it with {"seed":7,"calm":false,"sizes":{},"faults":[]}'
+    ])
+  })
+  it("is the message of it.simulate", async () => {
+    let test = async () => {}
+    const { simulate } = Simulation.makeMethods((_name: string, run: () => Promise<void>) => {
+      test = run
+    })
+    simulate("never forgets", { seeds: 100, faults: rates }, forgetful)
+    const error = await test().then(
+      () => assert.fail("it passed"),
+      (error: unknown) => String(error)
+    )
+    assert.match(error, /^Error: seed \d+ fails\n\n/)
+    assert.include(error, "a  is killed for")
+    simulate("forgets nothing when nothing goes wrong", { seeds: 10 }, forgetful)
+    await test()
+  })
+})

@@ -90,14 +90,14 @@ export class Core implements Queue {
   private processes = 0
   private outsideWork: Promise<unknown> | undefined
 
-  constructor(seed: number, faults: FaultRates | FaultPlan, bounds: Bounds) {
+  constructor(seed: number, faults: FaultRates | FaultPlan, bounds: Bounds, calm: boolean) {
     this.seed = seed
     this.faults = new Faults(seed, faults)
     this.bounds = bounds
     this.schedule = new Chance(seed, "schedule")
-    this.inOrder = this.schedule.below(4) === 0
-    this.patience = this.schedule.pick(2, 8, 32, 256)
-    this.stepTime = this.schedule.pick(0, 0.001, 0.05, 1)
+    this.inOrder = calm || this.schedule.below(4) === 0
+    this.patience = calm ? 2048 : this.schedule.pick(2, 8, 32, 256)
+    this.stepTime = calm ? 0 : this.schedule.pick(0, 0.001, 0.05, 1)
   }
 
   makeProcess(owner: Owner): Process {
