@@ -31,8 +31,9 @@
 import { Duration, Effect, Exit, type Scope } from "effect"
 import { type Fault, type FaultPlan, type FaultRates } from "./simulation/faults.ts"
 import { Network } from "./simulation/network.ts"
-import { begin, type Machine, type Node, type NodeOptions, SimulatedNode } from "./simulation/node.ts"
+import { type Machine, type Node, type NodeOptions, SimulatedNode } from "./simulation/node.ts"
 import { current } from "./simulation/process.ts"
+import { servicesOf } from "./simulation/services.ts"
 import { shrink as reduce } from "./simulation/shrink.ts"
 import * as Tripwires from "./simulation/tripwires.ts"
 import { Core, type Failure, type StoryLine } from "./simulation/world.ts"
@@ -122,8 +123,8 @@ export const run = async <A, E>(
     maxTime: Duration.toMillis(settings.maxTime ?? "30 days")
   }
   const core = new Core(settings.seed, settings.faults ?? {}, bounds, calm)
-  const outside = begin<void>(core, { name: "world", beforeStep: () => true }, { skew: 0 })
-  const network = new Network(core, outside.process)
+  const outside = core.makeProcess({ name: "world", beforeStep: () => true })
+  const network = new Network(core, outside)
   const nodes = new Array<{ readonly heal: () => void }>()
   const sizes: Record<string, number> = {}
   let value: A | undefined
@@ -137,7 +138,7 @@ export const run = async <A, E>(
       return sizes[name]
     },
     node: (name, program, options = {}) => {
-      const node = new SimulatedNode(core, network, outside.process, name, program, options)
+      const node = new SimulatedNode(core, network, outside, name, program, options)
       nodes.push(node)
       return node
     },
@@ -152,7 +153,7 @@ export const run = async <A, E>(
     },
     until: (name, within, holds) =>
       Effect.callback((resume) => {
-        const late = core.startTimer(Duration.toMillis(within), outside.process, () =>
+        const late = core.startTimer(Duration.toMillis(within), outside, () =>
           core.fail({
             kind: "liveness",
             name,
@@ -163,7 +164,7 @@ export const run = async <A, E>(
           check: () => {
             if (!holds()) return
             stop()
-            core.push(outside.process, () => resume(Effect.void))
+            core.push(outside, () => resume(Effect.void))
           }
         }
         const stop = () => {
@@ -182,7 +183,9 @@ export const run = async <A, E>(
     })
   }
 
-  const main = Effect.runForkWith(outside.context)(Effect.scoped(Effect.suspend(() => program(world))))
+  const main = Effect.runForkWith(servicesOf(core, outside, { skew: 0 }, 0))(
+    Effect.scoped(Effect.suspend(() => program(world)))
+  )
   main.addObserver((exit) => {
     core.ended = true
     if (Exit.isSuccess(exit)) value = exit.value

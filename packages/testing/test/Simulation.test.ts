@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Simulation } from "@rekindle/testing"
-import { Clock, Deferred, Effect, Exit, Random, type Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, HashMap, Random, type Scope } from "effect"
 import { WebCrypto } from "effect/crypto"
 import { randomUUID } from "node:crypto"
 import { lookup } from "node:dns"
@@ -73,6 +73,57 @@ describe("a world", () => {
       prints.add(once.fingerprint)
     }
     assert.isAbove(prints.size, 290)
+  })
+
+  it("is the same beside other worlds, and after them", async () => {
+    const alone = new Array<Simulation.Outcome>()
+    for (const seed of seeds.slice(0, 20)) alone.push(await Simulation.run({ seed, faults }, counting))
+    const others = seeds.slice(0, 20).map((seed) => Simulation.run({ seed, faults }, counting))
+    assert.deepStrictEqual(await Promise.all(others), alone)
+  })
+
+  it("is the same in what Effect itself draws: the ids of spans and the hashes of objects", async () => {
+    const keys = Array.from({ length: 50 }, (_, index) => () => index)
+    const run = () =>
+      Simulation.run({ seed: 1 }, () =>
+        Effect.gen(function* () {
+          const { spanId, traceId } = yield* Effect.withSpan(Effect.orDie(Effect.currentSpan), "work")
+          let map = HashMap.empty<() => number, number>()
+          for (const key of keys) map = HashMap.set(map, key, key())
+          for (const key of Array.from({ length: 9 }, (_, index) => () => index))
+            map = HashMap.set(map, key, 100 + key())
+          yield* Effect.logWarning("it is", { so: true })
+          return [spanId, traceId, ...HashMap.values(map)]
+        })
+      )
+    const once = await run()
+    assert.isUndefined(once.failure, once.failure?.message)
+    assert.deepStrictEqual(await run(), once)
+    assert.match(String(once.value?.[0]), /^[0-9a-f]{16}$/)
+    assert.match(String(once.value?.[1]), /^[0-9a-f]{32}$/)
+    assert.strictEqual(once.story[0]?.what, 'logs WARN it is {"so":true}')
+  })
+
+  it("waits for the promises of Web Crypto in the order of the calls", async () => {
+    const run = (seed: number) =>
+      Simulation.run({ seed }, (world) =>
+        Effect.gen(function* () {
+          const { subtle } = yield* WebCrypto.WebCrypto
+          const digest = (size: number) =>
+            Effect.andThen(
+              Effect.promise(() => subtle.digest("SHA-256", new Uint8Array(size))),
+              Effect.sync(() => world.note(`has digested ${size}`))
+            )
+          yield* Effect.all([digest(5_000_000), digest(1), digest(100_000), Effect.sleep(1)], {
+            concurrency: "unbounded"
+          })
+        })
+      )
+    for (const seed of seeds.slice(0, 20)) {
+      const once = await run(seed)
+      assert.isUndefined(once.failure, once.failure?.message)
+      assert.deepStrictEqual(await run(seed), once)
+    }
   })
 
   it("tells what becomes of a node, and when everything has been done", async () => {

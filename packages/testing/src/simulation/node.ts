@@ -3,15 +3,14 @@
  *
  * @module
  */
-import { Clock, Context, Effect, Exit, Fiber, Formatter, Logger, Random, Scheduler, type Scope } from "effect"
-import { WebCrypto } from "effect/crypto"
+import { type Context, Effect, Exit, Fiber, type Scope } from "effect"
 import { Chance } from "./chance.ts"
-import { makeClock, type WallClock } from "./clock.ts"
-import { makeCrypto } from "./crypto.ts"
+import type { WallClock } from "./clock.ts"
 import { type Disk, SimulatedDisk } from "./disk.ts"
 import { type Fault, scaled, type Site } from "./faults.ts"
 import type { Network, NetworkError } from "./network.ts"
 import { current, type Owner, type Process } from "./process.ts"
+import { servicesOf } from "./services.ts"
 import type { Core } from "./world.ts"
 
 /** How a node behaves. */
@@ -65,29 +64,6 @@ export interface Life<S> {
   main: Fiber.Fiber<unknown> | undefined
 }
 
-/** What a node logs is part of the story, without the time and the fiber, which the story knows or which differ between runs. */
-const storyLogger = (core: Core, { name }: Owner) =>
-  Logger.make<unknown, void>(({ logLevel, message }) => {
-    const parts = Array.isArray(message) ? message : [message]
-    const text = parts.map((part: unknown) => (typeof part === "string" ? part : Formatter.format(part))).join(" ")
-    core.note(name, `logs ${logLevel.toUpperCase()} ${text}`)
-  })
-
-/** Starts a process with a scheduler, a clock, chance, crypto and logger of its own. */
-export const begin = <S>(core: Core, owner: Owner, wall: WallClock): Life<S> => {
-  const process = core.makeProcess(owner)
-  const chance = new Chance(core.seed, `process ${owner.name} ${process.number}`)
-  const origin = scaled(chance.nextDoubleUnsafe(), 1, 1e9)
-  const context = Context.empty().pipe(
-    Context.add(Scheduler.Scheduler, process),
-    Context.add(Clock.Clock, makeClock(core, process, wall, origin)),
-    Context.add(Random.Random, chance),
-    Context.add(Logger.CurrentLoggers, new Set([storyLogger(core, owner)])),
-    Context.add(WebCrypto.WebCrypto, makeCrypto(chance, core.outside))
-  )
-  return { process, context, callers: new Set(), service: undefined, main: undefined }
-}
-
 const kinds = ["kill", "power-loss", "freeze", "clock-jump"]
 
 /** Makes a node, and starts it. */
@@ -103,6 +79,7 @@ export class SimulatedNode<S> implements Node<S>, Owner {
   readonly hasFaults: boolean
   private readonly changed: NonNullable<NodeOptions["changed"]>
   private readonly site: Site
+  private lives = 0
   /** Whether a fault keeps the program from running. Told apart from what the test did itself, which stays when the world is healed. */
   private struckDown: { readonly end: () => void } | undefined
 
@@ -239,7 +216,9 @@ export class SimulatedNode<S> implements Node<S>, Owner {
 
   private start(): void {
     this.struckDown = undefined
-    const life = begin<S>(this.core, this, this.wallClock)
+    const process = this.core.makeProcess(this)
+    const context = servicesOf(this.core, process, this.wallClock, this.lives++)
+    const life: Life<S> = { process, context, callers: new Set(), service: undefined, main: undefined }
     this.life = life
     this.changed("running")
     const program = Effect.scoped(
