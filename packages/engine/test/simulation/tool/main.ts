@@ -16,7 +16,7 @@ import { CliError, Command, Flag } from "effect/cli"
 import { availableParallelism } from "node:os"
 import { faults } from "../faults.ts"
 import { type Figures, runMany } from "./many.ts"
-import { runOne } from "./one.ts"
+import { Plan, runOne } from "./one.ts"
 import * as Report from "./report.ts"
 import { searchFaults } from "./search.ts"
 
@@ -26,7 +26,11 @@ const usage = 2
 
 const flags = {
   seed: Flag.Int("seed").pipe(Flag.withDescription("Runs this world and tells its story"), Flag.optional),
-  plan: Flag.String("plan").pipe(Flag.withDescription("Runs a reduced world, as --seed printed it"), Flag.optional),
+  plan: Flag.String("plan").pipe(
+    Flag.withDescription("Runs a reduced world, as --seed printed it"),
+    Flag.withSchema(Plan),
+    Flag.optional
+  ),
   seeds: Flag.Int("seeds").pipe(Flag.withDescription("Runs this many worlds"), Flag.withDefault(1_000)),
   from: Flag.Int("from").pipe(Flag.withDescription("The first seed"), Flag.withDefault(0)),
   jobs: Flag.Int("jobs").pipe(
@@ -76,12 +80,9 @@ const simulate = Command.make(
   "simulate",
   flags,
   Effect.fnUntraced(function* ({ atMost, fault, faults, from, jobs, json, plan, seed, seeds }) {
-    if (Option.isSome(seed) || Option.isSome(plan)) {
-      const { ok, text, value } = yield* runOne({
-        seed: Option.getOrUndefined(seed),
-        plan: Option.getOrUndefined(plan),
-        fault
-      })
+    const one = Option.orElse(plan, () => Option.map(seed, (seed) => ({ seed })))
+    if (Option.isSome(one)) {
+      const { ok, text, value } = yield* runOne(one.value, fault)
       yield* Console.log(json ? JSON.stringify(value) : text)
       return yield* setExit(ok)
     }

@@ -3,71 +3,67 @@
  *
  * @module
  */
-import type { Simulation } from "@rekindle/testing"
+import { Simulation } from "@rekindle/testing"
 import { Effect, Schema } from "effect"
 import { faults } from "../faults.ts"
 import { plant } from "../plant.ts"
-import * as Report from "./report.ts"
+import { planCommand, seedCommand } from "./report.ts"
 
-/** A world that is given by its seed and its faults, as it is printed. */
-const Plan = Schema.fromJsonString(
+/** A reduced world, as it is printed. */
+export const Plan = Schema.fromJsonString(
   Schema.Struct({
     seed: Schema.Int,
+    calm: Schema.Boolean,
+    sizes: Schema.Record(Schema.String, Schema.Int),
     faults: Schema.Array(
       Schema.Struct({ site: Schema.String, at: Schema.Int, what: Schema.String, amount: Schema.Number })
-    ),
-    sizes: Schema.Record(Schema.String, Schema.Int)
+    )
   })
 )
 
-const planText = ({ faults, seed, sizes }: Simulation.Outcome) => JSON.stringify({ seed, sizes, faults })
+/** What a world came to, as text and as a value. */
+export interface Told {
+  readonly ok: boolean
+  readonly text: string
+  readonly value: object
+}
 
-/** Runs the world of a seed or of a plan, with planted faults or without. */
-export const runOne = ({
-  fault: names,
-  plan,
-  seed = 0
-}: {
-  readonly seed: number | undefined
-  readonly plan: string | undefined
-  readonly fault: ReadonlyArray<string>
-}) =>
-  Effect.gen(function* () {
-    for (const fault of faults) if (names.includes(fault.name)) plant(fault)
+/** Runs a world, with planted faults or without. */
+export const runOne = (settings: Simulation.Settings, planted: ReadonlyArray<string>): Effect.Effect<Told> =>
+  Effect.promise(async () => {
+    for (const fault of faults) if (planted.includes(fault.name)) plant(fault)
     // After the faults are planted.
-    const { run } = yield* Effect.promise(() => import("./world.ts"))
-    const settings: Simulation.Settings =
-      plan === undefined ? { seed } : yield* Effect.orDie(Schema.decodeEffect(Plan)(plan))
-    const outcome = yield* Effect.promise(() => run(settings))
-    const again = yield* Effect.promise(() => run(settings))
+    const { run } = await import("./world.ts")
+    const outcome = await run(settings)
+    const again = await run(settings)
     const isSame = again.fingerprint === outcome.fingerprint && again.failure?.message === outcome.failure?.message
-    const { failure, fingerprint, sizes, steps, story, time } = outcome
-    const ok = failure === undefined && isSame
+    const reduced = outcome.failure === undefined ? outcome : await Simulation.shrink(outcome, run)
+    const { calm, failure, sizes, steps, story, time } = reduced
     return {
-      ok,
-      value: {
-        seed: outcome.seed,
-        steps,
-        time,
-        fingerprint,
-        isSame,
-        sizes,
-        faults: outcome.faults,
-        story,
-        failure: failure === undefined ? null : { kind: failure.kind, name: failure.name, message: failure.message }
-      },
+      ok: failure === undefined && isSame,
       text: [
-        Report.storyText(outcome),
-        "",
-        Report.endText(outcome),
-        ...(isSame ? [] : ["a second run of this world went another way: something in it is not decided by the seed"]),
-        ...(failure === undefined
+        Simulation.report(reduced),
+        ...(outcome.failure === undefined
           ? []
           : [
               "",
-              `repeat it: ${Report.commandOf(settings, names)}`,
-              `reduced:   pnpm simulate --plan '${planText(outcome)}'`
-            ])
-      ].join("\n")
+              `reduced from ${outcome.faults.length} faults to ${reduced.faults.length}, and from ${outcome.steps} steps to ${steps}`,
+              `the whole world:   ${seedCommand(settings.seed, planted)}`,
+              `the reduced world: ${planCommand(reduced, planted)}`
+            ]),
+        ...(isSame ? [] : ["", "A second run went another way: something in this world is not decided by the seed."])
+      ].join("\n"),
+      value: {
+        seed: settings.seed,
+        fingerprint: outcome.fingerprint,
+        isSame,
+        failure: failure === undefined ? null : { kind: failure.kind, name: failure.name, message: failure.message },
+        calm,
+        sizes,
+        faults: reduced.faults,
+        steps,
+        time,
+        story
+      }
     }
   })

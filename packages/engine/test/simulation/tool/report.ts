@@ -17,14 +17,22 @@ export const progressOf = ({ done, failed, ran, seconds, seeds, steps }: Figures
   return `${number(done)} of ${number(seeds)} seeds, ${rate(ran, seconds)} seeds and ${rate(steps, seconds)} steps a second, ${failed.length} failed, about ${number(left)} s left`
 }
 
-/** The command that repeats a world. */
-export const commandOf = ({ seed }: Simulation.Settings, faults: ReadonlyArray<string> = []): string =>
-  ["pnpm simulate --seed", seed, ...faults.map((name) => `--fault ${name}`)].join(" ")
+const plantedIn = (faults: ReadonlyArray<string>): string => faults.map((name) => ` --fault ${name}`).join("")
+
+/** The command that runs the world of a seed. */
+export const seedCommand = (seed: number, planted: ReadonlyArray<string> = []): string =>
+  `pnpm simulate --seed ${seed}${plantedIn(planted)}`
+
+/** The command that runs a reduced world. */
+export const planCommand = (
+  { calm, faults, seed, sizes }: Simulation.Outcome,
+  planted: ReadonlyArray<string> = []
+): string => `pnpm simulate --plan '${JSON.stringify({ seed, calm, sizes, faults })}'${plantedIn(planted)}`
 
 /** The end of a run of many seeds. */
 export const manyText = ({ failed, ran, seconds, steps, total, totalFailed, version }: Figures): string =>
   [
-    ...failed.map(({ message, name, seed }) => `${commandOf({ seed })}\n  ${name}: ${message}`),
+    ...failed.map(({ message, name, seed }) => `${seedCommand(seed)}\n  ${name}: ${message}`),
     `${number(ran)} seeds and ${number(steps)} steps in ${number(seconds)} s: ${rate(ran, seconds)} seeds and ${rate(steps, seconds)} steps a second`,
     `on this version (${version}) ${number(total)} distinct seeds were run in all, and ${number(totalFailed)} of them failed`
   ].join("\n")
@@ -48,31 +56,4 @@ export const searchedTable = (searched: ReadonlyArray<Searched>): string =>
           found === undefined ? "" : cell(`${found.name}: ${found.message}`)
         } |`
     )
-  ].join("\n")
-
-/** The story of a world: in the order of time, with a column for each node. */
-export const storyText = ({ story }: Simulation.Outcome): string => {
-  const nodes = [...new Set(story.map(({ node }) => node))]
-  const width = Math.max(0, ...nodes.map((node) => node.length))
-  return story
-    .map(({ node, step, time, what }) =>
-      [
-        `${(time / 1000).toFixed(3).padStart(11)} s`,
-        `#${step}`.padStart(7),
-        `${"  ".repeat(nodes.indexOf(node))}${node.padEnd(width)}`,
-        what
-      ].join("  ")
-    )
-    .join("\n")
-}
-
-/** What a world came to. */
-export const endText = ({ failure, seed, sizes, steps, time }: Simulation.Outcome): string =>
-  [
-    `seed ${seed}: ${number(steps)} steps, ${number(time / 1000)} s in the world, ${Object.entries(sizes)
-      .map(([name, size]) => `${size} ${name}`)
-      .join(", ")}`,
-    failure === undefined
-      ? "every invariant held"
-      : `FAILED after step ${failure.step}: ${failure.kind}: ${failure.name}\n  ${failure.message}`
   ].join("\n")
