@@ -6,11 +6,15 @@
  */
 import type { AuthConfig, Expected } from "@rekindle/core"
 import { Effect, Redacted, Schema } from "effect"
-import * as oauth from "oauth4webapi"
+import { SecureRandom } from "effect/crypto"
+import { Base64Url } from "effect/encoding"
+import { createHash } from "node:crypto"
+import type * as oauth from "oauth4webapi"
 import { invalidConfig } from "../account/AuthConfig.ts"
 import type { ConsentPage, AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import * as Revocation from "../answer/Revocation.ts"
+import { refused } from "../answer/Verdict.ts"
 import * as AuthorizationResponse from "./authorizationResponse.ts"
 import { clientSecrets, methodOf } from "./clientAuthentication.ts"
 import { asConsentError, consentError } from "./consentErrors.ts"
@@ -70,12 +74,6 @@ const isPromise = Schema.is(Schema.Literals(["promised", "not-promised"]))
 
 const scopesOf = ({ scopeSeparator = " ", scopes }: OAuth2Settings): string | undefined => scopes?.join(scopeSeparator)
 
-const withScopes = (options: oauth.TokenEndpointRequestOptions, scope: string): oauth.TokenEndpointRequestOptions => {
-  const additionalParameters = new URLSearchParams(options.additionalParameters)
-  additionalParameters.set("scope", scope)
-  return { ...options, additionalParameters }
-}
-
 /** Finds what is missing for a consent, without sending anything. */
 const consentMistakes = (config: AuthConfig, settings: OAuth2Settings): ReadonlyArray<Expected.Mistake> => {
   const { authorizationEndpoint, issuer, pkce, pushedRequestEndpoint, pushedRequests } = settings
@@ -93,6 +91,7 @@ const consentMistakes = (config: AuthConfig, settings: OAuth2Settings): Readonly
 /** Makes the strategy. */
 export const make = Effect.gen(function* () {
   const endpoint = yield* TokenEndpoint.make
+  const random = yield* SecureRandom.SecureRandom
 
   const check = Effect.fnUntraced(function* (config: AuthConfig) {
     const settings = yield* checkSettings(config)
@@ -103,20 +102,15 @@ export const make = Effect.gen(function* () {
 
   const renew = Effect.fnUntraced(function* ({ config, credential }: Connection) {
     const settings = yield* settingsOf(config)
-    const key = Credential.secret(credential, Dpop.secretName)
+    const token = Credential.secret(credential, "refresh_token")
+    if (!token) return refused("request_malformed")
     const scopes = settings.scopeOnRefresh === true ? scopesOf(settings) : undefined
-    return yield* endpoint.exchange(
+    return yield* endpoint.grant(
       config,
       settings,
-      ({ authenticate, client, options, server }) =>
-        oauth.refreshTokenGrantRequest(
-          server,
-          client,
-          authenticate,
-          Credential.secret(credential, "refresh_token") ?? "",
-          scopes === undefined ? options : withScopes(options, scopes)
-        ),
-      key === undefined ? undefined : yield* Dpop.handle(config, key)
+      "refresh_token",
+      { ...(scopes === undefined ? {} : { scope: scopes }), refresh_token: token },
+      Credential.secret(credential, Dpop.secretName)
     )
   }, refuseFaultyConfig)
 
@@ -135,9 +129,9 @@ export const make = Effect.gen(function* () {
       state
     })
     if (settings.pkce !== false) {
-      const verifier = oauth.generateRandomCodeVerifier()
+      const verifier = Base64Url.encode(yield* random.randomBytes(32))
       memo[memoNames.verifier] = verifier
-      parameters.set("code_challenge", yield* Effect.promise(() => oauth.calculatePKCECodeChallenge(verifier)))
+      parameters.set("code_challenge", createHash("sha256").update(verifier).digest("base64url"))
       parameters.set("code_challenge_method", "S256")
     }
     const scopes = scopesOf(settings)
@@ -145,8 +139,7 @@ export const make = Effect.gen(function* () {
     if (settings.dpop === true) {
       const key = yield* Dpop.generate
       memo[memoNames.key] = key
-      const handle = yield* asConsentError(Dpop.handle(config, key))
-      parameters.set("dpop_jkt", yield* Effect.promise(() => handle.calculateThumbprint()))
+      parameters.set("dpop_jkt", yield* asConsentError(Dpop.thumbprint(config, key)))
     }
     return { memo, parameters }
   })
@@ -160,9 +153,11 @@ export const make = Effect.gen(function* () {
   ) {
     if (server.pushed_authorization_request_endpoint === undefined)
       return yield* consentError("misconfigured", `auth config ${config.id} has no endpoint for pushed requests`)
-    const seen = yield* endpoint.exchange(config, settings, ({ authenticate, client, options }) =>
-      oauth.pushedAuthorizationRequest(server, client, authenticate, parameters, options)
-    )
+    const seen = yield* endpoint.request(config, settings, {
+      server,
+      endpoint: "pushed_authorization_request_endpoint",
+      fields: parameters
+    })
     return PushedRequest.read(seen) ?? (yield* PushedRequest.failure(seen, config.profile))
   })
 
@@ -171,7 +166,9 @@ export const make = Effect.gen(function* () {
     request
   ) {
     const settings = yield* asConsentError(settingsOf(config))
-    const { server } = yield* asConsentError(endpoint.context(config, settings, consentEndpoints(settings)))
+    const server = yield* asConsentError(endpoint.server(config, settings, consentEndpoints(settings)))
+    // A mistake in the secrets is found before a person consents in vain.
+    yield* asConsentError(endpoint.authentication(config, settings))
     const url = yield* asConsentError(endpoint.page(config, server.authorization_endpoint))
     const { memo, parameters } = yield* authorizationRequest(config, settings, request)
     if (settings.pushedRequests ?? server.require_pushed_authorization_requests === true) {
@@ -195,20 +192,17 @@ export const make = Effect.gen(function* () {
     const promise = isPromise(remembered) ? remembered : yield* endpoint.issuerPromise(config, settings)
     const validated = yield* AuthorizationResponse.validate(config, settings, { parameters, promise, server, state })
     const key = memo[memoNames.key]
-    const observation = yield* endpoint.exchange(
+    const verifier = memo[memoNames.verifier]
+    const observation = yield* endpoint.grant(
       config,
       settings,
-      ({ authenticate, client, options }) =>
-        oauth.authorizationCodeGrantRequest(
-          server,
-          client,
-          authenticate,
-          validated,
-          callbackUrl,
-          memo[memoNames.verifier] ?? oauth.nopkce,
-          options
-        ),
-      key === undefined ? undefined : yield* asConsentError(Dpop.handle(config, key))
+      "authorization_code",
+      {
+        redirect_uri: callbackUrl,
+        code: validated.get("code") ?? "",
+        ...(verifier === undefined ? {} : { code_verifier: verifier })
+      },
+      key
     )
     return {
       observation,
@@ -239,9 +233,11 @@ export const make = Effect.gen(function* () {
       // A server that revokes a refresh token need not revoke the access tokens of its grant (RFC 7009 §2.1).
       const tokens = ["refresh_token", "access_token"].flatMap((name) => Credential.secret(credential, name) ?? [])
       const seen = yield* Effect.forEach(tokens, (token) =>
-        endpoint.exchange(config, settings, ({ authenticate, client, options }) =>
-          oauth.revocationRequest(server, client, authenticate, token, options)
-        )
+        endpoint.request(config, settings, {
+          server,
+          endpoint: "revocation_endpoint",
+          fields: new URLSearchParams({ ...settings.tokenParameters, token })
+        })
       )
       return Revocation.together(seen.map(Revocation.decideRevocation))
     },
@@ -283,7 +279,7 @@ export const make = Effect.gen(function* () {
       const token = Credential.secret(credential, "access_token")
       const key = Credential.secret(credential, Dpop.secretName)
       if (token === undefined || key === undefined) return Effect.undefined
-      return Effect.map(Dpop.proof(config, key, { method, url, token, nonce }), (proof) => ({
+      return Effect.map(Dpop.proof(config, key, { method, url, token, nonce }, random), (proof) => ({
         headers: {
           authorization: Redacted.make(`DPoP ${token}`, { label: "authorization" }),
           dpop: Redacted.make(proof, { label: "dpop" })
@@ -295,4 +291,4 @@ export const make = Effect.gen(function* () {
     revoke
   }
   return strategy
-})
+}).pipe(Effect.provide(SecureRandom.layerWebCrypto))

@@ -10,7 +10,7 @@
  * @module
  */
 import { Effect, Schema, Struct } from "effect"
-import * as oauth from "oauth4webapi"
+import { SecureRandom } from "effect/crypto"
 import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import { decide } from "../answer/Verdict.ts"
 import * as Credential from "../account/Credential.ts"
@@ -36,16 +36,13 @@ export const make = Effect.gen(function* () {
     const { config, credential } = connection
     const settings = yield* settingsOf(config)
     const secret = ownSecret(connection)
-    return yield* endpoint.exchange(
+    return yield* endpoint.grant(
       secret === undefined ? config : { ...config, secrets: { ...config.secrets, client_secret: secret } },
       secret === undefined
         ? settings
         : { ...settings, clientId: Credential.secret(credential, "client_id") ?? settings.clientId ?? "" },
-      ({ authenticate, client, options, server }) => {
-        const parameters = new URLSearchParams(settings.tokenParameters)
-        if (settings.scopes !== undefined) parameters.set("scope", settings.scopes.join(" "))
-        return oauth.clientCredentialsGrantRequest(server, client, authenticate, parameters, options)
-      }
+      "client_credentials",
+      settings.scopes === undefined ? {} : { scope: settings.scopes.join(" ") }
     )
   }, refuseFaultyConfig)
 
@@ -71,4 +68,4 @@ export const make = Effect.gen(function* () {
     }
   }
   return strategy
-})
+}).pipe(Effect.provide(SecureRandom.layerWebCrypto))

@@ -16,7 +16,6 @@ import { keepNewest } from "../account/keepNewest.ts"
 import { notSent, type Observation } from "../answer/Verdict.ts"
 import type { Egress } from "../egress/Egress.ts"
 import { uncontrolled, Passage } from "../egress/Passage.ts"
-import { type BuiltRequest, isInsecureAllowed, requestOf, responseOf, stopped } from "./oauthFetch.ts"
 import { makeJoinedRead } from "./joinedRead.ts"
 import type { TokenEndpointSettings } from "./TokenEndpoint.ts"
 
@@ -46,6 +45,28 @@ const capacity = 500
 /** Whether a status means "come back later" and not "there is nothing at this address". */
 const isOutage = (status: number): boolean => status === 408 || status === 429 || status >= 500
 
+/** A request as `oauth4webapi` builds it for `fetch`. */
+interface BuiltRequest {
+  readonly method: string
+  readonly headers: Record<string, string>
+}
+
+/** Rejects the `fetch` of `oauth4webapi` if there is no answer. Nothing reads it. */
+const stopped = new Error("there is no answer")
+
+/** The answer as a `Response`. That class accepts no status below 200 and no body with 204 and 304. */
+const responseOf = ({ body, headers, status }: Extract<Observation, { readonly _tag: "Answer" }>): Response =>
+  new Response(status === 204 || status === 304 || status < 200 ? null : body, {
+    status: status < 200 ? 502 : status,
+    headers: { ...headers }
+  })
+
+/** Whether the egress allows plain http to this url. `oauth4webapi` refuses it unless it is told otherwise. */
+const isInsecureAllowed = (egress: Egress["Service"], address: string): boolean => {
+  const url = URL.parse(address)
+  return url !== null && url.protocol === "http:" && egress.isPrivateAllowed(url)
+}
+
 /** Makes the cache of metadata. */
 export const make = (egress: Egress["Service"]) => {
   const joined = makeJoinedRead<oauth.AuthorizationServer, AuthConfigError | MetadataUnavailable>()
@@ -57,8 +78,9 @@ export const make = (egress: Egress["Service"]) => {
     const run = Effect.runPromiseWith(Context.add(yield* Effect.context(), Passage, uncontrolled))
     let seen: Observation = notSent("timed_out")
     const options = {
-      [oauth.customFetch]: async (url: string, init: BuiltRequest): Promise<Response> => {
-        seen = await run(egress.send(config.hosts, requestOf(settings, url, init)))
+      [oauth.customFetch]: async (url: string, { headers, method }: BuiltRequest): Promise<Response> => {
+        const request = { url, method, headers: { ...headers, ...settings.tokenHeaders } }
+        seen = await run(egress.send(config.hosts, request))
         return seen._tag === "Answer" ? responseOf(seen) : Promise.reject(stopped)
       },
       [oauth.allowInsecureRequests]: isInsecureAllowed(egress, issuer)

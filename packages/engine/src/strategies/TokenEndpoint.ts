@@ -1,17 +1,20 @@
 /**
- * Requests to a token endpoint, for every scheme that has one. `oauth4webapi` builds a request, {@link Egress} sends it, and nothing here
- * reads the answer.
+ * Requests to a token endpoint, for every scheme that has one: a form with its client authentication. {@link Egress} sends it, and nothing
+ * here reads the answer.
+ *
+ * Building a request waits for nothing but a key that signs. So a lease is not spent on it, and a simulated engine does it within a step.
  *
  * @module
  */
 import { Effect, Schema } from "effect"
-import * as oauth from "oauth4webapi"
+import { SecureRandom } from "effect/crypto"
+import type * as oauth from "oauth4webapi"
 import type { AuthConfig } from "@rekindle/core"
 import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
-import { notSent, refused } from "../answer/Verdict.ts"
-import { Egress, type EgressRequest } from "../egress/Egress.ts"
-import { clientAuthentication } from "./clientAuthentication.ts"
-import { type Answered, isInsecureAllowed, requestOf, responseOf, stopped } from "./oauthFetch.ts"
+import { notSent, type Observation, refused } from "../answer/Verdict.ts"
+import { Egress } from "../egress/Egress.ts"
+import { clientAuthentication, type Form } from "./clientAuthentication.ts"
+import * as Dpop from "./dpop.ts"
 import * as ServerMetadata from "./ServerMetadata.ts"
 import { Address, addressesOf, Url } from "./settings.ts"
 
@@ -46,24 +49,26 @@ export const TokenEndpointSettings = Schema.Struct({
 })
 export type TokenEndpointSettings = typeof TokenEndpointSettings.Type
 
-/** The parts of a grant request. */
-export interface GrantContext {
-  readonly server: oauth.AuthorizationServer
-  readonly client: oauth.Client
-  readonly authenticate: oauth.ClientAuth
-  readonly options: oauth.TokenEndpointRequestOptions
-}
-
 /** Endpoints that the settings name besides the token endpoint. `complete` means that no others are needed, so discovery is skipped. */
 export interface GivenEndpoints {
   readonly endpoints: Partial<oauth.AuthorizationServer>
   readonly complete: boolean
 }
 
-/** Builds one request with `oauth4webapi`. Its result is ignored: the egress observes the answer. */
-export type GrantRequest = (context: GrantContext) => Promise<unknown>
+/** A request to the authorization server. */
+export interface FormRequest {
+  /** The server that it goes to. */
+  readonly server: oauth.AuthorizationServer
+  readonly endpoint: "token_endpoint" | "revocation_endpoint" | "pushed_authorization_request_endpoint"
+  readonly fields: URLSearchParams
+  /** The key of a request whose tokens are bound to it. */
+  readonly dpopKey?: string | undefined
+}
 
 const misconfigured = (config: AuthConfig, message: string, field = "") => invalidConfig(config, [{ field, message }])
+
+/** Some providers refuse requests without one. */
+const userAgent = "rekindle"
 
 /** The issuer of a server without metadata. */
 const fallbackIssuer = (config: AuthConfig, { issuer, tokenEndpoint }: TokenEndpointSettings) => {
@@ -73,12 +78,16 @@ const fallbackIssuer = (config: AuthConfig, { issuer, tokenEndpoint }: TokenEndp
     : Effect.succeed(name)
 }
 
-const asksForNonce = ({ body, status }: Answered): boolean =>
-  (status === 400 || status === 401) && body.includes("use_dpop_nonce")
+/** The nonce that an answer asks for (RFC 9449 §8). It says that nothing was done. */
+const nonceOf = (seen: Observation): string | undefined =>
+  seen._tag === "Answer" && (seen.status === 400 || seen.status === 401) && seen.body.includes("use_dpop_nonce")
+    ? seen.headers?.["dpop-nonce"]
+    : undefined
 
 /** Makes the functions that strategies with a token endpoint share. */
 export const make = Effect.gen(function* () {
   const egress = yield* Egress
+  const random = yield* SecureRandom.SecureRandom
   const { discover, issuerPromise } = ServerMetadata.make(egress)
 
   /**
@@ -104,63 +113,63 @@ export const make = Effect.gen(function* () {
     return merged
   })
 
-  /** The server, the client, its authentication and the request options for one exchange. */
-  const context = Effect.fnUntraced(function* (
+  const authentication = (config: AuthConfig, settings: TokenEndpointSettings) =>
+    clientAuthentication(config, settings, random)
+
+  /** Sends one form once, or twice if the first answer asks for a DPoP nonce. */
+  const post = Effect.fnUntraced(function* (
     config: AuthConfig,
     settings: TokenEndpointSettings,
-    besides?: GivenEndpoints
-  ) {
-    const resolved = yield* server(config, settings, besides)
-    return {
-      server: resolved,
-      client: { client_id: settings.clientId ?? "" },
-      authenticate: yield* clientAuthentication(config, settings),
-      options: {
-        [oauth.allowInsecureRequests]: isInsecureAllowed(egress, resolved.token_endpoint),
-        ...(settings.tokenParameters === undefined ? {} : { additionalParameters: settings.tokenParameters })
-      }
-    } satisfies GrantContext
+    { dpopKey, endpoint, fields, server }: FormRequest
+  ): Effect.fn.Return<Observation, AuthConfigError> {
+    const { [endpoint]: url } = server
+    if (url === undefined || !settings.clientId) return refused("request_malformed")
+    const authenticate = yield* authentication(config, settings)
+    const isJson = settings.tokenBody === "json"
+    const send = Effect.fnUntraced(function* (nonce: string | undefined) {
+      const form: Form = { fields: new URLSearchParams(fields), headers: { "user-agent": userAgent } }
+      // A revocation is answered without a body (RFC 7009 §2.2).
+      if (endpoint !== "revocation_endpoint") form.headers["accept"] = "application/json"
+      if (dpopKey !== undefined)
+        form.headers["dpop"] = yield* Dpop.proof(config, dpopKey, { method: "POST", url, nonce }, random)
+      yield* authenticate(form, server.issuer)
+      return yield* egress.send(config.hosts, {
+        url,
+        method: "POST",
+        headers: {
+          ...form.headers,
+          ...settings.tokenHeaders,
+          "content-type": isJson ? "application/json" : "application/x-www-form-urlencoded"
+        },
+        body: isJson ? JSON.stringify(Object.fromEntries(form.fields)) : form.fields.toString()
+      })
+    })
+    const seen = yield* send(undefined)
+    const nonce = dpopKey === undefined ? undefined : nonceOf(seen)
+    return nonce === undefined ? seen : yield* send(nonce)
   })
 
-  /**
-   * Sends one grant request and reports what was observed.
-   *
-   * **Gotchas**
-   *
-   * `oauth4webapi` throws away tokens when an answer is irregular. It is therefore stopped once the request is built, and the answer does not
-   * pass through it. The only answer that leads to a second request asks for a DPoP nonce (RFC 9449 §8), because it says that nothing was
-   * done.
-   */
-  const exchange = Effect.fnUntraced(
-    function* (config: AuthConfig, settings: TokenEndpointSettings, grant: GrantRequest, dpop?: oauth.DPoPHandle) {
-      const parts = yield* context(config, settings)
-      let built: EgressRequest | undefined
-      let reply: Response | undefined
-      const options: oauth.TokenEndpointRequestOptions = {
-        ...parts.options,
-        ...(dpop === undefined ? {} : { DPoP: dpop }),
-        [oauth.customFetch]: (url, init) => {
-          if (reply !== undefined) return Promise.resolve(reply)
-          built = requestOf(settings, url, init)
-          return Promise.reject(stopped)
-        }
-      }
-      const build = Effect.promise(() => grant({ ...parts, options }).catch(() => undefined))
-      const send = Effect.suspend(() =>
-        built === undefined ? Effect.succeed(refused("request_malformed")) : egress.send(config.hosts, built)
-      )
-      const seen = yield* Effect.andThen(build, send)
-      if (dpop === undefined || seen._tag !== "Answer" || !asksForNonce(seen)) return seen
-      // The DPoP handle reads the nonce from the answer and puts it into its next proof.
-      reply = responseOf(seen)
-      yield* build
-      reply = undefined
-      return yield* Effect.andThen(build, send)
-    },
-    Effect.catch(({ _tag, message }) =>
-      Effect.succeed(_tag === "AuthConfigError" ? refused(message) : notSent(message))
-    )
+  /** Reports what was observed, or why nothing was sent. */
+  const observed = Effect.catch(({ _tag, message }: AuthConfigError | ServerMetadata.MetadataUnavailable) =>
+    Effect.succeed(_tag === "AuthConfigError" ? refused(message) : notSent(message))
   )
+
+  /** Sends one request besides grants, and reports what was observed. */
+  const request = (config: AuthConfig, settings: TokenEndpointSettings, form: FormRequest) =>
+    observed(post(config, settings, form))
+
+  /** Sends one grant request (RFC 6749 §4), and reports what was observed. */
+  const grant = (
+    config: AuthConfig,
+    settings: TokenEndpointSettings,
+    grantType: "authorization_code" | "client_credentials" | "refresh_token",
+    parameters: Readonly<Record<string, string>>,
+    dpopKey?: string
+  ): Effect.Effect<Observation> =>
+    Effect.flatMap(server(config, settings), (server) => {
+      const fields = new URLSearchParams({ ...settings.tokenParameters, ...parameters, grant_type: grantType })
+      return post(config, settings, { server, endpoint: "token_endpoint", fields, dpopKey })
+    }).pipe(observed)
 
   /** Finds mistakes without sending anything. A config whose accounts bring their own client may lack the client secret. */
   const check = Effect.fnUntraced(function* (
@@ -169,7 +178,7 @@ export const make = Effect.gen(function* () {
     client: "of the config" | "of the account"
   ) {
     yield* fallbackIssuer(config, settings)
-    if (client === "of the config") yield* clientAuthentication(config, settings)
+    if (client === "of the config") yield* authentication(config, settings)
     return settings.issuer === undefined
       ? addressesOf(settings)
       : [...addressesOf(settings), { field: "issuer", url: new URL(settings.issuer) }]
@@ -188,5 +197,5 @@ export const make = Effect.gen(function* () {
       : Effect.fail(misconfigured(config, `the authorization endpoint: ${refusal}`))
   }
 
-  return { server, context, exchange, check, page, issuerPromise }
+  return { authentication, server, request, grant, check, page, issuerPromise }
 })

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { Effect, Redacted } from "effect"
-import { importJWK, importPKCS8 } from "jose"
-import * as oauth from "oauth4webapi"
+import { Clock, Effect, Redacted } from "effect"
+import type { SecureRandom } from "effect/crypto"
+import { importJWK, importPKCS8, SignJWT } from "jose"
 import type { AuthConfig } from "@rekindle/core"
 import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import type { SecretNames } from "../account/Credential.ts"
@@ -26,20 +26,35 @@ const secretOf = (config: AuthConfig, name: string): Effect.Effect<Redacted.Reda
   return secret === undefined ? Effect.fail(invalidSecret(config, name, "it is missing")) : Effect.succeed(secret)
 }
 
+/** A request before it is sent. Client authentication adds to its fields or headers. */
+export interface Form {
+  readonly fields: URLSearchParams
+  readonly headers: Record<string, string>
+}
+
+/** Adds what authenticates the application. `audience` is the issuer of the authorization server. */
+export type ClientAuthentication = (form: Form, audience: string) => Effect.Effect<void, AuthConfigError>
+
+type Random = SecureRandom.SecureRandom["Service"]
+
 const formEncode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1)
 
+const identified = (clientId: string, more: Readonly<Record<string, string>> = {}): ClientAuthentication => {
+  const fields = Object.entries({ client_id: clientId, ...more })
+  return (form) => Effect.sync(() => fields.forEach(([name, value]) => form.fields.set(name, value)))
+}
+
 /**
- * The Basic header, form-encoded before base64 (RFC 6749 §2.3.1). `oauth4webapi` also escapes `-` and `.`. The RFC allows that, but some
+ * The Basic header, form-encoded before base64 (RFC 6749 §2.3.1). Only what a form has to escape is escaped: the RFC allows more, but some
  * providers fail to decode it.
  */
-const basic =
-  (clientId: string, secret: string): oauth.ClientAuth =>
-  (_server, _client, _body, headers) => {
-    headers.set(
-      "authorization",
-      `Basic ${Buffer.from(`${formEncode(clientId)}:${formEncode(secret)}`).toString("base64")}`
-    )
-  }
+const basic = (clientId: string, secret: string): ClientAuthentication => {
+  const header = `Basic ${Buffer.from(`${formEncode(clientId)}:${formEncode(secret)}`).toString("base64")}`
+  return ({ headers }) =>
+    Effect.sync(() => {
+      headers["authorization"] = header
+    })
+}
 
 /** Imports a private key in PKCS #8 PEM or as a JWK. */
 const importKey = (
@@ -59,31 +74,66 @@ const importKey = (
     catch: () => invalidSecret(config, "private_key", `not a PKCS #8 or JWK private key for ${algorithm}`)
   })
 
-const make = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings) {
+/** How long an assertion can be used, in seconds. It is sent at once. */
+const assertionLife = 60
+
+/** A signed assertion for each request (RFC 7523 §2.2 and §3). */
+const signed = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, random: Random) {
+  const algorithm = settings.signingAlgorithm ?? "RS256"
+  const key = yield* importKey(config, yield* secretOf(config, "private_key"), algorithm)
+  const clientId = settings.clientId ?? ""
+  const header = { alg: algorithm, ...(settings.signingKeyId === undefined ? {} : { kid: settings.signingKeyId }) }
+  const authenticate: ClientAuthentication = Effect.fnUntraced(function* (form, audience) {
+    const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+    const jwt = new SignJWT()
+      .setProtectedHeader(header)
+      .setIssuer(clientId)
+      .setSubject(clientId)
+      .setAudience(audience)
+      .setJti(yield* random.uuidV4())
+      .setIssuedAt(issuedAt)
+      .setNotBefore(issuedAt)
+      .setExpirationTime(issuedAt + assertionLife)
+    const assertion = yield* Effect.tryPromise({
+      try: () => jwt.sign(key),
+      catch: () => invalidSecret(config, "private_key", `it does not sign with ${algorithm}`)
+    })
+    yield* identified(clientId, {
+      client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+      client_assertion: assertion
+    })(form, audience)
+  })
+  return authenticate
+})
+
+const make = Effect.fnUntraced(function* (
+  config: AuthConfig,
+  settings: TokenEndpointSettings,
+  random: Random
+): Effect.fn.Return<ClientAuthentication, AuthConfigError> {
+  const clientId = settings.clientId ?? ""
   switch (methodOf(config, settings)) {
     case "none":
-      return oauth.None()
+      return identified(clientId)
     case "basic":
-      return basic(settings.clientId ?? "", Redacted.value(yield* secretOf(config, "client_secret")))
+      return basic(clientId, Redacted.value(yield* secretOf(config, "client_secret")))
     case "post":
-      return oauth.ClientSecretPost(Redacted.value(yield* secretOf(config, "client_secret")))
-    case "private_key_jwt": {
-      const pem = yield* secretOf(config, "private_key")
-      const key = yield* importKey(config, pem, settings.signingAlgorithm ?? "RS256")
-      return oauth.PrivateKeyJwt(settings.signingKeyId === undefined ? key : { key, kid: settings.signingKeyId })
-    }
+      return identified(clientId, { client_secret: Redacted.value(yield* secretOf(config, "client_secret")) })
+    case "private_key_jwt":
+      return yield* signed(config, settings, random)
   }
 })
 
-const known = new WeakMap<AuthConfig, oauth.ClientAuth>()
+const known = new WeakMap<AuthConfig, ClientAuthentication>()
 
 /** The client authentication of an auth config. Made once for each config object, because importing a key is slow. */
 export const clientAuthentication = (
   config: AuthConfig,
-  settings: TokenEndpointSettings
-): Effect.Effect<oauth.ClientAuth, AuthConfigError> => {
+  settings: TokenEndpointSettings,
+  random: Random
+): Effect.Effect<ClientAuthentication, AuthConfigError> => {
   const made = known.get(config)
   return made === undefined
-    ? Effect.tap(make(config, settings), (made) => Effect.sync(() => known.set(config, made)))
+    ? Effect.tap(make(config, settings, random), (made) => Effect.sync(() => known.set(config, made)))
     : Effect.succeed(made)
 }
