@@ -6,6 +6,7 @@
  */
 import { ConnectedAccounts, Connections } from "@rekindle/core"
 import { Context, Effect, Layer } from "effect"
+import { SecureRandom } from "effect/crypto"
 import { AccountStore } from "./account/AccountStore.ts"
 import { makeAccounts } from "./connections/accounts.ts"
 import { makeAuthConfigRegistry } from "./connections/authConfigRegistry.ts"
@@ -51,7 +52,8 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       configs,
       consent: yield* Consent,
       coordinator: yield* RefreshCoordinator,
-      once: yield* Idempotency.make
+      once: yield* Idempotency.make,
+      random: yield* SecureRandom.SecureRandom
     }
     return Context.make(
       ConnectedAccounts,
@@ -73,4 +75,4 @@ export const layer: Layer.Layer<Connections | ConnectedAccounts, never, Requirem
       )
     )
   })
-)
+).pipe(Layer.provide(SecureRandom.layerWebCrypto))

@@ -16,7 +16,7 @@ import {
   RefreshFailed
 } from "@rekindle/core"
 import { Clock, Effect, Option, Record, Redacted, Result } from "effect"
-import { randomUUID } from "node:crypto"
+import type { SecureRandom } from "effect/crypto"
 import type { Account } from "../account/Account.ts"
 import * as Credential from "../account/Credential.ts"
 import { compare } from "../answer/Identity.ts"
@@ -29,6 +29,7 @@ import { requestFailure } from "./authConfigRegistry.ts"
 interface Given {
   readonly accounts: Accounts
   readonly configs: AuthConfigs["Service"]
+  readonly random: SecureRandom.SecureRandom["Service"]
 }
 
 /** Secrets that a renewal brings. Whoever brings another one of these leaves the grant as it is. */
@@ -49,11 +50,12 @@ const revoked = () =>
     suggestedFix: "connect the account again"
   })
 
-const newId = () => ConnectedAccountId.make(`ca_${randomUUID().replaceAll("-", "")}`)
-
 /** Makes `create`, `update` and `replaceSecrets`. */
-export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
+export const makeBroughtCredentials = ({ accounts, configs, random }: Given) => {
   const { apply, find, seal, store, strategies, tokens, view } = accounts
+
+  const newGrantId = random.uuidV4()
+  const newId = Effect.map(random.uuidV4(), (uuid) => ConnectedAccountId.make(`ca_${uuid.replaceAll("-", "")}`))
 
   /**
    * When the access token of such a credential expires, if the application does not say: now if there is none, otherwise after the life
@@ -116,7 +118,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
     const config = yield* Effect.mapError(configs.inService({ projectId, authConfigId }), requestFailure)
     if (alias !== undefined) yield* checkFree(alias, { projectId, toolkit: config.toolkit, userId })
     const now = yield* Clock.currentTimeMillis
-    const publicId = id ?? newId()
+    const publicId = id ?? (yield* newId)
     const isConnected = secrets !== undefined
     const credential = Credential.withAttributes(
       Credential.make(isConnected ? yield* admit(config.scheme, secrets) : {}),
@@ -137,7 +139,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       statusReason: null,
       generation: isConnected ? 1 : 0,
       revision: 1,
-      grantId: randomUUID(),
+      grantId: yield* newGrantId,
       previousCredential: null,
       obtainedAt: isConnected ? now : 0,
       expiresAt: expiry,
@@ -152,7 +154,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
       updatedAt: now
     }
     // The id may belong to an account of another project, or to a removed account of this one. It is free in this project all the same.
-    for (const id of [publicId, newId()]) {
+    for (const id of [publicId, yield* newId]) {
       const row = {
         ...account,
         id,
@@ -236,7 +238,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
         ...renamed,
         credential: yield* seal({ ...from, generation }, credential),
         ...(brings ? { consentUntil: null } : {}),
-        ...(isReplaced ? { generation, previousCredential: from.credential, grantId: randomUUID() } : {}),
+        ...(isReplaced ? { generation, previousCredential: from.credential, grantId: yield* newGrantId } : {}),
         ...(isReplaced || hasToken
           ? {
               obtainedAt: now,
@@ -281,7 +283,7 @@ export const makeBroughtCredentials = ({ accounts, configs }: Given) => {
             renewAt: from.status === "INACTIVE" ? null : expiresAt,
             previousCredential: from.credential,
             generation,
-            grantId: randomUUID(),
+            grantId: yield* newGrantId,
             obtainedAt: now,
             consentUntil: null
           }

@@ -10,7 +10,7 @@
  */
 import type { ConsentResult } from "@rekindle/core"
 import { Clock, Duration, Effect, Option, Result } from "effect"
-import { randomUUID } from "node:crypto"
+import type { SecureRandom } from "effect/crypto"
 import { type Account, type StatusEvent, visibleStatus } from "../account/Account.ts"
 import type { AccountStore, ConsentAttempt } from "../account/AccountStore.ts"
 import { updateAccount } from "../account/updateAccount.ts"
@@ -53,12 +53,13 @@ interface Given {
   readonly configs: AuthConfigs["Service"]
   readonly strategies: AuthStrategies["Service"]
   readonly seals: Seals
+  readonly random: SecureRandom.SecureRandom["Service"]
   readonly callbackUrl: string
   readonly exchange: ReturnType<typeof makeExchange>
 }
 
 /** Makes `complete`. */
-export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, strategies }: Given) => {
+export const makeComplete = ({ callbackUrl, configs, exchange, random, seals, store, strategies }: Given) => {
   const resultOf = (
     { redirectUrl }: ConsentAttempt,
     account: Account,
@@ -129,7 +130,7 @@ export const makeComplete = ({ callbackUrl, configs, exchange, seals, store, str
   ) {
     const { account } = prepared
     const now = yield* Clock.currentTimeMillis
-    const end = { grantId: randomUUID(), ...(session === undefined ? {} : { session }) }
+    const end = { grantId: yield* random.uuidV4(), ...(session === undefined ? {} : { session }) }
     const taken: ConsentAttempt = {
       ...attempt,
       sealed: yield* seals.sealEnd(account, attempt, end),

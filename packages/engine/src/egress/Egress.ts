@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { Context, Duration, Effect, Layer, type Scope } from "effect"
+import { type Cause, Context, Duration, Effect, Layer, type Scope } from "effect"
 import { HttpClient } from "effect/http"
 import { lookup } from "node:dns/promises"
 import { isIP } from "node:net"
@@ -44,6 +44,11 @@ export interface EgressOptions {
   /** The largest body that is read, in bytes. A larger one counts as no answer. Default 1 MiB. */
   readonly maxBodyBytes?: number | undefined
 }
+
+export type { Permitted, Transport } from "./transport.ts"
+
+/** Resolves a name to all of its addresses. Fails with the cause, such as an error with the code `ENOTFOUND`. */
+export type Lookup = (hostname: string) => Effect.Effect<ReadonlyArray<string>, Cause.UnknownError>
 
 /** Sends requests on behalf of auth configs. */
 export class Egress extends Context.Service<
@@ -97,9 +102,18 @@ export class Egress extends Context.Service<
     Layer.effect(
       Egress,
       Effect.map(HttpClient.HttpClient, (client) =>
-        make(options, overHttpClient(client, maxBodyBytes(options)), resolvesInternally)
+        make(options, overHttpClient(client, maxBodyBytes(options)), { lookup: lookupName, checksBeforeSending: true })
       )
     )
+
+  /**
+   * On a network of your own, such as a simulated one. The rules about hosts and addresses, and the time limit, are those of every transport.
+   */
+  static readonly layerTransport = (
+    options: EgressOptions,
+    network: { readonly transport: Transport; readonly lookup: Lookup }
+  ): Layer.Layer<Egress> =>
+    Layer.sync(Egress, () => make(options, network.transport, { lookup: network.lookup, checksBeforeSending: true }))
 }
 
 const overSockets = (
@@ -116,7 +130,7 @@ const overSockets = (
         mayBeInternal: (url) => allows(options, url),
         refuses: isInternalAddress
       })
-      return make(options, sockets)
+      return make(options, sockets, { lookup: lookupName, checksBeforeSending: false })
     })
   )
 
@@ -132,22 +146,20 @@ const isAmong = (hosts: ReadonlyArray<string>, url: URL): boolean =>
 const allows = ({ privateHosts = [] }: EgressOptions, url: URL): boolean =>
   privateHosts.includes("*") || isAmong(privateHosts, url)
 
-const resolvesInternally = (url: URL): Effect.Effect<Observation | undefined> =>
-  Effect.match(
-    Effect.tryPromise(() => lookup(url.hostname, { all: true })),
-    {
-      onFailure: ({ cause }) => failure(url, cause, false),
-      onSuccess: (addresses) =>
-        addresses.some(({ address }) => isInternalAddress(address)) ? refused(privateAddress(url.host)) : undefined
-    }
+const lookupName: Lookup = (hostname) =>
+  Effect.map(
+    Effect.tryPromise(() => lookup(hostname, { all: true })),
+    (addresses) => addresses.map(({ address }) => address)
   )
 
-/** @param resolve checks what a name resolves to, for a transport that does not. */
-const make = (
-  options: EgressOptions,
-  transport: Transport,
-  resolve?: (url: URL) => Effect.Effect<Observation | undefined>
-): Egress["Service"] => {
+/** How names are resolved. */
+interface Names {
+  readonly lookup: Lookup
+  /** Whether a name is checked before each request, for a transport that does not check what it connects to. */
+  readonly checksBeforeSending: boolean
+}
+
+const make = (options: EgressOptions, transport: Transport, names: Names): Egress["Service"] => {
   const timeout = timeoutOf(options)
   const limited = makeTimeLimit()
 
@@ -162,10 +174,19 @@ const make = (
     return isIP(address) !== 0 && isInternalAddress(address) ? privateAddress(url.host) : undefined
   }
 
+  /** Why nothing can be sent to a url, by the addresses of its name. Undefined if it can. */
+  const faultOfName = (url: URL): Effect.Effect<Observation | undefined> =>
+    limited(
+      Effect.match(names.lookup(url.hostname), {
+        onFailure: ({ cause }) => failure(url, cause, false),
+        onSuccess: (addresses) => (addresses.some(isInternalAddress) ? refused(privateAddress(url.host)) : undefined)
+      }),
+      timeout,
+      () => Effect.succeed(notSent("dns_failed timed_out"))
+    )
+
   /** Whether a name has to be resolved to tell whether its address is internal. */
   const isUnresolved = (url: URL): boolean => !allows(options, url) && isIP(unbracketed(url.hostname)) === 0
-  const resolvesTo = (url: URL, look: (url: URL) => Effect.Effect<Observation | undefined>) =>
-    limited(look(url), timeout, () => Effect.succeed(notSent("dns_failed timed_out")))
 
   return Egress.of({
     refusal,
@@ -173,9 +194,7 @@ const make = (
       const problem = refusal(hosts, url)
       return problem !== undefined || !isUnresolved(url)
         ? Effect.succeed(problem)
-        : Effect.map(resolvesTo(url, resolvesInternally), (seen) =>
-            seen?._tag === "Refused" ? seen.reason : undefined
-          )
+        : Effect.map(faultOfName(url), (seen) => (seen?._tag === "Refused" ? seen.reason : undefined))
     },
     isPrivateAllowed: (url) => allows(options, url),
     send: (hosts, { body, headers = {}, method = "GET", url: address }) => {
@@ -190,11 +209,9 @@ const make = (
           takeOver
         )
       )
-      return resolve === undefined || !isUnresolved(url)
-        ? sent
-        : Effect.flatMap(resolvesTo(url, resolve), (problem) =>
-            problem === undefined ? sent : Effect.succeed(problem)
-          )
+      return names.checksBeforeSending && isUnresolved(url)
+        ? Effect.flatMap(faultOfName(url), (problem) => (problem === undefined ? sent : Effect.succeed(problem)))
+        : sent
     }
   })
 }

@@ -13,7 +13,7 @@
  */
 import { type ConnectedAccountId, DeadlineExceeded, type RefreshError } from "@rekindle/core"
 import { Clock, Context, type DateTime, Deferred, Duration, Effect, Exit, Layer, type Scope } from "effect"
-import { randomUUID } from "node:crypto"
+import { SecureRandom } from "effect/crypto"
 import type { Account } from "../account/Account.ts"
 import { AccountStore } from "../account/AccountStore.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
@@ -88,7 +88,7 @@ export class RefreshCoordinator extends Context.Service<
   static readonly layer = (
     options: CoordinatorOptions = {}
   ): Layer.Layer<RefreshCoordinator, never, AccountStore | AuthConfigs | AuthStrategies | TokenCommit> =>
-    Layer.effect(RefreshCoordinator, make(options))
+    Layer.effect(RefreshCoordinator, make(options)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 }
 
 /** The state that the callers of one flight share. */
@@ -112,6 +112,7 @@ const circuitOpen = ({ cause, retryAfter }: Refusal) =>
 
 const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const scope: Scope.Scope = yield* Effect.scope
+  const random = yield* SecureRandom.SecureRandom
   const lease = Duration.toMillis(Duration.fromInputUnsafe(options.lease ?? "60 seconds"))
   const patience = Duration.fromInputUnsafe(options.patience ?? "40 seconds")
   const requestTimeout = Duration.fromInputUnsafe(options.requestTimeout ?? "10 seconds")
@@ -120,7 +121,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     configs: yield* AuthConfigs,
     strategies: yield* AuthStrategies,
     tokens: yield* TokenCommit,
-    owner: options.owner ?? `process-${randomUUID()}`,
+    owner: options.owner ?? `process-${yield* random.uuidV4()}`,
     lease,
     requestTimeout,
     lateAnswers: yield* makeLateAnswers(requestTimeout)

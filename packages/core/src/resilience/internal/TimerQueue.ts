@@ -14,7 +14,7 @@
  *
  * @module
  */
-import { type Clock, type Context, Effect, type Fiber } from "effect"
+import { type Clock, Context, Effect, type Fiber, Scheduler } from "effect"
 
 /** A queue that wakes later than this, in microseconds, was stalled. A busy event loop stays well below. */
 const lateAfter = 50_000
@@ -38,6 +38,7 @@ export class Timer {
 
 export class TimerQueue {
   readonly #clock: Clock.Clock
+  readonly #dispatcher: Scheduler.SchedulerDispatcher
   readonly #run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   #head: Timer | undefined = undefined
   #tail: Timer | undefined = undefined
@@ -46,10 +47,12 @@ export class TimerQueue {
   /** After a stall, no timer fires before this time. */
   #readingUntil = 0
   #readings = 0
+  #isStopping = false
 
   /** `context` is the context of the sleeping fiber. Its clock is `clock`. */
   constructor(clock: Clock.Clock, context: Context.Context<never>) {
     this.#clock = clock
+    this.#dispatcher = Context.get(context, Scheduler.Scheduler).makeDispatcher()
     this.#run = Effect.runForkWith(context)
   }
 
@@ -87,13 +90,16 @@ export class TimerQueue {
     if (this.#head === undefined && this.#sleeper !== undefined) this.#stopIfIdle()
   }
 
-  /** Deferred, because a caller that makes one call after another adds its next timer in the same turn. */
+  /** Deferred, because a caller that makes one call after another adds its next timer soon. */
   #stopIfIdle(): void {
-    queueMicrotask(() => {
+    if (this.#isStopping) return
+    this.#isStopping = true
+    this.#dispatcher.scheduleTask(() => {
+      this.#isStopping = false
       if (this.#head !== undefined) return
       this.#readings = 0
       this.#stop()
-    })
+    }, 0)
   }
 
   #stop(): void {
