@@ -59,6 +59,11 @@ export interface Settings {
   readonly maxSteps?: number | undefined
   /** In time of the world. Default 30 days. */
   readonly maxTime?: Duration.Input | undefined
+  /**
+   * Whether the world waits for promises of the real world whenever it rests. Default true. A world that does not runs in one go and is faster.
+   * What waits for a promise in it stands still.
+   */
+  readonly promises?: boolean | undefined
   /** Whether the run fails if a step uses time, chance, timers, sockets or threads of the real world. Default true. */
   readonly tripwires?: boolean | undefined
 }
@@ -120,7 +125,8 @@ export const run = async <A, E>(
   const calm = settings.calm ?? false
   const bounds = {
     maxSteps: settings.maxSteps ?? 100_000,
-    maxTime: Duration.toMillis(settings.maxTime ?? "30 days")
+    maxTime: Duration.toMillis(settings.maxTime ?? "30 days"),
+    promises: settings.promises ?? true
   }
   const core = new Core(settings.seed, settings.faults ?? {}, bounds, calm)
   const outside = core.makeProcess({ name: "world", beforeStep: () => true })

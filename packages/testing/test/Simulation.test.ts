@@ -587,3 +587,15 @@ describe("a failed run", () => {
     await test()
   })
 })
+
+it("a world that waits for no promise runs in one go, and what waits for one in it stands still", async () => {
+  let isOver = false
+  const program = Effect.map(Effect.sleep("1 hour"), () => {
+    isOver = true
+  })
+  const running = Simulation.run({ seed: 1, promises: false }, () => program)
+  assert.isTrue(isOver)
+  await running
+  const stalled = await Simulation.run({ seed: 1, promises: false }, () => Effect.promise(() => Promise.resolve()))
+  assert.strictEqual(stalled.failure?.kind, "stalled")
+})

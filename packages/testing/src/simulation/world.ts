@@ -43,11 +43,13 @@ export interface Failure {
   readonly cause?: Cause.Cause<unknown> | undefined
 }
 
-/** What bounds a world. */
+/** What bounds a world, and what it waits for. */
 export interface Bounds {
   readonly maxSteps: number
   /** Milliseconds. */
   readonly maxTime: number
+  /** Whether promises of the real world are waited for. */
+  readonly promises: boolean
 }
 
 /** Taken here, since steps are kept from timers. */
@@ -163,7 +165,7 @@ export class Core implements Queue {
   async run(): Promise<void> {
     for (;;) {
       if (this.ended || this.failure !== undefined) return
-      if (this.outsideWork !== undefined) {
+      if (this.outsideWork !== undefined && this.bounds.promises) {
         const work = this.outsideWork
         this.outsideWork = undefined
         await work
@@ -175,8 +177,10 @@ export class Core implements Queue {
         this.step()
         continue
       }
-      await settle()
-      if (this.head < this.tasks.length || this.outsideWork !== undefined) continue
+      if (this.bounds.promises) {
+        await settle()
+        if (this.head < this.tasks.length || this.outsideWork !== undefined) continue
+      }
       const next = this.timers.next
       if (next === Number.POSITIVE_INFINITY) {
         this.fail({ kind: "stalled", name: "world", message: "nothing is left to do, and the program has not ended" })
