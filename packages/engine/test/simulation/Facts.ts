@@ -29,12 +29,25 @@ export type Fact =
       readonly request: number
       readonly presentation: Presentation | undefined
     }
-  /** Its complete answer was handed to the node. */
-  | { readonly _tag: "Read"; readonly at: number; readonly node: string; readonly request: number }
+  /**
+   * A complete answer was handed to the node. `isOwn`: it is the provider's own, with the tokens that it issued. `isClean`: it speaks of the
+   * account alone, and not of an outage or of the application.
+   */
+  | {
+      readonly _tag: "Read"
+      readonly at: number
+      readonly rest: number
+      readonly node: string
+      readonly request: number
+      readonly isOwn: boolean
+      readonly isClean: boolean
+    }
   /** A node changed its state. `loses` is what a node that went down does not find on its disk again. */
   | {
       readonly _tag: "Node"
       readonly at: number
+      /** How often the world had come to rest. Whoever had something to do before a rest has done it. */
+      readonly rest: number
       readonly node: string
       readonly is: NodeState
       readonly loses?: "nothing" | "unsynced" | undefined
@@ -82,19 +95,14 @@ export type Fact =
     }
   /** A line of a log, or the end of a span, as text. */
   | { readonly _tag: "Logged"; readonly at: number; readonly node: string; readonly text: string }
-  /** A token request of a node failed in a way that is evidence against the whole auth config. */
-  | {
-      readonly _tag: "Faulted"
-      readonly at: number
-      readonly node: string
-      readonly config: string
-      readonly account: ConnectedAccountId
-    }
+  /** The database was restored from an older snapshot, and the engine was told. */
+  | { readonly _tag: "Restored"; readonly at: number }
 
 export type FactOf<Tag extends Fact["_tag"]> = Extract<Fact, { readonly _tag: Tag }>
 
 interface Change {
   readonly at: number
+  readonly rest: number
   readonly index: number
   readonly is: NodeState
   readonly loses: "nothing" | "unsynced"
@@ -112,7 +120,9 @@ export interface Life {
 export interface Travel {
   readonly sent: FactOf<"Sent">
   presentation: Presentation | undefined
-  read: { readonly at: number; readonly node: string; readonly index: number } | undefined
+  isAnswered: boolean
+  /** The answer of the provider itself. */
+  read: (FactOf<"Read"> & { readonly index: number }) | undefined
 }
 
 /**
@@ -131,6 +141,8 @@ export const make = (given: {
   const byPresentation = new Map<Presentation, Travel>()
   const rows = new Map<string, Account>()
   let index = 0
+  /** Answers that were read before are no longer in any journal, and the store has forgotten them. */
+  let restoredAt = Number.NEGATIVE_INFINITY
 
   const lifeOf = (node: string): Life => {
     const known = lives.get(node)
@@ -173,28 +185,28 @@ export const make = (given: {
   }
 
   /**
-   * Since when a node has had an answer that it read. Undefined if it ended or froze before time went on: then it had no moment to write the
-   * answer down, and nobody can tell that from an answer that was lost on the way.
+   * Since when a node has had an answer that it read. Undefined if it ended or froze before it came to rest: then it had no moment to write
+   * the answer down, and nobody can tell that from an answer that was lost on the way.
    */
   const hadSince = ({ read }: Travel): number | undefined => {
     if (read === undefined) return undefined
-    let since = read.at
+    let since: { readonly at: number; readonly rest: number } = read
     let frozen = false
     for (const change of lifeOf(read.node).changes) {
       if (change.index < read.index) continue
-      if (!frozen && change.at > since) break
+      if (!frozen && change.rest > since.rest) break
       if (change.is === "down") return undefined
       frozen = change.is === "frozen"
-      if (!frozen) since = change.at
+      if (!frozen) since = change
     }
-    return frozen ? undefined : since
+    return frozen ? undefined : since.at
   }
 
   /** Whether some process has the answer at that time, and could have committed it until then. */
   const isHeld = (travel: Travel, at: number): boolean => {
     const since = hadSince(travel)
     const node = travel.read?.node
-    if (since === undefined || node === undefined || since > at) return false
+    if (since === undefined || node === undefined || since > at || since < restoredAt) return false
     const { badDisk, changes } = lifeOf(node)
     for (const change of changes) {
       if (change.at < since || change.at > at || change.is !== "down") continue
@@ -208,7 +220,7 @@ export const make = (given: {
     index++
     switch (fact._tag) {
       case "Sent":
-        travels.set(fact.request, { sent: fact, presentation: undefined, read: undefined })
+        travels.set(fact.request, { sent: fact, presentation: undefined, isAnswered: false, read: undefined })
         break
       case "Arrived": {
         const travel = travels.get(fact.request)
@@ -220,17 +232,22 @@ export const make = (given: {
       }
       case "Read": {
         const travel = travels.get(fact.request)
-        if (travel !== undefined) travel.read = { at: fact.at, node: fact.node, index }
+        if (travel === undefined) break
+        travel.isAnswered = true
+        if (fact.isOwn) travel.read = { ...fact, index }
         break
       }
       case "Node":
-        lifeOf(fact.node).changes.push({ at: fact.at, index, is: fact.is, loses: fact.loses ?? "nothing" })
+        lifeOf(fact.node).changes.push({ ...fact, index, loses: fact.loses ?? "nothing" })
         break
       case "Reaches":
         spell(lifeOf(fact.node).cuts, fact.at, fact.store)
         break
       case "Disk":
         spell(lifeOf(fact.node).badDisk, fact.at, fact.sound)
+        break
+      case "Restored":
+        restoredAt = fact.at
         break
       case "Stored": {
         const id = (fact.after ?? fact.before)?.id
@@ -248,6 +265,7 @@ export const make = (given: {
     inService,
     ran,
     isHeld,
+    travel: (request: number): Travel | undefined => travels.get(request),
     travelOf: (presentation: Presentation): Travel | undefined => byPresentation.get(presentation),
     rows: rows as ReadonlyMap<string, Account>
   }

@@ -127,6 +127,8 @@ export interface Answer {
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
   readonly presentation: Presentation | undefined
+  /** Whether the provider itself says it, and not something between it and the client. Only such an answer has tokens. */
+  readonly isOwn: boolean
 }
 
 /**
@@ -308,7 +310,8 @@ export const make = (name: string, rules: Rules, dialect: ProviderDialect.Dialec
     status,
     headers: { "content-type": "application/json" },
     body: fields === undefined ? "" : JSON.stringify(fields),
-    presentation
+    presentation,
+    isOwn: true
   })
 
   /** An answer of something between the provider's database and the client, which knows nothing of tokens. */
@@ -316,7 +319,8 @@ export const make = (name: string, rules: Rules, dialect: ProviderDialect.Dialec
     status,
     headers: { "content-type": "text/html", ...headers },
     body: "<html><body>Bad day</body></html>",
-    presentation
+    presentation,
+    isOwn: false
   })
 
   const handle = (request: Request, now: number, mood: Mood): Answer => {

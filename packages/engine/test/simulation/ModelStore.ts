@@ -147,10 +147,14 @@ export interface ModelStoreOptions {
    * are on one machine.
    */
   readonly clock?: (() => number) | undefined
+  /** Told of each row that is stored or removed, in the operation that does it, with the events that are committed with it. */
+  readonly changed?:
+    | ((before: Account | undefined, after: Account | undefined, events: ReadonlyArray<OutboxEvent>) => void)
+    | undefined
 }
 
 /** Makes an empty store. */
-export const make = ({ clock }: ModelStoreOptions = {}) => {
+export const make = ({ changed: told = () => {}, clock }: ModelStoreOptions = {}) => {
   let state = empty()
 
   const clockOf = (now: number): number => clock?.() ?? now
@@ -169,8 +173,9 @@ export const make = ({ clock }: ModelStoreOptions = {}) => {
   // --- rows -------------------------------------------------------------------------------------------------------------------------
 
   /** Stores a row in the place of the one that was there. */
-  const put = (account: Account, before?: Account): void => {
+  const put = (account: Account, before?: Account, events: ReadonlyArray<OutboxEvent> = []): void => {
     state.accounts.set(account.id, account)
+    told(before, account, events)
     if (account.intent === null) state.open.delete(account.id)
     else state.open.add(account.id)
     if (before === undefined) {
@@ -188,6 +193,7 @@ export const make = ({ clock }: ModelStoreOptions = {}) => {
 
   const forget = (account: Account): void => {
     state.accounts.delete(account.id)
+    told(account, undefined, [])
     state.open.delete(account.id)
     state.ofConfig.get(configKey(account))?.delete(account.id)
     state.named.delete(publicName(account.projectId, account.publicId))
@@ -419,19 +425,18 @@ export const make = ({ clock }: ModelStoreOptions = {}) => {
         if (attempt !== undefined && state.attempts.has(attempt.stateHash))
           return Effect.fail(new StoreError({ message: "the account store failed: UniqueViolation" }))
         const row = endsLease(change) ? { ...next, lease: null, intent: null, lastAttempt: null } : next
-        put(row, stored)
-        for (const type of announce) {
-          state.events.push({
-            sequence: ++state.sequence,
-            projectId: row.projectId,
-            accountId: row.publicId,
-            type,
-            status: row.status,
-            statusReason: row.statusReason,
-            generation: row.generation,
-            at: announcedAt(change)
-          })
-        }
+        const events = announce.map((type) => ({
+          sequence: ++state.sequence,
+          projectId: row.projectId,
+          accountId: row.publicId,
+          type,
+          status: row.status,
+          statusReason: row.statusReason,
+          generation: row.generation,
+          at: announcedAt(change)
+        }))
+        state.events.push(...events)
+        put(row, stored, events)
         if (attempt !== undefined) addAttempt(attempt)
         return Effect.succeedSome(written(change))
       }),

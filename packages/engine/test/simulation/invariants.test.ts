@@ -9,7 +9,7 @@ import { ConnectedAccountId } from "@rekindle/core"
 import { type Account, Sealed } from "@rekindle/engine"
 import { ProviderDialect } from "@rekindle/testing"
 import * as Facts from "./Facts.ts"
-import { invariants, notRecovered, type Watch } from "./invariants.ts"
+import { ails, invariants, type Watch } from "./invariants.ts"
 import * as Ledger from "./Ledger.ts"
 
 const id = ConnectedAccountId.make("ca_account_one")
@@ -84,9 +84,10 @@ const history = (rules: Partial<Ledger.Rules> = {}) => {
     tell({ _tag: "Arrived", at, request, presentation })
     return { request, next: String(JSON.parse(body).refresh_token) }
   }
-  const read = (node: string, request: number, at: number) => tell({ _tag: "Read", at, node, request })
+  const read = (node: string, request: number, at: number) =>
+    tell({ _tag: "Read", at, rest: at, node, request, isOwn: true, isClean: true })
   const node = (name: string, at: number, is: Facts.NodeState, loses?: "unsynced") =>
-    tell({ _tag: "Node", at, node: name, is, loses })
+    tell({ _tag: "Node", at, rest: at, node: name, is, loses })
   /** The row after a renewal. */
   const renewed = (from: Account, refreshToken: string): Account => ({
     ...from,
@@ -349,12 +350,14 @@ describe("no fault of one account costs another a token", () => {
       )
     const fault = (name: string) =>
       tell({
-        _tag: "Faulted",
+        _tag: "Sent",
         at: 0,
         node: "a",
-        config: account.authConfigId,
-        account: ConnectedAccountId.make(name)
+        request: requests++,
+        wall: 0,
+        account: { ...account, id: ConnectedAccountId.make(name) }
       })
+    let requests = 100
     for (const name of ["ca_account_two", "ca_account_two", "ca_account_three"]) fault(name)
     call(1)
     expect(violations).toEqual([expect.stringContaining("2 accounts of its auth config met a fault")])
@@ -379,16 +382,16 @@ describe("once faults stop, every account recovers", () => {
   it("speaks of a renewable account that is over, of an answer that is not committed, and of a dead one that says ACTIVE", () => {
     const over = 10 * minute
     const renewable = history()
-    expect(notRecovered(renewable.facts, over, minute)).toEqual([])
-    expect(notRecovered(renewable.facts, over, over)).toEqual([expect.stringContaining("can be renewed")])
+    expect(ails(renewable.facts, renewable.account, over, minute)).toBeUndefined()
+    expect(ails(renewable.facts, renewable.account, over, over)).toContain("can be renewed")
 
     const pending = history()
     const { request } = pending.present("a", pending.refresh.value, 10)
     pending.read("a", request, 20)
-    expect(notRecovered(pending.facts, over, minute)).toEqual([expect.stringContaining("never committed")])
+    expect(ails(pending.facts, pending.account, over, minute)).toContain("never committed")
 
     const dead = history()
     dead.ledger.withdrawn(dead.refresh.grant, 5)
-    expect(notRecovered(dead.facts, over, over)).toEqual([expect.stringContaining("is dead")])
+    expect(ails(dead.facts, dead.account, over, over)).toContain("is dead")
   })
 })

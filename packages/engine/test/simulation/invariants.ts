@@ -53,8 +53,8 @@ const successors = (token: Token): ReadonlyArray<Token> => {
 const isIn = (outcome: string | undefined): boolean => outcome === "applied" || outcome === "reused"
 
 /**
- * A token that may be used once is presented again only if nobody has the answer to the first request: that request is older than its time
- * limit, no running process has read its answer, and no access token is left that the second request could cost.
+ * A token that may be used once is presented again only if nobody has the answer to the first request: that request has failed or is older
+ * than its time limit, no running process has read its answer, and no access token is left that the second request could cost.
  */
 const spentOnce: Invariant = {
   name: "a single-use token is presented once, unless its answer is lost",
@@ -71,7 +71,7 @@ const spentOnce: Invariant = {
         if (travel === undefined) continue
         const which = `request ${request} of ${sent.node} presents the token that request ${travel.sent.request} of ${travel.sent.node} had spent`
         if (facts.isHeld(travel, sent.at)) return `${which}, whose answer ${travel.read?.node} has`
-        if (sent.at - travel.sent.at < requestTimeout)
+        if (!travel.isAnswered && sent.at - travel.sent.at < requestTimeout)
           return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
       }
       const { account, wall } = sent
@@ -117,6 +117,7 @@ const storedIsTheLedgers: Invariant = {
     /** For each account, the latest token that was stored. */
     const latest = new Map<string, Token>()
     return (fact) => {
+      if (fact._tag === "Restored") latest.clear()
       if (fact._tag !== "Stored" || fact.after === undefined) return undefined
       const { after, at, before } = fact
       const value = facts.opened(after)["refresh_token"]
@@ -209,19 +210,27 @@ const accountsToOpen = 3
 /** A fault of one account costs no other one anything. */
 const faultsStayApart: Invariant = {
   name: "no fault of one account costs another a token",
-  watch: (facts) => {
-    const faulted = new Map<string, Set<string>>()
+  watch: (facts, { requestTimeout }) => {
+    /** For each node and auth config, the accounts whose last request had no clean answer. */
+    const troubled = new Map<string, Set<string>>()
     const configOf = new Map<number, { readonly node: string; readonly account: string | undefined }>()
-    const key = (node: string, config: string) => `${node} ${config}`
+    const of = (node: string, { authConfigId }: Account): Set<string> => {
+      const known = troubled.get(`${node} ${authConfigId}`)
+      if (known !== undefined) return known
+      const made = new Set<string>()
+      troubled.set(`${node} ${authConfigId}`, made)
+      return made
+    }
     return (fact) => {
       switch (fact._tag) {
-        case "Node":
-          if (fact.is === "down")
-            for (const each of faulted.keys()) if (each.startsWith(`${fact.node} `)) faulted.delete(each)
+        case "Sent":
+          if (fact.account !== undefined) of(fact.node, fact.account).add(fact.account.id)
           return undefined
-        case "Faulted": {
-          const known = faulted.get(key(fact.node, fact.config)) ?? new Set()
-          faulted.set(key(fact.node, fact.config), known.add(fact.account))
+        case "Read": {
+          const sent = facts.travel(fact.request)?.sent
+          // An answer that takes half of the time limit may already be a late one.
+          if (sent?.account !== undefined && fact.isClean && fact.at - sent.at < requestTimeout / 2)
+            of(fact.node, sent.account).delete(sent.account.id)
           return undefined
         }
         case "Called":
@@ -232,7 +241,7 @@ const faultsStayApart: Invariant = {
           configOf.delete(fact.call)
           const row = account === undefined ? undefined : facts.rows.get(account)
           if (fact.slug !== "circuit_open" || row === undefined || node === undefined) return undefined
-          const met = faulted.get(key(node, row.authConfigId))?.size ?? 0
+          const met = of(node, row).size
           return met < accountsToOpen
             ? `${row.id} is refused because of a circuit, and ${met} accounts of its auth config met a fault on ${node}`
             : undefined
@@ -264,21 +273,19 @@ export const invariants: ReadonlyArray<Invariant> = [
 ]
 
 /**
- * What is still wrong when faults have stopped and the bound has passed: accounts whose credential can be renewed and that cannot be used,
- * and accounts whose credential is dead and that do not say so.
+ * What is wrong with an account. After faults have stopped there has to be a moment for each account at which nothing is: it can be used, or
+ * its credential is dead and it says so.
  */
-export const notRecovered = (facts: Facts, now: number, wall: number): ReadonlyArray<string> =>
-  [...facts.rows.values()].flatMap((account) => {
-    if (account.status !== "ACTIVE" && account.status !== "EXPIRED") return []
-    const token = tokenOf(facts, account)
-    if (token === undefined) return []
-    const ledger = facts.ledgerOf(account.id)
-    const isHonoured = ledger.isHonoured(token, now)
-    const held = successors(token).find((each) => ledger.isHonoured(each, now) && holderOf(facts, each, now))
-    if (held !== undefined && !isHonoured) return [`${account.id} has an answer that was never committed`]
-    if (isHonoured && !isUsable(account, wall))
-      return [`${account.id} can be renewed, and is ${account.status} and over`]
-    if (!isHonoured && !isKnownDead(account) && isOver(account, wall))
-      return [`${account.id} is dead, and says ${account.status}`]
-    return []
-  })
+export const ails = (facts: Facts, account: Account, now: number, wall: number): string | undefined => {
+  if (account.status !== "ACTIVE" && account.status !== "EXPIRED") return undefined
+  const token = tokenOf(facts, account)
+  if (token === undefined) return undefined
+  const ledger = facts.ledgerOf(account.id)
+  const isHonoured = ledger.isHonoured(token, now)
+  const held = successors(token).find((each) => ledger.isHonoured(each, now) && holderOf(facts, each, now))
+  if (held !== undefined && !isHonoured) return `${account.id} has an answer that was never committed`
+  if (isHonoured && !isUsable(account, wall)) return `${account.id} can be renewed, and is ${account.status} and over`
+  return !isHonoured && !isKnownDead(account) && isOver(account, wall)
+    ? `${account.id} is dead, and says ${account.status}`
+    : undefined
+}

@@ -1,17 +1,11 @@
 /**
- * The world that the tool runs. Stand-in until the engine's world is there.
+ * The world that the tool runs.
  *
  * @module
  */
-import { Simulation } from "@rekindle/testing"
-import { Effect } from "effect"
+import type { Simulation } from "@rekindle/testing"
+import * as EngineWorld from "../EngineWorld.ts"
 
 /** Runs one world. */
-export const run = (settings: Simulation.Settings): Promise<Simulation.Outcome> =>
-  Simulation.run({ faults: { kill: 0.01 }, ...settings }, (world) =>
-    Effect.gen(function* () {
-      const node = world.node("a", () => Effect.sync(() => ({ add: Effect.sleep("1 second") })))
-      world.invariant("the seed is no multiple of 300", () => (world.seed % 300 === 299 ? "it is one" : undefined))
-      for (let index = 0; index < 5; index++) yield* Effect.ignore(node.call(({ add }) => add))
-    })
-  )
+export const run = ({ seed, ...options }: Simulation.Settings): Promise<Simulation.Outcome> =>
+  EngineWorld.run(seed, options)

@@ -1,0 +1,106 @@
+/**
+ * Callers: the applications on the nodes of a world. Each call has a deadline, and what comes of it is a fact.
+ *
+ * @module
+ */
+import { type ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
+import { Clock, DateTime, Effect, Exit, Random, Redacted } from "effect"
+import type { EngineProcess, Scene } from "./EngineWorld.ts"
+import { type Services, shown } from "./EngineNode.ts"
+
+/** How long a caller waits at most that sets no deadline itself, in milliseconds: the default patience of the engine. */
+const patience = 40_000
+
+/** Makes a call on a node, as code of the application that runs there. */
+export const callOn = <A, E>(
+  scene: Scene,
+  node: EngineProcess,
+  what: string,
+  account: ConnectedAccountId | undefined,
+  wait: number,
+  effect: Effect.Effect<A, E, Services>
+) =>
+  node.call((running) =>
+    running(
+      Effect.gen(function* () {
+        const { nextCall, tell, world } = scene
+        const call = nextCall()
+        const at = world.now()
+        tell({ _tag: "Called", at, node: node.name, call, what, account, deadline: at + wait })
+        const skew = node.wallClock.skew
+        const exit = yield* Effect.exit(effect)
+        const error = Exit.isSuccess(exit) ? undefined : shown(exit.cause)
+        const slug = Exit.isFailure(exit) ? slugOf(exit) : undefined
+        // A deadline is a time of the wall clock. Nobody can keep it if that clock is changed meanwhile.
+        if (node.wallClock.skew === skew) tell({ _tag: "Returned", at: world.now(), call, error, slug })
+        return yield* exit
+      })
+    )
+  )
+
+const slugOf = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
+  const error = Exit.findErrorOption(exit)
+  return error._tag === "Some" && typeof error.value === "object" && error.value !== null && "slug" in error.value
+    ? String(error.value.slug)
+    : undefined
+}
+
+/** A refresh on a node. */
+export const refreshOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId, wait: number | undefined) =>
+  callOn(
+    scene,
+    node,
+    "refresh",
+    id,
+    wait ?? patience,
+    Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const now = yield* Clock.currentTimeMillis
+      return yield* accounts.refresh(id, wait === undefined ? {} : { deadline: DateTime.makeUnsafe(now + wait) })
+    })
+  )
+
+/** A read of the access token on a node. */
+export const readOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId) =>
+  callOn(
+    scene,
+    node,
+    "accessToken",
+    id,
+    patience,
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const token = yield* connections.accessToken(id)
+      const wall = yield* Clock.currentTimeMillis
+      scene.tell({
+        _tag: "Handed",
+        at: scene.world.now(),
+        node: node.name,
+        wall,
+        account: id,
+        token: Redacted.value(token)
+      })
+    })
+  )
+
+/** All callers of a world, until they are interrupted. */
+export const calls = (scene: Scene) => {
+  const { accounts, mix, nodes } = scene
+  const caller = Effect.gen(function* () {
+    while (true) {
+      yield* Effect.sleep(mix.pace * 2 * (yield* Random.next))
+      const node = nodes[Math.floor((yield* Random.next) * nodes.length)]
+      const account = accounts[Math.floor((yield* Random.next) * accounts.length)]
+      if (node === undefined || account === undefined) continue
+      const kind = yield* Random.next
+      const call =
+        kind < 0.5 ? readOn(scene, node, account) : refreshOn(scene, node, account, kind < 0.75 ? undefined : 5_000)
+      // The caller does not wait for ever for a node that is gone.
+      yield* call.pipe(Effect.timeout("1 minute"), Effect.exit)
+    }
+  })
+  return Effect.all(
+    Array.from({ length: mix.callers }, () => caller),
+    { concurrency: "unbounded", discard: true }
+  )
+}

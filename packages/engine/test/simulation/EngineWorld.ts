@@ -1,0 +1,351 @@
+/**
+ * The engine's world: processes that share a store and renew accounts at providers, callers, people who consent, and an operator. A seed
+ * decides all of it: how many there are of each, how the providers treat their tokens, how fast everything goes, and what goes wrong.
+ *
+ * `run(seed, options)` runs one world to its end and tells what it came to. It holds the {@link invariants} all the time. Then faults stop,
+ * and every account has to be usable within a bound.
+ *
+ * @module
+ */
+import { AuthConfig, ConnectedAccountId, ProviderProfile } from "@rekindle/core"
+import { type Account, AuthConfigJson } from "@rekindle/engine"
+import { Simulation } from "@rekindle/testing"
+import { Clock, Duration, Effect, Fiber, Random, Redacted, Schema } from "effect"
+import { credentialContext } from "#engine/account/Account.ts"
+import { authConfigContext } from "#engine/account/AuthConfig.ts"
+import { calls, refreshOn } from "./Callers.ts"
+import * as EngineNode from "./EngineNode.ts"
+import * as Facts from "./Facts.ts"
+import { ails, invariants } from "./invariants.ts"
+import * as Ledger from "./Ledger.ts"
+import { draw, type Mix, type ProviderMix } from "./Mix.ts"
+import * as ModelDisk from "./ModelDisk.ts"
+import * as ModelStore from "./ModelStore.ts"
+import * as StoreWay from "./StoreWay.ts"
+import * as TableVault from "./TableVault.ts"
+import * as Wire from "./Wire.ts"
+
+/** Which world to run, besides its seed: faults or sizes instead of those that the seed draws, as an outcome has them, and bounds. */
+export type Options = Omit<Simulation.Settings, "seed">
+
+/** What a world came to. */
+export interface Outcome extends Simulation.Outcome<void> {
+  /** How often the world was in each of the dangerous states. */
+  readonly reached: Readonly<Record<string, number>>
+}
+
+/** A process of the world, from outside. */
+export type EngineProcess = Simulation.Node<EngineNode.Running>
+
+/** The parts of one world, for everybody who acts in it. */
+export interface Scene {
+  readonly world: Simulation.World
+  readonly mix: Mix
+  readonly facts: Facts.Facts
+  readonly tell: (fact: Facts.Fact) => void
+  readonly providers: ReadonlyMap<string, Wire.Provider>
+  readonly model: ModelStore.ModelStore
+  readonly vault: TableVault.TableVault
+  readonly nodes: ReadonlyArray<EngineProcess>
+  readonly accounts: Array<ConnectedAccountId>
+  readonly nextCall: () => number
+  /** Fails the world. The first failure counts. */
+  readonly wrong: (name: string, message: string) => void
+}
+
+/** How often faults strike, as a share of the uses of their site. */
+const rates = {
+  kill: 0.0015,
+  freeze: 0.001,
+  "clock-jump": 0.0005,
+  "store-refused": 0.01,
+  "store-request-lost": 0.01,
+  "store-request-slow": 0.01,
+  "store-answer-lost": 0.015,
+  "store-cut": 0.002,
+  "wire-refused": 0.03,
+  "wire-request-lost": 0.04,
+  "wire-request-slow": 0.05,
+  "wire-answer-lost": 0.06,
+  "wire-answer-late": 0.06,
+  "wire-answer-cut": 0.03,
+  "provider-busy": 0.04,
+  "provider-breaks": 0.05,
+  "provider-limps": 0.04,
+  "disk-fails": 0.004,
+  "disk-dies": 0.002
+}
+
+/** Worlds differ in how much goes wrong. */
+const ratesOf = (seed: number): Simulation.FaultRates => {
+  const factor = [0.3, 1, 2, 4][seed % 4] ?? 1
+  return Object.fromEntries(Object.entries(rates).map(([kind, rate]) => [kind, rate * factor]))
+}
+
+const encodeConfig = Schema.encodeSync(AuthConfigJson)
+
+const configOf = ({ name, rotation, rules }: ProviderMix, secret: string): AuthConfig =>
+  AuthConfig.make({
+    id: name,
+    toolkit: name,
+    scheme: "OAUTH2",
+    profile: ProviderProfile.make({
+      name,
+      rotation: rules.rotation,
+      ...(rules.reuseWindow > 0 ? { reuseWindow: Duration.millis(rules.reuseWindow) } : {}),
+      ...(rotation === "sliding" ? { refreshTokenIdle: Duration.millis(rules.refreshTokenIdle) } : {}),
+      margin: Duration.seconds(20),
+      deadToken: [
+        { field: "error", values: ["bad_refresh_token", "invalid_refresh_token"] },
+        { field: "status", values: ["BAD_REFRESH_TOKEN"] }
+      ]
+    }),
+    settings: {
+      clientId: "client",
+      tokenEndpoint: `https://${name}/token`,
+      revocationEndpoint: `https://${name}/revoke`,
+      authorizationEndpoint: `https://${name}/authorize`,
+      pkce: false
+    },
+    secrets: { client_secret: Redacted.make(secret) },
+    hosts: [name]
+  })
+
+/** Runs a world. The promise is never rejected. */
+export const run = async (seed: number, options: Options = {}): Promise<Outcome> => {
+  const reached: Record<string, number> = {}
+  const outcome = await Simulation.run(
+    { maxSteps: 60_000, ...options, seed, faults: options.faults ?? ratesOf(seed), tripwires: false },
+    (world) => Effect.andThen(setUp(world, reached), live)
+  )
+  return { ...outcome, reached }
+}
+
+/** Builds a world and starts its processes. */
+const setUp = (world: Simulation.World, reached: Record<string, number>) =>
+  Effect.gen(function* () {
+    const mix = draw(world)
+    const vault = TableVault.make()
+    let requests = 0
+    let asked = 0
+    let asker = "world"
+    let failed: { readonly name: string; readonly message: string } | undefined
+    const wrong: Scene["wrong"] = (name, message) => {
+      failed ??= { name, message }
+    }
+
+    const ledgers = new Map<string, Ledger.Ledger>()
+    const facts = Facts.make({
+      ledgerOf: (account) => ledgers.get(providerOf(account)) ?? unknownProvider(account),
+      opened: ({ credential }) => vault.secretsOf(credential)
+    })
+    const watches = invariants.map(({ name, watch }) => ({
+      name,
+      watch: watch(facts, { requestTimeout: mix.times.requestTimeout, lateness: 2000 })
+    }))
+    const tell = (fact: Facts.Fact): void => {
+      facts.add(fact)
+      for (const { name, watch } of watches) {
+        const message = watch(fact)
+        if (message !== undefined) wrong(name, message)
+      }
+    }
+    for (const name of [...invariants.map(({ name }) => name), "every account recovers"])
+      world.invariant(name, () => (failed?.name === name ? failed.message : undefined))
+
+    const model = ModelStore.make({
+      clock: mix.storeHasClock ? () => beginning + world.now() : undefined,
+      changed: (before, after, announced) =>
+        tell({ _tag: "Stored", at: world.now(), node: asker, before, after, announced })
+    })
+    const perform: StoreWay.Perform = (effect, node, clock) =>
+      Effect.suspend(() => {
+        asker = node
+        return Effect.provideService(effect, Clock.Clock, clock)
+      })
+    const storeNode = world.node("store", () => Effect.succeed(perform), { faults: false })
+
+    const providers = new Map<string, Wire.Provider>()
+    const accounts: Array<ConnectedAccountId> = []
+    for (const each of mix.providers) {
+      const secret = `cs-${Ledger.secretMark}-${each.name}`
+      const ledger = Ledger.make(each.name, each.rules, each.dialect, secret)
+      ledgers.set(each.name, ledger)
+      const node = world.node(each.name, () => Effect.succeed(ledger), { faults: false })
+      providers.set(each.name, { ledger, node, mood: Ledger.well })
+      yield* connect(each, { ledger, model, vault, accounts, secret })
+    }
+
+    const disks = Array.from({ length: mix.machines }, () => ModelDisk.make())
+    const nodes = Array.from({ length: mix.nodes }, (_, index) => {
+      const name = `n${index}`
+      const disk = disks[index % disks.length] ?? ModelDisk.make()
+      let mounted: ModelDisk.MountedDisk | undefined
+      let way: ReturnType<typeof StoreWay.make> | undefined
+      const node: EngineProcess = world.node(
+        name,
+        (self) => {
+          mounted?.kill()
+          way ??= StoreWay.make({ world, tell, model, node: storeNode }, self)
+          mounted = disk.mount({ meets: () => diskFate(world, self) })
+          return EngineNode.start({
+            store: way.service,
+            vault: vault.vault(["k1"]),
+            client: Wire.make(
+              {
+                world,
+                tell,
+                providers,
+                rowOf: (account) => facts.rows.get(account),
+                nextRequest: () => requests++,
+                longestWay: mix.times.requestTimeout / 2
+              },
+              self
+            ),
+            disk: mounted.disk,
+            durability: mix.durability,
+            times: mix.times,
+            renews: mix.renews,
+            traces: mix.traces,
+            logged: (text) => tell({ _tag: "Logged", at: world.now(), node: name, text })
+          })
+        },
+        {
+          changed: (to) => {
+            if (to === "ended") mounted?.kill()
+            if (to !== "frozen") way?.forget()
+            tell({ _tag: "Node", at: world.now(), rest: world.rests(), node: name, is: to === "ended" ? "down" : to })
+          }
+        }
+      )
+      return node
+    })
+    void reached
+    const scene: Scene = {
+      world,
+      mix,
+      facts,
+      tell,
+      providers,
+      model,
+      vault,
+      nodes,
+      accounts,
+      nextCall: () => asked++,
+      wrong
+    }
+    return scene
+  })
+
+/** What goes wrong with one call to a disk. */
+const diskFate = (world: Simulation.World, node: { readonly name: string }): ModelDisk.DiskFate | undefined => {
+  const fault = world.fault(`disk ${node.name}`, ["disk-fails", "disk-dies"])
+  if (fault === undefined) return undefined
+  world.note(fault.what)
+  return fault.what === "disk-fails" ? { _tag: "Fails", code: fault.amount < 0.5 ? "EIO" : "ENOSPC" } : undefined
+}
+
+/** The world's time begins here. See `beginning` of the simulation. */
+const beginning = Date.UTC(2030, 0, 1)
+
+/** The name of an account tells its provider. */
+const providerOf = (account: string): string => /^ca_(\w+?)_/.exec(account)?.[1] ?? ""
+
+const unknownProvider = (account: string): never => {
+  throw new Error(`no provider of ${account}`)
+}
+
+/** Registers a provider's application, and connects its first accounts. */
+const connect = Effect.fnUntraced(function* (
+  { accounts: count, ...provider }: ProviderMix,
+  {
+    accounts,
+    ledger,
+    model,
+    secret,
+    vault
+  }: {
+    readonly ledger: Ledger.Ledger
+    readonly model: ModelStore.ModelStore
+    readonly vault: TableVault.TableVault
+    readonly accounts: Array<ConnectedAccountId>
+    readonly secret: string
+  }
+) {
+  const config = configOf({ accounts: count, ...provider }, secret)
+  const sealed = vault.seal("k1", authConfigContext(config), encodeConfig(config))
+  yield* Effect.orDie(
+    model.store.putAuthConfig({ id: config.id, projectId: config.projectId, sealed, updatedAt: beginning })
+  )
+  for (let index = 0; index < count; index++) {
+    const id = ConnectedAccountId.make(`ca_${provider.name}_account${index}`)
+    const { access, refresh } = ledger.connect(id, 0)
+    const place = { id, projectId: config.projectId, generation: 1 }
+    const credential = JSON.stringify({
+      secrets: { access_token: access.value, refresh_token: refresh.value },
+      attributes: { token_type: "bearer" }
+    })
+    const expiresAt = beginning + access.endsAt
+    const account: Account = {
+      ...place,
+      publicId: id,
+      authConfigId: config.id,
+      toolkit: config.toolkit,
+      userId: id,
+      alias: null,
+      scheme: "OAUTH2",
+      status: "ACTIVE",
+      statusReason: null,
+      revision: 1,
+      grantId: `grant ${id}`,
+      credential: vault.seal("k1", credentialContext(place), credential),
+      previousCredential: null,
+      obtainedAt: beginning,
+      expiresAt,
+      renewAt: expiresAt - 20_000,
+      consentUntil: null,
+      withdrawal: null,
+      lease: null,
+      epoch: 0,
+      intent: null,
+      lastAttempt: null,
+      createdAt: beginning,
+      updatedAt: beginning
+    }
+    yield* Effect.orDie(model.store.insert(account))
+    accounts.push(id)
+  }
+})
+
+/** How long accounts may take to recover once faults have stopped, and how often they are looked at, in milliseconds. */
+const recovery = 20 * 60_000
+const lookEvery = 5_000
+
+/** The course of a world: trouble, and then recovery. */
+const live = (scene: Scene) =>
+  Effect.gen(function* () {
+    const { facts, mix, nodes, wrong, world } = scene
+    const acting = yield* Effect.forkScoped(calls(scene))
+    yield* Effect.sleep(mix.trouble)
+    yield* world.heal
+    yield* Fiber.interrupt(acting)
+    world.note("faults stop")
+    const until = world.now() + recovery
+    const left = new Set<string>(facts.rows.keys())
+    while (true) {
+      yield* Effect.sleep(lookEvery)
+      const ailments = [...left].flatMap((id) => {
+        const account = facts.rows.get(id)
+        const ailment = account && ails(facts, account, world.now(), beginning + world.now())
+        if (ailment === undefined) left.delete(id)
+        return ailment ?? []
+      })
+      if (left.size === 0) return
+      if (world.now() > until) return wrong("every account recovers", ailments.join("; "))
+      if (mix.renews) continue
+      // Nothing is renewed in the background, so somebody has to ask.
+      const node = nodes[Math.floor((yield* Random.next) * nodes.length)]
+      for (const id of scene.accounts)
+        if (left.has(id) && node !== undefined) yield* Effect.exit(refreshOn(scene, node, id, undefined))
+    }
+  })

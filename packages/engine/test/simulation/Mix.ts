@@ -1,0 +1,89 @@
+/**
+ * What a world is made of. Each part is a size that the seed draws, so that worlds differ much from each other and a failing one can be made
+ * smaller part by part.
+ *
+ * @module
+ */
+import { ProviderDialect, type Simulation } from "@rekindle/testing"
+import type { EngineTimes } from "./EngineNode.ts"
+import { type RotationClass, type Rules, rotationClasses } from "./Ledger.ts"
+
+const second = 1000
+const minute = 60 * second
+
+/** One provider, and the application that is registered there. */
+export interface ProviderMix {
+  readonly name: string
+  readonly rotation: RotationClass
+  readonly rules: Rules
+  readonly dialect: ProviderDialect.Dialect
+  readonly accounts: number
+}
+
+export interface Mix {
+  readonly nodes: number
+  /** The machine of each node, by its number. Nodes of one machine share its disk. */
+  readonly machines: number
+  readonly providers: ReadonlyArray<ProviderMix>
+  readonly callers: number
+  /** How many milliseconds lie between two calls of a caller, on average. */
+  readonly pace: number
+  readonly people: boolean
+  readonly operator: boolean
+  readonly renews: boolean
+  readonly traces: boolean
+  readonly durability: "process" | "power"
+  /** Whether the store has a clock of its own, as Postgres has, and not the clocks of those who ask. */
+  readonly storeHasClock: boolean
+  readonly times: EngineTimes
+  /** How long faults may strike, in milliseconds. */
+  readonly trouble: number
+}
+
+const classes = Object.keys(rotationClasses) as ReadonlyArray<RotationClass>
+const dialects = [ProviderDialect.rfc6749, ProviderDialect.github, ProviderDialect.slack, ProviderDialect.hubspot]
+
+/** Draws the mix of a world. */
+export const draw = (world: Simulation.World): Mix => {
+  const one = <A>(name: string, choices: readonly [A, ...ReadonlyArray<A>]): A =>
+    choices[world.size(name, 0, choices.length - 1)] ?? choices[0]
+  const yes = (name: string): boolean => world.size(name, 0, 1) === 1
+  const nodes = world.size("nodes", 1, one("crowd", [2, 3, 5]))
+  const requestTimeout = one("request timeout", [1.5 * second, 3 * second, 10 * second])
+  const renews = yes("renewer")
+  const trouble = one("trouble", [20 * second, minute, 3 * minute])
+  const providers = Array.from({ length: world.size("providers", 1, 2) }, (_, index): ProviderMix => {
+    const name = `p${index}`
+    const rotation = classes[world.size(`rotation of ${name}`, 0, classes.length - 1)] ?? "single-use"
+    const accessTokenLife = one(`access tokens of ${name}`, [45 * second, 90 * second, 5 * minute])
+    return {
+      name,
+      rotation,
+      rules: { ...rotationClasses[rotation], accessTokenLife },
+      dialect: dialects[world.size(`dialect of ${name}`, 0, dialects.length - 1)] ?? ProviderDialect.rfc6749,
+      accounts: world.size(`accounts of ${name}`, 1, 3)
+    }
+  })
+  return {
+    nodes,
+    machines: world.size("machines", 1, nodes),
+    providers,
+    callers: world.size("callers", renews ? 0 : 1, 3),
+    pace: trouble / one("calls", [4, 12]),
+    people: yes("people"),
+    operator: yes("operator"),
+    renews,
+    traces: world.size("traces", 0, 7) === 7,
+    durability: one("durability", ["process", "power"]),
+    storeHasClock: yes("clock of the store"),
+    times: {
+      lease: requestTimeout * one("lease", [3, 6]),
+      requestTimeout,
+      egressTimeout: requestTimeout * 0.8,
+      pollInterval: one("poll interval", [10 * second, 30 * second]),
+      recoveryInterval: 20 * second,
+      claimFor: one("claim", [30 * second, 2 * minute])
+    },
+    trouble
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * The network between the nodes and the providers of a world, as the `HttpClient` of one node. It tells the engine what a real client tells: an
+ * answer, a refused connection, a broken one, or nothing.
+ *
+ * **Gotchas**
+ *
+ * A request that arrives does so within `longestWay`. The engine cannot defend a token against a request that wanders through the network
+ * for longer than its lease, and neither can anybody else. Answers may be as late as they like.
+ *
+ * @module
+ */
+import type { Simulation } from "@rekindle/testing"
+import { Clock, Effect, Inspectable, Option, Pipeable, Stream } from "effect"
+import {
+  Cookies,
+  Headers,
+  HttpClient,
+  HttpClientError,
+  type HttpClientRequest,
+  HttpClientResponse,
+  HttpIncomingMessage
+} from "effect/http"
+import type { Account } from "@rekindle/engine"
+import type { Fact } from "./Facts.ts"
+import * as Ledger from "./Ledger.ts"
+
+/** A provider as a node of the world reaches it. */
+export interface Provider {
+  readonly ledger: Ledger.Ledger
+  readonly node: Simulation.Node<Ledger.Ledger>
+  /** How it is at the moment, as far as its outages go. `Refusing`: nobody answers there. */
+  mood: Ledger.Mood | { readonly _tag: "Refusing" }
+}
+
+const kinds = [
+  "wire-refused",
+  "wire-request-lost",
+  "wire-request-slow",
+  "wire-answer-lost",
+  "wire-answer-late",
+  "wire-answer-cut",
+  "provider-busy",
+  "provider-breaks",
+  "provider-limps"
+]
+
+/** What a wire needs of its world. */
+export interface Surroundings {
+  readonly world: Simulation.World
+  readonly tell: (fact: Fact) => void
+  readonly providers: ReadonlyMap<string, Provider>
+  /** The stored row of an account. */
+  readonly rowOf: (account: string) => Account | undefined
+  readonly nextRequest: () => number
+  /** How long a request travels at most, in milliseconds. */
+  readonly longestWay: number
+}
+
+const between = (amount: number, min: number, max: number): number => min * (max / min) ** amount
+
+const unread = Effect.die("the engine reads only the stream of a response")
+
+/** A response with the parts that the engine reads. */
+class SimulatedResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+  readonly [HttpIncomingMessage.TypeId] = HttpIncomingMessage.TypeId
+  readonly [HttpClientResponse.TypeId] = HttpClientResponse.TypeId
+  readonly remoteAddress = Option.none()
+  readonly cookies = Cookies.empty
+  readonly json = unread
+  readonly text = unread
+  readonly urlParamsBody = unread
+  readonly arrayBuffer = unread
+  readonly formData = unread
+  readonly upgrade = unread
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly url: string
+  readonly headers: Headers.Headers
+  readonly status: number
+  readonly stream: Stream.Stream<Uint8Array>
+
+  constructor(
+    request: HttpClientRequest.HttpClientRequest,
+    url: string,
+    { body, headers, status }: Pick<Ledger.Answer, "body" | "headers" | "status">
+  ) {
+    super()
+    this.request = request
+    this.url = url
+    this.headers = Headers.fromInput(headers)
+    this.status = status
+    this.stream = Stream.succeed(new TextEncoder().encode(body))
+  }
+
+  pipe() {
+    return Pipeable.pipeArguments(this, arguments)
+  }
+
+  toJSON(): unknown {
+    return { _id: "SimulatedResponse" }
+  }
+}
+
+const failed = (request: HttpClientRequest.HttpClientRequest, code: "ECONNREFUSED" | "ECONNRESET") =>
+  Effect.fail(
+    new HttpClientError.HttpClientError({
+      reason: new HttpClientError.TransportError({ request, cause: Object.assign(new Error(code), { code }) })
+    })
+  )
+
+/** Reads the fields of a request, and the client's secret from its Basic authentication (RFC 6749 §2.3.1). */
+const read = (request: HttpClientRequest.HttpClientRequest, path: string): Ledger.Request => {
+  const text =
+    request.body._tag === "Uint8Array" ? (request.body.text ?? new TextDecoder().decode(request.body.body)) : ""
+  const basic = /^basic (.*)$/i.exec(request.headers["authorization"] ?? "")?.[1]
+  const pair = basic === undefined ? "" : Buffer.from(basic, "base64").toString("utf8")
+  const secret = pair.includes(":") ? decodeURIComponent(pair.slice(pair.indexOf(":") + 1)) : undefined
+  return { path, fields: Object.fromEntries(new URLSearchParams(text)), secret }
+}
+
+/** The client of one node. */
+export const make = (given: Surroundings, node: { readonly name: string }): HttpClient.HttpClient => {
+  const { longestWay, nextRequest, providers, rowOf, tell, world } = given
+
+  const send = Effect.fnUntraced(function* (request: HttpClientRequest.HttpClientRequest) {
+    const url = new URL(request.url)
+    const provider = providers.get(url.hostname)
+    if (provider === undefined) return yield* failed(request, "ECONNREFUSED")
+    const asked = read(request, url.pathname)
+    const fault = world.fault(`wire ${node.name} ${url.hostname}`, kinds)
+    const what = fault?.what
+    const amount = fault?.amount ?? 0
+    const { mood } = provider
+    if (what !== undefined) world.note(`asks ${url.hostname}: ${what}`)
+    if (what === "wire-refused" || mood._tag === "Refusing") return yield* failed(request, "ECONNREFUSED")
+    const id = nextRequest()
+    const token = provider.ledger.find(asked.fields["refresh_token"] ?? "")
+    const clock = yield* Clock.Clock
+    const account = token === undefined ? undefined : rowOf(token.grant.account)
+    tell({
+      _tag: "Sent",
+      at: world.now(),
+      node: node.name,
+      request: id,
+      wall: clock.currentTimeMillisUnsafe(),
+      account
+    })
+    const lost = amount < 0.5 ? failed(request, "ECONNRESET") : Effect.never
+    if (what === "wire-request-lost") return yield* Effect.delay(lost, between(amount, 1, 1000))
+
+    const answered = provider.node.call((ledger) => {
+      const carriedOut = Effect.sync(() => {
+        const moodNow: Ledger.Mood =
+          what === "provider-busy"
+            ? { _tag: "Busy", status: amount < 0.5 ? 429 : 503, ...(amount < 0.7 ? {} : { retryAfter: 5 }) }
+            : what === "provider-breaks" || what === "provider-limps"
+              ? {
+                  _tag: what === "provider-breaks" ? "Breaking" : "Limping",
+                  status: amount < 0.25 ? 500 : amount < 0.5 ? 502 : amount < 0.75 ? 504 : 200
+                }
+              : provider.mood._tag === "Refusing"
+                ? Ledger.well
+                : provider.mood
+        const answer = ledger.handle(asked, world.now(), moodNow)
+        tell({ _tag: "Arrived", at: world.now(), request: id, presentation: answer.presentation })
+        return answer
+      })
+      const slow = what === "wire-request-slow" ? Effect.delay(carriedOut, between(amount, 1, longestWay)) : carriedOut
+      return what === "wire-answer-late" ? Effect.tap(slow, () => Effect.sleep(between(amount, 100, 60_000))) : slow
+    })
+    const answer = yield* Effect.orDie(answered)
+    if (what === "wire-answer-lost") return yield* lost
+    if (what === "wire-answer-cut") {
+      const half = { ...answer, body: answer.body.slice(0, Math.floor(answer.body.length * amount)) }
+      return new SimulatedResponse(request, url.href, half)
+    }
+    const { isOwn } = answer
+    const isClean = isOwn && answer.status !== 401
+    tell({ _tag: "Read", at: world.now(), rest: world.rests(), node: node.name, request: id, isOwn, isClean })
+    return new SimulatedResponse(request, url.href, answer)
+  })
+
+  return HttpClient.makeWith(
+    (asked: Effect.Effect<HttpClientRequest.HttpClientRequest>) => Effect.flatMap(asked, send),
+    Effect.succeed
+  )
+}
