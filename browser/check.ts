@@ -220,15 +220,28 @@ const scenarios: Readonly<Record<string, (given: Given) => Promise<void>>> = {
     assert.equal(await row.count(), 0)
     await page.reload()
     assert.ok(await page.getByLabel("Admin key").isVisible())
+  },
+
+  "rekindle serve, from an empty directory to a verified webhook and a revoked key": async ({ page }) => {
+    const { address, server } = await start("journeyProcess.ts")
+    const ended = once(server, "exit")
+    await page.goto(address)
+    await submit(page)
+    await choose(page, "Ann")
+    await page.waitForURL(/callback/)
+    assert.equal(await heading(page), "Connected")
+    server.stdin.end("connected\n")
+    assert.equal((await ended)[0], 0)
   }
 }
 
-const start = async () => {
-  const server = spawn(process.execPath, [join(import.meta.dirname, "../packages/cli/test/support/pagesServer.ts")], {
-    stdio: ["ignore", "pipe", "inherit"]
+/** Starts a program of the tests of the command line. The first line that it prints is an address. */
+const start = async (program: string) => {
+  const server = spawn(process.execPath, [join(import.meta.dirname, "../packages/cli/test/support", program)], {
+    stdio: ["pipe", "pipe", "inherit"]
   })
-  const [origin] = await once(createInterface(server.stdout), "line")
-  return { server, origin: String(origin) }
+  const [address] = await once(createInterface(server.stdout), "line")
+  return { server, address: String(address) }
 }
 
 /** Runs every scenario in a browser of its own. Returns how many failed. */
@@ -274,7 +287,7 @@ const executablePath = findBrowser()
 if (executablePath === undefined) {
   console.log("The pages were not used in a browser: no Chromium here")
 } else {
-  const { origin, server } = await start()
+  const { address: origin, server } = await start("pagesServer.ts")
   const failed = await run(executablePath, origin)
   server.kill()
   console.log(
