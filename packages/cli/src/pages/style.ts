@@ -51,7 +51,7 @@ button, .button {
   display: inline-block; min-height: 2.75rem; padding: 0.6rem 1.25rem; font: inherit; font-weight: 600; cursor: pointer;
   text-decoration: none; color: var(--on-accent); background: var(--accent); border: 1px solid var(--accent); border-radius: 4px;
 }
-button.second { color: var(--accent); background: transparent; min-height: 2.25rem; padding: 0.25rem 0.75rem; }
+button.second { color: var(--accent); background: transparent; min-height: 2.25rem; padding: 0.25rem 0.75rem; overflow-wrap: normal; }
 button:disabled { opacity: 0.6; cursor: default; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 [role="alert"] { border-left: 4px solid var(--bad); padding: 0.5rem 0.75rem; margin: 0 0 1rem; background: var(--ground); }
