@@ -36,6 +36,7 @@ import { current } from "./simulation/process.ts"
 import { servicesOf } from "./simulation/services.ts"
 import { shrink as reduce } from "./simulation/shrink.ts"
 import * as Tripwires from "./simulation/tripwires.ts"
+import { Waiting } from "./simulation/waiting.ts"
 import { Core, type Failure, type StoryLine } from "./simulation/world.ts"
 
 export type { WallClock } from "./simulation/clock.ts"
@@ -122,6 +123,22 @@ export const run = async <A, E>(
   settings: Settings,
   program: (world: World) => Effect.Effect<A, E, Scope.Scope>
 ): Promise<Outcome<A>> => {
+  const outcome = await runWorld(settings, program)
+  if (outcome.failure?.kind !== "stalled") return outcome
+  // Once more, to tell who waits for what.
+  const waiting = new Waiting()
+  const unfollow = waiting.followPromises()
+  const again = await runWorld(settings, program, waiting).finally(unfollow)
+  if (again.fingerprint !== outcome.fingerprint) return outcome
+  const message = [outcome.failure.message, ...waiting.describe()].join("\n")
+  return { ...outcome, failure: { ...outcome.failure, message } }
+}
+
+const runWorld = async <A, E>(
+  settings: Settings,
+  program: (world: World) => Effect.Effect<A, E, Scope.Scope>,
+  waiting?: Waiting
+): Promise<Outcome<A>> => {
   const calm = settings.calm ?? false
   const bounds = {
     maxSteps: settings.maxSteps ?? 100_000,
@@ -129,6 +146,7 @@ export const run = async <A, E>(
     promises: settings.promises ?? true
   }
   const core = new Core(settings.seed, settings.faults ?? {}, bounds, calm)
+  core.waiting = waiting
   const outside = core.makeProcess({ name: "world", beforeStep: () => true })
   const network = new Network(core, outside)
   const nodes = new Array<{ readonly heal: () => void }>()

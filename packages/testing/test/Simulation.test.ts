@@ -451,6 +451,30 @@ describe("a run fails", () => {
     assert.strictEqual(asleep.kind, "endless")
     assert.isBelow(asleep.step, 100)
   })
+  it("if nothing is left to do, and names who waits for what", async () => {
+    const wait = Effect.fn("theWait")(function* () {
+      return yield* Effect.promise(() => new Promise(() => {}))
+    })
+    const promise = await failureOf(() => wait())
+    assert.strictEqual(promise.kind, "stalled")
+    assert.match(
+      promise.message,
+      /^nothing is left to do.*\nworld waits for a promise in theWait \(.*Simulation\.test\.ts:\d+:\d+\)$/
+    )
+    const deferred = await failureOf((world) =>
+      Effect.gen(function* () {
+        const node = world.node("a", () => Effect.succeed({ wait: Effect.withSpan(Effect.never, "work") }))
+        yield* Effect.sleep(1)
+        return yield* node.call(({ wait }) => wait)
+      })
+    )
+    const [, caller, handler] = deferred.message.split("\n")
+    assert.strictEqual(
+      caller,
+      "world waits for an answer of a in code without a name: Effect.fn and Effect.withSpan give it one"
+    )
+    assert.match(handler ?? "", /^a waits for something in work \(.*Simulation\.test\.ts:\d+:\d+\)$/)
+  })
   it("if an invariant does not hold after a step", async () => {
     const failure = await failureOf((world) =>
       Effect.gen(function* () {

@@ -118,6 +118,7 @@ export class SimulatedNode<S> implements Node<S>, Owner {
   readonly call = <A, E>(request: (service: S) => Effect.Effect<A, E>): Effect.Effect<A, E | NetworkError> =>
     Effect.callback((resume) => {
       const from = current()
+      this.core.waiting?.waitsFor(`an answer of ${this.name}`)
       if (from !== undefined) this.network.send(from, this, request, resume)
     })
 
@@ -224,6 +225,7 @@ export class SimulatedNode<S> implements Node<S>, Owner {
     const program = Effect.scoped(
       Effect.flatMap(Effect.suspend(this.boot), (service) => {
         life.service = { value: service }
+        this.core.waiting?.isIdle()
         return Effect.never
       })
     )

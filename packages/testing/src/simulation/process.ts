@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { Scheduler } from "effect"
+import type { Fiber, Scheduler } from "effect"
 
 /** What a process needs of its world. */
 export interface Queue {
@@ -55,7 +55,7 @@ export class Process implements Scheduler.Scheduler, Scheduler.SchedulerDispatch
     if (running === this) running = undefined
   }
 
-  shouldYield(): boolean {
+  shouldYield(_fiber: Fiber.Fiber<unknown, unknown>): boolean {
     return running !== this || --this.queue.budget < 0
   }
 

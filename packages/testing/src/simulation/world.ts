@@ -12,6 +12,7 @@ import { Chance } from "./chance.ts"
 import { Faults, type FaultPlan, type FaultRates } from "./faults.ts"
 import { type Owner, Process, type Queue, step } from "./process.ts"
 import { type Timer, Timers } from "./timers.ts"
+import type { Waiting } from "./waiting.ts"
 
 /** One line of the story of a world. */
 export interface StoryLine {
@@ -78,6 +79,8 @@ export class Core implements Queue {
   budget = 0
   failure: Failure | undefined
   ended = false
+  /** Set in a world that is run to know who waits for what. */
+  waiting: Waiting | undefined
   /** A hash of all choices: equal in two runs that did the same. */
   fingerprint = 0
   private readonly bounds: Bounds
@@ -103,7 +106,9 @@ export class Core implements Queue {
   }
 
   makeProcess(owner: Owner): Process {
-    return new Process(this, owner, this.processes++)
+    const process = new Process(this, owner, this.processes++)
+    this.waiting?.follow(process)
+    return process
   }
 
   /** Drawn apart from everything else, so that a size that is given moves no other. */
