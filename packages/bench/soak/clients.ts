@@ -270,13 +270,13 @@ export const make = Effect.fnUntraced(function* (world: World) {
       const account = yield* oneOf(own)
       if (account === undefined) return
       const choice = yield* Random.next
-      yield* choice < 0.4
+      yield* choice < 0.25
         ? refresh(account)
-        : choice < 0.6
+        : choice < 0.5
           ? readCredential(account)
-          : choice < 0.75
+          : choice < 0.7
             ? read(account)
-            : choice < 0.87
+            : choice < 0.9
               ? list(account)
               : patch(account)
     }),

@@ -20,7 +20,7 @@ const Message = Schema.fromJsonString(
 )
 const decode = Schema.decodeUnknownSync(Message)
 
-/** Starts an endpoint. It refuses one delivery in `refuseOneIn`, which is then repeated. Pauses after refusals keep the order. */
+/** Starts an endpoint. It refuses one delivery in `refuseOneIn`, which is then repeated before any later one. */
 export const receiver = Effect.fnUntraced(function* (refuseOneIn: number) {
   const { host, http, origin } = yield* listen
   let verifiers: ReadonlyArray<Webhook> = []
@@ -43,17 +43,18 @@ export const receiver = Effect.fnUntraced(function* (refuseOneIn: number) {
       problems.push(`a webhook is not signed with a secret of its subscription`)
       return false
     }
-    const { id, metadata } = decode(body)
-    if (id !== headers["webhook-id"]) problems.push(`webhook ${metadata.sequence} has two ids`)
-    if (arrived++ % refuseOneIn === refuseOneIn - 1) return false
-    const { sequence } = metadata
+    const {
+      id,
+      metadata: { sequence }
+    } = decode(body)
+    if (id !== headers["webhook-id"]) problems.push(`webhook ${sequence} has two ids`)
     const known = ids.get(sequence)
     if (known === undefined && sequence < latest) problems.push(`webhook ${sequence} came after ${latest}`)
     if (known !== undefined && known !== id) problems.push(`webhook ${sequence} was repeated with another id`)
     if (known !== undefined) repeated++
-    latest = Math.max(latest, sequence)
     ids.set(sequence, id)
-    return true
+    latest = sequence
+    return ++arrived % refuseOneIn !== 0
   }
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]))

@@ -39,6 +39,9 @@ const recovery = 150_000
 /** How long an answer may take from the socket of a living process into its journal, in milliseconds. */
 const unread = 1_000
 
+/** How long no webhook may come although some are left, in milliseconds. */
+const stuck = 60_000
+
 const folder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "rekindle-soak-"))),
   (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
@@ -173,14 +176,21 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
   )
 
   progress("the load is over; what is under way ends")
-  const patience = performance.now() + 120_000
+  /** Webhooks are sent to an endpoint one after the other, so that after much load much is left. It goes on as long as they come. */
+  let arrived = { count: hook.count(), at: performance.now() }
+  const untilQuiet = Effect.suspend(() => Effect.repeat(isQuiet, { until: (quiet) => quiet || isStuck() }))
+  const isStuck = () => {
+    const count = hook.count()
+    if (count !== arrived.count) arrived = { count, at: performance.now() }
+    return performance.now() - arrived.at > stuck
+  }
   const isQuiet = Effect.gen(function* () {
     const path = `/api/v3/webhook_subscriptions/${secrets.id}/deliveries?state=pending&limit=1`
     const route = "GET webhook_subscriptions/…/deliveries"
     const { items } = yield* required(Pending, clients.call({ route, method: "GET", path }))
     return (yield* tail) && items.length === 0 && hook.count() === events.sequences().size
   })
-  yield* Effect.repeat(isQuiet, { until: (quiet) => quiet || performance.now() > patience })
+  yield* untilQuiet
 
   const rowsOfMemory = processes.memory()
   const wasCutOff = (grantId: number): boolean => {
@@ -210,7 +220,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
       }),
     { concurrency: callers }
   )
-  yield* Effect.repeat(isQuiet, { until: (quiet) => quiet || performance.now() > patience })
+  yield* untilQuiet
   const audit = yield* required(
     Verdict,
     clients.call({ route: "GET audit_log/verification", method: "GET", path: "/api/v3/audit_log/verification" })
