@@ -2,6 +2,9 @@
  * The long chaos runs: `node chaos/run.ts [--seed 1] [--kills 50] [--only kills-sqlite]`. `--kills` is the number of kills at each point.
  * Each run prints one line of JSON. The exit code is 1 if a run broke a promise. The engine's tests have a short version of each.
  *
+ * With `--hours 1` there is one run instead, of everything at once. Progress goes to the standard error. Ctrl-C ends it early, and it reports
+ * what was done.
+ *
  * @module
  */
 import { Effect, Layer, type Scope } from "effect"
@@ -9,7 +12,9 @@ import { parseArgs } from "node:util"
 import * as Disturbances from "../../engine/test/chaos/disturbances.ts"
 import * as Kills from "../../engine/test/chaos/kills.ts"
 import * as ManyProcesses from "../../engine/test/chaos/manyProcesses.ts"
+import * as Mixture from "../../engine/test/chaos/mixture.ts"
 import * as Outage from "../../engine/test/chaos/outage.ts"
+import * as SmallDisk from "../../engine/test/chaos/SmallDisk.ts"
 import { AuthorizationServer, type AuthorizationServerOptions } from "../../engine/test/support/AuthorizationServer.ts"
 import { Postgres } from "../../engine/test/support/Postgres.ts"
 
@@ -17,11 +22,13 @@ const { values } = parseArgs({
   options: {
     seed: { type: "string", default: "1" },
     only: { type: "string" },
-    kills: { type: "string", default: "50" }
+    kills: { type: "string", default: "50" },
+    hours: { type: "string" }
   }
 })
 const seed = Number(values.seed)
 const killsPerPoint = Number(values.kills)
+const hours = values.hours === undefined ? undefined : Number(values.hours)
 
 interface Outcome {
   readonly broken: ReadonlyArray<string>
@@ -109,13 +116,65 @@ const runs: Readonly<Record<string, Effect.Effect<Outcome>>> = {
   "outage-beyond-the-lease": slow(Outage.run({ ...outage, outage: 10_000, lease: 6_000 }))
 }
 
-const chosen = Object.keys(runs).filter((name) => values.only === undefined || name === values.only)
-if (chosen.length === 0 || !Number.isSafeInteger(seed) || !Number.isSafeInteger(killsPerPoint)) {
-  console.error(`Usage: node chaos/run.ts [--seed <number>] [--kills <number>] [--only ${Object.keys(runs).join("|")}]`)
+/** Only root can mount small disks. */
+const smallDisks = (count: number) =>
+  Effect.replicateEffect(SmallDisk.make, count).pipe(
+    Effect.catchCause(() =>
+      Effect.sync(() => {
+        console.error("no small disk can be mounted (run it on Linux, as root), so no disk will be full")
+        return []
+      })
+    )
+  )
+
+/** About 1,000,000 refreshes in half an hour of two cores. */
+const mixture = (hours: number): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    let interrupted = false
+    process.once("SIGINT", () => {
+      console.error("interrupted: what is under way ends")
+      interrupted = true
+    })
+    const processes = 4
+    return yield* Mixture.run({
+      processes,
+      accounts: 2_000,
+      concurrency: 32,
+      lasting: hours * 3_600_000,
+      pause: [5_000, 40_000],
+      databasePause: [10_000, 60_000],
+      stall: [500, 8_000],
+      full: [500, 8_000],
+      outage: [500, 6_000],
+      reach: 4 * 3_600_000,
+      patience: { lease: 30_000, requestTimeout: 6_000, egress: 5_000 },
+      accessTokenTtl: 60_000,
+      disks: yield* smallDisks(processes),
+      settles: true,
+      seed,
+      progress: (line) => console.error(line),
+      isInterrupted: () => interrupted
+    })
+  }).pipe(Effect.scoped, Effect.provide(Postgres.layer))
+
+const chosen =
+  hours === undefined
+    ? Object.keys(runs).filter((name) => values.only === undefined || name === values.only)
+    : ["mixture"]
+if (
+  chosen.length === 0 ||
+  !Number.isSafeInteger(seed) ||
+  !Number.isSafeInteger(killsPerPoint) ||
+  (hours !== undefined && !(hours > 0))
+) {
+  console.error(
+    `Usage: node chaos/run.ts [--seed <number>] [--hours <number> | [--kills <number>] [--only ${Object.keys(runs).join("|")}]]`
+  )
   process.exitCode = 2
-}
-for (const name of chosen) {
-  const outcome = await Effect.runPromise(runs[name] ?? Effect.die(name))
-  console.log(JSON.stringify({ run: name, ...outcome }))
-  if (outcome.broken.length > 0) process.exitCode = 1
+} else {
+  for (const name of chosen) {
+    const outcome = await Effect.runPromise(hours === undefined ? (runs[name] ?? Effect.die(name)) : mixture(hours))
+    console.log(JSON.stringify({ run: name, ...outcome }))
+    if (outcome.broken.length > 0) process.exitCode = 1
+  }
 }

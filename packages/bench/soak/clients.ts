@@ -175,16 +175,9 @@ export const make = Effect.fnUntraced(function* (world: World) {
     if (account.mending) return
     account.mending = true
     world.expired(account)
-    const { pathname, search } = provider.consent(redirectUrl)
-    yield* call({ route: "GET callback", method: "GET", path: pathname + search, key: "", expect: [200, 302] })
-    const again = yield* call({
-      route: "GET …/credential",
-      method: "GET",
-      path: `${accountPath(account)}/credential`
-    })
-    const token = again && Credential(world, "GET …/credential", again)?.credential.token
-    const grantId = token === undefined ? undefined : provider.grantOfAccessToken(token)
-    if (grantId === undefined) return world.unexpected("a consent after an expiry gave no credential")
+    const { callback, grantId } = provider.consent(redirectUrl)
+    const path = callback.pathname + callback.search
+    yield* call({ route: "GET callback", method: "GET", path, key: "", expect: [200, 302] })
     account.grantId = grantId
     account.mending = false
   })
@@ -326,11 +319,11 @@ export const make = Effect.fnUntraced(function* (world: World) {
       })
       const [, destination = ""] = /http-equiv="refresh" content="0;url=([^"]*)"/.exec(sent?.text ?? "") ?? []
       if (sent === undefined) return
-      const { pathname, search } = provider.consent(destination.replaceAll("&amp;", "&"))
+      const { callback } = provider.consent(destination.replaceAll("&amp;", "&"))
       const back = yield* call({
         route: "GET callback",
         method: "GET",
-        path: pathname + search,
+        path: callback.pathname + callback.search,
         key: "",
         headers: { cookie },
         expect: [200, 302]

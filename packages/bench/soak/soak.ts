@@ -105,7 +105,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     expired: (account) => void expiries.push({ ...account })
   }
   const clients = yield* makeClients(world)
-  const secrets = yield* setUp(clients, provider, accounts, hook, options)
+  const subscription = yield* setUp(clients, provider, accounts, hook, options)
 
   const events = News.journal()
   const tail = Effect.gen(function* () {
@@ -144,11 +144,15 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     const rotated = yield* clients.call({
       route: "POST webhook_subscriptions/…/rotate_secret",
       method: "POST",
-      path: `/api/v3/webhook_subscriptions/${secrets.id}/rotate_secret`
+      path: `/api/v3/webhook_subscriptions/${subscription.id}/rotate_secret`
     })
     const again = Schema.decodeUnknownOption(Subscription)(rotated?.body)
-    if (again._tag === "Some") hook.trust([again.value.secret])
-    yield* Effect.sleep(seconds * 100)
+    const { secret } = again._tag === "Some" ? again.value : subscription
+    // What is under way has the old one only.
+    hook.trust([secret, subscription.secret])
+    yield* Effect.sleep(seconds * 50)
+    hook.trust([secret])
+    yield* Effect.sleep(seconds * 50)
     progress("kill -9, and a new start")
     kills.push(yield* processes.kill(0))
   })
@@ -185,7 +189,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     return performance.now() - arrived.at > stuck
   }
   const isQuiet = Effect.gen(function* () {
-    const path = `/api/v3/webhook_subscriptions/${secrets.id}/deliveries?state=pending&limit=1`
+    const path = `/api/v3/webhook_subscriptions/${subscription.id}/deliveries?state=pending&limit=1`
     const route = "GET webhook_subscriptions/…/deliveries"
     const { items } = yield* required(Pending, clients.call({ route, method: "GET", path }))
     return (yield* tail) && items.length === 0 && hook.count() === events.sequences().size

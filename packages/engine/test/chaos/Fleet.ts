@@ -9,9 +9,11 @@ import { once } from "node:events"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { engineIsOpen, type Job, JobJson, type Order, Report } from "./Job.ts"
+import { type Answers, engineIsOpen, type Job, JobJson, type Order, Progress, Report } from "./Job.ts"
 
 const script = fileURLToPath(new URL("./worker.ts", import.meta.url))
+
+const decodeMessage = Schema.decodeUnknownSync(Schema.Union([Progress, Report]))
 
 /** A running worker. */
 export interface Worker {
@@ -32,6 +34,8 @@ export interface Worker {
   readonly freeze: () => void
   /** `SIGCONT`. */
   readonly wake: () => void
+  /** Its results so far, half a second old at most. */
+  readonly answers: () => Answers
   /** Its end: a report, or the signal that killed it. */
   readonly ended: Effect.Effect<Report | "killed">
 }
@@ -56,10 +60,17 @@ export const start = Effect.fnUntraced(function* (job: Job): Effect.fn.Return<Wo
     opened = resolve
   })
   void gone.then(() => opened(false))
-  const said = new Promise<unknown>((resolve) =>
-    child.on("message", (message) => (message === engineIsOpen ? opened(true) : resolve(message)))
+  let answers: Answers = {}
+  const reported = new Promise<Report>((resolve) =>
+    child.on("message", (message) => {
+      if (message === engineIsOpen) return opened(true)
+      const told = decodeMessage(message)
+      answers = told.answers
+      if (told._tag === "Report") resolve(told)
+    })
   )
-  const order = (order: Order) => void child.send(order)
+  // A worker that was killed a moment ago takes no order.
+  const order = (order: Order) => void (child.connected && child.send(order, () => {}))
   return {
     open: Effect.promise(() => open),
     kill: () => void child.kill("SIGKILL"),
@@ -68,11 +79,12 @@ export const start = Effect.fnUntraced(function* (job: Job): Effect.fn.Return<Wo
     setClock: (offBy) => order({ _tag: "SetClock", offBy }),
     freeze: () => void child.kill("SIGSTOP"),
     wake: () => void child.kill("SIGCONT"),
+    answers: () => answers,
     ended: Effect.promise(async () => {
       const [code, signal] = await gone
       if (signal === "SIGKILL") return "killed"
       if (code !== 0) throw new Error(`a worker ended with ${code ?? signal}`)
-      return Schema.decodeUnknownSync(Report)(await said)
+      return reported
     })
   }
 })

@@ -66,10 +66,17 @@ export const Ending = Schema.Struct({
 })
 export type Ending = typeof Ending.Type
 
+/** The number of results of each kind. */
+export const Answers = Schema.Record(Schema.String, Schema.Int)
+export type Answers = typeof Answers.Type
+
+/** A worker's message, every half a second: its results so far. */
+export const Progress = Schema.TaggedStruct("Progress", { answers: Answers })
+export type Progress = typeof Progress.Type
+
 /** A worker's message when it is done. */
-export const Report = Schema.Struct({
-  /** The number of results of each kind. */
-  answers: Schema.Record(Schema.String, Schema.Int),
+export const Report = Schema.TaggedStruct("Report", {
+  answers: Answers,
   endings: Schema.Array(Ending)
 })
 export type Report = typeof Report.Type

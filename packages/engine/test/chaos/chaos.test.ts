@@ -6,6 +6,7 @@ import * as Disturbances from "./disturbances.ts"
 import type { Kind } from "./ground.ts"
 import * as Kills from "./kills.ts"
 import * as ManyProcesses from "./manyProcesses.ts"
+import * as Mixture from "./mixture.ts"
 import * as Outage from "./outage.ts"
 
 const expiring = { ttl: { accessToken: "2 seconds" } } as const
@@ -94,5 +95,31 @@ layer(Postgres.layer, { excludeTestServices: true })("real processes against a s
       })
       assert.deepStrictEqual({ broken, stories }, { broken: [], stories: [] })
     }).pipe(Effect.provide(AuthorizationServer.layer({ ...expiring, latency: "100 millis" })))
+  )
+
+  it.effect("with everything at once, each grant spent is a renewal committed, or a kill lost its answer", () =>
+    Effect.gen(function* () {
+      const said: Array<string> = []
+      const { broken } = yield* Mixture.run({
+        processes: 2,
+        accounts: 30,
+        concurrency: 8,
+        lasting: 2_500,
+        pause: [100, 700],
+        databasePause: [300, 900],
+        stall: [100, 500],
+        full: [100, 500],
+        outage: [100, 500],
+        reach: 4 * 3_600_000,
+        patience: { lease: 20_000, requestTimeout: 4_000, egress: 3_500 },
+        accessTokenTtl: 3_600_000,
+        disks: [],
+        settles: false,
+        seed,
+        progress: (line) => said.push(line),
+        isInterrupted: () => false
+      })
+      assert.deepStrictEqual(broken, [], said.join("\n"))
+    })
   )
 })

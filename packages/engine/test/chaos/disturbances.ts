@@ -11,7 +11,7 @@ import { Effect, Random, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { join } from "node:path"
 import { AuthorizationServer } from "../support/AuthorizationServer.ts"
-import { clientOf, type Place } from "../support/Place.ts"
+import { clientOf, type Place, type PostgresAddress } from "../support/Place.ts"
 import type { Postgres } from "../support/Postgres.ts"
 import * as Fleet from "./Fleet.ts"
 import { broken, connect, folder, type Kind, placeFor, rows, sum, total } from "./ground.ts"
@@ -34,9 +34,11 @@ export interface Options {
 }
 
 /** The smallest and the largest value. */
-type Range = readonly [number, number]
+export type Range = readonly [number, number]
 
-const between = ([least, most]: Range) => Effect.map(Random.next, (share) => Math.round(least + share * (most - least)))
+/** A random number of milliseconds in a range. */
+export const between = ([least, most]: Range) =>
+  Effect.map(Random.next, (share) => Math.round(least + share * (most - least)))
 
 /** The workers and the database of a scenario. */
 interface Scene {
@@ -172,22 +174,26 @@ export const stalls = (options: Options & { readonly stall: Range; readonly paus
 
 /** Sets the clocks repeatedly, each time by up to `reach` off the true time, in either direction. */
 export const clockSteps = (options: Options & { readonly reach: number; readonly pause: Range }) =>
-  Effect.flatMap(Effect.tap(ground(options.kind), letClockBeSet), (ground) =>
-    run("clock-steps", options, ground, ({ place, workers }, times) =>
-      Effect.gen(function* () {
-        const somewhere = between([-options.reach, options.reach])
-        const set = Effect.fnUntraced(function* (database: Effect.Effect<number>, process: Effect.Effect<number>) {
-          const offBy = yield* database
-          if (!("filename" in place)) yield* setDatabaseClock(place, offBy)
-          for (const worker of workers) worker.setClock("filename" in place ? offBy : yield* process)
+  Effect.flatMap(
+    Effect.tap(ground(options.kind), ({ place }) =>
+      "filename" in place ? Effect.void : Effect.orDie(letClockBeSet(place))
+    ),
+    (ground) =>
+      run("clock-steps", options, ground, ({ place, workers }, times) =>
+        Effect.gen(function* () {
+          const somewhere = between([-options.reach, options.reach])
+          const set = Effect.fnUntraced(function* (database: Effect.Effect<number>, process: Effect.Effect<number>) {
+            const offBy = yield* database
+            if (!("filename" in place)) yield* Effect.orDie(setDatabaseClock(place, offBy))
+            for (const worker of workers) worker.setClock("filename" in place ? offBy : yield* process)
+          })
+          for (let left = times; left > 0; left--) {
+            yield* Effect.sleep(yield* between(options.pause))
+            yield* set(somewhere, somewhere)
+          }
+          yield* set(Effect.succeed(0), Effect.succeed(0))
         })
-        for (let left = times; left > 0; left--) {
-          yield* Effect.sleep(yield* between(options.pause))
-          yield* set(somewhere, somewhere)
-        }
-        yield* set(Effect.succeed(0), Effect.succeed(0))
-      })
-    )
+      )
   )
 
 /**
@@ -242,22 +248,18 @@ export const fullDisks = Effect.fnUntraced(function* (
 })
 
 /**
- * Makes Postgres report another time: a function with the name of its own is put before it in the search path. It affects later
- * connections.
+ * Lets Postgres report another time: functions of the schema `steps` come before its own in the search path. It affects later connections.
  */
-const letClockBeSet = ({ place }: Ground) =>
+export const letClockBeSet = (place: PostgresAddress) =>
   Effect.gen(function* () {
-    if ("filename" in place) return
     const sql = yield* SqlClient.SqlClient
     yield* sql`CREATE SCHEMA steps`
-    yield* sql`CREATE TABLE steps.clock AS SELECT 0::bigint AS off_by`
-    yield* sql`CREATE FUNCTION steps.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
-      'SELECT pg_catalog.clock_timestamp() + off_by * interval ''1 millisecond'' FROM steps.clock'`
     yield* sql`ALTER DATABASE ${sql(place.database)} SET search_path = public, steps, pg_catalog`
-  }).pipe(Effect.provide(clientOf(place)), Effect.orDie)
+  }).pipe(Effect.provide(clientOf(place)), Effect.andThen(setDatabaseClock(place, 0)))
 
-const setDatabaseClock = (place: Place, offBy: number) =>
-  Effect.flatMap(SqlClient.SqlClient, (sql) => sql`UPDATE steps.clock SET off_by = ${offBy}`).pipe(
-    Effect.provide(clientOf(place)),
-    Effect.orDie
-  )
+/** Sets the clock of a database to so many milliseconds off the true time. The function is so plain that Postgres puts it into each plan. */
+export const setDatabaseClock = (place: PostgresAddress, offBy: number) =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) =>
+    sql.unsafe(`CREATE OR REPLACE FUNCTION steps.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+      'SELECT pg_catalog.clock_timestamp() + interval ''${offBy} milliseconds'''`)
+  ).pipe(Effect.provide(clientOf(place)))

@@ -8,7 +8,7 @@ import { AtCheckpoint, type Checkpoint } from "@rekindle/engine"
 import { Clock, DateTime, Effect, Layer, Random, Redacted, Schedule, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { clientOf } from "../support/Place.ts"
-import { type Ending, engineIsOpen, engineOn, JobJson, Order, type Report } from "./Job.ts"
+import { type Ending, engineIsOpen, engineOn, JobJson, Order, type Progress, type Report } from "./Job.ts"
 
 const job = Schema.decodeSync(JobJson)(process.argv[2] ?? "")
 const victim = job.ids[0]
@@ -25,8 +25,9 @@ process.on("message", (message) => {
   }
 })
 
-// It ends when its parent ends.
+// It ends when its parent ends. Ctrl-C in a terminal is for the parent alone.
 process.on("disconnect", () => process.exit())
+process.on("SIGINT", () => {})
 
 /** A clock whose wall time can be set. Durations are not affected. */
 const settable = (clock: Clock.Clock): Clock.Clock => ({
@@ -91,6 +92,8 @@ const answers: Record<string, number> = {}
 const count = (answer: string) => {
   answers[answer] = (answers[answer] ?? 0) + 1
 }
+
+setInterval(() => process.send?.({ _tag: "Progress", answers } satisfies Progress), 500).unref()
 
 const kindOf = (error: { readonly _tag: string; readonly slug?: string | undefined }) =>
   error.slug === undefined ? error._tag : `${error._tag} ${error.slug}`
@@ -162,4 +165,4 @@ const endings = await program.pipe(
   Effect.updateService(Clock.Clock, settable),
   Effect.runPromise
 )
-process.send?.({ answers, endings } satisfies Report, () => process.disconnect())
+process.send?.({ _tag: "Report", answers, endings } satisfies Report, () => process.disconnect())

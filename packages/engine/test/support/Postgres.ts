@@ -5,7 +5,8 @@
  *
  * - Postgres refuses to run as root. Root's server runs as `nobody`, from a copy of its files in a folder that `nobody` owns, because the
  *   clone may lie where only root may enter.
- * - The server stops when the process that started it is gone, `kill -9` included.
+ * - The server stops when the process that started it is gone, `kill -9` included. It has a process group of its own, so that a Ctrl-C in the
+ *   terminal reaches it only through that process.
  * - Durability is left as it comes: a commit that was confirmed survives whatever a test does to the server.
  *
  * @module
@@ -20,6 +21,7 @@ import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { Writable } from "node:stream"
+import { setTimeout as sleep } from "node:timers/promises"
 import { promisify } from "node:util"
 import { clientOf, type PostgresAddress } from "./Place.ts"
 
@@ -31,6 +33,8 @@ export class Postgres extends Context.Service<
     readonly database: Effect.Effect<PostgresAddress>
     /** Shuts the server down. Every connection breaks. */
     readonly stop: Effect.Effect<void>
+    /** `kill -9` of the server. The next start recovers from its log. */
+    readonly crash: Effect.Effect<void>
     /** Starts it again, with the same data on the same port. */
     readonly start: Effect.Effect<void>
   }
@@ -70,7 +74,7 @@ const settle = async (folder: string): Promise<Home> => {
 
 /** A program, and its output. Rejects at once if it cannot be run. */
 const launch = async (home: Home, stdio: StdioOptions, command: string, args: ReadonlyArray<string>) => {
-  const child = spawn(command, args, { ...home.options, stdio })
+  const child = spawn(command, args, { ...home.options, stdio, detached: true })
   let said = ""
   child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
     said += chunk
@@ -122,6 +126,25 @@ const shutDown = async (child: ChildProcess): Promise<void> => {
   await exited
 }
 
+/** Kills the server and the watcher beside it, which are one process group. The processes of its connections end by themselves. */
+const crash = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
+  const exited = once(child, "exit")
+  process.kill(-child.pid, "SIGKILL")
+  await exited
+}
+
+/** Starts it on data that a crash may have left. Until the last process of the crashed server has ended, their memory is taken. */
+const recover = async (home: Home, port: number, tries = 50): Promise<ChildProcess> => {
+  try {
+    return await serve(home, port)
+  } catch (cause) {
+    if (tries === 0 || !/still in use|postmaster\.pid/.test(String(cause))) throw cause
+    await sleep(200)
+    return recover(home, port, tries - 1)
+  }
+}
+
 /** Below the range of ephemeral ports of every system, so that no client's port blocks a restart. */
 const somePort = (): number => randomInt(20_000, 32_000)
 
@@ -161,8 +184,9 @@ const make = Effect.fnUntraced(function* (): Effect.fn.Return<Postgres["Service"
       return address(database)
     }).pipe(Effect.provide(clientOf(address("postgres"))), Effect.orDie),
     stop: Effect.suspend(() => Effect.promise(() => shutDown(running))),
+    crash: Effect.suspend(() => Effect.promise(() => crash(running))),
     start: Effect.promise(async () => {
-      running = await serve(home, port)
+      running = await recover(home, port)
     })
   })
 })

@@ -80,7 +80,7 @@ export const make = Effect.fnUntraced(function* (
   const [least, most] = options.latency ?? [0, 0]
 
   const grants: Array<Grant> = []
-  const codes = new Map<string, string>()
+  const codes = new Map<string, { readonly grant: Grant; readonly challenge: string }>()
   const connections = new WeakMap<Socket, Connection>()
   const refused: Record<string, number> = {}
   const tally = { requests: 0, spent: 0, exchanged: 0 }
@@ -137,11 +137,11 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const exchange = (code: string, verifier: string): Grant | string => {
-    const challenge = codes.get(code)
+    const given = codes.get(code)
     codes.delete(code)
-    if (challenge === undefined || challengeOf(verifier) !== challenge) return "bad code"
+    if (given === undefined || challengeOf(verifier) !== given.challenge) return "bad code"
     tally.exchanged++
-    return open()
+    return given.grant
   }
 
   const token = async (request: IncomingMessage, response: ServerResponse) => {
@@ -211,11 +211,12 @@ export const make = Effect.fnUntraced(function* (
     consent: (authorizationUrl) => {
       const asked = new URL(authorizationUrl).searchParams
       const code = randomBytes(16).toString("base64url")
-      codes.set(code, asked.get("code_challenge") ?? "")
+      const grant = open()
+      codes.set(code, { grant, challenge: asked.get("code_challenge") ?? "" })
       const callback = new URL(asked.get("redirect_uri") ?? "")
       callback.searchParams.set("code", code)
       callback.searchParams.set("state", asked.get("state") ?? "")
-      return callback
+      return { grantId: grant.id, callback }
     },
     grantOfAccessToken: (accessToken) => {
       const [grant, , until = 0] = grantOf("at", accessToken) ?? []
@@ -239,8 +240,8 @@ export interface StrictProvider {
   readonly authConfig: (overrides?: Partial<AuthConfig>) => AuthConfig
   /** Makes a grant without consent. Grants are counted from 0. */
   readonly mint: () => { readonly grantId: number; readonly refreshToken: string }
-  /** A person agrees: returns the address to which their browser is sent back. The grant is made when the code is exchanged. */
-  readonly consent: (authorizationUrl: string) => URL
+  /** A person agrees to a new grant. Returns the address to which their browser is sent back. */
+  readonly consent: (authorizationUrl: string) => { readonly grantId: number; readonly callback: URL }
   /** The grant of an access token that works now. */
   readonly grantOfAccessToken: (accessToken: string) => number | undefined
   /** How often a grant was renewed. */
