@@ -126,6 +126,11 @@ describe("a world", () => {
     }
   })
 
+  it("waits for a promise also while there is always something to do", async () => {
+    const promised = Effect.promise(() => Promise.resolve().then(() => 1))
+    assert.strictEqual(await valueOf(() => Effect.race(Effect.forever(Effect.yieldNow), promised)), 1)
+  })
+
   it("tells what becomes of a node, and when everything has been done", async () => {
     const { failure, value } = await Simulation.run({ seed: 1 }, (world) =>
       Effect.gen(function* () {
@@ -519,7 +524,18 @@ describe("a run fails", () => {
     assert.match(failure.message, /^world used .* in .*Simulation\.test\.ts:\d+:\d+/)
   })
   it("not by what is outside of its steps, nor by a time that is given", async () => {
+    const later = setImmediate
+    const turn = () => new Promise<void>((resolve) => void later(resolve))
+    await turn()
     const { random } = Math
+    assert.isUndefined((await Simulation.run({ seed: 1 }, () => Effect.void)).failure)
+    // Somebody else, such as the setup of a test, takes the place of a tripwire between two worlds.
+    const other = () => 1
+    Math.random = other
+    assert.strictEqual((await failureOf(() => Effect.sync(() => Math.random()))).kind, "tripwire")
+    await turn()
+    assert.strictEqual(Math.random, other)
+    Math.random = random
     const { Date: Before } = globalThis
     await valueOf((world) =>
       Effect.gen(function* () {
@@ -528,6 +544,7 @@ describe("a run fails", () => {
         assert.instanceOf(new Date(0), Date)
       })
     )
+    await turn()
     assert.strictEqual(Math.random, random)
     assert.strictEqual(globalThis.Date, Before)
   })

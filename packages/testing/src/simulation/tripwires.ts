@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { later } from "./later.ts"
 import { current } from "./process.ts"
 
 type Callable = (...values: ReadonlyArray<unknown>) => unknown
@@ -72,24 +73,31 @@ const wired = (name: string, was: Callable, trips: Trips): Callable => {
   return Object.defineProperties(wire, Object.getOwnPropertyDescriptors(was))
 }
 
-/** Puts a stand-in in the place of a function. Returns how to take it away, unless somebody else took its place meanwhile. */
-const replace = (target: unknown, key: string, name: string, trips = always): (() => void) => {
-  if (!isObject(target)) return () => {}
+/** The stand-ins. */
+const wires = new WeakSet<Callable>()
+
+/** How to take a stand-in away again. */
+const undo = new Array<() => void>()
+
+/** Puts a stand-in in the place of a function, if there is none yet. Who takes that place later keeps it. */
+const replace = (target: unknown, key: string, name: string, trips = always): void => {
+  if (!isObject(target)) return
   const was: unknown = Reflect.get(target, key)
   const before = Reflect.getOwnPropertyDescriptor(target, key)
-  if (!isCallable(was) || before?.configurable === false) return () => {}
+  if (!isCallable(was) || wires.has(was) || before?.configurable === false) return
   const wire = wired(name, was, trips)
+  wires.add(wire)
   Object.defineProperty(target, key, {
     value: wire,
     configurable: true,
     enumerable: before?.enumerable ?? true,
     writable: true
   })
-  return () => {
+  undo.push(() => {
     if (Reflect.get(target, key) !== wire) return
     if (before === undefined) Reflect.deleteProperty(target, key)
     else Object.defineProperty(target, key, before)
-  }
+  })
 }
 
 const globals = [
@@ -103,20 +111,18 @@ const globals = [
   "BroadcastChannel"
 ]
 
-const installGlobals = (): ReadonlyArray<() => void> => {
+const installGlobals = (): void => {
   const { crypto, Date, Math, performance } = globalThis
   const process = read(globalThis, "process")
-  return [
-    replace(Date, "now", "Date.now"),
-    replace(globalThis, "Date", "Date", (values) => values.length === 0),
-    replace(performance, "now", "performance.now"),
-    replace(read(process, "hrtime"), "bigint", "process.hrtime.bigint"),
-    replace(process, "hrtime", "process.hrtime"),
-    replace(Math, "random", "Math.random"),
-    replace(crypto, "randomUUID", "crypto.randomUUID"),
-    replace(crypto, "getRandomValues", "crypto.getRandomValues"),
-    ...globals.map((name) => replace(globalThis, name, name))
-  ]
+  replace(Date, "now", "Date.now")
+  replace(globalThis, "Date", "Date", (values) => values.length === 0)
+  replace(performance, "now", "performance.now")
+  replace(read(process, "hrtime"), "bigint", "process.hrtime.bigint")
+  replace(process, "hrtime", "process.hrtime")
+  replace(Math, "random", "Math.random")
+  replace(crypto, "randomUUID", "crypto.randomUUID")
+  replace(crypto, "getRandomValues", "crypto.getRandomValues")
+  for (const name of globals) replace(globalThis, name, name)
 }
 
 /** Modules of Node, with what trips in them. A dot leads to a prototype. */
@@ -149,18 +155,23 @@ const installBuiltins = (): void => {
   }
   const sync = read(load("node:module"), "syncBuiltinESMExports")
   if (isCallable(sync)) sync()
+  undo.length = 0
 }
 
 let worlds = 0
 let isFirst = true
-let undo: ReadonlyArray<() => void> = []
 
-/** Sets the tripwires. Returns how to take them away again, which happens with the last world. */
+/** Sets the tripwires. Returns how to take them away again. They stay a moment longer, since the next world often follows at once. */
 export const set = (): (() => void) => {
   if (isFirst) installBuiltins()
   isFirst = false
-  if (worlds++ === 0) undo = installGlobals()
+  installGlobals()
+  worlds++
   return () => {
-    if (--worlds === 0) for (const takeAway of undo.toReversed()) takeAway()
+    if (--worlds > 0) return
+    later(() => {
+      if (worlds > 0) return
+      for (const takeAway of undo.splice(0).toReversed()) takeAway()
+    })
   }
 }

@@ -10,6 +10,7 @@
 import { Cause } from "effect"
 import { Chance } from "./chance.ts"
 import { Faults, type FaultPlan, type FaultRates } from "./faults.ts"
+import { settle } from "./later.ts"
 import { type Owner, Process, type Queue, step } from "./process.ts"
 import { type Timer, Timers } from "./timers.ts"
 import type { Waiting } from "./waiting.ts"
@@ -52,14 +53,6 @@ export interface Bounds {
   /** Whether promises of the real world are waited for. */
   readonly promises: boolean
 }
-
-/** Taken here, since steps are kept from timers. */
-const setImmediate: unknown = Reflect.get(globalThis, "setImmediate")
-const later = (resume: () => void): unknown =>
-  typeof setImmediate === "function" ? setImmediate(resume) : globalThis.setTimeout(resume, 0)
-
-/** Returns one macrotask later. What promises can settle without the outside is settled then. */
-const settle = () => new Promise<void>((resolve) => later(resolve))
 
 /** What is checked after each step. */
 interface Watch {
@@ -180,6 +173,8 @@ export class Core implements Queue {
       if (this.timers.next <= this.now) this.fire()
       if (this.head < this.tasks.length) {
         this.step()
+        // A world that always has something to do waits for promises too.
+        if (this.bounds.promises && this.steps % 256 === 0) await settle()
         continue
       }
       if (this.bounds.promises) {
