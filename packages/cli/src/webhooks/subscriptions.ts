@@ -84,7 +84,9 @@ const make = Effect.gen(function* () {
       url === null
         ? "url_malformed: the address is not an absolute url"
         : yield* egress.refusalOnceResolved([url.host], url)
-    if (problem !== undefined) return yield* WebhookSubscriptions.refusedUrl(problem)
+    // The egress names a setting of the engine. Webhooks have their own.
+    if (problem !== undefined)
+      return yield* WebhookSubscriptions.refusedUrl(problem.replace("egress.privateHosts", "--webhook-private-hosts"))
   })
 
   /** Writes changes of a row that is still at its revision. None if it was changed or removed meanwhile. */
