@@ -5,6 +5,7 @@
  */
 import {
   type ConnectedAccountId,
+  DeadlineExceeded,
   type RefreshError,
   RefreshFailed,
   RefreshOutcome,
@@ -15,6 +16,7 @@ import {
 import { Clock, Duration, Effect } from "effect"
 import { type Account, type StatusEvent, visibleStatus } from "../account/Account.ts"
 import type { Consent } from "../consent/Consent.ts"
+import { makeTimeLimit } from "../egress/timeLimit.ts"
 import type { CredentialCache } from "../renewal/CredentialCache.ts"
 import type * as Idempotency from "../renewal/Idempotency.ts"
 import { judgement, observed } from "../renewal/observe.ts"
@@ -36,9 +38,29 @@ interface Given {
 /** A refresh with an idempotency key continues after its caller's deadline, so that a repeated request finds its answer. */
 const withoutDeadline = ({ deadline: _, ...options }: RefreshOptions): RefreshOptions => options
 
+const pastDeadline = (timeout: Duration.Duration, sent: boolean) =>
+  new DeadlineExceeded({
+    message: sent ? "the deadline has passed; read the account first" : "the deadline has passed; nothing was sent",
+    timeout,
+    sent
+  })
+
 /** Makes `refresh`. */
 export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, once }: Given) => {
   const { apply, find, strategies, tokens } = accounts
+  const limited = makeTimeLimit()
+
+  /**
+   * Holds the caller's deadline before and after the renewal, which holds it by itself: a store or a provider that hangs must not keep the
+   * caller longer.
+   */
+  const inTime = <A, E>({ deadline }: RefreshOptions, sent: boolean, work: Effect.Effect<A, E>) =>
+    deadline === undefined
+      ? work
+      : Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          const wait = Duration.millis(Math.max(0, deadline.epochMilliseconds - now))
+          return limited(work, wait, () => Effect.fail(pastDeadline(wait, sent)))
+        })
 
   /** Applies what a validation found, unless the account has a newer credential. */
   const applyTo = (account: Account, event: StatusEvent) =>
@@ -127,16 +149,19 @@ export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, on
       case "Rejected":
         return yield* asItIs(renewal.account)
       case "ConsentNeeded":
-        return yield* startConsent(renewal.account, options)
+        return yield* inTime(options, true, startConsent(renewal.account, options))
       case "Static":
-        return yield* refreshStatic(renewal.account, options)
+        return yield* inTime(options, true, refreshStatic(renewal.account, options))
     }
   })
 
   return (id: ConnectedAccountId, options: RefreshOptions = {}): Effect.Effect<RefreshOutcome, RefreshError> =>
     Effect.gen(function* () {
-      yield* consent.checkRedirect(options.redirectUrl)
-      const account = yield* find(id)
+      const account = yield* inTime(
+        options,
+        false,
+        Effect.andThen(consent.checkRedirect(options.redirectUrl), find(id))
+      )
       yield* cache.drop(account)
       const { idempotencyKey } = options
       return yield* idempotencyKey === undefined

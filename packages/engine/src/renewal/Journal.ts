@@ -93,7 +93,10 @@ const onDisk = (
       const id = yield* random.uuidV4()
       const files = yield* Effect.acquireRelease(
         Effect.try({ try: () => open(disk(), durability, id), catch: failure(directory) }),
-        (files) => Effect.sync(() => files.close())
+        (files) =>
+          Effect.try({ try: () => files.close(), catch: failure(directory) }).pipe(
+            Effect.catch(({ message }) => Effect.logWarning("the journal could not be closed cleanly", { message }))
+          )
       )
       return make({ files, directory, flushes: durability === "power" })
     })

@@ -271,15 +271,19 @@ export const open = (disk: JournalDisk, durability: Durability, id: string) => {
     }
   }
 
-  /** Closes the files. The next process takes over records that are not settled. */
+  /**
+   * Closes the files. The next process takes over records that are not settled, and files that cannot be removed here. A lock that stayed would
+   * keep it from doing so for as long as this process lives.
+   */
   const close = (): void => {
-    for (const { file, live, name } of segments) {
-      file.close()
-      if (live === 0) disk.remove(name)
+    const empty = segments.filter(({ live }) => live === 0).map(({ name }) => name)
+    try {
+      for (const { file } of segments) file.close()
+      for (const name of empty) disk.remove(name)
+      if (empty.length === segments.length) disk.remove(home.name)
+    } finally {
+      for (const { lock } of [home, ...takenOver.values()]) lock.release()
     }
-    if (segments.every(({ live }) => live === 0)) disk.remove(home.name)
-    home.lock.release()
-    for (const { lock } of takenOver.values()) lock.release()
   }
 
   return { reserve, release, write, isInPlace, settle, takeOver, close }

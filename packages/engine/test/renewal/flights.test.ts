@@ -241,6 +241,35 @@ describe("a flight is bounded", () => {
     }).pipe(scenario())
   )
 
+  for (const step of ["findIn", "write"] as const) {
+    it.effect(`holds while the store hangs outside of the renewal, in ${step}`, () => {
+      let hangs = false
+      return Effect.gen(function* () {
+        const { id } = yield* connected()
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        if (step === "write") {
+          // The grant is dead, so the refresh writes a consent after the renewal.
+          yield* provider.revoke((yield* secretsOf(id))["refresh_token"] ?? "")
+          yield* refresh(id)
+        }
+        hangs = true
+        const before = yield* Clock.currentTimeMillis
+        const error = yield* refused(id, yield* inMillis(5000))
+        assert.isAtMost((yield* Clock.currentTimeMillis) - before, 5100)
+        assert.strictEqual(error._tag, "DeadlineExceeded")
+        assert.strictEqual(error.disposition, step === "findIn" ? "not-sent" : "ambiguous")
+      }).pipe(
+        scenario({
+          store: (store) => ({
+            ...store,
+            findIn: (...asked) => (hangs && step === "findIn" ? Effect.never : store.findIn(...asked)),
+            write: (change) => (hangs && step === "write" ? Effect.never : store.write(change))
+          })
+        })
+      )
+    })
+  }
+
   it.effect("when the store hangs: before anything was sent it says so", () => {
     let hangs = false
     return Effect.gen(function* () {

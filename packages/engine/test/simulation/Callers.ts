@@ -8,8 +8,11 @@ import { Clock, DateTime, Effect, Exit, Random, Redacted } from "effect"
 import type { EngineProcess, Scene } from "./EngineWorld.ts"
 import { type Services, shown } from "./EngineNode.ts"
 
-/** How long a caller waits at most that sets no deadline itself, in milliseconds: the default patience of the engine. */
-const patience = 40_000
+/**
+ * How long a caller waits at most that sets no deadline itself, in milliseconds: the engine's patience with a renewal, and a store that is
+ * silent before and after it.
+ */
+const patience = 90_000
 
 /** Makes a call on a node, as code of the application that runs there. */
 export const callOn = <A, E>(
@@ -96,7 +99,7 @@ export const calls = (scene: Scene) => {
       const call =
         kind < 0.5 ? readOn(scene, node, account) : refreshOn(scene, node, account, kind < 0.75 ? undefined : 5_000)
       // The caller does not wait for ever for a node that is gone.
-      yield* call.pipe(Effect.timeout("1 minute"), Effect.exit)
+      yield* call.pipe(Effect.timeout("2 minutes"), Effect.exit)
     }
   })
   return Effect.all(

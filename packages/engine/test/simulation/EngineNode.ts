@@ -4,9 +4,17 @@
  * @module
  */
 import type { ConnectedAccounts, Connections, ConsentCallback } from "@rekindle/core"
-import { AccountStore, CredentialVault, Egress, Engine, Journal, type JournalDisk, Renewer } from "@rekindle/engine"
+import {
+  AccountStore,
+  CredentialVault,
+  Egress,
+  Engine,
+  Journal,
+  type JournalDisk,
+  Renewer,
+  type Transport
+} from "@rekindle/engine"
 import { Cause, Context, Effect, Exit, Layer, Logger, References, Schedule, Scope, Tracer } from "effect"
-import { HttpClient } from "effect/http"
 
 /** The times and sizes of the engines of a world, in milliseconds. */
 export interface EngineTimes {
@@ -22,7 +30,7 @@ export interface EngineTimes {
 export interface Parts {
   readonly store: AccountStore["Service"]
   readonly vault: CredentialVault["Service"]
-  readonly client: HttpClient.HttpClient
+  readonly transport: Transport
   readonly disk: JournalDisk
   readonly durability: "process" | "power"
   readonly times: EngineTimes
@@ -73,13 +81,14 @@ const tracerOf = (logged: Parts["logged"]) =>
 
 /** Starts a process. It lives until its scope closes, or it is killed. */
 export const start = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Return<Running, never, Scope.Scope> {
-  const { client, disk, durability, logged, renews, store, times, traces, vault } = parts
+  const { disk, durability, logged, renews, store, times, traces, transport, vault } = parts
   const given = Layer.mergeAll(
     Layer.succeed(AccountStore, store),
     Layer.succeed(CredentialVault, vault),
     Journal.layerDisk(disk, { durability }),
-    Egress.layerHttpClient({ privateHosts: ["*"], timeout: times.egressTimeout, unpinned: "accepted" }).pipe(
-      Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+    Egress.layerTransport(
+      { timeout: times.egressTimeout },
+      { transport, lookup: () => Effect.succeed(["93.184.215.14"]) }
     )
   )
   const engine = Engine.layerNoDeps({

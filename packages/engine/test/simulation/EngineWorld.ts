@@ -19,7 +19,6 @@ import * as Facts from "./Facts.ts"
 import { ails, invariants } from "./invariants.ts"
 import * as Ledger from "./Ledger.ts"
 import { draw, type Mix, type ProviderMix } from "./Mix.ts"
-import * as ModelDisk from "./ModelDisk.ts"
 import * as ModelStore from "./ModelStore.ts"
 import * as StoreWay from "./StoreWay.ts"
 import * as TableVault from "./TableVault.ts"
@@ -72,8 +71,11 @@ const rates = {
   "provider-busy": 0.04,
   "provider-breaks": 0.05,
   "provider-limps": 0.04,
-  "disk-fails": 0.004,
-  "disk-dies": 0.002
+  "power-loss": 0.0005,
+  "disk-full": 0.01,
+  "disk-slow": 0.01,
+  "disk-torn": 0.01,
+  "disk-fails": 0.01
 }
 
 /** Worlds differ in how much goes wrong. */
@@ -115,7 +117,7 @@ const configOf = ({ name, rotation, rules }: ProviderMix, secret: string): AuthC
 export const run = async (seed: number, options: Options = {}): Promise<Outcome> => {
   const reached: Record<string, number> = {}
   const outcome = await Simulation.run(
-    { maxSteps: 60_000, ...options, seed, faults: options.faults ?? ratesOf(seed), tripwires: false },
+    { maxSteps: 60_000, ...options, seed, faults: options.faults ?? ratesOf(seed), promises: false },
     (world) => Effect.andThen(setUp(world, reached), live)
   )
   return { ...outcome, reached }
@@ -176,49 +178,43 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       yield* connect(each, { ledger, model, vault, accounts, secret })
     }
 
-    const disks = Array.from({ length: mix.machines }, () => ModelDisk.make())
     const nodes = Array.from({ length: mix.nodes }, (_, index) => {
       const name = `n${index}`
-      const disk = disks[index % disks.length] ?? ModelDisk.make()
-      let mounted: ModelDisk.MountedDisk | undefined
-      let way: ReturnType<typeof StoreWay.make> | undefined
-      const node: EngineProcess = world.node(
+      const way = StoreWay.make({ world, tell, model, node: storeNode }, { name })
+      const transport = Wire.make(
+        {
+          world,
+          tell,
+          providers,
+          rowOf: (account) => facts.rows.get(account),
+          nextRequest: () => requests++,
+          longestWay: mix.times.requestTimeout / 2
+        },
+        { name }
+      )
+      return world.node(
         name,
-        (self) => {
-          mounted?.kill()
-          way ??= StoreWay.make({ world, tell, model, node: storeNode }, self)
-          mounted = disk.mount({ meets: () => diskFate(world, self) })
-          return EngineNode.start({
+        ({ disk }) =>
+          EngineNode.start({
             store: way.service,
             vault: vault.vault(["k1"]),
-            client: Wire.make(
-              {
-                world,
-                tell,
-                providers,
-                rowOf: (account) => facts.rows.get(account),
-                nextRequest: () => requests++,
-                longestWay: mix.times.requestTimeout / 2
-              },
-              self
-            ),
-            disk: mounted.disk,
+            transport,
+            disk: observed(disk, (sound) => tell({ _tag: "Disk", at: world.now(), node: name, sound })),
             durability: mix.durability,
             times: mix.times,
             renews: mix.renews,
             traces: mix.traces,
             logged: (text) => tell({ _tag: "Logged", at: world.now(), node: name, text })
-          })
-        },
+          }),
         {
           changed: (to) => {
-            if (to === "ended") mounted?.kill()
-            if (to !== "frozen") way?.forget()
-            tell({ _tag: "Node", at: world.now(), rest: world.rests(), node: name, is: to === "ended" ? "down" : to })
+            if (to !== "frozen") way.forget()
+            const is = to === "running" || to === "frozen" ? to : "down"
+            const loses = to === "without power" ? "unsynced" : "nothing"
+            tell({ _tag: "Node", at: world.now(), rest: world.rests(), node: name, is, loses })
           }
         }
       )
-      return node
     })
     void reached
     const scene: Scene = {
@@ -237,12 +233,24 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
     return scene
   })
 
-/** What goes wrong with one call to a disk. */
-const diskFate = (world: Simulation.World, node: { readonly name: string }): ModelDisk.DiskFate | undefined => {
-  const fault = world.fault(`disk ${node.name}`, ["disk-fails", "disk-dies"])
-  if (fault === undefined) return undefined
-  world.note(fault.what)
-  return fault.what === "disk-fails" ? { _tag: "Fails", code: fault.amount < 0.5 ? "EIO" : "ENOSPC" } : undefined
+/** A disk that tells when it does not take what is written. */
+const observed = (disk: Simulation.Disk, tell: (isSound: boolean) => void): Simulation.Disk => {
+  const told = <A>(use: () => A): A => {
+    try {
+      return use()
+    } catch (cause) {
+      tell(false)
+      tell(true)
+      throw cause
+    }
+  }
+  return {
+    ...disk,
+    create: (name) => {
+      const file = told(() => disk.create(name))
+      return { ...file, write: (bytes, position) => told(() => file.write(bytes, position)) }
+    }
+  }
 }
 
 /** The world's time begins here. See `beginning` of the simulation. */
@@ -321,6 +329,9 @@ const connect = Effect.fnUntraced(function* (
 const recovery = 20 * 60_000
 const lookEvery = 5_000
 
+/** The longest time that lies between a failure and the next try within the first day, in milliseconds. */
+const longestPause = 8 * 60_000
+
 /** The course of a world: trouble, and then recovery. */
 const live = (scene: Scene) =>
   Effect.gen(function* () {
@@ -342,10 +353,12 @@ const live = (scene: Scene) =>
       })
       if (left.size === 0) return
       if (world.now() > until) return wrong("every account recovers", ailments.join("; "))
-      if (mix.renews) continue
-      // Nothing is renewed in the background, so somebody has to ask.
+      // Nothing is renewed in the background, or not for long, because a clock was ahead when the due time was set. So somebody has to ask.
+      const isLeftAlone = (id: ConnectedAccountId) =>
+        !mix.renews || (facts.rows.get(id)?.renewAt ?? 0) > beginning + world.now() + longestPause
       const node = nodes[Math.floor((yield* Random.next) * nodes.length)]
       for (const id of scene.accounts)
-        if (left.has(id) && node !== undefined) yield* Effect.exit(refreshOn(scene, node, id, undefined))
+        if (node !== undefined && left.has(id) && isLeftAlone(id))
+          yield* Effect.exit(refreshOn(scene, node, id, undefined))
     }
   })

@@ -22,8 +22,6 @@ export interface ProviderMix {
 
 export interface Mix {
   readonly nodes: number
-  /** The machine of each node, by its number. Nodes of one machine share its disk. */
-  readonly machines: number
   readonly providers: ReadonlyArray<ProviderMix>
   readonly callers: number
   /** How many milliseconds lie between two calls of a caller, on average. */
@@ -66,7 +64,6 @@ export const draw = (world: Simulation.World): Mix => {
   })
   return {
     nodes,
-    machines: world.size("machines", 1, nodes),
     providers,
     callers: world.size("callers", renews ? 0 : 1, 3),
     pace: trouble / one("calls", [4, 12]),

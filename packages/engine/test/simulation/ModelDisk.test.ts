@@ -157,6 +157,21 @@ describe("the journal on a disk that fails", () => {
     )
   })
 
+  it("is closed where a file cannot be removed: its locks are free, and the next process has its answers", () => {
+    const shared = ModelDisk.make()
+    let closing = false
+    const { disk } = shared.mount({
+      meets: ({ operation }) => (closing && operation === "remove" ? { _tag: "Fails", code: "EIO" } : undefined)
+    })
+    const files = open(disk, "process", "one")
+    files.reserve()
+    files.write(record("kept"))
+    for (let made = 0; made < 64; made++) files.reserve()
+    closing = true
+    assert.throws(() => files.close(), /EIO/)
+    assert.deepStrictEqual(sealedIn(open(shared.mount().disk, "process", "two").takeOver()), ["kept"])
+  })
+
   it("goes on where a write was short", () => {
     const disk = ModelDisk.make()
     let isShort = false

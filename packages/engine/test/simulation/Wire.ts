@@ -1,5 +1,5 @@
 /**
- * The network between the nodes and the providers of a world, as the `HttpClient` of one node. It tells the engine what a real client tells: an
+ * The network between the nodes and the providers of a world, as the transport of one node. It tells the engine what a real client tells: an
  * answer, a refused connection, a broken one, or nothing.
  *
  * **Gotchas**
@@ -9,18 +9,9 @@
  *
  * @module
  */
+import { type Account, type Transport, Verdict } from "@rekindle/engine"
 import type { Simulation } from "@rekindle/testing"
-import { Clock, Effect, Inspectable, Option, Pipeable, Stream } from "effect"
-import {
-  Cookies,
-  Headers,
-  HttpClient,
-  HttpClientError,
-  type HttpClientRequest,
-  HttpClientResponse,
-  HttpIncomingMessage
-} from "effect/http"
-import type { Account } from "@rekindle/engine"
+import { Clock, Effect } from "effect"
 import type { Fact } from "./Facts.ts"
 import * as Ledger from "./Ledger.ts"
 
@@ -58,80 +49,31 @@ export interface Surroundings {
 
 const between = (amount: number, min: number, max: number): number => min * (max / min) ** amount
 
-const unread = Effect.die("the engine reads only the stream of a response")
-
-/** A response with the parts that the engine reads. */
-class SimulatedResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
-  readonly [HttpIncomingMessage.TypeId] = HttpIncomingMessage.TypeId
-  readonly [HttpClientResponse.TypeId] = HttpClientResponse.TypeId
-  readonly remoteAddress = Option.none()
-  readonly cookies = Cookies.empty
-  readonly json = unread
-  readonly text = unread
-  readonly urlParamsBody = unread
-  readonly arrayBuffer = unread
-  readonly formData = unread
-  readonly upgrade = unread
-  readonly request: HttpClientRequest.HttpClientRequest
-  readonly url: string
-  readonly headers: Headers.Headers
-  readonly status: number
-  readonly stream: Stream.Stream<Uint8Array>
-
-  constructor(
-    request: HttpClientRequest.HttpClientRequest,
-    url: string,
-    { body, headers, status }: Pick<Ledger.Answer, "body" | "headers" | "status">
-  ) {
-    super()
-    this.request = request
-    this.url = url
-    this.headers = Headers.fromInput(headers)
-    this.status = status
-    this.stream = Stream.succeed(new TextEncoder().encode(body))
-  }
-
-  pipe() {
-    return Pipeable.pipeArguments(this, arguments)
-  }
-
-  toJSON(): unknown {
-    return { _id: "SimulatedResponse" }
-  }
-}
-
-const failed = (request: HttpClientRequest.HttpClientRequest, code: "ECONNREFUSED" | "ECONNRESET") =>
-  Effect.fail(
-    new HttpClientError.HttpClientError({
-      reason: new HttpClientError.TransportError({ request, cause: Object.assign(new Error(code), { code }) })
-    })
-  )
-
 /** Reads the fields of a request, and the client's secret from its Basic authentication (RFC 6749 §2.3.1). */
-const read = (request: HttpClientRequest.HttpClientRequest, path: string): Ledger.Request => {
-  const text =
-    request.body._tag === "Uint8Array" ? (request.body.text ?? new TextDecoder().decode(request.body.body)) : ""
-  const basic = /^basic (.*)$/i.exec(request.headers["authorization"] ?? "")?.[1]
+const read = ({ body, headers, url }: Parameters<Transport>[0]): Ledger.Request => {
+  const basic = /^basic (.*)$/i.exec(headers["authorization"] ?? "")?.[1]
   const pair = basic === undefined ? "" : Buffer.from(basic, "base64").toString("utf8")
   const secret = pair.includes(":") ? decodeURIComponent(pair.slice(pair.indexOf(":") + 1)) : undefined
-  return { path, fields: Object.fromEntries(new URLSearchParams(text)), secret }
+  return { path: url.pathname, fields: Object.fromEntries(new URLSearchParams(body)), secret }
 }
 
-/** The client of one node. */
-export const make = (given: Surroundings, node: { readonly name: string }): HttpClient.HttpClient => {
+/** The transport of one node. */
+export const make = (given: Surroundings, node: { readonly name: string }): Transport => {
   const { longestWay, nextRequest, providers, rowOf, tell, world } = given
 
-  const send = Effect.fnUntraced(function* (request: HttpClientRequest.HttpClientRequest) {
-    const url = new URL(request.url)
-    const provider = providers.get(url.hostname)
-    if (provider === undefined) return yield* failed(request, "ECONNREFUSED")
-    const asked = read(request, url.pathname)
-    const fault = world.fault(`wire ${node.name} ${url.hostname}`, kinds)
+  return Effect.fnUntraced(function* (request) {
+    const { hostname } = request.url
+    const provider = providers.get(hostname)
+    if (provider === undefined) return Verdict.notSent("dns_failed ENOTFOUND")
+    const asked = read(request)
+    const fault = world.fault(`wire ${node.name} ${hostname}`, kinds)
     const what = fault?.what
     const amount = fault?.amount ?? 0
     const { mood } = provider
-    if (what !== undefined) world.note(`asks ${url.hostname}: ${what}`)
-    if (what === "wire-refused" || mood._tag === "Refusing") return yield* failed(request, "ECONNREFUSED")
+    if (what !== undefined) world.note(`asks ${hostname}: ${what}`)
+    if (what === "wire-refused" || mood._tag === "Refusing") return Verdict.notSent("connect_failed ECONNREFUSED")
+    const refusal = request.refusal()
+    if (refusal !== undefined) return Verdict.notSent(refusal)
     const id = nextRequest()
     const token = provider.ledger.find(asked.fields["refresh_token"] ?? "")
     const clock = yield* Clock.Clock
@@ -144,7 +86,8 @@ export const make = (given: Surroundings, node: { readonly name: string }): Http
       wall: clock.currentTimeMillisUnsafe(),
       account
     })
-    const lost = amount < 0.5 ? failed(request, "ECONNRESET") : Effect.never
+    const broken = Effect.succeed(Verdict.noAnswer("connection_lost ECONNRESET"))
+    const lost = amount < 0.5 ? broken : Effect.never
     if (what === "wire-request-lost") return yield* Effect.delay(lost, between(amount, 1, 1000))
 
     const answered = provider.node.call((ledger) => {
@@ -169,18 +112,18 @@ export const make = (given: Surroundings, node: { readonly name: string }): Http
     })
     const answer = yield* Effect.orDie(answered)
     if (what === "wire-answer-lost") return yield* lost
-    if (what === "wire-answer-cut") {
-      const half = { ...answer, body: answer.body.slice(0, Math.floor(answer.body.length * amount)) }
-      return new SimulatedResponse(request, url.href, half)
+    const received: Verdict.Observation = {
+      _tag: "Answer",
+      status: answer.status,
+      contentType: answer.headers["content-type"],
+      retryAfter: answer.headers["retry-after"],
+      body: what === "wire-answer-cut" ? answer.body.slice(0, Math.floor(answer.body.length * amount)) : answer.body,
+      receivedAt: clock.currentTimeMillisUnsafe(),
+      headers: answer.headers
     }
-    const { isOwn } = answer
+    const isOwn = answer.isOwn && what !== "wire-answer-cut"
     const isClean = isOwn && answer.status !== 401
     tell({ _tag: "Read", at: world.now(), rest: world.rests(), node: node.name, request: id, isOwn, isClean })
-    return new SimulatedResponse(request, url.href, answer)
+    return received
   })
-
-  return HttpClient.makeWith(
-    (asked: Effect.Effect<HttpClientRequest.HttpClientRequest>) => Effect.flatMap(asked, send),
-    Effect.succeed
-  )
 }

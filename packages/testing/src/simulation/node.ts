@@ -17,8 +17,8 @@ import type { Core } from "./world.ts"
 export interface NodeOptions {
   /** Whether faults strike the node, and the calls to it. Default true. */
   readonly faults?: boolean | undefined
-  /** Told when the program starts, ends, is frozen and goes on, whoever did it. */
-  readonly changed?: ((to: "running" | "frozen" | "ended") => void) | undefined
+  /** Told when the program starts, ends, loses power, is frozen and goes on, whoever did it. */
+  readonly changed?: ((to: "running" | "frozen" | "ended" | "without power") => void) | undefined
 }
 
 /** A machine of the world. */
@@ -202,7 +202,7 @@ export class SimulatedNode<S> implements Node<S>, Owner {
   private losesPower(): boolean {
     // Callers are not told: nobody is there to do it.
     this.life?.callers.clear()
-    const itself = this.end()
+    const itself = this.end("without power")
     this.disk.losePower()
     return itself
   }
@@ -237,14 +237,14 @@ export class SimulatedNode<S> implements Node<S>, Owner {
   }
 
   /** Returns whether the program has ended itself. Nothing may return to it then. */
-  private end(): boolean {
+  private end(how: "ended" | "without power" = "ended"): boolean {
     const { life } = this
     this.struckDown = undefined
     if (life === undefined) return false
     this.life = undefined
     const itself = life.process === current()
     life.process.end()
-    this.changed("ended")
+    this.changed(how)
     for (const tell of life.callers) tell()
     return itself
   }
