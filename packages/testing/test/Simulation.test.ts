@@ -187,24 +187,26 @@ describe("the time of a world", () => {
     ))
 
   it("wakes sleepers in the order of their time", () =>
-    valueOf(() =>
-      Effect.gen(function* () {
-        const woken = new Array<number>()
-        const times = yield* Effect.replicateEffect(Random.nextIntBetween(1, 100_000), 1000)
-        yield* Effect.forEach(
-          times,
-          (time) =>
-            Effect.andThen(
-              Effect.sleep(time),
-              Effect.sync(() => woken.push(time))
-            ),
-          { concurrency: "unbounded" }
-        )
-        assert.deepStrictEqual(
-          woken,
-          times.toSorted((one, other) => one - other)
-        )
-      })
+    valueOf(
+      () =>
+        Effect.gen(function* () {
+          const woken = new Array<number>()
+          const times = yield* Effect.replicateEffect(Random.nextIntBetween(1, 100_000), 1000)
+          yield* Effect.forEach(
+            times,
+            (time) =>
+              Effect.andThen(
+                Effect.sleep(time),
+                Effect.sync(() => woken.push(time))
+              ),
+            { concurrency: "unbounded" }
+          )
+          assert.deepStrictEqual(
+            woken,
+            times.toSorted((one, other) => one - other)
+          )
+        }),
+      { schedule: "calm" }
     ))
 })
 
@@ -587,7 +589,7 @@ describe("a failed run", () => {
       assert.strictEqual(shrunk.failure?.message, "it forgot")
       assert.isAtMost(shrunk.faults.length, failed.faults.length)
       assert.isAtLeast(shrunk.faults.length, 1)
-      if (shrunk.calm) calm++
+      if (shrunk.schedule === "calm") calm++
       assert.deepStrictEqual(shrunk.sizes, { bystanders: 2 })
       for (const fault of shrunk.faults) {
         const without = await again({ ...shrunk, faults: shrunk.faults.filter((other) => other !== fault) })
@@ -609,7 +611,7 @@ describe("a failed run", () => {
     assert.match(lines[0] ?? "", /^ +0\.\d{3} s +#\d  world  is here$/)
     assert.deepStrictEqual(lines.slice(-2), [
       "too late",
-      'repeat it with {"seed":7,"calm":false,"sizes":{},"faults":[]}'
+      'repeat it with {"seed":7,"schedule":0,"sizes":{},"faults":[]}'
     ])
   })
   it("is the message of it.simulate", async () => {

@@ -1,52 +1,62 @@
 /**
- * Reduces a failed run: to the simplest schedule, the fewest faults and the smallest sizes with which it still fails in the same way.
+ * Reduces a failed run to fewer faults and smaller sizes with which it still fails in the same way.
  *
  * Faults are removed by delta debugging (Zeller and Hildebrandt, Simplifying and isolating failure-inducing input, IEEE TSE 2002): halves
- * first, then quarters, down to single faults, so that many are removed in few runs, and the rest is minimal: without any one of them the run
- * does not fail like this.
+ * first, then quarters, down to single faults. Without a fault that does not matter, everything happens at another time, so that the failure
+ * may be missed by chance. In the end each attempt is therefore made in several schedules.
  *
  * @module
  */
 import type { FaultPlan } from "./faults.ts"
 
-/** What is reduced. */
-export interface Reducible {
+/** One of the schedules of a seed, or the calm one. */
+export type Schedule = number | "calm"
+
+/** What a run is repeated with. */
+export interface Plan {
   readonly seed: number
-  readonly calm: boolean
+  readonly schedule: Schedule
   readonly faults: FaultPlan
   readonly sizes: Readonly<Record<string, number>>
-  readonly steps: number
+}
+
+interface Reducible extends Plan {
   readonly failure: { readonly kind: string; readonly name: string } | undefined
 }
 
-/** Reduces a run, which has failed, by running it again in smaller worlds. Stops after `maxRuns`. */
+const others: ReadonlyArray<Schedule> = ["calm", 1, 2, 3, 4, 5, 6, 7, 8]
+
+/** Reduces a run, which has failed, by running it again with other settings. Stops after `maxRuns`. */
 export const shrink = async <A extends Reducible>(
   failed: A,
-  again: (settings: Pick<Reducible, "seed" | "calm" | "faults" | "sizes">) => Promise<A>,
+  again: (plan: Plan) => Promise<A>,
   maxRuns: number
 ): Promise<A> => {
   let best = failed
   let runs = 0
 
-  /** Whether the run still fails like this. Then it is the best so far. */
-  const fails = async (change: Partial<Pick<Reducible, "calm" | "faults" | "sizes">>): Promise<boolean> => {
-    if (runs >= maxRuns) return false
-    runs++
-    const { calm, faults, seed, sizes } = best
-    const tried = await again({ seed, calm, faults, sizes, ...change })
-    if (tried.failure?.kind !== failed.failure?.kind || tried.failure?.name !== failed.failure?.name) return false
-    best = tried
-    return true
+  /** Whether the run still fails like this with what is changed. Then it is the best so far. */
+  const fails = async (change: Partial<Plan>, schedules: ReadonlyArray<Schedule>): Promise<boolean> => {
+    const { faults, schedule, seed, sizes } = best
+    for (const each of new Set([change.schedule ?? schedule, ...schedules])) {
+      if (runs >= maxRuns) return false
+      runs++
+      const tried = await again({ seed, faults, sizes, ...change, schedule: each })
+      if (tried.failure?.kind !== failed.failure?.kind || tried.failure?.name !== failed.failure?.name) continue
+      best = tried
+      return true
+    }
+    return false
   }
 
-  const withFewerFaults = async (): Promise<void> => {
-    if (best.faults.length === 0 || (await fails({ faults: [] }))) return
+  const withFewerFaults = async (schedules: ReadonlyArray<Schedule>): Promise<void> => {
+    if (best.faults.length === 0 || (await fails({ faults: [] }, schedules))) return
     for (let parts = 2; best.faults.length > 1;) {
       const { faults } = best
       const length = Math.ceil(faults.length / parts)
       let isSmaller = false
       for (let start = 0; start < faults.length && !isSmaller; start += length) {
-        isSmaller = await fails({ faults: [...faults.slice(0, start), ...faults.slice(start + length)] })
+        isSmaller = await fails({ faults: [...faults.slice(0, start), ...faults.slice(start + length)] }, schedules)
       }
       if (isSmaller) parts = Math.max(2, parts - 1)
       else if (length === 1) return
@@ -54,27 +64,23 @@ export const shrink = async <A extends Reducible>(
     }
   }
 
-  /** A size below its least is raised to it by the world. */
-  const withSmallerSizes = async (): Promise<void> => {
+  /** Halves each size as far as it goes. The world raises a size below its least. */
+  const withSmallerSizes = async (schedules: ReadonlyArray<Schedule>): Promise<void> => {
     for (const name of Object.keys(best.sizes)) {
       for (let low = 0; low < (best.sizes[name] ?? 0);) {
         const size = Math.floor((low + (best.sizes[name] ?? 0)) / 2)
-        if (!(await fails({ sizes: { ...best.sizes, [name]: size } }))) low = size + 1
+        if (!(await fails({ sizes: { ...best.sizes, [name]: size } }, schedules))) low = size + 1
         else if ((best.sizes[name] ?? 0) > size) break
       }
     }
   }
 
-  /** A calm node takes fewer steps, so a fault of its later steps may not strike. Fewer faults may then be calm again. */
-  const withCalm = async (): Promise<void> => {
-    if (!best.calm) await fails({ calm: true })
+  if (!(await fails({}, []))) return failed
+  for (const schedules of [[], others]) {
+    if (best.schedule !== "calm") await fails({ schedule: "calm" }, [])
+    await withFewerFaults(schedules)
+    await withSmallerSizes(schedules)
   }
-
-  if (!(await fails({}))) return failed
-  await withCalm()
-  await withFewerFaults()
-  await withSmallerSizes()
-  await withCalm()
-  await withFewerFaults()
+  await withFewerFaults(others)
   return best
 }

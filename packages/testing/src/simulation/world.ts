@@ -12,6 +12,7 @@ import { Chance } from "./chance.ts"
 import { Faults, type FaultPlan, type FaultRates } from "./faults.ts"
 import { settle } from "./later.ts"
 import { type Owner, Process, type Queue, step } from "./process.ts"
+import type { Schedule } from "./shrink.ts"
 import { type Timer, Timers } from "./timers.ts"
 import type { Waiting } from "./waiting.ts"
 
@@ -88,14 +89,15 @@ export class Core implements Queue {
   private processes = 0
   private outsideWork: Promise<unknown> | undefined
 
-  constructor(seed: number, faults: FaultRates | FaultPlan, bounds: Bounds, calm: boolean) {
+  constructor(seed: number, faults: FaultRates | FaultPlan, bounds: Bounds, schedule: Schedule) {
     this.seed = seed
     this.faults = new Faults(seed, faults)
     this.bounds = bounds
-    this.schedule = new Chance(seed, "schedule")
-    this.inOrder = calm || this.schedule.below(4) === 0
-    this.patience = calm ? 2048 : this.schedule.pick(2, 8, 32, 256)
-    this.stepTime = calm ? 0 : this.schedule.pick(0, 0.001, 0.05, 1)
+    const isCalm = schedule === "calm"
+    this.schedule = new Chance(seed, `schedule ${schedule}`)
+    this.inOrder = isCalm || this.schedule.below(4) === 0
+    this.patience = isCalm ? 2048 : this.schedule.pick(2, 8, 32, 256)
+    this.stepTime = isCalm ? 0 : this.schedule.pick(0, 0.001, 0.05, 1)
   }
 
   makeProcess(owner: Owner): Process {

@@ -13,7 +13,7 @@ import { planCommand, seedCommand } from "./report.ts"
 export const Plan = Schema.fromJsonString(
   Schema.Struct({
     seed: Schema.Int,
-    calm: Schema.Boolean,
+    schedule: Schema.Union([Schema.Int, Schema.Literal("calm")]),
     sizes: Schema.Record(Schema.String, Schema.Int),
     faults: Schema.Array(
       Schema.Struct({ site: Schema.String, at: Schema.Int, what: Schema.String, amount: Schema.Number })
@@ -38,7 +38,7 @@ export const runOne = (settings: Simulation.Settings, planted: ReadonlyArray<str
     const again = await run(settings)
     const isSame = again.fingerprint === outcome.fingerprint && again.failure?.message === outcome.failure?.message
     const reduced = outcome.failure === undefined ? outcome : await Simulation.shrink(outcome, run)
-    const { calm, failure, sizes, steps, story, time } = reduced
+    const { failure, schedule, sizes, steps, story, time } = reduced
     return {
       ok: failure === undefined && isSame,
       text: [
@@ -58,7 +58,7 @@ export const runOne = (settings: Simulation.Settings, planted: ReadonlyArray<str
         fingerprint: outcome.fingerprint,
         isSame,
         failure: failure === undefined ? null : { kind: failure.kind, name: failure.name, message: failure.message },
-        calm,
+        schedule,
         sizes,
         faults: reduced.faults,
         steps,

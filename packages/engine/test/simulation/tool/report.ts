@@ -25,9 +25,9 @@ export const seedCommand = (seed: number, planted: ReadonlyArray<string> = []): 
 
 /** The command that runs a reduced world. */
 export const planCommand = (
-  { calm, faults, seed, sizes }: Simulation.Outcome,
+  { faults, schedule, seed, sizes }: Simulation.Outcome,
   planted: ReadonlyArray<string> = []
-): string => `pnpm simulate --plan '${JSON.stringify({ seed, calm, sizes, faults })}'${plantedIn(planted)}`
+): string => `pnpm simulate --plan '${JSON.stringify({ seed, schedule, sizes, faults })}'${plantedIn(planted)}`
 
 /** The end of a run of many seeds. */
 export const manyText = ({ failed, ran, seconds, steps, total, totalFailed, version }: Figures): string =>
