@@ -38,7 +38,7 @@ const columns: ReadonlyArray<Output.Column<ConnectedAccount>> = [
   { title: "status", of: ({ status }) => status },
   { title: "toolkit", of: ({ toolkit }) => toolkit.slug },
   { title: "config", of: ({ authConfig }) => authConfig.id },
-  { title: "user", of: ({ userId }) => userId },
+  { title: "user", atMost: 40, of: ({ userId }) => userId },
   { title: "updated", of: ({ updatedAt }) => DateTime.formatIso(updatedAt) },
   { title: "reason", of: reason }
 ]
@@ -54,7 +54,7 @@ const list = Command.make(
       Flag.withDescription("Accounts with this status; may be repeated"),
       Flag.atLeast(0)
     ),
-    limit: Flag.Int("limit").pipe(Flag.withDescription("Accounts on a page, 1 to 500"), Flag.withDefault(50)),
+    limit: Output.limit("Accounts on a page"),
     cursor: Flag.String("cursor").pipe(
       Flag.withDescription("The cursor of the next page, as the page before printed it"),
       Flag.optional

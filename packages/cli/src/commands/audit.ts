@@ -31,7 +31,7 @@ const list = Command.make(
       Flag.optional
     ),
     before: Flag.Int("before").pipe(Flag.withDescription("Entries before this number"), Flag.optional),
-    limit: Flag.Int("limit").pipe(Flag.withDescription("How many entries, 1 to 500"), Flag.withDefault(50))
+    limit: Output.limit("How many entries")
   },
   ({ actor, before, limit, project, target }) =>
     Effect.gen(function* () {
@@ -40,7 +40,7 @@ const list = Command.make(
           actor: Option.getOrUndefined(actor),
           before: Option.getOrUndefined(before),
           projectId: Option.getOrUndefined(project),
-          limit: Math.min(Math.max(limit, 1), 500)
+          limit
         })
       )
       yield* Output.list({ json: { items }, items, columns, none: "The audit log is empty." })

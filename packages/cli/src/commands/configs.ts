@@ -8,8 +8,7 @@ import { Toolkits } from "@rekindle/platform"
 import { DateTime, Effect, FileSystem, Option, Record, Redacted, Schema, Struct } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as ToolkitsOfEngine from "../toolkits/Toolkits.ts"
-import { faultOf } from "../settings/Setting.ts"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed, faultOf } from "./exit.ts"
 import * as Output from "./output.ts"
 import * as Secrets from "./secrets.ts"
 import * as Target from "./target.ts"
@@ -38,7 +37,7 @@ const list = Command.make(
   "list",
   {
     target,
-    limit: Flag.Int("limit").pipe(Flag.withDescription("Auth configs on a page, 1 to 500"), Flag.withDefault(50)),
+    limit: Output.limit("Auth configs on a page"),
     cursor: Flag.String("cursor").pipe(
       Flag.withDescription("The cursor of the next page, as the page before printed it"),
       Flag.optional
@@ -57,7 +56,7 @@ const list = Command.make(
           { title: "state", of: state },
           { title: "toolkit", of: ({ toolkit }) => toolkit },
           { title: "scheme", of: ({ scheme }) => scheme },
-          { title: "name", of: ({ name }) => name },
+          { title: "name", atMost: 40, of: ({ name }) => name },
           { title: "updated", of: ({ updatedAt }) => DateTime.formatIso(updatedAt) }
         ],
         none: "no auth configs; add one with rekindle configs add"

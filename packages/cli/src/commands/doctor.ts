@@ -66,7 +66,7 @@ const examineDatabase = Effect.fnUntraced(function* (target: Target.Local) {
     )
     const store = yield* step(
       Layer.build(SqlAccountStore.layer.pipe(Layer.provide(Layer.succeedContext(client)))),
-      noStore
+      stopped("database", place, "see the message")
     )
     yield* add(ok({ check: "database", subject: place }, "it opens, and its tables are of this version"))
 

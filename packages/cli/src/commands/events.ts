@@ -7,6 +7,7 @@ import { type ConnectionEvent, Connections } from "@rekindle/core"
 import { Console, DateTime, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Output from "./output.ts"
+import { clean, cleanJson } from "./printable.ts"
 import * as Target from "./target.ts"
 
 const json = ({ accountId, at, sequence, status, statusReason, type }: ConnectionEvent) => ({
@@ -22,8 +23,10 @@ const json = ({ accountId, at, sequence, status, statusReason, type }: Connectio
 const line = (event: ConnectionEvent, asJson: boolean): string => {
   const shown = json(event)
   return asJson
-    ? JSON.stringify(shown)
-    : [shown.sequence, shown.at, shown.account_id, shown.type, shown.status, shown.status_reason ?? "-"].join("\t")
+    ? cleanJson(JSON.stringify(shown))
+    : [shown.sequence, shown.at, shown.account_id, shown.type, shown.status, shown.status_reason ?? "-"]
+        .map((field) => clean(String(field)))
+        .join("\t")
 }
 
 const tail = Command.make(

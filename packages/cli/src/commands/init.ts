@@ -8,7 +8,7 @@ import { Command } from "effect/cli"
 import * as Setting from "../settings/Setting.ts"
 import * as Settings from "../settings/settings.ts"
 import * as KeyRing from "../store/KeyRing.ts"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed, faultOf } from "./exit.ts"
 import * as Output from "./output.ts"
 
 /** Writes the settings that the command line gives, under their keys. Nobody else can read them, because a database's password is among them. */
@@ -18,15 +18,16 @@ const writeSettings = Effect.fnUntraced(function* (path: string, given: Setting.
     key,
     Option.getOrUndefined(given[name]) ?? (name === "database" || name === "port" ? fallbackText : undefined)
   ])
-  yield* fs
-    .writeFileString(path, `${JSON.stringify(written, null, 2)}\n`, { flag: "wx", mode: 0o600 })
-    .pipe(
-      Effect.mapError((error) =>
-        error.reason._tag === "AlreadyExists"
-          ? new CommandFailed({ message: `${path} exists; nothing was done`, fix: `edit ${path}, or remove it` })
-          : new CommandFailed({ message: `cannot write ${path}: ${Setting.faultOf(error)}` })
-      )
+  yield* fs.writeFileString(path, `${JSON.stringify(written, null, 2)}\n`, { flag: "wx", mode: 0o600 }).pipe(
+    Effect.mapError((error) =>
+      error.reason._tag === "AlreadyExists"
+        ? new CommandFailed({ message: `${path} exists; nothing was done`, fix: `edit ${path}, or remove it` })
+        : new CommandFailed({
+            message: `cannot write ${path}: ${faultOf(error)}`,
+            fix: "name another file with --config"
+          })
     )
+  )
 })
 
 export const init = Command.make(

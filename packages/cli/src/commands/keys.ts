@@ -14,7 +14,7 @@ import * as Output from "./output.ts"
 const columns: ReadonlyArray<Output.Column<ApiKey>> = [
   { title: "id", of: ({ id }) => id },
   { title: "project", of: ({ project_id }) => project_id },
-  { title: "name", of: ({ name }) => name },
+  { title: "name", atMost: 40, of: ({ name }) => name },
   { title: "scopes", of: ({ scopes }) => scopes.join(",") },
   { title: "created by", of: ({ created_by }) => created_by },
   { title: "last used", of: ({ last_used_at }) => last_used_at },

@@ -4,15 +4,12 @@
  * On a terminal a list is a table with a heading. In a pipe it is lines of fields separated by tabs, so that `cut` and `awk` can read it.
  * With `--json` it is JSON, whose fields keep their names from release to release.
  *
- * **Gotchas**
- *
- * Texts of other people (aliases, user ids, answers of providers) are shown without control characters, which could rewrite a terminal.
- *
  * @module
  */
 import { Console, Effect, type Schema, Stdio, Stream } from "effect"
 import { CliOutput, Flag, GlobalFlag, Prompt, TerminalCapabilities } from "effect/cli"
 import { CommandFailed } from "./exit.ts"
+import { clean, cleanJson, cleanLines, cut } from "./printable.ts"
 
 /** `--json`, a flag of every command. `rekindle` provides its value. */
 export const Json = GlobalFlag.Setting("json")({
@@ -25,20 +22,19 @@ export const Json = GlobalFlag.Setting("json")({
 /** One column of a table. */
 export interface Column<A> {
   readonly title: string
+  /** On a terminal a wider text is cut at this many columns. Default: it is shown whole. */
+  readonly atMost?: number
   readonly of: (item: A) => string | number | null | undefined
 }
 
 const cell = (value: string | number | null | undefined): string =>
   value === null || value === undefined || value === "" ? "-" : clean(String(value))
 
-/** A text without control characters and without marks that change the direction of writing. */
-export const clean = (text: string): string => text.replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, " ")
-
 /** A table with aligned columns. */
 export const table = <A>(items: ReadonlyArray<A>, columns: ReadonlyArray<Column<A>>): string => {
   const rows = [
     columns.map(({ title }) => title.toUpperCase()),
-    ...items.map((item) => columns.map(({ of }) => cell(of(item))))
+    ...items.map((item) => columns.map(({ atMost = Infinity, of }) => cut(cell(of(item)), atMost)))
   ]
   const widths = columns.map((_, index) => Math.max(...rows.map((row) => CliOutput.displayWidth(row[index] ?? ""))))
   return rows
@@ -55,9 +51,9 @@ const isTerminal = Stdio.Stdio.use(({ stdoutIsTerminal }) => stdoutIsTerminal)
 
 /** Prints a value with `--json`, and the text without. */
 export const print = Effect.fnUntraced(function* (json: Schema.Json, text: Effect.Effect<string> | string) {
-  if (yield* Json) return yield* Console.log(JSON.stringify(json, null, (yield* isTerminal) ? 2 : 0))
+  if (yield* Json) return yield* Console.log(cleanJson(JSON.stringify(json, null, (yield* isTerminal) ? 2 : 0)))
   const shown = typeof text === "string" ? text : yield* text
-  if (shown !== "") yield* Console.log(shown)
+  if (shown !== "") yield* Console.log(cleanLines(shown))
 })
 
 /** Prints a list. `json` is the whole list as JSON, and `none` what a person reads if there is nothing in it. */
@@ -69,6 +65,8 @@ export const list = Effect.fnUntraced(function* <A>(options: {
 }) {
   const { columns, items, json, none } = options
   const onTerminal = yield* isTerminal
+  // A pipe gets no line, and whoever reads the log of a script sees why.
+  if (items.length === 0 && !onTerminal && none !== "") yield* note(none)
   yield* print(
     json,
     !onTerminal
@@ -90,7 +88,7 @@ export const record = Effect.fnUntraced(function* (
 
 /** Says something to a person that does not belong to the result: on standard error, and not with `--json`. */
 export const note = Effect.fnUntraced(function* (text: string) {
-  if (!(yield* Json)) yield* Console.error(text)
+  if (!(yield* Json)) yield* Console.error(cleanLines(text))
 })
 
 /** Shows how far a long piece of work is, on one line of a terminal. Elsewhere it says nothing. The line is erased when the scope ends. */
@@ -102,6 +100,17 @@ export const progress = Effect.gen(function* () {
   yield* Effect.addFinalizer(() => write(eraseLine))
   return (text: string) => write(eraseLine + clean(text))
 })
+
+/** `--limit` of a list. */
+export const limit = (what: string) =>
+  Flag.Int("limit").pipe(
+    Flag.withDescription(`${what}, 1 to 500`),
+    Flag.filter(
+      (limit) => limit >= 1 && limit <= 500,
+      () => "a number from 1 to 500"
+    ),
+    Flag.withDefault(50)
+  )
 
 /** `--yes`. */
 export const yes = Flag.Boolean("yes").pipe(
@@ -121,6 +130,6 @@ export const confirm = Effect.fnUntraced(function* (question: string, options: {
       exit: "usage"
     })
   }
-  if (yield* Prompt.Confirm({ message: question })) return
+  if (yield* Prompt.Confirm({ message: clean(question) })) return
   return yield* new CommandFailed({ message: "nothing was done", exit: "failed" })
 })

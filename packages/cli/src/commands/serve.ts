@@ -21,6 +21,9 @@ const stopRequested = Effect.callback<string>((resume) => {
   return Effect.sync(() => void process.off("SIGTERM", stop).off("SIGINT", stop))
 })
 
+/** Whoever reads the log may end. The service goes on. */
+const withoutReader = Effect.sync(() => void process.stdout.removeAllListeners("error").on("error", () => {}))
+
 /** What a person reads on the terminal. */
 const greeting = ({ address, adminKey, database, keyRing, publicUrl }: Server.Service["Service"]): string => {
   const key = adminKey === undefined ? "<your API key>" : Redacted.value(adminKey)
@@ -90,6 +93,7 @@ export const serve = Command.make("serve", { config: Setting.configFlag, ...flag
         yield* Effect.logInfo("stopping", { signal })
       })
     )
+    yield* withoutReader
     yield* Effect.andThen(run, Effect.logInfo("stopped")).pipe(
       Effect.provide(Layer.provideMerge(Telemetry.otlp(settings.otlpEndpoint), Telemetry.logs(settings.logFormat))),
       Effect.provideService(References.MinimumLogLevel, settings.logLevel)

@@ -192,10 +192,11 @@ export const engineOn = (target: Local) => {
   const { database, project, settings } = target
   const egress = { privateHosts: settings.privateHosts }
   return Engine.layer({ consent: { callbackUrl: callbackUrl(target) }, egress }).pipe(
+    // A directory for the journal is not made for a database that does not open.
+    Layer.provideMerge(journal(target)),
     Layer.provideMerge(
       Layer.mergeAll(
         sqlClient(target),
-        journal(target),
         KeyRing.layer({ database, keyFile: settings.keyFile, create: false }),
         Egress.layer(egress),
         Layer.succeed(CurrentProject, project),

@@ -138,7 +138,7 @@ const deliveries = Command.make(
       Flag.withDescription("Only deliveries in this state. Default: all"),
       Flag.optional
     ),
-    limit: Flag.Int("limit").pipe(Flag.withDescription("How many, from 1 to 500"), Flag.withDefault(50)),
+    limit: Output.limit("How many"),
     before: Flag.Int("before").pipe(
       Flag.withDescription("Only deliveries with a smaller sequence. Default: the newest come first"),
       Flag.optional

@@ -10,9 +10,9 @@
  *
  * @module
  */
-import { Config, Effect, FileSystem, Option, type PlatformError, Record, Schema } from "effect"
+import { Config, Effect, FileSystem, Option, Record, Schema } from "effect"
 import { Flag } from "effect/cli"
-import { CommandFailed } from "../commands/exit.ts"
+import { CommandFailed, faultOf } from "../commands/exit.ts"
 
 /** One setting. */
 export interface Setting<out A> {
@@ -61,15 +61,6 @@ export const flags = <K extends string>(settings: Readonly<Record<K, Setting<unk
   )
 
 const refused = (message: string, fix = "see --help") => new CommandFailed({ message, fix, exit: "usage" })
-
-const faults: Readonly<Record<string, string>> = {
-  NotFound: "there is no such file or directory",
-  PermissionDenied: "this user may not",
-  BadResource: "it is not a file"
-}
-
-/** Why a file cannot be used, in words. */
-export const faultOf = ({ reason }: PlatformError.PlatformError): string => faults[reason._tag] ?? reason.message
 
 /** The file that is read if none is named and if it exists, in the current directory. */
 export const defaultFile = "rekindle.json"

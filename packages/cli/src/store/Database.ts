@@ -48,14 +48,29 @@ const postgres = (place: DatabasePlace & { readonly _tag: "Postgres" }, connecti
     )
   )
 
-/** A client for it. `create` says whether a missing SQLite file is created. */
+/** Refuses a database without the tables of Rekindle. A command would make them, in a database of somebody else whose name was mistyped. */
+const refuseForeign = (place: DatabasePlace) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const found = yield* sql.onDialectOrElse({
+      sqlite: () => sql`SELECT 1 FROM sqlite_master WHERE name = 'rekindle_migrations'`,
+      orElse: () => sql`SELECT 1 WHERE to_regclass('rekindle_migrations') IS NOT NULL`
+    })
+    if (found.length === 0)
+      return yield* new CommandFailed({
+        message: `${describe(place)} is not a database of Rekindle: its tables are not there`,
+        fix: "name the database with --database; the first rekindle serve makes the tables"
+      })
+  })
+
+/** A client for it. `create` says whether a missing SQLite file, and the tables of a database, are going to be created. */
 export const layer = (
   place: DatabasePlace,
-  options: { readonly create: boolean; readonly connections?: number | undefined }
-): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError | CommandFailed> =>
-  place._tag === "Sqlite"
-    ? SqliteClient.layer(place.file, { create: options.create })
-    : postgres(place, options.connections)
+  { connections, create }: { readonly create: boolean; readonly connections?: number | undefined }
+): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError | CommandFailed> => {
+  const client = place._tag === "Sqlite" ? SqliteClient.layer(place.file, { create }) : postgres(place, connections)
+  return create ? client : Layer.tap(client, (services) => Effect.provideContext(refuseForeign(place), services))
+}
 
 /** Where the journal of a database is, unless a setting names another directory. Undefined: in memory. */
 export const defaultJournal = (place: DatabasePlace): string | undefined =>

@@ -75,7 +75,7 @@ layer(AuthorizationServer.layer(), { excludeTestServices: true })("rekindle acco
       assert.strictEqual((yield* rekindle(["accounts", "remove", id, "--yes"])).code, 0)
       const gone = yield* rekindle(["accounts", "show", id])
       assert.strictEqual(gone.code, 1)
-      assert.include(gone.stderr, "what to do: connect it anew")
+      assert.include(gone.stderr, "what to do: rekindle accounts list shows the ids")
     })
   )
 

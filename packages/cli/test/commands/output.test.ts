@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { AccountNotFound, InvalidRequest, Unauthorized, Unavailable } from "@rekindle/core"
-import { Effect } from "effect"
+import { StoreError } from "@rekindle/engine"
+import { Effect, PlatformError } from "effect"
 import { Command, Flag } from "effect/cli"
+import { SqlError } from "effect/sql"
 import { CommandFailed } from "#cli/commands/exit.ts"
 import * as Output from "#cli/commands/output.ts"
 import { runCommand } from "../support/commandLine.ts"
@@ -22,6 +24,20 @@ const list = Command.make("list", {}, () =>
     none: "nobody"
   })
 )
+const none = Command.make("none", {}, () =>
+  Output.list({ json: { items: [] }, items: [], columns: [], none: "nobody" })
+)
+const wide = Command.make("wide", {}, () =>
+  Output.list({
+    json: {},
+    items: ["小".repeat(40), "short"],
+    columns: [
+      { title: "name", atMost: 10, of: (name) => name },
+      { title: "end", of: () => "|" }
+    ],
+    none: ""
+  })
+)
 const hostile = Command.make("hostile", {}, () => Output.record({}, [["alias", "a\u001b[2Jb\nc\u202ed"]]))
 const remove = Command.make("remove", { yes: Output.yes }, (options) =>
   Effect.andThen(Output.confirm("Remove it?", options), Output.print({ removed: true }, "removed"))
@@ -31,10 +47,55 @@ const failing = (name: string, failure: Effect.Effect<never, unknown>) => Comman
 const root = Command.make("tool").pipe(
   Command.withSubcommands([
     list,
+    none,
+    wide,
     hostile,
+    Command.make("hostile-text", {}, () =>
+      Effect.andThen(Output.note("a\u001b[2J\u009bb\nc"), Output.print({ alias: "\u009b2J\u202e" }, "a\u001b[2J\tb\nc"))
+    ),
     remove,
     Command.make("number", { n: Flag.Int("n") }, () => Effect.void),
-    failing("absent", Effect.fail(new AccountNotFound({ message: "no connected account ca_12345678" }))),
+    Command.make("page", { limit: Output.limit("People") }, () => Effect.void),
+    failing(
+      "absent",
+      Effect.fail(
+        new AccountNotFound({ message: "no connected account ca_12345678", slug: "connected_account_not_found" })
+      )
+    ),
+    failing(
+      "mean",
+      Effect.fail(new CommandFailed({ message: "the provider says \u001b[2J\u009b1m\nerror: all is lost" }))
+    ),
+    failing(
+      "locked",
+      Effect.fail(
+        new StoreError({
+          message: "the statement failed: database is locked",
+          cause: new SqlError.SqlError({ reason: new SqlError.LockTimeoutError({ cause: undefined }) })
+        })
+      )
+    ),
+    failing(
+      "forbidden",
+      Effect.fail(
+        PlatformError.systemError({
+          _tag: "PermissionDenied",
+          module: "FileSystem",
+          method: "open",
+          pathOrDescriptor: "/etc/rekindle"
+        })
+      )
+    ),
+    failing(
+      "private",
+      Effect.fail(
+        new InvalidRequest({
+          message: "not a config",
+          slug: "invalid_auth_config",
+          errors: ["plain_http: a.test would be reached over plain http; egress.privateHosts can allow it"]
+        })
+      )
+    ),
     failing("stranger", Effect.fail(new Unauthorized({ message: "the key is unknown", slug: "unknown_api_key" }))),
     failing("busy", Effect.fail(new Unavailable({ message: "the provider is busy", slug: "provider_busy" }))),
     failing(
@@ -79,6 +140,29 @@ describe("the output of a command", () => {
   it.effect("does not let a text of somebody else control the terminal", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* tool(["hostile"], true)).stdout, "alias  a [2Jb c d\n")
+      assert.deepInclude(yield* tool(["hostile-text"], true), { stdout: "a [2J\tb\nc\n", stderr: "a [2J b\nc\n" })
+      const { stdout } = yield* tool(["hostile-text", "--json"])
+      assert.strictEqual(stdout, '{"alias":"\\u009b2J\\u202e"}\n')
+      assert.strictEqual((yield* tool(["mean"])).stderr, "error: the provider says  [2J 1m error: all is lost\n")
+      assert.notMatch((yield* tool(["mean", "--json"])).stderr, /\p{Cc}(?!$)/u)
+    })
+  )
+
+  it.effect("says on standard error that a list is empty, where a pipe gets no line", () =>
+    Effect.gen(function* () {
+      assert.deepEqual(yield* tool(["none"]), { code: 0, stdout: "", stderr: "nobody\n" })
+      assert.deepEqual(yield* tool(["none"], true), { code: 0, stdout: "nobody\n", stderr: "" })
+      assert.deepEqual(yield* tool(["none", "--json"]), { code: 0, stdout: '{"items":[]}\n', stderr: "" })
+    })
+  )
+
+  it.effect("shows the beginning of a wide text on a terminal, and all of it in a pipe", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        (yield* tool(["wide"], true)).stdout,
+        ["NAME       END", "小小小小…  |", "short      |", ""].join("\n")
+      )
+      assert.include((yield* tool(["wide"])).stdout, "小".repeat(40))
     })
   )
 })
@@ -89,20 +173,32 @@ describe("the end of a command", () => {
       assert.deepEqual(yield* tool(["absent"]), {
         code: 1,
         stdout: "",
-        stderr: "error: no connected account ca_12345678\n"
+        stderr: "error: no connected account ca_12345678\nwhat to do: rekindle accounts list shows the ids\n"
       })
       assert.deepInclude(yield* tool(["stranger"]), {
         code: 1,
-        stderr: "error: the key is unknown\nwhat to do: use a valid one\n"
+        stderr: "error: the key is unknown\nwhat to do: log in with a valid key: rekindle login, or REKINDLE_API_KEY\n"
       })
-      assert.deepInclude(yield* tool(["wrong"]), {
-        code: 1,
-        stderr: "error: not a config\n  - hosts: missing\nwhat to do: correct the fields in `errors`\n"
-      })
+      const wrong = yield* tool(["wrong"])
+      assert.strictEqual(wrong.code, 2)
+      assert.match(wrong.stderr, /^error: not a config\n  - hosts: missing\nwhat to do: correct what is named, .*\n$/)
+      assert.match(
+        (yield* tool(["private"])).stderr,
+        /; privateHosts in rekindle.json permits hosts of your own network\n$/
+      )
       assert.deepInclude(yield* tool(["left"]), { code: 3, stderr: "error: 2 are left\nwhat to do: run it again\n" })
       assert.deepInclude(yield* tool(["busy"]), {
         code: 4,
-        stderr: "error: the provider is busy\nwhat to do: send it again after Retry-After\n"
+        stderr: "error: the provider is busy\nwhat to do: wait a moment, and type the command again\n"
+      })
+      assert.deepInclude(yield* tool(["locked"]), {
+        code: 4,
+        stderr:
+          "error: the statement failed: database is locked\nwhat to do: try again, and end the other process if it hangs\n"
+      })
+      assert.deepInclude(yield* tool(["forbidden"]), {
+        code: 1,
+        stderr: "error: cannot use /etc/rekindle: this user may not\nwhat to do: give this user access to it\n"
       })
     })
   )
@@ -120,12 +216,26 @@ describe("the end of a command", () => {
 
   it.effect("after a wrong call is 2, with a line and not a page of help", () =>
     Effect.gen(function* () {
-      for (const args of [["number"], ["number", "--n", "x"], ["list", "--nonsense"], ["nonsense"]]) {
+      const wrong = [
+        ["number"],
+        ["number", "--n", "secret"],
+        ["number", "--n", "1", "secret"],
+        ["list", "--nonsense"],
+        ["list", "--nonsense=secret"],
+        ["page", "--limit", "0"],
+        ["page", "--limit", "501"],
+        ["nonsense"]
+      ]
+      for (const args of wrong) {
         const { code, stderr, stdout } = yield* tool(args)
         assert.strictEqual(code, 2, args.join(" "))
         assert.strictEqual(stdout, "")
-        assert.match(stderr, /what to do: see tool.* --help/)
+        assert.match(stderr, /^error: .*\nwhat to do: see tool.* --help\n$/)
+        assert.notInclude(stderr, "secret")
+        const asJson = yield* tool([...args, "--json"])
+        assert.deepInclude(JSON.parse(asJson.stderr).error, { exit: 2, errors: [] })
       }
+      assert.include((yield* tool(["lst"])).stderr, "what to do: did you mean list? see tool --help")
     })
   )
 

@@ -98,36 +98,35 @@ const dueAccount = Effect.gen(function* () {
 })
 
 describe("rekindle serve", () => {
-  it.live("makes a key file for this user alone, says its admin key once, and answers for its health", () =>
-    Effect.gen(function* () {
-      const home = yield* directory
-      const env = { REKINDLE_DATABASE: join(home, "rekindle.db") }
-      const first = yield* serve(env)
-      assert.strictEqual(statSync(join(home, "rekindle.keys")).mode & 0o777, 0o600)
-      assert.include(first.stdout(), "the key file is new; back it up")
-      const key = first.adminKey()
-      assert.isAbove(key.length, 30)
-      assert.notInclude(first.stdout(), key)
+  it.live(
+    "makes a key file for this user alone, says its admin key once, answers for its health, and outlives the reader of its log",
+    () =>
+      Effect.gen(function* () {
+        const home = yield* directory
+        const env = { REKINDLE_DATABASE: join(home, "rekindle.db") }
+        const first = yield* serve(env)
+        assert.strictEqual(statSync(join(home, "rekindle.keys")).mode & 0o777, 0o600)
+        assert.include(first.stdout(), "the key file is new; back it up")
+        const key = first.adminKey()
+        assert.isAbove(key.length, 30)
+        assert.notInclude(first.stdout(), key)
 
-      assert.deepEqual(yield* get(`${first.url}/healthz`), { status: 200, text: '{"status":"ok"}' })
-      const ready = yield* get(`${first.url}/readyz`)
-      assert.strictEqual(ready.status, 200)
-      const { checks } = JSON.parse(ready.text)
-      assert.deepEqual([checks.database.status, checks.vault.status, checks.renewer.status], ["ok", "ok", "ok"])
-      assert.include((yield* get(`${first.url}/metrics`)).text, "rekindle_renewer_oldest_due")
-      const account = `${first.url}/api/v3/connected_accounts/ca_4CkFF_cKATwg`
-      assert.strictEqual((yield* get(account)).status, 401)
-      assert.strictEqual((yield* get(account, { "x-api-key": key })).status, 404)
+        assert.deepEqual(yield* get(`${first.url}/healthz`), { status: 200, text: '{"status":"ok"}' })
+        const ready = yield* get(`${first.url}/readyz`)
+        assert.strictEqual(ready.status, 200)
+        const { checks } = JSON.parse(ready.text)
+        assert.deepEqual([checks.database.status, checks.vault.status, checks.renewer.status], ["ok", "ok", "ok"])
+        assert.include((yield* get(`${first.url}/metrics`)).text, "rekindle_renewer_oldest_due")
+        const account = `${first.url}/api/v3/connected_accounts/ca_4CkFF_cKATwg`
+        assert.strictEqual((yield* get(account)).status, 401)
+        assert.strictEqual((yield* get(account, { "x-api-key": key })).status, 404)
 
-      first.signal("SIGTERM")
-      assert.strictEqual(yield* first.ended, 0)
-      const lines = first
-        .stdout()
-        .trim()
-        .split("\n")
-        .map((line) => JSON.parse(line))
-      assert.strictEqual(lines.at(-1).message, "stopped")
-    })
+        // Each request is a line of the log.
+        first.stopReading()
+        for (let request = 0; request < 3; request++) assert.strictEqual((yield* get(account)).status, 401)
+        first.signal("SIGTERM")
+        assert.strictEqual(yield* first.ended, 0)
+      })
   )
 
   it.live("finishes a refresh in flight when it is asked to stop", () =>
@@ -144,6 +143,8 @@ describe("rekindle serve", () => {
       // A connection that is kept would hold up the stop.
       assert.strictEqual(connection, "close")
       assert.strictEqual(yield* server.ended, 0)
+      const lines = server.stdout().trim().split("\n")
+      assert.strictEqual(JSON.parse(lines.at(-1) ?? "").message, "stopped")
     })
   )
 

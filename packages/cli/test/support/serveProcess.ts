@@ -22,6 +22,8 @@ export interface ServeProcess {
   readonly adminKey: () => string
   /** Waits until standard output or error has a text. Fails if the process ends before. */
   readonly said: (text: string) => Effect.Effect<void>
+  /** Reads standard output no longer, as a log's reader that ended. */
+  readonly stopReading: () => void
   readonly signal: (signal: "SIGTERM" | "SIGKILL") => void
   /** Waits for its end: the exit code, or the signal that ended it. */
   readonly ended: Effect.Effect<number | string>
@@ -101,6 +103,7 @@ export const serve = Effect.fnUntraced(function* (
     stderr: () => written.stderr,
     adminKey: () => /admin key, shown this once: (\S+)/.exec(written.stderr)?.[1] ?? "",
     said,
+    stopReading: () => void child.stdout.destroy(),
     signal: (signal) => void child.kill(signal),
     ended: Effect.promise(() => ended)
   }

@@ -14,7 +14,7 @@
  *
  * @module
  */
-import { Context, Duration, Effect, Layer, Metric, Schedule, Semaphore, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Metric, Predicate, Schedule, Semaphore, Stream } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlConnection, SqlError, Statement } from "effect/sql"
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
@@ -56,6 +56,10 @@ const reasonOf = (cause: unknown, options: { readonly message: string; readonly 
     cause instanceof Error && "errcode" in cause ? Object.assign(cause, { errno: cause.errcode }) : cause,
     options
   )
+
+/** SQLite's words for a result code. They name no value, unlike the message of an error. */
+const codeInWords = (cause: unknown): string =>
+  Predicate.hasProperty(cause, "errstr") && typeof cause.errstr === "string" ? cause.errstr : "unknown error"
 
 const isLocked = ({ reason }: SqlError.SqlError): boolean => reason._tag === "LockTimeoutError"
 
@@ -141,7 +145,7 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
           SqlError.isSqlError(cause)
             ? cause
             : new SqlError.SqlError({
-                reason: reasonOf(cause, { message: "the statement failed", operation })
+                reason: reasonOf(cause, { message: `the statement failed: ${codeInWords(cause)}`, operation })
               })
       })
       // A transaction is retried as a whole, so that other fibers can use the connection meanwhile.

@@ -23,6 +23,14 @@ const octal = (mode: number): string => (mode & 0o7777).toString(8)
 const isSpecial = (filename: string): boolean =>
   filename === "" || filename === ":memory:" || filename.startsWith("file:")
 
+const closeToOthers = (path: string): void => {
+  try {
+    fs.chmodSync(path, 0o600)
+  } catch {
+    throw new Error("it belongs to another user; open it as that user")
+  }
+}
+
 /**
  * Prepares a file to be opened as a database. Afterwards the file exists, no other user can read it, and no other user can replace it.
  * Throws an error that names the problem. Returns undefined for a name that is not a plain file name.
@@ -47,7 +55,7 @@ export const prepare = (filename: string, create: boolean): DatabaseFile | undef
   if (hasModes) {
     for (const each of [path, `${path}-wal`, `${path}-shm`]) {
       const mode = fs.statSync(each, { throwIfNoEntry: false })?.mode
-      if (mode !== undefined && (mode & 0o077) !== 0) fs.chmodSync(each, 0o600)
+      if (mode !== undefined && (mode & 0o077) !== 0) closeToOthers(each)
     }
   }
   const { dev, ino } = fs.statSync(path, { bigint: true })
