@@ -9,7 +9,6 @@ import { Effect, Redacted, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Base64Url } from "effect/encoding"
 import { createHash } from "node:crypto"
-import type * as oauth from "oauth4webapi"
 import { invalidConfig } from "../account/AuthConfig.ts"
 import type { ConsentPage, AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
@@ -20,6 +19,7 @@ import { clientSecrets, methodOf } from "./clientAuthentication.ts"
 import { asConsentError, consentError } from "./consentErrors.ts"
 import * as Dpop from "./dpop.ts"
 import * as PushedRequest from "./pushedRequest.ts"
+import type { AuthorizationServer } from "./ServerMetadata.ts"
 import { checkSettings as settingsCheck, decodeSettings, refuseFaultyConfig, Url } from "./settings.ts"
 import * as TokenEndpoint from "./TokenEndpoint.ts"
 
@@ -148,7 +148,7 @@ export const make = Effect.gen(function* () {
   const push = Effect.fnUntraced(function* (
     config: AuthConfig,
     settings: OAuth2Settings,
-    server: oauth.AuthorizationServer,
+    server: AuthorizationServer,
     parameters: URLSearchParams
   ) {
     if (server.pushed_authorization_request_endpoint === undefined)
@@ -171,7 +171,7 @@ export const make = Effect.gen(function* () {
     yield* asConsentError(endpoint.authentication(config, settings))
     const url = yield* asConsentError(endpoint.page(config, server.authorization_endpoint))
     const { memo, parameters } = yield* authorizationRequest(config, settings, request)
-    if (settings.pushedRequests ?? server.require_pushed_authorization_requests === true) {
+    if (settings.pushedRequests ?? server.requiresPush === true) {
       const { expiresIn, reference } = yield* push(config, settings, server, parameters)
       url.searchParams.set("client_id", settings.clientId)
       url.searchParams.set("request_uri", reference)

@@ -8,12 +8,10 @@
  *
  * @module
  */
-import { Clock, Context, Duration, Effect, Schema } from "effect"
-import * as oauth from "oauth4webapi"
+import { Clock, Duration, Effect, Option, Predicate, Schema } from "effect"
 import type { AuthConfig } from "@rekindle/core"
 import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import { keepNewest } from "../account/keepNewest.ts"
-import { notSent, type Observation } from "../answer/Verdict.ts"
 import type { Egress } from "../egress/Egress.ts"
 import { uncontrolled, Passage } from "../egress/Passage.ts"
 import { makeJoinedRead } from "./joinedRead.ts"
@@ -45,67 +43,85 @@ const capacity = 500
 /** Whether a status means "come back later" and not "there is nothing at this address". */
 const isOutage = (status: number): boolean => status === 408 || status === 429 || status >= 500
 
-/** A request as `oauth4webapi` builds it for `fetch`. */
-interface BuiltRequest {
-  readonly method: string
-  readonly headers: Record<string, string>
+const endpointNames = [
+  "authorization_endpoint",
+  "pushed_authorization_request_endpoint",
+  "revocation_endpoint",
+  "token_endpoint"
+] as const
+
+/** What the engine uses of an authorization server's metadata (RFC 8414 §2). */
+export interface AuthorizationServer extends Partial<Readonly<Record<(typeof endpointNames)[number], string>>> {
+  readonly issuer: string
+  /** Whether callbacks name the issuer (RFC 9207 §3). */
+  readonly namesIssuer?: boolean
+  /** Whether authorization requests have to be pushed (RFC 9126 §5). */
+  readonly requiresPush?: boolean
 }
 
-/** Rejects the `fetch` of `oauth4webapi` if there is no answer. Nothing reads it. */
-const stopped = new Error("there is no answer")
+const parse = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
 
-/** The answer as a `Response`. That class accepts no status below 200 and no body with 204 and 304. */
-const responseOf = ({ body, headers, status }: Extract<Observation, { readonly _tag: "Answer" }>): Response =>
-  new Response(status === 204 || status === 304 || status < 200 ? null : body, {
-    status: status < 200 ? 502 : status,
-    headers: { ...headers }
-  })
-
-/** Whether the egress allows plain http to this url. `oauth4webapi` refuses it unless it is told otherwise. */
-const isInsecureAllowed = (egress: Egress["Service"], address: string): boolean => {
-  const url = URL.parse(address)
-  return url !== null && url.protocol === "http:" && egress.isPrivateAllowed(url)
+/** Reads metadata. Undefined if they are not those of the issuer (RFC 8414 §3.3). */
+const read = (body: string, issuer: URL): AuthorizationServer | undefined => {
+  const document = Option.getOrUndefined(parse(body))
+  const named = document?.["issuer"]
+  if (document === undefined || !Predicate.isString(named) || URL.parse(named)?.href !== issuer.href) return undefined
+  const endpoints: { [Name in (typeof endpointNames)[number]]?: string } = {}
+  for (const name of endpointNames) {
+    const { [name]: address } = document
+    if (Predicate.isString(address)) endpoints[name] = address
+  }
+  return {
+    ...endpoints,
+    issuer: named,
+    namesIssuer: document["authorization_response_iss_parameter_supported"] === true,
+    requiresPush: document["require_pushed_authorization_requests"] === true
+  }
 }
+
+/** Where an issuer's metadata may be: OpenID Connect Discovery §4, RFC 8414 §3.1. */
+const addressesOf = (issuer: URL): ReadonlyArray<string> => {
+  const path = issuer.pathname.replace(/\/$/, "")
+  return [`${path}/.well-known/openid-configuration`, `/.well-known/oauth-authorization-server${path}`].map(
+    (pathname) => Object.assign(new URL(issuer), { pathname }).toString()
+  )
+}
+
+/** Some providers refuse requests without one. */
+export const userAgent = "rekindle"
 
 /** Makes the cache of metadata. */
 export const make = (egress: Egress["Service"]) => {
-  const joined = makeJoinedRead<oauth.AuthorizationServer, AuthConfigError | MetadataUnavailable>()
-  const cache = new Map<string, { readonly server: oauth.AuthorizationServer; readonly until: number }>()
+  const joined = makeJoinedRead<AuthorizationServer, AuthConfigError | MetadataUnavailable>()
+  const cache = new Map<string, { readonly server: AuthorizationServer; readonly until: number }>()
 
-  /** Fetches the metadata of an issuer from the address of OpenID Connect, or from that of RFC 8414. */
-  const fetch = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
-    // Fetching metadata is a request of its own, so the sender of the token request does not control it.
-    const run = Effect.runPromiseWith(Context.add(yield* Effect.context(), Passage, uncontrolled))
-    let seen: Observation = notSent("timed_out")
-    const options = {
-      [oauth.customFetch]: async (url: string, { headers, method }: BuiltRequest): Promise<Response> => {
-        const request = { url, method, headers: { ...headers, ...settings.tokenHeaders } }
-        seen = await run(egress.send(config.hosts, request))
-        return seen._tag === "Answer" ? responseOf(seen) : Promise.reject(stopped)
-      },
-      [oauth.allowInsecureRequests]: isInsecureAllowed(egress, issuer)
-    }
+  /** Reads the metadata of an issuer at the first address that has any. */
+  const look = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
     const unavailable = (reason: string) =>
       new MetadataUnavailable({ message: `the metadata of ${issuer} cannot be fetched now: ${reason}` })
     const invalid = (fault: string) =>
       invalidConfig(config, [{ field: "", message: `the metadata of ${issuer}${fault}` }])
-    const failure = (): AuthConfigError | MetadataUnavailable => {
-      if (seen._tag === "Refused") return invalid(`: ${seen.reason}`)
-      if (seen._tag !== "Answer") return unavailable(seen.reason)
-      return isOutage(seen.status)
-        ? unavailable(`http_${seen.status}`)
-        : invalid(` cannot be read: http_${seen.status}`)
-    }
-    return yield* Effect.tryPromise({
-      try: async () => {
-        const url = new URL(issuer)
-        let response = await oauth.discoveryRequest(url, options)
-        if (response.status !== 200 && !isOutage(response.status))
-          response = await oauth.discoveryRequest(url, { ...options, algorithm: "oauth2" })
-        return await oauth.processDiscoveryResponse(url, response)
-      },
-      catch: failure
-    }).pipe(Effect.timeoutOrElse({ duration: fetchTimeout, orElse: () => Effect.fail(unavailable("timed_out")) }))
+    const headers = { accept: "application/json", "user-agent": userAgent, ...settings.tokenHeaders }
+    const expected = new URL(issuer)
+    const first = Effect.gen(function* () {
+      let status = 0
+      for (const url of addressesOf(expected)) {
+        const seen = yield* egress.send(config.hosts, { url, headers })
+        if (seen._tag === "Refused") return yield* invalid(`: ${seen.reason}`)
+        if (seen._tag !== "Answer") return yield* unavailable(seen.reason)
+        status = seen.status
+        if (isOutage(status)) return yield* unavailable(`http_${status}`)
+        const server = status === 200 ? read(seen.body, expected) : undefined
+        if (server !== undefined) return server
+        if (status === 200) break
+      }
+      return yield* invalid(` cannot be read: http_${status}`)
+    })
+    return yield* first.pipe(
+      // Fetching metadata is a request of its own, so the sender of the token request does not control it.
+      Effect.provideService(Passage, uncontrolled),
+      Effect.timeoutOrElse({ duration: fetchTimeout, orElse: () => Effect.fail(unavailable("timed_out")) })
+    )
   })
 
   /** The metadata of an issuer, from the cache or fetched. */
@@ -117,7 +133,7 @@ export const make = (egress: Egress["Service"]) => {
     if (known !== undefined && known.until > now) return known.server
     return yield* joined.read(
       key,
-      fetch(config, settings, issuer).pipe(
+      look(config, settings, issuer).pipe(
         Effect.map((server) => ({ server, until: now + timeToLive })),
         Effect.catch((error) =>
           known === undefined
@@ -137,9 +153,7 @@ export const make = (egress: Egress["Service"]) => {
     settings.issuer === undefined
       ? Effect.succeed("not-promised")
       : discover(config, settings, settings.issuer).pipe(
-          Effect.map(({ authorization_response_iss_parameter_supported: promised }) =>
-            promised === true ? "promised" : "not-promised"
-          ),
+          Effect.map(({ namesIssuer }) => (namesIssuer === true ? "promised" : "not-promised")),
           Effect.catchTag("AuthConfigError", () => Effect.succeed<IssuerPromise>("not-promised")),
           Effect.catchTag("MetadataUnavailable", () => Effect.succeed<IssuerPromise>("unknown"))
         )

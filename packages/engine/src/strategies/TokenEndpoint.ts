@@ -8,7 +8,6 @@
  */
 import { Effect, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
-import type * as oauth from "oauth4webapi"
 import type { AuthConfig } from "@rekindle/core"
 import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import { notSent, type Observation, refused } from "../answer/Verdict.ts"
@@ -51,14 +50,14 @@ export type TokenEndpointSettings = typeof TokenEndpointSettings.Type
 
 /** Endpoints that the settings name besides the token endpoint. `complete` means that no others are needed, so discovery is skipped. */
 export interface GivenEndpoints {
-  readonly endpoints: Partial<oauth.AuthorizationServer>
+  readonly endpoints: Partial<ServerMetadata.AuthorizationServer>
   readonly complete: boolean
 }
 
 /** A request to the authorization server. */
 export interface FormRequest {
   /** The server that it goes to. */
-  readonly server: oauth.AuthorizationServer
+  readonly server: ServerMetadata.AuthorizationServer
   readonly endpoint: "token_endpoint" | "revocation_endpoint" | "pushed_authorization_request_endpoint"
   readonly fields: URLSearchParams
   /** The key of a request whose tokens are bound to it. */
@@ -66,9 +65,6 @@ export interface FormRequest {
 }
 
 const misconfigured = (config: AuthConfig, message: string, field = "") => invalidConfig(config, [{ field, message }])
-
-/** Some providers refuse requests without one. */
-const userAgent = "rekindle"
 
 /** The issuer of a server without metadata. */
 const fallbackIssuer = (config: AuthConfig, { issuer, tokenEndpoint }: TokenEndpointSettings) => {
@@ -99,17 +95,17 @@ export const make = Effect.gen(function* () {
     settings: TokenEndpointSettings,
     besides: GivenEndpoints = { endpoints: {}, complete: true }
   ) {
-    const given: Partial<oauth.AuthorizationServer> = {
+    const given: Partial<ServerMetadata.AuthorizationServer> = {
       ...besides.endpoints,
       ...(settings.tokenEndpoint === undefined ? {} : { token_endpoint: settings.tokenEndpoint.href }),
       ...(settings.revocationEndpoint === undefined ? {} : { revocation_endpoint: settings.revocationEndpoint.href })
     }
-    const discovered: Partial<oauth.AuthorizationServer> =
+    const discovered: Partial<ServerMetadata.AuthorizationServer> =
       settings.issuer === undefined || (besides.complete && given.token_endpoint !== undefined)
         ? {}
         : yield* discover(config, settings, settings.issuer)
     const { issuer = yield* fallbackIssuer(config, settings) } = discovered
-    const merged: oauth.AuthorizationServer = { ...discovered, ...given, issuer }
+    const merged: ServerMetadata.AuthorizationServer = { ...discovered, ...given, issuer }
     return merged
   })
 
@@ -127,7 +123,7 @@ export const make = Effect.gen(function* () {
     const authenticate = yield* authentication(config, settings)
     const isJson = settings.tokenBody === "json"
     const send = Effect.fnUntraced(function* (nonce: string | undefined) {
-      const form: Form = { fields: new URLSearchParams(fields), headers: { "user-agent": userAgent } }
+      const form: Form = { fields: new URLSearchParams(fields), headers: { "user-agent": ServerMetadata.userAgent } }
       // A revocation is answered without a body (RFC 7009 §2.2).
       if (endpoint !== "revocation_endpoint") form.headers["accept"] = "application/json"
       if (dpopKey !== undefined)

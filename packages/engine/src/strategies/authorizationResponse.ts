@@ -9,7 +9,7 @@ import type { AuthConfig } from "@rekindle/core"
 import type { ConsentError } from "./AuthStrategy.ts"
 import { consentError } from "./consentErrors.ts"
 import type { OAuth2Settings } from "./OAuth2.ts"
-import type { IssuerPromise } from "./ServerMetadata.ts"
+import type { AuthorizationServer, IssuerPromise } from "./ServerMetadata.ts"
 
 /** The reasons behind errors in a callback. Any other error refuses the attempt. Keys are in lower case, with `_` for `-` and spaces. */
 const reasons = new Map<string, ConsentError["reason"]>([
@@ -64,7 +64,7 @@ export const validate = Effect.fnUntraced(function* (
   }: {
     readonly parameters: URLSearchParams
     readonly promise: IssuerPromise
-    readonly server: oauth.AuthorizationServer
+    readonly server: AuthorizationServer
     readonly state: string
   }
 ) {

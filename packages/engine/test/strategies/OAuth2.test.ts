@@ -7,6 +7,7 @@ import * as OAuth2 from "@rekindle/engine/OAuth2"
 import { decide, type Observation } from "@rekindle/engine/Verdict"
 import { Effect, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
+import { jwtVerify } from "jose"
 import { generateKeyPairSync } from "node:crypto"
 import { AuthorizationServer, callbackUrl, clientId, clientSecret } from "../support/AuthorizationServer.ts"
 import { config as configOf, connect, egress } from "../support/connection.ts"
@@ -571,6 +572,31 @@ describe("token requests as they are sent", () => {
       })
     })
   )
+
+  it.effect("carry an assertion that the key signed, with the time of the engine's clock and an id of its own", () =>
+    Effect.gen(function* () {
+      const { privateKey, publicKey } = pair
+      yield* TestClock.setTime(Date.UTC(2040, 0, 1))
+      const settings = { clientAuth: "private_key_jwt", signingAlgorithm: "ES256", signingKeyId: "k1" }
+      const secrets = { private_key: privateKey.export({ type: "pkcs8", format: "pem" }).toString() }
+      const ids = new Set<string>()
+      for (let times = 0; times < 2; times++) {
+        const { body, headers } = yield* sent(settings, secrets)
+        const fields = new URLSearchParams(body)
+        assert.strictEqual(fields.get("client_id"), "my-client.id")
+        assert.isUndefined(headers.authorization)
+        const { payload, protectedHeader } = yield* Effect.promise(() =>
+          jwtVerify(fields.get("client_assertion") ?? "", publicKey, { currentDate: new Date(Date.UTC(2040, 0, 1)) })
+        )
+        assert.deepStrictEqual(protectedHeader, { alg: "ES256", kid: "k1" })
+        const now = Date.UTC(2040, 0, 1) / 1000
+        assert.deepInclude(payload, { iss: "my-client.id", sub: "my-client.id", iat: now, exp: now + 60 })
+        assert.match(String(payload.aud), /\/token$/)
+        ids.add(payload.jti ?? "")
+      }
+      assert.strictEqual(ids.size, 2)
+    })
+  )
 })
 
 describe("metadata", () => {
@@ -602,6 +628,32 @@ describe("metadata", () => {
         const { config } = yield* metadataServer(wellKnown, "/tenant")
         const connection = connect(config(), { refresh_token: "rt" })
         assert.strictEqual((yield* renewalOf(yield* OAuth2.make).send(connection))._tag, "Answer", wellKnown)
+      }
+    }).pipe(Effect.provide(egress))
+  )
+
+  it.live("are not used if they are those of another issuer, or none at all", () =>
+    Effect.gen(function* () {
+      for (const body of [
+        (origin: string) => JSON.stringify({ issuer: "https://evil.example", token_endpoint: `${origin}/token` }),
+        (origin: string) => JSON.stringify({ token_endpoint: `${origin}/token` }),
+        () => "[]",
+        () => "<html>"
+      ]) {
+        const server = yield* HttpFixture.make((_, response) =>
+          response.writeHead(200, { "content-type": "application/json" }).end(body(server.origin))
+        )
+        const config = configOf({
+          scheme: "OAUTH2",
+          settings: { issuer: server.origin, clientId: "c" },
+          hosts: [server.host]
+        })
+        const seen = yield* renewalOf(yield* OAuth2.make).send(connect(config, { refresh_token: "rt" }))
+        assert.strictEqual(seen._tag, "Refused")
+        assert.deepStrictEqual(
+          server.requests.map(({ path }) => path),
+          ["/.well-known/openid-configuration"]
+        )
       }
     }).pipe(Effect.provide(egress))
   )

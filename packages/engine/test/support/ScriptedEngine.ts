@@ -1,7 +1,7 @@
 /**
  * A whole engine against a scripted provider, on virtual time: SQLite in memory, no socket, no sleep.
  *
- * Not everything inside is an Effect (`oauth4webapi` returns promises), so moving the clock is not enough to complete a call.
+ * Not everything inside is an Effect (the body of a `Response` is read by promises), so moving the clock is not enough to complete a call.
  * {@link settle} lets work in progress come to rest before each step of time.
  *
  * @module
