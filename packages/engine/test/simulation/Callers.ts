@@ -89,17 +89,24 @@ export const readOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId
 /** All callers of a world, until they are interrupted. */
 export const calls = (scene: Scene) => {
   const { accounts, mix, nodes } = scene
+  const call = Effect.fnUntraced(function* (account: ConnectedAccountId) {
+    const node = nodes[Math.floor((yield* Random.next) * nodes.length)]
+    if (node === undefined) return
+    const kind = yield* Random.next
+    const asked =
+      kind < 0.5 ? readOn(scene, node, account) : refreshOn(scene, node, account, kind < 0.75 ? undefined : 5_000)
+    // The caller does not wait for ever for a node that is gone.
+    yield* asked.pipe(Effect.timeout("1 minute"), Effect.exit)
+  })
   const caller = Effect.gen(function* () {
     while (true) {
       yield* Effect.sleep(mix.pace * 2 * (yield* Random.next))
-      const node = nodes[Math.floor((yield* Random.next) * nodes.length)]
       const account = accounts[Math.floor((yield* Random.next) * accounts.length)]
-      if (node === undefined || account === undefined) continue
-      const kind = yield* Random.next
-      const call =
-        kind < 0.5 ? readOn(scene, node, account) : refreshOn(scene, node, account, kind < 0.75 ? undefined : 5_000)
-      // The caller does not wait for ever for a node that is gone.
-      yield* call.pipe(Effect.timeout("2 minutes"), Effect.exit)
+      if (account === undefined) continue
+      yield* Effect.all(
+        Array.from({ length: mix.herd }, () => call(account)),
+        { concurrency: "unbounded", discard: true }
+      )
     }
   })
   return Effect.all(

@@ -13,6 +13,7 @@ import { Simulation } from "@rekindle/testing"
 import { Clock, Duration, Effect, Fiber, Random, Redacted, Schema } from "effect"
 import { credentialContext } from "#engine/account/Account.ts"
 import { authConfigContext } from "#engine/account/AuthConfig.ts"
+import * as Ambush from "./Ambush.ts"
 import { calls, refreshOn } from "./Callers.ts"
 import * as EngineNode from "./EngineNode.ts"
 import * as Facts from "./Facts.ts"
@@ -75,7 +76,13 @@ const rates = {
   "disk-full": 0.01,
   "disk-slow": 0.01,
   "disk-torn": 0.01,
-  "disk-fails": 0.01
+  "disk-fails": 0.01,
+  "freeze-with-lease": 0.03,
+  "kill-with-lease": 0.03,
+  "clock-jump-with-lease": 0.03,
+  "freeze-with-answer": 0.03,
+  "kill-with-answer": 0.04,
+  "store-cut-with-answer": 0.04
 }
 
 /** Worlds differ in how much goes wrong. */
@@ -145,8 +152,19 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       name,
       watch: watch(facts, { requestTimeout: mix.times.requestTimeout, lateness: 2000 })
     }))
+    const ways = new Map<string, StoreWay.Way>()
+    const context = yield* Effect.context<never>()
+    const ambush = Ambush.make({
+      world,
+      nodeOf: (name) => nodes.find((node) => node.name === name),
+      cut: (name, millis) => ways.get(name)?.cut(millis),
+      run: (effect) => void Effect.runForkWith(context)(effect),
+      lease: mix.times.lease,
+      until: mix.trouble
+    })
     const tell = (fact: Facts.Fact): void => {
       facts.add(fact)
+      ambush(fact)
       for (const { name, watch } of watches) {
         const message = watch(fact)
         if (message !== undefined) wrong(name, message)
@@ -181,6 +199,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
     const nodes = Array.from({ length: mix.nodes }, (_, index) => {
       const name = `n${index}`
       const way = StoreWay.make({ world, tell, model, node: storeNode }, { name })
+      ways.set(name, way)
       const transport = Wire.make(
         {
           world,
@@ -188,7 +207,8 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
           providers,
           rowOf: (account) => facts.rows.get(account),
           nextRequest: () => requests++,
-          longestWay: mix.times.requestTimeout / 2
+          longestWay: mix.times.requestTimeout / 2,
+          thinking: mix.thinking
         },
         { name }
       )
@@ -293,7 +313,8 @@ const connect = Effect.fnUntraced(function* (
       secrets: { access_token: access.value, refresh_token: refresh.value },
       attributes: { token_type: "bearer" }
     })
-    const expiresAt = beginning + access.endsAt
+    // The access token of some accounts has run out, so their refresh tokens are needed at once.
+    const expiresAt = index < provider.over ? beginning - 1 : beginning + access.endsAt
     const account: Account = {
       ...place,
       publicId: id,
@@ -308,9 +329,9 @@ const connect = Effect.fnUntraced(function* (
       grantId: `grant ${id}`,
       credential: vault.seal("k1", credentialContext(place), credential),
       previousCredential: null,
-      obtainedAt: beginning,
+      obtainedAt: Math.min(beginning, expiresAt - 1),
       expiresAt,
-      renewAt: expiresAt - 20_000,
+      renewAt: Math.max(beginning, expiresAt - 20_000),
       consentUntil: null,
       withdrawal: null,
       lease: null,

@@ -18,12 +18,16 @@ export interface ProviderMix {
   readonly rules: Rules
   readonly dialect: ProviderDialect.Dialect
   readonly accounts: number
+  /** How many of them begin with an access token that has run out. */
+  readonly over: number
 }
 
 export interface Mix {
   readonly nodes: number
   readonly providers: ReadonlyArray<ProviderMix>
   readonly callers: number
+  /** How many callers come at the same time, for the same account and to any nodes. */
+  readonly herd: number
   /** How many milliseconds lie between two calls of a caller, on average. */
   readonly pace: number
   readonly people: boolean
@@ -34,6 +38,8 @@ export interface Mix {
   /** Whether the store has a clock of its own, as Postgres has, and not the clocks of those who ask. */
   readonly storeHasClock: boolean
   readonly times: EngineTimes
+  /** How long providers take to answer, in milliseconds. */
+  readonly thinking: number
   /** How long faults may strike, in milliseconds. */
   readonly trouble: number
 }
@@ -53,20 +59,24 @@ export const draw = (world: Simulation.World): Mix => {
   const providers = Array.from({ length: world.size("providers", 1, 2) }, (_, index): ProviderMix => {
     const name = `p${index}`
     const rotation = classes[world.size(`rotation of ${name}`, 0, classes.length - 1)] ?? "single-use"
-    const accessTokenLife = one(`access tokens of ${name}`, [45 * second, 90 * second, 5 * minute])
+    const accessTokenLife = one(`access tokens of ${name}`, [15 * second, 45 * second, 90 * second, 5 * minute])
+    const reuseWindow = one(`reuse window of ${name}`, [15 * second, minute, 2 * minute])
+    const accounts = world.size(`accounts of ${name}`, 1, 3)
     return {
       name,
       rotation,
-      rules: { ...rotationClasses[rotation], accessTokenLife },
+      rules: { ...rotationClasses[rotation], accessTokenLife, ...(rotation === "grace" ? { reuseWindow } : {}) },
       dialect: dialects[world.size(`dialect of ${name}`, 0, dialects.length - 1)] ?? ProviderDialect.rfc6749,
-      accounts: world.size(`accounts of ${name}`, 1, 3)
+      accounts,
+      over: world.size(`ran out at ${name}`, 0, accounts)
     }
   })
   return {
     nodes,
     providers,
     callers: world.size("callers", renews ? 0 : 1, 3),
-    pace: trouble / one("calls", [4, 12]),
+    herd: one("herd", [1, 2, 4]),
+    pace: trouble / one("calls", [6, 25]),
     people: yes("people"),
     operator: yes("operator"),
     renews,
@@ -81,6 +91,7 @@ export const draw = (world: Simulation.World): Mix => {
       recoveryInterval: 20 * second,
       claimFor: one("claim", [30 * second, 2 * minute])
     },
+    thinking: one("thinking", [1, 300, requestTimeout / 3]),
     trouble
   }
 }

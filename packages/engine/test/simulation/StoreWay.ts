@@ -78,3 +78,6 @@ export const make = ({ model, node: store, tell, world }: Surroundings, from: { 
     }
   }
 }
+
+/** The way of one node. */
+export type Way = ReturnType<typeof make>

@@ -45,6 +45,8 @@ export interface Surroundings {
   readonly nextRequest: () => number
   /** How long a request travels at most, in milliseconds. */
   readonly longestWay: number
+  /** How long a provider takes to answer, in milliseconds. */
+  readonly thinking: number
 }
 
 const between = (amount: number, min: number, max: number): number => min * (max / min) ** amount
@@ -59,7 +61,7 @@ const read = ({ body, headers, url }: Parameters<Transport>[0]): Ledger.Request 
 
 /** The transport of one node. */
 export const make = (given: Surroundings, node: { readonly name: string }): Transport => {
-  const { longestWay, nextRequest, providers, rowOf, tell, world } = given
+  const { longestWay, nextRequest, providers, rowOf, tell, thinking, world } = given
 
   return Effect.fnUntraced(function* (request) {
     const { hostname } = request.url
@@ -108,7 +110,7 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
         return answer
       })
       const slow = what === "wire-request-slow" ? Effect.delay(carriedOut, between(amount, 1, longestWay)) : carriedOut
-      return what === "wire-answer-late" ? Effect.tap(slow, () => Effect.sleep(between(amount, 100, 60_000))) : slow
+      return Effect.tap(slow, () => Effect.sleep(what === "wire-answer-late" ? between(amount, 100, 60_000) : thinking))
     })
     const answer = yield* Effect.orDie(answered)
     if (what === "wire-answer-lost") return yield* lost

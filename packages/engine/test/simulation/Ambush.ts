@@ -1,0 +1,72 @@
+/**
+ * Faults that strike at the moments that matter: when a process has just taken a lease, and when it has just read an answer. Faults that
+ * strike at any step meet these moments rarely, because they are a few steps among thousands.
+ *
+ * @module
+ */
+import type { Simulation } from "@rekindle/testing"
+import { Effect } from "effect"
+import type { Fact } from "./Facts.ts"
+
+/** What an ambush needs of its world. */
+export interface Surroundings {
+  readonly world: Simulation.World
+  readonly nodeOf: (name: string) => Simulation.Machine | undefined
+  /** Cuts a node off from the store. */
+  readonly cut: (node: string, millis: number) => void
+  /** Runs an effect as work of the world itself, which no fault of a node ends. */
+  readonly run: (effect: Effect.Effect<void>) => void
+  /** How long a lease holds, and when faults stop, in milliseconds. */
+  readonly lease: number
+  readonly until: number
+}
+
+const afterLease = ["freeze-with-lease", "kill-with-lease", "clock-jump-with-lease"]
+const afterAnswer = ["freeze-with-answer", "kill-with-answer", "store-cut-with-answer"]
+
+const between = (amount: number, min: number, max: number): number => min * (max / min) ** amount
+
+/** Makes an ambush: it is told each fact. */
+export const make = ({ cut, lease, nodeOf, run, until, world }: Surroundings) => {
+  const strike = (node: Simulation.Machine, { amount, what }: Simulation.Fault): void => {
+    // One number says when it strikes and for how long.
+    const [when, long] = [(amount * 16) % 1, amount]
+    const start = (effect: Effect.Effect<void>, delay: number) =>
+      run(
+        Effect.suspend(() => (world.now() < until && node.isRunning() ? effect : Effect.void)).pipe(Effect.delay(delay))
+      )
+    switch (what) {
+      case "freeze-with-lease":
+      case "freeze-with-answer": {
+        const thaw = Effect.delay(node.thaw, between(long, lease / 8, 3 * lease))
+        return start(Effect.andThen(node.freeze, thaw), between(when, 0.1, 500))
+      }
+      case "kill-with-lease":
+      case "kill-with-answer": {
+        const restart = Effect.delay(node.restart, between(long, 1, 2 * lease))
+        return start(Effect.andThen(node.kill, restart), between(when, 0.1, 2000))
+      }
+      case "clock-jump-with-lease":
+        return start(
+          Effect.sync(() => {
+            node.wallClock.skew += (when < 0.5 ? 1 : -1) * between(long, lease / 4, 4 * lease)
+          }),
+          between(when, 0.1, 500)
+        )
+      default:
+        return cut(node.name, between(long, 500, 2 * lease))
+    }
+  }
+  const lies = (site: string, name: string, kinds: ReadonlyArray<string>): void => {
+    const node = nodeOf(name)
+    const fault = node && world.fault(`${site} ${name}`, kinds)
+    if (node === undefined || fault === undefined) return
+    world.note(`${fault.what} of ${name}`)
+    strike(node, fault)
+  }
+  return (fact: Fact): void => {
+    if (fact._tag === "Read" && fact.isOwn) lies("answer", fact.node, afterAnswer)
+    if (fact._tag !== "Stored" || fact.before === undefined || fact.after === undefined) return
+    if (fact.after.epoch > fact.before.epoch) lies("lease", fact.node, afterLease)
+  }
+}
