@@ -1,13 +1,13 @@
 /**
- * Reduces a failed run to fewer faults and smaller sizes with which it still fails in the same way.
+ * Reduces a failed run to fewer faults, smaller sizes and fewer steps with which it still fails in the same way.
  *
  * Faults are removed by delta debugging (Zeller and Hildebrandt, Simplifying and isolating failure-inducing input, IEEE TSE 2002): halves
- * first, then quarters, down to single faults. Without a fault that does not matter, everything happens at another time, so that the failure
- * may be missed by chance. In the end each attempt is therefore made in several schedules.
+ * first, then quarters, down to single faults. But without a fault that does not matter everything happens at another time, and what does
+ * matter may just be missed. In the end attempts are therefore made in several schedules, and each fault is tried alone and earlier.
  *
  * @module
  */
-import type { FaultPlan } from "./faults.ts"
+import type { Fault, FaultPlan } from "./faults.ts"
 
 /** One of the schedules of a seed, or the calm one. */
 export type Schedule = number | "calm"
@@ -21,10 +21,12 @@ export interface Plan {
 }
 
 interface Reducible extends Plan {
+  readonly steps: number
   readonly failure: { readonly kind: string; readonly name: string } | undefined
 }
 
-const others: ReadonlyArray<Schedule> = ["calm", 1, 2, 3, 4, 5, 6, 7, 8]
+const few: ReadonlyArray<Schedule> = ["calm", 1, 2, 3, 4]
+const many: ReadonlyArray<Schedule> = ["calm", ...Array.from({ length: 24 }, (_, index) => index + 1)]
 
 /** Reduces a run, which has failed, by running it again with other settings. Stops after `maxRuns`. */
 export const shrink = async <A extends Reducible>(
@@ -35,14 +37,19 @@ export const shrink = async <A extends Reducible>(
   let best = failed
   let runs = 0
 
-  /** Whether the run still fails like this with what is changed. Then it is the best so far. */
-  const fails = async (change: Partial<Plan>, schedules: ReadonlyArray<Schedule>): Promise<boolean> => {
+  /** Whether the run still fails like this with what is changed, in fewer than `steps`. Then it is the best so far. */
+  const fails = async (
+    change: Partial<Plan>,
+    schedules: ReadonlyArray<Schedule>,
+    steps = Number.POSITIVE_INFINITY
+  ): Promise<boolean> => {
     const { faults, schedule, seed, sizes } = best
     for (const each of new Set([change.schedule ?? schedule, ...schedules])) {
       if (runs >= maxRuns) return false
       runs++
       const tried = await again({ seed, faults, sizes, ...change, schedule: each })
       if (tried.failure?.kind !== failed.failure?.kind || tried.failure?.name !== failed.failure?.name) continue
+      if (tried.steps >= steps) continue
       best = tried
       return true
     }
@@ -64,23 +71,59 @@ export const shrink = async <A extends Reducible>(
     }
   }
 
-  /** Halves each size as far as it goes. The world raises a size below its least. */
+  /** A size below the least of its world is raised to it. */
   const withSmallerSizes = async (schedules: ReadonlyArray<Schedule>): Promise<void> => {
-    for (const name of Object.keys(best.sizes)) {
-      for (let low = 0; low < (best.sizes[name] ?? 0);) {
-        const size = Math.floor((low + (best.sizes[name] ?? 0)) / 2)
-        if (!(await fails({ sizes: { ...best.sizes, [name]: size } }, schedules))) low = size + 1
-        else if ((best.sizes[name] ?? 0) > size) break
+    for (const [name, size] of Object.entries(best.sizes)) {
+      for (let less = 0; less < size; less += Math.ceil((less + 1) / 4)) {
+        if (await fails({ sizes: { ...best.sizes, [name]: less } }, schedules)) break
+      }
+    }
+  }
+
+  const withOneFault = async (): Promise<void> => {
+    if (best.faults.length < 2) return
+    for (const fault of best.faults) if (await fails({ faults: [fault] }, many)) return
+  }
+
+  /** Faults that strike earlier or are milder, if that makes the run shorter. */
+  const withEarlierFaults = async (): Promise<void> => {
+    for (let place = 0; place < best.faults.length; place++) {
+      const changed = (change: (fault: Fault) => Partial<Fault>) => ({
+        faults: best.faults.map((fault, index) => (index === place ? { ...fault, ...change(fault) } : fault))
+      })
+      for (const share of [0, 1 / 16, 1 / 8, 1 / 4, 1 / 2]) {
+        if (
+          await fails(
+            changed(({ at }) => ({ at: Math.floor(at * share) })),
+            few,
+            best.steps
+          )
+        )
+          break
+      }
+      for (const share of [1 / 2, 3 / 4, 7 / 8]) {
+        if (
+          await fails(
+            changed(({ amount }) => ({ amount: amount * share })),
+            few,
+            best.steps
+          )
+        )
+          break
       }
     }
   }
 
   if (!(await fails({}, []))) return failed
-  for (const schedules of [[], others]) {
-    if (best.schedule !== "calm") await fails({ schedule: "calm" }, [])
-    await withFewerFaults(schedules)
-    await withSmallerSizes(schedules)
+  await fails({ schedule: "calm" }, [])
+  await withFewerFaults([])
+  await withSmallerSizes([])
+  for (let before: A | undefined; before !== best;) {
+    before = best
+    await withFewerFaults(few)
+    await withOneFault()
+    await withSmallerSizes(few)
+    await withEarlierFaults()
   }
-  await withFewerFaults(others)
   return best
 }
