@@ -55,7 +55,7 @@ describe("the check of a fence", () => {
   it("that says no-run does not run it", () => assert.isUndefined(problems.get("unrun")))
 
   it("finds fences in markdown and in docstrings, and says where they stand", () => {
-    const markdown = "# A\n\n```ts\nconst a = 1\n```\n\n```ts no-run\nb()\n```\n\n```sh\nls\n```\n"
+    const markdown = "# A\n\n```ts\nconst a = 1\n```\n\n```ts no-run\nb()\n```\n\n```sh\nls\n```\n\n```json\n{}\n```\n"
     assert.deepStrictEqual(extract("a.md", markdown), [
       { name: "a.md:3", code: "const a = 1\n", runs: true },
       { name: "a.md:7", code: "b()\n", runs: false }

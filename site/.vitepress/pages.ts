@@ -40,7 +40,12 @@ export const groups: ReadonlyArray<Group> = [
       [
         "cli",
         "The commands",
-        "Accounts, auth configs, the kill switch and the doctor on the command line; exit codes."
+        "Accounts, auth configs, keys, webhooks, the kill switch and the doctor on the command line; exit codes."
+      ],
+      [
+        "webhooks",
+        "Webhooks",
+        "Events of accounts at an address of yours: types, bodies, signatures, retries, dead letters."
       ],
       ["service", "A self-hosted service", "The engine behind server routes, for applications in any language."],
       [

@@ -17,7 +17,7 @@ export interface Snippet {
   readonly runs: boolean
 }
 
-const fence = /^([ \t]*(?:\* ?)?)```(ts|typescript|tsx|js|javascript)([^\n]*)\n([\s\S]*?)^\1```/gm
+const fence = /^([ \t]*(?:\* ?)?)```(ts|typescript|tsx|js|javascript)(?!\w)([^\n]*)\n([\s\S]*?)^\1```/gm
 
 /** The fences of a markdown document, or of the docstrings of a source file. */
 export const extract = (file: string, text: string): ReadonlyArray<Snippet> =>
