@@ -183,66 +183,88 @@ export const open = (disk: JournalDisk, durability: Durability, id: string) => {
 
   // --- files of other processes --------------------------------------------------------------------------------------------------
 
-  /** The locks of processes that are gone, with the number of their segments that have records. */
-  const takenOver = new Map<string, { readonly lock: DiskLock; files: number }>()
-  /** The locks that could not be opened and were reported. */
+  /** Processes that are gone: their lock, how many of their segments have records, and the segments that were not read yet. */
+  interface Gone {
+    readonly lock: DiskLock
+    files: number
+    readonly unread: Set<string>
+  }
+  const takenOver = new Map<string, Gone>()
+  /** The files that could not be opened or read, and were reported. */
   const unusable = new Set<string>()
 
   const ownerOf = (name: string): string => name.split(".")[0] ?? ""
-  const segmentsOf = (owner: string): ReadonlyArray<string> =>
-    disk.names().filter((name) => name.startsWith(`${owner}.`) && name.endsWith(segmentSuffix))
+
+  /** Removes a file that nobody needs. If that fails, whoever takes over its owner's files next tries again. */
+  const removeIfPossible = (name: string): void => {
+    try {
+      disk.remove(name)
+    } catch {
+      // What has to be read must not wait for it.
+    }
+  }
 
   const releaseLock = (owner: string, lock: DiskLock): void => {
-    disk.remove(owner + lockSuffix)
+    removeIfPossible(owner + lockSuffix)
     lock.release()
     takenOver.delete(owner)
   }
 
-  /** Takes over the files of processes that are gone. */
+  /** Takes over the files of processes that are gone. What cannot be read now is read by a later call. */
   const takeOver = (): Leftovers => {
     const records: Array<Leftovers["records"][number]> = []
     const torn: Array<string> = []
     const damaged: Array<string> = []
-    const owners = new Set(
-      disk
-        .names()
-        .filter((name) => name.endsWith(segmentSuffix) || name.endsWith(lockSuffix))
-        .map(ownerOf)
-    )
-    for (const owner of owners) {
-      if (owner === home.owner || takenOver.has(owner)) continue
-      const lockName = owner + lockSuffix
-      let lock: DiskLock | undefined
+    const report = (name: string): void => {
+      if (!unusable.has(name)) damaged.push(disk.pathOf(name))
+      unusable.add(name)
+    }
+    /** One damaged file must not prevent the others from being taken over. */
+    const attempt = <A>(name: string, use: () => A): A | undefined => {
       try {
-        lock = disk.lock(lockName)
+        return use()
       } catch {
-        // A damaged lock file must not prevent the others from being taken over.
-        if (!unusable.has(lockName)) damaged.push(disk.pathOf(lockName))
-        unusable.add(lockName)
+        report(name)
+        return undefined
       }
-      if (lock === undefined) continue
-      const theirs = { lock, files: 0 }
-      takenOver.set(owner, theirs)
-      for (const name of segmentsOf(owner)) {
-        let found: ReturnType<typeof parse>
-        try {
-          found = parse(disk.read(name))
-        } catch {
-          found = { records: [], torn: false, isDamaged: true }
-        }
+    }
+    const segmentsOf = new Map<string, Array<string>>()
+    for (const name of disk.names()) {
+      const isSegment = name.endsWith(segmentSuffix)
+      if (!isSegment && !name.endsWith(lockSuffix)) continue
+      const owner = ownerOf(name)
+      const others = segmentsOf.get(owner) ?? []
+      segmentsOf.set(owner, others)
+      if (isSegment) others.push(name)
+    }
+    for (const [owner, names] of segmentsOf) {
+      if (owner === home.owner) continue
+      const lockName = owner + lockSuffix
+      let gone = takenOver.get(owner)
+      if (gone === undefined) {
+        const lock = attempt(lockName, () => disk.lock(lockName))
+        if (lock === undefined) continue
+        gone = { lock, files: 0, unread: new Set(names) }
+        takenOver.set(owner, gone)
+      }
+      for (const name of gone.unread) {
+        const read = attempt(name, () => ({ id: disk.idOf(name), found: parse(disk.read(name)) }))
+        if (read === undefined) continue
+        gone.unread.delete(name)
+        const { found, id = 0n } = read
         if (found.torn) torn.push(disk.pathOf(name))
-        if (found.isDamaged) damaged.push(disk.pathOf(name))
+        if (found.isDamaged) report(name)
         // A damaged line counts as a record that is never settled, so its file stays.
         const live = found.records.length + (found.isDamaged ? 1 : 0)
         if (live === 0) {
-          disk.remove(name)
+          removeIfPossible(name)
           continue
         }
-        theirs.files++
-        const segment: Segment = { name, id: disk.idOf(name) ?? 0n, live }
+        gone.files++
+        const segment: Segment = { name, id, live }
         for (const record of found.records) records.push({ record, segment })
       }
-      if (theirs.files === 0) releaseLock(owner, lock)
+      if (gone.files === 0 && gone.unread.size === 0) releaseLock(owner, gone.lock)
     }
     return { records, torn, damaged }
   }
@@ -252,10 +274,10 @@ export const open = (disk: JournalDisk, durability: Durability, id: string) => {
     segment.live--
     if (segment.live > 0) return
     if (!segments.some((each) => each === segment)) {
-      disk.remove(segment.name)
+      removeIfPossible(segment.name)
       const owner = ownerOf(segment.name)
-      const theirs = takenOver.get(owner)
-      if (theirs !== undefined && --theirs.files === 0) releaseLock(owner, theirs.lock)
+      const gone = takenOver.get(owner)
+      if (gone !== undefined && --gone.files === 0 && gone.unread.size === 0) releaseLock(owner, gone.lock)
       return
     }
     for (const empty of segments.filter(({ live }) => live === 0)) {

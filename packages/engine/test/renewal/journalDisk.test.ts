@@ -235,6 +235,40 @@ describe("the journal on a disk that fails", () => {
         Effect.sync(() => assert.deepStrictEqual(sealedIn(open(disk, "process", "second").takeOver()), ["whole"]))
     ]))
 
+  const failing = (disk: JournalDisk, operation: "read" | "remove", fails: () => boolean): JournalDisk => ({
+    ...disk,
+    [operation]: (name: string) => {
+      if (fails()) throw new Error("EIO")
+      return disk[operation](name)
+    }
+  })
+
+  for (const operation of ["remove", "read"] as const) {
+    it(`has every answer of a process that is gone, although it cannot ${operation} a file at first`, () =>
+      live([
+        ({ disk }) =>
+          Effect.sync(() => {
+            const files = open(disk, "process", "first")
+            for (let made = 0; made < 64; made++) files.reserve()
+            files.write(record("kept"))
+          }),
+        ({ disk }) =>
+          Effect.sync(() => {
+            let fails = true
+            const files = open(
+              failing(disk, operation, () => fails),
+              "process",
+              "second"
+            )
+            const [first, again] = [files.takeOver(), files.takeOver()]
+            fails = false
+            const last = files.takeOver()
+            assert.deepStrictEqual([first, again, last].flatMap(sealedIn), ["kept"], "once")
+            assert.deepStrictEqual(again.damaged, [], "it is told once")
+          })
+      ]))
+  }
+
   it("is closed where a file cannot be removed: its locks are free, and the next process has its answers", () =>
     live([
       ({ disk }) =>

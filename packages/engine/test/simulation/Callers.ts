@@ -4,9 +4,9 @@
  * @module
  */
 import { type ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
-import { Clock, DateTime, Effect, Exit, Random, Redacted } from "effect"
-import type { EngineProcess, Scene } from "./EngineWorld.ts"
+import { Clock, DateTime, Effect, Exit, Random, Redacted, Stream } from "effect"
 import { type Services, shown } from "./EngineNode.ts"
+import { anyNode, type EngineProcess, pick, type Scene } from "./Scene.ts"
 
 /**
  * How long a caller waits at most that sets no deadline itself, in milliseconds: the engine's patience with a renewal, and a store that is
@@ -88,21 +88,21 @@ export const readOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId
 
 /** All callers of a world, until they are interrupted. */
 export const calls = (scene: Scene) => {
-  const { accounts, mix, nodes } = scene
+  const { accounts, follow, mix } = scene
   const call = Effect.fnUntraced(function* (account: ConnectedAccountId) {
-    const node = nodes[Math.floor((yield* Random.next) * nodes.length)]
-    if (node === undefined) return
+    const node = yield* anyNode(scene)
     const kind = yield* Random.next
-    const asked =
-      kind < 0.5 ? readOn(scene, node, account) : refreshOn(scene, node, account, kind < 0.75 ? undefined : 5_000)
     // The caller does not wait for ever for a node that is gone.
-    yield* asked.pipe(Effect.timeout("1 minute"), Effect.exit)
+    const inTime = <A, E>(asked: Effect.Effect<A, E>) => asked.pipe(Effect.timeout("1 minute"), Effect.exit)
+    if (kind < 0.5) return yield* Effect.asVoid(inTime(readOn(scene, node, account)))
+    const outcome = yield* inTime(refreshOn(scene, node, account, kind < 0.75 ? undefined : 5_000))
+    if (mix.people && Exit.isSuccess(outcome) && outcome.value._tag === "RedirectRequired")
+      yield* follow(account, outcome.value.redirectUrl)
   })
   const caller = Effect.gen(function* () {
     while (true) {
       yield* Effect.sleep(mix.pace * 2 * (yield* Random.next))
-      const account = accounts[Math.floor((yield* Random.next) * accounts.length)]
-      if (account === undefined) continue
+      const account = yield* pick(accounts)
       yield* Effect.all(
         Array.from({ length: mix.herd }, () => call(account)),
         { concurrency: "unbounded", discard: true }
@@ -114,3 +114,25 @@ export const calls = (scene: Scene) => {
     { concurrency: "unbounded", discard: true }
   )
 }
+
+/** Somebody who handles events, and remembers the last one. */
+export const hear = (scene: Scene) =>
+  Effect.gen(function* () {
+    const { heard, mix, tell, world } = scene
+    while (true) {
+      yield* Effect.sleep((mix.trouble / 4) * (0.5 + (yield* Random.next)))
+      const node = yield* anyNode(scene)
+      const turn = ++heard.turn
+      const reads = Effect.flatMap(Connections, ({ events }) =>
+        Stream.runForEach(events({ after: heard.through, follow: false }), ({ sequence }) =>
+          Effect.sync(() => {
+            // Another turn has begun: this one took too long, or the database was restored meanwhile.
+            if (heard.turn !== turn) return
+            heard.through = sequence
+            tell({ _tag: "Heard", at: world.now(), reader: "reader", sequence })
+          })
+        )
+      )
+      yield* callOn(scene, node, "events", undefined, patience, reads).pipe(Effect.timeout("30 seconds"), Effect.exit)
+    }
+  })

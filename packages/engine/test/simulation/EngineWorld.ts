@@ -14,15 +14,20 @@ import { Clock, Duration, Effect, Fiber, Random, Redacted, Schema } from "effect
 import { credentialContext } from "#engine/account/Account.ts"
 import { authConfigContext } from "#engine/account/AuthConfig.ts"
 import * as Ambush from "./Ambush.ts"
-import { calls, refreshOn } from "./Callers.ts"
+import { calls, hear, refreshOn } from "./Callers.ts"
 import * as EngineNode from "./EngineNode.ts"
 import * as Facts from "./Facts.ts"
+import { operate } from "./Operator.ts"
+import * as People from "./People.ts"
+import * as Reached from "./Reached.ts"
+import { beginning, type Scene } from "./Scene.ts"
 import { ails, invariants } from "./invariants.ts"
 import * as Ledger from "./Ledger.ts"
-import { draw, type Mix, type ProviderMix } from "./Mix.ts"
+import { draw, type ProviderMix } from "./Mix.ts"
 import * as ModelStore from "./ModelStore.ts"
 import * as StoreWay from "./StoreWay.ts"
 import * as TableVault from "./TableVault.ts"
+import { told } from "./Telling.ts"
 import * as Wire from "./Wire.ts"
 
 /** Which world to run, besides its seed: faults or sizes instead of those that the seed draws, as an outcome has them, and bounds. */
@@ -32,25 +37,6 @@ export type Options = Omit<Simulation.Settings, "seed">
 export interface Outcome extends Simulation.Outcome<void> {
   /** How often the world was in each of the dangerous states. */
   readonly reached: Readonly<Record<string, number>>
-}
-
-/** A process of the world, from outside. */
-export type EngineProcess = Simulation.Node<EngineNode.Running>
-
-/** The parts of one world, for everybody who acts in it. */
-export interface Scene {
-  readonly world: Simulation.World
-  readonly mix: Mix
-  readonly facts: Facts.Facts
-  readonly tell: (fact: Facts.Fact) => void
-  readonly providers: ReadonlyMap<string, Wire.Provider>
-  readonly model: ModelStore.ModelStore
-  readonly vault: TableVault.TableVault
-  readonly nodes: ReadonlyArray<EngineProcess>
-  readonly accounts: Array<ConnectedAccountId>
-  readonly nextCall: () => number
-  /** Fails the world. The first failure counts. */
-  readonly wrong: (name: string, message: string) => void
 }
 
 /** How often faults strike, as a share of the uses of their site. */
@@ -135,6 +121,8 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
   Effect.gen(function* () {
     const mix = draw(world)
     const vault = TableVault.make()
+    const scope = yield* Effect.scope
+    const ring: Scene["ring"] = { keys: ["k1"] }
     let requests = 0
     let asked = 0
     let asker = "world"
@@ -162,9 +150,16 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       lease: mix.times.lease,
       until: mix.trouble
     })
+    const reach = (what: string): void => {
+      reached[what] = (reached[what] ?? 0) + 1
+    }
+    const count = Reached.make(facts, mix.times, reach)
     const tell = (fact: Facts.Fact): void => {
       facts.add(fact)
       ambush(fact)
+      count(fact)
+      const words = told(fact)
+      if (words !== undefined) world.note(words)
       for (const { name, watch } of watches) {
         const message = watch(fact)
         if (message !== undefined) wrong(name, message)
@@ -217,7 +212,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
         ({ disk }) =>
           EngineNode.start({
             store: way.service,
-            vault: vault.vault(["k1"]),
+            vault: vault.vault(ring.keys),
             transport,
             disk: observed(disk, (sound) => tell({ _tag: "Disk", at: world.now(), node: name, sound })),
             durability: mix.durability,
@@ -236,7 +231,6 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
         }
       )
     })
-    void reached
     const scene: Scene = {
       world,
       mix,
@@ -247,8 +241,12 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       vault,
       nodes,
       accounts,
+      ring,
+      heard: { through: 0, turn: 0 },
       nextCall: () => asked++,
-      wrong
+      reach,
+      wrong,
+      follow: (id, link) => Effect.asVoid(Effect.forkIn(People.follow(scene, id, link), scope))
     }
     return scene
   })
@@ -272,9 +270,6 @@ const observed = (disk: Simulation.Disk, tell: (isSound: boolean) => void): Simu
     }
   }
 }
-
-/** The world's time begins here. See `beginning` of the simulation. */
-const beginning = Date.UTC(2030, 0, 1)
 
 /** The name of an account tells its provider. */
 const providerOf = (account: string): string => /^ca_(\w+?)_/.exec(account)?.[1] ?? ""
@@ -358,9 +353,12 @@ const live = (scene: Scene) =>
   Effect.gen(function* () {
     const { facts, mix, nodes, wrong, world } = scene
     const acting = yield* Effect.forkScoped(calls(scene))
+    const operating = yield* Effect.forkScoped(mix.operator ? operate(scene) : Effect.void)
+    const reading = yield* Effect.forkScoped(hear(scene))
     yield* Effect.sleep(mix.trouble)
     yield* world.heal
     yield* Fiber.interrupt(acting)
+    yield* Fiber.join(operating)
     world.note("faults stop")
     const until = world.now() + recovery
     const left = new Set<string>(facts.rows.keys())
@@ -372,7 +370,7 @@ const live = (scene: Scene) =>
         if (ailment === undefined) left.delete(id)
         return ailment ?? []
       })
-      if (left.size === 0) return
+      if (left.size === 0) return yield* Fiber.interrupt(reading)
       if (world.now() > until) return wrong("every account recovers", ailments.join("; "))
       // Nothing is renewed in the background, or not for long, because a clock was ahead when the due time was set. So somebody has to ask.
       const isLeftAlone = (id: ConnectedAccountId) =>

@@ -95,8 +95,8 @@ export type Fact =
     }
   /** A line of a log, or the end of a span, as text. */
   | { readonly _tag: "Logged"; readonly at: number; readonly node: string; readonly text: string }
-  /** The database was restored from an older snapshot, and the engine was told. */
-  | { readonly _tag: "Restored"; readonly at: number }
+  /** The database was restored from an older snapshot, whose last event has that sequence, and the engine was told. */
+  | { readonly _tag: "Restored"; readonly at: number; readonly sequence: number }
 
 export type FactOf<Tag extends Fact["_tag"]> = Extract<Fact, { readonly _tag: Tag }>
 

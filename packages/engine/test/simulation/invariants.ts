@@ -149,6 +149,8 @@ const eventsInOrder: Invariant = {
   watch: () => {
     const announced: Array<number> = []
     const heard = new Map<string, number>()
+    /** The place of the first event that a reader gets. */
+    let first = 0
     const commit = ({ after, announced: events, before }: FactOf<"Stored">): string | undefined => {
       for (const { sequence } of events) {
         if (sequence <= (announced.at(-1) ?? 0))
@@ -167,14 +169,22 @@ const eventsInOrder: Invariant = {
     }
     const hear = ({ reader, sequence }: FactOf<"Heard">): string | undefined => {
       const position = announced.indexOf(sequence)
-      const expected = heard.get(reader) ?? 0
+      const expected = heard.get(reader) ?? first
       if (position === -1) return `${reader} heard of event ${sequence}, which was never committed`
       if (position < expected) return `${reader} heard event ${sequence} again`
       if (position > expected) return `${reader} heard event ${sequence}, and missed event ${announced[expected]}`
       heard.set(reader, expected + 1)
       return undefined
     }
-    return (fact) => (fact._tag === "Stored" ? commit(fact) : fact._tag === "Heard" ? hear(fact) : undefined)
+    return (fact) => {
+      if (fact._tag === "Restored") {
+        // The sequences after the snapshot are given again, and a reader begins there.
+        announced.splice(0, announced.length, fact.sequence)
+        heard.clear()
+        first = 1
+      }
+      return fact._tag === "Stored" ? commit(fact) : fact._tag === "Heard" ? hear(fact) : undefined
+    }
   }
 }
 

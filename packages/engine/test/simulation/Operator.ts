@@ -1,0 +1,193 @@
+/**
+ * An operator, and everything else that happens to a service from outside while it runs: settings and keys change, accounts are disabled and
+ * revoked, processes are restarted in order, providers have outages, people withdraw their consent, a snapshot is restored.
+ *
+ * Each action is carried to its end, also after faults have stopped, so that no setting is left half changed.
+ *
+ * @module
+ */
+import { Connections } from "@rekindle/core"
+import { KeyRotation } from "@rekindle/engine"
+import { Effect, Random, Redacted, Schedule } from "effect"
+import { callOn } from "./Callers.ts"
+import type { Services } from "./EngineNode.ts"
+import * as Ledger from "./Ledger.ts"
+import { anyNode, type EngineProcess, pick, type Scene } from "./Scene.ts"
+
+/** How long the operator waits for one call, in milliseconds. */
+const patience = 60_000
+
+/** Asks processes for something until one has done it. */
+const insist = <A, E>(scene: Scene, what: string, effect: Effect.Effect<A, E, Services>) =>
+  Effect.gen(function* () {
+    const node = yield* anyNode(scene)
+    // A store that is silent can hold such a call for as long as it likes.
+    return yield* callOn(scene, node, what, undefined, Number.POSITIVE_INFINITY, effect).pipe(Effect.timeout(patience))
+  }).pipe(Effect.retry({ while: () => true, times: 30, schedule: Schedule.spaced("2 seconds") }), Effect.option)
+
+/** Asks once. */
+const ask = <A, E>(scene: Scene, what: string, effect: Effect.Effect<A, E, Services>) =>
+  Effect.gen(function* () {
+    const node = yield* anyNode(scene)
+    return yield* callOn(scene, node, what, undefined, Number.POSITIVE_INFINITY, effect).pipe(Effect.timeout(patience))
+  }).pipe(Effect.exit)
+
+const connections = <A, E>(use: (connections: Connections["Service"]) => Effect.Effect<A, E>) =>
+  Effect.flatMap(Connections, use)
+
+type Action = (scene: Scene) => Effect.Effect<unknown>
+
+const anyAccount = (scene: Scene) => pick(scene.accounts)
+const anyProvider = (scene: Scene) => pick([...scene.providers.values()])
+
+/** A time that is mostly short, in milliseconds. */
+const aWhile = (most: number) => Effect.flatMap(Random.next, (random) => Effect.sleep(100 * (most / 100) ** random))
+
+const actions: Readonly<Record<string, Action>> = {
+  "disables an account": Effect.fnUntraced(function* (scene) {
+    const id = yield* anyAccount(scene)
+    yield* ask(
+      scene,
+      "disable",
+      connections(({ disable }) => disable(id))
+    )
+    yield* aWhile(30_000)
+    yield* insist(
+      scene,
+      "enable",
+      connections(({ enable }) => enable(id))
+    )
+  }),
+  "revokes an account": Effect.fnUntraced(function* (scene) {
+    const id = yield* anyAccount(scene)
+    yield* ask(
+      scene,
+      "revoke",
+      connections(({ revoke }) => revoke(id))
+    )
+  }),
+  "removes an account": Effect.fnUntraced(function* (scene) {
+    const id = yield* anyAccount(scene)
+    yield* ask(
+      scene,
+      "remove",
+      connections(({ remove }) => remove(id))
+    )
+  }),
+  "brings another credential": Effect.fnUntraced(function* (scene) {
+    const id = yield* anyAccount(scene)
+    const { access, refresh } = scene.facts.ledgerOf(id).connect(id, scene.world.now())
+    const secrets = { access_token: Redacted.make(access.value), refresh_token: Redacted.make(refresh.value) }
+    yield* ask(
+      scene,
+      "replace",
+      connections(({ replaceSecrets }) => replaceSecrets(id, secrets))
+    )
+  }),
+  "links an account": Effect.fnUntraced(function* (scene) {
+    const id = yield* anyAccount(scene)
+    const linked = yield* ask(
+      scene,
+      "link",
+      connections(({ link }) => link(id))
+    )
+    if (linked._tag === "Success") yield* scene.follow(id, linked.value.url)
+  }),
+  "disables an auth config": Effect.fnUntraced(function* (scene) {
+    const { ledger } = yield* anyProvider(scene)
+    yield* ask(
+      scene,
+      "disable",
+      connections(({ authConfigs }) => authConfigs.disable(ledger.name))
+    )
+    yield* aWhile(20_000)
+    yield* insist(
+      scene,
+      "enable",
+      connections(({ authConfigs }) => authConfigs.enable(ledger.name))
+    )
+  }),
+  "changes a client secret": Effect.fnUntraced(function* (scene) {
+    const { ledger } = yield* anyProvider(scene)
+    const secret = ledger.newSecret()
+    const secrets = { client_secret: Redacted.make(secret) }
+    yield* insist(
+      scene,
+      "update",
+      connections(({ authConfigs }) => authConfigs.update(ledger.name, { secrets }))
+    )
+    yield* aWhile(30_000)
+    ledger.forgetSecrets(secret)
+  }),
+  "has an outage": Effect.fnUntraced(function* (scene) {
+    const provider = yield* anyProvider(scene)
+    const kind = yield* Random.next
+    provider.mood =
+      kind < 0.3
+        ? { _tag: "Busy", status: 503, retryAfter: 3 }
+        : kind < 0.6
+          ? { _tag: "Refusing" }
+          : kind < 0.8
+            ? { _tag: "Limping", status: 502 }
+            : { _tag: "Breaking", status: 500 }
+    scene.world.note(`${provider.ledger.name} has an outage: ${provider.mood._tag}`)
+    yield* aWhile(60_000)
+    provider.mood = Ledger.well
+    scene.world.note(`${provider.ledger.name} is well again`)
+  }),
+  "a person withdraws a consent": Effect.fnUntraced(function* (scene) {
+    const { ledger } = yield* anyProvider(scene)
+    ledger.withdrawn(yield* pick(ledger.grants), scene.world.now())
+  }),
+  "stops a process and starts it": Effect.fnUntraced(function* (scene) {
+    yield* restart(yield* anyNode(scene))
+  }),
+  "rotates the key": Effect.fnUntraced(function* (scene) {
+    const { nodes, ring } = scene
+    const before = ring.keys
+    ring.keys = [`k${before.length + 1}`, ...before]
+    for (const node of nodes) yield* restart(node)
+    const report = yield* insist(scene, "reseal", KeyRotation.reseal)
+    if (report._tag === "None" || report.value.left > 0) return
+    scene.reach("everything is sealed with a new key")
+  }),
+  "restores a snapshot": Effect.fnUntraced(function* (scene) {
+    const { facts, heard, model, nodes, tell, world } = scene
+    const restore = model.snapshot()
+    yield* aWhile(30_000)
+    for (const node of nodes) yield* node.kill
+    const before = new Map(facts.rows)
+    restore()
+    const sequence = model.events().at(-1)?.sequence ?? 0
+    tell({ _tag: "Restored", at: world.now(), sequence })
+    heard.through = sequence
+    heard.turn++
+    for (const [id, after] of model.accounts()) {
+      before.delete(id)
+      tell({ _tag: "Stored", at: world.now(), node: "operator", before: undefined, after, announced: [] })
+    }
+    for (const gone of before.values())
+      tell({ _tag: "Stored", at: world.now(), node: "operator", before: gone, after: undefined, announced: [] })
+    yield* Effect.orDie(model.store.doubtAll)
+    world.note("a snapshot is restored, and everything in it is in doubt")
+    for (const node of nodes) yield* node.restart
+  })
+}
+
+/** Stops a process in order, and starts it. */
+const restart = (node: EngineProcess) =>
+  node.stop.pipe(Effect.timeout("30 seconds"), Effect.exit, Effect.andThen(node.restart))
+
+/** Acts until trouble is over, and carries the last action to its end. */
+export const operate = (scene: Scene) =>
+  Effect.gen(function* () {
+    const { mix, reach, world } = scene
+    while (true) {
+      yield* Effect.sleep((mix.trouble / 2) * (yield* Random.next))
+      if (world.now() >= mix.trouble) return
+      const [what, act] = yield* pick(Object.entries(actions))
+      world.note(`the operator's turn: ${what}`)
+      reach(what)
+      yield* act(scene)
+    }
+  })
