@@ -52,31 +52,36 @@ export const draw = (world: Simulation.World): Mix => {
   const one = <A>(name: string, choices: readonly [A, ...ReadonlyArray<A>]): A =>
     choices[world.size(name, 0, choices.length - 1)] ?? choices[0]
   const yes = (name: string): boolean => world.size(name, 0, 1) === 1
-  const nodes = world.size("nodes", 1, one("crowd", [2, 3, 5]))
   const requestTimeout = one("request timeout", [1.5 * second, 3 * second, 10 * second])
   const renews = yes("renewer")
-  const trouble = one("trouble", [20 * second, minute, 3 * minute])
-  const providers = Array.from({ length: world.size("providers", 1, 2) }, (_, index): ProviderMix => {
-    const name = `p${index}`
-    const rotation = classes[world.size(`rotation of ${name}`, 0, classes.length - 1)] ?? "single-use"
-    const accessTokenLife = one(`access tokens of ${name}`, [15 * second, 45 * second, 90 * second, 5 * minute])
-    const reuseWindow = one(`reuse window of ${name}`, [15 * second, minute, 2 * minute])
-    const accounts = world.size(`accounts of ${name}`, 1, 3)
-    return {
-      name,
-      rotation,
-      rules: { ...rotationClasses[rotation], accessTokenLife, ...(rotation === "grace" ? { reuseWindow } : {}) },
-      dialect: dialects[world.size(`dialect of ${name}`, 0, dialects.length - 1)] ?? ProviderDialect.rfc6749,
-      accounts,
-      over: world.size(`ran out at ${name}`, 0, accounts)
+  // A small world costs a tenth of a large one and meets most of what there is to meet, so that most worlds are small.
+  const isLarge = world.size("extent", 0, 7) === 7
+  const trouble = isLarge ? one("trouble", [minute, 3 * minute]) : one("trouble", [3 * second, 8 * second, 20 * second])
+  const nodes = world.size("nodes", 1, isLarge ? one("crowd", [2, 3, 5]) : one("crowd", [1, 2, 3]))
+  const providers = Array.from(
+    { length: world.size("providers", 1, isLarge ? 2 : one("more providers", [1, 1, 2])) },
+    (_, index): ProviderMix => {
+      const name = `p${index}`
+      const rotation = classes[world.size(`rotation of ${name}`, 0, classes.length - 1)] ?? "single-use"
+      const accessTokenLife = one(`access tokens of ${name}`, [15 * second, 45 * second, 90 * second, 5 * minute])
+      const reuseWindow = one(`reuse window of ${name}`, [15 * second, minute, 2 * minute])
+      const accounts = world.size(`accounts of ${name}`, 1, isLarge ? 3 : 2)
+      return {
+        name,
+        rotation,
+        rules: { ...rotationClasses[rotation], accessTokenLife, ...(rotation === "grace" ? { reuseWindow } : {}) },
+        dialect: dialects[world.size(`dialect of ${name}`, 0, dialects.length - 1)] ?? ProviderDialect.rfc6749,
+        accounts,
+        over: world.size(`ran out at ${name}`, 0, accounts)
+      }
     }
-  })
+  )
   return {
     nodes,
     providers,
-    callers: world.size("callers", renews ? 0 : 1, 3),
-    herd: one("herd", [1, 2, 4]),
-    pace: trouble / one("calls", [6, 25]),
+    callers: world.size("callers", renews ? 0 : 1, isLarge ? 3 : 2),
+    herd: isLarge ? one("herd", [1, 2, 4]) : one("herd", [1, 1, 2, 3]),
+    pace: trouble / (isLarge ? one("calls", [6, 25]) : one("calls", [2, 4, 8])),
     people: yes("people"),
     operator: yes("operator"),
     renews,
