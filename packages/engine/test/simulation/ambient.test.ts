@@ -12,6 +12,8 @@ import {
   Journal,
   KeyRotation,
   Renewer,
+  SqlAccountStore,
+  SqliteClient,
   type Transport
 } from "@rekindle/engine"
 import { Simulation } from "@rekindle/testing"
@@ -107,10 +109,10 @@ interface Given {
   readonly model: ModelStore.ModelStore
 }
 
-const layerOn = (model: ModelStore.ModelStore, provider: Given["provider"]) =>
+const layerOn = (store: Layer.Layer<AccountStore, unknown>, provider: Given["provider"]) =>
   Renewer.layer({ pollInterval: "30 seconds" }).pipe(
     Layer.provideMerge(Engine.layerNoDeps({ consent: { callbackUrl: "https://app.test/callback" } })),
-    Layer.provideMerge(Layer.succeed(AccountStore, model.store)),
+    Layer.provideMerge(store),
     Layer.provideMerge(CredentialVault.layer(ring)),
     Layer.provide(
       Egress.layerTransport({}, { transport: provider.transport, lookup: () => Effect.succeed(["93.184.215.14"]) })
@@ -128,12 +130,14 @@ const stringify = (random: Uint8Array): string => {
 /** One engine in a world, and what it did there. */
 const run = async <E>(
   seed: number,
-  use: (given: Given) => Effect.Effect<unknown, E, Engine.Provided | CredentialVault>
+  use: (given: Given) => Effect.Effect<unknown, E, Engine.Provided | CredentialVault>,
+  database?: Layer.Layer<AccountStore, unknown>
 ) => {
   const provider = makeProvider()
   const model = ModelStore.make()
+  const store = database ?? Layer.succeed(AccountStore, model.store)
   const engineOn = ({ disk }: Simulation.Machine) =>
-    layerOn(model, provider).pipe(
+    layerOn(store, provider).pipe(
       Layer.provide(Journal.layerDisk(disk, { durability: "power" })),
       Layer.build,
       Effect.orDie
@@ -214,6 +218,23 @@ describe("an engine in a simulated world", () => {
     )
   })
 
+  it("runs on SQLite in memory as well", async () => {
+    const database = Layer.provide(SqlAccountStore.layer, SqliteClient.layer(":memory:"))
+    const { seen } = await run(
+      5,
+      ({ provider }) =>
+        Effect.gen(function* () {
+          yield* refreshed(post, provider.issue)
+          yield* Effect.sleep("1 hour")
+          const { byStatus } = yield* (yield* AccountStore).counts(yield* Clock.currentTimeMillis)
+          assert.deepStrictEqual(byStatus, { ACTIVE: 1 })
+        }),
+      database
+    )
+    assert.isAbove(seen.paths.length, 8)
+    assert.strictEqual(seen.refused, 0)
+  })
+
   /** Everything random that is stored, of one world. */
   const drawn = async (seed: number) => {
     const { model, outcome } = await run(seed, ({ provider }) =>
@@ -271,7 +292,9 @@ describe("an engine outside of any world", () => {
           const { id } = yield* connections.create({ authConfigId: post.id, userId: "person" })
           return (yield* connections.link(id)).url
         }).pipe(
-          Effect.provide(Layer.provide(layerOn(model, provider), Journal.layerMemory)),
+          Effect.provide(
+            Layer.provide(layerOn(Layer.succeed(AccountStore, model.store), provider), Journal.layerMemory)
+          ),
           Effect.provideService(Random.Random, { nextIntUnsafe: () => 4, nextDoubleUnsafe: () => 0.4 })
         )
         const { searchParams } = new URL(url)
