@@ -72,7 +72,11 @@ export const groups: ReadonlyArray<Group> = [
   {
     title: "In production",
     pages: [
-      ["operation", "Operation", "A checklist for production, errors at the start, log messages, backups and keys."],
+      [
+        "operation",
+        "Operation",
+        "A checklist for production, errors at the start, log messages, metrics, many processes, upgrades, backups and keys."
+      ],
       [
         "security",
         "Security",

@@ -3,12 +3,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { AuthConfig, Connections } from "@rekindle/core"
 import { CredentialVault, Engine } from "@rekindle/engine"
 import { DateTime, Effect, Fiber, Layer, Redacted } from "effect"
-import { mkdtempSync, rmSync, statSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import type { ServerResponse } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as HttpFixture from "../../../engine/test/support/HttpFixture.ts"
 import { serve, type ServeProcess } from "../support/serveProcess.ts"
+
+const operationPage = readFileSync(join(import.meta.dirname, "../../../../docs/operation.md"), "utf8")
 
 const directory = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "rekindle-serve-"))),
@@ -116,7 +118,9 @@ describe("rekindle serve", () => {
         assert.strictEqual(ready.status, 200)
         const { checks } = JSON.parse(ready.text)
         assert.deepEqual([checks.database.status, checks.vault.status, checks.renewer.status], ["ok", "ok", "ok"])
-        assert.include((yield* get(`${first.url}/metrics`)).text, "rekindle_renewer_oldest_due")
+        const metrics = (yield* get(`${first.url}/metrics`)).text
+        assert.include(metrics, "rekindle_renewer_oldest_due")
+        for (const [, name = ""] of metrics.matchAll(/^# TYPE (\w+)/gm)) assert.include(operationPage, `\`${name}\``)
         const account = `${first.url}/api/v3/connected_accounts/ca_4CkFF_cKATwg`
         assert.strictEqual((yield* get(account)).status, 401)
         assert.strictEqual((yield* get(account, { "x-api-key": key })).status, 404)
