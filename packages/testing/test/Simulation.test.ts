@@ -114,12 +114,12 @@ describe("a world", () => {
               Effect.promise(() => subtle.digest("SHA-256", new Uint8Array(size))),
               Effect.sync(() => world.note(`has digested ${size}`))
             )
-          yield* Effect.all([digest(5_000_000), digest(1), digest(100_000), Effect.sleep(1)], {
+          yield* Effect.all([digest(500_000), digest(1), digest(20_000), Effect.sleep(1)], {
             concurrency: "unbounded"
           })
         })
       )
-    for (const seed of seeds.slice(0, 20)) {
+    for (const seed of seeds.slice(0, 8)) {
       const once = await run(seed)
       assert.isUndefined(once.failure, once.failure?.message)
       assert.deepStrictEqual(await run(seed), once)
@@ -580,25 +580,19 @@ describe("a failed run", () => {
 
   it("fails again with its faults given, and with fewer of them", async () => {
     let reduced = 0
-    let calm = 0
-    for (const seed of seeds.slice(0, 100)) {
+    for (let seed = 0; reduced < 4; seed++) {
       const failed = await again({ seed, faults: rates })
       if (failed.failure === undefined) continue
       assert.deepStrictEqual(await again(failed), failed)
-      const shrunk = await Simulation.shrink(failed, again)
+      const shrunk = await Simulation.shrink(failed, again, { maxRuns: 200 })
       assert.strictEqual(shrunk.failure?.message, "it forgot")
-      assert.isAtMost(shrunk.faults.length, failed.faults.length)
-      assert.isAtLeast(shrunk.faults.length, 1)
-      if (shrunk.schedule === "calm") calm++
+      assert.isAbove(failed.faults.length, 2)
+      assert.isBelow(shrunk.faults.length, failed.faults.length)
+      assert.isBelow(shrunk.steps, failed.steps)
       assert.deepStrictEqual(shrunk.sizes, { bystanders: 2 })
-      for (const fault of shrunk.faults) {
-        const without = await again({ ...shrunk, faults: shrunk.faults.filter((other) => other !== fault) })
-        assert.isUndefined(without.failure)
-      }
+      assert.deepStrictEqual(await again(shrunk), shrunk)
       reduced++
     }
-    assert.isAbove(reduced, 10)
-    assert.isAbove(calm, reduced / 2)
   })
   it("is printed with its story and how to repeat it", async () => {
     const failed = await Simulation.run({ seed: 7 }, (world) =>
