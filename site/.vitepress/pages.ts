@@ -55,6 +55,11 @@ export const groups: ReadonlyArray<Group> = [
       ],
       ["engine", "The engine in an application", "Connecting accounts and using their credentials in one application."],
       ["testing", "The test layer", "Scripts, faults and contracts for tests without a network."],
+      [
+        "simulation",
+        "Simulation",
+        "Programs of several nodes in a world that a seed decides: every order of steps, and everything that goes wrong."
+      ],
       ["without-effect", "Without Effect", "Promises, and applications on Effect 3."]
     ]
   },
