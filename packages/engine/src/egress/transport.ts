@@ -28,6 +28,7 @@ export type Transport = (request: Permitted) => Effect.Effect<Observation>
 
 /** The options of a transport that opens its own sockets. */
 export interface TransportOptions extends Environment {
+  /** A longer body, after decompression too, makes the answer oversized. */
   readonly maxBodyBytes: number
   /** The limit of connecting, shorter than the request's: a request that is given up while connecting was provably not sent. */
   readonly connectTimeout: Duration.Duration
@@ -93,6 +94,7 @@ export const answered = (
     return body === undefined ? oversized(status) : answer(status, headers, utf8.decode(body), receivedAt)
   })
 
+/** The observation of a complete answer whose body is text. */
 export const answer = (
   status: number,
   headers: Readonly<Record<string, string>>,
