@@ -109,6 +109,8 @@ export interface World {
     program: (machine: Machine) => Effect.Effect<S, never, Scope.Scope>,
     options?: NodeOptions
   ) => Node<S>
+  /** From now on nothing passes between two nodes for a while. A call between them is never answered. */
+  readonly partition: (one: Machine, other: Machine, lasts: Duration.Input) => Effect.Effect<void>
   /** Asks whether a fault of the application's own kinds strikes here. The kinds of a site are those of the first time. */
   readonly fault: (site: string, kinds: ReadonlyArray<string>) => Fault | undefined
   /** Checked after every step. What it returns, unless undefined, is what is wrong, and fails the run. */
@@ -170,7 +172,7 @@ const runWorld = async <A, E>(
   core.waiting = waiting
   const outside = core.makeProcess({ name: "world", beforeStep: () => true })
   const network = new Network(core, outside)
-  const nodes = new Array<{ readonly heal: () => void }>()
+  const nodes = new Array<{ readonly name: string; readonly heal: () => void }>()
   const sizes: Record<string, number> = {}
   let value: A | undefined
 
@@ -183,10 +185,16 @@ const runWorld = async <A, E>(
       return sizes[name]
     },
     node: (name, program, options = {}) => {
+      if (nodes.some((node) => node.name === name)) throw new Error(`there is a node ${name} already`)
       const node = new SimulatedNode(core, network, outside, name, program, options)
       nodes.push(node)
       return node
     },
+    partition: (one, other, lasts) =>
+      Effect.sync(() => {
+        core.note(one.name, `is cut off from ${other.name}`)
+        network.cut(one.name, other.name, Duration.toMillis(lasts))
+      }),
     fault: (site, kinds) => core.faults.site(site, kinds).strike(),
     invariant: (name, check) => {
       core.watches.add({
@@ -330,6 +338,10 @@ export const makeMethods = <It extends (name: string, test: () => Promise<void>,
           for (let seed = from; seed < from + seeds; seed++) {
             const failed = await run({ ...settings, seed }, program)
             if (failed.failure === undefined) continue
+            const repeated = await run({ ...settings, seed }, program)
+            if (repeated.fingerprint !== failed.fingerprint) {
+              throw new Error(`seed ${seed} fails, and is not the same in a second run\n\n${report(failed)}`)
+            }
             const shrunk = await shrink(failed, (fewer) => run({ ...settings, ...fewer }, program))
             throw new Error(`seed ${seed} fails\n\n${report(shrunk)}`, { cause: shrunk.failure?.cause })
           }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Simulation } from "@rekindle/testing"
-import { Clock, Deferred, Effect, Exit, HashMap, Random, type Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, HashMap, Option, Random, type Scope } from "effect"
 import { WebCrypto } from "effect/crypto"
 import { randomUUID } from "node:crypto"
 import { lookup } from "node:dns"
@@ -321,6 +321,90 @@ describe("a killed node", () => {
     ))
 })
 
+describe("a network", () => {
+  it("brings no answer to the life after the one that asked", () =>
+    valueOf((world) =>
+      Effect.gen(function* () {
+        const answered = new Array<number>()
+        let lives = 0
+        const slow = world.node("slow", () => Effect.succeed({ answer: Effect.as(Effect.sleep(1000), 1) }))
+        const node = world.node("a", () =>
+          Effect.gen(function* () {
+            const life = ++lives
+            yield* Effect.sleep(10)
+            yield* Effect.ignore(slow.call(({ answer }) => answer))
+            answered.push(life)
+          })
+        )
+        yield* Effect.sleep(500)
+        yield* node.restart
+        yield* Effect.sleep(10_000)
+        assert.deepStrictEqual(answered, [2])
+      })
+    ))
+
+  it("carries nothing between two nodes that are cut off from each other", () =>
+    valueOf((world) =>
+      Effect.gen(function* () {
+        const store = world.node("store", () => Effect.succeed({ answer: Effect.succeed(1) }))
+        const ask = Effect.option(
+          Effect.timeout(
+            store.call(({ answer }) => answer),
+            1000
+          )
+        )
+        const node = world.node("a", () => Effect.succeed({ ask }))
+        yield* Effect.sleep(10)
+        yield* world.partition(node, store, "1 minute")
+        assert.isTrue(Option.isNone(yield* node.call(({ ask }) => ask)))
+        assert.isTrue(Option.isSome(yield* ask))
+        yield* Effect.sleep("1 minute")
+        assert.isTrue(Option.isSome(yield* node.call(({ ask }) => ask)))
+      })
+    ))
+
+  it("tells a caller of each fault what a real one tells", async () => {
+    const heard = new Map<string, Set<string>>()
+    for (const seed of seeds) {
+      const rates = Object.fromEntries(
+        ["refuse", "drop-request", "drop-answer", "duplicate", "delay", "partition"].map((kind) => [kind, 0.5])
+      )
+      const outcome = await Simulation.run({ seed, faults: rates }, (world) =>
+        Effect.gen(function* () {
+          let carriedOut = 0
+          const store = world.node("store", () => Effect.succeed({ add: Effect.sync(() => ++carriedOut) }))
+          yield* Effect.sleep(10)
+          const answer = yield* Effect.match(
+            Effect.timeoutOption(
+              store.call(({ add }) => add),
+              "5 minutes"
+            ),
+            {
+              onFailure: ({ reason }) => reason,
+              onSuccess: (answer) => (Option.isSome(answer) ? "answered" : "silence")
+            }
+          )
+          return `${answer}, done ${carriedOut}`
+        })
+      )
+      const what = outcome.faults[0]?.what ?? "nothing"
+      heard.set(what, (heard.get(what) ?? new Set()).add(outcome.value ?? ""))
+    }
+    assert.deepStrictEqual(
+      Object.fromEntries(Array.from(heard, ([what, answers]) => [what, [...answers].toSorted()])),
+      {
+        nothing: ["answered, done 1"],
+        refuse: ["refused, done 0"],
+        "drop-request": ["reset, done 0", "silence, done 0"],
+        "drop-answer": ["reset, done 1", "silence, done 1"],
+        duplicate: ["answered, done 1", "answered, done 2"],
+        delay: ["answered, done 1"],
+        partition: ["silence, done 0"]
+      }
+    )
+  })
+})
+
 describe("a disk", () => {
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
   const bytes = (text: string) => new TextEncoder().encode(text)
@@ -450,6 +534,23 @@ describe("a run fails", () => {
       )
     )
     assert.deepInclude(failure, { kind: "program", name: "a", message: "Error: no" })
+  })
+  it("if what it is told of a step throws, and if two nodes have one name", async () => {
+    const invariant = await failureOf((world) =>
+      Effect.sync(() =>
+        world.invariant("broken", () => {
+          throw new Error("in an invariant")
+        })
+      )
+    )
+    assert.deepInclude(invariant, { kind: "program", message: "Error: in an invariant" })
+    const twice = await failureOf((world) =>
+      Effect.sync(() => {
+        world.node("a", () => Effect.void)
+        world.node("a", () => Effect.void)
+      })
+    )
+    assert.include(twice.message, "there is a node a already")
   })
   it("if it never ends: in steps, or in time", async () => {
     const busy = await failureOf(() => Effect.forever(Effect.yieldNow), { maxSteps: 1000 })
@@ -620,6 +721,9 @@ describe("a failed run", () => {
     )
     assert.match(error, /^Error: seed \d+ fails\n\n/)
     assert.include(error, "a  is killed for")
+    let runs = 0
+    simulate("is decided by the seed", { seeds: 1 }, () => Effect.andThen(Effect.sleep(++runs), Effect.die("too late")))
+    assert.include(await test().then(String, String), "seed 0 fails, and is not the same in a second run")
     simulate("forgets nothing when nothing goes wrong", { seeds: 10 }, forgetful)
     await test()
   })

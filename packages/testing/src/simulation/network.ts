@@ -51,6 +51,11 @@ export class Network {
     this.latency = this.chance.pick(0.1, 1, 20)
   }
 
+  /** Lets nothing pass between two nodes, for a time in milliseconds. */
+  cut(one: string, other: string, millis: number): void {
+    this.partitions.set(pair(one, other), this.core.now + millis)
+  }
+
   /** What faults have done to the network is over. */
   heal(): void {
     this.partitions.clear()
@@ -85,8 +90,7 @@ export class Network {
     const early = fault?.what === "delay" && fault.amount < 0.5 ? scaled(fault.amount * 2, 1, 60_000) : 0
     switch (fault?.what) {
       case "partition":
-        this.partitions.set(pair(from.owner.name, to.name), this.core.now + scaled(fault.amount, 10, 120_000))
-        return
+        return this.cut(from.owner.name, to.name, scaled(fault.amount, 10, 120_000))
       case "refuse":
         return answer(refused)
       case "drop-request":

@@ -78,7 +78,7 @@ export class Core implements Queue {
   /** A hash of all choices: equal in two runs that did the same. */
   fingerprint = 0
   private readonly bounds: Bounds
-  private readonly schedule: Chance
+  private readonly random: Chance
   private readonly tasks = new Array<() => void>()
   private readonly owners = new Array<Process>()
   /** Tasks before this one were run. Used where tasks are taken in order. */
@@ -94,10 +94,10 @@ export class Core implements Queue {
     this.faults = new Faults(seed, faults)
     this.bounds = bounds
     const isCalm = schedule === "calm"
-    this.schedule = new Chance(seed, `schedule ${schedule}`)
-    this.inOrder = isCalm || this.schedule.below(4) === 0
-    this.patience = isCalm ? 2048 : this.schedule.pick(2, 8, 32, 256)
-    this.stepTime = isCalm ? 0 : this.schedule.pick(0, 0.001, 0.05, 1)
+    this.random = new Chance(seed, `schedule ${schedule}`)
+    this.inOrder = isCalm || this.random.below(4) === 0
+    this.patience = isCalm ? 2048 : this.random.pick(2, 8, 32, 256)
+    this.stepTime = isCalm ? 0 : this.random.pick(0, 0.001, 0.05, 1)
   }
 
   makeProcess(owner: Owner): Process {
@@ -202,7 +202,7 @@ export class Core implements Queue {
   }
 
   private step(): void {
-    const place = this.head + (this.inOrder ? 0 : this.schedule.below(this.tasks.length - this.head))
+    const place = this.head + (this.inOrder ? 0 : this.random.below(this.tasks.length - this.head))
     const task = this.tasks[place]
     const owner = this.owners[place]
     this.remove(place)
@@ -211,26 +211,30 @@ export class Core implements Queue {
       owner.held.push(task)
       return
     }
-    if (!owner.owner.beforeStep()) {
-      this.push(owner, task)
-      return
-    }
-    // Fewer than three operations would not get a fiber further than to where it was preempted.
-    this.budget = 3 + this.schedule.below(this.patience)
-    this.steps++
-    this.fingerprint = (Math.imul(this.fingerprint, 31) + owner.number + Math.floor(this.now * 1000)) | 0
     try {
-      step(owner, task)
+      this.take(owner, task)
     } catch (defect) {
       this.failWith(owner.owner.name, Cause.die(defect))
     }
-    for (const watch of this.watches) watch.check()
     this.now += this.stepTime
     if (this.steps >= this.bounds.maxSteps && !this.ended) {
       this.fail({ kind: "endless", name: "world", message: `the program has not ended after ${this.steps} steps` })
     } else if (this.now > this.bounds.maxTime) {
       this.fail({ kind: "endless", name: "world", message: `the program has not ended after ${this.now} ms` })
     }
+  }
+
+  private take(owner: Process, task: () => void): void {
+    if (!owner.owner.beforeStep()) {
+      this.push(owner, task)
+      return
+    }
+    // Fewer than three operations would not get a fiber further than to where it was preempted.
+    this.budget = 3 + this.random.below(this.patience)
+    this.steps++
+    this.fingerprint = (Math.imul(this.fingerprint, 31) + owner.number + Math.floor(this.now * 1000)) | 0
+    step(owner, task)
+    for (const watch of this.watches) watch.check()
   }
 
   private remove(place: number): void {
