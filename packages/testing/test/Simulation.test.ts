@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Simulation } from "@rekindle/testing"
-import { Clock, Deferred, Effect, Exit, HashMap, Option, Random, type Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, HashMap, Option, Random, Ref, type Scope, Semaphore } from "effect"
 import { WebCrypto } from "effect/crypto"
 import { randomUUID } from "node:crypto"
 import { lookup } from "node:dns"
@@ -129,6 +129,28 @@ describe("a world", () => {
   it("waits for a promise also while there is always something to do", async () => {
     const promised = Effect.promise(() => Promise.resolve().then(() => 1))
     assert.strictEqual(await valueOf(() => Effect.race(Effect.forever(Effect.yieldNow), promised)), 1)
+  })
+
+  it("takes steps in every order: a read and a write are parted, and locks are taken crosswise", async () => {
+    const readAndWrite = Effect.gen(function* () {
+      const ref = yield* Ref.make(0)
+      const add = Effect.flatMap(Ref.get(ref), (count) => Ref.set(ref, count + 1))
+      yield* Effect.all([add, add], { concurrency: "unbounded" })
+      return yield* Ref.get(ref)
+    })
+    const crosswise = Effect.gen(function* () {
+      const one = Semaphore.withPermits(yield* Semaphore.make(1), 1)
+      const other = Semaphore.withPermits(yield* Semaphore.make(1), 1)
+      yield* Effect.all([one(other(Effect.void)), other(one(Effect.void))], { concurrency: "unbounded" })
+    })
+    const counts = new Set<number | undefined>()
+    const ends = new Set<string | undefined>()
+    for (const seed of seeds.slice(0, 50)) {
+      counts.add((await Simulation.run({ seed }, () => readAndWrite)).value)
+      ends.add((await Simulation.run({ seed }, () => crosswise)).failure?.kind)
+    }
+    assert.sameMembers([...counts], [1, 2])
+    assert.sameMembers([...ends], [undefined, "stalled"])
   })
 
   it("tells what becomes of a node, and when everything has been done", async () => {
