@@ -35,7 +35,8 @@ export const callOn = <A, E>(
         const error = Exit.isSuccess(exit) ? undefined : shown(exit.cause)
         const slug = Exit.isFailure(exit) ? slugOf(exit) : undefined
         // A deadline is a time of the wall clock. Nobody can keep it if that clock is changed meanwhile.
-        if (node.wallClock.skew === skew) tell({ _tag: "Returned", at: world.now(), call, error, slug })
+        if (node.wallClock.skew === skew)
+          tell({ _tag: "Returned", at: world.now(), call, error, slug, isInterrupted: Exit.hasInterrupts(exit) })
         return yield* exit
       })
     )

@@ -138,7 +138,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
     })
     const watches = invariants.map(({ name, watch }) => ({
       name,
-      watch: watch(facts, { requestTimeout: mix.times.requestTimeout, lateness: 2000 })
+      watch: watch(facts, { ...mix.times, lateness: 2000 })
     }))
     const ways = new Map<string, StoreWay.Way>()
     const context = yield* Effect.context<never>()

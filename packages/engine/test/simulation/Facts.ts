@@ -29,6 +29,8 @@ export type Fact =
       readonly request: number
       readonly presentation: Presentation | undefined
     }
+  /** The node no longer waits for its answer. A process that ends says nothing. */
+  | { readonly _tag: "Closed"; readonly at: number; readonly request: number }
   /**
    * A complete answer was handed to the node. `isOwn`: it is the provider's own, with the tokens that it issued. `isClean`: it speaks of the
    * account alone, and not of an outage or of the application.
@@ -83,6 +85,8 @@ export type Fact =
       readonly call: number
       readonly error: string | undefined
       readonly slug?: string | undefined
+      /** Whether it came back because something was interrupted. The application itself interrupts no call. */
+      readonly isInterrupted?: boolean | undefined
     }
   /** An access token was handed to an application. */
   | {
@@ -121,6 +125,8 @@ export interface Travel {
   readonly sent: FactOf<"Sent">
   presentation: Presentation | undefined
   isAnswered: boolean
+  /** When the node stopped waiting for the answer. */
+  closedAt: number | undefined
   /** The answer of the provider itself. */
   read: (FactOf<"Read"> & { readonly index: number }) | undefined
 }
@@ -220,8 +226,19 @@ export const make = (given: {
     index++
     switch (fact._tag) {
       case "Sent":
-        travels.set(fact.request, { sent: fact, presentation: undefined, isAnswered: false, read: undefined })
+        travels.set(fact.request, {
+          sent: fact,
+          presentation: undefined,
+          isAnswered: false,
+          closedAt: undefined,
+          read: undefined
+        })
         break
+      case "Closed": {
+        const travel = travels.get(fact.request)
+        if (travel !== undefined) travel.closedAt = fact.at
+        break
+      }
       case "Arrived": {
         const travel = travels.get(fact.request)
         if (travel !== undefined && fact.presentation !== undefined) {

@@ -88,44 +88,53 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
       wall: clock.currentTimeMillisUnsafe(),
       account
     })
-    const broken = Effect.succeed(Verdict.noAnswer("connection_lost ECONNRESET"))
-    const lost = amount < 0.5 ? broken : Effect.never
-    if (what === "wire-request-lost") return yield* Effect.delay(lost, between(amount, 1, 1000))
+    const travel = Effect.gen(function* () {
+      const broken = Effect.succeed(Verdict.noAnswer("connection_lost ECONNRESET"))
+      const lost = amount < 0.5 ? broken : Effect.never
+      if (what === "wire-request-lost") return yield* Effect.delay(lost, between(amount, 1, 1000))
 
-    const answered = provider.node.call((ledger) => {
-      const carriedOut = Effect.sync(() => {
-        const moodNow: Ledger.Mood =
-          what === "provider-busy"
-            ? { _tag: "Busy", status: amount < 0.5 ? 429 : 503, ...(amount < 0.7 ? {} : { retryAfter: 5 }) }
-            : what === "provider-breaks" || what === "provider-limps"
-              ? {
-                  _tag: what === "provider-breaks" ? "Breaking" : "Limping",
-                  status: amount < 0.25 ? 500 : amount < 0.5 ? 502 : amount < 0.75 ? 504 : 200
-                }
-              : provider.mood._tag === "Refusing"
-                ? Ledger.well
-                : provider.mood
-        const answer = ledger.handle(asked, world.now(), moodNow)
-        tell({ _tag: "Arrived", at: world.now(), request: id, presentation: answer.presentation })
-        return answer
+      const answered = provider.node.call((ledger) => {
+        const carriedOut = Effect.sync(() => {
+          const moodNow: Ledger.Mood =
+            what === "provider-busy"
+              ? { _tag: "Busy", status: amount < 0.5 ? 429 : 503, ...(amount < 0.7 ? {} : { retryAfter: 5 }) }
+              : what === "provider-breaks" || what === "provider-limps"
+                ? {
+                    _tag: what === "provider-breaks" ? "Breaking" : "Limping",
+                    status: amount < 0.25 ? 500 : amount < 0.5 ? 502 : amount < 0.75 ? 504 : 200
+                  }
+                : provider.mood._tag === "Refusing"
+                  ? Ledger.well
+                  : provider.mood
+          const answer = ledger.handle(asked, world.now(), moodNow)
+          tell({ _tag: "Arrived", at: world.now(), request: id, presentation: answer.presentation })
+          return answer
+        })
+        const slow =
+          what === "wire-request-slow" ? Effect.delay(carriedOut, between(amount, 1, longestWay)) : carriedOut
+        return Effect.tap(slow, () =>
+          Effect.sleep(what === "wire-answer-late" ? between(amount, 100, 60_000) : thinking)
+        )
       })
-      const slow = what === "wire-request-slow" ? Effect.delay(carriedOut, between(amount, 1, longestWay)) : carriedOut
-      return Effect.tap(slow, () => Effect.sleep(what === "wire-answer-late" ? between(amount, 100, 60_000) : thinking))
+      const answer = yield* Effect.orDie(answered)
+      if (what === "wire-answer-lost") return yield* lost
+      const received: Verdict.Observation = {
+        _tag: "Answer",
+        status: answer.status,
+        contentType: answer.headers["content-type"],
+        retryAfter: answer.headers["retry-after"],
+        body: what === "wire-answer-cut" ? answer.body.slice(0, Math.floor(answer.body.length * amount)) : answer.body,
+        receivedAt: clock.currentTimeMillisUnsafe(),
+        headers: answer.headers
+      }
+      const isOwn = answer.isOwn && what !== "wire-answer-cut"
+      const isClean = isOwn && answer.status !== 401
+      tell({ _tag: "Read", at: world.now(), rest: world.rests(), node: node.name, request: id, isOwn, isClean })
+      return received
     })
-    const answer = yield* Effect.orDie(answered)
-    if (what === "wire-answer-lost") return yield* lost
-    const received: Verdict.Observation = {
-      _tag: "Answer",
-      status: answer.status,
-      contentType: answer.headers["content-type"],
-      retryAfter: answer.headers["retry-after"],
-      body: what === "wire-answer-cut" ? answer.body.slice(0, Math.floor(answer.body.length * amount)) : answer.body,
-      receivedAt: clock.currentTimeMillisUnsafe(),
-      headers: answer.headers
-    }
-    const isOwn = answer.isOwn && what !== "wire-answer-cut"
-    const isClean = isOwn && answer.status !== 401
-    tell({ _tag: "Read", at: world.now(), rest: world.rests(), node: node.name, request: id, isOwn, isClean })
-    return received
+    return yield* Effect.ensuring(
+      travel,
+      Effect.sync(() => tell({ _tag: "Closed", at: world.now(), request: id }))
+    )
   })
 }

@@ -24,7 +24,7 @@ const history = (rules: Partial<Ledger.Rules> = {}) => {
     ledgerOf: () => ledger,
     opened: ({ credential }) => (credential === null ? {} : JSON.parse(credential))
   })
-  const times = { requestTimeout: 10 * second, lateness: 100 }
+  const times = { requestTimeout: 10 * second, lease: minute, lateness: 100 }
   const watches = new Map(invariants.map(({ name, watch }) => [name, watch(facts, times)] as const))
   const violations: Array<string> = []
   const tell = (...told: ReadonlyArray<Facts.Fact>) => {
@@ -164,8 +164,9 @@ describe("a single-use token is presented once, unless its answer is lost", () =
   })
 
   it("speaks when the second request does not wait for the first", () => {
-    const { account, present, refresh, violations } = history()
-    present("a", refresh.value, 10, over(account))
+    const { account, present, refresh, tell, violations } = history()
+    const { request } = present("a", refresh.value, 10, over(account))
+    tell({ _tag: "Closed", at: 15, request })
     present("b", refresh.value, 20, over(account))
     expect(violations).toEqual([expect.stringContaining("10 ms after it")])
   })
@@ -393,5 +394,60 @@ describe("once faults stop, every account recovers", () => {
     const dead = history()
     dead.ledger.withdrawn(dead.refresh.grant, 5)
     expect(ails(dead.facts, dead.account, over, over)).toContain("is dead")
+  })
+})
+
+describe("a single-use token is in flight once", () => {
+  const wrong = (rules: Partial<Ledger.Rules>, ...sent: ReadonlyArray<readonly [node: string, at: number]>) => {
+    const { account, tell, violations } = history(rules)
+    const row: Account = { ...account, expiresAt: 1 }
+    for (const [request, [node, at]] of sent.entries())
+      tell({ _tag: "Sent", at, node, request, wall: at, account: row })
+    return violations
+  }
+
+  it("speaks when another process sends while the first request may be answered, and is silent when its lease is over", () => {
+    expect(wrong({}, ["a", 10], ["b", 20])).toEqual([expect.stringContaining("may still be answered")])
+    expect(wrong({}, ["a", 10], ["b", 10 + minute / 2])).toEqual([])
+  })
+
+  it("is silent when the first request came to its end", () => {
+    const { account, tell, violations } = history()
+    tell({ _tag: "Sent", at: 10, node: "a", request: 0, wall: 10, account })
+    tell({ _tag: "Closed", at: 15, request: 0 })
+    tell({ _tag: "Sent", at: 20, node: "b", request: 1, wall: 20, account })
+    expect(violations).toEqual([])
+  })
+
+  it("is silent about tokens that may be used again", () => {
+    expect(wrong({ rotation: "rolling" }, ["a", 10], ["b", 20])).toEqual([])
+    expect(wrong({ reuseWindow: minute }, ["a", 10], ["b", 20])).toEqual([])
+  })
+
+  it("lets one attempt send once more, and no oftener", () => {
+    expect(wrong({}, ["a", 10], ["a", 20])).toEqual([])
+    expect(wrong({}, ["a", 10], ["a", 20], ["a", 30])).toEqual([expect.stringContaining("sends a third time")])
+  })
+})
+
+describe("no disabled account is renewed", () => {
+  it("speaks when its lease is taken, and is silent about other changes", () => {
+    const { account, stored, violations } = history()
+    const disabled: Account = { ...account, status: "INACTIVE" }
+    stored(account, { ...account, epoch: 1 })
+    stored(account, disabled)
+    expect(violations).toEqual([])
+    stored(disabled, { ...disabled, epoch: 1 })
+    expect(violations).toEqual([expect.stringContaining("is INACTIVE, and a renews it")])
+  })
+})
+
+describe("no caller ends the call of another", () => {
+  it("speaks when a call was interrupted", () => {
+    const { tell, violations } = history()
+    tell({ _tag: "Returned", at: 1, call: 0, error: "busy", isInterrupted: false })
+    expect(violations).toEqual([])
+    tell({ _tag: "Returned", at: 1, call: 1, error: "interrupted", isInterrupted: true })
+    expect(violations).toEqual(["call 1 was interrupted"])
   })
 })

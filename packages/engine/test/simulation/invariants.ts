@@ -16,6 +16,8 @@ import { secretMark, type Token } from "./Ledger.ts"
 export interface Times {
   /** The time limit of one request. */
   readonly requestTimeout: number
+  /** How long a lease holds. Requests are sent in its first half. */
+  readonly lease: number
   /** How long a caller's answer may take after its deadline. */
   readonly lateness: number
 }
@@ -83,11 +85,77 @@ const spentOnce: Invariant = {
   }
 }
 
-/** Whether, by the clock of the sender, the token that it sends is still honoured after it was replaced. */
+/** How far the readings of a clock may be out of order. See `clockSlack` of the engine. */
+const clockSlack = 5_000
+
+/**
+ * Whether, by the clock of the sender, the token that it sends is still honoured after it was replaced. A window that begins in the future
+ * shows that the clock was set back.
+ */
 const isInWindow = (facts: Facts, { account, wall }: FactOf<"Sent">): boolean => {
   if (account === undefined) return false
   const { reuseWindow } = facts.ledgerOf(account.id).rules
-  return account.intent !== null && reuseWindow > 0 && wall < account.intent.since + reuseWindow
+  return (
+    account.intent !== null &&
+    reuseWindow > 0 &&
+    wall >= account.intent.since - clockSlack &&
+    wall < account.intent.since + reuseWindow
+  )
+}
+
+/** One attempt: what a process sends under one lease, for one credential. */
+const attemptOf = ({ account, node }: FactOf<"Sent">): string => `${node} ${account?.epoch} ${account?.generation}`
+
+/**
+ * A single-use token is in flight once. An attempt whose request may still be answered keeps the others away until its lease ends, and itself
+ * sends at most once more.
+ */
+const oneAttemptAtATime: Invariant = {
+  name: "a single-use token is in flight once",
+  watch: (facts, { lease }) => {
+    /** For each account, the requests of the last lease's length. */
+    const recent = new Map<string, ReadonlyArray<Travel>>()
+    return (fact) => {
+      if (fact._tag === "Restored") recent.clear()
+      if (fact._tag !== "Sent" || fact.account === undefined) return undefined
+      const { account, at, node, request } = fact
+      const { reuseWindow, rotation } = facts.ledgerOf(account.id).rules
+      if (rotation !== "single-use" || reuseWindow > 0) return undefined
+      const sent = facts.travel(request)
+      const earlier = (recent.get(account.id) ?? []).filter(
+        (travel) => travel.sent.account?.generation === account.generation && at < travel.sent.at + lease
+      )
+      recent.set(account.id, sent === undefined ? earlier : [...earlier, sent])
+      const own = earlier.filter((travel) => attemptOf(travel.sent) === attemptOf(fact))
+      if (own.length > 1) return `request ${request} of ${node} sends a third time in one attempt`
+      const beside = earlier.find(
+        (travel) => !own.includes(travel) && travel.closedAt === undefined && at < travel.sent.at + lease / 2
+      )
+      return beside === undefined
+        ? undefined
+        : `request ${request} of ${node} is sent ${Math.round(at - beside.sent.at)} ms after request ${beside.sent.request} of ${beside.sent.node}, which may still be answered`
+    }
+  }
+}
+
+/** What an application has disabled or revoked is not renewed. */
+const nothingIsRenewedThatIsDisabled: Invariant = {
+  name: "no disabled account is renewed",
+  watch: () => (fact) =>
+    fact._tag === "Stored" &&
+    fact.before !== undefined &&
+    fact.after !== undefined &&
+    fact.after.epoch > fact.before.epoch &&
+    (fact.before.status === "INACTIVE" || fact.before.status === "REVOKED")
+      ? `${fact.after.id} is ${fact.before.status}, and ${fact.node} renews it`
+      : undefined
+}
+
+/** The callers of one flight come and go without each other. */
+const nobodyIsSentAway: Invariant = {
+  name: "no caller ends the call of another",
+  watch: () => (fact) =>
+    fact._tag === "Returned" && fact.isInterrupted === true ? `call ${fact.call} was interrupted` : undefined
 }
 
 /** A credential is called dead only if the ledger agrees: nobody has a token that still works. */
@@ -279,7 +347,10 @@ export const invariants: ReadonlyArray<Invariant> = [
   eventsInOrder,
   nothingSecretIsShown,
   nobodyWaitsTooLong,
-  faultsStayApart
+  faultsStayApart,
+  oneAttemptAtATime,
+  nothingIsRenewedThatIsDisabled,
+  nobodyIsSentAway
 ]
 
 /**
