@@ -36,9 +36,6 @@ export interface Options {
  */
 const recovery = 150_000
 
-/** How long an answer may take from the socket of a living process into its journal, in milliseconds. */
-const unread = 1_000
-
 /** How long no webhook may come although some are left, in milliseconds. */
 const stuck = 60_000
 
@@ -197,19 +194,11 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
   yield* untilQuiet
 
   const rowsOfMemory = processes.memory()
-  const wasCutOff = (grantId: number): boolean => {
-    const last = provider.lastRenewal(grantId)
-    return (
-      last !== undefined &&
-      kills.some(
-        (at) =>
-          last.arrivedAt < at &&
-          (last.answeredAt === undefined || last.answeredAt > at - unread) &&
-          last.closedAt !== undefined &&
-          Math.abs(last.closedAt - at) < unread
-      )
-    )
-  }
+  const wasCutOff = (grantId: number): boolean =>
+    provider.lostTo(
+      grantId,
+      kills.map((at) => ({ at, readUntil: at }))
+    ) !== undefined
   // Every account works, and so does its refresh token. What the dead process held may be held for a while yet.
   const working = yield* Effect.forEach(
     accounts,

@@ -10,7 +10,7 @@
  */
 import { ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
 import { Consent } from "@rekindle/engine"
-import { Context, Effect, Exit, Layer, Random, Scope } from "effect"
+import { Context, Effect, Exit, Latch, Layer, Random, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { join } from "node:path"
 import { clientOf } from "../support/Place.ts"
@@ -50,16 +50,6 @@ export interface Options {
   readonly progress: (line: string) => void
   /** Ends the disturbances early. */
   readonly isInterrupted: () => boolean
-}
-
-/** How long an answer may take from the socket into the journal of a process that runs, in milliseconds. */
-const unread = 1_000
-
-/** A `kill -9`, by `performance.now()`. */
-interface Kill {
-  readonly at: number
-  /** When the process was last known to read: before it was stopped. */
-  readonly readUntil: number
 }
 
 /** A process at work, and the scope that ends it. */
@@ -107,9 +97,11 @@ export const run = Effect.fnUntraced(function* (options: Options) {
 
   const lives: Array<Life> = []
   const offsets: Array<number> = []
-  const kills: Array<Kill> = []
+  const kills: Array<StrictProvider.Kill> = []
   /** The results of processes that are dead. */
   let ofTheDead: Answers = {}
+  /** Closed while the database is away. */
+  const database = Latch.makeUnsafe(true)
   /** Processes that ended by themselves. */
   const ends: Array<string> = []
   let starts = 0
@@ -136,11 +128,11 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     const end = yield* Effect.exit(life.worker.ended)
     if (!Exit.isSuccess(end) || end.value !== "killed") ends.push(`before it was killed: ${String(end)}`)
     yield* bury(life)
-    // Without a database it ends by itself, and is started again.
+    yield* database.await
+    // If the database goes away meanwhile, it ends by itself.
     while (!(yield* start(index))) {
-      count("starts without a database")
       yield* Effect.forEach(lives.slice(index, index + 1), bury)
-      yield* Effect.sleep(200)
+      yield* database.await
     }
   })
 
@@ -198,9 +190,12 @@ export const run = Effect.fnUntraced(function* (options: Options) {
         return yield* Effect.orDie(setDatabaseClock(place, yield* between([-options.reach, options.reach])))
       case "database crash":
       case "database stop":
+        yield* database.close
         yield* kind === "database crash" ? postgres.crash : postgres.stop
         yield* Effect.sleep(yield* between(options.outage))
-        return yield* postgres.start
+        yield* postgres.start
+        yield* database.open
+        return
     }
   })
 
@@ -216,30 +211,18 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const expired: Record<string, number> = {}
   /** The longest time that the answer of an account had been written when its process was killed. */
   let longestUnread = 0
-  const killOf = (grantId: number): Kill | undefined => {
-    const last = provider.lastRenewal(grantId)
-    if (last === undefined) return undefined
-    const { answeredAt = Number.POSITIVE_INFINITY, arrivedAt, closedAt = 0 } = last
-    return kills.find(
-      ({ at, readUntil }) =>
-        arrivedAt < at && answeredAt > readUntil - unread && closedAt > at - 50 && closedAt < at + unread
-    )
-  }
   const judge = (id: string, grantId: number, reason: string): void => {
     if (judged.has(grantId)) return
     judged.add(grantId)
     expired[reason] = (expired[reason] ?? 0) + 1
-    const cause = killOf(grantId)
-    const last = provider.lastRenewal(grantId)
-    if (cause === undefined) {
-      const what = `${id} ${reason}: ${JSON.stringify(last)}, killed at ${kills
-        .map(({ at }) => Math.round(at))
-        .slice(-20)
-        .join()}`
-      if (wronged.push(what) <= 20) progress(`wronged: ${what}`)
-    } else if (last?.answeredAt !== undefined) {
-      longestUnread = Math.max(longestUnread, cause.readUntil - last.answeredAt)
+    const lost = provider.lostTo(grantId, kills)
+    if (lost !== undefined) {
+      if (Number.isFinite(lost.unread)) longestUnread = Math.max(longestUnread, lost.unread)
+      return
     }
+    const latest = kills.slice(-10).map(({ at }) => Math.round(at))
+    const what = `${id} ${reason}: ${provider.lastRenewal(grantId)}, the latest kills at ${latest.join()}`
+    if (wronged.push(what) <= 20) progress(`wronged: ${what}`)
   }
   const consentAgain = Effect.fnUntraced(function* (id: ConnectedAccountId) {
     const outcome = yield* refresh(id)
@@ -366,7 +349,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     broken: broken({
       "no process ends by itself": ends.length === 0,
       "no grant is wronged":
-        wronged.length === 0 && provider.replayed().every((grantId) => killOf(grantId) !== undefined),
+        wronged.length === 0 && provider.replayed().every((grantId) => provider.lostTo(grantId, kills) !== undefined),
       "every account works": works + mayStillWork >= accounts,
       "every grant spent is a renewal committed, or its answer was lost by a kill":
         committed <= spent - lost && committed >= spent - lost - undecided.length && spent > accounts,

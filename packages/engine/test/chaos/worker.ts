@@ -5,7 +5,7 @@
  */
 import { type ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
 import { AtCheckpoint, type Checkpoint } from "@rekindle/engine"
-import { Clock, DateTime, Effect, Layer, Random, Redacted, Schedule, Schema } from "effect"
+import { Cause, Clock, DateTime, Effect, Layer, Random, Redacted, Schedule, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { clientOf } from "../support/Place.ts"
 import { type Ending, engineIsOpen, engineOn, JobJson, Order, type Progress, type Report } from "./Job.ts"
@@ -163,6 +163,9 @@ const endings = await program.pipe(
   Effect.provide(engineOn(job.wiring, job.death === "in-commit" ? mortalClient : undefined)),
   Effect.provideService(AtCheckpoint, atCheckpoint),
   Effect.updateService(Clock.Clock, settable),
+  // It cannot start without its database, and one line says so.
+  Effect.tapCause((cause) => Effect.sync(() => console.error(`worker: ${Cause.pretty(cause).split("\n")[0]}`))),
+  Effect.orElseSucceed(() => process.exit(1)),
   Effect.runPromise
 )
 process.send?.({ _tag: "Report", answers, endings } satisfies Report, () => process.disconnect())

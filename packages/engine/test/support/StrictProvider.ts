@@ -27,14 +27,21 @@ export interface StrictProviderOptions {
   readonly latency?: readonly [least: number, most: number]
 }
 
-/** The last renewal of a grant. Times are those of `performance.now()`. */
-export interface LastRenewal {
-  readonly arrivedAt: number
-  /** Absent until it is answered. */
-  readonly answeredAt: number | undefined
-  /** When the connection of the answer closed. Absent as long as it is open. */
-  readonly closedAt: number | undefined
+/** A `kill -9` of a client. Times are those of `performance.now()`. */
+export interface Kill {
+  readonly at: number
+  /** Until when the process could read: until it was killed, or stopped before that. */
+  readonly readUntil: number
 }
+
+/** An answer that a kill lost. */
+export interface LostAnswer {
+  /** How many milliseconds it had been written when its client stopped to read. Negative if it was written later. */
+  readonly unread: number
+}
+
+/** How long an answer may take from here into the journal of a client that runs, and the end of a connection to here, in milliseconds. */
+const slack = 1_000
 
 /** The counts of the token endpoint. */
 export interface Tally {
@@ -223,9 +230,21 @@ export const make = Effect.fnUntraced(function* (
       return grant?.state === "alive" && Date.now() < until ? grant.id : undefined
     },
     renewals: (grantId) => grants[grantId]?.renewals ?? 0,
+    lostTo: (grantId, kills) => {
+      const last = grants[grantId]?.last
+      if (last === undefined) return undefined
+      const { answeredAt = Number.POSITIVE_INFINITY, connection } = last
+      const { closedAt = Number.POSITIVE_INFINITY } = connection
+      const kill = kills.find(
+        ({ at, readUntil }) => closedAt > at - 50 && closedAt < at + slack && answeredAt > readUntil - slack
+      )
+      return kill && { unread: kill.readUntil - answeredAt }
+    },
     lastRenewal: (grantId) => {
       const last = grants[grantId]?.last
-      return last && { arrivedAt: last.arrivedAt, answeredAt: last.answeredAt, closedAt: last.connection.closedAt }
+      return last === undefined
+        ? "never renewed"
+        : `arrived ${last.arrivedAt}, answered ${last.answeredAt}, connection closed ${last.connection.closedAt}`
     },
     replayed: () => grants.flatMap(({ id, state }) => (state === "replayed" ? [id] : [])),
     tally: () => ({ ...tally, refused: { ...refused } })
@@ -246,8 +265,13 @@ export interface StrictProvider {
   readonly grantOfAccessToken: (accessToken: string) => number | undefined
   /** How often a grant was renewed. */
   readonly renewals: (grantId: number) => number
-  /** The last renewal of a grant that was carried out. */
-  readonly lastRenewal: (grantId: number) => LastRenewal | undefined
+  /**
+   * Whether one of these kills lost the answer to the last renewal of a grant: it closed the connection of the answer, which the process had not
+   * had the time to read.
+   */
+  readonly lostTo: (grantId: number, kills: ReadonlyArray<Kill>) => LostAnswer | undefined
+  /** The last renewal of a grant that was carried out, for people to read. */
+  readonly lastRenewal: (grantId: number) => string
   /** The grants that were revoked because a spent token was presented. */
   readonly replayed: () => ReadonlyArray<number>
   readonly tally: () => Tally
