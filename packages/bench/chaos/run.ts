@@ -148,7 +148,6 @@ const mixture = (hours: number): Effect.Effect<Outcome> =>
       outage: [500, 6_000],
       reach: 4 * 3_600_000,
       patience: { lease: 30_000, requestTimeout: 6_000, egress: 5_000 },
-      accessTokenTtl: 60_000,
       disks: yield* smallDisks(processes),
       settles: true,
       seed,

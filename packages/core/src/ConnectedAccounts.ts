@@ -17,7 +17,8 @@ export interface RefreshOptions {
   readonly validateCredentials?: boolean | undefined
   /**
    * Whether a third party refused the access token in use, as with a 401. An account with a dead grant otherwise stays ACTIVE until its
-   * access token expires; with `true` it becomes EXPIRED at once. `withRefresh` sets it.
+   * access token expires; with `true` it becomes EXPIRED at once. A refresh token that may be spent is otherwise not sent until then; with
+   * `true` it is. `withRefresh` sets it.
    */
   readonly tokenRefused?: boolean | undefined
   /**

@@ -205,7 +205,8 @@ export const makePrepare = ({
       }
       if (account.intent !== null && !mayResend(sendable, now, requestTimeout)) {
         // The token may be spent. While the access token lasts, sending it can only do harm.
-        if (inService(account) && !isOver(account, now)) return { _tag: "Served", account, why: "ambiguous" }
+        if (inService(account) && !flight.tokenRefused && !isOver(account, now))
+          return { _tag: "Served", account, why: "ambiguous" }
         // The lease may still be held and the token be in flight, because a clock was set or the holder is slow.
         if (account.lease !== null && !waitedOut) {
           if (!flight.waits) return yield* busy()

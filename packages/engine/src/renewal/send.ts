@@ -188,7 +188,7 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
         verdict: verdict._tag,
         sends,
         repeatable: mayResend({ ...sendable, account: leased }, now, requestTimeout),
-        usable: inService(leased) && !isOver(leased, now),
+        usable: inService(leased) && !progress.tokenRefused && !isOver(leased, now),
         answerMayCome: overdue.isOpen(),
         timeLeft: timeLeft(),
         requestTimeout: Duration.toMillis(requestTimeout),

@@ -33,8 +33,8 @@ export const Job = Schema.Struct({
   work: Schema.Union([
     /** Sends random refreshes, this many or until told to stop. */
     Schema.TaggedStruct("AskAtRandom", { times: Schema.Int, concurrency: Schema.Int, seed: Schema.Int }),
-    /** Refreshes every account until it has a result, and reports its access token. */
-    Schema.TaggedStruct("RefreshEach", { concurrency: Schema.Int })
+    /** Refreshes every account until it has a result, and reports its access token. `tokenRefused`: no doubt is left open. */
+    Schema.TaggedStruct("RefreshEach", { concurrency: Schema.Int, tokenRefused: Schema.optionalKey(Schema.Boolean) })
   ]),
   /** The point at which it kills itself, when the first account reaches it. */
   death: Schema.optionalKey(Death)

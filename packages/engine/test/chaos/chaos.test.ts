@@ -112,7 +112,6 @@ layer(Postgres.layer, { excludeTestServices: true })("real processes against a s
         outage: [100, 500],
         reach: 4 * 3_600_000,
         patience: { lease: 20_000, requestTimeout: 4_000, egress: 3_500 },
-        accessTokenTtl: 3_600_000,
         disks: [],
         settles: false,
         seed,

@@ -40,11 +40,9 @@ export interface Options {
   /** The most that a clock is set off the true time, in either direction. */
   readonly reach: number
   readonly patience: Pick<Wiring, "lease" | "requestTimeout" | "egress">
-  /** The life of access tokens. After it, the tokens that a killed process may have spent are tried. */
-  readonly accessTokenTtl: number
   /** A small disk for the journal of each process. Without them no disk is full. */
   readonly disks: ReadonlyArray<SmallDisk>
-  /** Whether the end waits until every account is decided: the life of an access token and two leases. */
+  /** Whether the end waits until every account is decided, which takes two leases. */
   readonly settles: boolean
   readonly seed: number
   readonly progress: (line: string) => void
@@ -67,7 +65,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const postgres = yield* Postgres
   const place = yield* postgres.database
   yield* Effect.orDie(letClockBeSet(place))
-  const provider = yield* StrictProvider.make({ accessTokenTtl: options.accessTokenTtl, latency: [1, 20] })
+  const provider = yield* StrictProvider.make({ accessTokenTtl: "1 hour", latency: [1, 20] })
   const home = yield* folder
   const wiringOf = (name: string, journal = join(home, name)): Wiring => ({
     place,
@@ -250,9 +248,10 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   // --- the run ----------------------------------------------------------------------------------------------------------------------
 
   const results = () => total([{ answers: ofTheDead }, ...lives.map(({ worker }) => ({ answers: worker.answers() }))])
+  /** How many refreshes were answered with an outcome. */
   const refreshes = () => {
-    const answers = Object.entries(results())
-    return sum(answers.map(([kind, count]) => (kind.startsWith("Token") ? 0 : count)))
+    const { Ready = 0, RedirectRequired = 0 } = results()
+    return Ready + RedirectRequired
   }
   let mostMegabytes = 0
   const report = Effect.sync(() => {
@@ -306,9 +305,12 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   )
   yield* report
   const refreshed = refreshes()
-  const check = Fleet.run({ wiring: wiringOf("fresh"), ids, work: { _tag: "RefreshEach", concurrency: 100 } })
+  const check = Fleet.run({
+    wiring: wiringOf("fresh"),
+    ids,
+    work: { _tag: "RefreshEach", concurrency: 100, tokenRefused: options.settles }
+  })
   if (options.settles) {
-    yield* Effect.sleep(options.accessTokenTtl)
     yield* check
     while ((yield* tend) > 0) yield* Effect.sleep(200)
   }

@@ -98,7 +98,10 @@ setInterval(() => process.send?.({ _tag: "Progress", answers } satisfies Progres
 const kindOf = (error: { readonly _tag: string; readonly slug?: string | undefined }) =>
   error.slug === undefined ? error._tag : `${error._tag} ${error.slug}`
 
-/** Sends a random request: mostly a refresh, sometimes one with a short deadline, sometimes a read of the access token. */
+/**
+ * Sends a random request: mostly a refresh, sometimes one with a short deadline or after an API has refused the access token, sometimes a read
+ * of the access token.
+ */
 const ask = Effect.gen(function* () {
   const accounts = yield* ConnectedAccounts
   const connections = yield* Connections
@@ -110,7 +113,7 @@ const ask = Effect.gen(function* () {
     choice < 0.1
       ? accounts.refresh(id, { deadline: DateTime.makeUnsafe(now + 20) })
       : choice < 0.8
-        ? accounts.refresh(id)
+        ? accounts.refresh(id, { tokenRefused: choice < 0.15 })
         : Effect.as(connections.accessToken(id, "1 second"), { _tag: "Token" })
   yield* Effect.matchEffect(asked, {
     onSuccess: ({ _tag }) => Effect.sync(() => count(_tag)),
@@ -122,10 +125,10 @@ const ask = Effect.gen(function* () {
   })
 })
 
-const refreshToItsEnd = Effect.fnUntraced(function* (id: ConnectedAccountId) {
+const refreshToItsEnd = Effect.fnUntraced(function* (id: ConnectedAccountId, tokenRefused: boolean) {
   const accounts = yield* ConnectedAccounts
   const connections = yield* Connections
-  const outcome = yield* accounts.refresh(id).pipe(
+  const outcome = yield* accounts.refresh(id, { tokenRefused }).pipe(
     Effect.retry({
       // A slow machine sends late, and the result is known a lease later.
       while: (error) =>
@@ -147,7 +150,8 @@ const program = Effect.gen(function* () {
   process.send?.(engineIsOpen)
   const { work } = job
   if (work._tag === "RefreshEach") {
-    return yield* Effect.forEach(job.ids, refreshToItsEnd, { concurrency: work.concurrency })
+    const { concurrency, tokenRefused = false } = work
+    return yield* Effect.forEach(job.ids, (id) => refreshToItsEnd(id, tokenRefused), { concurrency })
   }
   let left = work.times
   const loop = Effect.whileLoop({ while: () => !stopping && left-- > 0, body: () => ask, step: () => {} })

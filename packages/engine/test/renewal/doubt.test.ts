@@ -8,6 +8,7 @@ import {
   connected,
   elapse,
   leaseAs,
+  refresh,
   refused,
   scenario,
   settle,
@@ -111,6 +112,21 @@ describe("after a restart with an open intent", () => {
       yield* provider.outage(refusedConnection, "1 day")
       assert.strictEqual(told(yield* refused(id)), "provider_silent, ambiguous")
       assert.deepInclude(summary(yield* stored(id)), { intent: "open", leased: false })
+    }).pipe(scenario({ engine: { coordinator: { patience: "2 minutes" } } }))
+  )
+
+  it.effect("an access token that an API refused settles the doubt at once, and one that works does not", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected()
+      yield* leaseAs(id, "a process that died", 20_000)
+      // Long enough to know that the process that died sends nothing any more.
+      yield* elapse("21 seconds")
+      assert.strictEqual((yield* settle(refresh(id)))._tag, "Ready")
+      assert.strictEqual((yield* provider.counts).requests, 0)
+      assert.strictEqual((yield* settle(refresh(id, { tokenRefused: true })))._tag, "Ready")
+      assert.strictEqual((yield* provider.counts).granted, 1)
+      assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed", leased: false })
     }).pipe(scenario({ engine: { coordinator: { patience: "2 minutes" } } }))
   )
 })
