@@ -7,19 +7,18 @@
  * @module
  */
 import { Option, Predicate, Schema } from "effect"
-import { Base64Url } from "effect/encoding"
 import * as Credential from "../account/Credential.ts"
 import type { ProviderProfile } from "@rekindle/core"
+import { claimsOf } from "./claims.ts"
 
-const Claims = Schema.fromJsonString(Schema.Struct({ iss: Schema.String, sub: Schema.String }))
-const decodeClaims = Schema.decodeOption(Claims)
+const subjectClaims = claimsOf(Schema.Struct({ iss: Schema.String, sub: Schema.String }))
 
 /** The issuer and subject of an id token. Google writes its issuer with and without the scheme. */
-const subjectOf = (idToken: string): string | undefined => {
-  const payload = Base64Url.decodeString(idToken.split(".")[1] ?? "")
-  const claims = payload._tag === "Success" ? Option.getOrUndefined(decodeClaims(payload.success)) : undefined
-  return claims === undefined ? undefined : `${claims.iss.replace(/^https:\/\/|\/$/g, "")} ${claims.sub}`
-}
+const subjectOf = (idToken: string): string | undefined =>
+  Option.match(subjectClaims(idToken), {
+    onNone: () => undefined,
+    onSome: ({ iss, sub }) => `${iss.replace(/^https:\/\/|\/$/g, "")} ${sub}`
+  })
 
 /** The identity in a credential, by name. Empty if the provider states none. */
 const identityOf = (

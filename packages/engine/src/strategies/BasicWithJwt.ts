@@ -9,11 +9,11 @@
  *
  * @module
  */
-import { decodeJwt } from "jose"
 import { Effect, Option, Predicate, Schema } from "effect"
 import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress, type EgressRequest } from "../egress/Egress.ts"
+import { claimsOf } from "../answer/claims.ts"
 import { at, bare, parseBody } from "../answer/TokenResponse.ts"
 import { decide, type Observation } from "../answer/Verdict.ts"
 import { addressesOf, checkSettings as settingsCheck, decodeSettings, refuseFaultyConfig, Url } from "./settings.ts"
@@ -69,15 +69,14 @@ const loginRequest = (settings: BasicWithJwtSettings, { credential }: Connection
   }
 }
 
+const lifeClaims = claimsOf(Schema.Struct({ exp: Schema.Number }))
+
 /** Seconds until the token's own `exp` (RFC 7519 §4.1.4). The signature is not checked: the token came from the provider over TLS. */
-const secondsLeft = (token: string, now: number): number | undefined => {
-  try {
-    const { exp } = decodeJwt(bare(token))
-    return exp === undefined ? undefined : Math.max(0, exp - Math.floor(now / 1000))
-  } catch {
-    return undefined
-  }
-}
+const secondsLeft = (token: string, now: number): number | undefined =>
+  Option.match(lifeClaims(bare(token)), {
+    onNone: () => undefined,
+    onSome: ({ exp }) => Math.max(0, exp - Math.floor(now / 1000))
+  })
 
 /** The login's answer in the form of a token endpoint's (RFC 6749 §5.1). An answer without a token is left as it is. */
 const asTokenAnswer = (observation: Observation, tokenField: string | undefined): Observation => {

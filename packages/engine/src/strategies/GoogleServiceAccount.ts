@@ -9,12 +9,12 @@
  *
  * @module
  */
-import { importPKCS8, SignJWT } from "jose"
 import { Clock, Effect, Option, Redacted, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { AuthStrategy, Connection } from "./AuthStrategy.ts"
 import { Egress } from "../egress/Egress.ts"
 import { decide, refused } from "../answer/Verdict.ts"
+import { signer } from "./jws.ts"
 import { addressesOf, checkSettings as settingsCheck, decodeSettings, refuseFaultyConfig } from "./settings.ts"
 
 /** Settings of a GOOGLE_SERVICE_ACCOUNT auth config. */
@@ -62,20 +62,18 @@ export const make = Effect.gen(function* () {
     if (Option.isNone(file)) return malformed
     const { client_email, private_key, private_key_id, token_uri } = file.value
     const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-    const jwt = new SignJWT({ scope: scopes.join(" ") })
-      .setProtectedHeader({
-        alg: algorithm,
-        typ: "JWT",
-        ...(private_key_id === undefined ? {} : { kid: private_key_id })
-      })
-      .setIssuer(client_email)
-      .setAudience(token_uri)
-      .setIssuedAt(issuedAt)
-      .setExpirationTime(issuedAt + assertionLife)
-      .setJti(yield* random.uuidV4())
-    if (subject !== undefined) jwt.setSubject(subject)
+    const header = { typ: "JWT", ...(private_key_id === undefined ? {} : { kid: private_key_id }) }
+    const claims = {
+      scope: scopes.join(" "),
+      iss: client_email,
+      aud: token_uri,
+      iat: issuedAt,
+      exp: issuedAt + assertionLife,
+      jti: yield* random.uuidV4(),
+      ...(subject === undefined ? {} : { sub: subject })
+    }
     const assertion = yield* Effect.option(
-      Effect.tryPromise(async () => jwt.sign(await importPKCS8(Redacted.value(private_key), algorithm)))
+      Effect.flatMap(signer(Redacted.value(private_key), algorithm), (sign) => sign(header, claims))
     )
     if (Option.isNone(assertion)) return malformed
     return yield* egress.send(connection.config.hosts, {

@@ -5,10 +5,10 @@
  */
 import { Clock, Effect, Redacted } from "effect"
 import type { SecureRandom } from "effect/crypto"
-import { importJWK, importPKCS8, SignJWT } from "jose"
 import type { AuthConfig } from "@rekindle/core"
 import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import type { SecretNames } from "../account/Credential.ts"
+import { signer } from "./jws.ts"
 import type { TokenEndpointSettings } from "./TokenEndpoint.ts"
 
 /** The secrets of an auth config that authenticate the application. */
@@ -56,48 +56,29 @@ const basic = (clientId: string, secret: string): ClientAuthentication => {
     })
 }
 
-/** Imports a private key in PKCS #8 PEM or as a JWK. */
-const importKey = (
-  config: AuthConfig,
-  key: Redacted.Redacted<string>,
-  algorithm: string
-): Effect.Effect<CryptoKey, AuthConfigError> =>
-  Effect.tryPromise({
-    try: async () => {
-      const text = Redacted.value(key).trim()
-      const imported = text.startsWith("{")
-        ? await importJWK(JSON.parse(text), algorithm)
-        : await importPKCS8(text, algorithm)
-      if (imported instanceof Uint8Array) throw new Error("a symmetric key")
-      return imported
-    },
-    catch: () => invalidSecret(config, "private_key", `not a PKCS #8 or JWK private key for ${algorithm}`)
-  })
-
 /** How long an assertion can be used, in seconds. It is sent at once. */
 const assertionLife = 60
 
 /** A signed assertion for each request (RFC 7523 §2.2 and §3). */
 const signed = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, random: Random) {
   const algorithm = settings.signingAlgorithm ?? "RS256"
-  const key = yield* importKey(config, yield* secretOf(config, "private_key"), algorithm)
+  const unusable = () => invalidSecret(config, "private_key", `not a PKCS #8 or JWK private key for ${algorithm}`)
+  const key = Redacted.value(yield* secretOf(config, "private_key"))
+  const sign = yield* Effect.mapError(signer(key, algorithm), unusable)
   const clientId = settings.clientId ?? ""
-  const header = { alg: algorithm, ...(settings.signingKeyId === undefined ? {} : { kid: settings.signingKeyId }) }
+  const header = settings.signingKeyId === undefined ? {} : { kid: settings.signingKeyId }
   const authenticate: ClientAuthentication = Effect.fnUntraced(function* (form, audience) {
     const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-    const jwt = new SignJWT()
-      .setProtectedHeader(header)
-      .setIssuer(clientId)
-      .setSubject(clientId)
-      .setAudience(audience)
-      .setJti(yield* random.uuidV4())
-      .setIssuedAt(issuedAt)
-      .setNotBefore(issuedAt)
-      .setExpirationTime(issuedAt + assertionLife)
-    const assertion = yield* Effect.tryPromise({
-      try: () => jwt.sign(key),
-      catch: () => invalidSecret(config, "private_key", `it does not sign with ${algorithm}`)
-    })
+    const claims = {
+      iss: clientId,
+      sub: clientId,
+      aud: audience,
+      jti: yield* random.uuidV4(),
+      iat: issuedAt,
+      nbf: issuedAt,
+      exp: issuedAt + assertionLife
+    }
+    const assertion = yield* Effect.mapError(sign(header, claims), unusable)
     yield* identified(clientId, {
       client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
       client_assertion: assertion

@@ -3,29 +3,35 @@
  *
  * @module
  */
-import { Clock, Effect } from "effect"
-import type { SecureRandom } from "effect/crypto"
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose"
+import { Clock, Effect, Option, Schema } from "effect"
+import { type SecureRandom, WebCrypto } from "effect/crypto"
 import { createHash } from "node:crypto"
 import type { AuthConfig } from "@rekindle/core"
 import { AuthConfigError } from "../account/AuthConfig.ts"
+import { signer } from "./jws.ts"
 
 /** The secret that holds the key. */
 export const secretName = "dpop_key"
 
 const algorithm = "ES256"
 
-/** A new private key, as a JWK. */
-export const generate: Effect.Effect<string> = Effect.promise(async () => {
-  const pair = await generateKeyPair(algorithm, { extractable: true })
-  return JSON.stringify(await exportJWK(pair.privateKey))
+/** The public part of a key (RFC 7518 §6.2.1), with its members in the order of their names. */
+const PublicKey = Schema.Struct({
+  crv: Schema.Literal("P-256"),
+  kty: Schema.Literal("EC"),
+  x: Schema.String,
+  y: Schema.String
 })
+const decodePublicKey = Schema.decodeUnknownOption(Schema.fromJsonString(PublicKey))
 
-/** The members of the public key (RFC 7518 §6.2.1). */
-const publicPart = (jwk: string): JWK => {
-  const { crv, kty, x, y }: JWK = JSON.parse(jwk)
-  return { ...(crv && { crv }), ...(kty && { kty }), ...(x && { x }), ...(y && { y }) }
-}
+/** A new private key, as a JWK. */
+export const generate: Effect.Effect<string> = Effect.flatMap(WebCrypto.WebCrypto, ({ subtle }) =>
+  Effect.promise(async () => {
+    const pair = await subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign", "verify"])
+    const { crv, d, kty, x, y } = await subtle.exportKey("jwk", pair.privateKey)
+    return JSON.stringify({ crv, d, kty, x, y })
+  })
+)
 
 const malformed = (config: AuthConfig) =>
   new AuthConfigError({
@@ -33,9 +39,14 @@ const malformed = (config: AuthConfig) =>
     message: `the account's ${secretName} is not a private JWK for ${algorithm}`
   })
 
-/** The thumbprint of the public key, which an authorization request names (RFC 9449 §10). */
+const publicPart = (config: AuthConfig, jwk: string) =>
+  Option.match(decodePublicKey(jwk), { onNone: () => Effect.fail(malformed(config)), onSome: Effect.succeed })
+
+/** The thumbprint of the public key (RFC 7638 §3), which an authorization request names (RFC 9449 §10). */
 export const thumbprint = (config: AuthConfig, jwk: string): Effect.Effect<string, AuthConfigError> =>
-  Effect.tryPromise({ try: () => calculateJwkThumbprint(publicPart(jwk)), catch: () => malformed(config) })
+  Effect.map(publicPart(config, jwk), ({ crv, kty, x, y }) =>
+    createHash("sha256").update(JSON.stringify({ crv, kty, x, y })).digest("base64url")
+  )
 
 /** The request that a proof is for. */
 export interface Proven {
@@ -56,21 +67,18 @@ export const proof = Effect.fnUntraced(function* (
   random: SecureRandom.SecureRandom["Service"]
 ) {
   const now = yield* Clock.currentTimeMillis
-  const jti = yield* random.uuidV4()
-  return yield* Effect.tryPromise({
-    try: async () => {
-      const { origin, pathname } = new URL(url)
-      return await new SignJWT({
-        jti,
-        htm: method,
-        htu: `${origin}${pathname}`,
-        ...(token === undefined ? {} : { ath: createHash("sha256").update(token).digest("base64url") }),
-        ...(nonce === undefined ? {} : { nonce })
-      })
-        .setIssuedAt(Math.floor(now / 1000))
-        .setProtectedHeader({ alg: algorithm, typ: "dpop+jwt", jwk: publicPart(jwk) })
-        .sign(await importJWK(JSON.parse(jwk), algorithm))
-    },
-    catch: () => malformed(config)
-  })
+  const { origin, pathname } = new URL(url)
+  const claims = {
+    jti: yield* random.uuidV4(),
+    iat: Math.floor(now / 1000),
+    htm: method,
+    htu: `${origin}${pathname}`,
+    ...(token === undefined ? {} : { ath: createHash("sha256").update(token).digest("base64url") }),
+    ...(nonce === undefined ? {} : { nonce })
+  }
+  const header = { typ: "dpop+jwt", jwk: yield* publicPart(config, jwk) }
+  return yield* signer(jwk, algorithm).pipe(
+    Effect.flatMap((sign) => sign(header, claims)),
+    Effect.mapError(() => malformed(config))
+  )
 })

@@ -19,7 +19,7 @@ import {
 import { Simulation } from "@rekindle/testing"
 import { Clock, type Context, DateTime, Effect, Layer, Random, Redacted, Schedule } from "effect"
 import { WebCrypto } from "effect/crypto"
-import { createHash } from "node:crypto"
+import { createHash, generateKeyPairSync } from "node:crypto"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as ModelStore from "./ModelStore.ts"
@@ -37,9 +37,14 @@ const makeProvider = () => {
   }
   const isGranted = (fields: URLSearchParams): boolean => {
     const verifier = createHash("sha256").update(fields.get("code_verifier") ?? "")
-    return fields.get("grant_type") === "refresh_token"
-      ? alive.delete(fields.get("refresh_token") ?? "")
-      : challenges.get(fields.get("code") ?? "") === verifier.digest("base64url")
+    switch (fields.get("grant_type")) {
+      case "refresh_token":
+        return alive.delete(fields.get("refresh_token") ?? "")
+      case "authorization_code":
+        return challenges.get(fields.get("code") ?? "") === verifier.digest("base64url")
+      default:
+        return fields.has("assertion")
+    }
   }
   const answerTo = (path: string, fields: URLSearchParams): readonly [number, object] => {
     if (path.startsWith("/.well-known"))
@@ -131,7 +136,7 @@ const stringify = (random: Uint8Array): string => {
 const run = async <E>(
   seed: number,
   use: (given: Given) => Effect.Effect<unknown, E, Engine.Provided | CredentialVault>,
-  database?: Layer.Layer<AccountStore, unknown>
+  { database, promises = false }: { database?: Layer.Layer<AccountStore, unknown>; promises?: boolean } = {}
 ) => {
   const provider = makeProvider()
   const model = ModelStore.make()
@@ -142,7 +147,7 @@ const run = async <E>(
       Layer.build,
       Effect.orDie
     )
-  const outcome = await Simulation.run({ seed, promises: false }, (world) => {
+  const outcome = await Simulation.run({ seed, promises }, (world) => {
     const node = world.node("engine", engineOn, { faults: false })
     // The node refuses until its engine has started.
     return Effect.retry(
@@ -229,10 +234,55 @@ describe("an engine in a simulated world", () => {
           const { byStatus } = yield* (yield* AccountStore).counts(yield* Clock.currentTimeMillis)
           assert.deepStrictEqual(byStatus, { ACTIVE: 1 })
         }),
-      database
+      { database }
     )
     assert.isAbove(seen.paths.length, 8)
     assert.strictEqual(seen.refused, 0)
+  })
+
+  it("signs with the world's Web Crypto, in a world that waits for it", async () => {
+    const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ type: "pkcs8", format: "pem" })
+    const asserting = AuthConfig.make({
+      ...configOf("asserting", { clientAuth: "private_key_jwt", tokenEndpoint, dpop: true }),
+      secrets: { private_key: Redacted.make(String(rsa)) }
+    })
+    const service = AuthConfig.make({
+      ...configOf("service", {}),
+      scheme: "GOOGLE_SERVICE_ACCOUNT",
+      settings: { scopes: ["read"] },
+      secrets: {}
+    })
+    const keyFile = { client_email: "robot@provider.test", private_key: rsa, token_uri: tokenEndpoint }
+    const world = () =>
+      run(
+        6,
+        ({ provider }) =>
+          Effect.gen(function* () {
+            const connections = yield* Connections
+            const accounts = yield* ConnectedAccounts
+            for (const config of [asserting, service]) yield* connections.authConfigs.register(config)
+            const { id } = yield* connections.create({ authConfigId: "asserting", userId: "person" })
+            yield* (yield* ConsentCallback).complete(provider.consent((yield* connections.link(id)).url), undefined)
+            yield* accounts.refresh(id)
+            const robot = yield* connections.create({
+              authConfigId: "service",
+              userId: "robot",
+              secrets: { service_account_json: Redacted.make(JSON.stringify(keyFile)) }
+            })
+            yield* accounts.refresh(robot.id)
+          }),
+        { promises: true }
+      )
+    const [one, again] = [await world(), await world()]
+    assert.strictEqual(one.outcome.fingerprint, again.outcome.fingerprint)
+    assert.deepStrictEqual(
+      [...one.model.accounts().values()].map(({ generation, status }) => [generation, status]),
+      [
+        [2, "ACTIVE"],
+        [2, "ACTIVE"]
+      ]
+    )
+    assert.strictEqual(one.seen.refused, 0)
   })
 
   /** Everything random that is stored, of one world. */
@@ -357,10 +407,9 @@ describe("the sources of the engine", () => {
       "store/SqliteClient.ts",
       "store/databaseFile.ts",
       "store/restoreMark.ts",
-      // Keys of Web Crypto, which has no port: it signs on other threads.
-      "strategies/GoogleServiceAccount.ts",
-      "strategies/clientAuthentication.ts",
-      "strategies/dpop.ts"
+      // Keys of Effect's `WebCrypto`, which signs on other threads.
+      "strategies/dpop.ts",
+      "strategies/jws.ts"
     ])
   })
 })
