@@ -127,29 +127,33 @@ const make = Effect.gen(function* () {
       store.count(query),
       store.list({ ...query, limit: failuresAtMost })
     ]).pipe(Effect.mapError(storeDown))
-    const shown = yield* Effect.forEach(items, ({ lastAttempt, publicId, updatedAt, userId, authConfigId }) =>
-      accounts.get(publicId).pipe(
-        Effect.flatMap((account) =>
-          Effect.map(serviceName(toolkits, account.toolkit.slug), (service) => ({ account, service }))
+    const shown = yield* Effect.forEach(
+      items,
+      ({ lastAttempt, publicId, updatedAt, userId, authConfigId }) =>
+        accounts.get(publicId).pipe(
+          Effect.flatMap((account) =>
+            Effect.map(serviceName(toolkits, account.toolkit.slug), (service) => ({ account, service }))
+          ),
+          Effect.map(({ account: { alias, status, statusReason }, service }) => [
+            {
+              id: publicId,
+              alias: alias ?? null,
+              user_id: userId,
+              service,
+              auth_config_id: authConfigId,
+              status,
+              reason: statusReason,
+              verdict: lastAttempt?.verdict ?? null,
+              code: lastAttempt?.code ?? null,
+              since: iso(lastAttempt?.since ?? updatedAt),
+              retry_at: lastAttempt === null || lastAttempt.retryAt === null ? null : iso(lastAttempt.retryAt)
+            }
+          ]),
+          // It was removed meanwhile.
+          Effect.catchTag("AccountNotFound", () => Effect.succeed([]))
         ),
-        Effect.map(({ account: { alias, status, statusReason }, service }) => [
-          {
-            id: publicId,
-            alias: alias ?? null,
-            user_id: userId,
-            service,
-            auth_config_id: authConfigId,
-            status,
-            reason: statusReason,
-            verdict: lastAttempt?.verdict ?? null,
-            code: lastAttempt?.code ?? null,
-            since: iso(lastAttempt?.since ?? updatedAt),
-            retry_at: lastAttempt === null || lastAttempt.retryAt === null ? null : iso(lastAttempt.retryAt)
-          }
-        ]),
-        // It was removed meanwhile.
-        Effect.catchTag("AccountNotFound", () => Effect.succeed([]))
-      )
+      // Together, so that the reads share a statement.
+      { concurrency: "unbounded" }
     )
     return { count, items: shown.flat().toSorted((one, other) => (one.since < other.since ? 1 : -1)) }
   })

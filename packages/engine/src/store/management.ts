@@ -1,14 +1,36 @@
 /**
  * Statements for the management of accounts: lists, counts and removal.
  *
+ * On Postgres, counts of the accounts of several auth configs that are asked for at the same time share a statement ({@link shareStatement}),
+ * as a list of auth configs asks for them.
+ *
  * @module
  */
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import type { Statement } from "effect/sql"
 import type { AccountQuery, AccountStore } from "../account/AccountStore.ts"
 import type { Database } from "./database.ts"
 import { namedBy } from "./readable.ts"
-import { AccountPlaceRow, AccountRow, asStoreError, configKey, CountRow, decodeAll, toAccount } from "./rows.ts"
+import {
+  AccountPlaceRow,
+  AccountRow,
+  asStoreError,
+  configIdOf,
+  configKey,
+  CountRow,
+  decodeAll,
+  toAccount
+} from "./rows.ts"
+import { shareStatement } from "./sharedStatement.ts"
+
+/** The statuses that are visible only while they are stored. */
+const storedStatuses: ReadonlyArray<string> = ["ACTIVE", "INACTIVE", "REVOKED"]
+
+/** Everything that a count is about but its auth configs and its time. */
+const restOf = ({ authConfigIds: _configs, now: _now, ...rest }: AccountQuery): string => JSON.stringify(rest)
+
+/** A count of the accounts of one auth config. */
+const keyOf = (query: AccountQuery): string => `${query.authConfigIds?.join()} ${restOf(query)}`
 
 export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: Database) => {
   /**
@@ -50,9 +72,37 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
       ...among(sql`alias`, aliases),
       ...among(sql`public_id`, ids),
       ...among(visible(now), statuses),
+      // The index has the stored status.
+      ...(statuses?.every((status) => storedStatuses.includes(status)) === true ? among(sql`status`, statuses) : []),
       ...(isFailing === true ? [failing] : [])
     ]
   }
+
+  const countAlone = (query: AccountQuery) =>
+    sql`SELECT 'all' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE ${sql.and(conditions(query))}`.pipe(
+      Effect.flatMap(decodeAll(CountRow)),
+      Effect.map(([row]) => row?.count ?? 0)
+    )
+
+  const countTogether = shareStatement<AccountQuery, number>(sql, {
+    alone: countAlone,
+    answersAll: true,
+    key: keyOf,
+    together: Effect.fnUntraced(function* (queries) {
+      const [first] = queries
+      if (first === undefined) return new Map()
+      const alike = queries.filter((query) => restOf(query) === restOf(first))
+      const authConfigIds = alike.flatMap(({ authConfigIds = [] }) => authConfigIds)
+      const rows = yield* sql`SELECT auth_config_id AS status, COUNT(*) AS count FROM rekindle_accounts
+        WHERE ${sql.and(conditions({ ...first, authConfigIds }))} GROUP BY auth_config_id`.pipe(
+        Effect.flatMap(decodeAll(CountRow))
+      )
+      const counts = new Map(rows.map(({ count, status }) => [configIdOf(status), count]))
+      return new Map(
+        alike.map((query) => [keyOf(query), Exit.succeed(counts.get(query.authConfigIds?.join() ?? "") ?? 0)])
+      )
+    })
+  })
 
   const accounts = readable.page(AccountRow, AccountPlaceRow, namedBy("rekindle_accounts", "id"))
 
@@ -76,11 +126,7 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
     },
 
     count: (query) =>
-      sql`SELECT 'all' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE ${sql.and(conditions(query))}`.pipe(
-        Effect.flatMap(decodeAll(CountRow)),
-        Effect.map(([row]) => row?.count ?? 0),
-        asStoreError
-      ),
+      asStoreError(!isSqlite && query.authConfigIds?.length === 1 ? countTogether(query) : countAlone(query)),
 
     remove: ({ id }, now) =>
       transaction(

@@ -283,6 +283,12 @@ const aliases = Effect.gen(function* () {
   yield* sql`UPDATE rekindle_auth_configs SET created_at = updated_at`
 })
 
+// For counts of the accounts of an auth config, and for the check that a removed one has none. No renewal changes these columns.
+const accountsOfConfig = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE INDEX rekindle_accounts_config ON rekindle_accounts (auth_config_id, status)`
+})
+
 const migrations = {
   "0001_initial": initial,
   "0002_obtained_epoch": obtainedEpoch,
@@ -298,7 +304,8 @@ const migrations = {
   "0012_management": management,
   "0013_forgotten_events": forgottenEvents,
   "0014_open_intents": openIntents,
-  "0015_aliases": aliases
+  "0015_aliases": aliases,
+  "0016_accounts_of_config": accountsOfConfig
 }
 
 /** Migrates the database to the schema after the first `count` migrations. */

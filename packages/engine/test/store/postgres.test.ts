@@ -6,6 +6,7 @@ import { clientOf } from "../support/Place.ts"
 import { Postgres } from "../support/Postgres.ts"
 import { migrateInProcesses } from "./migrateInProcesses.ts"
 import { Database, start, suite } from "./sqlContract.ts"
+import { sealed } from "./storeContract.ts"
 
 const database = Layer.effect(
   Database,
@@ -133,6 +134,48 @@ suite("the account store on Postgres", Layer.provideMerge(database, Postgres.lay
       })
       // The page of an account may be full. Then the new row goes to another page.
       assert.isAtLeast(after.hot - before.hot, accounts.length / 2)
+    })
+  )
+
+  it.effect("counts of several auth configs that are asked for at the same time share a statement", () =>
+    Effect.gen(function* () {
+      const { added, store } = yield* start
+      const configs = Array.from({ length: 8 }, (_, index) => `config-${index}`)
+      for (const [index, authConfigId] of configs.entries()) {
+        yield* store.putAuthConfig({ id: authConfigId, projectId: "project", sealed: sealed("config"), updatedAt: 1 })
+        for (let times = 0; times < index; times++) yield* added({ authConfigId })
+      }
+      yield* added({ authConfigId: "config-7", status: "INACTIVE" })
+      let statements = 0
+      const counts = yield* Effect.provideService(
+        Effect.forEach(
+          configs,
+          (authConfigId) =>
+            store.count({ projectId: "project", authConfigIds: [authConfigId], statuses: ["ACTIVE"], now: 0 }),
+          { concurrency: "unbounded" }
+        ),
+        Statement.CurrentTransformer,
+        (statement) => {
+          statements++
+          return Effect.succeed(statement)
+        }
+      )
+      assert.deepStrictEqual(counts, [0, 1, 2, 3, 4, 5, 6, 7])
+      assert.isAtMost(statements, 2)
+      // Counts of something else, or of another project, do not mix with them.
+      assert.deepStrictEqual(
+        yield* Effect.all(
+          [
+            store.count({ projectId: "project", authConfigIds: ["config-7"], now: 0 }),
+            store.count({ projectId: "project", authConfigIds: ["config-7"], statuses: ["INACTIVE"], now: 0 }),
+            store.count({ projectId: "another", authConfigIds: ["config-7"], now: 0 }),
+            store.count({ projectId: "project", authConfigIds: ["config-1", "config-2"], now: 0 }),
+            store.count({ projectId: "project", authConfigIds: ["config-2"], now: 0 })
+          ],
+          { concurrency: "unbounded" }
+        ),
+        [8, 1, 0, 3, 2]
+      )
     })
   )
 
