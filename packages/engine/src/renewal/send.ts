@@ -50,11 +50,11 @@ export type Sent =
     }
   /** The lease ended before the request was sent. */
   | { readonly _tag: "TooLate"; readonly verdict: Verdict; readonly doubtful: boolean }
-  /** A late answer arrived, and its tokens are committed. */
+  /** Tokens are committed: those of a late answer, or of a consent that was completed meanwhile. */
   | { readonly _tag: "Late"; readonly attempted: Attempted }
 
 /** Makes `send`, `keep` and `keepLate`. */
-export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) => {
+export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalContext) => {
   /** Writes an answer to the journal before it is judged, so that it cannot be lost. */
   const judge = Effect.fnUntraced(function* (
     { connection, strategy }: Sendable,
@@ -184,10 +184,11 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
       }
       if (verdict._tag === "NotApplied" && tooLate) return { _tag: "TooLate", verdict, doubtful }
       const now = yield* Clock.currentTimeMillis
+      const repeatable = mayResend({ ...sendable, account: leased }, now, requestTimeout)
       const step = nextStep({
         verdict: verdict._tag,
         sends,
-        repeatable: mayResend({ ...sendable, account: leased }, now, requestTimeout),
+        repeatable,
         usable: inService(leased) && !progress.tokenRefused && !isOver(leased, now),
         answerMayCome: overdue.isOpen(),
         timeLeft: timeLeft(),
@@ -209,6 +210,16 @@ export const makeSend = ({ limited, requestTimeout, tokens }: RenewalContext) =>
       // Each request reserves space for its own answer, because the answer before was written, or may still arrive.
       const hasRoom = verdict._tag !== "Ambiguous" || (yield* Effect.isSuccess(Scope.provide(tokens.room, rooms)))
       if (!hasRoom) return judged
+      if (verdict._tag === "Ambiguous" && !repeatable) {
+        // A person may have consented meanwhile. Then the token in doubt is not needed, and sending it could only do harm.
+        const current = Option.getOrUndefined(yield* Effect.option(find(leased.id)))
+        if (current?.epoch !== leased.epoch || current.status === "INACTIVE" || current.status === "REVOKED")
+          return judged
+        if (current.generation !== leased.generation) {
+          const renewal: Renewal = { _tag: "Renewed", account: current }
+          return { _tag: "Late", attempted: { evidence: judged.evidence, renewal: Effect.succeed(renewal) } }
+        }
+      }
     }
   })
 

@@ -1,12 +1,13 @@
 /** A request that may have been carried out leaves a doubt. Until it is settled, no failure says "nothing was sent". */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts } from "@rekindle/core"
+import { ConnectedAccounts, Connections } from "@rekindle/core"
 import { StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Effect } from "effect"
 import {
   connected,
   elapse,
+  join,
   leaseAs,
   refresh,
   refused,
@@ -14,8 +15,10 @@ import {
   settle,
   start,
   stored,
-  summary
+  summary,
+  Wire
 } from "../support/ScriptedEngine.ts"
+import { consents } from "../support/ScriptedConsent.ts"
 
 /** The slug of an error, and its disposition. */
 const told = (error: { readonly _tag: string; readonly disposition: string; readonly slug?: string | undefined }) =>
@@ -61,6 +64,45 @@ describe("after a request whose answer was lost", () => {
       assert.deepInclude(summary(yield* stored(id)), { generation: 1, intent: "open" })
     }).pipe(scenario({ provider: { rotation: "rolling" } }))
   )
+
+  it.effect("a consent that is completed before the second spares the old token, and its tokens are the result", () =>
+    Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id, refreshToken } = yield* connected({ expired: true })
+      const link = yield* settle(Effect.flatMap(Connections, (connections) => connections.link(id)))
+      yield* provider.next(ScriptedProvider.lostResponse)
+      const caller = yield* Effect.forkChild(accounts.refresh(id))
+      yield* elapse("5 seconds", "100 millis")
+      assert.strictEqual((yield* consents(new URL(link.url))).status, "ACTIVE")
+      assert.deepStrictEqual(yield* join(caller), { _tag: "Ready", id })
+      assert.deepStrictEqual((yield* Wire).sent, [refreshToken, "authorization_code"])
+      assert.strictEqual((yield* provider.counts).replays, 0)
+    }).pipe(scenario())
+  )
+
+  it.effect("an account that cannot be read before the second keeps its token", () => {
+    let gone = false
+    return Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id, refreshToken } = yield* connected({ expired: true })
+      yield* provider.next(ScriptedProvider.lostResponse)
+      const caller = yield* Effect.forkChild(
+        Effect.flatMap(ConnectedAccounts, ({ refresh }) => Effect.flip(refresh(id)))
+      )
+      yield* elapse("5 seconds", "100 millis")
+      gone = true
+      assert.strictEqual(told(yield* join(caller)), "provider_silent, ambiguous")
+      assert.deepStrictEqual((yield* Wire).sent, [refreshToken])
+    }).pipe(
+      scenario({
+        store: (store) => ({
+          ...store,
+          find: (id) => (gone ? Effect.fail(new StoreError({ message: "gone" })) : store.find(id))
+        })
+      })
+    )
+  })
 
   it.effect("a dead token that cannot be stored does not claim that nothing was done", () => {
     let gone = false

@@ -44,6 +44,8 @@ export type Fact =
       readonly isOwn: boolean
       readonly isClean: boolean
     }
+  /** The connection of a request broke. Nothing of it is on the way any more. */
+  | { readonly _tag: "Broke"; readonly at: number; readonly request: number }
   /** A node changed its state. `loses` is what a node that went down does not find on its disk again. */
   | {
       readonly _tag: "Node"
@@ -124,7 +126,8 @@ export interface Life {
 export interface Travel {
   readonly sent: FactOf<"Sent">
   presentation: Presentation | undefined
-  isAnswered: boolean
+  /** Whether its sender knows that it has ended: an answer came, or the connection broke. */
+  hasEnded: boolean
   /** When the node stopped waiting for the answer. */
   closedAt: number | undefined
   /** The answer of the provider itself. */
@@ -229,7 +232,7 @@ export const make = (given: {
         travels.set(fact.request, {
           sent: fact,
           presentation: undefined,
-          isAnswered: false,
+          hasEnded: false,
           closedAt: undefined,
           read: undefined
         })
@@ -247,10 +250,15 @@ export const make = (given: {
         }
         break
       }
+      case "Broke": {
+        const travel = travels.get(fact.request)
+        if (travel !== undefined) travel.hasEnded = true
+        break
+      }
       case "Read": {
         const travel = travels.get(fact.request)
         if (travel === undefined) break
-        travel.isAnswered = true
+        travel.hasEnded = true
         if (fact.isOwn) travel.read = { ...fact, index }
         break
       }

@@ -92,8 +92,8 @@ export const draw = (world: Simulation.World): Mix => {
       lease: requestTimeout * one("lease", [3, 6]),
       requestTimeout,
       egressTimeout: requestTimeout * 0.8,
-      pollInterval: one("poll interval", [10 * second, 30 * second]),
-      recoveryInterval: 20 * second,
+      pollInterval: one("poll interval", [15 * second, 40 * second]),
+      recoveryInterval: 30 * second,
       claimFor: one("claim", [30 * second, 2 * minute])
     },
     thinking: one("thinking", [1, 300, requestTimeout / 3]),

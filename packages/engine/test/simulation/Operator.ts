@@ -8,7 +8,7 @@
  */
 import { Connections } from "@rekindle/core"
 import { KeyRotation } from "@rekindle/engine"
-import { Effect, Random, Redacted, Schedule } from "effect"
+import { Effect, Predicate, Random, Redacted, Schedule } from "effect"
 import { callOn } from "./Callers.ts"
 import type { Services } from "./EngineNode.ts"
 import * as Ledger from "./Ledger.ts"
@@ -23,7 +23,13 @@ const insist = <A, E>(scene: Scene, what: string, effect: Effect.Effect<A, E, Se
     const node = yield* anyNode(scene)
     // A store that is silent can hold such a call for as long as it likes.
     return yield* callOn(scene, node, what, undefined, Number.POSITIVE_INFINITY, effect).pipe(Effect.timeout(patience))
-  }).pipe(Effect.retry({ while: () => true, times: 30, schedule: Schedule.spaced("2 seconds") }), Effect.option)
+  }).pipe(
+    Effect.retry({
+      while: (error) => !Predicate.isTagged(error, "AccountNotFound"),
+      schedule: Schedule.spaced("2 seconds")
+    }),
+    Effect.option
+  )
 
 /** Asks once. */
 const ask = <A, E>(scene: Scene, what: string, effect: Effect.Effect<A, E, Services>) =>
@@ -111,11 +117,13 @@ const actions: Readonly<Record<string, Action>> = {
     const { ledger } = yield* anyProvider(scene)
     const secret = ledger.newSecret()
     const secrets = { client_secret: Redacted.make(secret) }
-    yield* insist(
-      scene,
-      "update",
-      connections(({ authConfigs }) => authConfigs.update(ledger.name, { secrets }))
-    )
+    const update = connections(({ authConfigs }) => authConfigs.update(ledger.name, { secrets }))
+    // Some take the old one away before the application has the new one.
+    if ((yield* Random.next) < 0.5) {
+      ledger.forgetSecrets(secret)
+      yield* aWhile(60_000)
+    }
+    yield* insist(scene, "update", update)
     yield* aWhile(30_000)
     ledger.forgetSecrets(secret)
   }),

@@ -89,7 +89,10 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
       account
     })
     const travel = Effect.gen(function* () {
-      const broken = Effect.succeed(Verdict.noAnswer("connection_lost ECONNRESET"))
+      const broken = Effect.sync(() => {
+        tell({ _tag: "Broke", at: world.now(), request: id })
+        return Verdict.noAnswer("connection_lost ECONNRESET")
+      })
       const lost = amount < 0.5 ? broken : Effect.never
       if (what === "wire-request-lost") return yield* Effect.delay(lost, between(amount, 1, 1000))
 

@@ -55,7 +55,7 @@ const successors = (token: Token): ReadonlyArray<Token> => {
 const isIn = (outcome: string | undefined): boolean => outcome === "applied" || outcome === "reused"
 
 /**
- * A token that may be used once is presented again only if nobody has the answer to the first request: that request has failed or is older
+ * A token that may be used once is presented again only if nobody has the answer to the first request: that request has ended or is older
  * than its time limit, no running process has read its answer, and no access token is left that the second request could cost.
  */
 const spentOnce: Invariant = {
@@ -73,7 +73,7 @@ const spentOnce: Invariant = {
         if (travel === undefined) continue
         const which = `request ${request} of ${sent.node} presents the token that request ${travel.sent.request} of ${travel.sent.node} had spent`
         if (facts.isHeld(travel, sent.at)) return `${which}, whose answer ${travel.read?.node} has`
-        if (!travel.isAnswered && sent.at - travel.sent.at < requestTimeout)
+        if (!travel.hasEnded && sent.at - travel.sent.at < requestTimeout)
           return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
       }
       const { account, wall } = sent
@@ -353,6 +353,9 @@ export const invariants: ReadonlyArray<Invariant> = [
   nobodyIsSentAway
 ]
 
+/** How far ahead a clock may be before the times of a credential count as unknown, in milliseconds. */
+const clockSkew = 60_000
+
 /**
  * What is wrong with an account. After faults have stopped there has to be a moment for each account at which nothing is: it can be used, or
  * its credential is dead and it says so.
@@ -361,6 +364,8 @@ export const ails = (facts: Facts, account: Account, now: number, wall: number):
   if (account.status !== "ACTIVE" && account.status !== "EXPIRED") return undefined
   const token = tokenOf(facts, account)
   if (token === undefined) return undefined
+  // The refresh token may be spent, and when the access token ends is unknown, because a clock was ahead. To send the one could cost the other.
+  if (account.intent !== null && account.obtainedAt > wall + clockSkew) return undefined
   const ledger = facts.ledgerOf(account.id)
   const isHonoured = ledger.isHonoured(token, now)
   const held = successors(token).find((each) => ledger.isHonoured(each, now) && holderOf(facts, each, now))
