@@ -65,7 +65,7 @@ export const draw = (world: Simulation.World): Mix => {
       const rotation = classes[world.size(`rotation of ${name}`, 0, classes.length - 1)] ?? "single-use"
       const accessTokenLife = one(`access tokens of ${name}`, [15 * second, 45 * second, 90 * second, 5 * minute])
       const reuseWindow = one(`reuse window of ${name}`, [15 * second, minute, 2 * minute])
-      const accounts = world.size(`accounts of ${name}`, 1, isLarge ? 3 : 2)
+      const accounts = world.size(`accounts of ${name}`, 1, isLarge ? 5 : 2)
       return {
         name,
         rotation,
