@@ -87,7 +87,15 @@ describe("a world", () => {
     const run = () =>
       Simulation.run({ seed: 1 }, () =>
         Effect.gen(function* () {
-          const { spanId, traceId } = yield* Effect.withSpan(Effect.orDie(Effect.currentSpan), "work")
+          const inner = Effect.withSpan(Effect.orDie(Effect.currentSpan), "inner")
+          const [outerTrace, { spanId, traceId }] = yield* Effect.withSpan(
+            Effect.zip(
+              Effect.map(Effect.orDie(Effect.currentSpan), ({ traceId }) => traceId),
+              inner
+            ),
+            "outer"
+          )
+          assert.strictEqual(traceId, outerTrace)
           let map = HashMap.empty<() => number, number>()
           for (const key of keys) map = HashMap.set(map, key, key())
           for (const key of Array.from({ length: 9 }, (_, index) => () => index))
@@ -106,7 +114,7 @@ describe("a world", () => {
 
   it("waits for the promises of Web Crypto in the order of the calls", async () => {
     const run = (seed: number) =>
-      Simulation.run({ seed }, (world) =>
+      Simulation.run({ seed, schedule: "calm" }, (world) =>
         Effect.gen(function* () {
           const { subtle } = yield* WebCrypto.WebCrypto
           const digest = (size: number) =>
@@ -123,6 +131,11 @@ describe("a world", () => {
       const once = await run(seed)
       assert.isUndefined(once.failure, once.failure?.message)
       assert.deepStrictEqual(await run(seed), once)
+      // No time has passed before the longest of them was ready.
+      assert.deepStrictEqual(
+        once.story.map(({ time, what }) => `${what} at ${time}`),
+        [500_000, 1, 20_000].map((size) => `has digested ${size} at 0`)
+      )
     }
   })
 
@@ -208,24 +221,32 @@ describe("the time of a world", () => {
       })
     ))
 
+  it("does not wait for a sleep that was interrupted", async () => {
+    const outcome = await Simulation.run({ seed: 1 }, () =>
+      Effect.andThen(Effect.race(Effect.sleep("1 hour"), Effect.sleep("1 second")), Effect.never)
+    )
+    assert.strictEqual(outcome.failure?.kind, "stalled")
+    assert.isBelow(outcome.time, 2000)
+  })
+
   it("wakes sleepers in the order of their time", () =>
     valueOf(
       () =>
         Effect.gen(function* () {
-          const woken = new Array<number>()
-          const times = yield* Effect.replicateEffect(Random.nextIntBetween(1, 100_000), 1000)
+          const woken = new Array<readonly [time: number, place: number]>()
+          const times = yield* Effect.replicateEffect(Random.nextIntBetween(1, 300), 1000)
           yield* Effect.forEach(
             times,
-            (time) =>
+            (time, place) =>
               Effect.andThen(
                 Effect.sleep(time),
-                Effect.sync(() => woken.push(time))
+                Effect.sync(() => woken.push([time, place]))
               ),
             { concurrency: "unbounded" }
           )
           assert.deepStrictEqual(
             woken,
-            times.toSorted((one, other) => one - other)
+            times.map((time, place) => [time, place] as const).toSorted(([one], [other]) => one - other)
           )
         }),
       { schedule: "calm" }
@@ -446,20 +467,58 @@ describe("a disk", () => {
             file.write(bytes("two\n"), 4)
             file.write(bytes("ONE\n"), 0)
             disk.create("new")
+            disk.rename("log", "renamed")
+            disk.rename("renamed", "log")
+            disk.remove("new")
             yield* node.kill
             assert.strictEqual(text(disk.read("log")), "ONE\ntwo\n")
             yield* node.losePower
-            return `${JSON.stringify(text(disk.read("log")))} ${disk.names().join()}`
+            const log = disk.names().find((name) => name === "log" || name === "renamed") ?? ""
+            return `${JSON.stringify(text(disk.read(log)))} ${disk.names().toSorted().join()}`
           }),
         { seed }
       )
       found.add(kept ?? "")
     }
     const contents = ["one\n", "one\nt", "one\ntw", "one\ntwo", "one\ntwo\n", "One\ntwo\n", "ONe\ntwo\n", "ONE\ntwo\n"]
+    const names = ["log", "log,new", "new,renamed", "renamed"]
     assert.deepStrictEqual(
-      [...found].toSorted(),
-      contents.flatMap((content) => [`${JSON.stringify(content)} log`, `${JSON.stringify(content)} log,new`]).toSorted()
+      [...new Set(Array.from(found, (kept) => kept.split(" ")[1] ?? ""))].toSorted(),
+      names.slice(0, 3)
     )
+    assert.deepStrictEqual(
+      [...new Set(Array.from(found, (kept) => kept.split(" ")[0] ?? ""))].toSorted(),
+      contents.map((content) => JSON.stringify(content)).toSorted()
+    )
+  })
+
+  it("has on it what was written before a flush that has ended, and not what was written since", async () => {
+    const found = new Set<string>()
+    for (const seed of seeds.slice(0, 50)) {
+      await valueOf(
+        (world) =>
+          Effect.gen(function* () {
+            const flushed = yield* Deferred.make<void>()
+            const node = world.node("a", ({ disk }) =>
+              Effect.gen(function* () {
+                const file = disk.create("log")
+                disk.sync()
+                file.write(bytes("12"), 0)
+                yield* Effect.callback<void>((resume) => {
+                  file.flush(() => resume(Effect.void))
+                  file.write(bytes("34"), 2)
+                })
+                yield* Deferred.succeed(flushed, undefined)
+              })
+            )
+            yield* Deferred.await(flushed)
+            yield* node.losePower
+            found.add(text(node.disk.read("log")))
+          }),
+        { seed }
+      )
+    }
+    assert.sameMembers([...found], ["12", "123", "1234"])
   })
 
   it("is full: what is reserved can still be written", () =>
@@ -502,7 +561,7 @@ describe("a disk", () => {
           Effect.gen(function* () {
             const seen = new Set<string>()
             let wrong = ""
-            const node = world.node("a", ({ disk }) =>
+            const node = world.node("a", ({ disk, isRunning }) =>
               Effect.gen(function* () {
                 const file = disk.names().includes("log")
                   ? disk.open("log")
@@ -517,11 +576,11 @@ describe("a disk", () => {
                       )
                     )
                   )
+                  if (!isRunning()) wrong = "a killed process went on"
                 }
               }).pipe(Effect.catchDefect(() => Effect.void))
             )
             yield* Effect.sleep("10 minutes")
-            if (seen.has("killed")) wrong = "a killed process went on"
             assert.isTrue(node.isRunning())
             return [wrong, ...seen]
           })
@@ -696,6 +755,63 @@ const forgetful = (world: Simulation.World) =>
       if (told > 3 && kept === 0) return yield* Effect.die("it forgot")
     }
   })
+
+describe("faults that are given", () => {
+  const at = (place: number, what: string, amount = 0.5, site = "node a") => ({ site, at: place, what, amount })
+
+  it("strike in any order in which they are given, and no more once the world is healed", async () => {
+    const plan = [at(9, "freeze"), at(3, "clock-jump"), at(6, "clock-jump"), at(400, "kill", 1)]
+    const outcome = await Simulation.run({ seed: 1, faults: plan }, (world) =>
+      Effect.gen(function* () {
+        const node = world.node("a", () => Effect.forkScoped(Effect.forever(Effect.sleep(10))))
+        yield* world.until("frozen", "1 minute", () => world.now() > 1000)
+        node.wallClock.skew += 5
+        yield* world.heal
+        assert.strictEqual(node.wallClock.skew, 0)
+        yield* Effect.sleep("1 minute")
+        assert.isTrue(node.isRunning())
+      })
+    )
+    assert.isUndefined(outcome.failure, outcome.failure?.message)
+    assert.deepStrictEqual(
+      outcome.faults.map(({ at }) => at),
+      [3, 6, 9]
+    )
+  })
+
+  it("end what they did themselves, and nothing else", () =>
+    // Killed for a minute, started again by hand after half of it, and killed for a minute once more.
+    valueOf(
+      (world) =>
+        Effect.gen(function* () {
+          const node = world.node("a", () => Effect.forkScoped(Effect.forever(Effect.sleep(10))))
+          const isRunning = new Array<boolean>()
+          yield* Effect.sleep(30_000)
+          isRunning.push(node.isRunning())
+          yield* node.restart
+          yield* Effect.sleep(10_000)
+          isRunning.push(node.isRunning())
+          yield* Effect.sleep(30_000)
+          isRunning.push(node.isRunning())
+          yield* Effect.sleep(30_000)
+          isRunning.push(node.isRunning())
+          assert.deepStrictEqual(isRunning, [false, false, false, true])
+        }),
+      { faults: [at(0, "kill", 1), at(9, "kill", 1)] }
+    ))
+
+  it("are told if a finalizer dies while its node is stopped", async () => {
+    const failure = await failureOf((world) =>
+      Effect.gen(function* () {
+        const node = world.node("a", () => Effect.addFinalizer(() => Effect.die("cannot close")))
+        yield* Effect.sleep(10)
+        yield* node.stop
+        return yield* Effect.never
+      })
+    )
+    assert.deepInclude(failure, { kind: "program", name: "a", message: "cannot close" })
+  })
+})
 
 describe("a failed run", () => {
   const rates = { ...faults, kill: 0.1 }

@@ -70,15 +70,11 @@ export class Network {
     const link = `${from.owner.name} > ${to.name}`
     const fault = to.hasFaults ? this.core.faults.site(link, kinds).strike() : undefined
     if (fault !== undefined) this.core.note(from.owner.name, `calls ${to.name}: ${fault.what}`)
-    let isAnswered = false
+    // The second answer to a repeated request is not heard: an Effect is resumed once.
     const answer = (exit: Exit.Exit<A, E | NetworkError>): void => {
       if (this.isCut(from, to)) return
       const late = fault?.what === "delay" && fault.amount >= 0.5 ? scaled(fault.amount * 2 - 1, 1, 60_000) : 0
-      this.core.startTimer(this.travel() + late, from, () => {
-        if (isAnswered) return
-        isAnswered = true
-        resume(exit)
-      })
+      this.core.startTimer(this.travel() + late, from, () => resume(exit))
     }
     const arrive = (): void => {
       if (this.isCut(from, to)) return

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Context, Effect, Exit, Fiber, type Scope } from "effect"
+import { Cause, type Context, Effect, Exit, Fiber, type Scope } from "effect"
 import { Chance } from "./chance.ts"
 import type { WallClock } from "./clock.ts"
 import { type Disk, SimulatedDisk } from "./disk.ts"
@@ -231,7 +231,7 @@ export class SimulatedNode<S> implements Node<S>, Owner {
     )
     life.main = Effect.runForkWith(life.context)(program)
     life.main.addObserver((exit) => {
-      if (Exit.isFailure(exit) && !Exit.hasInterrupts(exit)) this.core.failWith(this.name, exit.cause)
+      if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) this.core.failWith(this.name, exit.cause)
       this.end()
     })
   }

@@ -112,11 +112,11 @@ export class Core implements Queue {
   }
 
   readonly push = (process: Process, task: () => void): void => {
-    if (process.state === "ended") return
     if (process.state === "frozen") {
       process.held.push(task)
       return
     }
+    // The tasks of a process that has ended are dropped when it is their turn.
     this.tasks.push(task)
     this.owners.push(process)
   }
