@@ -633,9 +633,17 @@ describe("a run fails", () => {
     )
     assert.include(twice.message, "there is a node a already")
   })
-  it("if it never ends: in steps, or in time", async () => {
-    const busy = await failureOf(() => Effect.forever(Effect.yieldNow), { maxSteps: 1000 })
+  it("if it never ends: in steps, or in time, and names who was busy", async () => {
+    const busy = await failureOf(
+      (world) =>
+        Effect.gen(function* () {
+          world.node("a", () => Effect.forever(Effect.yieldNow))
+          return yield* Effect.never
+        }),
+      { maxSteps: 1000 }
+    )
     assert.deepInclude(busy, { kind: "endless", step: 1000 })
+    assert.match(busy.message, /^the program has not ended after \d+ ms and 1000 steps: 99\d of a, \d of world$/)
     const asleep = await failureOf(() => Effect.forever(Effect.sleep("1 day")))
     assert.strictEqual(asleep.kind, "endless")
     assert.isBelow(asleep.step, 100)

@@ -37,6 +37,8 @@ export class Process implements Scheduler.Scheduler, Scheduler.SchedulerDispatch
   /** Tasks that wait until the process is thawed. */
   readonly held = new Array<() => void>()
   state: "running" | "frozen" | "ended" = "running"
+  /** How many steps it has taken. */
+  steps = 0
   readonly queue: Queue
   readonly owner: Owner
   /** Tells the processes of a world apart. */

@@ -86,7 +86,7 @@ export class Core implements Queue {
   private readonly inOrder: boolean
   private readonly patience: number
   private readonly stepTime: number
-  private processes = 0
+  private readonly processes = new Array<Process>()
   private outsideWork: Promise<unknown> | undefined
 
   constructor(seed: number, faults: FaultRates | FaultPlan, bounds: Bounds, schedule: Schedule) {
@@ -101,7 +101,8 @@ export class Core implements Queue {
   }
 
   makeProcess(owner: Owner): Process {
-    const process = new Process(this, owner, this.processes++)
+    const process = new Process(this, owner, this.processes.length)
+    this.processes.push(process)
     this.waiting?.follow(process)
     return process
   }
@@ -217,11 +218,12 @@ export class Core implements Queue {
       this.failWith(owner.owner.name, Cause.die(defect))
     }
     this.now += this.stepTime
-    if (this.steps >= this.bounds.maxSteps && !this.ended) {
-      this.fail({ kind: "endless", name: "world", message: `the program has not ended after ${this.steps} steps` })
-    } else if (this.now > this.bounds.maxTime) {
-      this.fail({ kind: "endless", name: "world", message: `the program has not ended after ${this.now} ms` })
-    }
+    if (this.ended || (this.steps < this.bounds.maxSteps && this.now <= this.bounds.maxTime)) return
+    this.fail({
+      kind: "endless",
+      name: "world",
+      message: `the program has not ended after ${this.now.toFixed(0)} ms and ${this.steps} steps: ${this.whoRan()}`
+    })
   }
 
   private take(owner: Process, task: () => void): void {
@@ -232,9 +234,23 @@ export class Core implements Queue {
     // Fewer than three operations would not get a fiber further than to where it was preempted.
     this.budget = 3 + this.random.below(this.patience)
     this.steps++
+    owner.steps++
     this.fingerprint = (Math.imul(this.fingerprint, 31) + owner.number + Math.floor(this.now * 1000)) | 0
     step(owner, task)
     for (const watch of this.watches) watch.check()
+  }
+
+  /** The nodes with their steps, the busiest first. */
+  private whoRan(): string {
+    const steps = new Map<string, number>()
+    for (const process of this.processes) {
+      const { name } = process.owner
+      steps.set(name, (steps.get(name) ?? 0) + process.steps)
+    }
+    return Array.from(steps)
+      .toSorted(([, one], [, other]) => other - one)
+      .map(([name, count]) => `${count} of ${name}`)
+      .join(", ")
   }
 
   private remove(place: number): void {
