@@ -12,6 +12,8 @@ import type { Fact } from "./Facts.ts"
 export interface Surroundings {
   readonly world: Simulation.World
   readonly nodeOf: (name: string) => Simulation.Machine | undefined
+  /** Another node than this one. Undefined if there is none. */
+  readonly besides: (name: string) => Simulation.Machine | undefined
   /** Cuts a node off from the store. */
   readonly cut: (node: string, millis: number) => void
   /** Runs an effect as work of the world itself, which no fault of a node ends. */
@@ -21,13 +23,13 @@ export interface Surroundings {
   readonly until: number
 }
 
-const afterLease = ["freeze-with-lease", "kill-with-lease", "clock-jump-with-lease"]
+const afterLease = ["freeze-with-lease", "kill-with-lease", "clock-jump-with-lease", "clock-jump-beside-lease"]
 const afterAnswer = ["freeze-with-answer", "kill-with-answer", "store-cut-with-answer"]
 
 const between = (amount: number, min: number, max: number): number => min * (max / min) ** amount
 
 /** Makes an ambush: it is told each fact. */
-export const make = ({ cut, lease, nodeOf, run, until, world }: Surroundings) => {
+export const make = ({ besides, cut, lease, nodeOf, run, until, world }: Surroundings) => {
   const strike = (node: Simulation.Machine, { amount, what }: Simulation.Fault): void => {
     // One number says when it strikes and for how long.
     const [when, long] = [(amount * 16) % 1, amount]
@@ -38,7 +40,7 @@ export const make = ({ cut, lease, nodeOf, run, until, world }: Surroundings) =>
     switch (what) {
       case "freeze-with-lease":
       case "freeze-with-answer": {
-        const thaw = Effect.delay(node.thaw, between(long, lease / 8, 3 * lease))
+        const thaw = Effect.delay(node.thaw, between(long, lease / 4, 1.5 * lease))
         return start(Effect.andThen(node.freeze, thaw), between(when, 0.1, 500))
       }
       case "kill-with-lease":
@@ -47,12 +49,16 @@ export const make = ({ cut, lease, nodeOf, run, until, world }: Surroundings) =>
         return start(Effect.andThen(node.kill, restart), between(when, 0.1, 2000))
       }
       case "clock-jump-with-lease":
+      case "clock-jump-beside-lease": {
+        const jumping = what === "clock-jump-with-lease" ? node : besides(node.name)
+        if (jumping === undefined) return undefined
         return start(
           Effect.sync(() => {
-            node.wallClock.skew += (when < 0.5 ? 1 : -1) * between(long, lease / 4, 4 * lease)
+            jumping.wallClock.skew += (when < 0.5 ? 1 : -1) * between(long, lease / 4, 4 * lease)
           }),
           between(when, 0.1, 500)
         )
+      }
       default:
         return cut(node.name, between(long, 500, 2 * lease))
     }

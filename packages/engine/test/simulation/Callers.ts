@@ -105,7 +105,7 @@ export const calls = (scene: Scene) => {
       yield* Effect.sleep(mix.pace * 2 * (yield* Random.next))
       const account = yield* pick(accounts)
       yield* Effect.all(
-        Array.from({ length: mix.herd }, () => call(account)),
+        Array.from({ length: mix.herd }, () => (mix.mixesHerds ? Effect.flatMap(pick(accounts), call) : call(account))),
         { concurrency: "unbounded", discard: true }
       )
     }

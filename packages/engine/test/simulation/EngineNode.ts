@@ -93,7 +93,8 @@ export const start = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Retur
   )
   const engine = Engine.layerNoDeps({
     consent: { callbackUrl },
-    coordinator: { lease: times.lease, requestTimeout: times.requestTimeout }
+    coordinator: { lease: times.lease, requestTimeout: times.requestTimeout },
+    commit: { giveUp: 0.75 * times.lease }
   })
   const { claimFor, pollInterval, recoveryInterval } = times
   const whole = (

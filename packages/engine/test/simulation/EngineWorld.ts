@@ -20,7 +20,7 @@ import * as Facts from "./Facts.ts"
 import { operate } from "./Operator.ts"
 import * as People from "./People.ts"
 import * as Reached from "./Reached.ts"
-import { beginning, type Scene } from "./Scene.ts"
+import { beginning, keepsItsWord, type Scene } from "./Scene.ts"
 import { ails, invariants } from "./invariants.ts"
 import * as Ledger from "./Ledger.ts"
 import { draw, type ProviderMix } from "./Mix.ts"
@@ -63,12 +63,13 @@ const rates = {
   "disk-slow": 0.01,
   "disk-torn": 0.01,
   "disk-fails": 0.01,
-  "freeze-with-lease": 0.03,
-  "kill-with-lease": 0.03,
-  "clock-jump-with-lease": 0.03,
-  "freeze-with-answer": 0.03,
-  "kill-with-answer": 0.04,
-  "store-cut-with-answer": 0.04
+  "freeze-with-lease": 0.06,
+  "kill-with-lease": 0.06,
+  "clock-jump-with-lease": 0.06,
+  "clock-jump-beside-lease": 0.06,
+  "freeze-with-answer": 0.08,
+  "kill-with-answer": 0.08,
+  "store-cut-with-answer": 0.08
 }
 
 /** Worlds differ in how much goes wrong. */
@@ -145,6 +146,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
     const ambush = Ambush.make({
       world,
       nodeOf: (name) => nodes.find((node) => node.name === name),
+      besides: (name) => nodes.find((node) => node.name !== name),
       cut: (name, millis) => ways.get(name)?.cut(millis),
       run: (effect) => void Effect.runForkWith(context)(effect),
       lease: mix.times.lease,
@@ -165,7 +167,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
         if (message !== undefined) wrong(name, message)
       }
     }
-    for (const name of [...invariants.map(({ name }) => name), "every account recovers"])
+    for (const name of [...invariants.map(({ name }) => name), "every account recovers", keepsItsWord])
       world.invariant(name, () => (failed?.name === name ? failed.message : undefined))
 
     const model = ModelStore.make({
@@ -257,8 +259,11 @@ const observed = (disk: Simulation.Disk, tell: (isSound: boolean) => void): Simu
     try {
       return use()
     } catch (cause) {
-      tell(false)
-      tell(true)
+      // Room for an answer is reserved before its request, so a full disk loses none.
+      if (!(cause instanceof Simulation.DiskError) || cause.reason !== "full") {
+        tell(false)
+        tell(true)
+      }
       throw cause
     }
   }

@@ -290,6 +290,8 @@ export const make = (given: {
     inService,
     ran,
     isHeld,
+    /** Whether the store knows nothing of that time, because a snapshot was restored since. */
+    isForgotten: (at: number): boolean => at < restoredAt,
     travel: (request: number): Travel | undefined => travels.get(request),
     travelOf: (presentation: Presentation): Travel | undefined => byPresentation.get(presentation),
     rows: rows as ReadonlyMap<string, Account>

@@ -26,8 +26,9 @@ export interface Mix {
   readonly nodes: number
   readonly providers: ReadonlyArray<ProviderMix>
   readonly callers: number
-  /** How many callers come at the same time, for the same account and to any nodes. */
+  /** How many callers come at the same time to any nodes, and whether for several accounts or for one. */
   readonly herd: number
+  readonly mixesHerds: boolean
   /** How many milliseconds lie between two calls of a caller, on average. */
   readonly pace: number
   readonly people: boolean
@@ -52,12 +53,14 @@ export const draw = (world: Simulation.World): Mix => {
   const one = <A>(name: string, choices: readonly [A, ...ReadonlyArray<A>]): A =>
     choices[world.size(name, 0, choices.length - 1)] ?? choices[0]
   const yes = (name: string): boolean => world.size(name, 0, 1) === 1
-  const requestTimeout = one("request timeout", [1.5 * second, 3 * second, 10 * second])
+  const requestTimeout = one("request timeout", [0.5 * second, 1.5 * second, 10 * second])
   const renews = yes("renewer")
   // A small world costs a tenth of a large one and meets most of what there is to meet, so that most worlds are small.
   const isLarge = world.size("extent", 0, 7) === 7
-  const trouble = isLarge ? one("trouble", [minute, 3 * minute]) : one("trouble", [3 * second, 8 * second, 20 * second])
-  const nodes = world.size("nodes", 1, isLarge ? one("crowd", [2, 3, 5]) : one("crowd", [1, 2, 3]))
+  const lease = requestTimeout * one("lease", [3, 6])
+  // Trouble lasts for some leases, because much of what can go wrong begins when one ends.
+  const trouble = lease * (isLarge ? one("trouble", [5, 10]) : one("trouble", [0.5, 1.5, 3]))
+  const nodes = world.size("nodes", 1, isLarge ? one("crowd", [2, 3, 5]) : one("crowd", [2, 2, 3]))
   const providers = Array.from(
     { length: world.size("providers", 1, isLarge ? 2 : one("more providers", [1, 1, 2])) },
     (_, index): ProviderMix => {
@@ -80,7 +83,8 @@ export const draw = (world: Simulation.World): Mix => {
     nodes,
     providers,
     callers: world.size("callers", renews ? 0 : 1, isLarge ? 3 : 2),
-    herd: isLarge ? one("herd", [1, 2, 4]) : one("herd", [1, 1, 2, 3]),
+    mixesHerds: yes("mixed herds"),
+    herd: isLarge ? one("herd", [1, 2, 4]) : one("herd", [1, 2, 2, 4]),
     pace: trouble / (isLarge ? one("calls", [6, 25]) : one("calls", [2, 4, 8])),
     people: yes("people"),
     operator: yes("operator"),
@@ -89,7 +93,7 @@ export const draw = (world: Simulation.World): Mix => {
     durability: one("durability", ["process", "power"]),
     storeHasClock: yes("clock of the store"),
     times: {
-      lease: requestTimeout * one("lease", [3, 6]),
+      lease,
       requestTimeout,
       egressTimeout: requestTimeout * 0.8,
       pollInterval: one("poll interval", [15 * second, 40 * second]),

@@ -12,7 +12,7 @@ import { Effect, Predicate, Random, Redacted, Schedule } from "effect"
 import { callOn } from "./Callers.ts"
 import type { Services } from "./EngineNode.ts"
 import * as Ledger from "./Ledger.ts"
-import { anyNode, type EngineProcess, pick, type Scene } from "./Scene.ts"
+import { anyNode, type EngineProcess, keepsItsWord, pick, type Scene } from "./Scene.ts"
 
 /** How long the operator waits for one call, in milliseconds. */
 const patience = 60_000
@@ -52,11 +52,20 @@ const aWhile = (most: number) => Effect.flatMap(Random.next, (random) => Effect.
 const actions: Readonly<Record<string, Action>> = {
   "disables an account": Effect.fnUntraced(function* (scene) {
     const id = yield* anyAccount(scene)
-    yield* ask(
+    const before = scene.facts.rows.get(id)
+    const disabled = yield* ask(
       scene,
       "disable",
       connections(({ disable }) => disable(id))
     )
+    const after = scene.facts.rows.get(id)
+    if (
+      disabled._tag === "Success" &&
+      before?.status === "ACTIVE" &&
+      after?.status === "ACTIVE" &&
+      after.generation === before.generation
+    )
+      scene.wrong(keepsItsWord, `${id} is ACTIVE, and the operator was told that it is disabled`)
     yield* aWhile(30_000)
     yield* insist(
       scene,

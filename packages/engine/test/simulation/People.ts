@@ -6,7 +6,7 @@
 import { type ConnectedAccountId, ConsentCallback } from "@rekindle/core"
 import { Effect, Random } from "effect"
 import { callOn } from "./Callers.ts"
-import { anyNode, type Scene } from "./Scene.ts"
+import { anyNode, keepsItsWord, type Scene } from "./Scene.ts"
 
 /** How long a browser waits for the page after the consent, in milliseconds. */
 const browserPatience = 60_000
@@ -31,10 +31,13 @@ const comeBack = (scene: Scene, id: ConnectedAccountId, query: URLSearchParams) 
 
 /** A person follows a link. */
 export const follow = Effect.fnUntraced(function* (scene: Scene, id: ConnectedAccountId, link: string) {
-  const { facts, mix, reach, world } = scene
+  const { facts, mix, model, reach, world, wrong } = scene
+  const state = new URL(link).searchParams.get("state") ?? ""
+  const open = [...model.attempts().values()].filter(({ accountId }) => accountId === id)
+  // A newer link can have taken its place, and a snapshot can have taken all away.
+  if (facts.rows.has(id) && open.length === 0) wrong(keepsItsWord, `a link for ${id} was given, and there is none`)
   // Some come back at once, and some when the link has ended.
   yield* Effect.sleep(200 * (mix.trouble / 100) ** (yield* Random.next))
-  const state = new URL(link).searchParams.get("state") ?? ""
   const mind = yield* Random.next
   if (mind < 0.1) return reach("a person walks away")
   if (mind < 0.2) {

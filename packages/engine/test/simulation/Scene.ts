@@ -16,6 +16,9 @@ import type * as Wire from "./Wire.ts"
 /** When a world begins, by a clock that is right. See `beginning` of the simulation. */
 export const beginning = Date.UTC(2030, 0, 1)
 
+/** The invariant that what was answered is so. Whoever was answered looks whether it is. */
+export const keepsItsWord = "what is answered is so"
+
 /** A process of the world, from outside. */
 export type EngineProcess = Simulation.Node<EngineNode.Running>
 

@@ -137,6 +137,13 @@ export const faults: ReadonlyArray<PlantedFault> = [
     replace: "if ((usable && sends > 1) || sends > 1) return stop"
   },
   {
+    name: "last-hope-unread",
+    breaks: "A token in doubt is sent a last time although a person has consented meanwhile.",
+    file: "engine/src/renewal/send.ts",
+    find: 'if (verdict._tag === "Ambiguous" && !repeatable) {',
+    replace: 'if (verdict._tag === "Ambiguous" && !repeatable && sends < 0) {'
+  },
+  {
     name: "window-never-closes",
     breaks: "A spent token is sent when the provider's reuse window has closed.",
     file: "engine/src/renewal/prepare.ts",

@@ -92,7 +92,7 @@ const history = (rules: Partial<Ledger.Rules> = {}) => {
   const renewed = (from: Account, refreshToken: string): Account => ({
     ...from,
     generation: from.generation + 1,
-    credential: seal(refreshToken),
+    credential: seal(refreshToken, `the access token of generation ${from.generation + 1}`),
     intent: null
   })
   const expired = (from: Account): Account => ({ ...from, status: "EXPIRED", statusReason: "grant_dead" })
@@ -301,7 +301,7 @@ describe("events in commit order, each once", () => {
     const newer = renewed(account, next)
     stored(account, newer, 20, { sequence: 4, type: "renewed" })
     stored(newer, newer, 30, { sequence: 3, type: "consent_started" })
-    stored(newer, { ...newer, generation: 3 }, 40)
+    stored(newer, renewed(newer, next), 40)
     stored(newer, { ...newer, status: "EXPIRED", statusReason: "consent_lapsed" }, 50)
     expect(violations).toEqual([
       expect.stringContaining("event 3 was committed after event 4"),
@@ -427,6 +427,29 @@ describe("a single-use token is in flight once", () => {
   it("lets one attempt send once more, and no oftener", () => {
     expect(wrong({}, ["a", 10], ["a", 20])).toEqual([])
     expect(wrong({}, ["a", 10], ["a", 20], ["a", 30])).toEqual([expect.stringContaining("sends a third time")])
+  })
+})
+
+describe("each answer is committed once", () => {
+  it("speaks when a generation has the tokens of the one before, and is silent when one of them is new", () => {
+    const { account, stored, violations } = history()
+    stored(account, { ...account, generation: 2 }, 0, { sequence: 1, type: "renewed" })
+    expect(violations).toEqual([expect.stringContaining("has the tokens of the one before")])
+    const other = history()
+    other.stored(other.account, other.renewed(other.account, other.refresh.value), 0, { sequence: 1, type: "renewed" })
+    expect(other.violations).toEqual([])
+  })
+})
+
+describe("what the application decided stays", () => {
+  it("speaks when a commit puts a disabled account into service, and is silent when a person does", () => {
+    const { account, refresh, renewed, stored, violations } = history()
+    const disabled: Account = { ...account, status: "INACTIVE" }
+    stored(disabled, account)
+    stored(disabled, renewed(disabled, refresh.value))
+    expect(violations).toEqual([])
+    stored(disabled, renewed(account, refresh.value), 0, { sequence: 1, type: "renewed" })
+    expect(violations).toEqual([expect.stringContaining("a commit made it ACTIVE")])
   })
 })
 

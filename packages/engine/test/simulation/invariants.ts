@@ -73,7 +73,7 @@ const spentOnce: Invariant = {
         if (travel === undefined) continue
         const which = `request ${request} of ${sent.node} presents the token that request ${travel.sent.request} of ${travel.sent.node} had spent`
         if (facts.isHeld(travel, sent.at)) return `${which}, whose answer ${travel.read?.node} has`
-        if (!travel.hasEnded && sent.at - travel.sent.at < requestTimeout)
+        if (!travel.hasEnded && !facts.isForgotten(travel.sent.at) && sent.at - travel.sent.at < requestTimeout)
           return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
       }
       const { account, wall } = sent
@@ -136,6 +136,33 @@ const oneAttemptAtATime: Invariant = {
         : `request ${request} of ${node} is sent ${Math.round(at - beside.sent.at)} ms after request ${beside.sent.request} of ${beside.sent.node}, which may still be answered`
     }
   }
+}
+
+/** A new generation has tokens of another answer. A commit whose confirmation was lost is not made again. */
+const committedOnce: Invariant = {
+  name: "each answer is committed once",
+  watch: (facts) => (fact) => {
+    if (fact._tag !== "Stored" || fact.before === undefined || fact.after === undefined) return undefined
+    const { after, before } = fact
+    if (after.generation <= before.generation || after.credential === null) return undefined
+    const [held, issued] = [facts.opened(before), facts.opened(after)]
+    return held["access_token"] !== undefined && held["access_token"] === issued["access_token"]
+      ? `generation ${after.generation} of ${after.id} has the tokens of the one before`
+      : undefined
+  }
+}
+
+/** A commit merges a change of status that came first. */
+const decisionsStay: Invariant = {
+  name: "what the application decided stays",
+  watch: () => (fact) =>
+    fact._tag === "Stored" &&
+    fact.after !== undefined &&
+    (fact.before?.status === "INACTIVE" || fact.before?.status === "REVOKED") &&
+    fact.after.generation > fact.before.generation &&
+    fact.after.status !== fact.before.status
+      ? `${fact.after.id} was ${fact.before.status}, and a commit made it ${fact.after.status}`
+      : undefined
 }
 
 /** What an application has disabled or revoked is not renewed. */
@@ -349,6 +376,8 @@ export const invariants: ReadonlyArray<Invariant> = [
   nobodyWaitsTooLong,
   faultsStayApart,
   oneAttemptAtATime,
+  committedOnce,
+  decisionsStay,
   nothingIsRenewedThatIsDisabled,
   nobodyIsSentAway
 ]
