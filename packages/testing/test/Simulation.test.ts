@@ -546,6 +546,10 @@ describe("a disk", () => {
         const lock = node.call(({ lock }) => lock)
         assert.isTrue(yield* lock)
         assert.isFalse(yield* lock)
+        // The name of the file is free, and its lock is still held by whoever has the file.
+        node.disk.remove("lock")
+        assert.isTrue(yield* lock)
+        assert.isFalse(yield* lock)
         yield* node.restart
         yield* Effect.sleep(10)
         assert.isTrue(yield* lock)
@@ -820,6 +824,9 @@ describe("faults that are given", () => {
     assert.deepInclude(failure, { kind: "program", name: "a", message: "cannot close" })
   })
 })
+
+// In the suite itself, as an application has it.
+Simulation.makeMethods(it).simulate("a count is counted in every world", { seeds: 20, faults }, counting)
 
 describe("a failed run", () => {
   const rates = { ...faults, kill: 0.1 }

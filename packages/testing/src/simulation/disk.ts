@@ -162,7 +162,8 @@ export class SimulatedDisk implements Disk {
   private readonly files = new Map<string, Content>()
   /** How to take back what was done to the names since the last `sync`. */
   private readonly unsynced = new Array<() => void>()
-  private readonly locks = new Map<string, { readonly isHeld: () => boolean }>()
+  /** Whether somebody holds the lock of a file. A file that is made later under the same name has a lock of its own. */
+  private readonly locks = new Map<Content, () => boolean>()
   private fullUntil = 0
   private made = 0n
 
@@ -201,7 +202,10 @@ export class SimulatedDisk implements Disk {
   readonly create = (name: string): DiskFile => {
     if (this.files.has(name)) throw new DiskError({ reason: "exists", message: `${this.pathOf(name)} exists` })
     this.strike(this.writes)
-    return this.handle(this.name(name, new Content(++this.made)))
+    const content = new Content(++this.made)
+    this.files.set(name, content)
+    this.unsynced.push(() => this.files.delete(name))
+    return this.handle(content)
   }
 
   readonly rename = (from: string, to: string): void => {
@@ -230,23 +234,18 @@ export class SimulatedDisk implements Disk {
   }
 
   readonly lock = (name: string): DiskLock | undefined => {
-    if (this.locks.get(name)?.isHeld() === true) return undefined
-    const content = this.files.get(name) ?? this.name(name, new Content(++this.made))
+    const owner = this.enter()
+    if (!this.files.has(name)) this.create(name)
+    const content = this.find(name)
+    if (this.locks.get(content)?.() === true) return undefined
     if (content.size > 0) throw new DiskError({ reason: "failed", message: `${this.pathOf(name)} is not a lock` })
-    const owner = current()
     let isReleased = false
-    this.locks.set(name, { isHeld: () => !isReleased && owner?.state !== "ended" })
+    this.locks.set(content, () => !isReleased && owner.state !== "ended")
     return {
       release: () => {
         isReleased = true
       }
     }
-  }
-
-  private name(name: string, content: Content): Content {
-    this.files.set(name, content)
-    this.unsynced.push(() => this.files.delete(name))
-    return content
   }
 
   private find(name: string): Content {
