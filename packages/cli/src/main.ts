@@ -5,7 +5,8 @@
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Runtime } from "effect"
-import { exitCodes, main } from "./commands/exit.ts"
+import { main } from "./commands/exit.ts"
+import { exitCodes } from "./commands/failure.ts"
 import { rekindle } from "./rekindle.ts"
 import { version } from "./version.ts"
 

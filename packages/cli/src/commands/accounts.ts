@@ -13,7 +13,7 @@ import {
 } from "@rekindle/core"
 import { DateTime, Effect, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 import * as Output from "./output.ts"
 import * as Target from "./target.ts"
 

@@ -8,7 +8,7 @@ import { Command, Flag } from "effect/cli"
 import { Administration } from "../administration/Administration.ts"
 import type { AuditEntryForm } from "../administration/forms.ts"
 import * as Target from "./administration.ts"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 import * as Output from "./output.ts"
 
 const columns: ReadonlyArray<Output.Column<AuditEntryForm>> = [

@@ -19,7 +19,7 @@ import { examineAll } from "../doctor/endpoints.ts"
 import { type Finding, ok, problem } from "../doctor/Finding.ts"
 import * as Database from "../store/Database.ts"
 import * as KeyRing from "../store/KeyRing.ts"
-import { CommandFailed, explain } from "./exit.ts"
+import { CommandFailed, explain } from "./failure.ts"
 import * as Output from "./output.ts"
 import * as Target from "./target.ts"
 

@@ -16,7 +16,7 @@ import type { Found } from "../import/Connection.ts"
 import * as Nango from "../import/nango.ts"
 import * as Plan from "../import/plan.ts"
 import * as Source from "../import/Source.ts"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 import * as Output from "./output.ts"
 import * as Target from "./target.ts"
 

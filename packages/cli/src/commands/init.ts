@@ -8,7 +8,7 @@ import { Command } from "effect/cli"
 import * as Setting from "../settings/Setting.ts"
 import * as Settings from "../settings/settings.ts"
 import * as KeyRing from "../store/KeyRing.ts"
-import { CommandFailed, faultOf } from "./exit.ts"
+import { CommandFailed, faultOf } from "./failure.ts"
 import * as Output from "./output.ts"
 
 /** Writes the settings that the command line gives, under their keys. Nobody else can read them, because a database's password is among them. */

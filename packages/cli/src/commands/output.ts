@@ -8,7 +8,7 @@
  */
 import { Console, Effect, type Schema, Stdio, Stream } from "effect"
 import { CliOutput, Flag, GlobalFlag, Prompt, TerminalCapabilities } from "effect/cli"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 import { clean, cleanJson, cleanLines, cut } from "./printable.ts"
 
 /** `--json`, a flag of every command. `rekindle` provides its value. */

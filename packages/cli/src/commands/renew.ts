@@ -10,7 +10,7 @@ import { ConnectedAccounts, type ConnectionsError, type RefreshOutcome } from "@
 import { Effect } from "effect"
 import { Command } from "effect/cli"
 import * as Campaign from "../campaign/Campaign.ts"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 import * as Output from "./output.ts"
 import * as Selection from "./selection.ts"
 import * as Target from "./target.ts"

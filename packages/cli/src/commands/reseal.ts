@@ -8,7 +8,7 @@ import { Effect } from "effect"
 import { Command } from "effect/cli"
 import { migrate } from "../store/migrations.ts"
 import * as Webhooks from "../webhooks/Webhooks.ts"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 import * as Output from "./output.ts"
 import * as Target from "./target.ts"
 

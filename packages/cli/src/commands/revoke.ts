@@ -11,7 +11,7 @@ import { Connections, type ConnectionsError, KnownStatus, type Withdrawn } from 
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Campaign from "../campaign/Campaign.ts"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 import * as Output from "./output.ts"
 import * as Selection from "./selection.ts"
 import * as Target from "./target.ts"

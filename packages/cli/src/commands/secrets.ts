@@ -6,7 +6,7 @@
  */
 import { Config, Effect, Option, Record, Redacted, Schema, Stdio, Stream } from "effect"
 import { Flag, Prompt, TerminalCapabilities } from "effect/cli"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 
 const usage = (message: string, fix: string) => new CommandFailed({ message, fix, exit: "usage" })
 

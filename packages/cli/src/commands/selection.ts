@@ -6,7 +6,7 @@
 import { DateTime, Effect, Option, Schema } from "effect"
 import { type Command, Flag } from "effect/cli"
 import type * as Campaign from "../campaign/Campaign.ts"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 
 const several = (name: string, description: string) =>
   Flag.String(name).pipe(Flag.withDescription(`${description}; may be repeated`), Flag.atLeast(0))

@@ -8,7 +8,7 @@
 import { Console, Context, Effect, Layer, Option, Redacted, References, Stdio } from "effect"
 import { Command, GlobalFlag } from "effect/cli"
 import type { HttpServerError } from "effect/http"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as Settings from "../settings/settings.ts"
 import * as Server from "../server/Server.ts"

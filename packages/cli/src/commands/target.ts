@@ -35,7 +35,7 @@ import * as Setting from "../settings/Setting.ts"
 import * as Settings from "../settings/settings.ts"
 import * as Database from "../store/Database.ts"
 import * as KeyRing from "../store/KeyRing.ts"
-import { CommandFailed } from "./exit.ts"
+import { CommandFailed } from "./failure.ts"
 
 /** Where `rekindle serve` keeps its accounts by default. */
 const defaultFile = "rekindle.db"

@@ -90,22 +90,24 @@ const list = Command.make("list", { target: Target.flags }, ({ target }) =>
   }).pipe(Effect.provide(layer(target)))
 ).pipe(Command.withDescription("Lists webhook subscriptions, without their secrets"))
 
+/** The types that this server sends. After the first two of them a person has to act. */
+const types = WebhookEvents.webhookEventTypes
+  .map(({ eventType }) => eventType)
+  .filter((type) => !type.startsWith("composio.trigger."))
+
 const create = Command.make(
   "create",
   {
     target: Target.flags,
     url: Argument.String("url").pipe(Argument.withDescription("The https address to send events to")),
     event: Flag.String("event").pipe(
-      Flag.withDescription(
-        `A type of event; may be repeated. Default: ${WebhookEvents.expiredEventType}, ${WebhookEvents.eventTypeOf("expiring")}`
-      ),
+      Flag.withDescription(`A type of event; may be repeated: ${types.join(", ")}. Default: the first two`),
       Flag.atLeast(0)
     )
   },
   ({ event, target, url }) =>
     Effect.gen(function* () {
-      const events =
-        event.length === 0 ? [WebhookEvents.expiredEventType, WebhookEvents.eventTypeOf("expiring")] : event
+      const events = event.length === 0 ? types.slice(0, 2) : event
       const made = yield* WebhookSubscriptions.use(({ create }) => create({ url, events, version: "V3" }))
       yield* Output.note(`${made.id} gets ${made.events.join(", ")}. The secret is shown this once:`)
       yield* Output.print({ ...json(made), secret: Redacted.value(made.secret) }, Redacted.value(made.secret))

@@ -8,7 +8,7 @@
 import { Context, Effect, FileSystem, Layer, Option, Predicate, Redacted, Schema, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { DatabaseSync } from "node:sqlite"
-import { CommandFailed } from "../commands/exit.ts"
+import { CommandFailed } from "../commands/failure.ts"
 import type { Row } from "./Connection.ts"
 
 /** The rows of another project. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { Effect, type Option, Stream } from "effect"
-import type { CommandFailed } from "../commands/exit.ts"
+import type { CommandFailed } from "../commands/failure.ts"
 import {
   clientOf,
   column,

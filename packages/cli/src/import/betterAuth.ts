@@ -8,7 +8,7 @@
  */
 import { Config, Effect, Option, Redacted, Stream } from "effect"
 import { createHash } from "node:crypto"
-import type { CommandFailed } from "../commands/exit.ts"
+import type { CommandFailed } from "../commands/failure.ts"
 import {
   clientOf,
   column,

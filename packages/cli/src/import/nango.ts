@@ -8,7 +8,7 @@
  */
 import { Config, Effect, Option, Redacted, Schema, Stream } from "effect"
 import { createDecipheriv, pbkdf2 } from "node:crypto"
-import { CommandFailed } from "../commands/exit.ts"
+import { CommandFailed } from "../commands/failure.ts"
 import {
   clientOf,
   column,

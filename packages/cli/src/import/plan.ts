@@ -14,7 +14,7 @@ import {
   type RegisteredAuthConfig
 } from "@rekindle/core"
 import { DateTime, Effect, Option, Predicate, type Schema, Stream } from "effect"
-import { CommandFailed } from "../commands/exit.ts"
+import { CommandFailed } from "../commands/failure.ts"
 import type { Connection, Found } from "./Connection.ts"
 
 /**

@@ -5,7 +5,7 @@
  * @module
  */
 import { Config, Effect, FileSystem, Option, Path, Redacted, Schema } from "effect"
-import { CommandFailed } from "../commands/exit.ts"
+import { CommandFailed } from "../commands/failure.ts"
 
 /** A server, and the key to send to it. */
 export const Login = Schema.Struct({ server: Schema.String, key: Schema.RedactedFromValue(Schema.String) })

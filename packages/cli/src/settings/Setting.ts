@@ -12,7 +12,7 @@
  */
 import { Config, Effect, FileSystem, Option, Record, Schema } from "effect"
 import { Flag } from "effect/cli"
-import { CommandFailed, faultOf } from "../commands/exit.ts"
+import { CommandFailed, faultOf } from "../commands/failure.ts"
 
 /** One setting. */
 export interface Setting<out A> {

@@ -6,7 +6,7 @@
 import { SqliteClient } from "@rekindle/engine"
 import { Effect, Layer, Predicate, Redacted } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
-import { CommandFailed } from "../commands/exit.ts"
+import { CommandFailed } from "../commands/failure.ts"
 import type { DatabasePlace } from "../settings/settings.ts"
 
 /** The database in words, without its password. */

@@ -12,7 +12,7 @@ import { CredentialVault, type VaultError } from "@rekindle/engine"
 import { Config, ConfigProvider, Context, Effect, FileSystem, Layer, Option, Path } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Base64 } from "effect/encoding"
-import { CommandFailed, faultOf } from "../commands/exit.ts"
+import { CommandFailed, faultOf } from "../commands/failure.ts"
 import type { DatabasePlace } from "../settings/settings.ts"
 
 /** Where the ring came from, for the text of the start. */

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { globSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { exitCodes } from "#cli/commands/exit.ts"
+import { exitCodes } from "#cli/commands/failure.ts"
 import { runRekindle } from "../support/commandLine.ts"
 
 const root = join(import.meta.dirname, "../../../..")

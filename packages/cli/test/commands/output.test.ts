@@ -4,7 +4,7 @@ import { StoreError } from "@rekindle/engine"
 import { Effect, PlatformError } from "effect"
 import { Command, Flag } from "effect/cli"
 import { SqlError } from "effect/sql"
-import { CommandFailed } from "#cli/commands/exit.ts"
+import { CommandFailed } from "#cli/commands/failure.ts"
 import * as Output from "#cli/commands/output.ts"
 import { runCommand } from "../support/commandLine.ts"
 
