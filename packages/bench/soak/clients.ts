@@ -107,7 +107,10 @@ const MadeKey = reader(Schema.Struct({ id: Schema.String, key: Schema.String }))
 export const make = Effect.fnUntraced(function* (world: World) {
   const { accounts, counts, provider } = world
   const agent = yield* Effect.acquireRelease(
-    Effect.sync(() => new Agent({ connections: 64, allowH2: false })),
+    // An idle connection is closed well before the server does so, also on a machine that is busy.
+    Effect.sync(
+      () => new Agent({ connections: 64, allowH2: false, keepAliveTimeout: 1_000, keepAliveMaxTimeout: 1_000 })
+    ),
     (agent) => Effect.promise(() => agent.destroy())
   )
 

@@ -113,7 +113,7 @@ const ask = Effect.gen(function* () {
     choice < 0.1
       ? accounts.refresh(id, { deadline: DateTime.makeUnsafe(now + 20) })
       : choice < 0.8
-        ? accounts.refresh(id, { tokenRefused: choice < 0.15 })
+        ? accounts.refresh(id, choice < 0.15 ? { tokenRefused: true, deadline: DateTime.makeUnsafe(now + 2_000) } : {})
         : Effect.as(connections.accessToken(id, "1 second"), { _tag: "Token" })
   yield* Effect.matchEffect(asked, {
     onSuccess: ({ _tag }) => Effect.sync(() => count(_tag)),
