@@ -59,18 +59,21 @@ export interface Row {
   readonly status: string
   readonly reason: string | null
   readonly renewals: number
+  /** Whether its refresh token may be spent by a request whose answer is not known. */
+  readonly isOpen: boolean
 }
 
 /** All accounts as stored, read without an engine. */
 export const rows = (wiring: Wiring): Effect.Effect<ReadonlyArray<Row>> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const found = yield* sql`SELECT id, status, status_reason, generation FROM rekindle_accounts`
+    const found = yield* sql`SELECT id, status, status_reason, generation, intent_since FROM rekindle_accounts`
     return found.map((row) => ({
       id: String(row["id"]),
       status: String(row["status"]),
       reason: row["status_reason"] === null ? null : String(row["status_reason"]),
-      renewals: Number(row["generation"]) - 1
+      renewals: Number(row["generation"]) - 1,
+      isOpen: row["intent_since"] !== null
     }))
   }).pipe(Effect.provide(engineOn(wiring)), Effect.orDie)
 

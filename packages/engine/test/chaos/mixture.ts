@@ -199,7 +199,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   // --- the run ----------------------------------------------------------------------------------------------------------------------
 
   const services = yield* Effect.orDie(Layer.build(engineOn(wiring)))
-  const { countUndecided, findings, tend } = yield* Effect.provideContext(Ward.make(provider, grants, kills), services)
+  const { findings, tend } = yield* Effect.provideContext(Ward.make(provider, grants, kills), services)
   const results = () => total([{ answers: ofTheDead }, ...lives.map(({ worker }) => ({ answers: worker.answers() }))])
   /** How many refreshes were answered with an outcome. */
   const refreshes = () => {
@@ -264,13 +264,12 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     ids,
     work: { _tag: "RefreshEach", concurrency: 100, tokenRefused: options.settles }
   })
-  if (options.settles) {
-    yield* check
-    while ((yield* tend) > 0) yield* Effect.sleep(200)
-  }
+  yield* check
+  // What expired at the very end is judged too, and works again.
+  for (let tries = 0; tries < 100 && (yield* tend) !== 0; tries++) yield* Effect.sleep(200)
   const { endings } = yield* check
   const stored = yield* rows(wiring)
-  const undecided = yield* countUndecided
+  const undecided = stored.filter(({ isOpen }) => isOpen).length
   const { exchanged, refused, spent } = provider.tally()
   const { expired, longestUnread, lost, wronged } = findings()
   const answered = spent - lost - wronged.length

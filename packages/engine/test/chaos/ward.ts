@@ -55,7 +55,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   return {
-    /** Looks after all expired accounts. Returns how many there were: none if the database is away. */
+    /** Looks after all expired accounts. Returns how many there were, or nothing if the database is away. */
     tend: sql`SELECT id, status_reason FROM rekindle_accounts WHERE status = 'EXPIRED'`.pipe(
       Effect.flatMap(
         Effect.forEach(
@@ -69,11 +69,7 @@ export const make = Effect.fnUntraced(function* (
         )
       ),
       Effect.map((found) => found.length),
-      Effect.orElseSucceed(() => 0)
-    ),
-    /** How many accounts have a token that may be spent, which nobody has tried yet. */
-    countUndecided: Effect.orDie(
-      Effect.map(sql`SELECT id FROM rekindle_accounts WHERE intent_since IS NOT NULL`, (found) => found.length)
+      Effect.orElseSucceed(() => undefined)
     ),
     findings: (): Findings => ({ expired, lost: judged.size - wronged.length, wronged, longestUnread })
   }
