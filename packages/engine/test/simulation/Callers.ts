@@ -87,6 +87,18 @@ export const readOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId
     })
   )
 
+/** A link to consent, asked for on a node. */
+const linkOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId) =>
+  callOn(
+    scene,
+    node,
+    "link",
+    id,
+    // It has no deadline.
+    Number.POSITIVE_INFINITY,
+    Effect.flatMap(Connections, ({ link }) => link(id))
+  )
+
 /** All callers of a world, until they are interrupted. */
 export const calls = (scene: Scene) => {
   const { accounts, follow, mix } = scene
@@ -96,6 +108,10 @@ export const calls = (scene: Scene) => {
     // The caller does not wait for ever for a node that is gone.
     const inTime = <A, E>(asked: Effect.Effect<A, E>) => asked.pipe(Effect.timeout("1 minute"), Effect.exit)
     if (kind < 0.5) return yield* Effect.asVoid(inTime(readOn(scene, node, account)))
+    if (mix.people && kind < 0.55) {
+      const linked = yield* inTime(linkOn(scene, node, account))
+      return Exit.isSuccess(linked) ? yield* follow(account, linked.value.url) : undefined
+    }
     const outcome = yield* inTime(refreshOn(scene, node, account, kind < 0.75 ? undefined : 5_000))
     if (mix.people && Exit.isSuccess(outcome) && outcome.value._tag === "RedirectRequired")
       yield* follow(account, outcome.value.redirectUrl)

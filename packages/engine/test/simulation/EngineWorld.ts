@@ -80,13 +80,13 @@ const ratesOf = (seed: number): Simulation.FaultRates => {
 
 const encodeConfig = Schema.encodeSync(AuthConfigJson)
 
-const configOf = ({ name, rotation, rules }: ProviderMix, secret: string): AuthConfig =>
+const configOf = ({ name, profile, rotation, rules }: ProviderMix, secret: string): AuthConfig =>
   AuthConfig.make({
     id: name,
     toolkit: name,
     scheme: "OAUTH2",
     profile: ProviderProfile.make({
-      name,
+      name: profile,
       rotation: rules.rotation,
       ...(rules.reuseWindow > 0 ? { reuseWindow: Duration.millis(rules.reuseWindow) } : {}),
       ...(rotation === "sliding" ? { refreshTokenIdle: Duration.millis(rules.refreshTokenIdle) } : {}),
@@ -361,6 +361,7 @@ const live = (scene: Scene) =>
     const operating = yield* Effect.forkScoped(mix.operator ? operate(scene) : Effect.void)
     const reading = yield* Effect.forkScoped(hear(scene))
     yield* Effect.sleep(mix.trouble)
+    const clocksWereRight = nodes.every(({ wallClock }) => wallClock.skew === 0)
     yield* world.heal
     yield* Fiber.interrupt(acting)
     yield* Fiber.join(operating)
@@ -379,7 +380,7 @@ const live = (scene: Scene) =>
       if (world.now() > until) return wrong("every account recovers", ailments.join("; "))
       // Nothing is renewed in the background, or not for long, because a clock was ahead when the due time was set. So somebody has to ask.
       const isLeftAlone = (id: ConnectedAccountId) =>
-        !mix.renews || (facts.rows.get(id)?.renewAt ?? 0) > beginning + world.now() + longestPause
+        !mix.renews || (!clocksWereRight && (facts.rows.get(id)?.renewAt ?? 0) > beginning + world.now() + longestPause)
       const node = nodes[Math.floor((yield* Random.next) * nodes.length)]
       for (const id of scene.accounts)
         if (node !== undefined && left.has(id) && isLeftAlone(id))

@@ -14,6 +14,8 @@ const minute = 60 * second
 /** One provider, and the application that is registered there. */
 export interface ProviderMix {
   readonly name: string
+  /** The name of its profile. Two auth configs may have one profile. */
+  readonly profile: string
   readonly rotation: RotationClass
   readonly rules: Rules
   readonly dialect: ProviderDialect.Dialect
@@ -61,6 +63,7 @@ export const draw = (world: Simulation.World): Mix => {
   // Trouble lasts for some leases, because much of what can go wrong begins when one ends.
   const trouble = lease * (isLarge ? one("trouble", [5, 10]) : one("trouble", [0.5, 1.5, 3]))
   const nodes = world.size("nodes", 1, isLarge ? one("crowd", [2, 3, 5]) : one("crowd", [2, 2, 3]))
+  const isOneProfile = yes("one profile")
   const providers = Array.from(
     { length: world.size("providers", 1, isLarge ? 2 : one("more providers", [1, 1, 2])) },
     (_, index): ProviderMix => {
@@ -71,6 +74,7 @@ export const draw = (world: Simulation.World): Mix => {
       const accounts = world.size(`accounts of ${name}`, 1, isLarge ? 5 : 2)
       return {
         name,
+        profile: isOneProfile ? "p" : name,
         rotation,
         rules: { ...rotationClasses[rotation], accessTokenLife, ...(rotation === "grace" ? { reuseWindow } : {}) },
         dialect: dialects[world.size(`dialect of ${name}`, 0, dialects.length - 1)] ?? ProviderDialect.rfc6749,

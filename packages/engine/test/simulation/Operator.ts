@@ -6,13 +6,13 @@
  *
  * @module
  */
-import { Connections } from "@rekindle/core"
+import { type ConnectedAccountId, Connections } from "@rekindle/core"
 import { KeyRotation } from "@rekindle/engine"
 import { Effect, Predicate, Random, Redacted, Schedule } from "effect"
-import { callOn } from "./Callers.ts"
+import { callOn, refreshOn } from "./Callers.ts"
 import type { Services } from "./EngineNode.ts"
 import * as Ledger from "./Ledger.ts"
-import { anyNode, type EngineProcess, keepsItsWord, pick, type Scene } from "./Scene.ts"
+import { anyNode, type EngineProcess, keepsItsWord, pick, type Scene, whileRenewed } from "./Scene.ts"
 
 /** How long the operator waits for one call, in milliseconds. */
 const patience = 60_000
@@ -41,6 +41,8 @@ const ask = <A, E>(scene: Scene, what: string, effect: Effect.Effect<A, E, Servi
 const connections = <A, E>(use: (connections: Connections["Service"]) => Effect.Effect<A, E>) =>
   Effect.flatMap(Connections, use)
 
+const together = { concurrency: "unbounded" } as const
+
 type Action = (scene: Scene) => Effect.Effect<unknown>
 
 const anyAccount = (scene: Scene) => pick(scene.accounts)
@@ -52,6 +54,7 @@ const aWhile = (most: number) => Effect.flatMap(Random.next, (random) => Effect.
 const actions: Readonly<Record<string, Action>> = {
   "disables an account": Effect.fnUntraced(function* (scene) {
     const id = yield* anyAccount(scene)
+    yield* whileRenewed(scene, id)
     const before = scene.facts.rows.get(id)
     const disabled = yield* ask(
       scene,
@@ -164,7 +167,15 @@ const actions: Readonly<Record<string, Action>> = {
     const before = ring.keys
     ring.keys = [`k${before.length + 1}`, ...before]
     for (const node of nodes) yield* restart(node)
-    const report = yield* insist(scene, "reseal", KeyRotation.reseal)
+    const renew = Effect.fnUntraced(function* (id: ConnectedAccountId) {
+      yield* aWhile(2_000)
+      yield* refreshOn(scene, yield* anyNode(scene), id, undefined).pipe(Effect.timeout(patience), Effect.exit)
+    })
+    // Some accounts are renewed meanwhile.
+    const [report] = yield* Effect.all(
+      [insist(scene, "reseal", KeyRotation.reseal), Effect.forEach(scene.accounts, renew, together)],
+      together
+    )
     if (report._tag === "None" || report.value.left > 0) return
     scene.reach("everything is sealed with a new key")
   }),

@@ -5,8 +5,12 @@
  */
 import { type ConnectedAccountId, ConsentCallback } from "@rekindle/core"
 import { Effect, Random } from "effect"
+import { hashOf } from "#engine/consent/sealedAttempt.ts"
 import { callOn } from "./Callers.ts"
-import { anyNode, keepsItsWord, type Scene } from "./Scene.ts"
+import { anyNode, keepsItsWord, type Scene, whileRenewed } from "./Scene.ts"
+
+/** How many open links an account has at most. */
+const openLinks = 5
 
 /** How long a browser waits for the page after the consent, in milliseconds. */
 const browserPatience = 60_000
@@ -33,9 +37,10 @@ const comeBack = (scene: Scene, id: ConnectedAccountId, query: URLSearchParams) 
 export const follow = Effect.fnUntraced(function* (scene: Scene, id: ConnectedAccountId, link: string) {
   const { facts, mix, model, reach, world, wrong } = scene
   const state = new URL(link).searchParams.get("state") ?? ""
-  const open = [...model.attempts().values()].filter(({ accountId }) => accountId === id)
-  // A newer link can have taken its place, and a snapshot can have taken all away.
-  if (facts.rows.has(id) && open.length === 0) wrong(keepsItsWord, `a link for ${id} was given, and there is none`)
+  const links = [...model.attempts().values()].filter(({ accountId }) => accountId === id)
+  // Newer links can have taken its place.
+  if (facts.rows.has(id) && links.length < openLinks && !model.attempts().has(hashOf(state)))
+    wrong(keepsItsWord, `a link for ${id} was given that leads nowhere`)
   // Some come back at once, and some when the link has ended.
   yield* Effect.sleep(200 * (mix.trouble / 100) ** (yield* Random.next))
   const mind = yield* Random.next
@@ -44,6 +49,7 @@ export const follow = Effect.fnUntraced(function* (scene: Scene, id: ConnectedAc
     reach("a person refuses")
     return yield* comeBack(scene, id, new URLSearchParams({ state, error: "access_denied" }))
   }
+  yield* whileRenewed(scene, id)
   const code = facts.ledgerOf(id).authorize(id, world.now())
   world.note(`a person consents for ${id}`)
   const query = new URLSearchParams({ state, code: code.value })

@@ -46,6 +46,18 @@ export interface Scene {
   readonly wrong: (name: string, message: string) => void
 }
 
+/**
+ * Waits for the moment at which an account is being renewed, in half of the cases. What meets a renewal in flight finds more than what comes
+ * at any time.
+ */
+export const whileRenewed = ({ facts }: Scene, id: ConnectedAccountId): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    if ((yield* Random.next) < 0.5) return
+    const step = 5 * 20 ** (yield* Random.next)
+    for (let times = 0; times < 100 && facts.rows.get(id)?.lease === null; times++) yield* Effect.sleep(step)
+    yield* Effect.sleep(step * (yield* Random.next))
+  })
+
 /** One of the values. There has to be one. */
 export const pick = <A>(values: ReadonlyArray<A>): Effect.Effect<A> =>
   Effect.flatMap(Random.next, (random) => {
