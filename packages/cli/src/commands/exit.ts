@@ -27,9 +27,13 @@ const asJson = ({ errors, exit, fix, message, requestId, slug }: Explained): str
     })
   )
 
+/** Whether the arguments ask for JSON. Where they cannot be parsed, `Json` has no value. */
+const isJson = (args: ReadonlyArray<string>): boolean =>
+  args.some((arg) => /^--json(?:=(?:true|yes|on|1|y))?$/.test(arg))
+
 /** Prints a failure on standard error. */
 const say = (explained: Explained, args: ReadonlyArray<string>) =>
-  Console.error(args.includes("--json") ? asJson(explained) : sentences(explained))
+  Console.error(isJson(args) ? asJson(explained) : sentences(explained))
 
 /** The exit codes, for `--help`. */
 const codesInHelp = `EXIT CODES

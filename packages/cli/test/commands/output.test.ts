@@ -205,6 +205,7 @@ describe("the end of a command", () => {
 
   it.effect("is JSON on standard error with --json", () =>
     Effect.gen(function* () {
+      assert.strictEqual((yield* tool(["left", "--json=true"])).stderr, (yield* tool(["left", "--json"])).stderr)
       const { code, stderr, stdout } = yield* tool(["left", "--json"])
       assert.strictEqual(code, 3)
       assert.strictEqual(stdout, "")
