@@ -8,7 +8,7 @@
  * @module
  */
 import { Schema } from "effect"
-import type { Chance } from "./chance.ts"
+import { Chance } from "./chance.ts"
 import { type Fault, scaled, type Site } from "./faults.ts"
 import { current, type Process } from "./process.ts"
 import type { Core } from "./world.ts"
@@ -167,10 +167,10 @@ export class SimulatedDisk implements Disk {
   private fullUntil = 0
   private made = 0n
 
-  constructor(core: Core, node: string, chance: Chance, hasFaults: boolean, consequences: Consequences) {
+  constructor(core: Core, node: string, hasFaults: boolean, consequences: Consequences) {
     this.core = core
     this.node = node
-    this.chance = chance
+    this.chance = new Chance(core.seed, `disk ${node}`)
     this.hasFaults = hasFaults
     this.consequences = consequences
     this.writes = core.faults.site(`disk ${node} write`, writeKinds)

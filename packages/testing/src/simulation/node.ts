@@ -4,7 +4,6 @@
  * @module
  */
 import { Cause, type Context, Effect, Exit, Fiber, type Scope } from "effect"
-import { Chance } from "./chance.ts"
 import type { WallClock } from "./clock.ts"
 import { type Disk, SimulatedDisk } from "./disk.ts"
 import { type Fault, scaled, type Site } from "./faults.ts"
@@ -70,7 +69,6 @@ const kinds = ["kill", "power-loss", "freeze", "clock-jump"]
 export class SimulatedNode<S> implements Node<S>, Owner {
   readonly name: string
   readonly wallClock: WallClock = { skew: 0 }
-  readonly disk: SimulatedDisk
   life: Life<S> | undefined
   private readonly core: Core
   private readonly network: Network
@@ -80,6 +78,7 @@ export class SimulatedNode<S> implements Node<S>, Owner {
   private readonly changed: NonNullable<NodeOptions["changed"]>
   private readonly site: Site
   private lives = 0
+  private usedDisk: SimulatedDisk | undefined
   /** Whether a fault keeps the program from running. Told apart from what the test did itself, which stays when the world is healed. */
   private struckDown: { readonly end: () => void } | undefined
 
@@ -99,11 +98,15 @@ export class SimulatedNode<S> implements Node<S>, Owner {
     this.hasFaults = options.faults !== false
     this.changed = options.changed ?? (() => {})
     this.site = core.faults.site(`node ${name}`, kinds)
-    this.disk = new SimulatedDisk(core, name, new Chance(core.seed, `disk ${name}`), this.hasFaults, {
+    this.start()
+  }
+
+  /** Made when it is asked for: most nodes use none. */
+  get disk(): SimulatedDisk {
+    return (this.usedDisk ??= new SimulatedDisk(this.core, this.name, this.hasFaults, {
       kill: (amount) => this.killFor(amount),
       pause: (amount) => this.freezeFor(amount)
-    })
-    this.start()
+    }))
   }
 
   readonly isRunning = (): boolean => this.life !== undefined
@@ -159,7 +162,7 @@ export class SimulatedNode<S> implements Node<S>, Owner {
   /** What faults have done to the node is over. */
   heal(): void {
     this.wallClock.skew = 0
-    this.disk.heal()
+    this.usedDisk?.heal()
     this.struckDown?.end()
   }
 
@@ -203,7 +206,7 @@ export class SimulatedNode<S> implements Node<S>, Owner {
     // Callers are not told: nobody is there to do it.
     this.life?.callers.clear()
     const itself = this.end("without power")
-    this.disk.losePower()
+    this.usedDisk?.losePower()
     return itself
   }
 

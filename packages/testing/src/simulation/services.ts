@@ -47,7 +47,7 @@ const storyLogger = (core: Core, node: string) =>
 export const servicesOf = (core: Core, process: Process, wall: WallClock, life: number): Context.Context<never> => {
   const { name } = process.owner
   const chance = new Chance(core.seed, `chance ${name} ${life}`)
-  const spans = new Chance(core.seed, `spans ${name} ${life}`)
+  let spans: Chance | undefined
   // Monotonic time begins anywhere, and elsewhere in each life.
   const origin = scaled(chance.nextDoubleUnsafe(), 1, 1e9)
   return Context.empty().pipe(
@@ -55,7 +55,12 @@ export const servicesOf = (core: Core, process: Process, wall: WallClock, life: 
     Context.add(Clock.Clock, makeClock(core, process, wall, origin)),
     Context.add(Random.Random, chance),
     Context.add(WebCrypto.WebCrypto, makeCrypto(chance, core.outside)),
-    Context.add(Tracer.Tracer, Tracer.make({ span: (options) => new SeededSpan(spans, options) })),
+    Context.add(
+      Tracer.Tracer,
+      Tracer.make({
+        span: (options) => new SeededSpan((spans ??= new Chance(core.seed, `spans ${name} ${life}`)), options)
+      })
+    ),
     Context.add(Logger.CurrentLoggers, new Set([storyLogger(core, name)]))
   )
 }
