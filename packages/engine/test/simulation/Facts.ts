@@ -29,6 +29,10 @@ export type Fact =
       readonly request: number
       readonly presentation: Presentation | undefined
     }
+  /** Its complete answer left the provider, and arrives. */
+  | { readonly _tag: "Answered"; readonly at: number; readonly request: number }
+  /** A node is stopped in order, and need not wait for answers that are late. */
+  | { readonly _tag: "Stops"; readonly at: number; readonly node: string }
   /** The node no longer waits for its answer. A process that ends says nothing. */
   | { readonly _tag: "Closed"; readonly at: number; readonly request: number }
   /**
@@ -128,6 +132,8 @@ export interface Travel {
   presentation: Presentation | undefined
   /** Whether its sender knows that it has ended: an answer came, or the connection broke. */
   hasEnded: boolean
+  /** When its complete answer left the provider. */
+  answeredAt: number | undefined
   /** When the node stopped waiting for the answer. */
   closedAt: number | undefined
   /** The answer of the provider itself. */
@@ -233,10 +239,16 @@ export const make = (given: {
           sent: fact,
           presentation: undefined,
           hasEnded: false,
+          answeredAt: undefined,
           closedAt: undefined,
           read: undefined
         })
         break
+      case "Answered": {
+        const travel = travels.get(fact.request)
+        if (travel !== undefined) travel.answeredAt = fact.at
+        break
+      }
       case "Closed": {
         const travel = travels.get(fact.request)
         if (travel !== undefined) travel.closedAt = fact.at

@@ -160,13 +160,13 @@ const actions: Readonly<Record<string, Action>> = {
     ledger.withdrawn(yield* pick(ledger.grants), scene.world.now())
   }),
   "stops a process and starts it": Effect.fnUntraced(function* (scene) {
-    yield* restart(yield* anyNode(scene))
+    yield* restart(scene, yield* anyNode(scene))
   }),
   "rotates the key": Effect.fnUntraced(function* (scene) {
     const { nodes, ring } = scene
     const before = ring.keys
     ring.keys = [`k${before.length + 1}`, ...before]
-    for (const node of nodes) yield* restart(node)
+    for (const node of nodes) yield* restart(scene, node)
     const renew = Effect.fnUntraced(function* (id: ConnectedAccountId) {
       yield* aWhile(2_000)
       yield* refreshOn(scene, yield* anyNode(scene), id, undefined).pipe(Effect.timeout(patience), Effect.exit)
@@ -203,8 +203,13 @@ const actions: Readonly<Record<string, Action>> = {
 }
 
 /** Stops a process in order, and starts it. */
-const restart = (node: EngineProcess) =>
-  node.stop.pipe(Effect.timeout("30 seconds"), Effect.exit, Effect.andThen(node.restart))
+const restart = ({ tell, world }: Scene, node: EngineProcess) =>
+  Effect.sync(() => tell({ _tag: "Stops", at: world.now(), node: node.name })).pipe(
+    Effect.andThen(node.stop),
+    Effect.timeout("30 seconds"),
+    Effect.exit,
+    Effect.andThen(node.restart)
+  )
 
 /** Acts until trouble is over, and carries the last action to its end. */
 export const operate = (scene: Scene) =>

@@ -115,8 +115,13 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
         })
         const slow =
           what === "wire-request-slow" ? Effect.delay(carriedOut, between(amount, 1, longestWay)) : carriedOut
-        return Effect.tap(slow, () =>
-          Effect.sleep(what === "wire-answer-late" ? between(amount, 100, 60_000) : thinking)
+        return slow.pipe(
+          Effect.tap(() => Effect.sleep(what === "wire-answer-late" ? between(amount, 100, 60_000) : thinking)),
+          Effect.tap(() =>
+            Effect.sync(() => {
+              if (what !== "wire-answer-lost") tell({ _tag: "Answered", at: world.now(), request: id })
+            })
+          )
         )
       })
       const answer = yield* Effect.orDie(answered)

@@ -138,6 +138,33 @@ const oneAttemptAtATime: Invariant = {
   }
 }
 
+/** How long an answer is on its way at most, and waits for the process that it arrived at, in milliseconds. */
+const delivery = 1_000
+
+/**
+ * A request is followed until its lease ends, because its answer has the only token that works. An answer that arrived is read, also if the
+ * process stood still meanwhile and its timers are due.
+ */
+const noAnswerIsThrownAway: Invariant = {
+  name: "no answer is thrown away",
+  watch: (facts, { lease }) => {
+    const stopping = new Set<string>()
+    return (fact) => {
+      if (fact._tag === "Stops") stopping.add(fact.node)
+      if (fact._tag === "Node" && fact.is === "running") stopping.delete(fact.node)
+      if (fact._tag !== "Closed") return undefined
+      const { answeredAt, hasEnded, sent } = facts.travel(fact.request) ?? { hasEnded: true }
+      if (hasEnded || sent?.account === undefined || stopping.has(sent.node)) return undefined
+      const until = sent.at + lease / 2
+      if (fact.at < until - delivery / 10)
+        return `${sent.node} gave up request ${fact.request} after ${Math.round(fact.at - sent.at)} ms, and it may be answered`
+      return answeredAt !== undefined && answeredAt < until && answeredAt + delivery < fact.at
+        ? `${sent.node} gave up request ${fact.request}, whose answer had arrived`
+        : undefined
+    }
+  }
+}
+
 /** A new generation has tokens of another answer. A commit whose confirmation was lost is not made again. */
 const committedOnce: Invariant = {
   name: "each answer is committed once",
@@ -376,6 +403,7 @@ export const invariants: ReadonlyArray<Invariant> = [
   nobodyWaitsTooLong,
   faultsStayApart,
   oneAttemptAtATime,
+  noAnswerIsThrownAway,
   committedOnce,
   decisionsStay,
   nothingIsRenewedThatIsDisabled,
