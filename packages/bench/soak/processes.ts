@@ -125,6 +125,7 @@ export const start = Effect.fnUntraced(function* (
       (index) => Effect.map(signal(index, "SIGTERM"), ({ ended }) => ended),
       { concurrency: "unbounded" }
     ),
+    resident: () => current.map(({ memory }) => Math.round(memory.at(-1)?.[1] ?? 0)),
     memory: () =>
       all.map(({ memory, name }) => {
         const last = memory.at(-1) ?? [0, 0]
@@ -156,6 +157,8 @@ export interface Processes {
   readonly restart: (index: number) => Effect.Effect<number | string, never, Scope.Scope>
   /** SIGTERM to all. Returns how each ended. */
   readonly stop: Effect.Effect<ReadonlyArray<number | string>>
+  /** The resident megabytes of those that run now. */
+  readonly resident: () => ReadonlyArray<number>
   /** A row for each process. `growth` is how much its memory rose in the second half of its life, as a share of what it had there. */
   readonly memory: () => ReadonlyArray<Row & { readonly growth: number }>
 }

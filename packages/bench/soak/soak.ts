@@ -155,13 +155,9 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
   })
   const report = Effect.gen(function* () {
     const { spent } = provider.tally()
-    const rss = processes
-      .memory()
-      .map((row) => row["MB at last"])
-      .slice(-count)
     progress(
       `${Math.round(elapsed())} s: ${counts.requests()} requests, ${problems.length} unexpected, ${spent} renewals, ` +
-        `${hook.count()} webhooks, ${rss.join(" and ")} MB`
+        `${hook.count()} webhooks, ${processes.resident().join(" and ")} MB`
     )
   })
   yield* Effect.all(
