@@ -70,6 +70,7 @@ export const start = Effect.fnUntraced(function* (
   const startedAt = performance.now()
   const all: Array<Incarnation> = []
   const current: Array<Incarnation> = []
+  const lives: Array<number> = []
 
   /** Finds the lines that say that something is wrong in the service. */
   const watchLog = (name: string) => {
@@ -82,8 +83,8 @@ export const start = Effect.fnUntraced(function* (
   }
 
   const startAt = Effect.fnUntraced(function* (index: number) {
-    const life = all.filter(({ name }) => name.startsWith(`${index + 1}`)).length
-    const name = `${index + 1}${"abcdefghij"[life] ?? `-${life}`}`
+    lives[index] = (lives[index] ?? 0) + 1
+    const name = `${index + 1}.${lives[index]}`
     const server = yield* serve(env, [], program(watchLog(name)))
     const made: Incarnation = { name, url: server.url, state: "up", server, memory: [] }
     all.push(made)
@@ -106,25 +107,18 @@ export const start = Effect.fnUntraced(function* (
   })
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(watch, Effect.sleep(2000))))
 
-  /** Ends a process with a signal, and starts it again. */
-  const signal = Effect.fnUntraced(function* (index: number, name: "SIGKILL" | "SIGTERM") {
+  const end = Effect.fnUntraced(function* (index: number, signal: "SIGKILL" | "SIGTERM") {
     const victim = current[index]
-    if (victim === undefined) return { at: 0, ended: "there is no such process" }
+    if (victim === undefined) return "there is no such process"
     victim.state = "ending"
-    const at = performance.now()
-    victim.server.signal(name)
-    return { at, ended: yield* victim.server.ended }
+    victim.server.signal(signal)
+    return yield* victim.server.ended
   })
 
   return {
     up: () => current.filter(({ state }) => state === "up"),
-    kill: (index) => Effect.flatMap(signal(index, "SIGKILL"), ({ at }) => Effect.as(startAt(index), at)),
-    restart: (index) => Effect.flatMap(signal(index, "SIGTERM"), ({ ended }) => Effect.as(startAt(index), ended)),
-    stop: Effect.forEach(
-      current.map((_, index) => index),
-      (index) => Effect.map(signal(index, "SIGTERM"), ({ ended }) => ended),
-      { concurrency: "unbounded" }
-    ),
+    end,
+    startAgain: startAt,
     resident: () => current.map(({ memory }) => Math.round(memory.at(-1)?.[1] ?? 0)),
     memory: () =>
       all.map(({ memory, name }) => {
@@ -151,12 +145,9 @@ export const start = Effect.fnUntraced(function* (
 /** Running processes. */
 export interface Processes {
   readonly up: () => ReadonlyArray<Process>
-  /** `kill -9`, and another start. Returns when it was killed, by `performance.now()`. */
-  readonly kill: (index: number) => Effect.Effect<number, never, Scope.Scope>
-  /** SIGTERM, and another start. Returns how the first one ended. */
-  readonly restart: (index: number) => Effect.Effect<number | string, never, Scope.Scope>
-  /** SIGTERM to all. Returns how each ended. */
-  readonly stop: Effect.Effect<ReadonlyArray<number | string>>
+  /** Ends a process with a signal. Returns how it ended. */
+  readonly end: (index: number, signal: "SIGKILL" | "SIGTERM") => Effect.Effect<number | string>
+  readonly startAgain: (index: number) => Effect.Effect<void, never, Scope.Scope>
   /** The resident megabytes of those that run now. */
   readonly resident: () => ReadonlyArray<number>
   /** A row for each process. `growth` is how much its memory rose in the second half of its life, as a share of what it had there. */

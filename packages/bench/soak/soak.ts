@@ -135,7 +135,8 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
   const trouble = Effect.gen(function* () {
     yield* Effect.sleep(seconds * 350)
     progress("SIGTERM, and a new start")
-    const ended = yield* processes.restart(count - 1)
+    const ended = yield* processes.end(count - 1, "SIGTERM")
+    yield* processes.startAgain(count - 1)
     if (ended !== 0) world.unexpected(`a process ended with ${ended} after SIGTERM`)
     yield* Effect.sleep(seconds * 50)
     const rotated = yield* clients.call({
@@ -151,7 +152,9 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     hook.trust([secret])
     yield* Effect.sleep(seconds * 50)
     progress("kill -9, and a new start")
-    kills.push(yield* processes.kill(0))
+    kills.push(performance.now())
+    yield* processes.end(0, "SIGKILL")
+    yield* processes.startAgain(0)
   })
   const report = Effect.gen(function* () {
     const { spent } = provider.tally()
@@ -172,10 +175,16 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     { concurrency: "unbounded", discard: true }
   )
 
+  const rowsOfMemory = processes.memory()
   progress("the load is over; what is under way ends")
   /** Webhooks are sent to an endpoint one after the other, so that after much load much is left. It goes on as long as they come. */
   let arrived = { count: hook.count(), at: performance.now() }
-  const untilQuiet = Effect.suspend(() => Effect.repeat(isQuiet, { until: (quiet) => quiet || isStuck() }))
+  const untilQuiet = Effect.suspend(() =>
+    Effect.raceFirst(
+      Effect.repeat(isQuiet, { until: (quiet) => quiet || isStuck() }),
+      Effect.forever(Effect.andThen(Effect.sleep(30_000), report))
+    )
+  )
   const isStuck = () => {
     const count = hook.count()
     if (count !== arrived.count) arrived = { count, at: performance.now() }
@@ -189,7 +198,6 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
   })
   yield* untilQuiet
 
-  const rowsOfMemory = processes.memory()
   const wasCutOff = (grantId: number): boolean =>
     provider.lostTo(
       grantId,
@@ -214,7 +222,11 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     Verdict,
     clients.call({ route: "GET audit_log/verification", method: "GET", path: "/api/v3/audit_log/verification" })
   )
-  const ended = yield* processes.stop
+  const ended = yield* Effect.forEach(
+    Array.from({ length: count }, (_, index) => index),
+    (index) => processes.end(index, "SIGTERM"),
+    { concurrency: "unbounded" }
+  )
 
   const mended = new Set(expiries.map(({ id }) => id))
   const { refused, spent } = provider.tally()
