@@ -14,6 +14,10 @@ export interface Surroundings {
   readonly nodeOf: (name: string) => Simulation.Machine | undefined
   /** Another node than this one. Undefined if there is none. */
   readonly besides: (name: string) => Simulation.Machine | undefined
+  /** The account that a request is for. */
+  readonly accountOf: (request: number) => string
+  /** Somebody asks a node for a refresh. */
+  readonly ask: (node: string, account: string) => Effect.Effect<void>
   /** Cuts a node off from the store. */
   readonly cut: (node: string, millis: number) => void
   /** Runs an effect as work of the world itself, which no fault of a node ends. */
@@ -29,8 +33,8 @@ const afterAnswer = ["freeze-with-answer", "kill-with-answer", "store-cut-with-a
 const between = (amount: number, min: number, max: number): number => min * (max / min) ** amount
 
 /** Makes an ambush: it is told each fact. */
-export const make = ({ besides, cut, lease, nodeOf, run, until, world }: Surroundings) => {
-  const strike = (node: Simulation.Machine, { amount, what }: Simulation.Fault): void => {
+export const make = ({ accountOf, ask, besides, cut, lease, nodeOf, run, until, world }: Surroundings) => {
+  const strike = (node: Simulation.Machine, account: string, { amount, what }: Simulation.Fault): void => {
     // One number says when it strikes and for how long.
     const [when, long] = [(amount * 16) % 1, amount]
     const start = (effect: Effect.Effect<void>, delay: number) =>
@@ -59,20 +63,24 @@ export const make = ({ besides, cut, lease, nodeOf, run, until, world }: Surroun
           between(when, 0.1, 500)
         )
       }
-      default:
-        return cut(node.name, between(long, 500, 2 * lease))
+      default: {
+        const millis = between(long, 500, 3 * lease)
+        cut(node.name, millis)
+        // Callers come as soon as the store is back.
+        return start(ask(node.name, account), millis + 500 * when)
+      }
     }
   }
-  const lies = (site: string, name: string, kinds: ReadonlyArray<string>): void => {
+  const lies = (site: string, name: string, account: string, kinds: ReadonlyArray<string>): void => {
     const node = nodeOf(name)
     const fault = node && world.fault(`${site} ${name}`, kinds)
     if (node === undefined || fault === undefined) return
     world.note(`${fault.what} of ${name}`)
-    strike(node, fault)
+    strike(node, account, fault)
   }
   return (fact: Fact): void => {
-    if (fact._tag === "Read" && fact.isOwn) lies("answer", fact.node, afterAnswer)
+    if (fact._tag === "Read" && fact.isOwn) lies("answer", fact.node, accountOf(fact.request), afterAnswer)
     if (fact._tag !== "Stored" || fact.before === undefined || fact.after === undefined) return
-    if (fact.after.epoch > fact.before.epoch) lies("lease", fact.node, afterLease)
+    if (fact.after.epoch > fact.before.epoch) lies("lease", fact.node, fact.after.id, afterLease)
   }
 }

@@ -144,6 +144,14 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
     const ways = new Map<string, StoreWay.Way>()
     const context = yield* Effect.context<never>()
     const ambush = Ambush.make({
+      accountOf: (request) => facts.travel(request)?.sent.account?.id ?? "",
+      ask: (name, account) => {
+        const node = nodes.find((node) => node.name === name)
+        const id = accounts.find((id) => id === account)
+        return node === undefined || id === undefined
+          ? Effect.void
+          : refreshOn(scene, node, id, undefined).pipe(Effect.timeout("1 minute"), Effect.exit, Effect.asVoid)
+      },
       world,
       nodeOf: (name) => nodes.find((node) => node.name === name),
       besides: (name) => nodes.find((node) => node.name !== name),
@@ -189,7 +197,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       const ledger = Ledger.make(each.name, each.rules, each.dialect, secret)
       ledgers.set(each.name, ledger)
       const node = world.node(each.name, () => Effect.succeed(ledger), { faults: false })
-      providers.set(each.name, { ledger, node, mood: Ledger.well })
+      providers.set(each.name, { ledger, node, busy: new Map(), mood: Ledger.well })
       yield* connect(each, { ledger, model, vault, accounts, secret })
     }
 
@@ -205,7 +213,8 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
           rowOf: (account) => facts.rows.get(account),
           nextRequest: () => requests++,
           longestWay: mix.times.requestTimeout / 2,
-          thinking: mix.thinking
+          thinking: mix.thinking,
+          inTurn: mix.inTurn
         },
         { name }
       )
@@ -360,7 +369,10 @@ const live = (scene: Scene) =>
     const acting = yield* Effect.forkScoped(calls(scene))
     const operating = yield* Effect.forkScoped(mix.operator ? operate(scene) : Effect.void)
     const reading = yield* Effect.forkScoped(hear(scene))
-    yield* Effect.sleep(mix.trouble)
+    if (mix.fullDisks) for (const { disk } of nodes) disk.capacity = 0
+    yield* Effect.sleep(mix.trouble / 2)
+    for (const { disk } of nodes) disk.capacity = Number.POSITIVE_INFINITY
+    yield* Effect.sleep(mix.trouble / 2)
     const clocksWereRight = nodes.every(({ wallClock }) => wallClock.skew === 0)
     yield* world.heal
     yield* Fiber.interrupt(acting)

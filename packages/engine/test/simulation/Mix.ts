@@ -35,6 +35,12 @@ export interface Mix {
   readonly pace: number
   readonly people: boolean
   readonly operator: boolean
+  /** Whether the provider ends what a person granted before when the person consents again. */
+  readonly onlyOneGrant: boolean
+  /** Whether the disks are full at first. */
+  readonly fullDisks: boolean
+  /** Whether a provider carries out one request for a token at a time, so that the answers of two come together. */
+  readonly inTurn: boolean
   readonly renews: boolean
   readonly traces: boolean
   readonly durability: "process" | "power"
@@ -92,6 +98,9 @@ export const draw = (world: Simulation.World): Mix => {
     pace: trouble / (isLarge ? one("calls", [6, 25]) : one("calls", [2, 4, 8])),
     people: yes("people"),
     operator: yes("operator"),
+    onlyOneGrant: yes("only one grant"),
+    fullDisks: world.size("full disks", 0, 7) === 7,
+    inTurn: yes("in turn"),
     renews,
     traces: world.size("traces", 0, 7) === 7,
     durability: one("durability", ["process", "power"]),

@@ -50,6 +50,10 @@ export const follow = Effect.fnUntraced(function* (scene: Scene, id: ConnectedAc
     return yield* comeBack(scene, id, new URLSearchParams({ state, error: "access_denied" }))
   }
   yield* whileRenewed(scene, id)
+  if (mix.onlyOneGrant) {
+    const ledger = facts.ledgerOf(id)
+    for (const grant of ledger.grants) if (grant.account === id) ledger.withdrawn(grant, world.now())
+  }
   const code = facts.ledgerOf(id).authorize(id, world.now())
   world.note(`a person consents for ${id}`)
   const query = new URLSearchParams({ state, code: code.value })

@@ -19,6 +19,8 @@ import * as Ledger from "./Ledger.ts"
 export interface Provider {
   readonly ledger: Ledger.Ledger
   readonly node: Simulation.Node<Ledger.Ledger>
+  /** Until when it works on a request with a token. */
+  readonly busy: Map<string, number>
   /** How it is at the moment, as far as its outages go. `Refusing`: nobody answers there. */
   mood: Ledger.Mood | { readonly _tag: "Refusing" }
 }
@@ -47,6 +49,8 @@ export interface Surroundings {
   readonly longestWay: number
   /** How long a provider takes to answer, in milliseconds. */
   readonly thinking: number
+  /** Whether providers carry out one request for a token at a time. */
+  readonly inTurn: boolean
 }
 
 const between = (amount: number, min: number, max: number): number => min * (max / min) ** amount
@@ -61,7 +65,7 @@ const read = ({ body, headers, url }: Parameters<Transport>[0]): Ledger.Request 
 
 /** The transport of one node. */
 export const make = (given: Surroundings, node: { readonly name: string }): Transport => {
-  const { longestWay, nextRequest, providers, rowOf, tell, thinking, world } = given
+  const { inTurn, longestWay, nextRequest, providers, rowOf, tell, thinking, world } = given
 
   return Effect.fnUntraced(function* (request) {
     const { hostname } = request.url
@@ -115,8 +119,14 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
         })
         const slow =
           what === "wire-request-slow" ? Effect.delay(carriedOut, between(amount, 1, longestWay)) : carriedOut
+        const takesLong = Effect.suspend(() => {
+          const wanted = world.now() + (what === "wire-answer-late" ? between(amount, 100, 60_000) : thinking)
+          const end = inTurn && token !== undefined ? Math.max(wanted, provider.busy.get(token.value) ?? 0) : wanted
+          if (token !== undefined) provider.busy.set(token.value, end)
+          return Effect.sleep(end - world.now())
+        })
         return slow.pipe(
-          Effect.tap(() => Effect.sleep(what === "wire-answer-late" ? between(amount, 100, 60_000) : thinking)),
+          Effect.tap(() => takesLong),
           Effect.tap(() =>
             Effect.sync(() => {
               if (what !== "wire-answer-lost") tell({ _tag: "Answered", at: world.now(), request: id })

@@ -72,6 +72,8 @@ const spentOnce: Invariant = {
         const travel = facts.travelOf(earlier)
         if (travel === undefined) continue
         const which = `request ${request} of ${sent.node} presents the token that request ${travel.sent.request} of ${travel.sent.node} had spent`
+        if (travel.read?.node === sent.node && facts.ran(sent.node, travel.read.at, sent.at))
+          return `${which}, and it has the answer itself`
         if (facts.isHeld(travel, sent.at)) return `${which}, whose answer ${travel.read?.node} has`
         if (!travel.hasEnded && !facts.isForgotten(travel.sent.at) && sent.at - travel.sent.at < requestTimeout)
           return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
