@@ -35,6 +35,7 @@ export interface Figures {
 
 /** Runs the seeds. `onPart` gets the figures after each part. */
 export const runMany = ({
+  folder,
   from,
   jobs,
   onPart,
@@ -43,12 +44,14 @@ export const runMany = ({
   readonly from: number
   readonly seeds: number
   readonly jobs: number
+  /** Where the progress is noted. */
+  readonly folder?: string | undefined
   readonly onPart: (figures: Figures) => void
 }): Effect.Effect<Figures> =>
   Effect.gen(function* () {
     const asked: Range = [from, from + seeds]
     const version = Progress.version()
-    const file = Progress.open(version)
+    const file = Progress.open(version, folder)
     const todo = parts(missing(file.read().ran, asked), partSize)
     const startedAt = yield* Clock.currentTimeMillis
     let ran = 0
