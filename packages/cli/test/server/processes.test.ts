@@ -3,6 +3,7 @@ import { assert, layer } from "@effect/vitest"
 import { type ConnectedAccountId, Connections } from "@rekindle/core"
 import { CredentialVault, Engine, Journal } from "@rekindle/engine"
 import { DateTime, Effect, Layer, Redacted, Schedule } from "effect"
+import { SqlClient } from "effect/sql"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -81,6 +82,12 @@ layer(Layer.merge(Postgres.layer, AuthorizationServer.layer({ latency: "20 milli
         // The background renews every account once, whichever process it is.
         const spent = Effect.sync(() => provider.tally().spent)
         yield* Effect.repeat(spent, { until: (spent) => spent >= people, schedule: Schedule.spaced("50 millis") })
+        // What a killed process has in hand is held up until its lease is over, which would take a minute.
+        const open = SqlClient.SqlClient.use((sql) => sql`SELECT account_id FROM rekindle_open_intents`)
+        yield* Effect.repeat(open, {
+          until: (intents) => intents.length === 0,
+          schedule: Schedule.spaced("50 millis")
+        }).pipe(Effect.provide(clientOf(place)))
 
         first?.signal("SIGKILL")
         assert.strictEqual(yield* first?.ended ?? Effect.succeed(undefined), "SIGKILL")
