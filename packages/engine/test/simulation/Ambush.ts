@@ -20,6 +20,8 @@ export interface Surroundings {
   readonly ask: (node: string, account: string) => Effect.Effect<void>
   /** Cuts a node off from the store. */
   readonly cut: (node: string, millis: number) => void
+  /** Holds up the next write of a node to the store. */
+  readonly holdUp: (node: string, millis: number) => void
   /** Runs an effect as work of the world itself, which no fault of a node ends. */
   readonly run: (effect: Effect.Effect<void>) => void
   /** How long a lease holds, and when faults stop, in milliseconds. */
@@ -28,12 +30,12 @@ export interface Surroundings {
 }
 
 const afterLease = ["freeze-with-lease", "kill-with-lease", "clock-jump-with-lease", "clock-jump-beside-lease"]
-const afterAnswer = ["freeze-with-answer", "kill-with-answer", "store-cut-with-answer"]
+const afterAnswer = ["freeze-with-answer", "kill-with-answer", "store-cut-with-answer", "commit-slow-with-answer"]
 
 const between = (amount: number, min: number, max: number): number => min * (max / min) ** amount
 
 /** Makes an ambush: it is told each fact. */
-export const make = ({ accountOf, ask, besides, cut, lease, nodeOf, run, until, world }: Surroundings) => {
+export const make = ({ accountOf, ask, besides, cut, holdUp, lease, nodeOf, run, until, world }: Surroundings) => {
   const strike = (node: Simulation.Machine, account: string, { amount, what }: Simulation.Fault): void => {
     // One number says when it strikes and for how long.
     const [when, long] = [(amount * 16) % 1, amount]
@@ -50,7 +52,7 @@ export const make = ({ accountOf, ask, besides, cut, lease, nodeOf, run, until, 
       case "kill-with-lease":
       case "kill-with-answer": {
         const restart = Effect.delay(node.restart, between(long, 1, 2 * lease))
-        return start(Effect.andThen(node.kill, restart), between(when, 0.1, 2000))
+        return start(Effect.andThen(node.kill, restart), between(when, 0.1, 500))
       }
       case "clock-jump-with-lease":
       case "clock-jump-beside-lease": {
@@ -63,6 +65,8 @@ export const make = ({ accountOf, ask, besides, cut, lease, nodeOf, run, until, 
           between(when, 0.1, 500)
         )
       }
+      case "commit-slow-with-answer":
+        return holdUp(node.name, between(long, 50, lease / 2))
       default: {
         const millis = between(long, 500, 3 * lease)
         cut(node.name, millis)

@@ -69,7 +69,8 @@ const rates = {
   "clock-jump-beside-lease": 0.06,
   "freeze-with-answer": 0.08,
   "kill-with-answer": 0.08,
-  "store-cut-with-answer": 0.08
+  "store-cut-with-answer": 0.08,
+  "commit-slow-with-answer": 0.1
 }
 
 /** Worlds differ in how much goes wrong. */
@@ -156,6 +157,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       nodeOf: (name) => nodes.find((node) => node.name === name),
       besides: (name) => nodes.find((node) => node.name !== name),
       cut: (name, millis) => ways.get(name)?.cut(millis),
+      holdUp: (name, millis) => ways.get(name)?.holdUp(millis),
       run: (effect) => void Effect.runForkWith(context)(effect),
       lease: mix.times.lease,
       until: mix.trouble

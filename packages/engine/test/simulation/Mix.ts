@@ -76,7 +76,7 @@ export const draw = (world: Simulation.World): Mix => {
       const name = `p${index}`
       const rotation = classes[world.size(`rotation of ${name}`, 0, classes.length - 1)] ?? "single-use"
       const accessTokenLife = one(`access tokens of ${name}`, [15 * second, 45 * second, 90 * second, 5 * minute])
-      const reuseWindow = one(`reuse window of ${name}`, [15 * second, minute, 2 * minute])
+      const reuseWindow = one(`reuse window of ${name}`, [5 * second, 15 * second, minute])
       const accounts = world.size(`accounts of ${name}`, 1, isLarge ? 5 : 2)
       return {
         name,
@@ -99,7 +99,7 @@ export const draw = (world: Simulation.World): Mix => {
     people: yes("people"),
     operator: yes("operator"),
     onlyOneGrant: yes("only one grant"),
-    fullDisks: world.size("full disks", 0, 7) === 7,
+    fullDisks: world.size("full disks", 0, 3) === 3,
     inTurn: yes("in turn"),
     renews,
     traces: world.size("traces", 0, 7) === 7,

@@ -52,6 +52,9 @@ export const make = ({ model, node: store, tell, world }: Surroundings, from: { 
     cutUntil = Math.max(cutUntil, world.now() + millis)
   }
 
+  /** How long the next write is held up, in milliseconds. */
+  let held = 0
+
   const service: AccountStore["Service"] = reachedOn(model.store, (operation, effect) =>
     Effect.flatMap(Clock.Clock, (clock) => {
       const fault = world.fault(`store ${from.name}`, kinds)
@@ -67,14 +70,24 @@ export const make = ({ model, node: store, tell, world }: Surroundings, from: { 
         .call((perform) => perform(effect, from.name, clock))
         .pipe(Effect.catchTag("NetworkError", () => failed))
       if (what === "store-answer-lost") return Effect.andThen(asked, lost)
+      if (held > 0 && operation === "write") {
+        const wait = held
+        held = 0
+        return without(Effect.delay(asked, wait))
+      }
       return what === "store-request-slow" ? without(Effect.delay(asked, between(amount, 10, 20_000))) : asked
     })
   )
   return {
     service,
     cut,
+    /** Holds up the next write. Later ones overtake it. */
+    holdUp: (millis: number): void => {
+      held = millis
+    },
     forget: () => {
       cuts = 0
+      held = 0
     }
   }
 }

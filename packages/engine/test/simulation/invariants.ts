@@ -227,7 +227,16 @@ const deadOnlyIfDead: Invariant = {
     const ledger = facts.ledgerOf(before.id)
     if (ledger.isHonoured(token, at))
       return `${after.id} is ${after.status} for ${after.statusReason}, and the provider still takes its refresh token`
-    const current = successors(token).find((each) => ledger.isHonoured(each, at) && holderOf(facts, each, at))
+    const living = successors(token).filter((each) => ledger.isHonoured(each, at))
+    const own = living.some(({ carriedBy }) =>
+      carriedBy.some((presentation) => {
+        const read = facts.travelOf(presentation)?.read
+        return read?.node === fact.node && facts.ran(fact.node, read.at, at)
+      })
+    )
+    if (own)
+      return `${after.id} is ${after.status} for ${after.statusReason}, and ${fact.node} has the answer itself, with the token that works`
+    const current = living.find((each) => holderOf(facts, each, at))
     return current === undefined
       ? undefined
       : `${after.id} is ${after.status} for ${after.statusReason}, and ${holderOf(facts, current, at)?.read?.node} has the answer with the token that works`
