@@ -28,8 +28,9 @@
  *
  * @module
  */
-import { Duration, Effect, Exit, type Scope } from "effect"
+import { Cause, Duration, Effect, Exit, type Scope } from "effect"
 import { type Fault, type FaultPlan, type FaultRates } from "./simulation/faults.ts"
+import { checkSize, Misuse, wrongWith } from "./simulation/misuse.ts"
 import { Network } from "./simulation/network.ts"
 import { type Machine, type Node, type NodeOptions, SimulatedNode } from "./simulation/node.ts"
 import { current } from "./simulation/process.ts"
@@ -42,15 +43,16 @@ import { Core, type Failure, type StoryLine } from "./simulation/world.ts"
 export type { WallClock } from "./simulation/clock.ts"
 export { type Disk, DiskError, type DiskFile, type DiskLock } from "./simulation/disk.ts"
 export type { Fault, FaultPlan, FaultRates } from "./simulation/faults.ts"
+export { Misuse } from "./simulation/misuse.ts"
 export { NetworkError } from "./simulation/network.ts"
 export type { Machine, Node, NodeOptions } from "./simulation/node.ts"
 export type { Failure, StoryLine } from "./simulation/world.ts"
 
 /** Which world to run. An {@link Outcome} can be given as it is, and runs again. */
 export interface Settings {
-  /** A whole number. It decides everything that the other settings leave open. */
+  /** A whole number, which may be negative. It decides everything that the other settings leave open. */
   readonly seed: number
-  /** How often each kind of fault strikes, or the faults themselves. Default none. */
+  /** How often each kind of fault strikes, from 0 to 1, or the faults themselves. Default none. See {@link usual}. */
   readonly faults?: FaultRates | FaultPlan | undefined
   /**
    * Which of the schedules that the seed has. Default 0. In the one named `calm`, tasks are taken in their order and hardly preempted, and steps
@@ -78,6 +80,8 @@ export interface Outcome<A = unknown> {
   readonly schedule: number | "calm"
   /** The faults that struck. */
   readonly faults: FaultPlan
+  /** Kinds of faults with a rate that no site of the world has: of sites that it did not reach, or misspelt. */
+  readonly unknownFaults: ReadonlyArray<string>
   readonly sizes: Readonly<Record<string, number>>
   readonly steps: number
   /** How much time has passed in the world, in milliseconds. */
@@ -97,12 +101,16 @@ export interface World {
   readonly now: () => number
   /** How often everything there was to do had been done, and time went on. */
   readonly rests: () => number
-  /** A whole number from `min` to `max` that the seed gives, such as how many nodes there are. Shrinking makes it smaller. */
+  /**
+   * A whole number from `min` to `max`, both included, that the seed gives, such as how many nodes there are. Shrinking makes it smaller. The
+   * same name gives the same number again. Throws {@link Misuse} if the bounds are not whole numbers in order.
+   */
   readonly size: (name: string, min: number, max: number) => number
   /**
    * Makes a node and starts its program. The program returns the service that {@link Node.call} reaches, and then lives on until the node is
    * stopped or killed. Each life runs it anew, so what it makes itself is lost with it. What lives as long as the machine is made outside of it.
-   * A program that dies fails the run.
+   * A program that dies fails the run. A fiber that it forked and that dies adds a line to the story, and does not fail the run. Throws
+   * {@link Misuse} if the name is taken, empty, or `world`.
    */
   readonly node: <S>(
     name: string,
@@ -146,6 +154,8 @@ export const run = async <A, E>(
   settings: Settings,
   program: (world: World) => Effect.Effect<A, E, Scope.Scope>
 ): Promise<Outcome<A>> => {
+  const wrong = wrongWith(settings)
+  if (wrong !== undefined) return refused(settings, wrong)
   const outcome = await runWorld(settings, program)
   if (outcome.failure?.kind !== "stalled") return outcome
   // Once more, to tell who waits for what.
@@ -156,6 +166,21 @@ export const run = async <A, E>(
   const message = [outcome.failure.message, ...waiting.describe()].join("\n")
   return { ...outcome, failure: { ...outcome.failure, message } }
 }
+
+/** The outcome of settings that make no sense. */
+const refused = ({ schedule = 0, seed }: Settings, message: string): Outcome<never> => ({
+  seed,
+  schedule,
+  faults: [],
+  unknownFaults: [],
+  sizes: {},
+  steps: 0,
+  time: 0,
+  story: [],
+  fingerprint: 0,
+  value: undefined,
+  failure: { kind: "misuse", name: "settings", message, step: 0 }
+})
 
 const runWorld = async <A, E>(
   settings: Settings,
@@ -181,11 +206,13 @@ const runWorld = async <A, E>(
     now: () => core.now,
     rests: () => core.rests,
     size: (name, min, max) => {
+      checkSize(name, min, max)
       sizes[name] ??= Math.max(min, Math.min(settings.sizes?.[name] ?? core.sizeOf(name, min, max), max))
       return sizes[name]
     },
     node: (name, program, options = {}) => {
-      if (nodes.some((node) => node.name === name)) throw new Error(`there is a node ${name} already`)
+      if (nodes.some((node) => node.name === name)) throw new Misuse({ message: `there is a node ${name} already` })
+      if (name === "" || name === "world") throw new Misuse({ message: `no node can have the name "${name}"` })
       const node = new SimulatedNode(core, network, outside, name, program, options)
       nodes.push(node)
       return node
@@ -254,6 +281,7 @@ const runWorld = async <A, E>(
     seed: settings.seed,
     schedule,
     faults: core.faults.struck,
+    unknownFaults: core.faults.unknown(),
     sizes,
     steps: core.steps,
     time: core.now,
@@ -274,8 +302,15 @@ export const shrink = <A>(
   { maxRuns = 1000 }: { readonly maxRuns?: number | undefined } = {}
 ): Promise<Outcome<A>> => reduce(failed, again, maxRuns)
 
+/** The line where a program failed, as far as it is known. */
+const lineOfCause = (cause: Cause.Cause<unknown> | undefined): ReadonlyArray<string> => {
+  const error = cause && Cause.squash(cause)
+  return error instanceof Error && error.stack !== undefined ? [`in ${Tripwires.lineOf(error.stack)}`] : []
+}
+
 /** A run as text: what happened on which node, one line each, what the failure was, and the settings that repeat it. */
-export const report = ({ failure, faults, schedule, seed, sizes, steps, story, time }: Outcome): string => {
+export const report = (outcome: Outcome): string => {
+  const { failure, faults, schedule, seed, sizes, steps, story, time, unknownFaults } = outcome
   const nodes = [...new Set(story.map(({ node }) => node))]
   const width = Math.max(0, ...nodes.map((node) => node.length + 2 * nodes.indexOf(node)))
   const lines = story.map(({ node, step, time, what }) =>
@@ -283,21 +318,22 @@ export const report = ({ failure, faults, schedule, seed, sizes, steps, story, t
       `${(time / 1000).toFixed(3).padStart(12)} s`,
       `#${step}`.padStart(7),
       ("  ".repeat(nodes.indexOf(node)) + node).padEnd(width),
-      what
+      what.replaceAll(/\s*\n\s*/g, " ")
     ].join("  ")
   )
   return [
     ...lines,
     "",
     `${steps} steps, ${(time / 1000).toFixed(3)} s in the world: ${failure === undefined ? "nothing failed" : `${failure.kind} "${failure.name}" failed`}`,
-    ...(failure === undefined ? [] : [failure.message]),
+    ...(failure === undefined ? [] : [failure.message, ...lineOfCause(failure.cause)]),
+    ...unknownFaults.map((kind) => `no site of this world has the fault ${kind}`),
     `repeat it with ${JSON.stringify({ seed, schedule, sizes, faults })}`
   ].join("\n")
 }
 
 /** Which worlds a test runs, and within which bounds. */
 export interface TestOptions extends Omit<Settings, "seed"> {
-  /** How many seeds. Default 100. */
+  /** How many seeds, 1 or more. Default 100. */
   readonly seeds?: number | undefined
   /** The first seed. Default 0. */
   readonly from?: number | undefined
@@ -305,7 +341,13 @@ export interface TestOptions extends Omit<Settings, "seed"> {
 
 /** What {@link makeMethods} adds to `it`. */
 export interface Methods {
-  /** A test that runs a program in many worlds. The first that fails is reduced, and its report is the message of the test. */
+  /**
+   * A test that runs a program in many worlds. The first that fails is reduced, and its report is the message of the test. A rate of a kind that
+   * no world had fails the test too, since it is most likely misspelt.
+   *
+   * `timeout` is in milliseconds of the real world. Default none, since each world has its bounds: a test that is stopped in the middle of the
+   * reduction would not tell which seed failed.
+   */
   readonly simulate: (
     name: string,
     options: TestOptions,
@@ -330,20 +372,31 @@ export const makeMethods = <It extends (name: string, test: () => Promise<void>,
       name: string,
       { from = 0, seeds = 100, ...settings }: TestOptions,
       program: (world: World) => Effect.Effect<unknown, unknown, Scope.Scope>,
-      timeout?: number
+      timeout = 0
     ) =>
       it(
         name,
         async () => {
+          if (!(seeds >= 1)) throw new Misuse({ message: `seeds is ${seeds}, and has to be 1 or more` })
+          let unknown: ReadonlyArray<string> | undefined
           for (let seed = from; seed < from + seeds; seed++) {
             const failed = await run({ ...settings, seed }, program)
-            if (failed.failure === undefined) continue
+            if (failed.failure === undefined) {
+              unknown = failed.unknownFaults.filter((kind) => unknown?.includes(kind) ?? true)
+              continue
+            }
+            if (failed.failure.kind === "misuse") throw new Misuse({ message: failed.failure.message })
             const repeated = await run({ ...settings, seed }, program)
             if (repeated.fingerprint !== failed.fingerprint) {
               throw new Error(`seed ${seed} fails, and is not the same in a second run\n\n${report(failed)}`)
             }
             const shrunk = await shrink(failed, (fewer) => run({ ...settings, ...fewer }, program))
             throw new Error(`seed ${seed} fails\n\n${report(shrunk)}`, { cause: shrunk.failure?.cause })
+          }
+          if (unknown !== undefined && unknown.length > 0) {
+            throw new Misuse({
+              message: `no world has a site with the fault ${unknown.join(", ")}: is it spelt right?`
+            })
           }
         },
         timeout

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Simulation } from "@rekindle/testing"
-import { Clock, Deferred, Effect, Exit, HashMap, Option, Random, Ref, type Scope, Semaphore } from "effect"
+import { Clock, Console, Deferred, Effect, Exit, HashMap, Option, Random, Ref, type Scope, Semaphore } from "effect"
 import { WebCrypto } from "effect/crypto"
 import { randomUUID } from "node:crypto"
 import { lookup } from "node:dns"
@@ -635,7 +635,7 @@ describe("a run fails", () => {
         world.node("a", () => Effect.void)
       })
     )
-    assert.include(twice.message, "there is a node a already")
+    assert.deepInclude(twice, { kind: "misuse", message: "there is a node a already" })
   })
   it("if it never ends: in steps, or in time, and names who was busy", async () => {
     const busy = await failureOf(
@@ -660,7 +660,7 @@ describe("a run fails", () => {
     assert.strictEqual(promise.kind, "stalled")
     assert.match(
       promise.message,
-      /^nothing is left to do.*\nworld waits for a promise in theWait \(.*Simulation\.test\.ts:\d+:\d+\)$/
+      /^nothing is left to do.*\nworld waits for a promise of the real world in theWait \(.*Simulation\.test\.ts:\d+:\d+\)$/
     )
     const deferred = await failureOf((world) =>
       Effect.gen(function* () {
@@ -743,6 +743,69 @@ describe("a run fails", () => {
     await turn()
     assert.strictEqual(Math.random, random)
     assert.strictEqual(globalThis.Date, Before)
+  })
+})
+
+describe("what makes no sense fails the run as misuse", () => {
+  const fault = { site: "node a", at: 1, what: "kill", amount: 0.5 }
+  it.each<[string, Partial<Simulation.Settings>]>([
+    ["the seed is NaN", { seed: Number.NaN }],
+    ["the seed is 1.5", { seed: 1.5 }],
+    ["the schedule is 0.5", { schedule: 0.5 }],
+    ["maxSteps is NaN", { maxSteps: Number.NaN }],
+    ["maxTime is -1", { maxTime: -1 }],
+    ["the size nodes is 0.5", { sizes: { nodes: 0.5 } }],
+    ["the rate of kill is 3", { faults: { kill: 3 } }],
+    ["the rate of kill is NaN", { faults: { kill: Number.NaN } }],
+    ["from 0 to 1", { faults: [{ ...fault, amount: 7 }] }],
+    ["a whole number from 0 on", { faults: [{ ...fault, at: -1 }] }]
+  ])("%s", async (message, settings) => {
+    const failure = await failureOf(() => Effect.die("it was run"), settings)
+    assert.deepInclude(failure, { kind: "misuse", name: "settings", step: 0 })
+    assert.include(failure.message, message)
+  })
+  it.each<[string, (world: Simulation.World) => unknown]>([
+    ["the size nodes is from 5 to 2", (world) => world.size("nodes", 5, 2)],
+    ["the size nodes is from 0.5 to 2", (world) => world.size("nodes", 0.5, 2)],
+    ['no node can have the name "world"', (world) => world.node("world", () => Effect.void)]
+  ])("%s", async (message, use) => {
+    const failure = await failureOf((world) => Effect.sync(() => use(world)))
+    assert.strictEqual(failure.kind, "misuse")
+    assert.include(failure.message, message)
+  })
+  it("a fault that its site does not have, which was taken for a jump of the clock", async () => {
+    const program = (world: Simulation.World) =>
+      Effect.andThen(
+        Effect.sync(() => world.node("a", () => Effect.void)),
+        Effect.sleep("1 second")
+      )
+    const failure = await failureOf(program, { faults: [{ ...fault, what: "kil" }] })
+    assert.deepInclude(failure, { kind: "misuse", name: "faults" })
+    assert.match(failure.message, /^the site node a has no fault kil, only kill, power-loss/)
+  })
+  it("a call from outside of the world, which was never answered", async () => {
+    let node: Simulation.Node<number> | undefined
+    await valueOf((world) => Effect.sync(() => (node = world.node("a", () => Effect.succeed(1)))))
+    const exit = await Effect.runPromiseExit(node?.call(Effect.succeed) ?? Effect.void)
+    assert.include(String(exit), "a is called from outside of its world")
+  })
+})
+
+describe("the story", () => {
+  it("has fibers that die beside their program, and what is printed with Effect's Console", async () => {
+    const { failure, story } = await Simulation.run({ seed: 1 }, (world) =>
+      Effect.gen(function* () {
+        world.node("worker", () =>
+          Effect.forkScoped(Effect.andThen(Console.log("starts", { jobs: 2 }), Effect.die(new Error("no job"))))
+        )
+        yield* Effect.sleep("1 second")
+      })
+    )
+    assert.isUndefined(failure)
+    assert.deepStrictEqual(
+      story.map(({ node, what }) => `${node} ${what}`),
+      ['worker prints starts {"jobs":2}', "worker has a fiber that died: Error: no job"]
+    )
   })
 })
 
@@ -838,7 +901,16 @@ describe("a failed run", () => {
       const failed = await again({ seed, faults: rates })
       if (failed.failure === undefined) continue
       assert.deepStrictEqual(await again(failed), failed)
-      const shrunk = await Simulation.shrink(failed, again, { maxRuns: 200 })
+      const shrunk = await Simulation.shrink(
+        failed,
+        async (settings) => {
+          const tried = await again(settings)
+          // What does not fail as soon is not waited for.
+          assert.isAtMost(tried.steps, Math.max(1000, 4 * failed.steps))
+          return tried
+        },
+        { maxRuns: 200 }
+      )
       assert.strictEqual(shrunk.failure?.message, "it forgot")
       assert.isAbove(failed.faults.length, 2)
       assert.isBelow(shrunk.faults.length, failed.faults.length)
@@ -852,13 +924,14 @@ describe("a failed run", () => {
     const failed = await Simulation.run({ seed: 7 }, (world) =>
       Effect.sync(() => world.note("is here")).pipe(
         Effect.andThen(Effect.sleep(1500)),
-        Effect.andThen(Effect.die("too late"))
+        Effect.andThen(Effect.die(new Error("too late")))
       )
     )
     const lines = Simulation.report(failed).split("\n")
     assert.match(lines[0] ?? "", /^ +0\.\d{3} s +#\d  world  is here$/)
-    assert.deepStrictEqual(lines.slice(-2), [
-      "too late",
+    assert.match(lines.at(-2) ?? "", /^in .*Simulation\.test\.ts:\d+:\d+/)
+    assert.deepStrictEqual(lines.toSpliced(-2, 1).slice(-2), [
+      "Error: too late",
       'repeat it with {"seed":7,"schedule":0,"sizes":{},"faults":[]}'
     ])
   })
@@ -873,10 +946,14 @@ describe("a failed run", () => {
       (error: unknown) => String(error)
     )
     assert.match(error, /^Error: seed \d+ fails\n\n/)
-    assert.include(error, "a  is killed for")
+    assert.match(error, /a +is killed for/)
     let runs = 0
     simulate("is decided by the seed", { seeds: 1 }, () => Effect.andThen(Effect.sleep(++runs), Effect.die("too late")))
     assert.include(await test().then(String, String), "seed 0 fails, and is not the same in a second run")
+    simulate("has no seed", { seeds: 0 }, forgetful)
+    assert.include(await test().then(String, String), "seeds is 0")
+    simulate("has a fault that is misspelt", { seeds: 3, faults: { kil: 0.1, "disk-full": 0.1 } }, () => Effect.void)
+    assert.include(await test().then(String, String), "no world has a site with the fault kil:")
     simulate("forgets nothing when nothing goes wrong", { seeds: 10 }, forgetful)
     await test()
   })

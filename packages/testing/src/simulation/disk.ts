@@ -9,7 +9,7 @@
  */
 import { Schema } from "effect"
 import { Chance } from "./chance.ts"
-import { type Fault, scaled, type Site } from "./faults.ts"
+import { type Fault, kindsOfSync, kindsOfWrite, scaled, type Site } from "./faults.ts"
 import { current, type Process } from "./process.ts"
 import type { Core } from "./world.ts"
 
@@ -76,9 +76,6 @@ export interface Consequences {
   /** The call takes long, and the process waits for it. */
   readonly pause: (amount: number) => void
 }
-
-const writeKinds = ["disk-full", "disk-slow", "disk-torn", "disk-fails"]
-const syncKinds = ["disk-slow", "disk-fails"]
 
 /** A write that a loss of power can undo. */
 interface Unsynced {
@@ -173,8 +170,8 @@ export class SimulatedDisk implements Disk {
     this.chance = new Chance(core.seed, `disk ${node}`)
     this.hasFaults = hasFaults
     this.consequences = consequences
-    this.writes = core.faults.site(`disk ${node} write`, writeKinds)
-    this.syncs = core.faults.site(`disk ${node} sync`, syncKinds)
+    this.writes = core.faults.site(`disk ${node} write`, kindsOfWrite)
+    this.syncs = core.faults.site(`disk ${node} sync`, kindsOfSync)
   }
 
   heal(): void {

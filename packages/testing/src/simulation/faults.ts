@@ -31,6 +31,22 @@ export interface Site {
   readonly strike: () => Fault | undefined
 }
 
+/** The kinds that strike at a step of a node. */
+export const kindsOfNode: ReadonlyArray<string> = ["kill", "power-loss", "freeze", "clock-jump"]
+/** The kinds that strike at a call. */
+export const kindsOfCall: ReadonlyArray<string> = [
+  "refuse",
+  "drop-request",
+  "drop-answer",
+  "duplicate",
+  "delay",
+  "partition"
+]
+/** The kinds that strike at a write to a disk. */
+export const kindsOfWrite: ReadonlyArray<string> = ["disk-full", "disk-slow", "disk-torn", "disk-fails"]
+/** The kinds that strike when a disk is synced. All of them strike at writes too. */
+export const kindsOfSync: ReadonlyArray<string> = ["disk-slow", "disk-fails"]
+
 const isPlan = (faults: FaultRates | FaultPlan): faults is FaultPlan => Array.isArray(faults)
 
 /** `amount` of the way from `min` to `max`, both above 0, in equal factors: as many small ones as large ones. */
@@ -44,11 +60,20 @@ export class Faults {
   private readonly seed: number
   private readonly faults: FaultRates | FaultPlan
   private readonly enabled = new Map<string, boolean>()
+  private readonly kinds = new Set([...kindsOfNode, ...kindsOfCall, ...kindsOfWrite])
+  private readonly refuse: (message: string) => void
   private stopped = false
 
-  constructor(seed: number, faults: FaultRates | FaultPlan) {
+  /** `refuse` is told of a given fault that its site does not have. */
+  constructor(seed: number, faults: FaultRates | FaultPlan, refuse: (message: string) => void) {
     this.seed = seed
     this.faults = faults
+    this.refuse = refuse
+  }
+
+  /** The kinds with a rate that no site has had so far. */
+  unknown(): ReadonlyArray<string> {
+    return isPlan(this.faults) ? [] : Object.keys(this.faults).filter((kind) => !this.kinds.has(kind))
   }
 
   /** No fault strikes from now on. */
@@ -60,7 +85,10 @@ export class Faults {
   site(name: string, kinds: ReadonlyArray<string>): Site {
     const known = this.sites.get(name)
     if (known !== undefined) return known
-    const following = isPlan(this.faults) ? planned(this.faults, name) : this.drawn(this.faults, name, kinds)
+    for (const kind of kinds) this.kinds.add(kind)
+    const following = isPlan(this.faults)
+      ? this.planned(this.faults, name, kinds)
+      : this.drawn(this.faults, name, kinds)
     let uses = 0
     let next = following()
     const site: Site = {
@@ -106,10 +134,12 @@ export class Faults {
       return { site, at, what, amount: chance.nextDoubleUnsafe() }
     }
   }
-}
 
-const planned = (plan: FaultPlan, site: string): (() => Fault | undefined) => {
-  const faults = plan.filter((fault) => fault.site === site).sort((one, other) => one.at - other.at)
-  let next = 0
-  return () => faults[next++]
+  private planned(plan: FaultPlan, site: string, kinds: ReadonlyArray<string>): () => Fault | undefined {
+    const faults = plan.filter((fault) => fault.site === site).sort((one, other) => one.at - other.at)
+    const wrong = faults.find(({ what }) => !kinds.includes(what))
+    if (wrong !== undefined) this.refuse(`the site ${site} has no fault ${wrong.what}, only ${kinds.join(", ")}`)
+    let next = 0
+    return () => faults[next++]
+  }
 }

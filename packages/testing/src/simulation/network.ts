@@ -6,7 +6,7 @@
  */
 import { Effect, Exit, Schema } from "effect"
 import { Chance } from "./chance.ts"
-import { type Fault, scaled } from "./faults.ts"
+import { type Fault, kindsOfCall, scaled } from "./faults.ts"
 import type { SimulatedNode } from "./node.ts"
 import type { Process } from "./process.ts"
 import type { Core } from "./world.ts"
@@ -26,8 +26,6 @@ export class NetworkError extends Schema.TaggedError<NetworkError>()("NetworkErr
 
 const refused = Exit.fail(new NetworkError({ reason: "refused" }))
 const reset = Exit.fail(new NetworkError({ reason: "reset" }))
-
-const kinds = ["refuse", "drop-request", "drop-answer", "duplicate", "delay", "partition"]
 
 /** Both directions. */
 const pair = (one: string, other: string): string => (one < other ? `${one} - ${other}` : `${other} - ${one}`)
@@ -68,7 +66,7 @@ export class Network {
     resume: (answer: Effect.Effect<A, E | NetworkError>) => void
   ): void {
     const link = `${from.owner.name} > ${to.name}`
-    const fault = to.hasFaults ? this.core.faults.site(link, kinds).strike() : undefined
+    const fault = to.hasFaults ? this.core.faults.site(link, kindsOfCall).strike() : undefined
     if (fault !== undefined) this.core.note(from.owner.name, `calls ${to.name}: ${fault.what}`)
     // The second answer to a repeated request is not heard: an Effect is resumed once.
     const answer = (exit: Exit.Exit<A, E | NetworkError>): void => {

@@ -6,7 +6,8 @@
 import { Cause, type Context, Effect, Exit, Fiber, type Scope } from "effect"
 import type { WallClock } from "./clock.ts"
 import { type Disk, SimulatedDisk } from "./disk.ts"
-import { type Fault, scaled, type Site } from "./faults.ts"
+import { type Fault, kindsOfNode, scaled, type Site } from "./faults.ts"
+import { Misuse } from "./misuse.ts"
 import type { Network, NetworkError } from "./network.ts"
 import { current, type Owner, type Process } from "./process.ts"
 import { servicesOf } from "./services.ts"
@@ -63,8 +64,6 @@ export interface Life<S> {
   main: Fiber.Fiber<unknown> | undefined
 }
 
-const kinds = ["kill", "power-loss", "freeze", "clock-jump"]
-
 /** Makes a node, and starts it. */
 export class SimulatedNode<S> implements Node<S>, Owner {
   readonly name: string
@@ -97,7 +96,7 @@ export class SimulatedNode<S> implements Node<S>, Owner {
     this.boot = () => boot(this)
     this.hasFaults = options.faults !== false
     this.changed = options.changed ?? (() => {})
-    this.site = core.faults.site(`node ${name}`, kinds)
+    this.site = core.faults.site(`node ${name}`, kindsOfNode)
     this.start()
   }
 
@@ -122,7 +121,8 @@ export class SimulatedNode<S> implements Node<S>, Owner {
     Effect.callback((resume) => {
       const from = current()
       this.core.waiting?.waitsFor(`an answer of ${this.name}`)
-      if (from !== undefined) this.network.send(from, this, request, resume)
+      if (from?.queue === this.core) this.network.send(from, this, request, resume)
+      else resume(Effect.die(new Misuse({ message: `${this.name} is called from outside of its world` })))
     })
 
   readonly kill = Effect.suspend(() => {

@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { Clock, Context, Formatter, Logger, Random, Scheduler, Tracer } from "effect"
+import { Cause, Clock, Console, Context, Exit, Logger, Metric, Random, Scheduler, Tracer } from "effect"
 import { WebCrypto } from "effect/crypto"
 import { Chance } from "./chance.ts"
 import { makeClock, type WallClock } from "./clock.ts"
 import { makeCrypto } from "./crypto.ts"
 import { scaled } from "./faults.ts"
 import type { Process } from "./process.ts"
-import type { Core } from "./world.ts"
+import { type Core, textOf } from "./world.ts"
 
 /** A span whose ids come from the seed. Effect's own take them from `Math.random`. */
 class SeededSpan extends Tracer.NativeSpan {
@@ -35,13 +35,38 @@ class SeededSpan extends Tracer.NativeSpan {
   }
 }
 
+const lineOf = (parts: ReadonlyArray<unknown>): string => parts.map(textOf).join(" ")
+
 /** What a process logs is part of the story, without time and fiber: the story has the one, and the other differs between runs. */
 const storyLogger = (core: Core, node: string) =>
   Logger.make<unknown, void>(({ logLevel, message }) => {
-    const parts = Array.isArray(message) ? message : [message]
-    const text = parts.map((part: unknown) => (typeof part === "string" ? part : Formatter.format(part))).join(" ")
-    core.note(node, `logs ${logLevel.toUpperCase()} ${text}`)
+    core.note(node, `logs ${logLevel.toUpperCase()} ${lineOf(Array.isArray(message) ? message : [message])}`)
   })
+
+/** What a process prints with Effect's `Console` is part of the story too. */
+const storyConsole = (core: Core, node: string): Console.Console => {
+  const print = (...parts: ReadonlyArray<unknown>) => core.note(node, `prints ${lineOf(parts)}`)
+  return { ...globalThis.console, log: print, info: print, warn: print, error: print, debug: print }
+}
+
+/**
+ * Notes fibers that die. A program that forks its work does not die with it, so nothing else would tell that the work has ended. Effect tells
+ * its metrics when a fiber ends.
+ */
+const storyOfDeaths = (core: Core, process: Process): Metric.FiberRuntimeMetricsService => {
+  let last: unknown
+  return {
+    recordFiberStart: () => {},
+    recordFiberEnd: (_, exit) => {
+      if (Exit.isSuccess(exit) || process.state === "ended") return
+      const died = exit.cause.reasons.find(Cause.isDieReason)
+      // A fiber that waits for one that dies, dies of the same.
+      if (died === undefined || died.defect === last) return
+      last = died.defect
+      core.note(process.owner.name, `has a fiber that died: ${textOf(died.defect)}`)
+    }
+  }
+}
 
 /** The references for one life of a node. What one life draws moves nothing that another draws. */
 export const servicesOf = (core: Core, process: Process, wall: WallClock, life: number): Context.Context<never> => {
@@ -61,6 +86,8 @@ export const servicesOf = (core: Core, process: Process, wall: WallClock, life: 
         span: (options) => new SeededSpan((spans ??= new Chance(core.seed, `spans ${name} ${life}`)), options)
       })
     ),
-    Context.add(Logger.CurrentLoggers, new Set([storyLogger(core, name)]))
+    Context.add(Logger.CurrentLoggers, new Set([storyLogger(core, name)])),
+    Context.add(Console.Console, storyConsole(core, name)),
+    Context.add(Metric.FiberRuntimeMetrics, storyOfDeaths(core, process))
   )
 }

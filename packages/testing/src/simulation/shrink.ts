@@ -18,6 +18,8 @@ export interface Plan {
   readonly schedule: Schedule
   readonly faults: FaultPlan
   readonly sizes: Readonly<Record<string, number>>
+  /** A run that goes on for much longer than the shortest one that failed is not waited for. */
+  readonly maxSteps?: number | undefined
 }
 
 interface Reducible extends Plan {
@@ -28,6 +30,9 @@ interface Reducible extends Plan {
 const few: ReadonlyArray<Schedule> = ["calm", 1, 2, 3, 4]
 const many: ReadonlyArray<Schedule> = ["calm", ...Array.from({ length: 24 }, (_, index) => index + 1)]
 
+/** How many steps an attempt may take, compared to the shortest run that failed. Most of those that do not fail would go on for long. */
+const longer = 4
+
 /** Reduces a run, which has failed, by running it again with other settings. Stops after `maxRuns`. */
 export const shrink = async <A extends Reducible>(
   failed: A,
@@ -36,6 +41,7 @@ export const shrink = async <A extends Reducible>(
 ): Promise<A> => {
   let best = failed
   let runs = 0
+  const isEndless = failed.failure?.kind === "endless"
 
   /** Whether the run still fails like this with what is changed, in fewer than `steps`. Then it is the best so far. */
   const fails = async (
@@ -47,7 +53,8 @@ export const shrink = async <A extends Reducible>(
     for (const each of new Set([change.schedule ?? schedule, ...schedules])) {
       if (runs >= maxRuns) return false
       runs++
-      const tried = await again({ seed, faults, sizes, ...change, schedule: each })
+      const plan = { seed, faults, sizes, ...change, schedule: each }
+      const tried = await again(isEndless ? plan : { ...plan, maxSteps: Math.max(1000, longer * best.steps) })
       if (tried.failure?.kind !== failed.failure?.kind || tried.failure?.name !== failed.failure?.name) continue
       if (tried.steps >= steps) continue
       best = tried

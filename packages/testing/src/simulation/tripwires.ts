@@ -23,10 +23,10 @@ const read = (value: unknown, key: string): unknown => (isObject(value) ? Reflec
 const isCallable = (value: unknown): value is Callable => typeof value === "function"
 
 /** The nearest line of a stack that is not part of a library. The nearest of all is named too if it is another. */
-const lineOf = (stack: string): string => {
+export const lineOf = (stack: string): string => {
   const lines = stack
     .split("\n")
-    .slice(1)
+    .filter((line) => /^\s+at /.test(line))
     .map((line) => line.trim().replace(/^at /, ""))
   const [nearest = "a line that is not known"] = lines
   const own = lines.find((line) => !/node_modules|\bnode:|<anonymous>/.test(line)) ?? nearest
@@ -122,6 +122,7 @@ const installGlobals = (): void => {
   replace(Math, "random", "Math.random")
   replace(crypto, "randomUUID", "crypto.randomUUID")
   replace(crypto, "getRandomValues", "crypto.getRandomValues")
+  replace(read(globalThis, "AbortSignal"), "timeout", "AbortSignal.timeout")
   for (const name of globals) replace(globalThis, name, name)
 }
 

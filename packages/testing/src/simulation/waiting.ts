@@ -50,7 +50,7 @@ export class Waiting {
   followPromises(): () => void {
     const { prototype } = Promise
     const then = Object.getOwnPropertyDescriptor(prototype, "then")
-    const waitsFor = () => this.waitsFor("a promise")
+    const waitsFor = () => this.waitsFor("a promise of the real world")
     if (then === undefined) return () => {}
     Object.defineProperty(prototype, "then", {
       ...then,

@@ -7,10 +7,11 @@
  *
  * @module
  */
-import { Cause } from "effect"
+import { Cause, Formatter } from "effect"
 import { Chance } from "./chance.ts"
 import { Faults, type FaultPlan, type FaultRates } from "./faults.ts"
 import { settle } from "./later.ts"
+import { Misuse } from "./misuse.ts"
 import { type Owner, Process, type Queue, step } from "./process.ts"
 import type { Schedule } from "./shrink.ts"
 import { type Timer, Timers } from "./timers.ts"
@@ -35,15 +36,22 @@ export interface Failure {
    * - `stalled`: nothing was left to do, and the program of the world had not ended.
    * - `endless`: the bound on steps or on time was reached.
    * - `tripwire`: a step used time, chance, a timer, a socket or a thread of the real world.
+   * - `misuse`: the settings or a call of the world make no sense. See `Misuse`.
    */
-  readonly kind: "invariant" | "program" | "liveness" | "stalled" | "endless" | "tripwire"
-  /** The name of the invariant, of what was waited for, of the node, or of what was used. */
+  readonly kind: "invariant" | "program" | "liveness" | "stalled" | "endless" | "tripwire" | "misuse"
+  /** The name of the invariant, of what was waited for, of the node, or of what was used. `settings` or `faults` if these make no sense. */
   readonly name: string
   readonly message: string
   /** The step after which it was seen. */
   readonly step: number
   /** What a program failed with. */
   readonly cause?: Cause.Cause<unknown> | undefined
+}
+
+/** An error in one line. */
+export const textOf = (error: unknown): string => {
+  if (error instanceof Error) return error.message === "" ? error.name : `${error.name}: ${error.message}`
+  return typeof error === "string" ? error : Formatter.format(error)
 }
 
 /** What bounds a world, and what it waits for. */
@@ -91,7 +99,7 @@ export class Core implements Queue {
 
   constructor(seed: number, faults: FaultRates | FaultPlan, bounds: Bounds, schedule: Schedule) {
     this.seed = seed
-    this.faults = new Faults(seed, faults)
+    this.faults = new Faults(seed, faults, (message) => this.fail({ kind: "misuse", name: "faults", message }))
     this.bounds = bounds
     const isCalm = schedule === "calm"
     this.random = new Chance(seed, `schedule ${schedule}`)
@@ -146,12 +154,11 @@ export class Core implements Queue {
   /** The end of a program. */
   failWith(name: string, cause: Cause.Cause<unknown>): void {
     const error = Cause.squash(cause)
-    this.fail({
-      kind: "program",
-      name,
-      message: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
-      cause
-    })
+    this.fail(
+      error instanceof Misuse
+        ? { kind: "misuse", name, message: error.message, cause }
+        : { kind: "program", name, message: textOf(error), cause }
+    )
   }
 
   /** See `Outside` in `crypto.ts`. */
