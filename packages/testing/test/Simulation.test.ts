@@ -352,6 +352,21 @@ describe("a killed node", () => {
   it("does nothing while it is frozen", async () => {
     assert.deepStrictEqual(await valueOf(left((node) => node.freeze)), ["starts", "runs", "no answer"])
   })
+  it("is started again after a kill, although somebody thaws it while it is down", async () => {
+    const kill = { site: "node a", at: 0, what: "kill", amount: 0.5 }
+    const outcome = await Simulation.run({ seed: 1, faults: [kill] }, (world) =>
+      Effect.gen(function* () {
+        const node = world.node("a", () => Effect.yieldNow)
+        yield* Effect.sleep(10)
+        assert.isFalse(node.isRunning())
+        yield* node.thaw
+        yield* Effect.sleep("1 minute")
+        return node.isRunning()
+      })
+    )
+    assert.strictEqual(outcome.failure, undefined)
+    assert.isTrue(outcome.value)
+  })
   it("refuses calls until its program has returned its service", () =>
     valueOf((world) =>
       Effect.gen(function* () {

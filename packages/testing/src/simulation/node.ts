@@ -261,8 +261,9 @@ export class SimulatedNode<S> implements Node<S>, Owner {
   }
 
   private release(): void {
+    // A node that is down stays down until whoever ended it starts it again.
+    if (this.life?.process.state !== "frozen") return
     this.struckDown = undefined
-    if (this.life === undefined) return
     this.core.thaw(this.life.process)
     this.changed("running")
   }
