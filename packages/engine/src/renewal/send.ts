@@ -219,6 +219,9 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
           const renewal: Renewal = { _tag: "Renewed", account: current }
           return { _tag: "Late", attempted: { evidence: judged.evidence, renewal: Effect.succeed(renewal) } }
         }
+        // The clock may have been set meanwhile.
+        const isUsable = inService(current) && !isOver(current, yield* Clock.currentTimeMillis)
+        if (isUsable && !progress.tokenRefused) return judged
       }
     }
   })

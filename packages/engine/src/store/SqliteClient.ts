@@ -17,7 +17,7 @@
 import { Context, Duration, Effect, Layer, Metric, Predicate, Schedule, Semaphore, Stream } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlConnection, SqlError, Statement } from "effect/sql"
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite"
 import * as DatabaseFile from "./databaseFile.ts"
 
 /** How many prepared statements are kept. The store has a few dozen. */
@@ -115,7 +115,7 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
       yield* Effect.forkScoped(Effect.repeat(checkFile, Schedule.spaced(checkInterval)))
     }
     /** Throws if the file is lost, because what is written to a deleted file is lost too. */
-    const failIfLost = (sql: string) => {
+    const failIfLost = (sql: string): void => {
       if (file === undefined || !(lost || (sql === beginTransaction && !DatabaseFile.isInPlace(file)))) return
       throw new SqlError.SqlError({
         reason: new SqlError.ConnectionError({
@@ -126,8 +126,25 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
       })
     }
 
-    const statements = new Map<string, StatementSync>()
-    const prepare = (sql: string): StatementSync => {
+    return yield* over(database, failIfLost)
+  })
+
+/** What the client uses of an open database. `DatabaseSync` has it. */
+export interface OpenDatabase {
+  readonly isTransaction: boolean
+  readonly prepare: (sql: string) => PreparedStatement
+}
+
+/** A prepared statement of an {@link OpenDatabase}. */
+export interface PreparedStatement {
+  readonly all: (...values: Array<SQLInputValue>) => Array<Record<string, SQLOutputValue>>
+}
+
+/** A client over an open database. `check` is called before each statement, and may throw. */
+const over = (database: OpenDatabase, check: (sql: string) => void = () => {}) =>
+  Effect.gen(function* () {
+    const statements = new Map<string, PreparedStatement>()
+    const prepare = (sql: string): PreparedStatement => {
       const known = statements.get(sql)
       if (known !== undefined) return known
       const statement = database.prepare(sql)
@@ -138,7 +155,7 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
     const attempt = <A>(operation: string, sql: string, run: () => A) => {
       const once = Effect.try({
         try: () => {
-          failIfLost(sql)
+          check(sql)
           return run()
         },
         catch: (cause) =>
@@ -151,8 +168,9 @@ const make = (filename: string, { create = true }: SqliteOptions) =>
       // A transaction is retried as a whole, so that other fibers can use the connection meanwhile.
       return sql === beginTransaction ? once : whileLocked(once)
     }
-    const all = (statement: StatementSync, params: ReadonlyArray<unknown>) => statement.all(...params.map(inputValue))
-    const values = (statement: StatementSync, params: ReadonlyArray<unknown>) =>
+    const all = (statement: PreparedStatement, params: ReadonlyArray<unknown>) =>
+      statement.all(...params.map(inputValue))
+    const values = (statement: PreparedStatement, params: ReadonlyArray<unknown>) =>
       all(statement, params).map((row) => Object.values(row))
 
     const connection: SqlConnection.Connection = {
@@ -208,5 +226,14 @@ export const layer = (
   options: SqliteOptions = {}
 ): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
   Layer.effectContext(Effect.map(make(filename, options), (client) => Context.make(SqlClient.SqlClient, client))).pipe(
+    Layer.provide(Reactivity.layer)
+  )
+
+/**
+ * A database that is open already, such as one in memory that outlives the client. Its owner sets its pragmas, of which the store needs
+ * `foreign_keys = ON`, and closes it.
+ */
+export const layerDatabase = (database: OpenDatabase): Layer.Layer<SqlClient.SqlClient> =>
+  Layer.effectContext(Effect.map(over(database), (client) => Context.make(SqlClient.SqlClient, client))).pipe(
     Layer.provide(Reactivity.layer)
   )

@@ -171,6 +171,25 @@ describe("a clock that jumps", () => {
     ).pipe(scenario())
   )
 
+  it.effect(
+    "ahead, and is right again before a token in doubt is sent a last time: the access token still works, so it is not",
+    () =>
+      withWallClock((set) =>
+        Effect.gen(function* () {
+          const accounts = yield* ConnectedAccounts
+          const provider = yield* ScriptedProvider.ScriptedProvider
+          const { id } = yield* connected()
+          yield* provider.next(ScriptedProvider.lostResponse)
+          set(2 * hour)
+          const caller = yield* Effect.forkChild(accounts.refresh(id))
+          yield* elapse("5 seconds", "100 millis")
+          set(-2 * hour)
+          assert.deepStrictEqual(yield* join(caller), { _tag: "Ready", id })
+          assert.strictEqual(yield* sends, 1)
+        })
+      ).pipe(scenario())
+  )
+
   it.effect("back, after a process died with the lease: the account is not held for as long as the jump", () =>
     withWallClock((set) =>
       Effect.gen(function* () {

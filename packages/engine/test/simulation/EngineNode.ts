@@ -5,7 +5,7 @@
  */
 import type { ConnectedAccounts, Connections, ConsentCallback } from "@rekindle/core"
 import {
-  AccountStore,
+  type AccountStore,
   CredentialVault,
   Egress,
   Engine,
@@ -28,7 +28,7 @@ export interface EngineTimes {
 
 /** What one process is made of. */
 export interface Parts {
-  readonly store: AccountStore["Service"]
+  readonly store: Layer.Layer<AccountStore, unknown>
   readonly vault: CredentialVault["Service"]
   readonly transport: Transport
   readonly disk: JournalDisk
@@ -83,7 +83,7 @@ const tracerOf = (logged: Parts["logged"]) =>
 export const start = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Return<Running, never, Scope.Scope> {
   const { disk, durability, logged, renews, store, times, traces, transport, vault } = parts
   const given = Layer.mergeAll(
-    Layer.succeed(AccountStore, store),
+    store,
     Layer.succeed(CredentialVault, vault),
     Journal.layerDisk(disk, { durability }),
     Egress.layerTransport(

@@ -8,9 +8,9 @@
  * @module
  */
 import { AuthConfig, ConnectedAccountId, ProviderProfile } from "@rekindle/core"
-import { type Account, AuthConfigJson } from "@rekindle/engine"
+import { type Account, AccountStore, AuthConfigJson } from "@rekindle/engine"
 import { Simulation } from "@rekindle/testing"
-import { Clock, Duration, Effect, Fiber, Random, Redacted, Schema } from "effect"
+import { Clock, Duration, Effect, Fiber, Layer, Random, Redacted, Schema } from "effect"
 import { credentialContext } from "#engine/account/Account.ts"
 import { authConfigContext } from "#engine/account/AuthConfig.ts"
 import * as Ambush from "./Ambush.ts"
@@ -25,6 +25,7 @@ import { ails, invariants } from "./invariants.ts"
 import * as Ledger from "./Ledger.ts"
 import { draw, type ProviderMix } from "./Mix.ts"
 import * as ModelStore from "./ModelStore.ts"
+import * as SqliteStore from "./SqliteStore.ts"
 import * as StoreWay from "./StoreWay.ts"
 import * as TableVault from "./TableVault.ts"
 import { told } from "./Telling.ts"
@@ -63,6 +64,11 @@ const rates = {
   "disk-slow": 0.01,
   "disk-torn": 0.01,
   "disk-fails": 0.01,
+  "sqlite-full": 0.003,
+  "sqlite-io": 0.003,
+  "sqlite-io-after": 0.003,
+  "sqlite-kill": 0.003,
+  "sqlite-kill-after": 0.003,
   "freeze-with-lease": 0.06,
   "kill-with-lease": 0.06,
   "clock-jump-with-lease": 0.06,
@@ -144,6 +150,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
     }))
     const ways = new Map<string, StoreWay.Way>()
     const context = yield* Effect.context<never>()
+    const inWorld = (effect: Effect.Effect<void>): void => void Effect.runForkWith(context)(effect)
     const ambush = Ambush.make({
       accountOf: (request) => facts.travel(request)?.sent.account?.id ?? "",
       ask: (name, account) => {
@@ -158,7 +165,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       besides: (name) => nodes.find((node) => node.name !== name),
       cut: (name, millis) => ways.get(name)?.cut(millis),
       holdUp: (name, millis) => ways.get(name)?.holdUp(millis),
-      run: (effect) => void Effect.runForkWith(context)(effect),
+      run: inWorld,
       lease: mix.times.lease,
       until: mix.trouble
     })
@@ -192,6 +199,20 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       })
     const storeNode = world.node("store", () => Effect.succeed(perform), { faults: false })
 
+    const sqlite = mix.onSqlite
+      ? yield* SqliteStore.make({
+          world,
+          tell,
+          node: "n0",
+          reach,
+          kill: (amount) => {
+            const node = nodes[0]
+            if (node === undefined) return
+            Effect.runSyncExit(node.kill)
+            inWorld(Effect.delay(node.restart, 60_000 ** amount))
+          }
+        })
+      : undefined
     const providers = new Map<string, Wire.Provider>()
     const accounts: Array<ConnectedAccountId> = []
     for (const each of mix.providers) {
@@ -200,9 +221,10 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       ledgers.set(each.name, ledger)
       const node = world.node(each.name, () => Effect.succeed(ledger), { faults: false })
       providers.set(each.name, { ledger, node, busy: new Map(), mood: Ledger.well })
-      yield* connect(each, { ledger, model, vault, accounts, secret })
+      yield* connect(each, { ledger, store: sqlite?.store ?? model.store, vault, accounts, secret })
     }
 
+    sqlite?.observe()
     const nodes = Array.from({ length: mix.nodes }, (_, index) => {
       const name = `n${index}`
       const way = StoreWay.make({ world, tell, model, node: storeNode }, { name })
@@ -224,7 +246,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
         name,
         ({ disk }) =>
           EngineNode.start({
-            store: way.service,
+            store: sqlite?.layer ?? Layer.succeed(AccountStore, way.service),
             vault: vault.vault(ring.keys),
             transport,
             disk: observed(disk, (sound) => tell({ _tag: "Disk", at: world.now(), node: name, sound })),
@@ -237,6 +259,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
         {
           changed: (to) => {
             if (to !== "frozen") way.forget()
+            if (to === "ended" || to === "without power") sqlite?.ended()
             const is = to === "running" || to === "frozen" ? to : "down"
             const loses = to === "without power" ? "unsynced" : "nothing"
             tell({ _tag: "Node", at: world.now(), rest: world.rests(), node: name, is, loses })
@@ -300,12 +323,12 @@ const connect = Effect.fnUntraced(function* (
   {
     accounts,
     ledger,
-    model,
     secret,
+    store,
     vault
   }: {
     readonly ledger: Ledger.Ledger
-    readonly model: ModelStore.ModelStore
+    readonly store: AccountStore["Service"]
     readonly vault: TableVault.TableVault
     readonly accounts: Array<ConnectedAccountId>
     readonly secret: string
@@ -313,9 +336,7 @@ const connect = Effect.fnUntraced(function* (
 ) {
   const config = configOf({ accounts: count, ...provider }, secret)
   const sealed = vault.seal("k1", authConfigContext(config), encodeConfig(config))
-  yield* Effect.orDie(
-    model.store.putAuthConfig({ id: config.id, projectId: config.projectId, sealed, updatedAt: beginning })
-  )
+  yield* Effect.orDie(store.putAuthConfig({ id: config.id, projectId: config.projectId, sealed, updatedAt: beginning }))
   for (let index = 0; index < count; index++) {
     const id = ConnectedAccountId.make(`ca_${provider.name}_account${index}`)
     const { access, refresh } = ledger.connect(id, 0)
@@ -352,7 +373,7 @@ const connect = Effect.fnUntraced(function* (
       createdAt: beginning,
       updatedAt: beginning
     }
-    yield* Effect.orDie(model.store.insert(account))
+    yield* Effect.orDie(store.insert(account))
     accounts.push(id)
   }
 })

@@ -26,6 +26,8 @@ export interface ProviderMix {
 
 export interface Mix {
   readonly nodes: number
+  /** Whether the one node has a SQLite database in memory, and not the model of a store. */
+  readonly onSqlite: boolean
   readonly providers: ReadonlyArray<ProviderMix>
   readonly callers: number
   /** How many callers come at the same time to any nodes, and whether for several accounts or for one. */
@@ -68,7 +70,9 @@ export const draw = (world: Simulation.World): Mix => {
   const lease = requestTimeout * one("lease", [3, 6])
   // Trouble lasts for some leases, because much of what can go wrong begins when one ends.
   const trouble = lease * (isLarge ? one("trouble", [5, 10]) : one("trouble", [0.5, 1.5, 3]))
-  const nodes = world.size("nodes", 1, isLarge ? one("crowd", [2, 3, 5]) : one("crowd", [2, 2, 3]))
+  // The statements of a real database cost much time.
+  const onSqlite = world.size("sqlite", 0, 31) === 31
+  const nodes = onSqlite ? 1 : world.size("nodes", 1, isLarge ? one("crowd", [2, 3, 5]) : one("crowd", [2, 2, 3]))
   const isOneProfile = yes("one profile")
   const providers = Array.from(
     { length: world.size("providers", 1, isLarge ? 2 : one("more providers", [1, 1, 2])) },
@@ -91,6 +95,7 @@ export const draw = (world: Simulation.World): Mix => {
   )
   return {
     nodes,
+    onSqlite,
     providers,
     callers: world.size("callers", renews ? 0 : 1, isLarge ? 3 : 2),
     mixesHerds: yes("mixed herds"),

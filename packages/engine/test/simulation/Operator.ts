@@ -202,6 +202,9 @@ const actions: Readonly<Record<string, Action>> = {
   })
 }
 
+/** A database in memory has no snapshot. */
+const isPossible = ({ mix }: Scene, what: string): boolean => !mix.onSqlite || what !== "restores a snapshot"
+
 /** Stops a process in order, and starts it. */
 const restart = ({ tell, world }: Scene, node: EngineProcess) =>
   Effect.sync(() => tell({ _tag: "Stops", at: world.now(), node: node.name })).pipe(
@@ -218,7 +221,7 @@ export const operate = (scene: Scene) =>
     while (true) {
       yield* Effect.sleep((mix.trouble / 2) * (yield* Random.next))
       if (world.now() >= mix.trouble) return
-      const [what, act] = yield* pick(Object.entries(actions))
+      const [what, act] = yield* pick(Object.entries(actions).filter(([what]) => isPossible(scene, what)))
       world.note(`the operator's turn: ${what}`)
       reach(what)
       yield* act(scene)

@@ -5,7 +5,7 @@
  */
 import type { Fact, Facts } from "./Facts.ts"
 
-/** What a few hundred worlds have to reach, each in at least one. */
+/** What a few hundred worlds have to reach together. */
 export const dangers = [
   "a process ends",
   "a process ends during a send",
