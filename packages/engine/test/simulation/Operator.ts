@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type ConnectedAccountId, Connections } from "@rekindle/core"
+import { type ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
 import { KeyRotation } from "@rekindle/engine"
 import { Effect, Predicate, Random, Redacted, Schedule } from "effect"
 import { callOn, refreshOn } from "./Callers.ts"
@@ -133,7 +133,10 @@ const actions: Readonly<Record<string, Action>> = {
     // Some take the old one away before the application has the new one.
     if ((yield* Random.next) < 0.5) {
       ledger.forgetSecrets(secret)
-      yield* aWhile(60_000)
+      const theirs = scene.accounts.filter((id) => scene.facts.ledgerOf(id) === ledger)
+      const refresh = (id: ConnectedAccountId) => Effect.flatMap(ConnectedAccounts, (accounts) => accounts.refresh(id))
+      yield* Effect.forEach(theirs, (id) => ask(scene, "refresh", refresh(id)), { discard: true })
+      yield* aWhile(30_000)
     }
     yield* insist(scene, "update", update)
     yield* aWhile(30_000)

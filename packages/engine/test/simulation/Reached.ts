@@ -94,12 +94,12 @@ export const make = (facts: Facts, times: { readonly requestTimeout: number }, r
         return
       }
       case "Returned":
-        if (fact.slug === "circuit_open") said("a circuit is open")
         if (fact.error?.includes("DeadlineExceeded") === true) said("a caller leaves at its deadline")
         return
       case "Logged":
         if (fact.text.includes("committed an answer from the journal")) said("an answer is committed from the journal")
         if (fact.text.includes("only in the memory of this process")) said("an answer is only in memory")
+        if (fact.text.includes("its circuit is open")) said("a circuit is open")
         if (fact.text.includes("the journal has no space")) said("the journal has no room")
         return
       default:

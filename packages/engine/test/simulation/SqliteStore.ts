@@ -78,7 +78,7 @@ export const make = Effect.fnUntraced(function* ({ kill, node, reach, tell, worl
       const what = fault?.what ?? ""
       if (fault !== undefined) {
         world.note(`${what}: ${sql.slice(0, 60)}`)
-        reach(`${what} in ${database.isTransaction ? "a transaction" : "a statement"}`)
+        reach(what)
       }
       if (what === "sqlite-kill") {
         kill(fault?.amount ?? 0)
