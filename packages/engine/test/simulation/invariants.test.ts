@@ -463,6 +463,20 @@ describe("each answer is committed once", () => {
   })
 })
 
+describe("a grant that was replaced does not come back", () => {
+  it("speaks when it does, and forgets what a snapshot has taken back", () => {
+    const { account, stored, tell, violations } = history()
+    const consented: Account = { ...account, grantId: "another" }
+    stored(account, consented)
+    expect(violations).toEqual([])
+    stored(consented, account)
+    expect(violations).toEqual([expect.stringContaining("went back to the tokens of a grant")])
+    tell({ _tag: "Restored", at: 0, sequence: 0 })
+    stored(account, consented)
+    expect(violations).toHaveLength(1)
+  })
+})
+
 describe("what the application decided stays", () => {
   it("speaks when a commit puts a disabled account into service, and is silent when a person does", () => {
     const { account, refresh, renewed, stored, violations } = history()

@@ -181,6 +181,24 @@ const committedOnce: Invariant = {
   }
 }
 
+/** A grant that a consent, or the application, has replaced does not come back. */
+const replacedForGood: Invariant = {
+  name: "a grant that was replaced does not come back",
+  watch: () => {
+    const replaced = new Set<string>()
+    return (fact) => {
+      if (fact._tag === "Restored") replaced.clear()
+      if (fact._tag !== "Stored" || fact.before === undefined || fact.after === undefined) return undefined
+      const { after, before } = fact
+      if (after.grantId === before.grantId) return undefined
+      replaced.add(`${before.id} ${before.grantId}`)
+      return replaced.has(`${after.id} ${after.grantId}`)
+        ? `${after.id} went back to the tokens of a grant that had been replaced`
+        : undefined
+    }
+  }
+}
+
 /** A commit merges a change of status that came first. */
 const decisionsStay: Invariant = {
   name: "what the application decided stays",
@@ -416,6 +434,7 @@ export const invariants: ReadonlyArray<Invariant> = [
   oneAttemptAtATime,
   noAnswerIsThrownAway,
   committedOnce,
+  replacedForGood,
   decisionsStay,
   nothingIsRenewedThatIsDisabled,
   nobodyIsSentAway
