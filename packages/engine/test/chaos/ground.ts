@@ -77,6 +77,14 @@ export const rows = (wiring: Wiring): Effect.Effect<ReadonlyArray<Row>> =>
     }))
   }).pipe(Effect.provide(engineOn(wiring)), Effect.orDie)
 
+/** How many consents were committed. */
+export const consents = (wiring: Wiring): Effect.Effect<number> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const [row] = yield* sql`SELECT COUNT(*) AS count FROM rekindle_outbox WHERE type = 'consent_completed'`
+    return Number(row?.["count"])
+  }).pipe(Effect.provide(engineOn(wiring)), Effect.orDie)
+
 /** The names of the promises that were broken. */
 export const broken = (promises: Readonly<Record<string, boolean>>): ReadonlyArray<string> =>
   Object.keys(promises).filter((name) => promises[name] !== true)

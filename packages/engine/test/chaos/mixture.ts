@@ -16,7 +16,7 @@ import { Postgres } from "../support/Postgres.ts"
 import * as StrictProvider from "../support/StrictProvider.ts"
 import { between, letClockBeSet, type Range, setDatabaseClock } from "./disturbances.ts"
 import * as Fleet from "./Fleet.ts"
-import { broken, connect, folder, rows, sum, total } from "./ground.ts"
+import { broken, connect, consents, folder, rows, sum, total } from "./ground.ts"
 import { type Answers, engineOn, type Wiring } from "./Job.ts"
 import type { SmallDisk } from "./SmallDisk.ts"
 import * as Ward from "./ward.ts"
@@ -270,10 +270,11 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const { endings } = yield* check
   const stored = yield* rows(wiring)
   const undecided = stored.filter(({ isOpen }) => isOpen).length
-  const { exchanged, refused, spent } = provider.tally()
+  const consented = yield* consents(wiring)
+  const { refused, spent } = provider.tally()
   const { expired, longestUnread, lost, wronged } = findings()
   const answered = spent - lost - wronged.length
-  const committed = sum(stored.map(({ renewals }) => renewals)) - exchanged
+  const committed = sum(stored.map(({ renewals }) => renewals)) - consented
   const works = endings.filter(
     ({ id, token }) => token !== null && provider.grantOfAccessToken(token) === grants.get(id)
   ).length
@@ -293,7 +294,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     answersLostByKills: lost,
     longestUnreadMillis: Math.round(longestUnread),
     expiredByReason: expired,
-    consents: exchanged,
+    consents: consented,
     refused,
     undecided,
     working: works,

@@ -31,20 +31,26 @@ export const make = Effect.fnUntraced(function* (
   const { refresh } = yield* ConnectedAccounts
   const { complete } = yield* Consent
   const sql = yield* SqlClient.SqlClient
-  const judged = new Set<number>()
+  /** Those that were judged and have not been seen to work since. */
+  const waiting = new Set<string>()
   const wronged: Array<string> = []
   const expired: Record<string, number> = {}
+  let lost = 0
   let longestUnread = 0
 
-  const judge = (id: string, grantId: number, reason: string): void => {
-    if (judged.has(grantId)) return
-    judged.add(grantId)
+  const judge = (id: string, reason: string): void => {
+    if (waiting.has(id)) return
+    waiting.add(id)
     expired[reason] = (expired[reason] ?? 0) + 1
-    const lost = provider.lostTo(grantId, kills)
-    if (lost === undefined) {
+    const grantId = grants.get(id) ?? -1
+    const answer = provider.lostTo(grantId, kills)
+    if (answer === undefined) {
       const latest = kills.slice(-10).map(({ at }) => Math.round(at))
       wronged.push(`${id} ${reason}: ${provider.lastRenewal(grantId)}, the latest kills at ${latest.join()}`)
-    } else if (Number.isFinite(lost.unread)) longestUnread = Math.max(longestUnread, lost.unread)
+      return
+    }
+    lost++
+    if (Number.isFinite(answer.unread)) longestUnread = Math.max(longestUnread, answer.unread)
   }
   const consentAgain = Effect.fnUntraced(function* (id: ConnectedAccountId) {
     const outcome = yield* refresh(id)
@@ -56,21 +62,17 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     /** Looks after all expired accounts. Returns how many there were, or nothing if the database is away. */
-    tend: sql`SELECT id, status_reason FROM rekindle_accounts WHERE status = 'EXPIRED'`.pipe(
-      Effect.flatMap(
-        Effect.forEach(
-          (row) => {
-            const id = ConnectedAccountId.make(String(row["id"]))
-            judge(id, grants.get(id) ?? -1, String(row["status_reason"]))
-            // What fails now is done the next time.
-            return Effect.ignore(consentAgain(id))
-          },
-          { concurrency: 4 }
-        )
-      ),
-      Effect.map((found) => found.length),
-      Effect.orElseSucceed(() => undefined)
-    ),
-    findings: (): Findings => ({ expired, lost: judged.size - wronged.length, wronged, longestUnread })
+    tend: Effect.gen(function* () {
+      const found = yield* sql`SELECT id, status_reason FROM rekindle_accounts WHERE status = 'EXPIRED'`
+      const reasons = new Map(found.map((row) => [String(row["id"]), String(row["status_reason"])]))
+      for (const id of waiting) if (!reasons.has(id)) waiting.delete(id)
+      for (const [id, reason] of reasons) judge(id, reason)
+      // What fails now is done the next time.
+      yield* Effect.forEach(reasons.keys(), (id) => Effect.ignore(consentAgain(ConnectedAccountId.make(id))), {
+        concurrency: 4
+      })
+      return reasons.size
+    }).pipe(Effect.orElseSucceed(() => undefined)),
+    findings: (): Findings => ({ expired, lost, wronged, longestUnread })
   }
 })
