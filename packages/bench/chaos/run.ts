@@ -127,7 +127,7 @@ const smallDisks = (count: number) =>
     )
   )
 
-/** About 1,000,000 refreshes in half an hour of two cores. */
+/** 1,000,000 refreshes take about an hour of two quiet cores. */
 const mixture = (hours: number): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     let interrupted = false
