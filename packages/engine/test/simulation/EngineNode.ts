@@ -58,7 +58,9 @@ const callbackUrl = "https://engine.test/callback"
 export const shown = (value: unknown): string => {
   if (Cause.isCause(value)) return Cause.pretty(value)
   if (Array.isArray(value)) return value.map(shown).join(" ")
-  return typeof value === "object" && value !== null ? `${String(value)} ${JSON.stringify(value)}` : String(value)
+  if (typeof value !== "object" || value === null) return String(value)
+  const text = String(value)
+  return text.startsWith("[object ") ? JSON.stringify(value) : `${text} ${JSON.stringify(value)}`
 }
 
 const loggerOf = (logged: Parts["logged"]) =>

@@ -11,23 +11,23 @@ const rowText = ({ epoch, generation, id, intent, lease, status, statusReason }:
   return `${id} is ${status}${why}, generation ${generation}, epoch ${epoch}${intent === null ? "" : ", may be spent"}${lease === null ? "" : ", leased"}`
 }
 
-/** What to tell of a fact. */
+/** What to tell of a fact. The story names who does it. */
 export const told = (fact: Fact): string | undefined => {
   switch (fact._tag) {
     case "Sent":
-      return `${fact.node} sends request ${fact.request} for ${fact.account?.id ?? "a consent"}`
+      return `sends request ${fact.request} for ${fact.account?.id ?? "a consent"}`
     case "Arrived":
       return `request ${fact.request} arrives: ${fact.presentation?.outcome ?? "nothing is done"}`
     case "Read":
-      return `${fact.node} has the answer to request ${fact.request}${fact.isOwn ? "" : ", without tokens"}`
+      return `has the answer to request ${fact.request}${fact.isOwn ? "" : ", without tokens"}`
     case "Stored":
-      return `the store, for ${fact.node}: ${fact.after === undefined ? "an account is removed" : rowText(fact.after)}`
+      return `for ${fact.node}: ${fact.after === undefined ? "an account is removed" : rowText(fact.after)}`
     case "Returned":
       return fact.error === undefined ? undefined : `call ${fact.call} fails: ${fact.slug ?? "without a slug"}`
     case "Called":
-      return `${fact.node} is asked: ${fact.what} ${fact.account ?? ""} (call ${fact.call})`
+      return `is asked: ${fact.what} ${fact.account ?? ""} (call ${fact.call})`
     case "Logged":
-      return `${fact.node} logs: ${fact.text.slice(0, 200)}`
+      return `logs: ${fact.text.slice(0, 200)}`
     default:
       return undefined
   }
