@@ -30,7 +30,13 @@ export interface Surroundings {
 }
 
 const afterLease = ["freeze-with-lease", "kill-with-lease", "clock-jump-with-lease", "clock-jump-beside-lease"]
-const afterAnswer = ["freeze-with-answer", "kill-with-answer", "store-cut-with-answer", "commit-slow-with-answer"]
+const afterAnswer = [
+  "freeze-with-answer",
+  "kill-with-answer",
+  "store-cut-with-answer",
+  "commit-slow-with-answer",
+  "killed-in-slow-commit"
+]
 
 const between = (amount: number, min: number, max: number): number => min * (max / min) ** amount
 
@@ -64,6 +70,12 @@ export const make = ({ accountOf, ask, besides, cut, holdUp, lease, nodeOf, run,
           }),
           between(when, 0.1, 500)
         )
+      }
+      case "killed-in-slow-commit": {
+        const millis = between(when, 50, lease / 2)
+        holdUp(node.name, millis)
+        const restart = Effect.delay(node.restart, between(long, 1, 2 * lease))
+        return start(Effect.andThen(node.kill, restart), 0.7 * millis)
       }
       case "commit-slow-with-answer":
         return holdUp(node.name, between(long, 50, lease / 2))

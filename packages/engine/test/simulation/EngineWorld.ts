@@ -76,7 +76,8 @@ const rates = {
   "freeze-with-answer": 0.08,
   "kill-with-answer": 0.08,
   "store-cut-with-answer": 0.08,
-  "commit-slow-with-answer": 0.1
+  "commit-slow-with-answer": 0.1,
+  "killed-in-slow-commit": 0.06
 }
 
 /** Worlds differ in how much goes wrong. */

@@ -293,8 +293,11 @@ export const make = (name: string, rules: Rules, dialect: ProviderDialect.Dialec
     return { worded: { status: 200, fields: undefined }, presentation: undefined }
   }
 
+  /** Whether the application is accepted with this secret. */
+  const knows = (secret: string | undefined): boolean => secret !== undefined && secrets.has(secret)
+
   const apply = ({ fields, path, secret }: Request, now: number): Done => {
-    if (secret === undefined || !secrets.has(secret)) return refusal("invalid_client", "wrong secret", undefined)
+    if (!knows(secret)) return refusal("invalid_client", "wrong secret", undefined)
     if (path === revocationPath) return withdraw(fields["token"] ?? "", now)
     switch (fields["grant_type"]) {
       case "refresh_token":
@@ -375,6 +378,7 @@ export const make = (name: string, rules: Rules, dialect: ProviderDialect.Dialec
       secrets.clear()
       secrets.add(but)
     },
+    knows,
     find: (value: string): Token | undefined => tokens.get(value),
     isHonoured,
     /** Whether an access token works. */

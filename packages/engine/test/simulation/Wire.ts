@@ -67,6 +67,10 @@ const read = ({ body, headers, url }: Parameters<Transport>[0]): Ledger.Request 
 export const make = (given: Surroundings, node: { readonly name: string }): Transport => {
   const { inTurn, longestWay, nextRequest, providers, rowOf, tell, thinking, world } = given
 
+  /** Half of the late answers come about when their request ends, which is when most can go wrong. */
+  const lateness = (amount: number): number =>
+    amount < 0.5 ? between(2 * amount, longestWay, 8 * longestWay) : between(2 * amount - 1, 100, 60_000)
+
   return Effect.fnUntraced(function* (request) {
     const { hostname } = request.url
     const provider = providers.get(hostname)
@@ -98,6 +102,7 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
         return Verdict.noAnswer("connection_lost ECONNRESET")
       })
       const lost = amount < 0.5 ? broken : Effect.never
+      let wasKnown = false
       if (what === "wire-request-lost") return yield* Effect.delay(lost, between(amount, 1, 1000))
 
       const answered = provider.node.call((ledger) => {
@@ -113,6 +118,7 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
                 : provider.mood._tag === "Refusing"
                   ? Ledger.well
                   : provider.mood
+          wasKnown = ledger.knows(asked.secret)
           const answer = ledger.handle(asked, world.now(), moodNow)
           tell({ _tag: "Arrived", at: world.now(), request: id, presentation: answer.presentation })
           return answer
@@ -120,7 +126,7 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
         const slow =
           what === "wire-request-slow" ? Effect.delay(carriedOut, between(amount, 1, longestWay)) : carriedOut
         const takesLong = Effect.suspend(() => {
-          const wanted = world.now() + (what === "wire-answer-late" ? between(amount, 100, 60_000) : thinking)
+          const wanted = world.now() + (what === "wire-answer-late" ? lateness(amount) : thinking)
           const end = inTurn && token !== undefined ? Math.max(wanted, provider.busy.get(token.value) ?? 0) : wanted
           if (token !== undefined) provider.busy.set(token.value, end)
           return Effect.sleep(end - world.now())
@@ -146,7 +152,8 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
         headers: answer.headers
       }
       const isOwn = answer.isOwn && what !== "wire-answer-cut"
-      const isClean = isOwn && answer.status !== 401
+      // Some providers answer 200 to an application that they refuse.
+      const isClean = isOwn && wasKnown
       tell({ _tag: "Read", at: world.now(), rest: world.rests(), node: node.name, request: id, isOwn, isClean })
       return received
     })
