@@ -27,10 +27,13 @@ interface Incarnation extends Process {
   readonly memory: Array<readonly [at: number, megabytes: number]>
 }
 
-/** The resident memory of a process in megabytes; nothing if it is gone. */
+/**
+ * The resident memory of a process in megabytes; nothing if it is gone. On Linux it is without pages of files, such as the program itself, which the
+ * kernel takes back and reads again as it likes: that would hide a leak.
+ */
 const resident = async (pid: number): Promise<number | undefined> => {
   const kilobytes = await readFile(`/proc/${pid}/status`, "utf8").then(
-    (status) => /VmRSS:\s+(\d+)/.exec(status)?.[1],
+    (status) => /RssAnon:\s+(\d+)/.exec(status)?.[1],
     () =>
       promisify(execFile)("ps", ["-o", "rss=", "-p", String(pid)]).then(
         ({ stdout }) => stdout.trim(),

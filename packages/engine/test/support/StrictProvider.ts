@@ -2,7 +2,7 @@
  * The token endpoint of a strict provider, for runs of a million renewals: refresh tokens work once, there is no reuse window, and a replay
  * revokes the grant.
  *
- * It treats refresh tokens as {@link AuthorizationServer} does, at a tenth of the cost, and keeps one record for each grant, however often the
+ * It treats refresh tokens as `AuthorizationServer` does, at a tenth of the cost, and keeps one record for each grant, however often the
  * grant is renewed: a token names its grant and its place in the row of the grant's tokens, and is signed.
  *
  * For each grant it knows when its last renewal was answered and when the connection of that answer closed. So a check can tell an answer that
