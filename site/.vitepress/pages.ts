@@ -88,6 +88,11 @@ export const groups: ReadonlyArray<Group> = [
         "What is protected against whom, with the tests that prove it, and what is out of reach."
       ],
       [
+        "simulation-of-the-engine",
+        "Simulating the engine",
+        "What has to hold in every simulated world, and the planted faults that show that the worlds find what is wrong."
+      ],
+      [
         "moving",
         "Moving from other tools",
         "From refresh code of your own, simple-oauth2, passport, Auth.js, better-auth, Nango and Composio."

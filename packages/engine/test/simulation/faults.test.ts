@@ -3,6 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import { faults } from "./faults.ts"
 import { patched, pathOf } from "./plant.ts"
 
@@ -12,6 +13,15 @@ describe("planted faults", () => {
       const source = readFileSync(pathOf(fault), "utf8")
       assert.notStrictEqual(patched(fault, source), source, fault.name)
     }
+  })
+
+  it("are those of the page's table", () => {
+    const page = readFileSync(join(import.meta.dirname, "../../../../docs/simulation-of-the-engine.md"), "utf8")
+    const rows = [...page.matchAll(/^\| `([a-z-]+)` /gm)].map(([, name]) => name)
+    assert.deepStrictEqual(
+      rows,
+      faults.map(({ name }) => name)
+    )
   })
 
   it("no two have one name or do the same", () => {

@@ -131,10 +131,10 @@ export const faults: ReadonlyArray<PlantedFault> = [
   },
   {
     name: "last-hope-while-usable",
-    breaks: "A single-use token in doubt is sent again although the access token still works.",
-    file: "engine/src/renewal/nextStep.ts",
-    find: "if (usable || sends > 1) return stop",
-    replace: "if ((usable && sends > 1) || sends > 1) return stop"
+    breaks: "A single-use token in doubt is sent again although the access token works, once a clock is right again.",
+    file: "engine/src/renewal/send.ts",
+    find: "if (isUsable && !progress.tokenRefused) return judged",
+    replace: "if (isUsable && !progress.tokenRefused && sends < 0) return judged"
   },
   {
     name: "last-hope-unread",
