@@ -5,7 +5,8 @@
  * - `--seeds 100000` runs many, in parts, in processes of their own. A run that is stopped goes on with the same command.
  * - `--faults` runs each planted fault until it is found. `--fault <name>` runs this one only; with `--seed`, in that world.
  *
- * It exits with 0 if all is well, with 1 if a world failed or a fault was not found, and with 2 if it was called in a wrong way.
+ * It exits with 0 if all is well, with 1 if a world failed or a fault was not found, and with 2 if it was called in a wrong way or cannot keep its
+ * progress.
  *
  * @module
  */
@@ -24,6 +25,15 @@ import { searchFaults } from "./search.ts"
 const failed = 1
 const usage = 2
 
+/** A number of things, one of them at least. */
+const some = (name: string) =>
+  Flag.Int(name).pipe(
+    Flag.filter(
+      (given) => given >= 1,
+      () => "1 or more"
+    )
+  )
+
 const flags = {
   seed: Flag.Int("seed").pipe(Flag.withDescription("Runs this world and tells its story"), Flag.optional),
   plan: Flag.String("plan").pipe(
@@ -31,9 +41,9 @@ const flags = {
     Flag.withSchema(Plan),
     Flag.optional
   ),
-  seeds: Flag.Int("seeds").pipe(Flag.withDescription("Runs this many worlds"), Flag.withDefault(1_000)),
+  seeds: some("seeds").pipe(Flag.withDescription("Runs this many worlds"), Flag.withDefault(1_000)),
   from: Flag.Int("from").pipe(Flag.withDescription("The first seed"), Flag.withDefault(0)),
-  jobs: Flag.Int("jobs").pipe(
+  jobs: some("jobs").pipe(
     Flag.withDescription("How many processes; by default one for each core"),
     Flag.withDefault(availableParallelism())
   ),
@@ -49,7 +59,7 @@ const flags = {
     ),
     Flag.atLeast(0)
   ),
-  atMost: Flag.Int("at-most").pipe(
+  atMost: some("at-most").pipe(
     Flag.withDescription("How many worlds each planted fault gets"),
     Flag.withDefault(20_000)
   ),
@@ -100,8 +110,10 @@ const simulate = Command.make(
       return yield* setExit(searched.every(({ found }) => found !== undefined))
     }
     const line = progressLine()
-    const figures = yield* runMany({ from, seeds, jobs, onPart: line.show })
-    line.end()
+    const figures = yield* runMany({ from, seeds, jobs, onPart: line.show }).pipe(
+      Effect.ensuring(Effect.sync(line.end)),
+      Effect.onInterrupt(() => Console.error("Stopped. The same command goes on where this one was."))
+    )
     yield* Console.log(json ? JSON.stringify(figures) : Report.manyText(figures))
     return yield* setExit(figures.failed.length === 0)
   })
@@ -109,6 +121,12 @@ const simulate = Command.make(
 
 Command.run(simulate, { version: "" }).pipe(
   Effect.catchIf(CliError.isCliError, () => Effect.sync(() => void (process.exitCode = usage))),
+  Effect.catchTag("NotKept", ({ message }) =>
+    Effect.andThen(
+      Console.error(message),
+      Effect.sync(() => void (process.exitCode = usage))
+    )
+  ),
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain
 )

@@ -47,7 +47,7 @@ export const runMany = ({
   /** Where the progress is noted. */
   readonly folder?: string | undefined
   readonly onPart: (figures: Figures) => void
-}): Effect.Effect<Figures> =>
+}): Effect.Effect<Figures, Progress.NotKept> =>
   Effect.gen(function* () {
     const asked: Range = [from, from + seeds]
     const version = Progress.version()
@@ -70,7 +70,8 @@ export const runMany = ({
       total: count(progress.ran),
       totalFailed: progress.failed.length
     })
-    let last = figures(file.read(), startedAt)
+    // Told before the first part has been run in vain.
+    let last = figures(yield* file.keep(file.read()), startedAt)
 
     const work = Effect.gen(function* () {
       const run = yield* makeWorker()
@@ -82,7 +83,7 @@ export const runMany = ({
           at = done.range[1]
           ran += done.range[1] - done.range[0]
           steps += done.steps
-          last = figures(file.add(done.range, done.failed), yield* Clock.currentTimeMillis)
+          last = figures(yield* file.add(done.range, done.failed), yield* Clock.currentTimeMillis)
           onPart(last)
         }
       }

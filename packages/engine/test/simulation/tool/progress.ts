@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { Schema } from "effect"
+import { Data, Effect, Schema } from "effect"
 import { createHash } from "node:crypto"
 import { globSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -32,6 +32,9 @@ const Progress = Schema.Struct({
   failed: Schema.Array(FailedSeed)
 })
 export type Progress = typeof Progress.Type
+
+/** The progress cannot be kept: the folder or the disk does not take it. */
+export class NotKept extends Data.TaggedError("NotKept")<{ readonly message: string }> {}
 
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Progress))
 
@@ -60,23 +63,31 @@ export const open = (version: string, folder = join(root, ".simulation")) => {
       return { ran: [], failed: [] }
     }
   }
+  /** The file is replaced as a whole, so a run that is stopped leaves the old one or the new one. */
+  const keep = (progress: Progress): Effect.Effect<Progress, NotKept> =>
+    Effect.try({
+      try: () => {
+        mkdirSync(folder, { recursive: true })
+        writeFileSync(`${path}.new`, JSON.stringify(progress))
+        renameSync(`${path}.new`, path)
+        return progress
+      },
+      catch: (error) => new NotKept({ message: `the progress cannot be kept in ${path}: ${String(error)}` })
+    })
   return {
     path,
     read,
-    /** Adds a part. The file is replaced as a whole, so a run that is stopped leaves the old one or the new one. */
-    add: (range: Range, failed: ReadonlyArray<FailedSeed>): Progress => {
+    keep,
+    /** Adds a part. */
+    add: (range: Range, failed: ReadonlyArray<FailedSeed>): Effect.Effect<Progress, NotKept> => {
       const before = read()
       const known = new Set(failed.map(({ seed }) => seed))
-      const after: Progress = {
+      return keep({
         ran: add(before.ran, range),
         failed: [...before.failed.filter(({ seed }) => !known.has(seed)), ...failed].sort(
           (one, other) => one.seed - other.seed
         )
-      }
-      mkdirSync(folder, { recursive: true })
-      writeFileSync(`${path}.new`, JSON.stringify(after))
-      renameSync(`${path}.new`, path)
-      return after
+      })
     }
   }
 }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -38,10 +38,10 @@ describe("ranges of seeds", () => {
     const folder = mkdtempSync(join(tmpdir(), "rekindle-progress-"))
     try {
       const failed = { seed: 7, name: "an invariant", message: "did not hold" }
-      open("one", folder).add([0, 100], [failed])
-      open("one", folder).add([200, 300], [])
-      open("one", folder).add([100, 200], [])
-      open("other", folder).add([0, 1], [])
+      Effect.runSync(open("one", folder).add([0, 100], [failed]))
+      Effect.runSync(open("one", folder).add([200, 300], []))
+      Effect.runSync(open("one", folder).add([100, 200], []))
+      Effect.runSync(open("other", folder).add([0, 1], []))
       assert.deepStrictEqual(open("one", folder).read(), { ran: [[0, 300]], failed: [failed] })
       assert.strictEqual(version(), version())
     } finally {

@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { runMany } from "./many.ts"
@@ -26,6 +26,17 @@ describe("pnpm simulate", () => {
       assert.deepStrictEqual([second.ran, second.done, second.total], [3, 5, 5])
       assert.deepStrictEqual(second.failed, [])
       assert.strictEqual((yield* run(5)).ran, 0)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says at once if the progress cannot be kept, before a world has been run in vain", () =>
+    Effect.gen(function* () {
+      const folder = join(yield* temporaryFolder, "file")
+      writeFileSync(folder, "")
+      const onPart = () => assert.fail("a part was run")
+      const error = yield* Effect.flip(runMany({ from: 0, seeds: 2, jobs: 1, folder, onPart }))
+      assert.strictEqual(error._tag, "NotKept")
+      assert.include(error.message, folder)
     }).pipe(Effect.scoped)
   )
 
