@@ -58,7 +58,10 @@ const slope = (points: ReadonlyArray<readonly [number, number]>): number => {
   return mean(([x, y]) => (x - x0) * (y - y0)) / mean(([x]) => (x - x0) ** 2)
 }
 
-/** How far memory may rise in the second half of a process's life, as a share of what it has there. */
+/**
+ * How far the peak of the second half of a process's life may be above that of its first half, as a share. Between two garbage collections memory
+ * rises and falls by more, so that a line through a few minutes says nothing.
+ */
 export const mostGrowth = 0.15
 
 /** A life too short to tell growth from a start, in seconds. */
@@ -129,8 +132,8 @@ export const start = Effect.fnUntraced(function* (
         const middle = ((memory[0]?.[0] ?? 0) + last[0]) / 2
         const half = memory.filter(([at]) => at >= middle)
         const lived = last[0] - (memory[0]?.[0] ?? 0)
-        const mean = half.reduce((sum, [, megabytes]) => sum + megabytes, 0) / half.length
-        const perSecond = lived < tooShort ? 0 : slope(half)
+        const peak = (points: typeof memory) => Math.max(1, ...points.map(([, megabytes]) => megabytes))
+        const growth = lived < tooShort ? 0 : peak(half) / peak(memory.slice(0, -half.length)) - 1
         return {
           name: `serve ${name}`,
           "s lived": Math.round(lived),
@@ -138,8 +141,8 @@ export const start = Effect.fnUntraced(function* (
           "MB in the middle": Math.round(half[0]?.[1] ?? 0),
           "MB at last": Math.round(last[1]),
           "MB at most": Math.round(Math.max(0, ...memory.map(([, megabytes]) => megabytes))),
-          "MB/min in the second half": lived < tooShort ? "too short" : Number((perSecond * 60).toFixed(2)),
-          growth: Number(((perSecond * lived) / 2 / mean || 0).toFixed(3))
+          "MB/min in the second half": lived < tooShort ? "too short" : Number((slope(half) * 60).toFixed(2)),
+          growth: Number(growth.toFixed(3))
         }
       })
   }
@@ -153,6 +156,6 @@ export interface Processes {
   readonly startAgain: (index: number) => Effect.Effect<void, never, Scope.Scope>
   /** The resident megabytes of those that run now. */
   readonly resident: () => ReadonlyArray<number>
-  /** A row for each process. `growth` is how much its memory rose in the second half of its life, as a share of what it had there. */
+  /** A row for each process. `growth` is how far the peak of the second half of its life is above that of the first, as a share. */
   readonly memory: () => ReadonlyArray<Row & { readonly growth: number }>
 }

@@ -275,7 +275,11 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
       atMost("webhooks or events out of order, unsigned, or with two ids", newsProblems.length, 0),
       atMost("audit log broken", audit.broken === null ? 0 : 1, 0),
       atMost("processes that did not end well after SIGTERM", ended.filter((code) => code !== 0).length, 0),
-      atMost("growth of memory in the second half of a process's life", growth, Processes.mostGrowth)
+      atMost(
+        "growth of the peak of memory from the first half of a process's life to the second",
+        growth,
+        Processes.mostGrowth
+      )
     ]
   }
 })
