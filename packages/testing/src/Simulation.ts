@@ -23,8 +23,9 @@
  *
  * **Gotchas**
  *
- * Only code that takes time, chance and crypto from Effect's `Clock`, `Random` and `WebCrypto` can be simulated. What is resumed by a promise
- * of the real world, such as a file or a socket, comes when it comes.
+ * Only code that takes time, chance and crypto from Effect's `Clock`, `Random` and `WebCrypto` can be simulated. A promise of the real world, such
+ * as that of a file, gets one turn of the event loop whenever the world rests. One that takes longer comes at another step in each run, or the run
+ * is `stalled`. What follows an `await` inside of such a promise is not in a step, so no tripwire sees it.
  *
  * @module
  */
@@ -391,7 +392,8 @@ export const makeMethods = <It extends (name: string, test: () => Promise<void>,
               throw new Error(`seed ${seed} fails, and is not the same in a second run\n\n${report(failed)}`)
             }
             const shrunk = await shrink(failed, (fewer) => run({ ...settings, ...fewer }, program))
-            throw new Error(`seed ${seed} fails\n\n${report(shrunk)}`, { cause: shrunk.failure?.cause })
+            const { cause } = shrunk.failure ?? {}
+            throw new Error(`seed ${seed} fails\n\n${report(shrunk)}`, { cause: cause && Cause.squash(cause) })
           }
           if (unknown !== undefined && unknown.length > 0) {
             throw new Misuse({

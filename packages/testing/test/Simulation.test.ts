@@ -958,7 +958,11 @@ describe("a failed run", () => {
     simulate("never forgets", { seeds: 100, faults: rates }, forgetful)
     const error = await test().then(
       () => assert.fail("it passed"),
-      (error: unknown) => String(error)
+      (error: unknown) => {
+        // Not the `Cause` of Effect: vitest prints the stack of an error only.
+        assert.strictEqual(error instanceof Error ? error.cause : undefined, "it forgot")
+        return String(error)
+      }
     )
     assert.match(error, /^Error: seed \d+ fails\n\n/)
     assert.match(error, /a +is killed for/)
