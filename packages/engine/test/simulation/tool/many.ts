@@ -9,7 +9,7 @@ import { count, missing, parts, type Range } from "./ranges.ts"
 import { makeWorker } from "./workers.ts"
 
 /** The seeds of a part. A run that is stopped loses at most one part of each process. */
-const partSize = 200
+const partSize = 50
 
 /** A run ends when this many of its seeds have failed. */
 const mostFailed = 10

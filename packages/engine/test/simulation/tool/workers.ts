@@ -44,7 +44,7 @@ export class WorkerEnded extends Data.TaggedError("WorkerEnded")<{ readonly mess
 const longest = 60_000
 
 /** How many parts a process runs. */
-const partsOfProcess = 40
+const partsOfProcess = 100
 
 const start = (fault: string | undefined) =>
   Effect.acquireRelease(
