@@ -47,6 +47,14 @@ describe("rotation classes", () => {
     expect(isLive(3 * minute)).toBe(false)
   })
 
+  it("grace: within the window a token of a withdrawn consent is refused, and was not replayed", () => {
+    const { ask, grant, ledger, refresh } = provider("grace")
+    ask(refresh, 0)
+    ledger.withdrawn(grant, 1)
+    expect(ask(refresh, minute).outcome).toBe("refused")
+    expect(ask(refresh, 3 * minute).outcome).toBe("replayed")
+  })
+
   it("single-use: a replay ends refresh and access tokens", () => {
     const { ask, grant, isLive, ledger, refresh } = provider("single-use")
     ask(refresh, 1)

@@ -247,7 +247,9 @@ export const make = (name: string, rules: Rules, dialect: ProviderDialect.Dialec
     const presentation = present(token, now)
     const { grant } = token
     if (!isHonoured(token, now)) {
-      const isReplay = token.replaced !== undefined && rules.rotation === "single-use"
+      // Within the window it is refused because its grant has ended, and nobody did wrong.
+      const isSpent = token.replaced !== undefined && now > token.replaced.at + rules.reuseWindow
+      const isReplay = isSpent && rules.rotation === "single-use"
       if (isReplay) {
         presentation.outcome = "replayed"
         if (rules.onReplay !== "refuse")
