@@ -63,8 +63,6 @@ export class Egress extends Context.Service<
      * a proxy may know it. `send` checks again what the name resolves to then.
      */
     readonly refusalOnceResolved: (hosts: ReadonlyArray<string>, url: URL) => Effect.Effect<string | undefined>
-    /** Whether an address may be private and be reached over plain http. */
-    readonly isPrivateAllowed: (url: URL) => boolean
   }
 >()("@rekindle/engine/Egress") {
   /**
@@ -196,7 +194,6 @@ const make = (options: EgressOptions, transport: Transport, names: Names): Egres
         ? Effect.succeed(problem)
         : Effect.map(faultOfName(url), (seen) => (seen?._tag === "Refused" ? seen.reason : undefined))
     },
-    isPrivateAllowed: (url) => allows(options, url),
     send: (hosts, { body, headers = {}, method = "GET", url: address }) => {
       const url = typeof address === "string" ? URL.parse(address) : address
       const problem = url === null ? "url_malformed: the address is not an absolute url" : refusal(hosts, url)
