@@ -48,7 +48,7 @@ export type Sent =
       /** Whether a request of this attempt, or of an earlier one, may have been carried out although its answer is missing. */
       readonly doubtful: boolean
     }
-  /** The lease ended before the request was sent. */
+  /** The request was not sent: the lease had ended, or the token in doubt turned out not to be needed. Read the account again. */
   | { readonly _tag: "TooLate"; readonly verdict: Verdict; readonly doubtful: boolean }
   /** Tokens are committed: those of a late answer, or of a consent that was completed meanwhile. */
   | { readonly _tag: "Late"; readonly attempted: Attempted }
@@ -130,6 +130,17 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
     let doubtful = (leased.intent?.attempts ?? 1) > 1
     let tooLate = false
     let broke = false
+    const clock = yield* Clock.Clock
+    const isRepeatable = (now: number) => mayResend({ ...sendable, account: leased }, now, requestTimeout)
+    const isUsable = (now: number) => inService(leased) && !progress.tokenRefused && !isOver(leased, now)
+    /**
+     * Whether a token may be spent that an access token does not need yet. This was decided before the lease, and before the last pause.
+     * The clock may have been set since.
+     */
+    const isNeedless = () => {
+      const now = clock.currentTimeMillisUnsafe()
+      return doubtful && isUsable(now) && !isRepeatable(now)
+    }
     for (let sends = 1; ; sends++) {
       // A strategy may still send after its time limit. Closing its request prevents that.
       let closed = false
@@ -137,8 +148,9 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
         if (closed) return "time_over"
         // The token is spent, and the new tokens are being committed.
         if (overdue.hasCome()) return "answered"
-        tooLate = timeLeft() <= 0
-        return tooLate ? "lease_over" : undefined
+        const reason = timeLeft() <= 0 ? "lease_over" : isNeedless() ? "access_token_works" : undefined
+        tooLate = reason !== undefined
+        return reason
       }
       const request = Effect.suspend(() => {
         const reason = refusal()
@@ -183,13 +195,13 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
         if (Deferred.isDoneUnsafe(overdue.kept)) return { _tag: "Late", attempted: yield* Deferred.await(overdue.kept) }
       }
       if (verdict._tag === "NotApplied" && tooLate) return { _tag: "TooLate", verdict, doubtful }
-      const now = yield* Clock.currentTimeMillis
-      const repeatable = mayResend({ ...sendable, account: leased }, now, requestTimeout)
+      const now = clock.currentTimeMillisUnsafe()
+      const repeatable = isRepeatable(now)
       const step = nextStep({
         verdict: verdict._tag,
         sends,
         repeatable,
-        usable: inService(leased) && !progress.tokenRefused && !isOver(leased, now),
+        usable: isUsable(now),
         answerMayCome: overdue.isOpen(),
         timeLeft: timeLeft(),
         requestTimeout: Duration.toMillis(requestTimeout),
@@ -219,9 +231,6 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
           const renewal: Renewal = { _tag: "Renewed", account: current }
           return { _tag: "Late", attempted: { evidence: judged.evidence, renewal: Effect.succeed(renewal) } }
         }
-        // The clock may have been set meanwhile.
-        const isUsable = inService(current) && !isOver(current, yield* Clock.currentTimeMillis)
-        if (isUsable && !progress.tokenRefused) return judged
       }
     }
   })

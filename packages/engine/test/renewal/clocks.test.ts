@@ -190,6 +190,29 @@ describe("a clock that jumps", () => {
       ).pipe(scenario())
   )
 
+  it.effect(
+    "ahead, and is right again when a token in doubt gets its lease: the access token still works, so it is not sent",
+    () =>
+      withWallClock((set) =>
+        Effect.gen(function* () {
+          const provider = yield* ScriptedProvider.ScriptedProvider
+          const { id } = yield* connected()
+          yield* provider.next(ScriptedProvider.lostResponse)
+          yield* settle(Effect.exit(refresh(id)))
+          assert.strictEqual(yield* sends, 1)
+          set(2 * hour)
+          const isRight = (point: string) =>
+            point === "after-intent" ? Effect.sync(() => set(-2 * hour)) : Effect.void
+          assert.deepStrictEqual(yield* refresh(id).pipe(Effect.provideService(AtCheckpoint, isRight)), {
+            _tag: "Ready",
+            id
+          })
+          assert.strictEqual(yield* sends, 1)
+          assert.deepInclude(summary(yield* stored(id)), { status: "ACTIVE", leased: false, intent: "open" })
+        })
+      ).pipe(scenario())
+  )
+
   it.effect("back, after a process died with the lease: the account is not held for as long as the jump", () =>
     withWallClock((set) =>
       Effect.gen(function* () {

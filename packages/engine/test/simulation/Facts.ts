@@ -13,7 +13,12 @@ import type { Ledger, Presentation } from "./Ledger.ts"
 export type NodeState = "running" | "frozen" | "down"
 
 export type Fact =
-  /** A node handed a request to the network. `account` is the row at that moment. */
+  /** A node could not reach the provider with the token of an account. */
+  | { readonly _tag: "Unreached"; readonly node: string; readonly account: Account }
+  /**
+   * A node handed a request to the network. `account` is the row at that moment, which may already have another token than the refresh token
+   * that the request presents.
+   */
   | {
       readonly _tag: "Sent"
       readonly at: number
@@ -21,6 +26,7 @@ export type Fact =
       readonly request: number
       readonly wall: number
       readonly account: Account | undefined
+      readonly token: string | undefined
     }
   /** It arrived at the provider. */
   | {

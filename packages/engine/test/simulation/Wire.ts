@@ -76,25 +76,30 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
     const provider = providers.get(hostname)
     if (provider === undefined) return Verdict.notSent("dns_failed ENOTFOUND")
     const asked = read(request)
+    const clock = yield* Clock.Clock
     const fault = world.fault(`wire ${node.name} ${hostname}`, kinds)
     const what = fault?.what
     const amount = fault?.amount ?? 0
     const { mood } = provider
     if (what !== undefined) world.note(`asks ${hostname}: ${what}`)
-    if (what === "wire-refused" || mood._tag === "Refusing") return Verdict.notSent("connect_failed ECONNREFUSED")
+    const token = provider.ledger.find(asked.fields["refresh_token"] ?? "")
+    const account = token === undefined ? undefined : rowOf(token.grant.account)
+    if (what === "wire-refused" || mood._tag === "Refusing") {
+      if (account !== undefined) tell({ _tag: "Unreached", node: node.name, account })
+      return Verdict.notSent("connect_failed ECONNREFUSED")
+    }
+    // No step of the world lies between the question and the request.
     const refusal = request.refusal()
     if (refusal !== undefined) return Verdict.notSent(refusal)
     const id = nextRequest()
-    const token = provider.ledger.find(asked.fields["refresh_token"] ?? "")
-    const clock = yield* Clock.Clock
-    const account = token === undefined ? undefined : rowOf(token.grant.account)
     tell({
       _tag: "Sent",
       at: world.now(),
       node: node.name,
       request: id,
       wall: clock.currentTimeMillisUnsafe(),
-      account
+      account,
+      token: token?.value
     })
     const travel = Effect.gen(function* () {
       const broken = Effect.sync(() => {

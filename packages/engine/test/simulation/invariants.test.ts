@@ -78,7 +78,7 @@ const history = (rules: Partial<Ledger.Rules> = {}) => {
   /** A token request that arrives at once. Returns the answer's refresh token. */
   const present = (node: string, token: string, at: number, row = account) => {
     const request = requests++
-    tell({ _tag: "Sent", at, node, request, wall: at, account: row })
+    tell({ _tag: "Sent", at, node, request, wall: at, account: row, token })
     const fields = { grant_type: "refresh_token", refresh_token: token }
     const { body, presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, at, Ledger.well)
     tell({ _tag: "Arrived", at, request, presentation })
@@ -181,7 +181,7 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     const { ledger, tell, violations } = history()
     const code = ledger.authorize(id, 0)
     for (const request of [1, 2]) {
-      tell({ _tag: "Sent", at: request, node: "a", request, wall: request, account: undefined })
+      tell({ _tag: "Sent", at: request, node: "a", request, wall: request, account: undefined, token: undefined })
       const fields = { grant_type: "authorization_code", code: code.value }
       const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, request, Ledger.well)
       tell({ _tag: "Arrived", at: request, request, presentation })
@@ -355,13 +355,14 @@ describe("no fault of one account costs another a token", () => {
         node: "a",
         request: requests++,
         wall: 0,
-        account: { ...account, id: ConnectedAccountId.make(name) }
+        account: { ...account, id: ConnectedAccountId.make(name) },
+        token: name
       })
     let requests = 100
     for (const name of ["ca_account_two", "ca_account_two", "ca_account_three"]) fault(name)
     call(1)
     expect(violations).toEqual([expect.stringContaining("2 accounts of its auth config met a fault")])
-    fault("ca_account_four")
+    tell({ _tag: "Unreached", node: "a", account: { ...account, id: ConnectedAccountId.make("ca_account_four") } })
     call(2)
     expect(violations).toHaveLength(1)
   })
@@ -398,10 +399,10 @@ describe("once faults stop, every account recovers", () => {
 
 describe("a single-use token is in flight once", () => {
   const wrong = (rules: Partial<Ledger.Rules>, ...sent: ReadonlyArray<readonly [node: string, at: number]>) => {
-    const { account, tell, violations } = history(rules)
+    const { account, refresh, tell, violations } = history(rules)
     const row: Account = { ...account, expiresAt: 1 }
     for (const [request, [node, at]] of sent.entries())
-      tell({ _tag: "Sent", at, node, request, wall: at, account: row })
+      tell({ _tag: "Sent", at, node, request, wall: at, account: row, token: refresh.value })
     return violations
   }
 
@@ -411,10 +412,21 @@ describe("a single-use token is in flight once", () => {
   })
 
   it("is silent when the first request came to its end", () => {
-    const { account, tell, violations } = history()
-    tell({ _tag: "Sent", at: 10, node: "a", request: 0, wall: 10, account })
+    const { account, refresh, tell, violations } = history()
+    const token = refresh.value
+    tell({ _tag: "Sent", at: 10, node: "a", request: 0, wall: 10, account, token })
     tell({ _tag: "Broke", at: 15, request: 0 }, { _tag: "Closed", at: 15, request: 0 })
-    tell({ _tag: "Sent", at: 20, node: "b", request: 1, wall: 20, account })
+    tell({ _tag: "Sent", at: 20, node: "b", request: 1, wall: 20, account, token })
+    expect(violations).toEqual([])
+  })
+
+  it("tells tokens apart, and not what the store has when one is sent", () => {
+    const { account, ledger, refresh, tell, violations } = history()
+    // The account got another grant after the first process had read it, and before it sent.
+    const after: Account = { ...account, generation: 2, grantId: "h", epoch: 1 }
+    const token = ledger.connect(id, 5).refresh.value
+    tell({ _tag: "Sent", at: 10, node: "a", request: 0, wall: 10, account: after, token: refresh.value })
+    tell({ _tag: "Sent", at: 20, node: "b", request: 1, wall: 20, account: { ...after, epoch: 2 }, token })
     expect(violations).toEqual([])
   })
 
@@ -431,8 +443,8 @@ describe("a single-use token is in flight once", () => {
 
 describe("no answer is thrown away", () => {
   const closed = (at: number, ...before: ReadonlyArray<Facts.Fact>) => {
-    const { account, tell, violations } = history()
-    tell({ _tag: "Sent", at: 10, node: "a", request: 0, wall: 10, account })
+    const { account, refresh, tell, violations } = history()
+    tell({ _tag: "Sent", at: 10, node: "a", request: 0, wall: 10, account, token: refresh.value })
     tell(...before, { _tag: "Closed", at, request: 0 })
     return violations
   }

@@ -106,7 +106,7 @@ const isInWindow = (facts: Facts, { account, wall }: FactOf<"Sent">): boolean =>
 }
 
 /** One attempt: what a process sends under one lease, for one credential. */
-const attemptOf = ({ account, node }: FactOf<"Sent">): string => `${node} ${account?.epoch} ${account?.generation}`
+const attemptOf = ({ account, node, token }: FactOf<"Sent">): string => `${node} ${account?.epoch} ${token}`
 
 /**
  * A single-use token is in flight once. An attempt whose request may still be answered keeps the others away until its lease ends, and itself
@@ -120,12 +120,12 @@ const oneAttemptAtATime: Invariant = {
     return (fact) => {
       if (fact._tag === "Restored") recent.clear()
       if (fact._tag !== "Sent" || fact.account === undefined) return undefined
-      const { account, at, node, request } = fact
+      const { account, at, node, request, token } = fact
       const { reuseWindow, rotation } = facts.ledgerOf(account.id).rules
       if (rotation !== "single-use" || reuseWindow > 0) return undefined
       const sent = facts.travel(request)
       const earlier = (recent.get(account.id) ?? []).filter(
-        (travel) => travel.sent.account?.generation === account.generation && at < travel.sent.at + lease
+        (travel) => travel.sent.token === token && at < travel.sent.at + lease
       )
       recent.set(account.id, sent === undefined ? earlier : [...earlier, sent])
       const own = earlier.filter((travel) => attemptOf(travel.sent) === attemptOf(fact))
@@ -384,6 +384,7 @@ const faultsStayApart: Invariant = {
     }
     return (fact) => {
       switch (fact._tag) {
+        case "Unreached":
         case "Sent":
           if (fact.account !== undefined) of(fact.node, fact.account).add(fact.account.id)
           return undefined
