@@ -162,25 +162,17 @@ const fixOf = (error: Tagged, slug: string | undefined): string | undefined =>
       ? "name the database with --database; rekindle serve makes a new one"
       : fixes[error._tag])
 
-/** The egress names an option of the engine. The setting of commands is in the file. */
-const permission = (texts: ReadonlyArray<string>): string =>
-  texts.some((text) => text.includes("egress.privateHosts"))
-    ? "; privateHosts in rekindle.json permits hosts of your own network"
-    : ""
-
 /** Says a failure in plain words. */
 export const explain = (error: unknown): Explained => {
   if (!isTagged(error)) return defect
   const slug = field(error, "slug")
   const given: unknown = Reflect.get(error, "errors")
   const errors = Array.isArray(given) ? given.filter(Predicate.isString) : []
-  const message = messageOf(error)
-  const fix = fixOf(error, slug)
   return {
     exit: exitOf(error),
-    message,
+    message: messageOf(error),
     errors,
-    fix: fix === undefined ? undefined : fix + permission([message, ...errors]),
+    fix: fixOf(error, slug),
     slug,
     requestId: field(error, "requestId")
   }

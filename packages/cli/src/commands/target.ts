@@ -190,7 +190,7 @@ export const journal = ({ database, settings }: Local) => {
 /** The engine on the target, with the way out that it uses. */
 export const engineOn = (target: Local) => {
   const { database, project, settings } = target
-  const egress = { privateHosts: settings.privateHosts }
+  const egress = Settings.privateHosts("privateHosts", settings.privateHosts)
   return Engine.layer({ consent: { callbackUrl: callbackUrl(target) }, egress }).pipe(
     // A directory for the journal is not made for a database that does not open.
     Layer.provideMerge(journal(target)),

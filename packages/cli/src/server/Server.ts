@@ -28,7 +28,7 @@ import * as KeyCheck from "../keys/KeyCheck.ts"
 import { Keys } from "../keys/Keys.ts"
 import { Projects } from "../keys/Projects.ts"
 import type { Values } from "../settings/Setting.ts"
-import type * as Settings from "../settings/settings.ts"
+import * as Settings from "../settings/settings.ts"
 import * as Pages from "../pages/Pages.ts"
 import { migrate } from "../store/migrations.ts"
 import * as Database from "../store/Database.ts"
@@ -92,7 +92,7 @@ const engine = ({ privateHosts }: ServerSettings, publicUrl: string) =>
         Effect.map(Projects, ({ redirectOrigins }) =>
           Engine.layer({
             consent: { callbackUrl: `${publicUrl}${ConsentCallback.path}`, redirectOrigins },
-            egress: { privateHosts }
+            egress: Settings.privateHosts("privateHosts", privateHosts)
           })
         )
       )

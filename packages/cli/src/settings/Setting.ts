@@ -78,6 +78,9 @@ export const config: Setting<string | undefined> = make({
 /** Its flag. */
 export const configFlag = flags({ config }).config
 
+/** The place of a setting in a file, for people: "port in rekindle.json". */
+export const placeInFile = ({ key }: Setting<unknown>, path = defaultFile): string => `${key} in ${path}`
+
 const FileValue = Schema.Union([Schema.String, Schema.Finite, Schema.Boolean, Schema.Array(Schema.String)])
 const decodeFile = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Record(Schema.String, FileValue)))
 
@@ -126,7 +129,7 @@ export const resolve = Effect.fnUntraced(function* <S extends Settings>(
     const places = [
       [`--${name}`, flag],
       [variable, yield* environment(variable)],
-      [`${key} in ${path}`, Option.fromUndefinedOr(texts.get(key))]
+      [placeInFile(setting, path), Option.fromUndefinedOr(texts.get(key))]
     ] as const
     for (const [place, text] of places) {
       if (Option.isNone(text)) continue

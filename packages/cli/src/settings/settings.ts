@@ -215,6 +215,12 @@ export const serve = {
   })
 }
 
+/** The private hosts of an egress, and the setting that its refusals name. */
+export const privateHosts = (
+  setting: "privateHosts" | "webhookPrivateHosts",
+  hosts: ReadonlyArray<string> | undefined
+) => ({ privateHosts: hosts, privateHostsSetting: Setting.placeInFile(serve[setting]) })
+
 const levels = {
   trace: "Trace",
   debug: "Debug",

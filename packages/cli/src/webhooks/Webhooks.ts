@@ -10,6 +10,7 @@ import { type AccountStore, CredentialVault, Egress, type EgressOptions } from "
 import type { WebhookSubscriptions } from "@rekindle/platform"
 import { Clock, Duration, Effect, Layer, Metric, Schedule } from "effect"
 import type { SqlClient } from "effect/sql"
+import * as Settings from "../settings/settings.ts"
 import { attemptTimeout, makeDeliverer } from "./deliverer.ts"
 import { makeIntake } from "./intake.ts"
 import { makeQueue } from "./queue.ts"
@@ -40,7 +41,11 @@ const oldest = Metric.gauge("rekindle.webhooks.oldest_seconds", {
 
 /** Sends to receivers, apart from the egress of providers: its sockets and limits are its own. */
 const egress = ({ privateHosts }: WebhookOptions) =>
-  Egress.layer({ privateHosts, timeout: attemptTimeout, maxBodyBytes })
+  Egress.layer({
+    ...Settings.privateHosts("webhookPrivateHosts", privateHosts),
+    timeout: attemptTimeout,
+    maxBodyBytes
+  })
 
 const background = ({ pollInterval = "1 second" }: WebhookOptions) =>
   Effect.gen(function* () {

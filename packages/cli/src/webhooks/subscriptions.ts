@@ -84,9 +84,7 @@ const make = Effect.gen(function* () {
       url === null
         ? "url_malformed: the address is not an absolute url"
         : yield* egress.refusalOnceResolved([url.host], url)
-    // The egress names a setting of the engine. Webhooks have their own.
-    if (problem !== undefined)
-      return yield* WebhookSubscriptions.refusedUrl(problem.replace("egress.privateHosts", "--webhook-private-hosts"))
+    if (problem !== undefined) return yield* WebhookSubscriptions.refusedUrl(problem)
   })
 
   /** Writes changes of a row that is still at its revision. None if it was changed or removed meanwhile. */

@@ -1,9 +1,11 @@
 import { assert, layer } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { Effect, Redacted } from "effect"
-import { writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { AuthorizationServer, makeDatabase } from "../support/accounts.ts"
+import { start } from "../support/inProcess.ts"
 
 const secret = "GOCSPX-very-secret"
 
@@ -67,6 +69,25 @@ layer(AuthorizationServer.layer(), { excludeTestServices: true })("rekindle conf
       assert.include(wrong.stderr, "did you mean hosts?")
       assert.notInclude(wrong.stderr, secret)
     })
+  )
+
+  it.effect(
+    "names the setting of commands, on a database and on a server, where a host is refused for being private",
+    () =>
+      Effect.gen(function* () {
+        const { adminKey, onDatabase, onServer } = yield* start()
+        const endpoints = { authorizationEndpoint: "https://a.test/authorize", tokenEndpoint: "http://a.test/token" }
+        const config = { toolkit: "a", scheme: "OAUTH2", settings: { clientId: "1", ...endpoints }, hosts: ["a.test"] }
+        const directory = mkdtempSync(join(tmpdir(), "rekindle-configs-"))
+        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true })))
+        const file = join(directory, "a.json")
+        writeFileSync(file, JSON.stringify({ id: "a", ...config }))
+        const add = ["configs", "add", "--file", file]
+        for (const refused of [yield* onDatabase(add), yield* onServer(adminKey, add)]) {
+          assert.strictEqual(refused.code, 2, refused.stderr)
+          assert.include(refused.stderr, "over plain http; privateHosts in rekindle.json can allow it")
+        }
+      })
   )
 
   it.effect("disables, enables and removes one, and refuses while it has accounts", () =>

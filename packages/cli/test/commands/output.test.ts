@@ -86,16 +86,6 @@ const root = Command.make("tool").pipe(
         })
       )
     ),
-    failing(
-      "private",
-      Effect.fail(
-        new InvalidRequest({
-          message: "not a config",
-          slug: "invalid_auth_config",
-          errors: ["plain_http: a.test would be reached over plain http; egress.privateHosts can allow it"]
-        })
-      )
-    ),
     failing("stranger", Effect.fail(new Unauthorized({ message: "the key is unknown", slug: "unknown_api_key" }))),
     failing("busy", Effect.fail(new Unavailable({ message: "the provider is busy", slug: "provider_busy" }))),
     failing(
@@ -182,10 +172,6 @@ describe("the end of a command", () => {
       const wrong = yield* tool(["wrong"])
       assert.strictEqual(wrong.code, 2)
       assert.match(wrong.stderr, /^error: not a config\n  - hosts: missing\nwhat to do: correct what is named, .*\n$/)
-      assert.match(
-        (yield* tool(["private"])).stderr,
-        /; privateHosts in rekindle.json permits hosts of your own network\n$/
-      )
       assert.deepInclude(yield* tool(["left"]), { code: 3, stderr: "error: 2 are left\nwhat to do: run it again\n" })
       assert.deepInclude(yield* tool(["busy"]), {
         code: 4,

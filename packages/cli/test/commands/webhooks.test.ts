@@ -14,7 +14,7 @@ layer(AuthorizationServer.layer(), { excludeTestServices: true })("rekindle webh
         const refused = yield* run("webhooks", "create", "https://10.0.0.1/hook")
         assert.strictEqual(refused.code, 1)
         assert.include(refused.stderr, "private_address")
-        assert.include(refused.stderr, "--webhook-private-hosts can allow it")
+        assert.include(refused.stderr, "; webhookPrivateHosts in rekindle.json can allow it")
         const made = yield* run("webhooks", "create", "https://1.1.1.1/hook", "--json")
         assert.strictEqual(made.code, 0, made.stderr)
         const { enabled_events, id, secret } = JSON.parse(made.stdout)

@@ -5,7 +5,6 @@
  */
 import {
   type ConnectedAccountId,
-  DeadlineExceeded,
   type RefreshError,
   RefreshFailed,
   RefreshOutcome,
@@ -21,7 +20,7 @@ import type { CredentialCache } from "../renewal/CredentialCache.ts"
 import type * as Idempotency from "../renewal/Idempotency.ts"
 import { judgement, observed } from "../renewal/observe.ts"
 import type { RefreshCoordinator } from "../renewal/RefreshCoordinator.ts"
-import { configFailure } from "../renewal/renewal.ts"
+import { configFailure, pastDeadline, timeUntil } from "../renewal/renewal.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import type { Connection } from "../strategies/AuthStrategy.ts"
 import type { Accounts } from "./accounts.ts"
@@ -38,13 +37,6 @@ interface Given {
 /** A refresh with an idempotency key continues after its caller's deadline, so that a repeated request finds its answer. */
 const withoutDeadline = ({ deadline: _, ...options }: RefreshOptions): RefreshOptions => options
 
-const pastDeadline = (timeout: Duration.Duration, sent: boolean) =>
-  new DeadlineExceeded({
-    message: sent ? "the deadline has passed; read the account first" : "the deadline has passed; nothing was sent",
-    timeout,
-    sent
-  })
-
 /** Makes `refresh`. */
 export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, once }: Given) => {
   const { apply, find, strategies, tokens } = accounts
@@ -57,10 +49,7 @@ export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, on
   const inTime = <A, E>({ deadline }: RefreshOptions, sent: boolean, work: Effect.Effect<A, E>) =>
     deadline === undefined
       ? work
-      : Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          const wait = Duration.millis(Math.max(0, deadline.epochMilliseconds - now))
-          return limited(work, wait, () => Effect.fail(pastDeadline(wait, sent)))
-        })
+      : Effect.flatMap(timeUntil(deadline), (wait) => limited(work, wait, () => Effect.fail(pastDeadline(wait, sent))))
 
   /** Applies what a validation found, unless the account has a newer credential. */
   const applyTo = (account: Account, event: StatusEvent) =>

@@ -15,7 +15,7 @@ import { isInternalAddress, unbracketed } from "./addresses.ts"
 import { environment } from "./environment.ts"
 import { overHttpClient } from "./httpClient.ts"
 import { overNodeHttp } from "./nodeHttp.ts"
-import { failure, privateAddress, type Transport, type TransportOptions } from "./transport.ts"
+import { failure, plainHttp, privateAddress, type Transport, type TransportOptions } from "./transport.ts"
 import { overUndici } from "./undici.ts"
 import { Passage } from "./Passage.ts"
 import { makeTimeLimit } from "./timeLimit.ts"
@@ -36,6 +36,8 @@ export interface EgressOptions {
    * default belongs to the host. `*` allows every host.
    */
   readonly privateHosts?: ReadonlyArray<string> | undefined
+  /** What the operator of this program sets to change `privateHosts`. A refusal names it. Default `egress.privateHosts`. */
+  readonly privateHostsSetting?: string | undefined
   /**
    * The limit of one request, from connecting to the end of its answer. Default 8 seconds. Keep it below the coordinator's `requestTimeout`:
    * the egress can tell whether a request was sent, and the coordinator cannot.
@@ -126,7 +128,8 @@ const overSockets = (
         maxBodyBytes: maxBodyBytes(options),
         connectTimeout: Duration.times(timeoutOf(options), 0.5),
         mayBeInternal: (url) => allows(options, url),
-        refuses: isInternalAddress
+        refuses: isInternalAddress,
+        setting: settingOf(options)
       })
       return make(options, sockets, { lookup: lookupName, checksBeforeSending: false })
     })
@@ -144,6 +147,8 @@ const isAmong = (hosts: ReadonlyArray<string>, url: URL): boolean =>
 const allows = ({ privateHosts = [] }: EgressOptions, url: URL): boolean =>
   privateHosts.includes("*") || isAmong(privateHosts, url)
 
+const settingOf = (options: EgressOptions): string => options.privateHostsSetting ?? "egress.privateHosts"
+
 const lookupName: Lookup = (hostname) =>
   Effect.map(
     Effect.tryPromise(() => lookup(hostname, { all: true })),
@@ -160,16 +165,16 @@ interface Names {
 const make = (options: EgressOptions, transport: Transport, names: Names): Egress["Service"] => {
   const timeout = timeoutOf(options)
   const limited = makeTimeLimit()
+  const setting = settingOf(options)
 
   const refusal = (hosts: ReadonlyArray<string>, url: URL): string | undefined => {
     if (url.protocol !== "https:" && url.protocol !== "http:") return "url_malformed: the address is not one of http(s)"
     if (url.username !== "" || url.password !== "") return "url_credentials: the address carries a user or password"
     if (!isAmong(hosts, url)) return `host_not_declared: ${url.host} is not among the hosts of the auth config`
     if (allows(options, url)) return undefined
-    if (url.protocol !== "https:")
-      return `plain_http: ${url.host} would be reached over plain http; egress.privateHosts can allow it`
+    if (url.protocol !== "https:") return plainHttp(url.host, setting)
     const address = unbracketed(url.hostname)
-    return isIP(address) !== 0 && isInternalAddress(address) ? privateAddress(url.host) : undefined
+    return isIP(address) !== 0 && isInternalAddress(address) ? privateAddress(url.host, setting) : undefined
   }
 
   /** Why nothing can be sent to a url, by the addresses of its name. Undefined if it can. */
@@ -177,7 +182,8 @@ const make = (options: EgressOptions, transport: Transport, names: Names): Egres
     limited(
       Effect.match(names.lookup(url.hostname), {
         onFailure: ({ cause }) => failure(url, cause, false),
-        onSuccess: (addresses) => (addresses.some(isInternalAddress) ? refused(privateAddress(url.host)) : undefined)
+        onSuccess: (addresses) =>
+          addresses.some(isInternalAddress) ? refused(privateAddress(url.host, setting)) : undefined
       }),
       timeout,
       () => Effect.succeed(notSent("dns_failed timed_out"))

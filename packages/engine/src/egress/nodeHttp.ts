@@ -58,7 +58,7 @@ export const overNodeHttp = (options: TransportOptions): Effect.Effect<Transport
       (agents) => Effect.sync(() => Object.values(agents).forEach((agent) => agent.destroy()))
     ),
     (agents): Transport => {
-      const lookup = guardedLookup(options.refuses)
+      const lookup = guardedLookup(options)
       const connectTimeout = Duration.toMillis(options.connectTimeout)
       return ({ body, headers, method, refusal, url }) =>
         Effect.callback<Observation>((resume) => {

@@ -36,14 +36,20 @@ export interface TransportOptions extends Environment {
   readonly mayBeInternal: (url: URL) => boolean
   /** Whether a name must not resolve to this address. */
   readonly refuses: (address: string) => boolean
+  /** The setting that allows such an address. */
+  readonly setting: string
 }
 
 /** The outcome of an answer with a body over the limit. */
 export const oversized = (status: number): Observation => noAnswer("body_too_large", status)
 
 /** The reason for refusing an internal address, with the setting that allows it. */
-export const privateAddress = (host: string) =>
-  `private_address: ${host} is not on the public internet; egress.privateHosts can allow it`
+export const privateAddress = (host: string, setting: string) =>
+  `private_address: ${host} is not on the public internet; ${setting} can allow it`
+
+/** The reason for refusing plain http, with the setting that allows it. */
+export const plainHttp = (host: string, setting: string) =>
+  `plain_http: ${host} would be reached over plain http; ${setting} can allow it`
 
 /** Headers as a transport receives them. A repeated header may be a list. */
 export type IncomingHeaders = Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
@@ -55,7 +61,7 @@ export type IncomingHeaders = Readonly<Record<string, string | ReadonlyArray<str
  * @param status the status of an answer whose headers had arrived.
  */
 export const failure = (url: URL, cause: unknown, began?: boolean, status?: number): Observation => {
-  if (cause instanceof RefusedAddress) return refused(privateAddress(url.host))
+  if (cause instanceof RefusedAddress) return refused(privateAddress(url.host, cause.setting))
   const { code, neverSent, stage } = ConnectionFailure.fromCause(cause)
   const withCode = (step: string) => (code === undefined ? step : `${step} ${code}`)
   if (began ?? !neverSent) return noAnswer(withCode("connection_lost"), status)
@@ -65,18 +71,25 @@ export const failure = (url: URL, cause: unknown, began?: boolean, status?: numb
     : notSent(withCode(stage === "lost" ? "connect_failed" : `${stage}_failed`))
 }
 
-class RefusedAddress extends Error {}
+class RefusedAddress extends Error {
+  readonly setting: string
+
+  constructor(setting: string) {
+    super("the address is internal")
+    this.setting = setting
+  }
+}
 
 /**
  * Resolves a name and fails if any of its addresses is refused. It runs when a socket connects and the socket uses its result, so a name
  * server cannot change its answer in between (DNS rebinding).
  */
 export const guardedLookup =
-  (refuses: (address: string) => boolean): LookupFunction =>
+  ({ refuses, setting }: Pick<TransportOptions, "refuses" | "setting">): LookupFunction =>
   (hostname, options, callback) =>
     lookupName(hostname, { ...options, all: true }, (error, addresses: ReadonlyArray<LookupAddress>) => {
       const refused = error === null && addresses.some(({ address }) => refuses(address))
-      const failure = refused ? new RefusedAddress() : error
+      const failure = refused ? new RefusedAddress(setting) : error
       if (options.all === true) callback(failure, [...(addresses ?? [])])
       else callback(failure, addresses?.[0]?.address ?? "", addresses?.[0]?.family)
     })

@@ -30,7 +30,7 @@ export const overUndici = (options: TransportOptions): Effect.Effect<Transport, 
           const connection = { timeout, allowH2: false, ...trusting }
           return {
             anywhere: buildConnector(connection),
-            outside: buildConnector({ ...connection, lookup: guardedLookup(options.refuses) })
+            outside: buildConnector({ ...connection, lookup: guardedLookup(options) })
           }
         }
         const plain = connectors({})

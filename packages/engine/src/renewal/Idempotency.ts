@@ -13,7 +13,6 @@ import {
   AccountNotFound,
   type ConnectedAccountId,
   CurrentProject,
-  DeadlineExceeded,
   InvalidRequest,
   KnownStatus,
   type RefreshError,
@@ -25,8 +24,9 @@ import { Clock, Deferred, Duration, Effect, Exit, Option, Schema, type Scope } f
 import { createHash } from "node:crypto"
 import { type Account, visibleStatus } from "../account/Account.ts"
 import { AccountStore } from "../account/AccountStore.ts"
+import { makeTimeLimit } from "../egress/timeLimit.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
-import { failed, storeDown } from "./renewal.ts"
+import { failed, pastDeadline, storeDown, timeUntil } from "./renewal.ts"
 
 /** How long an answer is stored. */
 export const rememberFor = Duration.hours(24)
@@ -85,6 +85,7 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
   const vault = yield* CredentialVault
   const scope = yield* Effect.scope
   const running = new Map<string, Running>()
+  const limited = makeTimeLimit()
 
   /** The context that an answer is sealed in. The hash of the key covers the project. */
   const place = (keyHash: string) => ({ purpose: "idempotent-answer", projectId: "", owner: keyHash }) as const
@@ -177,18 +178,8 @@ export const make: Effect.Effect<Once, never, AccountStore | CredentialVault | S
       const first = yield* join(keyHash, requestHash, recallOrRefresh(keyHash, account, requestHash, refresh))
       if (first.requestHash !== requestHash) return yield* reused()
       if (options.deadline === undefined) return yield* Deferred.await(first.answer)
-      const wait = Duration.millis(Math.max(0, options.deadline.epochMilliseconds - (yield* Clock.currentTimeMillis)))
-      return yield* Effect.timeoutOrElse(Deferred.await(first.answer), {
-        duration: wait,
-        orElse: () =>
-          Effect.fail(
-            new DeadlineExceeded({
-              message: "the deadline has passed; the refresh continues",
-              timeout: wait,
-              sent: true
-            })
-          )
-      })
+      const wait = yield* timeUntil(options.deadline)
+      return yield* limited(Deferred.await(first.answer), wait, () => Effect.fail(pastDeadline(wait, true)))
     })
 })
 

@@ -11,8 +11,8 @@
  *
  * @module
  */
-import { type ConnectedAccountId, DeadlineExceeded, type RefreshError } from "@rekindle/core"
-import { Clock, Context, type DateTime, Deferred, Duration, Effect, Exit, Layer, type Scope } from "effect"
+import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
+import { Context, type DateTime, Deferred, Duration, Effect, Exit, Layer, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { Account } from "../account/Account.ts"
 import { AccountStore } from "../account/AccountStore.ts"
@@ -24,7 +24,7 @@ import { make as makeCircuits, type OpenCircuit, type Refusal } from "./Circuits
 import { makeLateAnswers } from "./lateAnswers.ts"
 import { makeContext } from "./context.ts"
 import { busy, makePrepare, type Sendable } from "./prepare.ts"
-import { failed, type Renewal, unavailable } from "./renewal.ts"
+import { failed, pastDeadline, type Renewal, timeUntil, unavailable } from "./renewal.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 import { TokenCommit } from "./TokenCommit.ts"
 
@@ -208,25 +208,12 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       ),
     renew: Effect.fnUntraced(function* (id, options = {}) {
       const { deadline } = options
-      const now = yield* Clock.currentTimeMillis
-      const wait = deadline === undefined ? patience : Duration.millis(Math.max(0, deadline.epochMilliseconds - now))
-      if (Duration.isZero(wait)) {
-        return yield* new DeadlineExceeded({
-          message: "the deadline had passed before anything was sent",
-          timeout: wait,
-          sent: false
-        })
-      }
+      const wait = deadline === undefined ? patience : yield* timeUntil(deadline)
+      if (Duration.isZero(wait)) return yield* pastDeadline(wait, false)
       const flight = yield* join(id, options)
       return yield* limited(Deferred.await(flight.result), wait, () =>
         Effect.fail(
-          flight.sent
-            ? new DeadlineExceeded({
-                message: "the deadline has passed; the renewal continues",
-                timeout: wait,
-                sent: true
-              })
-            : unavailable("busy", "the account is busy; nothing was done")
+          flight.sent ? pastDeadline(wait, true) : unavailable("busy", "the account is busy; nothing was done")
         )
       )
     })

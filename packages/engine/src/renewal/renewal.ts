@@ -3,8 +3,15 @@
  *
  * @module
  */
-import { type Failures, InvalidRequest, type RefreshError, RefreshFailed, Unavailable } from "@rekindle/core"
-import { Duration, Effect } from "effect"
+import {
+  DeadlineExceeded,
+  type Failures,
+  InvalidRequest,
+  type RefreshError,
+  RefreshFailed,
+  Unavailable
+} from "@rekindle/core"
+import { Clock, type DateTime, Duration, Effect } from "effect"
 import type { AuthConfigError } from "../account/AuthConfig.ts"
 import type { StoreError } from "../account/AccountStore.ts"
 import { type Account, type AttemptResult, isUsable } from "../account/Account.ts"
@@ -37,6 +44,18 @@ export const storeDown = () => unavailable("store_unavailable", "the account sto
 /** The error if a request was sent, or may have been. */
 export const failed = (slug: Failures.Slug, message: string, errors?: ReadonlyArray<string>) =>
   new RefreshFailed({ message, slug, ...(errors === undefined || errors.length === 0 ? {} : { errors }) })
+
+/** How long a caller still waits until its deadline. */
+export const timeUntil = (deadline: DateTime.Utc): Effect.Effect<Duration.Duration> =>
+  Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(Math.max(0, deadline.epochMilliseconds - now)))
+
+/** The error if a caller's deadline has passed. */
+export const pastDeadline = (timeout: Duration.Duration, sent: boolean) =>
+  new DeadlineExceeded({
+    message: sent ? "the deadline has passed; read the account first" : "the deadline has passed; nothing was sent",
+    timeout,
+    sent
+  })
 
 /** The error if the auth config could not be loaded and nothing was sent. */
 export const configFailure = (error: AuthConfigError | StoreError): InvalidRequest | RefreshFailed | Unavailable =>

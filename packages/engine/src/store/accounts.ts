@@ -63,7 +63,7 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
       sql`UPDATE rekindle_accounts SET intent_generation = generation, intent_since = 0,
         intent_attempts = COALESCE(intent_attempts, 0) + 1, revision = revision + 1
         WHERE credential IS NOT NULL AND generation > 0`,
-      sql`SELECT 'doubt' AS status, COUNT(*) AS count FROM rekindle_accounts
+      sql`SELECT COUNT(*) AS count FROM rekindle_accounts
         WHERE credential IS NOT NULL AND generation > 0`
     )
   ).pipe(

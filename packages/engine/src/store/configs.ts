@@ -71,7 +71,7 @@ export const makeConfigs = ({ readable, sql, statement, transaction }: Database)
       ),
 
     countAuthConfigs: ({ isDisabled, projectId }) =>
-      sql`SELECT 'all' AS status, COUNT(*) AS count FROM rekindle_auth_configs
+      sql`SELECT COUNT(*) AS count FROM rekindle_auth_configs
         WHERE ${sql.and([sql`project_id = ${projectId}`, ...switched(isDisabled)])}`.pipe(
         Effect.flatMap(decodeAll(CountRow)),
         Effect.map(([row]) => row?.count ?? 0),

@@ -17,7 +17,8 @@ import {
   decodeAll,
   DueConfigRow,
   DueRow,
-  SpanRow
+  SpanRow,
+  StatusCountRow
 } from "./rows.ts"
 
 const accountName = namedBy("rekindle_accounts", "id")
@@ -116,14 +117,14 @@ export const makeDue = ({ clock, isSqlite, readable, sql, statement, transaction
     counts: (now) =>
       Effect.all([
         sql`SELECT status, COUNT(*) AS count FROM rekindle_accounts GROUP BY status`,
-        sql`SELECT 'due' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE renew_at <= ${now}`
+        sql`SELECT COUNT(*) AS count FROM rekindle_accounts WHERE renew_at <= ${now}`
       ]).pipe(
-        Effect.flatMap(([byStatus, due]) => decodeAll(CountRow)([...byStatus, ...due])),
-        Effect.map((rows) => ({
-          byStatus: Object.fromEntries(
-            rows.filter((row) => row.status !== "due").map((row) => [row.status, row.count])
-          ),
-          due: rows.find((row) => row.status === "due")?.count ?? 0
+        Effect.flatMap(([byStatus, due]) =>
+          Effect.all([decodeAll(StatusCountRow)(byStatus), decodeAll(CountRow)(due)])
+        ),
+        Effect.map(([byStatus, [due]]) => ({
+          byStatus: Object.fromEntries(byStatus.map(({ count, status }) => [status, count])),
+          due: due?.count ?? 0
         })),
         asStoreError
       )

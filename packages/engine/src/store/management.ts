@@ -15,6 +15,7 @@ import {
   AccountPlaceRow,
   AccountRow,
   asStoreError,
+  ConfigCountRow,
   configIdOf,
   configKey,
   CountRow,
@@ -79,7 +80,7 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
   }
 
   const countAlone = (query: AccountQuery) =>
-    sql`SELECT 'all' AS status, COUNT(*) AS count FROM rekindle_accounts WHERE ${sql.and(conditions(query))}`.pipe(
+    sql`SELECT COUNT(*) AS count FROM rekindle_accounts WHERE ${sql.and(conditions(query))}`.pipe(
       Effect.flatMap(decodeAll(CountRow)),
       Effect.map(([row]) => row?.count ?? 0)
     )
@@ -93,11 +94,11 @@ export const makeManagement = ({ clock, isSqlite, readable, sql, transaction }: 
       if (first === undefined) return new Map()
       const alike = queries.filter((query) => restOf(query) === restOf(first))
       const authConfigIds = alike.flatMap(({ authConfigIds = [] }) => authConfigIds)
-      const rows = yield* sql`SELECT auth_config_id AS status, COUNT(*) AS count FROM rekindle_accounts
+      const rows = yield* sql`SELECT auth_config_id, COUNT(*) AS count FROM rekindle_accounts
         WHERE ${sql.and(conditions({ ...first, authConfigIds }))} GROUP BY auth_config_id`.pipe(
-        Effect.flatMap(decodeAll(CountRow))
+        Effect.flatMap(decodeAll(ConfigCountRow))
       )
-      const counts = new Map(rows.map(({ count, status }) => [configIdOf(status), count]))
+      const counts = new Map(rows.map((row) => [configIdOf(row.auth_config_id), row.count]))
       return new Map(
         alike.map((query) => [keyOf(query), Exit.succeed(counts.get(query.authConfigIds?.join() ?? "") ?? 0)])
       )

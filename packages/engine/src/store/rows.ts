@@ -124,7 +124,9 @@ export const SequencePlaceRow = Schema.Struct({ sequence: Int })
 
 export const LeaseRow = Schema.Struct({ lease_until: Int, intent_since: Int, clock: Int, leases: Int })
 export const SpanRow = Schema.Struct({ span: Int, count: Int })
-export const CountRow = Schema.Struct({ status: Schema.String, count: Int })
+export const CountRow = Schema.Struct({ count: Int })
+export const ConfigCountRow = Schema.Struct({ auth_config_id: Schema.String, count: Int })
+export const StatusCountRow = Schema.Struct({ status: Schema.String, count: Int })
 
 /** Auth config ids are unique in their project. The database key is the project, a slash and the id. No config id has a slash. */
 export const configKey = ({ authConfigId, projectId }: AuthConfigRef): string => `${projectId}/${authConfigId}`

@@ -200,6 +200,16 @@ describe.each([
     })
   )
 
+  it.live("a refusal names the setting of the program, where private hosts have another name there", () =>
+    Effect.gen(function* () {
+      for (const url of ["http://example.com/", "https://10.0.0.1/", "https://localhost/"]) {
+        const seen = yield* send([new URL(url).host], url, { privateHostsSetting: "--private-hosts" })
+        assert.strictEqual(seen._tag, "Refused")
+        assert.match("reason" in seen ? seen.reason : "", /; --private-hosts can allow it$/)
+      }
+    })
+  )
+
   it.live("allowing one private host allows no other", () =>
     Effect.gen(function* () {
       const allowed = yield* HttpFixture.make(HttpFixture.json({}))

@@ -394,8 +394,8 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "deadline-ignored",
     breaks: "A caller waits past its deadline.",
     file: "engine/src/renewal/RefreshCoordinator.ts",
-    find: "patience : Duration.millis(Math.max(0, deadline.epochMilliseconds - now))",
-    replace: "patience : Duration.max(patience, Duration.millis(Math.max(0, deadline.epochMilliseconds - now)))"
+    find: "patience : yield* timeUntil(deadline)",
+    replace: "patience : Duration.max(patience, yield* timeUntil(deadline))"
   },
   {
     name: "one-leaves-all-leave",
