@@ -105,7 +105,7 @@ export const makeAttempt = (context: RenewalContext) => {
       }
       default: {
         const result = yield* giveBack(sendable, leased, verdict, doubtful && verdict._tag !== "NotRenewed", overdue)
-        return { evidence, renewal: renewalAfter(leased, result, yield* Clock.currentTimeMillis) }
+        return { evidence, renewal: renewalAfter(leased, result, yield* Clock.currentTimeMillis, progress) }
       }
     }
   }, Effect.uninterruptible)

@@ -56,11 +56,11 @@ export const mayResend = (
  * The last result, if it is too recent to ask the provider again. A retry time further ahead than the cap was written by a wrong clock, and
  * is ignored.
  */
-const remembered = (account: Account, now: number) => {
+const remembered = (account: Account, now: number, flight: { readonly tokenRefused: boolean }) => {
   const { lastAttempt } = account
   const retryAt = lastAttempt?.retryAt ?? null
   return lastAttempt !== null && retryAt !== null && retryAt > now && retryAt <= now + Duration.toMillis(retryAfterCap)
-    ? Option.some(renewalAfter(account, lastAttempt, now))
+    ? Option.some(renewalAfter(account, lastAttempt, now, flight))
     : Option.none()
 }
 
@@ -88,6 +88,7 @@ export const makePrepare = ({
   const awaitHolder = Effect.fnUntraced(function* (
     held: Account,
     until: number,
+    flight: { readonly tokenRefused: boolean },
     strictly: boolean
   ): Effect.fn.Return<Option.Option<Renewal>, RefreshError> {
     let interval = firstPoll
@@ -103,7 +104,7 @@ export const makePrepare = ({
       const over = stood >= lease || account.lease === null || (account.lease.until <= now && !strictly)
       // A holder that waits for a late answer stores its result and keeps the lease.
       if (account.lastAttempt?.epoch === held.epoch && (account.lease === null || !over)) {
-        return Option.some(yield* renewalAfter(account, account.lastAttempt, now))
+        return Option.some(yield* renewalAfter(account, account.lastAttempt, now, flight))
       }
       if (over || account.epoch !== held.epoch) return Option.none()
       if ((yield* monotonicMillis) >= until) return yield* busy()
@@ -165,13 +166,13 @@ export const makePrepare = ({
 
       if (account.lease !== null && account.lease.until > now && !waitedOut) {
         if (!flight.waits) return yield* busy()
-        const outcome = yield* awaitHolder(account, until, false)
+        const outcome = yield* awaitHolder(account, until, flight, false)
         if (Option.isSome(outcome)) return outcome.value
         continue
       }
       if (!flight.insists) {
         if (isKnownDead(account) && renewal.password === true) return { _tag: "Rejected", account }
-        const result = remembered(account, now)
+        const result = remembered(account, now, flight)
         if (Option.isSome(result)) return yield* result.value
       }
       const config = yield* bounded(Effect.mapError(configs.inService(account), configFailure))
@@ -210,7 +211,7 @@ export const makePrepare = ({
         // The lease may still be held and the token be in flight, because a clock was set or the holder is slow.
         if (account.lease !== null && !waitedOut) {
           if (!flight.waits) return yield* busy()
-          const outcome = yield* awaitHolder(account, until, true)
+          const outcome = yield* awaitHolder(account, until, flight, true)
           if (Option.isSome(outcome)) return outcome.value
           continue
         }

@@ -65,14 +65,18 @@ export const configFailure = (error: AuthConfigError | StoreError): InvalidReque
       ? new InvalidRequest({ message: error.message, slug: "auth_config_disabled", suggestedFix: "enable it first" })
       : failed("auth_config_invalid", error.message)
 
-/** The result for callers who did not take part in an attempt that brought no new credential: those of other processes, and later ones. */
+/**
+ * The result of an attempt that brought no new credential, for its own callers, those of other processes, and later ones. An access token that
+ * a third party refused is not served.
+ */
 export const renewalAfter = (
   account: Account,
   result: AttemptResult,
-  now: number
+  now: number,
+  { tokenRefused }: { readonly tokenRefused: boolean }
 ): Effect.Effect<Renewal, RefreshError> => {
   const why = servedAfter(result.verdict)
-  return why !== undefined && isUsable(account, now)
+  return why !== undefined && !tokenRefused && isUsable(account, now)
     ? Effect.succeed({ _tag: "Served", account, why })
     : result.verdict === "Dead"
       ? Effect.succeed({ _tag: "Rejected", account })

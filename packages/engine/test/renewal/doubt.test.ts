@@ -1,7 +1,7 @@
 /** A request that may have been carried out leaves a doubt. Until it is settled, no failure says "nothing was sent". */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, Connections } from "@rekindle/core"
-import { StoreError } from "@rekindle/engine"
+import { AccountStore, StoreError } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Effect } from "effect"
 import {
@@ -170,5 +170,33 @@ describe("after a restart with an open intent", () => {
       assert.strictEqual((yield* provider.counts).granted, 1)
       assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed", leased: false })
     }).pipe(scenario({ engine: { coordinator: { patience: "2 minutes" } } }))
+  )
+
+  it.effect(
+    "an access token that an API refused is not the result, also if the doubt stays, or the attempt is repeated at once",
+    () =>
+      Effect.gen(function* () {
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const { id } = yield* connected()
+        const lost: ScriptedProvider.Fault = { _tag: "NoAnswer", applied: false }
+        yield* provider.next(lost, lost, lost, lost)
+        assert.strictEqual(told(yield* refused(id, { tokenRefused: true })), "provider_silent, ambiguous")
+        assert.strictEqual(told(yield* refused(id, { tokenRefused: true })), "provider_silent, ambiguous")
+        assert.strictEqual((yield* refresh(id))._tag, "Ready")
+      }).pipe(scenario())
+  )
+
+  it.effect("an access token that an API refused is not the result if another process could not settle the doubt", () =>
+    Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const store = yield* AccountStore
+      const { id } = yield* connected()
+      const { epoch, renewAt } = yield* leaseAs(id, "another process")
+      const caller = yield* Effect.forkChild(Effect.flip(accounts.refresh(id, { tokenRefused: true })))
+      yield* elapse("1 second", "100 millis")
+      const result = { epoch, verdict: "Ambiguous", code: null, retryAt: null } as const
+      yield* store.release({ id, epoch, keepIntent: true, renewAt, result })
+      assert.strictEqual(told(yield* join(caller)), "provider_silent, ambiguous")
+    }).pipe(scenario())
   )
 })

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { type ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
-import { Clock, DateTime, Effect, Exit, Random, Redacted, Stream } from "effect"
+import { type ConnectedAccountId, ConnectedAccounts, Connections, type RefreshOptions } from "@rekindle/core"
+import { Clock, DateTime, Effect, Equal, Exit, Random, Redacted, Stream } from "effect"
 import { type Services, shown } from "./EngineNode.ts"
-import { anyNode, type EngineProcess, pick, type Scene } from "./Scene.ts"
+import { anyNode, type EngineProcess, keepsItsWord, pick, type Scene } from "./Scene.ts"
 
 /**
  * How long a caller waits at most that sets no deadline itself, in milliseconds: the engine's patience with a renewal, and a store that is
@@ -50,7 +50,13 @@ const slugOf = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
 }
 
 /** A refresh on a node. */
-export const refreshOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId, wait: number | undefined) =>
+export const refreshOn = (
+  scene: Scene,
+  node: EngineProcess,
+  id: ConnectedAccountId,
+  wait: number | undefined,
+  options: RefreshOptions = {}
+) =>
   callOn(
     scene,
     node,
@@ -60,12 +66,13 @@ export const refreshOn = (scene: Scene, node: EngineProcess, id: ConnectedAccoun
     Effect.gen(function* () {
       const accounts = yield* ConnectedAccounts
       const now = yield* Clock.currentTimeMillis
-      return yield* accounts.refresh(id, wait === undefined ? {} : { deadline: DateTime.makeUnsafe(now + wait) })
+      const deadline = wait === undefined ? undefined : DateTime.makeUnsafe(now + wait)
+      return yield* accounts.refresh(id, { ...options, deadline })
     })
   )
 
 /** A read of the access token on a node. */
-export const readOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId) =>
+const readOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId) =>
   callOn(
     scene,
     node,
@@ -84,8 +91,44 @@ export const readOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId
         account: id,
         token: Redacted.value(token)
       })
+      return Redacted.value(token)
     })
   )
+
+/** A third party refused an access token that the engine had given out. It is not given out again as one that works. */
+const reportOn = Effect.fnUntraced(function* (
+  scene: Scene,
+  node: EngineProcess,
+  id: ConnectedAccountId,
+  token: string
+) {
+  const { facts, reach, tell, wrong } = scene
+  tell({ _tag: "Refused", account: id })
+  reach("a refused access token is reported")
+  const outcome = yield* refreshOn(scene, node, id, undefined, { tokenRefused: true })
+  const account = facts.rows.get(id)
+  if (outcome._tag === "Ready" && account !== undefined && facts.opened(account)["access_token"] === token)
+    wrong(keepsItsWord, `${id} is Ready with the access token that was reported as refused`)
+  return outcome
+})
+
+/** A caller that does not trust its first answer, or has none, and repeats its call on any node. Two answers under one key are the same. */
+const refreshTwice = Effect.fnUntraced(function* (scene: Scene, id: ConnectedAccountId) {
+  const { mix, reach, wrong } = scene
+  const idempotencyKey = `key-${Math.floor(1e9 * (yield* Random.next))}`
+  const refresh = Effect.gen(function* () {
+    const node = yield* anyNode(scene)
+    return yield* inTime(refreshOn(scene, node, id, 5_000, { idempotencyKey }))
+  })
+  const first = yield* refresh
+  yield* Effect.sleep(mix.pace * (yield* Random.next))
+  const second = yield* refresh
+  if (Exit.isSuccess(first) && Exit.isSuccess(second)) {
+    reach("a call is repeated under its key")
+    if (!Equal.equals(first.value, second.value)) wrong(keepsItsWord, `${id} has two answers under one key`)
+  }
+  return second
+})
 
 /** A link to consent, asked for on a node. */
 const linkOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId) =>
@@ -99,20 +142,34 @@ const linkOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId) =>
     Effect.flatMap(Connections, ({ link }) => link(id))
   )
 
+/** The caller does not wait for ever for a node that is gone. */
+const inTime = <A, E, R>(asked: Effect.Effect<A, E, R>) => asked.pipe(Effect.timeout("1 minute"), Effect.exit)
+
 /** All callers of a world, until they are interrupted. */
 export const calls = (scene: Scene) => {
-  const { accounts, follow, mix } = scene
+  const { accounts, facts, follow, mix, world } = scene
+  /** Whether the third party takes an access token. */
+  const works = (id: ConnectedAccountId, value: string): boolean => {
+    const ledger = facts.ledgerOf(id)
+    const token = ledger.find(value)
+    return token === undefined || ledger.isLive(token, world.now())
+  }
   const call = Effect.fnUntraced(function* (account: ConnectedAccountId) {
     const node = yield* anyNode(scene)
     const kind = yield* Random.next
-    // The caller does not wait for ever for a node that is gone.
-    const inTime = <A, E>(asked: Effect.Effect<A, E>) => asked.pipe(Effect.timeout("1 minute"), Effect.exit)
-    if (kind < 0.5) return yield* Effect.asVoid(inTime(readOn(scene, node, account)))
+    if (kind < 0.5) {
+      const read = yield* inTime(readOn(scene, node, account))
+      if (Exit.isSuccess(read) && !works(account, read.value)) yield* inTime(reportOn(scene, node, account, read.value))
+      return
+    }
     if (mix.people && kind < 0.55) {
       const linked = yield* inTime(linkOn(scene, node, account))
       return Exit.isSuccess(linked) ? yield* follow(account, linked.value.url) : undefined
     }
-    const outcome = yield* inTime(refreshOn(scene, node, account, kind < 0.75 ? undefined : 5_000))
+    const outcome =
+      kind < 0.6
+        ? yield* refreshTwice(scene, account)
+        : yield* inTime(refreshOn(scene, node, account, kind < 0.8 ? undefined : 5_000))
     if (mix.people && Exit.isSuccess(outcome) && outcome.value._tag === "RedirectRequired")
       yield* follow(account, outcome.value.redirectUrl)
   })

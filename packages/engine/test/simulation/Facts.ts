@@ -109,6 +109,8 @@ export type Fact =
       readonly account: ConnectedAccountId
       readonly token: string
     }
+  /** An application reports that a third party refused the access token of an account. */
+  | { readonly _tag: "Refused"; readonly account: ConnectedAccountId }
   /** A line of a log, or the end of a span, as text. */
   | { readonly _tag: "Logged"; readonly at: number; readonly node: string; readonly text: string }
   /** The database was restored from an older snapshot, whose last event has that sequence, and the engine was told. */

@@ -28,7 +28,9 @@ export const dangers = [
   "the application is refused",
   "a consent is completed",
   "a code is presented",
-  "a withdrawal is confirmed"
+  "a withdrawal is confirmed",
+  "a refused access token is reported",
+  "a call is repeated under its key"
 ] as const
 export type Danger = (typeof dangers)[number]
 

@@ -28,8 +28,8 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "lease-unchecked",
     breaks: "A process that was stopped between its lease and its request sends, although the lease is over.",
     file: "engine/src/renewal/send.ts",
-    find: "tooLate = timeLeft() <= 0",
-    replace: "tooLate = timeLeft() <= Number.NEGATIVE_INFINITY"
+    find: "timeLeft() <= 0 ?",
+    replace: "timeLeft() <= Number.NEGATIVE_INFINITY ?"
   },
   {
     name: "lease-to-its-end",
@@ -133,8 +133,16 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "last-hope-while-usable",
     breaks: "A single-use token in doubt is sent again although the access token works, once a clock is right again.",
     file: "engine/src/renewal/send.ts",
-    find: "if (isUsable && !progress.tokenRefused) return judged",
-    replace: "if (isUsable && !progress.tokenRefused && sends < 0) return judged"
+    find: "return doubtful && isUsable(now) && !isRepeatable(now)",
+    replace: "return doubtful && isUsable(now) && !isRepeatable(now) && now < 0"
+  },
+  {
+    name: "refused-token-served",
+    breaks:
+      "An access token that a third party refused is the result of the refresh that reports it, as long as the refresh token is in doubt.",
+    file: "engine/src/renewal/renewal.ts",
+    find: "why !== undefined && !tokenRefused && isUsable(account, now)",
+    replace: "why !== undefined && (tokenRefused || isUsable(account, now)) && isUsable(account, now)"
   },
   {
     name: "last-hope-unread",

@@ -56,11 +56,13 @@ const isIn = (outcome: string | undefined): boolean => outcome === "applied" || 
 
 /**
  * A token that may be used once is presented again only if nobody has the answer to the first request: that request has ended or is older
- * than its time limit, no running process has read its answer, and no access token is left that the second request could cost.
+ * than its time limit, no running process has read its answer, and no access token is left that the second request could cost. One that an
+ * application reports as refused is none.
  */
 const spentOnce: Invariant = {
   name: "a single-use token is presented once, unless its answer is lost",
   watch: (facts, { requestTimeout }) => {
+    const refused = new Set<string>()
     const wrong = (fact: FactOf<"Arrived">): string | undefined => {
       const { presentation, request } = fact
       if (presentation?.outcome !== "replayed") return undefined
@@ -79,11 +81,21 @@ const spentOnce: Invariant = {
           return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
       }
       const { account, wall } = sent
-      if (account?.status === "ACTIVE" && !isOver(account, wall) && !isInWindow(facts, sent))
+      if (
+        account?.status === "ACTIVE" &&
+        !isOver(account, wall) &&
+        !isInWindow(facts, sent) &&
+        !refused.has(account.id)
+      )
         return `request ${request} of ${sent.node} presents a token that may be spent, although the access token still works`
       return undefined
     }
-    return (fact) => (fact._tag === "Arrived" ? wrong(fact) : undefined)
+    return (fact) => {
+      if (fact._tag === "Refused") refused.add(fact.account)
+      if (fact._tag === "Stored" && fact.after !== undefined && fact.after.generation !== fact.before?.generation)
+        refused.delete(fact.after.id)
+      return fact._tag === "Arrived" ? wrong(fact) : undefined
+    }
   }
 }
 
