@@ -10,6 +10,7 @@ import { AuthConfigError } from "../account/AuthConfig.ts"
 import * as Credential from "../account/Credential.ts"
 import type { Observation } from "../answer/Verdict.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
+import { monotonicMillis } from "../egress/timeLimit.ts"
 import type { AuthStrategies, Connection } from "../strategies/AuthStrategy.ts"
 import type { Sealed, VaultError } from "../vault/CredentialVault.ts"
 import { type makeCommit, overtaken } from "./commit.ts"
@@ -31,6 +32,13 @@ export interface Settlement {
  * gives its owner two seconds before it sends the token again. The interval has to be well below that.
  */
 const tryAgainAfter = Duration.millis(500)
+
+/**
+ * How long an answer that cannot be read is left alone: the first pause, and the longest, in milliseconds. Each pause is twice as long. An
+ * operator has to repair something first, and a renewal of the account offers its answers at once.
+ */
+const unreadablePause = 10_000
+const longestPause = 5 * 60_000
 
 /** The maximum number of answers that are offered at the same time. */
 const offersAtOnce = 8
@@ -58,7 +66,7 @@ interface Options {
   readonly scope: Scope.Scope
 }
 
-/** Makes `offerAll`, and `keepTrying`, which offers everything again in the background until the store has accepted it. */
+/** Makes `offerAll`, `isDue`, and `keepTrying`, which offers everything again in the background until the store has accepted it. */
 export const makeReplay = Effect.fnUntraced(function* ({
   commit,
   configs,
@@ -109,11 +117,16 @@ export const makeReplay = Effect.fnUntraced(function* ({
       : undefined
   })
 
-  const reported = new WeakSet<JournalEntry>()
+  /** The answers that could not be read, and when each is offered again in the background. */
+  const unreadable = new WeakMap<JournalEntry, { readonly pause: number; readonly until: number }>()
+  /** Whether it is time to offer an answer in the background. */
+  const isDue = (entry: JournalEntry, now: number) => (unreadable.get(entry)?.until ?? 0) <= now
   const report = (entry: JournalEntry, error: string) =>
-    Effect.suspend(() => {
-      if (reported.has(entry)) return Effect.void
-      reported.add(entry)
+    Effect.flatMap(monotonicMillis, (now) => {
+      const known = unreadable.get(entry)
+      const pause = known === undefined ? unreadablePause : Math.min(2 * known.pause, longestPause)
+      unreadable.set(entry, { pause, until: now + pause })
+      if (known !== undefined) return Effect.void
       // Only the name of the error is logged, because the value that does not decode is an opened answer.
       return Effect.logWarning("an answer in the journal cannot be committed; it is kept", {
         accountId: entry.accountId,
@@ -172,12 +185,14 @@ export const makeReplay = Effect.fnUntraced(function* ({
   yield* left.await.pipe(
     Effect.andThen(left.close),
     // Answers that cannot be read now are offered again by `settle`.
-    Effect.andThen(Effect.flatMap(journal.all, (entries) => offerAll(entries.filter((entry) => !reported.has(entry))))),
+    Effect.andThen(
+      Effect.flatMap(journal.all, (entries) => offerAll(entries.filter((entry) => !unreadable.has(entry))))
+    ),
     Effect.andThen((ends) => (ends.includes("waiting") ? left.open : Effect.void)),
     Effect.andThen(Effect.sleep(tryAgainAfter)),
     Effect.forever,
     Effect.forkIn(scope)
   )
 
-  return { keepTrying, offerAll }
+  return { isDue, keepTrying, offerAll }
 })

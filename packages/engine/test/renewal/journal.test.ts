@@ -50,6 +50,37 @@ describe("thousands of answers in the journal that nobody can commit", () => {
       assert.isAbove(turns, 30)
     }).pipe(scenario(), Effect.provide(Logger.layer([])))
   )
+
+  it.effect("are offered less and less often, and at once when somebody asks for their account", () => {
+    let offers = 0
+    const options: Options = {
+      store: (store) => ({
+        ...store,
+        isRemoved: (id) => {
+          offers++
+          return store.isRemoved(id)
+        }
+      })
+    }
+    return Effect.gen(function* () {
+      const journal = yield* Journal
+      const tokens = yield* TokenCommit
+      const accountId = ConnectedAccountId.make("ca_nobody_knows")
+      yield* journal.append({ accountId, sealed: Sealed.make("v2.k.nothing") })
+      const hourly: Array<number> = []
+      for (let hour = 0; hour < 2; hour++) {
+        offers = 0
+        for (let second = 0; second < 3_600; second += 15) {
+          assert.deepInclude(yield* tokens.settle(), { committed: 0, waiting: 0, unreadable: 1 })
+          yield* elapse("15 seconds", "15 seconds")
+        }
+        hourly.push(offers)
+      }
+      assert.deepStrictEqual(hourly, [16, 12])
+      assert.deepInclude(yield* tokens.settle(accountId), { unreadable: 1 })
+      assert.strictEqual(offers, 13)
+    }).pipe(scenario(options), Effect.provide(Logger.layer([])))
+  })
 })
 
 describe("a store that does not take a new token", () => {
