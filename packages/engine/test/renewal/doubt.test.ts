@@ -65,6 +65,27 @@ describe("after a request whose answer was lost", () => {
     }).pipe(scenario({ provider: { rotation: "rolling" } }))
   )
 
+  it.effect("an access token that an API refused is not served again: the token is sent once more", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id, refreshToken } = yield* connected()
+      yield* provider.next({ _tag: "ConnectionReset", applied: false })
+      assert.deepStrictEqual(yield* settle(refresh(id, { tokenRefused: true })), { _tag: "Ready", id })
+      assert.deepStrictEqual((yield* Wire).sent, [refreshToken, refreshToken])
+      assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "closed", leased: false })
+    }).pipe(scenario())
+  )
+
+  it.effect("an access token that an API refused is not served again, also if the first request spent the grant", () =>
+    Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected()
+      yield* provider.next(ScriptedProvider.lostResponse)
+      assert.strictEqual((yield* settle(refresh(id, { tokenRefused: true })))._tag, "RedirectRequired")
+      assert.deepInclude(summary(yield* stored(id)), { intent: "closed", leased: false })
+    }).pipe(scenario())
+  )
+
   it.effect("a consent that is completed before the second spares the old token, and its tokens are the result", () =>
     Effect.gen(function* () {
       const accounts = yield* ConnectedAccounts

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId } from "@rekindle/core"
 import { type DiskFile, Journal, type JournalDisk, Sealed } from "@rekindle/engine"
 import { Simulation } from "@rekindle/testing"
-import { Effect } from "effect"
+import { Effect, Logger } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -286,4 +286,21 @@ describe("the journal on a disk that fails", () => {
           assert.deepStrictEqual(sealedIn(open(disk, "process", "second").takeOver()), ["kept"])
         })
     ]))
+
+  it("is closed with a warning where a file cannot be removed, and not with a defect", async () => {
+    const logged: Array<unknown> = []
+    await live([
+      ({ disk }) =>
+        Effect.flatMap(Journal, ({ room }) => Effect.scoped(room)).pipe(
+          Effect.provide(Journal.layerDisk(failing(disk, "remove", () => true))),
+          Effect.orDie,
+          Effect.provideService(
+            Logger.CurrentLoggers,
+            new Set([Logger.make(({ logLevel, message }) => void logged.push(logLevel, message))])
+          )
+        )
+    ])
+    assert.include(JSON.stringify(logged), '"Warn",["the journal could not be closed cleanly"')
+    assert.include(JSON.stringify(logged), "EIO")
+  })
 })
