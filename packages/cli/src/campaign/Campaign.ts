@@ -79,11 +79,12 @@ const inFlight = 16
 /** The longest pause that a server or provider may ask for. */
 const longestPause = Duration.minutes(1)
 
-/** Lets calls through one by one, evenly spaced. */
+/** Lets calls through one by one, evenly spaced. No correction of the wall clock holds them up. */
 const makePace = (requestsPerSecond: number) => {
   const spacing = 1000 / requestsPerSecond
-  let next = 0
-  return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+  let next = Number.NEGATIVE_INFINITY
+  return Effect.flatMap(Clock.monotonicTimeNanos, (nanos) => {
+    const now = Number(nanos) / 1_000_000
     const at = Math.max(now, next)
     next = at + spacing
     return at > now ? Effect.sleep(at - now) : Effect.void

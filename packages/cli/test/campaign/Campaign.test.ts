@@ -40,6 +40,24 @@ describe("a campaign", () => {
     })
   )
 
+  it.effect("keeps its pace when the wall clock is set back", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let behind = 0
+      const wall = () => clock.currentTimeMillisUnsafe() - behind
+      const setBack: Clock.Clock = { ...clock, currentTimeMillisUnsafe: wall, currentTimeMillis: Effect.sync(wall) }
+      const { call, calls } = timed()
+      const fiber = yield* Effect.forkChild(
+        Campaign.run(members("slowpoke", 30), call, nothing).pipe(Effect.provideService(Clock.Clock, setBack))
+      )
+      yield* TestClock.adjust("4 seconds")
+      behind = 3_600_000
+      yield* TestClock.adjust("20 seconds")
+      yield* Fiber.join(fiber)
+      assert.lengthOf(calls, 30)
+    })
+  )
+
   it.effect("does not pace accounts that ask nothing of a provider", () =>
     Effect.gen(function* () {
       const { call, calls } = timed()

@@ -11,7 +11,7 @@ import {
   Unavailable
 } from "@rekindle/core"
 import { assert, describe, it, vi } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber } from "effect"
+import { Clock, Duration, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import {
   accountWith,
@@ -370,6 +370,24 @@ describe("awaitActive", () => {
       assertSame(shown, [])
       assertSame(script.reads, [0])
       assertSame(script.sends[0]?.options, { redirectUrl: "https://app.example" })
+    })
+  )
+
+  it.effect("waits as long as the link lives, also if the wall clock is set forward meanwhile", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let ahead = 0
+      const wall = () => clock.currentTimeMillisUnsafe() + ahead
+      const set: Clock.Clock = { ...clock, currentTimeMillisUnsafe: wall, currentTimeMillis: Effect.sync(wall) }
+      const active = accountWith("ACTIVE", 1)
+      const waiting = accountWith("INITIATED", 0)
+      const script = scripted([{ answer: redirect("INITIATED") }], { reads: [waiting, waiting, waiting, active] })
+      const { effect } = run(script)
+      const fiber = yield* start(effect.pipe(Effect.provideService(Clock.Clock, set)))
+      yield* TestClock.adjust("1500 millis")
+      ahead = 3_600_000
+      yield* TestClock.adjust("10 seconds")
+      assertSame((yield* Fiber.join(fiber)).exit, Exit.succeed(active))
     })
   )
 
