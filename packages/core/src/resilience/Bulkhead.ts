@@ -6,11 +6,11 @@
  *
  * @module
  */
-import { Effect } from "effect"
+import { type Context, Effect } from "effect"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import { RefusedLocally } from "../RefreshError.ts"
 import { Events } from "./Events.ts"
-import { withCall } from "./internal/Call.ts"
+import { type Call, withCall } from "./internal/Call.ts"
 import * as Metrics from "./Metrics.ts"
 import { type Policy, policy } from "./Policy.ts"
 
@@ -55,29 +55,26 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
       let taken = 0
       // A call that ends passes its place to the first in the queue, so that no new call takes it before.
       const leave = () => {
-        const first = waiting.values().next()
-        if (first.done === true) {
-          taken--
-        } else {
-          waiting.delete(first.value)
-          // Deferred, because calls that end synchronously would grow the stack.
-          queueMicrotask(first.value)
-        }
+        const [first] = waiting
+        if (first === undefined) taken--
+        else first()
         return undefined
       }
-      const turn = (report: (change: 1 | -1) => void): Effect.Effect<void> =>
+      /** Waits in the queue. `enter` runs when a place is passed on, so that the place is never without an owner. */
+      const turn = (call: Call, context: Context.Context<never>, enter: () => void): Effect.Effect<void> =>
         Effect.callback((resume) => {
-          const enter = () => {
-            report(-1)
-            resume(Effect.void)
+          const move = (change: 1 | -1) => Metrics.queueDepth.modifyUnsafe(change, context)
+          const leaveQueue = () => waiting.delete(next) && move(-1)
+          const next = () => {
+            leaveQueue()
+            enter()
+            // It yields first, because calls that end synchronously would grow the stack.
+            resume(Effect.map(Effect.yieldNow, () => void (call.held = false)))
           }
-          waiting.add(enter)
-          report(1)
-          return Effect.sync(() => {
-            // A call that has left the queue holds a place that it will not use.
-            if (waiting.delete(enter)) report(-1)
-            else leave()
-          })
+          waiting.add(next)
+          move(1)
+          call.held = true
+          return Effect.sync(leaveQueue)
         })
       const admit = <A, E>(self: Effect.Effect<A, E>, id: ConnectedAccountId): Effect.Effect<A, E | RefusedLocally> =>
         Effect.suspend(() => {
@@ -95,15 +92,12 @@ export const bulkhead = (options: BulkheadOptions): Policy => {
                 reason: "queue-full"
               })
             }
-            return withCall((call, { context }) => {
-              const report = (change: 1 | -1) => Metrics.queueDepth.modifyUnsafe(change, context)
-              call.held = true
-              return Effect.flatMap(turn(report), () => {
-                call.held = false
-                inside = true
-                return self
-              })
-            })
+            return withCall((call, { context }) =>
+              Effect.andThen(
+                turn(call, context, () => void (inside = true)),
+                self
+              )
+            )
           })
           return Effect.onExitPrimitive(run, () => (inside ? leave() : undefined))
         })

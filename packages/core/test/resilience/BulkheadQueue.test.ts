@@ -1,6 +1,6 @@
 import { Resilience } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber } from "effect"
+import { Deferred, Effect, Exit, Fiber, Scheduler } from "effect"
 import { id, ready } from "./script.ts"
 
 /** The first call waits for `gate`; every later one ends as it begins. */
@@ -47,4 +47,21 @@ describe("the queue of a bulkhead", () => {
       assert.deepStrictEqual(yield* bulkhead.refresh(id), ready)
     })
   )
+
+  it("moves by the scheduler alone, so that it does not stand still where no promise is waited for", () => {
+    const tasks: Array<() => void> = []
+    const scheduler = new Scheduler.MixedScheduler("async", (task) => {
+      tasks.push(task)
+      return () => {}
+    })
+    const crowd = Effect.gen(function* () {
+      const accounts = { refresh: () => Effect.as(Effect.yieldNow, ready), get: () => Effect.never }
+      const bulkhead = yield* Resilience.bulkhead({ concurrency: 1, queue: 2 }).make(accounts)
+      const calls = Array.from({ length: 3 }, () => bulkhead.refresh(id))
+      return yield* Effect.all(calls, { concurrency: "unbounded" })
+    })
+    const fiber = Effect.runFork(Effect.scoped(crowd), { scheduler })
+    for (const task of tasks) task()
+    assert.deepStrictEqual(fiber.pollUnsafe(), Exit.succeed([ready, ready, ready]))
+  })
 })
