@@ -25,7 +25,8 @@ const examples: Readonly<Record<string, { readonly says: RegExp; readonly claims
   "await-active": { says: /the wait ended with the account ACTIVE/, claims: 1 }
 }
 
-describe("start", () => {
+// Half of a run is waiting.
+describe.concurrent("start", () => {
   it.each(Object.keys(examples))("%s shows what it claims, exits 0 and says nothing else", async (name) => {
     const { code, stderr, stdout } = await node(main, ...(name === "tour" ? [] : [name]))
     assert.isTrue(stdout.startsWith(`${name}: `))

@@ -6,7 +6,7 @@
 import { CredentialVault, Engine, Journal } from "@rekindle/engine"
 import { ConnectedAccountId } from "@rekindle/core"
 import { Layer, Redacted, Schema } from "effect"
-import { callbackUrl } from "../support/AuthorizationServer.ts"
+import { callbackUrl } from "../support/callback.ts"
 import { clientOf, Place } from "../support/Place.ts"
 
 /** The database of an engine, its journal, and its time limits in milliseconds. */

@@ -30,7 +30,7 @@ const outages: ReadonlyArray<
 > = [
   // Sixteen at a time until the third failing account opens the circuit. Then one probe for each pause, and a few by accounts that have met
   // the outage already.
-  ["answers 503", ScriptedProvider.unavailable(), 16 + 14 + 3600 / 160, 1_000],
+  ["answers 503", ScriptedProvider.unavailable(), 16 + 14 + 3600 / 160, 400],
   ["refuses connections", { _tag: "ConnectionRefused" }, 3 * (16 + 14 + 3600 / 160), 200],
   ["answers nothing", { _tag: "NoAnswer", applied: false }, 2 * (16 + 14 + 3600 / 160), 200]
 ]
@@ -65,7 +65,7 @@ describe("a provider that for an hour", () => {
             }
             assert.strictEqual(granted, population)
             // The provider's limit is 20 a second, with a burst of as many.
-            assert.isAtMost(Math.max(...perSecond), 40, "no second with more than 4 % of a thousand")
+            assert.isAtMost(Math.max(...perSecond), 40, "no second with more than the provider's limit and burst")
             yield* elapse("5 seconds")
             assert.deepStrictEqual((yield* store.counts(0)).byStatus, { ACTIVE: population })
             assert.deepInclude(yield* provider.counts, { granted: population, replays: 0, revokedGrants: 0 })

@@ -23,6 +23,7 @@ import OidcProvider, {
   type Configuration,
   type KoaContextWithOIDC
 } from "oidc-provider"
+import { callbackUrl } from "./callback.ts"
 import { listen } from "./listen.ts"
 
 /** A misbehaviour of the token endpoint. */
@@ -71,12 +72,11 @@ export interface AuthorizationServerOptions {
   readonly dpopNonce?: boolean
 }
 
+export { callbackUrl }
+
 /** The client that always exists. It is confidential, authenticates with Basic, and may use every grant. */
 export const clientId = "rekindle"
 export const clientSecret = "s+cret/with:odd=characters%20"
-
-/** Where the person is sent after consent, unless a client says otherwise. */
-export const callbackUrl = "https://app.example.com/callback"
 
 /** A refresh token that was made without consent, and its grant. */
 export interface MintedGrant {
