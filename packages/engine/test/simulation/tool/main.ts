@@ -12,7 +12,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Console, Effect, Option } from "effect"
+import { Console, Data, Effect, Option } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 import { availableParallelism } from "node:os"
 import { faults } from "../faults.ts"
@@ -41,12 +41,9 @@ const flags = {
     Flag.withSchema(Plan),
     Flag.optional
   ),
-  seeds: some("seeds").pipe(Flag.withDescription("Runs this many worlds"), Flag.withDefault(1_000)),
-  from: Flag.Int("from").pipe(Flag.withDescription("The first seed"), Flag.withDefault(0)),
-  jobs: some("jobs").pipe(
-    Flag.withDescription("How many processes; by default one for each core"),
-    Flag.withDefault(availableParallelism())
-  ),
+  seeds: some("seeds").pipe(Flag.withDescription("Runs this many worlds; by default 1,000"), Flag.optional),
+  from: Flag.Int("from").pipe(Flag.withDescription("The first seed; by default 0"), Flag.optional),
+  jobs: some("jobs").pipe(Flag.withDescription("How many processes; by default one for each core"), Flag.optional),
   faults: Flag.Boolean("faults").pipe(
     Flag.withDescription("Runs each planted fault until it is found"),
     Flag.withDefault(false)
@@ -60,10 +57,30 @@ const flags = {
     Flag.atLeast(0)
   ),
   atMost: some("at-most").pipe(
-    Flag.withDescription("How many worlds each planted fault gets"),
-    Flag.withDefault(20_000)
+    Flag.withDescription("How many worlds each planted fault gets; by default 20,000"),
+    Flag.optional
   ),
   json: Flag.Boolean("json").pipe(Flag.withDescription("Prints one JSON object"), Flag.withDefault(false))
+}
+
+/** What the tool can do, by the flag that asks for it, with the flags that say more about it. */
+const ways = {
+  "--plan": [],
+  "--seed": [],
+  "--faults": ["--from", "--at-most", "--jobs"],
+  "--seeds": ["--from", "--jobs"]
+} as const satisfies Readonly<Record<string, ReadonlyArray<string>>>
+
+/** Two flags of which one would do nothing. */
+class Unused extends Data.TaggedError("Unused")<{ readonly message: string }> {}
+
+/** Fails if a flag was given that says nothing about what was asked for. */
+const checkUse = (way: keyof typeof ways, given: Readonly<Record<string, boolean>>): Effect.Effect<void, Unused> => {
+  const used: ReadonlyArray<string> = [way, ...ways[way]]
+  const unused = Object.keys(given).find((flag) => given[flag] === true && !used.includes(flag))
+  return unused === undefined
+    ? Effect.void
+    : Effect.fail(new Unused({ message: `${unused} does nothing together with ${way}` }))
 }
 
 const setExit = (ok: boolean) => Effect.sync(() => void (process.exitCode = ok ? 0 : failed))
@@ -90,18 +107,39 @@ const simulate = Command.make(
   "simulate",
   flags,
   Effect.fnUntraced(function* ({ atMost, fault, faults, from, jobs, json, plan, seed, seeds }) {
+    const isSearch = faults || fault.length > 0
+    yield* checkUse(
+      Option.isSome(plan) ? "--plan" : Option.isSome(seed) ? "--seed" : isSearch ? "--faults" : "--seeds",
+      {
+        "--seed": Option.isSome(seed),
+        "--faults": faults,
+        "--seeds": Option.isSome(seeds),
+        "--from": Option.isSome(from),
+        "--at-most": Option.isSome(atMost),
+        "--jobs": Option.isSome(jobs)
+      }
+    )
+    const parts = {
+      from: Option.getOrElse(from, () => 0),
+      jobs: Option.getOrElse(jobs, availableParallelism)
+    }
     const one = Option.orElse(plan, () => Option.map(seed, (seed) => ({ seed })))
     if (Option.isSome(one)) {
       const { ok, text, value } = yield* runOne(one.value, fault)
       yield* Console.log(json ? JSON.stringify(value) : text)
       return yield* setExit(ok)
     }
-    if (faults || fault.length > 0) {
+    if (isSearch) {
       const onFault = json
         ? () => {}
         : (searched: Parameters<typeof Report.searchedLine>[0]) =>
             process.stderr.write(`${Report.searchedLine(searched)}\n`)
-      const searched = yield* searchFaults({ names: fault, from, atMost, jobs, onFault })
+      const searched = yield* searchFaults({
+        ...parts,
+        names: fault,
+        atMost: Option.getOrElse(atMost, () => 20_000),
+        onFault
+      })
       yield* Console.log(
         json
           ? JSON.stringify(searched.map(({ fault: { name }, found, seeds }) => ({ fault: name, seeds, found })))
@@ -110,7 +148,11 @@ const simulate = Command.make(
       return yield* setExit(searched.every(({ found }) => found !== undefined))
     }
     const line = progressLine()
-    const figures = yield* runMany({ from, seeds, jobs, onPart: line.show }).pipe(
+    const figures = yield* runMany({
+      ...parts,
+      seeds: Option.getOrElse(seeds, () => 1_000),
+      onPart: line.show
+    }).pipe(
       Effect.ensuring(Effect.sync(line.end)),
       Effect.onInterrupt(() => Console.error("Stopped. The same command goes on where this one was."))
     )
@@ -121,7 +163,7 @@ const simulate = Command.make(
 
 Command.run(simulate, { version: "" }).pipe(
   Effect.catchIf(CliError.isCliError, () => Effect.sync(() => void (process.exitCode = usage))),
-  Effect.catchTag("NotKept", ({ message }) =>
+  Effect.catchTag(["NotKept", "Unused"], ({ message }) =>
     Effect.andThen(
       Console.error(message),
       Effect.sync(() => void (process.exitCode = usage))

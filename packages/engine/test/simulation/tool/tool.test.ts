@@ -3,6 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -39,6 +40,15 @@ describe("pnpm simulate", () => {
       assert.include(error.message, folder)
     }).pipe(Effect.scoped)
   )
+
+  it("refuses flags of which one would do nothing", () => {
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [join(import.meta.dirname, "main.ts"), "--seed", "1", "--seeds", "5"],
+      { encoding: "utf8" }
+    )
+    assert.deepStrictEqual([status, stderr], [2, "--seeds does nothing together with --seed\n"])
+  })
 
   it.live("finds a planted fault in a process that has it, and says what was wrong", () =>
     Effect.gen(function* () {
