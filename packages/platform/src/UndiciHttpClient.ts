@@ -29,7 +29,7 @@ import {
 } from "effect/http"
 import { Resilience } from "@rekindle/core"
 import { Agent, type Dispatcher } from "undici"
-import { registerUntraced, type Target } from "./internal/untraced.ts"
+import { type Collected, registerUntraced, type Target } from "./internal/untraced.ts"
 
 /** The largest answer in bytes, unless `HttpIncomingMessage.MaxBodySize` is provided. */
 const defaultMaxBodySize = 4 * 1024 * 1024
@@ -66,7 +66,7 @@ export const layerWith = (options: Agent.Options): Layer.Layer<HttpClient.HttpCl
 const failed = (reason: HttpClientError.HttpClientErrorReason) =>
   Effect.fail(new HttpClientError.HttpClientError({ reason }))
 
-type Resume = (effect: Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>) => void
+type Resume = (effect: Effect.Effect<Collected, HttpClientError.HttpClientError>) => void
 
 interface Connections {
   readonly dispatcher: Dispatcher
@@ -78,7 +78,7 @@ const exchange = <E>(
   request: HttpClientRequest.HttpClientRequest,
   { origin, path }: Target,
   limit: Resilience.Limit<E> | undefined
-): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError | E> =>
+): Effect.Effect<Collected, HttpClientError.HttpClientError | E> =>
   Effect.withFiber((fiber) => {
     const body = bodyOf(request)
     if (body === undefined) {
@@ -183,7 +183,7 @@ const joined = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array => 
 
 const utf8 = new TextDecoder()
 
-class CollectedResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+class CollectedResponse extends Inspectable.Class implements Collected {
   readonly [HttpIncomingMessage.TypeId] = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId] = HttpClientResponse.TypeId
   readonly request: HttpClientRequest.HttpClientRequest
@@ -225,6 +225,10 @@ class CollectedResponse extends Inspectable.Class implements HttpClientResponse.
   }
 
   readonly remoteAddress = Option.none<string>()
+
+  wholeText(maxSize: number): string | undefined {
+    return this.#cut === undefined && this.#bytes.length <= maxSize ? utf8.decode(this.#bytes) : undefined
+  }
 
   get text(): Effect.Effect<string, HttpClientError.HttpClientError> {
     return this.#cut === undefined

@@ -26,6 +26,7 @@ import { Clock, Effect, Exit, Schema, Stream } from "effect"
 import type { Headers, HttpClientError, HttpClientResponse } from "effect/http"
 import { fieldsOf, routeNotFound } from "./envelope.ts"
 import { parseRetryAfter } from "./retryAfter.ts"
+import type { Collected } from "./untraced.ts"
 
 /** The largest answer about one account that is read to the end. Answers of the contract are far smaller. */
 const maxResponseSize = 1024 * 1024
@@ -37,15 +38,43 @@ export interface RawResponse {
   readonly text: string
 }
 
+/** An answer with its body. Its headers are decoded when they are read, because only those of a failure are. */
+class Answer implements RawResponse {
+  readonly #response: HttpClientResponse.HttpClientResponse
+  readonly text: string
+
+  constructor(response: HttpClientResponse.HttpClientResponse, text: string) {
+    this.#response = response
+    this.text = text
+  }
+
+  get status(): number {
+    return this.#response.status
+  }
+
+  get headers(): Headers.Headers {
+    return this.#response.headers
+  }
+}
+
+/** Like {@link read}, for an answer whose body has arrived. It is read at once, unless it was cut off or is too long. */
+export const readCollected = (
+  response: Collected,
+  maxSize = maxResponseSize
+): Effect.Effect<RawResponse, HttpClientError.HttpClientError> => {
+  const text = response.wholeText(maxSize)
+  return text === undefined ? read(response, maxSize) : Effect.succeed(new Answer(response, text))
+}
+
 /** Reads the body as text, at most `maxSize` bytes of it. A body that is cut off does not decode. */
 export const read = (
   response: HttpClientResponse.HttpClientResponse,
   maxSize = maxResponseSize
 ): Effect.Effect<RawResponse, HttpClientError.HttpClientError> => {
-  const { headers, status } = response
+  const { headers } = response
   // Faster than the stream, and safe if the size is known. A compressed body is larger than its content-length.
   const known = Number(headers["content-length"]) <= maxSize && headers["content-encoding"] === undefined
-  return Effect.map(known ? response.text : readBounded(response, maxSize), (text) => ({ headers, status, text }))
+  return Effect.map(known ? response.text : readBounded(response, maxSize), (text) => new Answer(response, text))
 }
 
 const readBounded = (response: HttpClientResponse.HttpClientResponse, maxSize: number) =>
@@ -91,14 +120,14 @@ export const decodeWith = <A>(
   return Exit.isSuccess(exit) ? exit.value : undefined
 }
 
-const unexpected = ({ status, text }: RawResponse): UnexpectedResponse =>
+const unexpected = ({ status, text }: RawResponse, excerpt: boolean): UnexpectedResponse =>
   new UnexpectedResponse({
     message:
       status === 200
         ? "The server's answer is outside the contract"
         : `The server answered ${status} outside the contract`,
     status,
-    excerpt: excerptOf(text)
+    excerpt: excerpt ? excerptOf(text) : ""
   })
 
 /** Enough to fill an excerpt, and short enough for the patterns below. */
@@ -144,7 +173,7 @@ export const refused = (
   { excerpt } = { excerpt: true }
 ): Effect.Effect<never, StatusError | UnexpectedResponse> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    Effect.fail(statusErrorOf(answer, now) ?? unexpected(excerpt ? answer : { ...answer, text: "" }))
+    Effect.fail(statusErrorOf(answer, now) ?? unexpected(answer, excerpt))
   )
 
 /**

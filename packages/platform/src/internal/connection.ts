@@ -13,13 +13,12 @@ import {
   type HttpBody,
   HttpClient,
   HttpClientRequest,
-  type HttpClientResponse,
   type HttpMethod,
   HttpTraceContext,
   UrlParams
 } from "effect/http"
 import type { Options } from "../RekindleClient.ts"
-import { type RawResponse, read } from "./answer.ts"
+import { type RawResponse, read, readCollected } from "./answer.ts"
 import { transportErrorOf } from "./transport.ts"
 import { type Target, untracedOf } from "./untraced.ts"
 
@@ -54,17 +53,19 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     limit: Limit | undefined,
     maxSize: number | undefined
   ): Sent => {
-    const readAll =
-      maxSize === undefined ? read : (response: HttpClientResponse.HttpClientResponse) => read(response, maxSize)
     if (sendUntraced !== undefined) {
       const target = { origin, path: request.url.slice(origin.length) }
-      return Effect.mapError(Effect.flatMap(sendUntraced(request, target, limit), readAll), (error) =>
-        error._tag === "DeadlineExceeded" ? error : transportErrorOf(error)
+      const collected = sendUntraced(request, target, limit)
+      return Effect.mapError(
+        Effect.flatMap(collected, (response) => readCollected(response, maxSize)),
+        (error) => (error._tag === "DeadlineExceeded" ? error : transportErrorOf(error))
       )
     }
-    const answer = httpClient
-      .execute(request)
-      .pipe(Effect.flatMap(readAll), Effect.mapError(transportErrorOf), Effect.provideContext(perRequest))
+    const answer = httpClient.execute(request).pipe(
+      Effect.flatMap((response) => read(response, maxSize)),
+      Effect.mapError(transportErrorOf),
+      Effect.provideContext(perRequest)
+    )
     return limit === undefined ? answer : limiter.run(answer, limit)
   }
 

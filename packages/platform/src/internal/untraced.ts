@@ -18,12 +18,18 @@ export interface Target {
   readonly path: string
 }
 
+/** An answer whose body has arrived. */
+export interface Collected extends HttpClientResponse.HttpClientResponse {
+  /** The body; `undefined` if it was cut off or has more than `maxSize` bytes. */
+  readonly wholeText: (maxSize: number) => string | undefined
+}
+
 /** Sends without a span and without following redirects. It closes the connection at `limit`. */
 export type SendUntraced = <E = never>(
   request: HttpClientRequest.HttpClientRequest,
   target: Target,
   limit?: Resilience.Limit<E>
-) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError | E>
+) => Effect.Effect<Collected, HttpClientError.HttpClientError | E>
 
 const registered = new WeakMap<HttpClient.HttpClient, SendUntraced>()
 
