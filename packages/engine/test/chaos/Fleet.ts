@@ -6,12 +6,11 @@
 import { Effect, Schema, type Scope } from "effect"
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { bundle } from "../support/bundle.ts"
 import { type Answers, engineIsOpen, type Job, JobJson, type Order, Progress, Report } from "./Job.ts"
 
-const script = fileURLToPath(new URL("./worker.ts", import.meta.url))
+const program = fileURLToPath(new URL("./worker.ts", import.meta.url))
 
 const decodeMessage = Schema.decodeUnknownSync(Schema.Union([Progress, Report]))
 
@@ -43,15 +42,9 @@ export interface Worker {
 /** Starts a worker. It ends with the scope. */
 export const start = Effect.fnUntraced(function* (job: Job): Effect.fn.Return<Worker, never, Scope.Scope> {
   const text = yield* Effect.orDie(Schema.encodeEffect(JobJson)(job))
+  const script = yield* Effect.promise(() => bundle(program))
   const child = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      fork(script, [text], {
-        execArgv: [],
-        stdio: ["ignore", "ignore", "inherit", "ipc"],
-        // compiled sources are shared by the hundreds of processes of a run
-        env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "rekindle-compile-cache") }
-      })
-    ),
+    Effect.sync(() => fork(script, [text], { execArgv: [], stdio: ["ignore", "ignore", "inherit", "ipc"] })),
     (child) => Effect.promise(() => end(child))
   )
   const gone = once(child, "exit")
