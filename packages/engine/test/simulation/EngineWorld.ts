@@ -55,6 +55,7 @@ const rates = {
   "wire-request-slow": 0.05,
   "wire-answer-lost": 0.06,
   "wire-answer-late": 0.06,
+  "wire-answer-late-in-need": 0.2,
   "wire-answer-cut": 0.03,
   "provider-busy": 0.04,
   "provider-breaks": 0.05,
@@ -73,17 +74,20 @@ const rates = {
   "kill-with-lease": 0.06,
   "clock-jump-with-lease": 0.06,
   "clock-jump-beside-lease": 0.06,
+  "reboot-with-lease": 0.1,
   "freeze-with-answer": 0.08,
   "kill-with-answer": 0.08,
   "store-cut-with-answer": 0.08,
   "commit-slow-with-answer": 0.1,
-  "killed-in-slow-commit": 0.06
+  "commits-refused-with-answer": 0.04,
+  "killed-in-slow-commit": 0.06,
+  "commit-slow-with-late-answer": 0.5
 }
 
 /** Worlds differ in how much goes wrong. */
 const ratesOf = (seed: number): Simulation.FaultRates => {
   const factor = [0.3, 1, 2, 4][seed % 4] ?? 1
-  return Object.fromEntries(Object.entries(rates).map(([kind, rate]) => [kind, rate * factor]))
+  return Object.fromEntries(Object.entries(rates).map(([kind, rate]) => [kind, Math.min(1, rate * factor)]))
 }
 
 const encodeConfig = Schema.encodeSync(AuthConfigJson)
@@ -154,6 +158,11 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
     const inWorld = (effect: Effect.Effect<void>): void => void Effect.runForkWith(context)(effect)
     const ambush = Ambush.make({
       accountOf: (request) => facts.travel(request)?.sent.account?.id ?? "",
+      another: (account, which) => {
+        const others = accounts.filter((id) => id !== account)
+        return others[Math.floor(which * others.length)]
+      },
+      isOverdue: (request, at) => at - (facts.travel(request)?.sent.at ?? at) > mix.times.egressTimeout,
       ask: (name, account) => {
         const node = nodes.find((node) => node.name === name)
         const id = accounts.find((id) => id === account)
@@ -166,6 +175,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       besides: (name) => nodes.find((node) => node.name !== name),
       cut: (name, millis) => ways.get(name)?.cut(millis),
       holdUp: (name, millis) => ways.get(name)?.holdUp(millis),
+      refuseCommits: (name, millis) => ways.get(name)?.refuseCommits(millis),
       run: inWorld,
       lease: mix.times.lease,
       until: mix.trouble
@@ -221,7 +231,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       const ledger = Ledger.make(each.name, each.rules, each.dialect, secret)
       ledgers.set(each.name, ledger)
       const node = world.node(each.name, () => Effect.succeed(ledger), { faults: false })
-      providers.set(each.name, { ledger, node, busy: new Map(), mood: Ledger.well })
+      providers.set(each.name, { ledger, node, busy: new Map(), waiting: new Map(), mood: Ledger.well })
       yield* connect(each, { ledger, store: sqlite?.store ?? model.store, vault, accounts, secret })
     }
 
@@ -288,17 +298,19 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
     return scene
   })
 
-/** A disk that tells when it does not take what is written. */
+/** A disk that tells when it does not keep what is written. */
 const observed = (disk: Simulation.Disk, tell: (isSound: boolean) => void): Simulation.Disk => {
+  const failed = (cause: unknown): void => {
+    // Room for an answer is reserved before its request, so a full disk loses none.
+    if (cause instanceof Simulation.DiskError && cause.reason === "full") return
+    tell(false)
+    tell(true)
+  }
   const told = <A>(use: () => A): A => {
     try {
       return use()
     } catch (cause) {
-      // Room for an answer is reserved before its request, so a full disk loses none.
-      if (!(cause instanceof Simulation.DiskError) || cause.reason !== "full") {
-        tell(false)
-        tell(true)
-      }
+      failed(cause)
       throw cause
     }
   }
@@ -306,7 +318,15 @@ const observed = (disk: Simulation.Disk, tell: (isSound: boolean) => void): Simu
     ...disk,
     create: (name) => {
       const file = told(() => disk.create(name))
-      return { ...file, write: (bytes, position) => told(() => file.write(bytes, position)) }
+      return {
+        ...file,
+        write: (bytes, position) => told(() => file.write(bytes, position)),
+        flush: (done) =>
+          file.flush((error) => {
+            if (error !== undefined) failed(error)
+            done(error)
+          })
+      }
     }
   }
 }

@@ -80,7 +80,7 @@ export const draw = (world: Simulation.World): Mix => {
       const name = `p${index}`
       const rotation = classes[world.size(`rotation of ${name}`, 0, classes.length - 1)] ?? "single-use"
       const accessTokenLife = one(`access tokens of ${name}`, [15 * second, 45 * second, 90 * second, 5 * minute])
-      const reuseWindow = one(`reuse window of ${name}`, [5 * second, 15 * second, minute])
+      const reuseWindow = one(`reuse window of ${name}`, [lease, 15 * second, minute])
       const accounts = world.size(`accounts of ${name}`, 1, isLarge ? 5 : 2)
       return {
         name,

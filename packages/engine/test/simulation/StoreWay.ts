@@ -34,7 +34,7 @@ const failed = Effect.suspend(() => Effect.fail(new StoreError({ message: "the a
 export const make = ({ model, node: store, tell, world }: Surroundings, from: { readonly name: string }) => {
   let cuts = 0
   let cutUntil = 0
-  const changed = (by: 1 | -1) => {
+  const changed = (by: number) => {
     const before = cuts > 0
     cuts += by
     if (before !== cuts > 0) tell({ _tag: "Reaches", at: world.now(), node: from.name, store: cuts === 0 })
@@ -54,6 +54,7 @@ export const make = ({ model, node: store, tell, world }: Surroundings, from: { 
 
   /** How long the next write is held up, in milliseconds. */
   let held = 0
+  let refusedUntil = 0
 
   const service: AccountStore["Service"] = reachedOn(model.store, (operation, effect) =>
     Effect.flatMap(Clock.Clock, (clock) => {
@@ -70,6 +71,7 @@ export const make = ({ model, node: store, tell, world }: Surroundings, from: { 
         .call((perform) => perform(effect, from.name, clock))
         .pipe(Effect.catchTag("NetworkError", () => failed))
       if (what === "store-answer-lost") return Effect.andThen(asked, lost)
+      if (operation === "write" && world.now() < refusedUntil) return without(Effect.delay(failed, 1))
       if (held > 0 && operation === "write") {
         const wait = held
         held = 0
@@ -85,8 +87,13 @@ export const make = ({ model, node: store, tell, world }: Surroundings, from: { 
     holdUp: (millis: number): void => {
       held = millis
     },
+    /** Refuses each write, while everything else is carried out. */
+    refuseCommits: (millis: number): void => {
+      refusedUntil = world.now() + millis
+    },
+    /** The process has ended, and with it everything that it waited for. */
     forget: () => {
-      cuts = 0
+      if (cuts > 0) changed(-cuts)
       held = 0
     }
   }

@@ -11,7 +11,8 @@
  */
 import { type Account, type Transport, Verdict } from "@rekindle/engine"
 import type { Simulation } from "@rekindle/testing"
-import { Clock, Effect } from "effect"
+import { isOver } from "#engine/account/Account.ts"
+import { Clock, Deferred, Effect, Exit } from "effect"
 import type { Fact } from "./Facts.ts"
 import * as Ledger from "./Ledger.ts"
 
@@ -21,6 +22,8 @@ export interface Provider {
   readonly node: Simulation.Node<Ledger.Ledger>
   /** Until when it works on a request with a token. */
   readonly busy: Map<string, number>
+  /** The answers that come with the next request for their token. */
+  readonly waiting: Map<string, Deferred.Deferred<void>>
   /** How it is at the moment, as far as its outages go. `Refusing`: nobody answers there. */
   mood: Ledger.Mood | { readonly _tag: "Refusing" }
 }
@@ -36,6 +39,8 @@ const kinds = [
   "provider-breaks",
   "provider-limps"
 ]
+/** What happens to the request of an account whose access token is over. Only such a request is sent again when its answer is missing. */
+const kindsInNeed = ["wire-answer-late-in-need"]
 
 /** What a wire needs of its world. */
 export interface Surroundings {
@@ -53,6 +58,9 @@ export interface Surroundings {
   readonly inTurn: boolean
 }
 
+/** The latest that an answer comes, in milliseconds. */
+const longestLate = 60_000
+
 const between = (amount: number, min: number, max: number): number => min * (max / min) ** amount
 
 /** Reads the fields of a request, and the client's secret from its Basic authentication (RFC 6749 §2.3.1). */
@@ -67,9 +75,16 @@ const read = ({ body, headers, url }: Parameters<Transport>[0]): Ledger.Request 
 export const make = (given: Surroundings, node: { readonly name: string }): Transport => {
   const { inTurn, longestWay, nextRequest, providers, rowOf, tell, thinking, world } = given
 
-  /** Half of the late answers come about when their request ends, which is when most can go wrong. */
-  const lateness = (amount: number): number =>
-    amount < 0.5 ? between(2 * amount, longestWay, 8 * longestWay) : between(2 * amount - 1, 100, 60_000)
+  /**
+   * Half of the late answers come about when their request ends, which is when most can go wrong. Those of a request in need come then too, or
+   * together with the answer to the next request for their token.
+   */
+  const lateness = (what: string | undefined, amount: number): number | "with the next" =>
+    what === "wire-answer-late-in-need" && amount >= 0.5
+      ? "with the next"
+      : amount < 0.5
+        ? between(2 * amount, longestWay, 8 * longestWay)
+        : between(2 * amount - 1, 100, longestLate)
 
   return Effect.fnUntraced(function* (request) {
     const { hostname } = request.url
@@ -77,13 +92,16 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
     if (provider === undefined) return Verdict.notSent("dns_failed ENOTFOUND")
     const asked = read(request)
     const clock = yield* Clock.Clock
-    const fault = world.fault(`wire ${node.name} ${hostname}`, kinds)
+    const token = provider.ledger.find(asked.fields["refresh_token"] ?? "")
+    const account = token === undefined ? undefined : rowOf(token.grant.account)
+    const isInNeed = account !== undefined && isOver(account, clock.currentTimeMillisUnsafe())
+    const fault =
+      world.fault(`wire ${node.name} ${hostname}`, kinds) ??
+      (isInNeed ? world.fault(`need ${node.name} ${hostname}`, kindsInNeed) : undefined)
     const what = fault?.what
     const amount = fault?.amount ?? 0
     const { mood } = provider
     if (what !== undefined) world.note(`asks ${hostname}: ${what}`)
-    const token = provider.ledger.find(asked.fields["refresh_token"] ?? "")
-    const account = token === undefined ? undefined : rowOf(token.grant.account)
     if (what === "wire-refused" || mood._tag === "Refusing") {
       if (account !== undefined) tell({ _tag: "Unreached", node: node.name, account })
       return Verdict.notSent("connect_failed ECONNREFUSED")
@@ -124,14 +142,28 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
                   ? Ledger.well
                   : provider.mood
           wasKnown = ledger.knows(asked.secret)
+          const next = provider.waiting.get(token?.value ?? "")
+          if (next !== undefined) Deferred.doneUnsafe(next, Exit.void)
           const answer = ledger.handle(asked, world.now(), moodNow)
           tell({ _tag: "Arrived", at: world.now(), request: id, presentation: answer.presentation })
           return answer
         })
         const slow =
           what === "wire-request-slow" ? Effect.delay(carriedOut, between(amount, 1, longestWay)) : carriedOut
+        const withNext = Effect.suspend(() => {
+          const next = Deferred.makeUnsafe<void>()
+          provider.waiting.set(token?.value ?? "", next)
+          // Before the answer to the next one, or after it.
+          return Effect.andThen(
+            Effect.timeoutOption(Deferred.await(next), longestLate),
+            Effect.sleep(((amount * 256) % 1) * 2 * thinking)
+          )
+        })
         const takesLong = Effect.suspend(() => {
-          const wanted = world.now() + (what === "wire-answer-late" ? lateness(amount) : thinking)
+          const isLate = what === "wire-answer-late" || what === "wire-answer-late-in-need"
+          const long = isLate ? lateness(what, amount) : thinking
+          if (long === "with the next") return withNext
+          const wanted = world.now() + long
           const end = inTurn && token !== undefined ? Math.max(wanted, provider.busy.get(token.value) ?? 0) : wanted
           if (token !== undefined) provider.busy.set(token.value, end)
           return Effect.sleep(end - world.now())
