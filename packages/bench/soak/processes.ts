@@ -7,8 +7,6 @@
 import { Effect, type Scope } from "effect"
 import { execFile } from "node:child_process"
 import { readFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { promisify } from "node:util"
 import { fromSources, type Program, serve, type ServeProcess } from "../../cli/test/support/serveProcess.ts"
 import type { Row } from "../report.ts"
@@ -43,12 +41,8 @@ const resident = async (pid: number): Promise<number | undefined> => {
   return kilobytes === undefined ? undefined : Number(kilobytes) / 1024
 }
 
-/** The command from its sources, which are compiled once. */
-const program = (onOutput: (text: string) => void): Program => ({
-  ...fromSources,
-  env: { ...fromSources.env, NODE_COMPILE_CACHE: join(tmpdir(), "rekindle-compile-cache") },
-  onOutput
-})
+/** The command from its sources. */
+const program = (onOutput: (text: string) => void): Program => ({ ...fromSources, onOutput })
 
 /** The slope of a line through points, by least squares. */
 const slope = (points: ReadonlyArray<readonly [number, number]>): number => {

@@ -3,8 +3,8 @@ import { Connections, ProviderProfile } from "@rekindle/core"
 import { Effect } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { join } from "node:path"
 import { AuthorizationServer, makeDatabase } from "../support/accounts.ts"
+import { fromSources } from "../support/serveProcess.ts"
 
 /** The report of a run with `--json`. */
 interface Report {
@@ -99,8 +99,8 @@ layer(AuthorizationServer.layer(), { excludeTestServices: true })("rekindle revo
         Effect.forEach(made, ({ refreshToken }) => server.isRefreshTokenAlive(refreshToken)),
         (each) => each.filter(Boolean).length
       )
-      const bin = join(import.meta.dirname, "../../src/bin.ts")
-      const killed = spawn(process.execPath, [bin, "revoke", "--all", "--yes"], { env: { ...process.env, ...env } })
+      const [program, ...before] = fromSources.command
+      const killed = spawn(program, [...before, "revoke", "--all", "--yes"], { env: { ...process.env, ...env } })
       yield* Effect.repeat(Effect.delay(alive, "20 millis"), { until: (left) => left <= count - 2 })
       const exited = once(killed, "exit")
       killed.kill("SIGKILL")

@@ -15,7 +15,6 @@ import { execFile } from "node:child_process"
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { Webhook } from "standardwebhooks"
 import { runRekindle } from "./commandLine.ts"
@@ -23,7 +22,7 @@ import { Provider } from "./provider.ts"
 import { fromSources, serve } from "./serveProcess.ts"
 import * as Receiver from "../webhooks/Receiver.ts"
 
-const bin = fileURLToPath(new URL("../../src/bin.ts", import.meta.url))
+const [program, ...before] = fromSources.command
 
 const call = <A>(evaluate: () => PromiseLike<A>) => Effect.promise(async () => evaluate())
 
@@ -45,7 +44,7 @@ export interface Person {
 export const journey = (person: Person): Effect.Effect<void> =>
   Effect.gen(function* () {
     const home = yield* directory
-    yield* call(() => promisify(execFile)(process.execPath, [bin, "init", "--port", "0"], { cwd: home }))
+    yield* call(() => promisify(execFile)(program, [...before, "init", "--port", "0"], { cwd: home }))
     for (const file of ["rekindle.json", "rekindle.keys"])
       assert.strictEqual((yield* call(() => stat(join(home, file)))).mode & 0o777, 0o600)
 

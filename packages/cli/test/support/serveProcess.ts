@@ -7,8 +7,13 @@ import { Effect, type Scope } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
+import { version } from "#cli/version.ts"
+import { bundle } from "../../../engine/test/support/bundle.ts"
 
-const bin = fileURLToPath(new URL("../../src/bin.ts", import.meta.url))
+// It reads its version from the manifest beside it, unless it has it inside.
+const bin = await bundle(fileURLToPath(new URL("../../src/bin.ts", import.meta.url)), {
+  REKINDLE_VERSION: JSON.stringify(version)
+})
 
 /** A running server. */
 export interface ServeProcess {
@@ -43,7 +48,7 @@ const kept = 1_000_000
 
 const { NODE_COMPILE_CACHE = "", PATH = "" } = process.env
 
-/** The command from its sources. */
+/** The command from its sources, as one file. */
 export const fromSources: Program = { command: [process.execPath, bin], env: { NODE_COMPILE_CACHE, PATH } }
 
 /** Starts a server on a free port, and waits until it listens. It is killed with the scope. */

@@ -11,7 +11,7 @@ const folder = join(import.meta.dirname, "../../node_modules/.cache")
 
 const made = new Map<string, Promise<string>>()
 
-const make = async (program: string): Promise<string> => {
+const make = async (program: string, define: Readonly<Record<string, string>>): Promise<string> => {
   const name = basename(program, ".ts")
   // Written apart, because another process may make or start the same one.
   const draft = join(folder, `${name}-${process.pid}.mjs`)
@@ -20,6 +20,7 @@ const make = async (program: string): Promise<string> => {
     platform: "node",
     // The client of Postgres looks whether it is installed.
     external: ["pg-native"],
+    transform: { define },
     output: { file: draft, format: "esm", codeSplitting: false },
     logLevel: "warn"
   })
@@ -28,9 +29,9 @@ const make = async (program: string): Promise<string> => {
   return file
 }
 
-/** Bundles a program, once in this process, and returns the path of the file. */
-export const bundle = (program: string): Promise<string> => {
-  const file = made.get(program) ?? make(program)
+/** Bundles a program, once in this process, and returns the path of the file. `define` are the values of global names. */
+export const bundle = (program: string, define: Readonly<Record<string, string>> = {}): Promise<string> => {
+  const file = made.get(program) ?? make(program, define)
   made.set(program, file)
   return file
 }
