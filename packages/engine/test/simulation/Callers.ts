@@ -194,7 +194,9 @@ export const hear = (scene: Scene) =>
   Effect.gen(function* () {
     const { heard, mix, tell, world } = scene
     while (true) {
-      yield* Effect.sleep((mix.trouble / 4) * (0.5 + (yield* Random.next)))
+      // When trouble is over, little is announced.
+      const pace = world.now() < mix.trouble ? mix.trouble / 4 : Math.max(mix.trouble / 4, 10_000)
+      yield* Effect.sleep(pace * (0.5 + (yield* Random.next)))
       const node = yield* anyNode(scene)
       const turn = ++heard.turn
       const reads = Effect.flatMap(Connections, ({ events }) =>

@@ -104,7 +104,7 @@ export const start = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Retur
   ).pipe(Layer.provideMerge(given))
   const ambient = Context.make(References.MinimumLogLevel, "Trace").pipe(
     Context.add(Logger.CurrentLoggers, new Set([loggerOf(logged)])),
-    traces ? Context.add(Tracer.Tracer, tracerOf(logged)) : (context) => context
+    traces ? Context.add(Tracer.Tracer, tracerOf(logged)) : Context.add(References.TracerEnabled, false)
   )
   const scope = yield* Effect.scope
   // The store may not answer yet. A process that cannot start is started again.

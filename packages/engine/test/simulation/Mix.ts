@@ -58,6 +58,9 @@ export interface Mix {
 const classes = Object.keys(rotationClasses) as ReadonlyArray<RotationClass>
 const dialects = [ProviderDialect.rfc6749, ProviderDialect.github, ProviderDialect.slack, ProviderDialect.hubspot]
 
+/** The sizes that make a world a large one, and one on SQLite: one world of so many is. */
+export const largest = { extent: 7, sqlite: 95 }
+
 /** Draws the mix of a world. */
 export const draw = (world: Simulation.World): Mix => {
   const one = <A>(name: string, choices: readonly [A, ...ReadonlyArray<A>]): A =>
@@ -65,13 +68,13 @@ export const draw = (world: Simulation.World): Mix => {
   const yes = (name: string): boolean => world.size(name, 0, 1) === 1
   const requestTimeout = one("request timeout", [0.5 * second, 1.5 * second, 10 * second])
   const renews = yes("renewer")
-  // A small world costs a tenth of a large one and meets most of what there is to meet, so that most worlds are small.
-  const isLarge = world.size("extent", 0, 7) === 7
+  // A small world costs a third of a large one and meets most of what there is to meet, so that most worlds are small.
+  const isLarge = world.size("extent", 0, largest.extent) === largest.extent
   const lease = requestTimeout * one("lease", [3, 6])
   // Trouble lasts for some leases, because much of what can go wrong begins when one ends.
   const trouble = lease * (isLarge ? one("trouble", [5, 10]) : one("trouble", [0.5, 1.5, 3]))
   // The statements of a real database cost much time.
-  const onSqlite = world.size("sqlite", 0, 31) === 31
+  const onSqlite = world.size("sqlite", 0, largest.sqlite) === largest.sqlite
   const nodes = onSqlite ? 1 : world.size("nodes", 1, isLarge ? one("crowd", [2, 3, 5]) : one("crowd", [2, 2, 3]))
   const isOneProfile = yes("one profile")
   const providers = Array.from(

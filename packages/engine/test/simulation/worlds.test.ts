@@ -6,6 +6,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Simulation } from "@rekindle/testing"
 import * as EngineWorld from "./EngineWorld.ts"
+import { largest } from "./Mix.ts"
 import { dangers } from "./Reached.ts"
 
 /** Runs worlds from a seed on, and returns what they reached. */
@@ -25,12 +26,14 @@ const missing = (wanted: ReadonlyArray<string>, ...reached: ReadonlyArray<Readon
 describe("the engine in simulated worlds", () => {
   it("loses no token, spends none twice, keeps every deadline and recovers, in worlds that are as dangerous as can be", async () => {
     const worlds = await runAll(0, 150)
-    const large = await runAll(1000, 25, { extent: 7, operator: 1, people: 1 })
+    // A circuit opens when several accounts of one provider meet a fault.
+    const several = { "accounts of p0": 5, "ran out at p0": 5 }
+    const large = await runAll(1000, 25, { extent: largest.extent, operator: 1, people: 1, ...several })
     assert.deepStrictEqual(missing(dangers, worlds, large), [])
   })
 
   it("does so on SQLite, whichever statement fails, and whichever the process ends before or after", async () => {
-    const reached = await runAll(2000, 12, { sqlite: 31 })
+    const reached = await runAll(2000, 12, { sqlite: largest.sqlite })
     assert.deepStrictEqual(missing(["sqlite-full", "sqlite-io", "sqlite-kill", "sqlite-kill-after"], reached), [])
   })
 })

@@ -43,10 +43,13 @@ const storyLogger = (core: Core, node: string) =>
     core.note(node, `logs ${logLevel.toUpperCase()} ${lineOf(Array.isArray(message) ? message : [message])}`)
   })
 
+/** A plain copy, because each life copies it again. */
+const realConsole = { ...globalThis.console }
+
 /** What a process prints with Effect's `Console` is part of the story too. */
 const storyConsole = (core: Core, node: string): Console.Console => {
   const print = (...parts: ReadonlyArray<unknown>) => core.note(node, `prints ${lineOf(parts)}`)
-  return { ...globalThis.console, log: print, info: print, warn: print, error: print, debug: print }
+  return { ...realConsole, log: print, info: print, warn: print, error: print, debug: print }
 }
 
 /**

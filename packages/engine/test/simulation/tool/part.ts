@@ -14,6 +14,8 @@ if (name !== undefined) {
   if (fault === undefined) throw new Error(`there is no fault ${name}`)
   plant(fault)
 }
+// Stacks cost time and decide nothing. Whoever wants one runs the seed alone.
+Error.stackTraceLimit = 0
 // After the fault is planted.
 const { run } = await import("./world.ts")
 
