@@ -137,6 +137,8 @@ export interface Life {
 /** A request, and how far it came. */
 export interface Travel {
   readonly sent: FactOf<"Sent">
+  /** The place of `sent` among all facts. Two facts may have one time. */
+  readonly index: number
   presentation: Presentation | undefined
   /** Whether its sender knows that it has ended: an answer came, or the connection broke. */
   hasEnded: boolean
@@ -245,6 +247,7 @@ export const make = (given: {
       case "Sent":
         travels.set(fact.request, {
           sent: fact,
+          index,
           presentation: undefined,
           hasEnded: false,
           answeredAt: undefined,

@@ -59,7 +59,7 @@ const classes = Object.keys(rotationClasses) as ReadonlyArray<RotationClass>
 const dialects = [ProviderDialect.rfc6749, ProviderDialect.github, ProviderDialect.slack, ProviderDialect.hubspot]
 
 /** The sizes that make a world a large one, and one on SQLite: one world of so many is. */
-export const largest = { extent: 7, sqlite: 95 }
+export const largest = { extent: 15, sqlite: 95 }
 
 /** Draws the mix of a world. */
 export const draw = (world: Simulation.World): Mix => {

@@ -189,6 +189,30 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     expect(violations).toEqual([expect.stringContaining("a code that was already used")])
   })
 
+  it("is silent when a code is presented again because the store forgot its first use", () => {
+    const { ledger, tell, violations } = history()
+    const code = ledger.authorize(id, 0)
+    for (const request of [1, 2]) {
+      tell({ _tag: "Sent", at: request, node: "a", request, wall: request, account: undefined, token: undefined })
+      const fields = { grant_type: "authorization_code", code: code.value }
+      const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, request, Ledger.well)
+      tell({ _tag: "Arrived", at: request, request, presentation }, { _tag: "Restored", at: 1.5, sequence: 0 })
+    }
+    expect(violations).toEqual([])
+  })
+
+  it("is silent when the answer comes after the second request was sent, and before it arrives", () => {
+    const { account, ledger, present, read, refresh, tell, violations } = history({ onReplay: "refuse" })
+    const first = present("a", refresh.value, 10, over(account))
+    const token = refresh.value
+    tell({ _tag: "Sent", at: minute, node: "a", request: 9, wall: minute, account: over(account), token })
+    read("a", first.request, minute)
+    const fields = { grant_type: "refresh_token", refresh_token: token }
+    const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, minute + 1, Ledger.well)
+    tell({ _tag: "Arrived", at: minute + 1, request: 9, presentation })
+    expect(violations).toEqual([])
+  })
+
   it("is silent inside a reuse window", () => {
     const { account, present, refresh, violations } = history({ reuseWindow: 2 * minute })
     present("a", refresh.value, 10, over(account))

@@ -66,17 +66,26 @@ const spentOnce: Invariant = {
     const wrong = (fact: FactOf<"Arrived">): string | undefined => {
       const { presentation, request } = fact
       if (presentation?.outcome !== "replayed") return undefined
-      if (!("kind" in presentation.of)) return `request ${request} presents a code that was already used`
-      const sent = facts.travelOf(presentation)?.sent
-      if (sent === undefined) return `request ${request} presents a spent token, and nobody sent it`
+      const { index, sent } = facts.travelOf(presentation) ?? {}
+      if (!("kind" in presentation.of)) {
+        // A store that was restored since has forgotten that the code was used.
+        const isKnown = presentation.of.presented.some((earlier) => {
+          const at = facts.travelOf(earlier)?.sent.at
+          return earlier !== presentation && (at === undefined || !facts.isForgotten(at))
+        })
+        return isKnown ? `request ${request} presents a code that was already used` : undefined
+      }
+      if (sent === undefined || index === undefined)
+        return `request ${request} presents a spent token, and nobody sent it`
       for (const earlier of presentation.of.presented) {
         if (earlier === presentation || !isIn(earlier.outcome)) continue
         const travel = facts.travelOf(earlier)
         if (travel === undefined) continue
         const which = `request ${request} of ${sent.node} presents the token that request ${travel.sent.request} of ${travel.sent.node} had spent`
-        if (travel.read?.node === sent.node && facts.ran(sent.node, travel.read.at, sent.at))
+        const read = travel.read !== undefined && travel.read.index < index ? travel.read : undefined
+        if (read?.node === sent.node && facts.ran(sent.node, read.at, sent.at))
           return `${which}, and it has the answer itself`
-        if (facts.isHeld(travel, sent.at)) return `${which}, whose answer ${travel.read?.node} has`
+        if (read !== undefined && facts.isHeld(travel, sent.at)) return `${which}, whose answer ${read.node} has`
         if (!travel.hasEnded && !facts.isForgotten(travel.sent.at) && sent.at - travel.sent.at < requestTimeout)
           return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
       }
