@@ -110,6 +110,16 @@ const circuitOpen = ({ cause, retryAfter }: Refusal) =>
     )
   )
 
+/**
+ * Whether a flight ended with the credential whose access token the caller reports as refused. It was under way, with an older credential,
+ * when that one was stored.
+ */
+const isReported = (renewal: Renewal, { seen, tokenRefused }: RenewOptions): boolean =>
+  tokenRefused === true &&
+  renewal._tag === "Renewed" &&
+  seen !== undefined &&
+  renewal.account.generation <= seen.generation
+
 const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const scope: Scope.Scope = yield* Effect.scope
   const random = yield* SecureRandom.SecureRandom
@@ -210,8 +220,15 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       const { deadline } = options
       const wait = deadline === undefined ? patience : yield* timeUntil(deadline)
       if (Duration.isZero(wait)) return yield* pastDeadline(wait, false)
-      const flight = yield* join(id, options)
-      return yield* limited(Deferred.await(flight.result), wait, () =>
+      let flight = yield* join(id, options)
+      const renewal = Effect.flatMap(Deferred.await(flight.result), (renewal) => {
+        if (!isReported(renewal, options)) return Effect.succeed(renewal)
+        return Effect.flatMap(join(id, options), (next) => {
+          flight = next
+          return Deferred.await(next.result)
+        })
+      })
+      return yield* limited(renewal, wait, () =>
         Effect.fail(
           flight.sent ? pastDeadline(wait, true) : unavailable("busy", "the account is busy; nothing was done")
         )

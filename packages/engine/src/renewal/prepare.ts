@@ -129,13 +129,13 @@ export const makePrepare = ({
       readonly seen: Account | undefined
     }
   ): Effect.fn.Return<Renewal | Sendable, RefreshError> {
-    // An answer in the journal is newer than the stored credential, and than a verdict that came after it.
-    const { committed, waiting } = yield* bounded(tokens.settle(id))
-    // Until that answer is committed, the stored token is a spent one.
-    if (waiting > 0) return yield* storeDown()
-    let known = committed > 0 ? undefined : seen
+    let known = seen
     while (true) {
-      const account: Account = known ?? (yield* find(id))
+      // An answer in the journal is newer than the stored credential, and than a verdict that came after it.
+      const { committed, waiting } = yield* bounded(tokens.settle(id))
+      // Until that answer is committed, the stored token is a spent one.
+      if (waiting > 0) return yield* storeDown()
+      const account: Account = committed > 0 || known === undefined ? yield* find(id) : known
       known = undefined
       const waitedOut = (yield* standsFor(account)) >= lease
       const now = yield* Clock.currentTimeMillis

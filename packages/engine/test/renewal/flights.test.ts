@@ -1,9 +1,9 @@
 /** One flight for each account: its callers share it, may leave it, and it always ends. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConnectedAccounts } from "@rekindle/core"
+import { ConnectedAccounts, Connections } from "@rekindle/core"
 import { type AuthStrategy, OAuth2, RefreshCoordinator } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, DateTime, Deferred, Effect, Fiber, Option } from "effect"
+import { Clock, DateTime, Deferred, Effect, Fiber, Option, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import {
   connected,
@@ -41,6 +41,28 @@ describe("a flight", () => {
       assert.isTrue(outcomes.every(({ _tag }) => _tag === "Ready"))
       assert.lengthOf((yield* Wire).sent, 1)
       assert.strictEqual(yield* inFlight, 0)
+    }).pipe(scenario())
+  )
+
+  it.effect("with an older credential is no answer to a caller who reports the newer one as refused", () =>
+    Effect.gen(function* () {
+      const accounts = yield* ConnectedAccounts
+      const connections = yield* Connections
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected()
+      yield* provider.next(late("5 seconds"))
+      const first = yield* Effect.forkChild(accounts.refresh(id))
+      yield* rest
+      const brought = yield* provider.connect
+      yield* connections.replaceSecrets(id, {
+        access_token: Redacted.make(brought.accessToken),
+        refresh_token: Redacted.make(brought.refreshToken)
+      })
+      const second = yield* Effect.forkChild(accounts.refresh(id, { tokenRefused: true }))
+      assert.strictEqual((yield* join(first))._tag, "Ready")
+      assert.strictEqual((yield* join(second))._tag, "Ready")
+      assert.notStrictEqual((yield* secretsOf(id))["access_token"], brought.accessToken)
+      assert.deepInclude(summary(yield* stored(id)), { generation: 3, intent: "closed", leased: false })
     }).pipe(scenario())
   )
 
