@@ -7,6 +7,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node"
 const longest = [
   "engine/test/chaos/chaos.test.ts",
   "engine/test/store/postgres.test.ts",
+  "engine/test/simulation/worlds.test.ts",
   "engine/test/renewal/outage.test.ts",
   "engine/test/simulation/tool/tool.test.ts",
   "examples/test/snippets.test.ts",
