@@ -30,6 +30,7 @@
  * @module
  */
 import { Cause, Duration, Effect, Exit, type Scope } from "effect"
+import { WallClock } from "./simulation/clock.ts"
 import { type Fault, type FaultPlan, type FaultRates } from "./simulation/faults.ts"
 import { checkSize, Misuse, wrongWith } from "./simulation/misuse.ts"
 import { Network } from "./simulation/network.ts"
@@ -264,7 +265,7 @@ const runWorld = async <A, E>(
     })
   }
 
-  const main = Effect.runForkWith(servicesOf(core, outside, { skew: 0 }, 0))(
+  const main = Effect.runForkWith(servicesOf(core, outside, new WallClock(), 0))(
     Effect.scoped(Effect.suspend(() => program(world)))
   )
   main.addObserver((exit) => {

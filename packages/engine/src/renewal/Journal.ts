@@ -3,7 +3,8 @@
  *
  * A rotated token exists only in the answer that brought it. So the complete raw answer is sealed and appended to a local journal in one
  * write, before it is parsed or judged. Only then the commit begins. One write survives `kill -9` and the kernel's out-of-memory kill.
- * `durability: "power"` also flushes it to disk. Answers that arrive together share a flush.
+ * `durability: "power"` also flushes it to disk. Answers that arrive together share a flush. The commit does not wait for it: a disk that
+ * stalls would hold the answer back until the lease is over and another process sends the spent token.
  *
  * A record is not marked when it is committed. When a process starts, and before an account is renewed, the records in the journal are
  * offered to the commit, which drops those that a newer lease or grant has overtaken. The same mechanism serves a slow store, a store that
@@ -16,7 +17,14 @@ import { Context, Duration, Effect, Layer, Schema, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 import type { JournalDisk } from "./journalDisk.ts"
-import { type Durability, type JournalFiles, type JournalRecord, open, type Segment } from "./journalFiles.ts"
+import {
+  type Durability,
+  type JournalFiles,
+  type JournalRecord,
+  open,
+  type OwnSegment,
+  type Segment
+} from "./journalFiles.ts"
 import { openDirectory } from "./nodeDisk.ts"
 
 export type { DiskFile, DiskLock, JournalDisk } from "./journalDisk.ts"
@@ -38,7 +46,7 @@ export class JournalError extends Schema.TaggedError<JournalError>("@rekindle/en
 export interface JournalOptions {
   /**
    * `process`: the end of the process, including `kill -9`. `power`: also a loss of power, at the cost of a disk flush, which answers that
-   * arrive together share. Default `process`.
+   * arrive together share. The commit to the store goes on meanwhile. Default `process`.
    */
   readonly durability?: Durability | undefined
 }
@@ -50,10 +58,11 @@ export class Journal extends Context.Service<
     /** Reserves disk space for one more answer while the scope is open. Fails if there is none. */
     readonly room: Effect.Effect<void, JournalError, Scope.Scope>
     /**
-     * Appends a record. It cannot fail: a record that cannot be written is kept in memory and logged, and `isOnDisk` returns false for it.
+     * Appends a record. It cannot fail: a record that cannot be written is kept in memory and logged, and `isOnDisk` returns false for it. It
+     * does not wait for the flush.
      */
     readonly append: (record: JournalRecord) => Effect.Effect<JournalEntry>
-    /** Whether a record is on disk now, where the next process will find it. */
+    /** Whether a record is on disk now, where the next process will find it. With `durability: "power"`: whether it is flushed. */
     readonly isOnDisk: (entry: JournalEntry) => Effect.Effect<boolean>
     /** Removes a record that is committed, was overtaken by a newer one, or has nothing to commit. */
     readonly settle: (entry: JournalEntry) => Effect.Effect<void>
@@ -98,7 +107,7 @@ const onDisk = (
             Effect.catch(({ message }) => Effect.logWarning("the journal could not be closed cleanly", { message }))
           )
       )
-      return make({ files, directory, flushes: durability === "power" })
+      return make({ files, directory, flushesIn: durability === "power" ? yield* Effect.scope : undefined })
     })
   ).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 
@@ -114,7 +123,8 @@ const checkInterval = Duration.toMillis("1 second")
 interface Disk {
   readonly files: JournalFiles
   readonly directory: string
-  readonly flushes: boolean
+  /** The scope of the flushes. Undefined if nothing is flushed. */
+  readonly flushesIn: Scope.Scope | undefined
 }
 
 const make = (disk: Disk | undefined): Journal["Service"] => {
@@ -129,30 +139,40 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
     return entry
   }
 
-  /** Writes a record to disk. Undefined if that failed. */
-  const write = ({ directory, files, flushes }: Disk, record: JournalRecord): Effect.Effect<Segment | undefined> =>
+  const notWritten = (accountId: ConnectedAccountId, message: string) =>
+    Effect.logError("an answer could not be written to the journal; it is only in the memory of this process", {
+      accountId,
+      message
+    })
+
+  /** The records that a loss of power could still cost. */
+  const unflushed = new Set<JournalEntry>()
+
+  const flush = (entry: JournalEntry, flushed: OwnSegment["flush"], directory: string) =>
+    Effect.callback<void, JournalError>((resume) =>
+      flushed((error) => resume(error === undefined ? Effect.void : Effect.fail(failure(directory)(error))))
+    ).pipe(
+      Effect.matchEffect({
+        // A record that was settled meanwhile needs no flush.
+        onFailure: ({ message }) => (unflushed.has(entry) ? notWritten(entry.accountId, message) : Effect.void),
+        onSuccess: () => Effect.sync(() => unflushed.delete(entry))
+      })
+    )
+
+  /** Writes a record to disk, and starts to flush it. If it cannot be written, the record is in memory only. */
+  const write = ({ directory, files, flushesIn }: Disk, record: JournalRecord): Effect.Effect<JournalEntry> =>
     Effect.try({ try: () => files.write(record), catch: failure(directory) }).pipe(
-      Effect.tap((segment) =>
-        flushes
-          ? Effect.tapError(
-              Effect.callback<void, JournalError>((resume) =>
-                segment.flush((error) =>
-                  resume(error === undefined ? Effect.void : Effect.fail(failure(directory)(error)))
-                )
-              ),
-              () => Effect.sync(() => files.settle(segment))
-            )
-          : Effect.void
-      ),
-      Effect.catch(({ message }) =>
-        Effect.as(
-          Effect.logError("an answer could not be written to the journal; it is only in the memory of this process", {
-            accountId: record.accountId,
-            message
-          }),
-          undefined
-        )
-      )
+      Effect.matchEffect({
+        onFailure: ({ message }) =>
+          Effect.map(notWritten(record.accountId, message), () => add({ ...record, segment: undefined })),
+        onSuccess: (segment) => {
+          const entry = add({ ...record, segment })
+          if (flushesIn === undefined) return Effect.succeed(entry)
+          unflushed.add(entry)
+          const flushing = flush(entry, segment.flush, directory)
+          return Effect.as(Effect.forkIn(flushing, flushesIn, { startImmediately: true }), entry)
+        }
+      })
     )
 
   const takeOver = Effect.fnUntraced(function* ({ directory, files }: Disk) {
@@ -185,16 +205,18 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
         ? Effect.void
         : Effect.acquireRelease(reserve(disk), () => Effect.sync(() => disk.files.release())),
     append: (record) =>
-      Effect.map(disk === undefined ? Effect.succeed(undefined) : write(disk, record), (segment) =>
-        add({ ...record, segment })
+      disk === undefined ? Effect.sync(() => add({ ...record, segment: undefined })) : write(disk, record),
+    isOnDisk: (entry) =>
+      Effect.sync(
+        () => entry.segment !== undefined && !unflushed.has(entry) && disk?.files.isInPlace(entry.segment) === true
       ),
-    isOnDisk: ({ segment }) => Effect.sync(() => segment !== undefined && disk?.files.isInPlace(segment) === true),
     settle: (entry) =>
       Effect.suspend(() => {
         const left = entries.get(entry.accountId)?.filter((each) => each !== entry) ?? []
         if (left.length === (entries.get(entry.accountId)?.length ?? 0)) return Effect.void
         if (left.length === 0) entries.delete(entry.accountId)
         else entries.set(entry.accountId, left)
+        unflushed.delete(entry)
         const { segment } = entry
         return disk === undefined || segment === undefined
           ? Effect.void

@@ -33,7 +33,7 @@ export interface Segment {
 }
 
 /** A segment of this process. */
-interface OwnSegment extends Segment {
+export interface OwnSegment extends Segment {
   readonly file: DiskFile
   readonly size: number
   /** The position of the next record. */
@@ -300,7 +300,11 @@ export const open = (disk: JournalDisk, durability: Durability, id: string) => {
   const close = (): void => {
     const empty = segments.filter(({ live }) => live === 0).map(({ name }) => name)
     try {
-      for (const { file } of segments) file.close()
+      for (const { file, live } of segments) {
+        // What was written last may not be flushed yet.
+        if (live > 0 && durability === "power") file.sync()
+        file.close()
+      }
       for (const name of empty) disk.remove(name)
       if (empty.length === segments.length) disk.remove(home.name)
     } finally {

@@ -1,7 +1,7 @@
 /** The store does not accept a new token. The sealed answer is in the journal, and is committed as soon as possible. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
-import { Journal, Sealed, StoreError, TokenCommit } from "@rekindle/engine"
+import { Journal, type JournalDisk, Sealed, StoreError, TokenCommit } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { DateTime, Effect, Fiber, Layer, Logger, Option } from "effect"
 import { chmod, mkdir, readdir, rm, stat } from "node:fs/promises"
@@ -23,6 +23,7 @@ import {
   Wire
 } from "../support/ScriptedEngine.ts"
 import { consents, fresh, link } from "../support/ScriptedConsent.ts"
+import { openDirectory } from "#engine/renewal/nodeDisk.ts"
 import { recordsIn, refreshSlowly, temporary, trouble } from "../support/StoreTrouble.ts"
 
 describe("thousands of answers in the journal that nobody can commit", () => {
@@ -268,6 +269,56 @@ describe("a store that does not take a new token", () => {
       }).pipe(scenario({ ...options, journal: Journal.layerDirectory(directory) }))
     }).pipe(Effect.scoped)
   })
+})
+
+describe("a disk that does not flush", () => {
+  const stalledDisk = (directory: string, kind: "takes for ever" | "fails"): JournalDisk => {
+    const disk = openDirectory(directory)
+    return {
+      ...disk,
+      create: (name) => ({
+        ...disk.create(name),
+        flush: (done) => void (kind === "fails" && done(new Error("EIO")))
+      })
+    }
+  }
+
+  for (const kind of ["takes for ever", "fails"] as const) {
+    it.effect(`and ${kind}: the answer is committed meanwhile`, () =>
+      Effect.gen(function* () {
+        const directory = path(yield* temporary, "journal")
+        const stalled = stalledDisk(directory, kind)
+        yield* Effect.gen(function* () {
+          const { id } = yield* connected()
+          assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+          assert.deepInclude(summary(yield* stored(id)), { generation: 2, leased: false, intent: "closed" })
+          assert.deepStrictEqual(yield* (yield* Journal).all, [])
+        }).pipe(scenario({ journal: Journal.layerDisk(stalled, { durability: "power" }) }))
+        assert.deepStrictEqual(yield* Effect.promise(() => readdir(directory)), [])
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect(`and ${kind} while the store is down: the caller does not hear that the answer is safe`, () => {
+      const { options, state } = trouble()
+      return Effect.gen(function* () {
+        const stalled = stalledDisk(path(yield* temporary, "journal"), kind)
+        yield* Effect.gen(function* () {
+          const { id } = yield* connected()
+          state.failures = 1_000
+          assert.include((yield* refused(id)).message, "only in the memory of this process")
+          state.failures = 0
+          yield* elapse("5 seconds", "500 millis")
+          assert.deepInclude(summary(yield* stored(id)), { generation: 2 })
+        }).pipe(
+          scenario({
+            ...options,
+            engine: { coordinator: { patience: "2 minutes" } },
+            journal: Journal.layerDisk(stalled, { durability: "power" })
+          })
+        )
+      }).pipe(Effect.scoped)
+    })
+  }
 })
 
 describe("a journal without room", () => {

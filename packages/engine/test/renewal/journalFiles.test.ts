@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccountId } from "@rekindle/core"
 import { Journal, Sealed } from "@rekindle/engine"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { fork } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { once } from "node:events"
@@ -178,14 +178,17 @@ describe("the files of a journal", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("are flushed before an answer goes on, where power may fail", () =>
+  it.live("are flushed meanwhile, where power may fail", () =>
     Effect.gen(function* () {
       const directory = yield* directoryOf
       yield* Effect.gen(function* () {
         const journal = yield* Journal
         const append = (text: string) => Effect.scoped(Effect.andThen(journal.room, journal.append(record(text))))
         const entries = yield* Effect.forEach(["a", "b", "c"], append, { concurrency: "unbounded" })
-        for (const entry of entries) assert.isTrue(yield* journal.isOnDisk(entry))
+        const flushed = Effect.forEach(entries, (entry) =>
+          Effect.repeat(Effect.delay(journal.isOnDisk(entry), "1 millis"), { until: (isOnDisk) => isOnDisk })
+        )
+        assert.isTrue(Option.isSome(yield* Effect.timeoutOption(flushed, "10 seconds")))
         assert.lengthOf(yield* journal.all, 3)
         yield* Effect.forEach(entries, journal.settle)
         assert.deepStrictEqual(yield* journal.all, [])

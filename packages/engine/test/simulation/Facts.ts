@@ -69,6 +69,8 @@ export type Fact =
   /** Whether a node reaches the store, and whether its disk takes a record. */
   | { readonly _tag: "Reaches"; readonly at: number; readonly node: string; readonly store: boolean }
   | { readonly _tag: "Disk"; readonly at: number; readonly node: string; readonly sound: boolean }
+  /** The store did not do what a node asked for, or the node does not hear of it. */
+  | { readonly _tag: "StoreFailed" }
   /** The store changed a row. Undefined: there was none, or there is none any more. */
   | {
       readonly _tag: "Stored"
@@ -168,6 +170,7 @@ export const make = (given: {
   let index = 0
   /** Answers that were read before are no longer in any journal, and the store has forgotten them. */
   let restoredAt = Number.NEGATIVE_INFINITY
+  let lapses = 0
 
   const lifeOf = (node: string): Life => {
     const known = lives.get(node)
@@ -294,8 +297,12 @@ export const make = (given: {
       case "Disk":
         spell(lifeOf(fact.node).badDisk, fact.at, fact.sound)
         break
+      case "StoreFailed":
+        lapses++
+        break
       case "Restored":
         restoredAt = fact.at
+        lapses++
         break
       case "Stored": {
         const id = (fact.after ?? fact.before)?.id
@@ -315,6 +322,8 @@ export const make = (given: {
     isHeld,
     /** Whether the store knows nothing of that time, because a snapshot was restored since. */
     isForgotten: (at: number): boolean => at < restoredAt,
+    /** How often the store did not take something, or forgot it. */
+    lapses: () => lapses,
     travel: (request: number): Travel | undefined => travels.get(request),
     travelOf: (presentation: Presentation): Travel | undefined => byPresentation.get(presentation),
     rows: rows as ReadonlyMap<string, Account>

@@ -79,6 +79,7 @@ export const make = Effect.fnUntraced(function* ({ kill, node, reach, tell, worl
       if (fault !== undefined) {
         world.note(`${what}: ${sql.slice(0, 60)}`)
         reach(what)
+        tell({ _tag: "StoreFailed" })
       }
       if (what === "sqlite-kill") {
         kill(fault?.amount ?? 0)

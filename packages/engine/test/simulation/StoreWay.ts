@@ -28,8 +28,6 @@ const between = (amount: number, min: number, max: number): number => min * (max
 /** How long a driver waits for an answer that was lost before it takes the connection for dead, in milliseconds. */
 const silence = 15_000
 
-const failed = Effect.suspend(() => Effect.fail(new StoreError({ message: "the account store failed" })))
-
 /** Makes the way of one node. `cut` begins a time in which the node does not reach the store. */
 export const make = ({ model, node: store, tell, world }: Surroundings, from: { readonly name: string }) => {
   let cuts = 0
@@ -51,6 +49,11 @@ export const make = ({ model, node: store, tell, world }: Surroundings, from: { 
   const cut = (millis: number): void => {
     cutUntil = Math.max(cutUntil, world.now() + millis)
   }
+
+  const failed = Effect.suspend(() => {
+    tell({ _tag: "StoreFailed" })
+    return Effect.fail(new StoreError({ message: "the account store failed" }))
+  })
 
   /** How long the next write is held up, in milliseconds. */
   let held = 0

@@ -217,6 +217,13 @@ export const faults: ReadonlyArray<PlantedFault> = [
     replace: "return records.slice(records.length).map(({ record, segment }) =>"
   },
   {
+    name: "commit-behind-the-flush",
+    breaks: "An answer is committed only when its record is flushed, however long the disk takes.",
+    file: "engine/src/renewal/Journal.ts",
+    find: "return Effect.as(Effect.forkIn(flushing, flushesIn, { startImmediately: true }), entry)",
+    replace: "return Effect.as(flushing, entry)"
+  },
+  {
     name: "journal-emptied-too-early",
     breaks: "A file of the journal is emptied with the first of its answers that is committed.",
     file: "engine/src/renewal/journalFiles.ts",
@@ -409,18 +416,25 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "one-leaves-all-leave",
     breaks: "A caller that leaves ends the wait of all callers of the flight.",
     file: "engine/src/renewal/RefreshCoordinator.ts",
-    find: "return yield* limited(Deferred.await(flight.result), wait, () =>",
-    replace: `const left = Effect.onInterrupt(Deferred.await(flight.result), () => Deferred.interrupt(flight.result))
+    find: "return yield* limited(renewal, wait, () =>",
+    replace: `const left = Effect.onInterrupt(renewal, () => Deferred.interrupt(flight.result))
       return yield* limited(left, wait, () =>`
   },
   {
     name: "disabled-and-renewed",
     breaks: "A disabled account is renewed like any other.",
     file: "engine/src/renewal/prepare.ts",
-    find: "const account: Account = known ?? (yield* find(id))",
-    replace: `const stored: Account = known ?? (yield* find(id))
+    find: "const account: Account = committed > 0 || known === undefined ? yield* find(id) : known",
+    replace: `const stored: Account = committed > 0 || known === undefined ? yield* find(id) : known
       const account: Account =
         stored.status === "INACTIVE" ? { ...stored, status: "ACTIVE", statusReason: null } : stored`
+  },
+  {
+    name: "refused-token-from-flight",
+    breaks: "A flight with an older credential answers a caller who reports the newer one as refused.",
+    file: "engine/src/renewal/RefreshCoordinator.ts",
+    find: "if (!isReported(renewal, options)) return Effect.succeed(renewal)",
+    replace: "if (!isReported(renewal, options) || flight.sent) return Effect.succeed(renewal)"
   },
   {
     name: "secret-in-log",

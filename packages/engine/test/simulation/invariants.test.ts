@@ -236,6 +236,21 @@ describe("EXPIRED only if the ledger says dead, or an answer is lost", () => {
     expect(violations).toEqual([expect.stringContaining("a has the answer")])
   })
 
+  it("speaks unless the answer came after the refusal, while that was being stored", () => {
+    const ended = (lateAt: number) => {
+      const { account, expired, present, read, refresh, stored, violations } = history({ onReplay: "refuse" })
+      const first = present("a", refresh.value, 10)
+      const second = present("a", refresh.value, minute, { ...account, expiresAt: 1 })
+      if (lateAt < minute + 1) read("a", first.request, lateAt)
+      read("a", second.request, minute + 1)
+      if (lateAt > minute + 1) read("a", first.request, lateAt)
+      stored(account, expired(account), minute + 3, { sequence: 1, type: "expired" })
+      return violations
+    }
+    expect(ended(minute + 2)).toEqual([])
+    expect(ended(minute)).toEqual([expect.stringContaining("has the answer itself")])
+  })
+
   it("is silent when the grant was revoked, or the answer is lost", () => {
     const revoked = history()
     revoked.ledger.withdrawn(revoked.refresh.grant, 5)

@@ -174,7 +174,7 @@ const noAnswerIsThrownAway: Invariant = {
     const stopping = new Set<string>()
     return (fact) => {
       if (fact._tag === "Stops") stopping.add(fact.node)
-      if (fact._tag === "Node" && fact.is === "running") stopping.delete(fact.node)
+      if (fact._tag === "Node" && fact.is === "down") stopping.delete(fact.node)
       if (fact._tag !== "Closed") return undefined
       const { answeredAt, hasEnded, sent } = facts.travel(fact.request) ?? { hasEnded: true }
       if (hasEnded || sent?.account === undefined || stopping.has(sent.node)) return undefined
@@ -256,29 +256,40 @@ const nobodyIsSentAway: Invariant = {
 /** A credential is called dead only if the ledger agrees: nobody has a token that still works. */
 const deadOnlyIfDead: Invariant = {
   name: "EXPIRED only if the ledger says dead, or an answer is lost",
-  watch: (facts) => (fact) => {
-    if (fact._tag !== "Stored") return undefined
-    const { after, at, before } = fact
-    if (before === undefined || after === undefined || isKnownDead(before) || !isKnownDead(after)) return undefined
-    if (after.generation !== before.generation || after.statusReason === "consent_lapsed") return undefined
-    const token = tokenOf(facts, before)
-    if (token === undefined) return undefined
-    const ledger = facts.ledgerOf(before.id)
-    if (ledger.isHonoured(token, at))
-      return `${after.id} is ${after.status} for ${after.statusReason}, and the provider still takes its refresh token`
-    const living = successors(token).filter((each) => ledger.isHonoured(each, at))
-    const own = living.some(({ carriedBy }) =>
-      carriedBy.some((presentation) => {
-        const read = facts.travelOf(presentation)?.read
-        return read?.node === fact.node && facts.ran(fact.node, read.at, at)
-      })
-    )
-    if (own)
-      return `${after.id} is ${after.status} for ${after.statusReason}, and ${fact.node} has the answer itself, with the token that works`
-    const current = living.find((each) => holderOf(facts, each, at))
-    return current === undefined
-      ? undefined
-      : `${after.id} is ${after.status} for ${after.statusReason}, and ${holderOf(facts, current, at)?.read?.node} has the answer with the token that works`
+  watch: (facts) => {
+    /** The answer that was read last for each account. */
+    const latest = new Map<string, Travel>()
+    const wrong = (fact: FactOf<"Stored">): string | undefined => {
+      const { after, at, before } = fact
+      if (before === undefined || after === undefined || isKnownDead(before) || !isKnownDead(after)) return undefined
+      if (after.generation !== before.generation || after.statusReason === "consent_lapsed") return undefined
+      const token = tokenOf(facts, before)
+      if (token === undefined) return undefined
+      const ledger = facts.ledgerOf(before.id)
+      if (ledger.isHonoured(token, at))
+        return `${after.id} is ${after.status} for ${after.statusReason}, and the provider still takes its refresh token`
+      /** An answer that came after the verdict, while that was being stored. It is committed next. */
+      const isNext = (travel: Travel) =>
+        travel === latest.get(before.id) && travel.read?.node === fact.node && at - travel.read.at <= delivery
+      const answers = successors(token)
+        .filter((each) => ledger.isHonoured(each, at))
+        .flatMap(({ carriedBy }) => carriedBy.flatMap((presentation) => facts.travelOf(presentation) ?? []))
+        .filter((travel) => !isNext(travel))
+      const own = answers.some(({ read }) => read?.node === fact.node && facts.ran(fact.node, read.at, at))
+      if (own)
+        return `${after.id} is ${after.status} for ${after.statusReason}, and ${fact.node} has the answer itself, with the token that works`
+      const held = answers.find((travel) => facts.isHeld(travel, at))
+      return held === undefined
+        ? undefined
+        : `${after.id} is ${after.status} for ${after.statusReason}, and ${held.read?.node} has the answer with the token that works`
+    }
+    return (fact) => {
+      if (fact._tag === "Read") {
+        const travel = facts.travel(fact.request)
+        if (travel?.sent.account !== undefined) latest.set(travel.sent.account.id, travel)
+      }
+      return fact._tag === "Stored" ? wrong(fact) : undefined
+    }
   }
 }
 

@@ -16,9 +16,25 @@ export interface Time {
 }
 
 /** A machine's wall clock. */
-export interface WallClock {
+export class WallClock {
+  #skew = 0
+  #changes = 0
+
   /** By how much the wall clock is wrong, in milliseconds. */
-  skew: number
+  get skew(): number {
+    return this.#skew
+  }
+
+  set skew(millis: number) {
+    if (millis === this.#skew) return
+    this.#skew = millis
+    this.#changes++
+  }
+
+  /** How often it was set. Nobody can keep a deadline if the clock that it was read from is set meanwhile. */
+  get changes(): number {
+    return this.#changes
+  }
 }
 
 /** When a world begins, by a clock that is right: 2030-01-01T00:00:00Z. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { Cause, type Context, Effect, Exit, Fiber, type Scope } from "effect"
-import type { WallClock } from "./clock.ts"
+import { WallClock } from "./clock.ts"
 import { type Disk, SimulatedDisk } from "./disk.ts"
 import { type Fault, kindsOfNode, scaled, type Site } from "./faults.ts"
 import { Misuse } from "./misuse.ts"
@@ -67,7 +67,7 @@ export interface Life<S> {
 /** Makes a node, and starts it. */
 export class SimulatedNode<S> implements Node<S>, Owner {
   readonly name: string
-  readonly wallClock: WallClock = { skew: 0 }
+  readonly wallClock = new WallClock()
   life: Life<S> | undefined
   private readonly core: Core
   private readonly network: Network
