@@ -177,6 +177,13 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     expect(violations).toEqual([expect.stringContaining("still works")])
   })
 
+  it("is silent when the access token that works is of another grant", () => {
+    const { account, ledger, present, refresh, renewed, violations } = history({ onReplay: "refuse" })
+    present("a", refresh.value, 10, over(account))
+    present("a", refresh.value, minute, renewed(account, ledger.connect(id, 20).refresh.value))
+    expect(violations).toEqual([])
+  })
+
   it("speaks when a code is presented twice", () => {
     const { ledger, tell, violations } = history()
     const code = ledger.authorize(id, 0)

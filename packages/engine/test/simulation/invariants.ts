@@ -89,9 +89,11 @@ const spentOnce: Invariant = {
         if (!travel.hasEnded && !facts.isForgotten(travel.sent.at) && sent.at - travel.sent.at < requestTimeout)
           return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
       }
-      const { account, wall } = sent
+      const { account, token, wall } = sent
       if (
         account?.status === "ACTIVE" &&
+        // A consent may have been completed since the account was read. Its access token is not the one that is at stake.
+        facts.opened(account)["refresh_token"] === token &&
         !isOver(account, wall) &&
         !isInWindow(facts, sent) &&
         !refused.has(account.id)
