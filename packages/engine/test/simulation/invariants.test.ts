@@ -177,11 +177,17 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     expect(violations).toEqual([expect.stringContaining("still works")])
   })
 
-  it("is silent when the access token that works is of another grant", () => {
-    const { account, ledger, present, refresh, renewed, violations } = history({ onReplay: "refuse" })
-    present("a", refresh.value, 10, over(account))
-    present("a", refresh.value, minute, renewed(account, ledger.connect(id, 20).refresh.value))
-    expect(violations).toEqual([])
+  it("is silent when a consent has just been completed, and speaks when it was long ago", () => {
+    const sentAfter = (millis: number) => {
+      const { account, ledger, present, refresh, renewed, stored, violations } = history({ onReplay: "refuse" })
+      present("a", refresh.value, 10, over(account))
+      const consented = renewed(account, ledger.connect(id, 20).refresh.value)
+      stored(account, consented, minute, { sequence: 1, type: "consent_completed" })
+      present("a", refresh.value, minute + millis, consented)
+      return violations
+    }
+    expect(sentAfter(10)).toEqual([])
+    expect(sentAfter(2 * second)).toEqual([expect.stringContaining("still works")])
   })
 
   it("speaks when a code is presented twice", () => {

@@ -54,6 +54,9 @@ const successors = (token: Token): ReadonlyArray<Token> => {
 
 const isIn = (outcome: string | undefined): boolean => outcome === "applied" || outcome === "reused"
 
+/** How long an answer is on its way at most, and waits for the process that it arrived at, in milliseconds. */
+const delivery = 1_000
+
 /**
  * A token that may be used once is presented again only if nobody has the answer to the first request: that request has ended or is older
  * than its time limit, no running process has read its answer, and no access token is left that the second request could cost. One that an
@@ -63,6 +66,8 @@ const spentOnce: Invariant = {
   name: "a single-use token is presented once, unless its answer is lost",
   watch: (facts, { requestTimeout }) => {
     const refused = new Set<string>()
+    /** When each account got its present credential. */
+    const renewedAt = new Map<string, number>()
     const wrong = (fact: FactOf<"Arrived">): string | undefined => {
       const { presentation, request } = fact
       if (presentation?.outcome !== "replayed") return undefined
@@ -92,8 +97,8 @@ const spentOnce: Invariant = {
       const { account, token, wall } = sent
       if (
         account?.status === "ACTIVE" &&
-        // A consent may have been completed since the account was read. Its access token is not the one that is at stake.
-        facts.opened(account)["refresh_token"] === token &&
+        // A consent may just have been completed. Whoever read the account before it cannot know.
+        (facts.opened(account)["refresh_token"] === token || sent.at - (renewedAt.get(account.id) ?? 0) > delivery) &&
         !isOver(account, wall) &&
         !isInWindow(facts, sent) &&
         !refused.has(account.id)
@@ -103,8 +108,10 @@ const spentOnce: Invariant = {
     }
     return (fact) => {
       if (fact._tag === "Refused") refused.add(fact.account)
-      if (fact._tag === "Stored" && fact.after !== undefined && fact.after.generation !== fact.before?.generation)
+      if (fact._tag === "Stored" && fact.after !== undefined && fact.after.generation !== fact.before?.generation) {
         refused.delete(fact.after.id)
+        renewedAt.set(fact.after.id, fact.at)
+      }
       return fact._tag === "Arrived" ? wrong(fact) : undefined
     }
   }
@@ -162,9 +169,6 @@ const oneAttemptAtATime: Invariant = {
     }
   }
 }
-
-/** How long an answer is on its way at most, and waits for the process that it arrived at, in milliseconds. */
-const delivery = 1_000
 
 /**
  * A request is followed until its lease ends, because its answer has the only token that works. An answer that arrived is read, also if the
