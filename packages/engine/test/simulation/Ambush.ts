@@ -28,6 +28,8 @@ export interface Surroundings {
   readonly holdUp: (node: string, millis: number) => void
   /** The store refuses what a node commits, and everything else goes on: a table is locked, or a right is missing. */
   readonly refuseCommits: (node: string, millis: number) => void
+  /** The disk of a node takes long with its next flush. */
+  readonly slowFlush: (node: string, millis: number) => void
   /** Runs an effect as work of the world itself, which no fault of a node ends. */
   readonly run: (effect: Effect.Effect<void>) => void
   /** How long a lease holds, and when faults stop, in milliseconds. */
@@ -48,6 +50,7 @@ const afterAnswer = [
   "store-cut-with-answer",
   "commit-slow-with-answer",
   "commits-refused-with-answer",
+  "flush-slow-with-answer",
   "killed-in-slow-commit"
 ]
 const afterLateAnswer = ["commit-slow-with-late-answer"]
@@ -112,6 +115,8 @@ export const make = (given: Surroundings) => {
         refuseCommits(node.name, millis)
         return start(ask(node.name, account), millis * when)
       }
+      case "flush-slow-with-answer":
+        return given.slowFlush(node.name, between(long, lease / 2, 3 * lease))
       case "commit-slow-with-late-answer":
         return holdUp(node.name, between(long, lease / 12, lease / 2))
       case "commit-slow-with-answer":

@@ -150,23 +150,23 @@ const linkOn = (scene: Scene, node: EngineProcess, id: ConnectedAccountId) =>
 /** The caller does not wait for ever for a node that is gone. */
 const inTime = <A, E, R>(asked: Effect.Effect<A, E, R>) => asked.pipe(Effect.timeout("1 minute"), Effect.exit)
 
+/** An application uses an account: it reads the access token, and reports it if the third party does not take it. */
+export const use = Effect.fnUntraced(function* (scene: Scene, node: EngineProcess, id: ConnectedAccountId) {
+  const read = yield* inTime(readOn(scene, node, id))
+  if (Exit.isFailure(read)) return
+  const ledger = scene.facts.ledgerOf(id)
+  const token = ledger.find(read.value)
+  if (token !== undefined && !ledger.isLive(token, scene.world.now()))
+    yield* inTime(reportOn(scene, node, id, read.value))
+})
+
 /** All callers of a world, until they are interrupted. */
 export const calls = (scene: Scene) => {
-  const { accounts, facts, follow, mix, world } = scene
-  /** Whether the third party takes an access token. */
-  const works = (id: ConnectedAccountId, value: string): boolean => {
-    const ledger = facts.ledgerOf(id)
-    const token = ledger.find(value)
-    return token === undefined || ledger.isLive(token, world.now())
-  }
+  const { accounts, follow, mix } = scene
   const call = Effect.fnUntraced(function* (account: ConnectedAccountId) {
     const node = yield* anyNode(scene)
     const kind = yield* Random.next
-    if (kind < 0.5) {
-      const read = yield* inTime(readOn(scene, node, account))
-      if (Exit.isSuccess(read) && !works(account, read.value)) yield* inTime(reportOn(scene, node, account, read.value))
-      return
-    }
+    if (kind < 0.5) return yield* use(scene, node, account)
     if (mix.people && kind < 0.55) {
       const linked = yield* inTime(linkOn(scene, node, account))
       return Exit.isSuccess(linked) ? yield* follow(account, linked.value.url) : undefined

@@ -80,6 +80,7 @@ const rates = {
   "store-cut-with-answer": 0.08,
   "commit-slow-with-answer": 0.1,
   "commits-refused-with-answer": 0.04,
+  "flush-slow-with-answer": 0.04,
   "killed-in-slow-commit": 0.06,
   "commit-slow-with-late-answer": 0.5
 }
@@ -154,6 +155,8 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       watch: watch(facts, { ...mix.times, lateness: 2000 })
     }))
     const ways = new Map<string, StoreWay.Way>()
+    /** How long the next flush of a node's disk takes besides, in milliseconds. */
+    const slowFlushes = new Map<string, number>()
     const context = yield* Effect.context<never>()
     const inWorld = (effect: Effect.Effect<void>): void => void Effect.runForkWith(context)(effect)
     const ambush = Ambush.make({
@@ -176,6 +179,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       cut: (name, millis) => ways.get(name)?.cut(millis),
       holdUp: (name, millis) => ways.get(name)?.holdUp(millis),
       refuseCommits: (name, millis) => ways.get(name)?.refuseCommits(millis),
+      slowFlush: (name, millis) => slowFlushes.set(name, millis),
       run: inWorld,
       lease: mix.times.lease,
       until: mix.trouble
@@ -260,7 +264,16 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
             store: sqlite?.layer ?? Layer.succeed(AccountStore, way.service),
             vault: vault.vault(ring.keys),
             transport,
-            disk: observed(disk, (sound) => tell({ _tag: "Disk", at: world.now(), node: name, sound })),
+            disk: observed(
+              disk,
+              (sound) => tell({ _tag: "Disk", at: world.now(), node: name, sound }),
+              (flushed) => {
+                const millis = slowFlushes.get(name)
+                slowFlushes.delete(name)
+                if (millis === undefined) flushed()
+                else inWorld(Effect.delay(Effect.sync(flushed), millis))
+              }
+            ),
             durability: mix.durability,
             times: mix.times,
             renews: mix.renews,
@@ -298,8 +311,12 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
     return scene
   })
 
-/** A disk that tells when it does not keep what is written. */
-const observed = (disk: Simulation.Disk, tell: (isSound: boolean) => void): Simulation.Disk => {
+/** A disk that tells when it does not keep what is written. `afterFlush` decides when the end of a flush is heard. */
+const observed = (
+  disk: Simulation.Disk,
+  tell: (isSound: boolean) => void,
+  afterFlush: (flushed: () => void) => void
+): Simulation.Disk => {
   const failed = (cause: unknown): void => {
     // Room for an answer is reserved before its request, so a full disk loses none.
     if (cause instanceof Simulation.DiskError && cause.reason === "full") return
@@ -324,7 +341,7 @@ const observed = (disk: Simulation.Disk, tell: (isSound: boolean) => void): Simu
         flush: (done) =>
           file.flush((error) => {
             if (error !== undefined) failed(error)
-            done(error)
+            afterFlush(() => done(error))
           })
       }
     }

@@ -9,7 +9,7 @@
 import { type ConnectedAccountId, ConnectedAccounts, Connections } from "@rekindle/core"
 import { KeyRotation } from "@rekindle/engine"
 import { Effect, Predicate, Random, Redacted, Schedule } from "effect"
-import { callOn, refreshOn } from "./Callers.ts"
+import { callOn, refreshOn, use } from "./Callers.ts"
 import type { Services } from "./EngineNode.ts"
 import * as Ledger from "./Ledger.ts"
 import { anyNode, type EngineProcess, keepsItsWord, pick, type Scene, whileRenewed } from "./Scene.ts"
@@ -94,13 +94,17 @@ const actions: Readonly<Record<string, Action>> = {
   }),
   "brings another credential": Effect.fnUntraced(function* (scene) {
     const id = yield* anyAccount(scene)
+    yield* whileRenewed(scene, id)
     const { access, refresh } = scene.facts.ledgerOf(id).connect(id, scene.world.now())
+    // Some are brought late, so that only the refresh token works.
+    if ((yield* Random.next) < 0.5) access.endsAt = scene.world.now()
     const secrets = { access_token: Redacted.make(access.value), refresh_token: Redacted.make(refresh.value) }
     yield* ask(
       scene,
       "replace",
       connections(({ replaceSecrets }) => replaceSecrets(id, secrets))
     )
+    yield* use(scene, yield* anyNode(scene), id)
   }),
   "links an account": Effect.fnUntraced(function* (scene) {
     const id = yield* anyAccount(scene)
