@@ -31,6 +31,12 @@ export type Write = Omit<Parameters<Store["write"]>[0], "attempt">
 /** How many times the token will have been sent after the attempt that begins. */
 export const attemptsOf = ({ account }: Begin): number => (account.intent?.attempts ?? 0) + 1
 
+/**
+ * The epoch of the lease that begins. A restored snapshot takes the epoch back, and an answer from before may be committed after it. An answer
+ * under a new lease has to be the newer one all the same.
+ */
+export const nextEpoch = ({ account }: Begin): number => Math.max(account.epoch, account.obtainedEpoch ?? 0) + 1
+
 /** Whether a write brings a new credential. */
 const renews = ({ from, to }: Write): boolean => to.generation !== from.generation
 

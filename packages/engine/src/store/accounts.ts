@@ -15,6 +15,7 @@ import {
   type Begin,
   endsLease,
   epochOf,
+  nextEpoch,
   type Find,
   type FindIn,
   underWay,
@@ -99,7 +100,7 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
       statement(sql`UPDATE rekindle_accounts SET
         lease_owner = ${owner},
         lease_until = ${clock(now)} + ${leaseMillis},
-        epoch = epoch + 1,
+        epoch = ${nextEpoch(asked)},
         intent_generation = ${account.generation},
         intent_since = COALESCE(intent_since, ${clock(now)}),
         intent_attempts = ${attemptsOf(asked)}
@@ -216,7 +217,7 @@ export const makeAccounts = Effect.fnUntraced(function* (database: Database, ins
 /** The account under its new lease. The revision matched, so the other fields of the caller's copy are current. */
 const leased = (asked: Begin, row: typeof LeaseRow.Type): Account => {
   const { account, now, owner } = asked
-  const epoch = account.epoch + 1
+  const epoch = nextEpoch(asked)
   return {
     ...account,
     epoch,

@@ -13,6 +13,7 @@ import {
   type Begin,
   endsLease,
   epochOf,
+  nextEpoch,
   type Find,
   type FindIn,
   underWay,
@@ -121,6 +122,7 @@ export const makeTogether = ({ clock, sql }: Database) => {
           id: input.account.id,
           revision: input.account.revision,
           epoch: input.account.epoch,
+          next_epoch: nextEpoch(input),
           generation: input.account.generation,
           attempted: input.account.intent?.attempts ?? null,
           attempts: attemptsOf(input),
@@ -132,6 +134,7 @@ export const makeTogether = ({ clock, sql }: Database) => {
           id: "text",
           revision: "bigint",
           epoch: "bigint",
+          next_epoch: "bigint",
           generation: "bigint",
           attempted: "bigint",
           attempts: "bigint",
@@ -143,7 +146,7 @@ export const makeTogether = ({ clock, sql }: Database) => {
       UPDATE rekindle_accounts accounts SET
         lease_owner = asked.owner,
         lease_until = ${clock(0)} + asked.lease_millis,
-        epoch = accounts.epoch + 1,
+        epoch = asked.next_epoch,
         intent_generation = asked.generation,
         intent_since = COALESCE(accounts.intent_since, ${clock(0)}),
         intent_attempts = asked.attempts

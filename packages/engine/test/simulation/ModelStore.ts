@@ -22,7 +22,7 @@ import {
 } from "@rekindle/engine"
 import { visibleStatus } from "@rekindle/engine/Account"
 import { Clock, Effect, Option, Struct } from "effect"
-import { announcedAt, attemptsOf, endsLease, epochOf, written } from "#engine/store/accountRequests.ts"
+import { announcedAt, attemptsOf, endsLease, epochOf, nextEpoch, written } from "#engine/store/accountRequests.ts"
 
 type Store = AccountStore["Service"]
 
@@ -393,7 +393,7 @@ export const make = ({ changed: told = () => {}, clock }: ModelStoreOptions = {}
           (takeOver !== true && stored.lease !== null && stored.lease.until > at)
         )
           return Option.none()
-        const epoch = stored.epoch + 1
+        const epoch = nextEpoch({ ...asked, account: stored })
         const row: Account = {
           ...stored,
           epoch,

@@ -327,6 +327,13 @@ export const faults: ReadonlyArray<PlantedFault> = [
       const { revision } = Option.getOrElse(found, () => account)
       count(Option.isSome(sealed) && (yield* store.reseal({ ...account, ...sealed.value, revision })))`
   },
+  {
+    name: "epoch-taken-back",
+    breaks: "After a snapshot was restored, a lease can be earlier than the one that the stored credential came from.",
+    file: "engine/src/store/accountRequests.ts",
+    find: "Math.max(account.epoch, account.obtainedEpoch ?? 0) + 1",
+    replace: "account.epoch + 1"
+  },
 
   // --- verdicts ------------------------------------------------------------------------------------------------------------------
   {

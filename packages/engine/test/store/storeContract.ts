@@ -95,7 +95,8 @@ export const startOn = Effect.fnUntraced(function* (store: AccountStore["Service
   const reread = (id: ConnectedAccountId) => Effect.map(store.find(id), Option.getOrThrow)
   const added = (overrides: Partial<Account> = {}) =>
     Effect.tap(Effect.succeed(account(overrides)), (each) => store.insert(each))
-  const addedMany = (count: number) => Effect.forEach(Array.from({ length: count }), () => added())
+  const addedMany = (count: number, overrides: Partial<Account> = {}) =>
+    Effect.forEach(Array.from({ length: count }), () => added(overrides))
   return { store, reread, added, addedMany }
 })
 
@@ -447,6 +448,24 @@ export const suite = <R, E>(
           assert.strictEqual(taken.lease?.owner, "heir")
           assert.strictEqual(taken.intent?.attempts, 2)
           around(taken.intent?.since, Date.now() - 3_600_000)
+        })
+    )
+
+    it.effect(
+      "a lease is later than the one that the credential came from, also after a snapshot took the epoch back",
+      () =>
+        Effect.gen(function* () {
+          const { added, addedMany, reread, store } = yield* start
+          const one = yield* added({ epoch: 4, obtainedEpoch: 6 })
+          const leased = Option.getOrThrow(yield* take(store, one))
+          assert.deepStrictEqual([leased.epoch, leased.lease?.epoch, (yield* reread(one.id)).epoch], [7, 7, 7])
+          const many = yield* addedMany(3, { epoch: 4, obtainedEpoch: 6 })
+          const atOnce = yield* Effect.forEach(many, (each) => take(store, each), { concurrency: "unbounded" })
+          assert.deepStrictEqual(
+            atOnce.map((each) => Option.getOrThrow(each).epoch),
+            [7, 7, 7]
+          )
+          for (const { id } of many) assert.strictEqual((yield* reread(id)).epoch, 7)
         })
     )
 
