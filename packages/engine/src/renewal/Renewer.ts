@@ -319,6 +319,17 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   /** The poll interval with jitter, so that processes do not poll at the same time. */
   const jittered = Effect.map(Random.next, (random) => Duration.times(pollInterval, 0.75 + 0.5 * random))
 
+  /** Renews one abandoned account if its token can be sent. Each poll also observes its lease. */
+  const recoverOne = (abandoned: Pick<Abandoned, "id"> & AuthConfigRef) =>
+    Effect.withTracerEnabled(coordinator.wouldSend(abandoned.id), false).pipe(
+      Effect.flatMap((would) =>
+        would ? inTurn(abandoned, Effect.exit(coordinator.renew(abandoned.id, { waits: false }))) : Effect.void
+      ),
+      Effect.catchCause((cause) =>
+        Effect.logError("an abandoned renewal could not be settled", { accountId: abandoned.id, cause })
+      )
+    )
+
   const claim = Effect.fnUntraced(function* (config: AuthConfigRef) {
     const now = yield* Clock.currentTimeMillis
     const nextLook = now + claimFor
@@ -327,12 +338,13 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     if (first !== undefined) yield* Metric.update(lag, now - first.dueAt)
     // An account with a lease is being renewed by its holder, or is left to recovery.
     const free = due.filter(({ isUnderWay }) => !isUnderWay)
+    const underWay = due.filter(({ isUnderWay }) => isUnderWay)
     // An account that still waits for its turn keeps its place. Its claim is extended.
     const fresh = free.filter(({ id }) => !claims.has(id))
     for (const { dueAt, id } of free) claims.set(id, { dueAt: claims.get(id)?.dueAt ?? dueAt, until: nextLook })
     state.claimed += fresh.length
     yield* showOutstanding
-    return { fresh, full: due.length === batch }
+    return { fresh, underWay, full: due.length === batch }
   }, claiming.withPermit)
 
   /** Renews the due accounts of one auth config, until none is due and all claimed ones have ended. */
@@ -345,8 +357,10 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
         yield* Effect.sleep(Math.max(0, held - (yield* Clock.currentTimeMillis)))
         heldUntil.delete(laneOf(config))
       }
-      const { fresh, full } = yield* claim(config)
+      const { fresh, full, underWay } = yield* claim(config)
       yield* room.release(batch - fresh.length)
+      // Recovery finds a lease that has ended. One that was taken while a clock was ahead does not end for as long, so it is observed here.
+      yield* Effect.forEach(underWay, (account) => FiberSet.run(fibers, recoverOne(account)), { discard: true })
       yield* Effect.forEach(
         fresh,
         (account) => FiberSet.run(fibers, Effect.ensuring(renewOne(account), room.release(1))),
@@ -411,17 +425,6 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     )
     yield* Effect.sleep(yield* jittered)
   }).pipe(orTryLater("cannot look for due accounts"))
-
-  /** Renews one abandoned account if its token can be sent. Each poll also observes its lease. */
-  const recoverOne = (abandoned: Abandoned) =>
-    Effect.withTracerEnabled(coordinator.wouldSend(abandoned.id), false).pipe(
-      Effect.flatMap((would) =>
-        would ? inTurn(abandoned, Effect.exit(coordinator.renew(abandoned.id, { waits: false }))) : Effect.void
-      ),
-      Effect.catchCause((cause) =>
-        Effect.logError("an abandoned renewal could not be settled", { accountId: abandoned.id, cause })
-      )
-    )
 
   const recover = Effect.gen(function* () {
     yield* Effect.withTracerEnabled(tokens.settle(), false)

@@ -174,6 +174,19 @@ describe("what a process that died left, in bulk", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
+  it.effect("is settled although a clock that was ahead gave its leases an end that is far off", () =>
+    Effect.gen(function* () {
+      const accounts = yield* Effect.replicateEffect(connected({ expired: true }), 3)
+      yield* Effect.forEach(accounts, ({ id }) => leaseAs(id, "a process that died", 24 * 3_600_000))
+      yield* renewing({ claimFor: "2 minutes" })
+      yield* elapse("50 seconds")
+      assert.strictEqual(yield* renewed(accounts), 0, "a holder may be at work")
+      yield* elapse("5 minutes", "5 seconds")
+      assert.strictEqual(yield* renewed(accounts), 3)
+      assert.strictEqual((yield* ScriptedProvider.ScriptedProvider.use(({ counts }) => counts)).replays, 0)
+    }).pipe(Effect.scoped, scenario())
+  )
+
   it.effect("is settled as fast as the provider's limit allows once its leases were watched, however much it is", () =>
     Effect.gen(function* () {
       const left = yield* abandoned(250, { profile: { requestsPerSecond: 1_000 } })

@@ -113,16 +113,15 @@ const reportOn = Effect.fnUntraced(function* (
 })
 
 /**
- * A caller that does not trust its first answer, or has none, and repeats its call on any node. Two answers under one key are the same, unless
- * the store could not take the first one.
+ * A caller that does not trust its first answer, or has none, and repeats its call. Two answers under one key are the same, unless the store
+ * could not take the first one.
  */
 const refreshTwice = Effect.fnUntraced(function* (scene: Scene, id: ConnectedAccountId) {
   const { facts, mix, reach, wrong } = scene
   const idempotencyKey = `key-${Math.floor(1e9 * (yield* Random.next))}`
-  const refresh = Effect.gen(function* () {
-    const node = yield* anyNode(scene)
-    return yield* inTime(refreshOn(scene, node, id, 5_000, { idempotencyKey }))
-  })
+  // Another process may not have the key yet that the answer is sealed with.
+  const node = yield* anyNode(scene)
+  const refresh = inTime(refreshOn(scene, node, id, 5_000, { idempotencyKey }))
   const lapses = facts.lapses()
   const first = yield* refresh
   yield* Effect.sleep(mix.pace * (yield* Random.next))

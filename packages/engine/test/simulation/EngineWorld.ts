@@ -147,6 +147,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
 
     const ledgers = new Map<string, Ledger.Ledger>()
     const facts = Facts.make({
+      lease: mix.times.lease,
       ledgerOf: (account) => ledgers.get(providerOf(account)) ?? unknownProvider(account),
       opened: ({ credential }) => vault.secretsOf(credential)
     })
@@ -282,8 +283,10 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
           }),
         {
           changed: (to) => {
-            if (to !== "frozen") way.forget()
-            if (to === "ended" || to === "without power") sqlite?.ended()
+            if (to === "ended" || to === "without power") {
+              way.forget()
+              sqlite?.ended()
+            }
             const is = to === "running" || to === "frozen" ? to : "down"
             const loses = to === "without power" ? "unsynced" : "nothing"
             tell({ _tag: "Node", at: world.now(), rest: world.rests(), node: name, is, loses })

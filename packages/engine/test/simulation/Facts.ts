@@ -160,6 +160,8 @@ export const settling = 8_000
 
 /** Collects facts. `ledgerOf` names the provider of an account, and `opened` opens a sealed credential. */
 export const make = (given: {
+  /** How long a lease holds, in milliseconds. */
+  readonly lease: number
   readonly ledgerOf: (account: string) => Ledger
   readonly opened: (account: Account) => Readonly<Record<string, string>>
 }) => {
@@ -214,10 +216,11 @@ export const make = (given: {
 
   /**
    * Since when a node has had an answer that it read. Undefined if it ended or froze before it came to rest: then it had no moment to write
-   * the answer down, and nobody can tell that from an answer that was lost on the way.
+   * the answer down, and nobody can tell that from an answer that was lost on the way. Undefined too if the answer came when its lease was
+   * nearly over, because then the node may already have stopped waiting for it.
    */
-  const hadSince = ({ read }: Travel): number | undefined => {
-    if (read === undefined) return undefined
+  const hadSince = ({ read, sent }: Travel): number | undefined => {
+    if (read === undefined || read.at > sent.at + 0.9 * given.lease) return undefined
     let since: { readonly at: number; readonly rest: number } = read
     let frozen = false
     for (const change of lifeOf(read.node).changes) {

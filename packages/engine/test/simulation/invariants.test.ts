@@ -21,6 +21,7 @@ const minute = 60 * second
 const history = (rules: Partial<Ledger.Rules> = {}) => {
   const ledger = Ledger.make("p", { ...Ledger.rotationClasses["single-use"], ...rules }, ProviderDialect.rfc6749, "cs")
   const facts = Facts.make({
+    lease: minute,
     ledgerOf: () => ledger,
     opened: ({ credential }) => (credential === null ? {} : JSON.parse(credential))
   })
