@@ -17,7 +17,7 @@ import * as Ambush from "./Ambush.ts"
 import { calls, hear, refreshOn } from "./Callers.ts"
 import * as EngineNode from "./EngineNode.ts"
 import * as Facts from "./Facts.ts"
-import { operate } from "./Operator.ts"
+import { operate, putRight } from "./Operator.ts"
 import * as People from "./People.ts"
 import * as Reached from "./Reached.ts"
 import { beginning, keepsItsWord, type Scene } from "./Scene.ts"
@@ -441,6 +441,7 @@ const live = (scene: Scene) =>
     yield* world.heal
     yield* Fiber.interrupt(acting)
     yield* Fiber.join(operating)
+    if (mix.operator) yield* Effect.delay(putRight(scene), lookEvery)
     world.note("faults stop")
     const until = world.now() + recovery
     const left = new Set<string>(facts.rows.keys())

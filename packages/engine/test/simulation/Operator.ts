@@ -221,6 +221,19 @@ const restart = ({ tell, world }: Scene, node: EngineProcess) =>
     Effect.andThen(node.restart)
   )
 
+/** Enables what is disabled. A call of the operator may have been carried out after the one that took it back. */
+export const putRight = (scene: Scene) =>
+  Effect.forEach(
+    scene.providers.keys(),
+    (id) =>
+      insist(
+        scene,
+        "enable",
+        connections(({ authConfigs }) => authConfigs.enable(id))
+      ),
+    { discard: true }
+  )
+
 /** Acts until trouble is over, and carries the last action to its end. */
 export const operate = (scene: Scene) =>
   Effect.gen(function* () {

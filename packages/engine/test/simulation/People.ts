@@ -9,6 +9,9 @@ import { hashOf } from "#engine/consent/sealedAttempt.ts"
 import { callOn } from "./Callers.ts"
 import { anyNode, keepsItsWord, type Scene, whileRenewed } from "./Scene.ts"
 
+/** How long an answer is on its way at most, in milliseconds. */
+const delivery = 1_000
+
 /** How many open links an account has at most. */
 const openLinks = 5
 
@@ -38,10 +41,11 @@ export const follow = Effect.fnUntraced(function* (scene: Scene, id: ConnectedAc
   const { facts, mix, model, nodes, reach, world, wrong } = scene
   const state = new URL(link).searchParams.get("state") ?? ""
   const links = [...model.attempts().values()].filter(({ accountId }) => accountId === id)
-  // Newer links can have taken its place, and a process whose clock is ahead of another's removes its links. Those of a real database are not
-  // looked at.
+  // Newer links can have taken its place, a process whose clock is ahead of another's removes its links, and a snapshot may have been restored
+  // while the answer was on its way. The links of a real database are not looked at.
   const isExpected =
     !mix.onSqlite &&
+    !facts.isForgotten(world.now() - delivery) &&
     facts.rows.has(id) &&
     links.length < openLinks &&
     nodes.every(({ wallClock }) => wallClock.changes === 0)
