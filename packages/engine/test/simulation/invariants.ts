@@ -412,6 +412,8 @@ const faultsStayApart: Invariant = {
   watch: (facts, { requestTimeout }) => {
     /** For each node and auth config, the accounts whose last request had no clean answer. */
     const troubled = new Map<string, Set<string>>()
+    /** For each node, the accounts whose clean answer was read. The circuit hears of it when the answer is stored. */
+    const clean = new Map<string, Set<string>>()
     const configOf = new Map<number, { readonly node: string; readonly account: string | undefined }>()
     const of = (node: string, { authConfigId }: Account): Set<string> => {
       const known = troubled.get(`${node} ${authConfigId}`)
@@ -430,9 +432,13 @@ const faultsStayApart: Invariant = {
           const sent = facts.travel(fact.request)?.sent
           // An answer that takes half of the time limit may already be a late one.
           if (sent?.account !== undefined && fact.isClean && fact.at - sent.at < requestTimeout / 2)
-            of(fact.node, sent.account).delete(sent.account.id)
+            clean.set(fact.node, (clean.get(fact.node) ?? new Set()).add(sent.account.id))
           return undefined
         }
+        case "Stored":
+          if (fact.after !== undefined && clean.get(fact.node)?.delete(fact.after.id) === true)
+            of(fact.node, fact.after).delete(fact.after.id)
+          return undefined
         case "Called":
           configOf.set(fact.call, { node: fact.node, account: fact.account })
           return undefined
