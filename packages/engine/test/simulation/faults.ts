@@ -485,9 +485,9 @@ export const faults: ReadonlyArray<PlantedFault> = [
   },
   {
     name: "abandoned-and-forgotten",
-    breaks: "The renewer does not look for renewals that a dead process left behind.",
+    breaks: "The renewer does not settle the renewals that a dead process left behind.",
     file: "engine/src/renewal/Renewer.ts",
-    find: 'options.recoveryInterval ?? "15 seconds"',
-    replace: 'options.recoveryInterval === undefined ? "900 days" : "901 days"'
+    find: "would ? inTurn(abandoned,",
+    replace: 'would && abandoned.id === "" ? inTurn(abandoned,'
   }
 ]
