@@ -12,7 +12,8 @@
  * @module
  */
 import { type AccountFilter, type ConnectedAccount, Connections, type ConnectionsError } from "@rekindle/core"
-import { Clock, DateTime, Duration, Effect, Option, Schedule, Stream } from "effect"
+import { DateTime, Duration, Effect, Option, Schedule, Stream } from "effect"
+import { monotonicMillis } from "../monotonicMillis.ts"
 
 /** Which accounts a campaign is for. */
 export interface Selection extends AccountFilter {
@@ -83,8 +84,7 @@ const longestPause = Duration.minutes(1)
 const makePace = (requestsPerSecond: number) => {
   const spacing = 1000 / requestsPerSecond
   let next = Number.NEGATIVE_INFINITY
-  return Effect.flatMap(Clock.monotonicTimeNanos, (nanos) => {
-    const now = Number(nanos) / 1_000_000
+  return Effect.flatMap(monotonicMillis, (now) => {
     const at = Math.max(now, next)
     next = at + spacing
     return at > now ? Effect.sleep(at - now) : Effect.void

@@ -6,7 +6,8 @@
  *
  * @module
  */
-import { Clock, Duration, Effect } from "effect"
+import { Duration, Effect } from "effect"
+import { monotonicMillis } from "../monotonicMillis.ts"
 
 /** The rate of each name. */
 export interface Rate {
@@ -32,8 +33,6 @@ export interface Throttle {
   /** How many names it remembers. */
   readonly size: () => number
 }
-
-const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000n) / 1_000)
 
 /** Makes a throttle that remembers at most `capacity` names. Beyond that it forgets those that asked least recently. */
 export const make = ({ burst, per }: Rate, capacity = 50_000): Throttle => {

@@ -14,7 +14,7 @@ import { AccountStore, type StoreError } from "../account/AccountStore.ts"
 import * as Credential from "../account/Credential.ts"
 import type { IssuedTokens } from "../answer/TokenResponse.ts"
 import type { Observation } from "../answer/Verdict.ts"
-import { makeTimeLimit, monotonicMillis } from "../egress/timeLimit.ts"
+import { makeTimeLimit } from "../egress/timeLimit.ts"
 import { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { AuthStrategies } from "../strategies/AuthStrategy.ts"
 import { CredentialVault, type VaultError } from "../vault/CredentialVault.ts"
@@ -140,7 +140,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   }
 
   const records = makeJournalRecords(vault)
-  const { isDue, keepTrying, offerAll } = yield* makeReplay({
+  const { dueOf, keepTrying, offerAll } = yield* makeReplay({
     commit,
     configs,
     isProcessing: (entry) => processing.has(entry),
@@ -215,8 +215,7 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
       if (id !== undefined)
         yield* Effect.forEach(yield* journal.entriesOf(id), (entry) => processing.get(entry)?.await ?? Effect.void)
       const entries = yield* id === undefined ? journal.all : journal.entriesOf(id)
-      const now = yield* monotonicMillis
-      const due = id === undefined ? entries.filter((entry) => isDue(entry, now)) : entries
+      const due = id === undefined ? yield* dueOf(entries) : entries
       const ends = due.length === 0 ? [] : yield* offerAll(due)
       const count = (end: ReplayEnd) => ends.filter((each) => each === end).length
       const unreadable = count("unreadable") + entries.length - due.length

@@ -9,8 +9,8 @@ import type { AccountStore } from "../account/AccountStore.ts"
 import { AuthConfigError } from "../account/AuthConfig.ts"
 import * as Credential from "../account/Credential.ts"
 import type { Observation } from "../answer/Verdict.ts"
-import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
+import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import type { AuthStrategies, Connection } from "../strategies/AuthStrategy.ts"
 import type { Sealed, VaultError } from "../vault/CredentialVault.ts"
 import { type makeCommit, overtaken } from "./commit.ts"
@@ -66,7 +66,7 @@ interface Options {
   readonly scope: Scope.Scope
 }
 
-/** Makes `offerAll`, `isDue`, and `keepTrying`, which offers everything again in the background until the store has accepted it. */
+/** Makes `offerAll`, `dueOf`, and `keepTrying`, which offers everything again in the background until the store has accepted it. */
 export const makeReplay = Effect.fnUntraced(function* ({
   commit,
   configs,
@@ -119,8 +119,9 @@ export const makeReplay = Effect.fnUntraced(function* ({
 
   /** The answers that could not be read, and when each is offered again in the background. */
   const unreadable = new WeakMap<JournalEntry, { readonly pause: number; readonly until: number }>()
-  /** Whether it is time to offer an answer in the background. */
-  const isDue = (entry: JournalEntry, now: number) => (unreadable.get(entry)?.until ?? 0) <= now
+  /** The answers that it is time to offer in the background. */
+  const dueOf = (entries: ReadonlyArray<JournalEntry>) =>
+    Effect.map(monotonicMillis, (now) => entries.filter((entry) => (unreadable.get(entry)?.until ?? 0) <= now))
   const report = (entry: JournalEntry, error: string) =>
     Effect.flatMap(monotonicMillis, (now) => {
       const known = unreadable.get(entry)
@@ -194,5 +195,5 @@ export const makeReplay = Effect.fnUntraced(function* ({
     Effect.forkIn(scope)
   )
 
-  return { isDue, keepTrying, offerAll }
+  return { dueOf, keepTrying, offerAll }
 })

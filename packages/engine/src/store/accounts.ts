@@ -15,9 +15,9 @@ import {
   type Begin,
   endsLease,
   epochOf,
-  nextEpoch,
   type Find,
   type FindIn,
+  nextEpoch,
   underWay,
   type Write,
   written

@@ -13,9 +13,9 @@ import {
   type Begin,
   endsLease,
   epochOf,
-  nextEpoch,
   type Find,
   type FindIn,
+  nextEpoch,
   underWay,
   type Write
 } from "./accountRequests.ts"

@@ -283,10 +283,8 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
           }),
         {
           changed: (to) => {
-            if (to === "ended" || to === "without power") {
-              way.forget()
-              sqlite?.ended()
-            }
+            way.follow(to)
+            if (to === "ended" || to === "without power") sqlite?.ended()
             const is = to === "running" || to === "frozen" ? to : "down"
             const loses = to === "without power" ? "unsynced" : "nothing"
             tell({ _tag: "Node", at: world.now(), rest: world.rests(), node: name, is, loses })

@@ -158,6 +158,9 @@ export interface Travel {
  */
 export const settling = 8_000
 
+/** How long an answer is on its way at most, and waits for the process that it arrived at, in milliseconds. */
+export const delivery = 1_000
+
 /** Collects facts. `ledgerOf` names the provider of an account, and `opened` opens a sealed credential. */
 export const make = (given: {
   /** How long a lease holds, in milliseconds. */

@@ -58,7 +58,7 @@ export interface Mix {
 const classes = Object.keys(rotationClasses) as ReadonlyArray<RotationClass>
 const dialects = [ProviderDialect.rfc6749, ProviderDialect.github, ProviderDialect.slack, ProviderDialect.hubspot]
 
-/** The sizes that make a world a large one, and one on SQLite: one world of so many is. */
+/** The sizes that make a world a large one, and one on SQLite. They are drawn from 0 on, so one of 16 worlds is large. */
 export const largest = { extent: 15, sqlite: 95 }
 
 /** Draws the mix of a world. */

@@ -7,10 +7,8 @@ import { type ConnectedAccountId, ConsentCallback } from "@rekindle/core"
 import { Effect, Random } from "effect"
 import { hashOf } from "#engine/consent/sealedAttempt.ts"
 import { callOn } from "./Callers.ts"
+import { delivery } from "./Facts.ts"
 import { anyNode, keepsItsWord, type Scene, whileRenewed } from "./Scene.ts"
-
-/** How long an answer is on its way at most, in milliseconds. */
-const delivery = 1_000
 
 /** How many open links an account has at most. */
 const openLinks = 5

@@ -1,7 +1,7 @@
 /** The way to the store: what the invariants are told about whether a node reaches it. */
 import { assert, describe, it } from "@effect/vitest"
 import { Simulation } from "@rekindle/testing"
-import { Clock, Effect, Exit } from "effect"
+import { Clock, Effect, Exit, Fiber } from "effect"
 import { account } from "../store/storeContract.ts"
 import type { Fact } from "./Facts.ts"
 import * as ModelStore from "./ModelStore.ts"
@@ -17,7 +17,7 @@ const told = async (
     const perform: StoreWay.Perform = (effect, _, clock) => Effect.provideService(effect, Clock.Clock, clock)
     const store = world.node("store", () => Effect.succeed(perform), { faults: false })
     const way = StoreWay.make({ world, tell, model: ModelStore.make(), node: store }, { name: "n0" })
-    const node = world.node("n0", () => Effect.void, { changed: (to) => (to === "frozen" ? undefined : way.forget()) })
+    const node = world.node("n0", () => Effect.void, { changed: way.follow })
     return act(way, node)
   })
   assert.isUndefined(outcome.failure, Simulation.report(outcome))
@@ -39,6 +39,25 @@ describe("the way to the store", () => {
       }).pipe(Effect.scoped)
     )
     assert.deepStrictEqual(reaches, [false, true])
+  })
+
+  it("stays closed to a process that is frozen while the store is slow, and closes the next time too", async () => {
+    const reaches = await told((way, node) =>
+      Effect.gen(function* () {
+        const slowly = Effect.suspend(() => {
+          way.holdUp(10_000)
+          return Effect.exit(node.call(() => way.service.write({ from: row, to: row, announce: [] })))
+        })
+        const writing = yield* Effect.forkScoped(slowly)
+        yield* Effect.sleep(1_000)
+        yield* node.freeze
+        yield* Effect.sleep(1_000)
+        yield* node.thaw
+        yield* Fiber.join(writing)
+        yield* slowly
+      }).pipe(Effect.scoped)
+    )
+    assert.deepStrictEqual(reaches, [false, true, false, true])
   })
 
   it("takes no commits for a while, and everything else", async () => {

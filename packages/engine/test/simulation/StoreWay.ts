@@ -94,8 +94,9 @@ export const make = ({ model, node: store, tell, world }: Surroundings, from: { 
     refuseCommits: (millis: number): void => {
       refusedUntil = world.now() + millis
     },
-    /** The process has ended, and with it everything that it waited for. */
-    forget: () => {
+    /** Told of the process. When it ends, so does everything that it waited for. One that is frozen goes on waiting. */
+    follow: (to: "running" | "frozen" | "ended" | "without power") => {
+      if (to === "running" || to === "frozen") return
       if (cuts > 0) changed(-cuts)
       held = 0
     }

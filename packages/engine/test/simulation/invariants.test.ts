@@ -191,28 +191,47 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     expect(sentAfter(2 * second)).toEqual([expect.stringContaining("still works")])
   })
 
-  it("speaks when a code is presented twice", () => {
-    const { ledger, tell, violations } = history()
-    const code = ledger.authorize(id, 0)
-    for (const request of [1, 2]) {
-      tell({ _tag: "Sent", at: request, node: "a", request, wall: request, account: undefined, token: undefined })
-      const fields = { grant_type: "authorization_code", code: code.value }
-      const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, request, Ledger.well)
-      tell({ _tag: "Arrived", at: request, request, presentation })
+  it("speaks when a code is presented twice, unless the store was restored and forgot its first use", () => {
+    const presentedTwice = (...between: ReadonlyArray<Facts.Fact>) => {
+      const { ledger, tell, violations } = history()
+      const code = ledger.authorize(id, 0)
+      for (const request of [1, 2]) {
+        tell({ _tag: "Sent", at: request, node: "a", request, wall: request, account: undefined, token: undefined })
+        const fields = { grant_type: "authorization_code", code: code.value }
+        const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, request, Ledger.well)
+        tell({ _tag: "Arrived", at: request, request, presentation })
+        if (request === 1) tell(...between)
+      }
+      return violations
     }
-    expect(violations).toEqual([expect.stringContaining("a code that was already used")])
+    expect(presentedTwice()).toEqual([expect.stringContaining("a code that was already used")])
+    expect(presentedTwice({ _tag: "Restored", at: 1.5, sequence: 0 })).toEqual([])
   })
 
-  it("is silent when a code is presented again because the store forgot its first use", () => {
-    const { ledger, tell, violations } = history()
-    const code = ledger.authorize(id, 0)
-    for (const request of [1, 2]) {
-      tell({ _tag: "Sent", at: request, node: "a", request, wall: request, account: undefined, token: undefined })
-      const fields = { grant_type: "authorization_code", code: code.value }
-      const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, request, Ledger.well)
-      tell({ _tag: "Arrived", at: request, request, presentation }, { _tag: "Restored", at: 1.5, sequence: 0 })
+  it("is silent when an application reported the access token as refused, and speaks when it has another one since", () => {
+    const sentAgain = (isRenewed: boolean) => {
+      const { account, present, refresh, stored, tell, violations } = history({ onReplay: "refuse" })
+      present("a", refresh.value, 10, over(account))
+      tell({ _tag: "Refused", account: id })
+      const newer: Account = { ...account, generation: 2, credential: Sealed.make(`${account.credential} `) }
+      if (isRenewed) stored(account, newer, 20, { sequence: 1, type: "renewed" })
+      present("a", refresh.value, minute, isRenewed ? newer : account)
+      return violations.filter((wrong) => wrong.includes("still works"))
     }
-    expect(violations).toEqual([])
+    expect(sentAgain(false)).toEqual([])
+    expect(sentAgain(true)).toHaveLength(1)
+  })
+
+  it("is silent when the answer was read as its lease ended, because nobody may have waited for it any more", () => {
+    const readAfter = (millis: number) => {
+      const { account, present, read, refresh, violations } = history()
+      const { request } = present("a", refresh.value, 0, over(account))
+      read("a", request, millis)
+      present("b", refresh.value, 2 * minute, over(account))
+      return violations
+    }
+    expect(readAfter(0.95 * minute)).toEqual([])
+    expect(readAfter(0.5 * minute)).toEqual([expect.stringContaining("whose answer a has")])
   })
 
   it("is silent when the answer comes after the second request was sent, and before it arrives", () => {
@@ -420,6 +439,24 @@ describe("no fault of one account costs another a token", () => {
     expect(violations).toHaveLength(1)
   })
 
+  it("counts a fault until the clean answer after it is stored, because the circuit hears of it then", () => {
+    const { account, present, read, refresh, stored, tell, violations } = history({ rotation: "none" })
+    for (const name of ["ca_account_two", "ca_account_three"])
+      tell({ _tag: "Unreached", node: "a", account: { ...account, id: ConnectedAccountId.make(name) } })
+    const refusedCall = (call: number) =>
+      tell(
+        { _tag: "Called", at: 30, node: "a", call, what: "refresh", account: id, deadline: second },
+        { _tag: "Returned", at: 30, call, error: "circuit", slug: "circuit_open" }
+      )
+    const { request } = present("a", refresh.value, 10)
+    read("a", request, 20)
+    refusedCall(1)
+    expect(violations).toEqual([])
+    stored(account, { ...account, updatedAt: 40 }, 40)
+    refusedCall(2)
+    expect(violations).toEqual([expect.stringContaining("2 accounts of its auth config met a fault")])
+  })
+
   it("speaks when an application is given another account's access token", () => {
     const { access, ledger, tell, violations } = history()
     const foreign = ledger.connect(other, 0).access
@@ -506,7 +543,13 @@ describe("no answer is thrown away", () => {
     expect(closed(20 * second)).toEqual([expect.stringContaining("it may be answered")])
     expect(closed(40 * second)).toEqual([])
     expect(closed(20 * second, { _tag: "Broke", at: second, request: 0 })).toEqual([])
-    expect(closed(20 * second, { _tag: "Stops", at: second, node: "a" })).toEqual([])
+    const stops: Facts.Fact = { _tag: "Stops", at: second, node: "a" }
+    expect(closed(20 * second, stops)).toEqual([])
+    // A process that is stopped may be frozen and go on meanwhile.
+    const is = (at: number, to: Facts.NodeState): Facts.Fact => ({ _tag: "Node", at, rest: at, node: "a", is: to })
+    expect(closed(20 * second, stops, is(2 * second, "frozen"), is(3 * second, "running"))).toEqual([])
+    const startedAgain = closed(20 * second, stops, is(2 * second, "down"), is(3 * second, "running"))
+    expect(startedAgain).toEqual([expect.stringContaining("it may be answered")])
   })
 
   it("speaks of an answer that arrived in time at a process that stood still, and is silent about one that came too late", () => {

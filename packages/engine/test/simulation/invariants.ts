@@ -9,7 +9,7 @@
  */
 import type { Account } from "@rekindle/engine"
 import { isExpiring, isKnownDead, isOver, isUsable } from "#engine/account/Account.ts"
-import type { Fact, FactOf, Facts, Travel } from "./Facts.ts"
+import { delivery, type Fact, type FactOf, type Facts, type Travel } from "./Facts.ts"
 import { secretMark, type Token } from "./Ledger.ts"
 
 /** The times that an engine in this world was given, in milliseconds. */
@@ -53,9 +53,6 @@ const successors = (token: Token): ReadonlyArray<Token> => {
 }
 
 const isIn = (outcome: string | undefined): boolean => outcome === "applied" || outcome === "reused"
-
-/** How long an answer is on its way at most, and waits for the process that it arrived at, in milliseconds. */
-const delivery = 1_000
 
 /**
  * A token that may be used once is presented again only if nobody has the answer to the first request: that request has ended or is older
