@@ -135,8 +135,10 @@ const make = Effect.fnUntraced(function* (options: TokenCommitOptions) {
   const processing = new Map<JournalEntry, Latch.Latch>()
   const startProcessing = (entry: JournalEntry): void => void processing.set(entry, Latch.makeUnsafe())
   const endProcessing = (entry: JournalEntry): void => {
-    processing.get(entry)?.openUnsafe()
+    const ended = processing.get(entry)
+    // Whoever waits goes on within the call that opens the latch, and then the answer has to count as one that waits for the store.
     processing.delete(entry)
+    ended?.openUnsafe()
   }
 
   const records = makeJournalRecords(vault)

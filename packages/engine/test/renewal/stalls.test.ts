@@ -1,7 +1,7 @@
 /** Processes are stopped, and providers are slow. A late answer is kept, and no request is sent under an ended lease. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts } from "@rekindle/core"
-import { AccountStore, AtCheckpoint, Journal } from "@rekindle/engine"
+import { AccountStore, AtCheckpoint, Journal, TokenCommit } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Effect, Latch, Layer } from "effect"
 import { TestClock } from "effect/testing"
@@ -87,6 +87,23 @@ describe("an answer that comes when its time is over", () => {
       }).pipe(scenario(options))
     }
   )
+
+  it.effect("still waits for the store when its commit is given up, and whoever waited for that learns so", () => {
+    const { options, state } = trouble()
+    return Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const tokens = yield* TokenCommit
+      const { id } = yield* connected({ expiresIn: "30 seconds" })
+      state.failures = 10_000
+      yield* provider.next({ _tag: "LateAnswer", delay: "26 seconds" })
+      yield* refresh(id)
+      yield* elapse("30 seconds")
+      const settling = yield* Effect.forkChild(tokens.settle(id))
+      yield* elapse("1 minute", "250 millis")
+      // With no answer waiting, the stored token would be sent, which is spent.
+      assert.deepInclude(yield* join(settling), { committed: 0, waiting: 1 })
+    }).pipe(scenario(options))
+  })
 
   it.effect("is kept when everybody has been told that there was none", () =>
     Effect.gen(function* () {
