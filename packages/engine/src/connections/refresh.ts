@@ -130,7 +130,7 @@ export const makeRefresh = ({ cache, accounts, configs, consent, coordinator, on
       deadline: options.deadline,
       seen: account,
       insist: options.validateCredentials,
-      tokenRefused: options.tokenRefused
+      refused: options.tokenRefused === true ? account.generation : 0
     })
     switch (renewal._tag) {
       case "Renewed":

@@ -24,7 +24,7 @@ import { make as makeCircuits, type OpenCircuit, type Refusal } from "./Circuits
 import { makeLateAnswers } from "./lateAnswers.ts"
 import { makeContext } from "./context.ts"
 import { busy, makePrepare, type Sendable } from "./prepare.ts"
-import { failed, pastDeadline, type Renewal, timeUntil, unavailable } from "./renewal.ts"
+import { failed, isRefused, pastDeadline, type Renewal, timeUntil, unavailable } from "./renewal.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 import { TokenCommit } from "./TokenCommit.ts"
 
@@ -57,10 +57,10 @@ export interface RenewOptions {
   /** Whether to try the credential even if it was refused or failed a moment ago. Default false. */
   readonly insist?: boolean | undefined
   /**
-   * Whether a third party refused the access token. If the credential turns out to be dead, the access token is then taken out of service
-   * at once. Default false.
+   * The generation whose access token a third party refused. It is not served again. If its credential turns out to be dead, the access
+   * token is taken out of service at once. 0, the default, if none was refused.
    */
-  readonly tokenRefused?: boolean | undefined
+  readonly refused?: number | undefined
   /**
    * Whether to wait while another process has the lease. Default true. If false, it fails with `busy` in that case, unless another caller
    * of the flight waits.
@@ -95,7 +95,7 @@ export class RefreshCoordinator extends Context.Service<
 interface Flight extends Progress {
   /** Whether to try the credential whatever the last result was. */
   insists: boolean
-  tokenRefused: boolean
+  refused: number
   waits: boolean
   readonly result: Deferred.Deferred<Renewal, RefreshError>
 }
@@ -109,16 +109,6 @@ const circuitOpen = ({ cause, retryAfter }: Refusal) =>
       [cause]
     )
   )
-
-/**
- * Whether a flight ended with the credential whose access token the caller reports as refused. It was under way, with an older credential,
- * when that one was stored.
- */
-const isReported = (renewal: Renewal, { seen, tokenRefused }: RenewOptions): boolean =>
-  tokenRefused === true &&
-  renewal._tag === "Renewed" &&
-  seen !== undefined &&
-  renewal.account.generation <= seen.generation
 
 const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const scope: Scope.Scope = yield* Effect.scope
@@ -180,18 +170,18 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         : unavailable("shutting_down", "this process is shutting down; nothing was sent")
     )
 
-  const join = (id: ConnectedAccountId, { insist = false, seen, tokenRefused = false, waits = true }: RenewOptions) =>
+  const join = (id: ConnectedAccountId, { insist = false, refused = 0, seen, waits = true }: RenewOptions) =>
     Effect.uninterruptible(
       Effect.suspend(() => {
         const existing = flights.get(id)
         if (existing !== undefined) {
           // A flight that has not sent yet will try the credential. A flight that has sent has already tried it.
           existing.insists ||= insist
-          existing.tokenRefused ||= tokenRefused
+          existing.refused = Math.max(existing.refused, refused)
           existing.waits ||= waits
           return Effect.succeed(existing)
         }
-        const flight: Flight = { result: Deferred.makeUnsafe(), sent: false, insists: insist, tokenRefused, waits }
+        const flight: Flight = { result: Deferred.makeUnsafe(), sent: false, insists: insist, refused, waits }
         flights.set(id, flight)
         return Effect.map(Effect.forkIn(runFlight(id, flight, seen), scope), (fiber) => {
           // An observer also sees the end of a fiber that is stopped before its first step.
@@ -211,18 +201,19 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       Effect.suspend(() =>
         flights.has(id)
           ? Effect.succeed(false)
-          : prepare(id, 0, { flight: { insists: false, tokenRefused: false, waits: false }, seen: undefined }).pipe(
+          : prepare(id, 0, { flight: { insists: false, refused: 0, waits: false }, seen: undefined }).pipe(
               Effect.map(({ _tag }) => _tag === "Sendable"),
               Effect.orElseSucceed(() => false)
             )
       ),
     renew: Effect.fnUntraced(function* (id, options = {}) {
-      const { deadline } = options
+      const { deadline, refused = 0 } = options
       const wait = deadline === undefined ? patience : yield* timeUntil(deadline)
       if (Duration.isZero(wait)) return yield* pastDeadline(wait, false)
       let flight = yield* join(id, options)
       const renewal = Effect.flatMap(Deferred.await(flight.result), (renewal) => {
-        if (!isReported(renewal, options)) return Effect.succeed(renewal)
+        // The flight was under way, with an older credential, when the one was stored whose access token this caller reports.
+        if (renewal._tag !== "Renewed" || !isRefused(renewal.account, { refused })) return Effect.succeed(renewal)
         return Effect.flatMap(join(id, options), (next) => {
           flight = next
           return Deferred.await(next.result)

@@ -369,7 +369,9 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
         }
       )
       if (full) continue
-      const done = yield* Effect.timeoutOption(room.take(2 * batch), yield* jittered)
+      // Permits that are taken when the time is over would be lost, so none is kept.
+      const allEnded = room.withPermits(2 * batch)(Effect.void)
+      const done = yield* Effect.timeoutOption(allEnded, yield* jittered)
       if (Option.isSome(done)) return
     }
   })

@@ -13,7 +13,7 @@ import type { JournalError } from "./Journal.ts"
 import type { Overdue } from "./lateAnswers.ts"
 import type { Sendable } from "./prepare.ts"
 import { codeOf, makeRelease } from "./release.ts"
-import { failed, renewalAfter, storeDown, unavailable } from "./renewal.ts"
+import { failed, isRefused, renewalAfter, storeDown, unavailable } from "./renewal.ts"
 import { type Attempted, makeSend, type Progress } from "./send.ts"
 
 /** The points of a renewal at which a crash leaves different states behind. */
@@ -93,14 +93,13 @@ export const makeAttempt = (context: RenewalContext) => {
         // A death that is already stored is not written again. The stored result keeps callers from trying at once.
         const known =
           leased.status === "EXPIRED" ||
-          (isExpiring(leased) && !progress.tokenRefused && isUsable(leased, yield* Clock.currentTimeMillis))
+          (isExpiring(leased) && !isRefused(leased, progress) && isUsable(leased, yield* Clock.currentTimeMillis))
         if (known && strategy.consent === undefined) {
           yield* release(leased, verdict, { intent: false, lease: false })
           const account = { ...leased, lease: null, intent: null }
           return { evidence, renewal: Effect.succeed({ _tag: "Rejected", account }) }
         }
-        const { tokenRefused } = progress
-        const dead = yield* markDead(leased, strategy, { lost: doubtful, code: codeOf(verdict), tokenRefused })
+        const dead = yield* markDead(leased, strategy, { lost: doubtful, code: codeOf(verdict) }, progress)
         return { evidence, renewal: Effect.succeed(dead) }
       }
       default: {

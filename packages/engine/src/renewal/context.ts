@@ -19,7 +19,7 @@ import { type AuthStrategies, type AuthStrategy, mayRevive } from "../strategies
 import { pauses } from "./pauses.ts"
 import type { LateAnswers } from "./lateAnswers.ts"
 import type { TokenCommit } from "./TokenCommit.ts"
-import { failed, type Renewal, storeDown, unavailable } from "./renewal.ts"
+import { failed, isRefused, type Renewal, type Reports, storeDown, unavailable } from "./renewal.ts"
 import { makeTimeLimit } from "../egress/timeLimit.ts"
 
 interface Given {
@@ -41,8 +41,6 @@ interface Death {
   readonly code: string | null
   /** Whether a request whose answer was lost spent the grant. */
   readonly lost: boolean
-  /** Whether a third party refused the access token. */
-  readonly tokenRefused: boolean
 }
 
 const notFound = (id: ConnectedAccountId) =>
@@ -98,7 +96,8 @@ export const makeContext = (given: Given) => {
   const markDead = Effect.fnUntraced(function* (
     leased: Account,
     strategy: AuthStrategy,
-    { code, lost, tokenRefused }: Death
+    { code, lost }: Death,
+    flight: Reports
   ): Effect.fn.Return<Renewal, RefreshError> {
     const hasConsent = strategy.consent !== undefined
     const again = mayRevive(strategy) ? (yield* pauses({ _tag: "Dead", code: "" }, 0)).renewer : Infinity
@@ -106,7 +105,7 @@ export const makeContext = (given: Given) => {
     const undecided = (slug: Failures.Slug, message: string): RefreshError =>
       lost ? failed(slug, message) : unavailable(slug, message)
     const reason = !hasConsent ? "credential_rejected" : lost ? "rotation_response_lost" : "grant_dead"
-    const living = !tokenRefused && isUsable(leased, yield* Clock.currentTimeMillis)
+    const living = !isRefused(leased, flight) && isUsable(leased, yield* Clock.currentTimeMillis)
     const { _tag, account } = yield* updateAccount(
       store,
       leased,

@@ -13,7 +13,16 @@ import type { AuthStrategy, Connection } from "../strategies/AuthStrategy.ts"
 import { makeLeaseWatch } from "./leaseWatch.ts"
 import type { RenewalContext } from "./context.ts"
 import { retryAfterCap } from "../answer/Verdict.ts"
-import { configFailure, failed, type Renewal, storeDown, renewalAfter, unavailable } from "./renewal.ts"
+import {
+  configFailure,
+  failed,
+  isRefused,
+  type Renewal,
+  renewalAfter,
+  type Reports,
+  storeDown,
+  unavailable
+} from "./renewal.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
 /** The account may be renewed, and everything that sending needs. */
@@ -56,7 +65,7 @@ export const mayResend = (
  * The last result, if it is too recent to ask the provider again. A retry time further ahead than the cap was written by a wrong clock, and
  * is ignored.
  */
-const remembered = (account: Account, now: number, flight: { readonly tokenRefused: boolean }) => {
+const remembered = (account: Account, now: number, flight: Reports) => {
   const { lastAttempt } = account
   const retryAt = lastAttempt?.retryAt ?? null
   return lastAttempt !== null && retryAt !== null && retryAt > now && retryAt <= now + Duration.toMillis(retryAfterCap)
@@ -88,7 +97,7 @@ export const makePrepare = ({
   const awaitHolder = Effect.fnUntraced(function* (
     held: Account,
     until: number,
-    flight: { readonly tokenRefused: boolean },
+    flight: Reports,
     strictly: boolean
   ): Effect.fn.Return<Option.Option<Renewal>, RefreshError> {
     let interval = firstPoll
@@ -115,7 +124,7 @@ export const makePrepare = ({
    * Reads the account until the renewal has ended or the token may be sent.
    *
    * - `flight.insists`: the credential is tried whatever the last result was.
-   * - `flight.tokenRefused`: a third party refused the access token.
+   * - `flight.refused`: the newest generation whose access token a third party refused.
    * - `flight.waits`: it waits for another holder of the lease.
    */
   return Effect.fnUntraced(function* (
@@ -125,7 +134,7 @@ export const makePrepare = ({
       flight,
       seen
     }: {
-      readonly flight: { readonly insists: boolean; readonly tokenRefused: boolean; readonly waits: boolean }
+      readonly flight: Reports & { readonly insists: boolean; readonly waits: boolean }
       readonly seen: Account | undefined
     }
   ): Effect.fn.Return<Renewal | Sendable, RefreshError> {
@@ -139,7 +148,7 @@ export const makePrepare = ({
       known = undefined
       const waitedOut = (yield* standsFor(account)) >= lease
       const now = yield* Clock.currentTimeMillis
-      if (committed > 0 && isUsable(account, now)) return { _tag: "Renewed", account }
+      if (committed > 0 && !isRefused(account, flight) && isUsable(account, now)) return { _tag: "Renewed", account }
       if (account.status === "INACTIVE" || account.status === "REVOKED") {
         return yield* new InvalidRequest({
           message: `the account is ${account.status} and cannot be refreshed`,
@@ -156,7 +165,7 @@ export const makePrepare = ({
       }
       const { renewal } = strategy
       if (renewal === undefined) return { _tag: "Static", account }
-      if (isExpiring(account) && (flight.tokenRefused || !isUsable(account, now))) {
+      if (isExpiring(account) && (isRefused(account, flight) || !isUsable(account, now))) {
         yield* expire(account, strategy)
         continue
       }
@@ -188,7 +197,7 @@ export const makePrepare = ({
       if (spent === undefined) {
         // There is no refresh token, and the access token has expired. That confirms that the credential is dead.
         if (account.status === "ACTIVE" && isOver(account, now))
-          return yield* markDead(account, strategy, { lost: false, code: null, tokenRefused: flight.tokenRefused })
+          return yield* markDead(account, strategy, { lost: false, code: null }, flight)
         return { _tag: strategy.consent === undefined ? "Rejected" : "ConsentNeeded", account }
       }
       const age = now - account.obtainedAt
@@ -206,7 +215,7 @@ export const makePrepare = ({
       }
       if (account.intent !== null && !mayResend(sendable, now, requestTimeout)) {
         // The token may be spent. While the access token lasts, sending it can only do harm.
-        if (inService(account) && !flight.tokenRefused && !isOver(account, now))
+        if (inService(account) && !isRefused(account, flight) && !isOver(account, now))
           return { _tag: "Served", account, why: "ambiguous" }
         // The lease may still be held and the token be in flight, because a clock was set or the holder is slow.
         if (account.lease !== null && !waitedOut) {

@@ -65,6 +65,16 @@ export const configFailure = (error: AuthConfigError | StoreError): InvalidReque
       ? new InvalidRequest({ message: error.message, slug: "auth_config_disabled", suggestedFix: "enable it first" })
       : failed("auth_config_invalid", error.message)
 
+/** What the callers of a flight report about its credential. */
+export interface Reports {
+  /** The newest generation whose access token a third party refused, with all before it. 0 if there is none. */
+  readonly refused: number
+}
+
+/** Whether a third party refused the access token that the account has now. */
+export const isRefused = ({ generation }: Pick<Account, "generation">, { refused }: Reports): boolean =>
+  generation > 0 && generation <= refused
+
 /**
  * The result of an attempt that brought no new credential, for its own callers, those of other processes, and later ones. An access token that
  * a third party refused is not served.
@@ -73,10 +83,10 @@ export const renewalAfter = (
   account: Account,
   result: AttemptResult,
   now: number,
-  { tokenRefused }: { readonly tokenRefused: boolean }
+  flight: Reports
 ): Effect.Effect<Renewal, RefreshError> => {
   const why = servedAfter(result.verdict)
-  return why !== undefined && !tokenRefused && isUsable(account, now)
+  return why !== undefined && !isRefused(account, flight) && isUsable(account, now)
     ? Effect.succeed({ _tag: "Served", account, why })
     : result.verdict === "Dead"
       ? Effect.succeed({ _tag: "Rejected", account })

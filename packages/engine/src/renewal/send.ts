@@ -15,15 +15,13 @@ import type { Overdue } from "./lateAnswers.ts"
 import { nextStep } from "./nextStep.ts"
 import { observed, tokenRequest } from "./observe.ts"
 import { mayResend, type Sendable } from "./prepare.ts"
-import { failed, type Renewal } from "./renewal.ts"
+import { failed, isRefused, type Renewal, type Reports } from "./renewal.ts"
 import type { Issued } from "./TokenCommit.ts"
 
 /** The state of a flight in progress. */
-export interface Progress {
+export interface Progress extends Reports {
   /** True while a request with an unknown result may have been sent. Then no failure may say "nothing was sent". */
   sent: boolean
-  /** Whether a caller reports that a third party refused the access token. */
-  readonly tokenRefused: boolean
 }
 
 /** The result of an attempt: the evidence about the provider, and the renewal for the callers. */
@@ -132,7 +130,7 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
     let broke = false
     const clock = yield* Clock.Clock
     const isRepeatable = (now: number) => mayResend({ ...sendable, account: leased }, now, requestTimeout)
-    const isUsable = (now: number) => inService(leased) && !progress.tokenRefused && !isOver(leased, now)
+    const isUsable = (now: number) => inService(leased) && !isRefused(leased, progress) && !isOver(leased, now)
     /**
      * Whether a token may be spent that an access token does not need yet. This was decided before the lease, and before the last pause.
      * The clock may have been set since.

@@ -120,11 +120,14 @@ const configOf = ({ name, profile, rotation, rules }: ProviderMix, secret: strin
     hosts: [name]
   })
 
+/** More than the largest worlds need. */
+const maxSteps = 200_000
+
 /** Runs a world. The promise is never rejected. */
 export const run = async (seed: number, options: Options = {}): Promise<Outcome> => {
   const reached: Record<string, number> = {}
   const outcome = await Simulation.run(
-    { maxSteps: 60_000, ...options, seed, faults: options.faults ?? ratesOf(seed), promises: false },
+    { maxSteps, ...options, seed, faults: options.faults ?? ratesOf(seed), promises: false },
     (world) => Effect.andThen(setUp(world, reached), live)
   )
   return { ...outcome, reached }

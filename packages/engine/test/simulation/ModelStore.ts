@@ -156,6 +156,7 @@ export interface ModelStoreOptions {
 /** Makes an empty store. */
 export const make = ({ changed: told = () => {}, clock }: ModelStoreOptions = {}) => {
   let state = empty()
+  let restores = 0
 
   const clockOf = (now: number): number => clock?.() ?? now
 
@@ -660,8 +661,11 @@ export const make = ({ changed: told = () => {}, clock }: ModelStoreOptions = {}
       const then = copyOf(state)
       return () => {
         state = copyOf(then)
+        restores++
       }
-    }
+    },
+    /** How often it was restored. What was asked before is not carried out after, because its connection is gone. */
+    restores: (): number => restores
   }
 }
 

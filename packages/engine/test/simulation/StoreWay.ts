@@ -70,8 +70,9 @@ export const make = ({ model, node: store, tell, world }: Surroundings, from: { 
       const lost = without(Effect.delay(failed, amount < 0.5 ? 5 : silence))
       if (world.now() < cutUntil) return without(Effect.delay(failed, Math.min(silence, cutUntil - world.now())))
       if (what === "store-request-lost") return lost
+      const restores = model.restores()
       const asked = store
-        .call((perform) => perform(effect, from.name, clock))
+        .call((perform) => (model.restores() === restores ? perform(effect, from.name, clock) : failed))
         .pipe(Effect.catchTag("NetworkError", () => failed))
       if (what === "store-answer-lost") return Effect.andThen(asked, lost)
       if (operation === "write" && world.now() < refusedUntil) return without(Effect.delay(failed, 1))

@@ -12,7 +12,7 @@
 import { type Account, type Transport, Verdict } from "@rekindle/engine"
 import type { Simulation } from "@rekindle/testing"
 import { isOver } from "#engine/account/Account.ts"
-import { Clock, Deferred, Effect, Exit } from "effect"
+import { Clock, Deferred, Effect, Exit, Scheduler } from "effect"
 import type { Fact } from "./Facts.ts"
 import * as Ledger from "./Ledger.ts"
 
@@ -86,7 +86,7 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
         ? between(2 * amount, longestWay, 8 * longestWay)
         : between(2 * amount - 1, 100, longestLate)
 
-  return Effect.fnUntraced(function* (request) {
+  const exchange: Transport = Effect.fnUntraced(function* (request) {
     const { hostname } = request.url
     const provider = providers.get(hostname)
     if (provider === undefined) return Verdict.notSent("dns_failed ENOTFOUND")
@@ -106,7 +106,6 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
       if (account !== undefined) tell({ _tag: "Unreached", node: node.name, account })
       return Verdict.notSent("connect_failed ECONNREFUSED")
     }
-    // No step of the world lies between the question and the request.
     const refusal = request.refusal()
     if (refusal !== undefined) return Verdict.notSent(refusal)
     const id = nextRequest()
@@ -199,4 +198,6 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
       Effect.sync(() => tell({ _tag: "Closed", at: world.now(), request: id }))
     )
   })
+  // A process hands its request to the kernel in the step in which it decides to send. No other step lies between, in which it could freeze.
+  return (request) => Effect.provideService(exchange(request), Scheduler.PreventSchedulerYield, true)
 }

@@ -141,8 +141,8 @@ export const faults: ReadonlyArray<PlantedFault> = [
     breaks:
       "An access token that a third party refused is the result of the refresh that reports it, as long as the refresh token is in doubt.",
     file: "engine/src/renewal/renewal.ts",
-    find: "why !== undefined && !tokenRefused && isUsable(account, now)",
-    replace: "why !== undefined && (tokenRefused || isUsable(account, now)) && isUsable(account, now)"
+    find: "why !== undefined && !isRefused(account, flight) && isUsable(account, now)",
+    replace: "why !== undefined && isUsable(account, now)"
   },
   {
     name: "last-hope-unread",
@@ -440,8 +440,8 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "refused-token-from-flight",
     breaks: "A flight with an older credential answers a caller who reports the newer one as refused.",
     file: "engine/src/renewal/RefreshCoordinator.ts",
-    find: "if (!isReported(renewal, options)) return Effect.succeed(renewal)",
-    replace: "if (!isReported(renewal, options) || flight.sent) return Effect.succeed(renewal)"
+    find: 'if (renewal._tag !== "Renewed" || !isRefused(renewal.account, { refused })) return Effect.succeed(renewal)',
+    replace: 'if (renewal._tag !== "Renewed" || flight.sent) return Effect.succeed(renewal)'
   },
   {
     name: "secret-in-log",

@@ -112,7 +112,9 @@ export class TimerQueue {
   #sleepUntil(at: number): void {
     this.#stop()
     this.#wakesAt = at
-    this.#sleeper = this.#run(Effect.map(Effect.sleep(Math.max(0, (at - this.#now()) / 1_000)), () => this.#wake()))
+    // The fiber may start later, so the time that is left is read when it does.
+    const sleep = Effect.suspend(() => Effect.sleep(Math.max(0, (at - this.#now()) / 1_000)))
+    this.#sleeper = this.#run(Effect.map(sleep, () => this.#wake()))
   }
 
   #now(): number {
