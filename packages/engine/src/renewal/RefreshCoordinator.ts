@@ -12,7 +12,7 @@
  * @module
  */
 import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
-import { Context, type DateTime, Deferred, Duration, Effect, Exit, Layer, type Scope } from "effect"
+import { Context, type DateTime, Deferred, Duration, Effect, Exit, Layer, Result, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { Account } from "../account/Account.ts"
 import { AccountStore } from "../account/AccountStore.ts"
@@ -100,6 +100,12 @@ interface Flight extends Progress {
   readonly result: Deferred.Deferred<Renewal, RefreshError>
 }
 
+/** What the callers of a flight ask of it. */
+type Asked = Pick<Flight, "insists" | "refused" | "waits">
+
+const asksMore = (flight: Asked, before: Asked): boolean =>
+  (flight.insists && !before.insists) || flight.refused > before.refused || (flight.waits && !before.waits)
+
 const circuitOpen = ({ cause, retryAfter }: Refusal) =>
   Effect.fail(
     unavailable(
@@ -133,6 +139,11 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const circuits = makeCircuits()
   const flights = new Map<ConnectedAccountId, Flight>()
 
+  /** Nobody joins the flight any more. */
+  const leave = (id: ConnectedAccountId, flight: Flight) => {
+    if (flights.get(id) === flight) flights.delete(id)
+  }
+
   /** An attempt behind its circuit. While the circuit is open, it fails without touching the account. */
   const guarded = (sendable: Sendable, flight: Flight) =>
     circuits.guard({
@@ -152,10 +163,17 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     // Long enough to observe one lease to its end. If the lease is then lost again, another process has it.
     const until = (yield* monotonicMillis) + 2 * lease
     while (true) {
-      const sendable = yield* prepare(id, until, { seen: known, flight })
+      const asked = { ...flight }
+      const decided = yield* Effect.result(prepare(id, until, { seen: known, flight }))
       known = undefined
-      if (sendable._tag !== "Sendable") return sendable
-      const attempted = yield* guarded(sendable, flight)
+      const decision = Result.isSuccess(decided) ? decided.success : decided.failure
+      if (decision._tag !== "Sendable") {
+        // Whoever joined since, and asks for more, may have come after the decision.
+        if (decision._tag !== "Renewed" && asksMore(flight, asked)) continue
+        leave(id, flight)
+        return yield* "account" in decision ? Effect.succeed(decision) : Effect.fail(decision)
+      }
+      const attempted = yield* guarded(decision, flight)
       if (attempted !== undefined) return yield* attempted.renewal
       if ((yield* monotonicMillis) >= until) return yield* busy()
     }
@@ -186,7 +204,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         return Effect.map(Effect.forkIn(runFlight(id, flight, seen), scope), (fiber) => {
           // An observer also sees the end of a fiber that is stopped before its first step.
           fiber.addObserver((exit) => {
-            flights.delete(id)
+            leave(id, flight)
             Deferred.doneUnsafe(flight.result, Exit.hasInterrupts(exit) ? shutDown(flight) : exit)
           })
           return flight
@@ -212,8 +230,9 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       if (Duration.isZero(wait)) return yield* pastDeadline(wait, false)
       let flight = yield* join(id, options)
       const renewal = Effect.flatMap(Deferred.await(flight.result), (renewal) => {
-        // The flight was under way, with an older credential, when the one was stored whose access token this caller reports.
-        if (renewal._tag !== "Renewed" || !isRefused(renewal.account, { refused })) return Effect.succeed(renewal)
+        // The flight had been decided, or was under way with an older credential, before this caller reported the access token.
+        const serves = renewal._tag === "Renewed" || renewal._tag === "Served"
+        if (!serves || !isRefused(renewal.account, { refused })) return Effect.succeed(renewal)
         return Effect.flatMap(join(id, options), (next) => {
           flight = next
           return Deferred.await(next.result)

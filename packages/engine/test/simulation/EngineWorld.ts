@@ -442,7 +442,11 @@ const live = (scene: Scene) =>
     yield* world.heal
     yield* Fiber.interrupt(acting)
     yield* Fiber.join(operating)
-    if (mix.operator) yield* Effect.delay(putRight(scene), lookEvery)
+    if (mix.operator) {
+      // Twice, because a process that stood still carries out a late call of the operator beside the first one.
+      yield* Effect.delay(putRight(scene), lookEvery)
+      yield* Effect.delay(putRight(scene), lookEvery)
+    }
     world.note("faults stop")
     const until = world.now() + recovery
     const left = new Set<string>(facts.rows.keys())

@@ -247,7 +247,7 @@ export const make = (given: {
       // What is only in memory, or not on the disk yet, ends with the process or the power.
       if (change.loses === "unsynced" || overlaps(badDisk, since, change.at)) return false
     }
-    return inService(node, Math.max(since, at - settling), at)
+    return inService(node, Math.max(travel.read?.at ?? since, at - settling), at)
   }
 
   const add = (fact: Fact): void => {

@@ -440,8 +440,8 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "refused-token-from-flight",
     breaks: "A flight with an older credential answers a caller who reports the newer one as refused.",
     file: "engine/src/renewal/RefreshCoordinator.ts",
-    find: 'if (renewal._tag !== "Renewed" || !isRefused(renewal.account, { refused })) return Effect.succeed(renewal)',
-    replace: 'if (renewal._tag !== "Renewed" || flight.sent) return Effect.succeed(renewal)'
+    find: "if (!serves || !isRefused(renewal.account, { refused })) return Effect.succeed(renewal)",
+    replace: "if (!serves || flight.sent) return Effect.succeed(renewal)"
   },
   {
     name: "secret-in-log",

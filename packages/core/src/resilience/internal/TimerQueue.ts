@@ -53,7 +53,8 @@ export class TimerQueue {
   constructor(clock: Clock.Clock, context: Context.Context<never>) {
     this.#clock = clock
     this.#dispatcher = Context.get(context, Scheduler.Scheduler).makeDispatcher()
-    this.#run = Effect.runForkWith(context)
+    // It sleeps at once. Whatever came between the reading of the clock and the sleep would be added to every timeout.
+    this.#run = Effect.runForkWith(Context.add(context, Scheduler.PreventSchedulerYield, true))
   }
 
   get clock(): Clock.Clock {
@@ -112,9 +113,7 @@ export class TimerQueue {
   #sleepUntil(at: number): void {
     this.#stop()
     this.#wakesAt = at
-    // The fiber may start later, so the time that is left is read when it does.
-    const sleep = Effect.suspend(() => Effect.sleep(Math.max(0, (at - this.#now()) / 1_000)))
-    this.#sleeper = this.#run(Effect.map(sleep, () => this.#wake()))
+    this.#sleeper = this.#run(Effect.map(Effect.sleep(Math.max(0, (at - this.#now()) / 1_000)), () => this.#wake()))
   }
 
   #now(): number {
