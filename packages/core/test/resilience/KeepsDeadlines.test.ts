@@ -1,6 +1,6 @@
 import { DeadlineExceeded, Resilience } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, DateTime, Duration, Effect, Exit, Fiber, Stream } from "effect"
+import { Clock, DateTime, Duration, Effect, Exit, Fiber, Scheduler, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { assertSame, id, ready, scripted, settle, timed } from "./script.ts"
 
@@ -158,6 +158,37 @@ describe("a limiter's callback", () => {
       assertSame(exit, Exit.fail("late"))
       assert.strictEqual(at, 100)
       assert.strictEqual(letGo, 1)
+    })
+  )
+
+  /** Each fiber yields before its first operation. */
+  class YieldsFirst extends Scheduler.MixedScheduler {
+    readonly #begun = new WeakSet<object>()
+    override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+      if (this.#begun.has(fiber)) return super.shouldYield(fiber)
+      this.#begun.add(fiber)
+      return true
+    }
+  }
+
+  it.effect("measures its time from its start, however soon its fibers yield", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      const order: Array<string> = []
+      const sleep = (duration: Duration.Duration) =>
+        Effect.suspend(() => {
+          order.push("sleeps")
+          return clock.sleep(duration)
+        })
+      const waiting = limited(() => {
+        order.push("the work begins")
+        return () => {}
+      }).pipe(
+        Effect.provideService(Clock.Clock, { ...clock, sleep }),
+        Effect.provideService(Scheduler.Scheduler, new YieldsFirst())
+      )
+      yield* settle(waiting)
+      assert.deepStrictEqual(order, ["sleeps", "the work begins"])
     })
   )
 

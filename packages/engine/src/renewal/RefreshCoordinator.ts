@@ -57,8 +57,8 @@ export interface RenewOptions {
   /** Whether to try the credential even if it was refused or failed a moment ago. Default false. */
   readonly insist?: boolean | undefined
   /**
-   * The generation whose access token a third party refused. It is not served again. If its credential turns out to be dead, the access
-   * token is taken out of service at once. 0, the default, if none was refused.
+   * The generation whose access token a third party refused. It is served again only within the minimum age that the provider sets. If the
+   * credential turns out to be dead, the access token is taken out of service at once. 0, the default, if none was refused.
    */
   readonly refused?: number | undefined
   /**
@@ -100,7 +100,7 @@ interface Flight extends Progress {
   readonly result: Deferred.Deferred<Renewal, RefreshError>
 }
 
-/** What the callers of a flight ask of it. */
+/** What the callers of a flight ask of its decision. */
 type Asked = Pick<Flight, "insists" | "refused" | "waits">
 
 const asksMore = (flight: Asked, before: Asked): boolean =>
@@ -139,8 +139,8 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   const circuits = makeCircuits()
   const flights = new Map<ConnectedAccountId, Flight>()
 
-  /** Nobody joins the flight any more. */
-  const leave = (id: ConnectedAccountId, flight: Flight) => {
+  /** From now on nobody joins the flight. */
+  const close = (id: ConnectedAccountId, flight: Flight) => {
     if (flights.get(id) === flight) flights.delete(id)
   }
 
@@ -163,14 +163,14 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     // Long enough to observe one lease to its end. If the lease is then lost again, another process has it.
     const until = (yield* monotonicMillis) + 2 * lease
     while (true) {
-      const asked = { ...flight }
+      const asked: Asked = { ...flight }
       const decided = yield* Effect.result(prepare(id, until, { seen: known, flight }))
       known = undefined
       const decision = Result.isSuccess(decided) ? decided.success : decided.failure
       if (decision._tag !== "Sendable") {
         // Whoever joined since, and asks for more, may have come after the decision.
         if (decision._tag !== "Renewed" && asksMore(flight, asked)) continue
-        leave(id, flight)
+        close(id, flight)
         return yield* "account" in decision ? Effect.succeed(decision) : Effect.fail(decision)
       }
       const attempted = yield* guarded(decision, flight)
@@ -204,7 +204,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         return Effect.map(Effect.forkIn(runFlight(id, flight, seen), scope), (fiber) => {
           // An observer also sees the end of a fiber that is stopped before its first step.
           fiber.addObserver((exit) => {
-            leave(id, flight)
+            close(id, flight)
             Deferred.doneUnsafe(flight.result, Exit.hasInterrupts(exit) ? shutDown(flight) : exit)
           })
           return flight

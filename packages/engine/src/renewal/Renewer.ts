@@ -369,7 +369,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
         }
       )
       if (full) continue
-      // Permits that are taken when the time is over would be lost, so none is kept.
+      // It gives the permits back by itself: a `take` that is granted in the moment in which the time is over would lose them.
       const allEnded = room.withPermits(2 * batch)(Effect.void)
       const done = yield* Effect.timeoutOption(allEnded, yield* jittered)
       if (Option.isSome(done)) return

@@ -71,7 +71,7 @@ export interface Reports {
   readonly refused: number
 }
 
-/** Whether a third party refused the access token that the account has now. */
+/** Whether a third party refused the access token that the account has now. An account that was never connected has none. */
 export const isRefused = ({ generation }: Pick<Account, "generation">, { refused }: Reports): boolean =>
   generation > 0 && generation <= refused
 

@@ -236,18 +236,18 @@ export const make = (given: {
     return frozen ? undefined : since.at
   }
 
-  /** Whether some process has the answer at that time, and could have committed it until then. */
+  /** Whether some process has the answer at that time, and could have committed it until then, because it did not freeze meanwhile. */
   const isHeld = (travel: Travel, at: number): boolean => {
     const since = hadSince(travel)
-    const node = travel.read?.node
-    if (since === undefined || node === undefined || since > at || since < restoredAt) return false
-    const { badDisk, changes } = lifeOf(node)
+    const { read } = travel
+    if (since === undefined || read === undefined || since > at || since < restoredAt) return false
+    const { badDisk, changes } = lifeOf(read.node)
     for (const change of changes) {
       if (change.at < since || change.at > at || change.is !== "down") continue
       // What is only in memory, or not on the disk yet, ends with the process or the power.
       if (change.loses === "unsynced" || overlaps(badDisk, since, change.at)) return false
     }
-    return inService(node, Math.max(travel.read?.at ?? since, at - settling), at)
+    return inService(read.node, Math.max(read.at, at - settling), at)
   }
 
   const add = (fact: Fact): void => {

@@ -164,6 +164,20 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     }
   })
 
+  it("is silent when the reader has just gone on, and speaks when it had time to commit since", () => {
+    const goneOn = (before: number) => {
+      const { account, node, present, read, refresh, violations } = history()
+      const { request } = present("a", refresh.value, 10, over(account))
+      read("a", request, 20)
+      node("a", 20, "frozen")
+      node("a", 2 * minute - before, "running")
+      present("b", refresh.value, 2 * minute, over(account))
+      return violations
+    }
+    expect(goneOn(second)).toEqual([])
+    expect(goneOn(Facts.settling + second)).toEqual([expect.stringContaining("whose answer a has")])
+  })
+
   it("speaks when the second request does not wait for the first", () => {
     const { account, present, refresh, violations } = history()
     present("a", refresh.value, 10, over(account))
