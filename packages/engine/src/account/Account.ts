@@ -83,7 +83,7 @@ export interface Account {
   readonly generation: number
   /** Grows with every write. Every compare-and-set is guarded by it. */
   readonly revision: number
-  /** Identifies the consent that the credential descends from. Only tokens of one grant can be ordered by age. */
+  /** Identifies the consent that the credential descends from ({@link nextGrantId}). Only tokens of one grant are ordered by their leases. */
   readonly grantId: string
   readonly credential: Sealed | null
   readonly previousCredential: Sealed | null
@@ -123,6 +123,16 @@ export const credentialContext = ({
   owner: id,
   generation
 })
+
+/** The number of a grant. 0 if its id has none, because an older version of the engine has given it. */
+export const grantNumber = ({ grantId }: Pick<Account, "grantId">): number => Number(/^(\d+):/.exec(grantId)?.[1] ?? 0)
+
+/**
+ * The id of a grant that follows the one that an account has. Its number is one higher, so a grant that a person gave after another is known
+ * to be the later one, whatever the clocks of the machines say. Two grants that are given at the same time have the same number.
+ */
+export const nextGrantId = (uuid: string, held?: Pick<Account, "grantId">): string =>
+  `${held === undefined ? 1 : grantNumber(held) + 1}:${uuid}`
 
 /** The result of a renewal attempt that brought no new credential. Waiters in other processes return it. */
 export const AttemptResult = Schema.Struct({

@@ -17,7 +17,7 @@ import {
 } from "@rekindle/core"
 import { Clock, Effect, Option, Record, Redacted, Result } from "effect"
 import type { SecureRandom } from "effect/crypto"
-import type { Account } from "../account/Account.ts"
+import { type Account, nextGrantId } from "../account/Account.ts"
 import * as Credential from "../account/Credential.ts"
 import { compare } from "../answer/Identity.ts"
 import * as Tokens from "../answer/Tokens.ts"
@@ -54,7 +54,7 @@ const revoked = () =>
 export const makeBroughtCredentials = ({ accounts, configs, random }: Given) => {
   const { apply, find, seal, store, strategies, tokens, view } = accounts
 
-  const newGrantId = random.uuidV4()
+  const newGrantId = (from?: Account) => Effect.map(random.uuidV4(), (uuid) => nextGrantId(uuid, from))
   const newId = Effect.map(random.uuidV4(), (uuid) => ConnectedAccountId.make(`ca_${uuid.replaceAll("-", "")}`))
 
   /**
@@ -139,7 +139,7 @@ export const makeBroughtCredentials = ({ accounts, configs, random }: Given) => 
       statusReason: null,
       generation: isConnected ? 1 : 0,
       revision: 1,
-      grantId: yield* newGrantId,
+      grantId: yield* newGrantId(),
       previousCredential: null,
       obtainedAt: isConnected ? now : 0,
       expiresAt: expiry,
@@ -238,7 +238,7 @@ export const makeBroughtCredentials = ({ accounts, configs, random }: Given) => 
         ...renamed,
         credential: yield* seal({ ...from, generation }, credential),
         ...(brings ? { consentUntil: null } : {}),
-        ...(isReplaced ? { generation, previousCredential: from.credential, grantId: yield* newGrantId } : {}),
+        ...(isReplaced ? { generation, previousCredential: from.credential, grantId: yield* newGrantId(from) } : {}),
         ...(isReplaced || hasToken
           ? {
               obtainedAt: now,
@@ -283,7 +283,7 @@ export const makeBroughtCredentials = ({ accounts, configs, random }: Given) => 
             renewAt: from.status === "INACTIVE" ? null : expiresAt,
             previousCredential: from.credential,
             generation,
-            grantId: yield* newGrantId,
+            grantId: yield* newGrantId(from),
             obtainedAt: now,
             consentUntil: null
           }

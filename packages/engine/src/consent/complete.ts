@@ -11,7 +11,7 @@
 import type { ConsentResult } from "@rekindle/core"
 import { Clock, Duration, Effect, Option, Result } from "effect"
 import type { SecureRandom } from "effect/crypto"
-import { type Account, type StatusEvent, visibleStatus } from "../account/Account.ts"
+import { type Account, nextGrantId, type StatusEvent, visibleStatus } from "../account/Account.ts"
 import type { AccountStore, ConsentAttempt } from "../account/AccountStore.ts"
 import { updateAccount } from "../account/updateAccount.ts"
 import * as Credential from "../account/Credential.ts"
@@ -130,7 +130,8 @@ export const makeComplete = ({ callbackUrl, configs, exchange, random, seals, st
   ) {
     const { account } = prepared
     const now = yield* Clock.currentTimeMillis
-    const end = { grantId: yield* random.uuidV4(), ...(session === undefined ? {} : { session }) }
+    const grantId = nextGrantId(yield* random.uuidV4(), account)
+    const end = { grantId, ...(session === undefined ? {} : { session }) }
     const taken: ConsentAttempt = {
       ...attempt,
       sealed: yield* seals.sealEnd(account, attempt, end),
@@ -143,7 +144,7 @@ export const makeComplete = ({ callbackUrl, configs, exchange, random, seals, st
         Effect.flatMap((sealed) => store.writeAttempt({ from: taken, to: { ...taken, sealed } })),
         Effect.catch(({ message }) => Effect.logWarning("the result of a consent could not be stored", { message }))
       )
-    return yield* exchange({ ...prepared, grantId: end.grantId, request: { ...request, callbackUrl, memo } }).pipe(
+    return yield* exchange({ ...prepared, grantId, request: { ...request, callbackUrl, memo } }).pipe(
       Effect.matchEffect({
         onFailure: (failure) =>
           refuse(account, attempt, failure).pipe(

@@ -6,7 +6,7 @@
  * @module
  */
 import { Clock, Effect, Option, Schema, type Scope } from "effect"
-import { type Account, credentialContext, transition, type Withdrawal } from "../account/Account.ts"
+import { type Account, credentialContext, grantNumber, transition, type Withdrawal } from "../account/Account.ts"
 import type { AccountStore, StoreError } from "../account/AccountStore.ts"
 import type { AuthConfig } from "@rekindle/core"
 import * as Credential from "../account/Credential.ts"
@@ -30,11 +30,19 @@ export interface Origin {
 }
 
 /** Whether the stored credential is newer than the answer, or is the answer itself. */
-export const overtaken = (current: Account, { epoch, event, grantId, heldGrantId, receivedAt }: Origin): boolean =>
-  event === "Renewed"
+export const overtaken = (current: Account, origin: Origin): boolean =>
+  origin.event === "Renewed"
     ? // Leases order them, however late an answer comes. Of two under one lease the first that is committed stays.
-      current.grantId !== grantId || (current.obtainedEpoch ?? 0) >= epoch
-    : current.grantId === grantId || (current.grantId !== heldGrantId && current.obtainedAt >= receivedAt)
+      current.grantId !== origin.grantId || (current.obtainedEpoch ?? 0) >= origin.epoch
+    : current.grantId === origin.grantId || (current.grantId !== origin.heldGrantId && isLaterGrant(current, origin))
+
+/**
+ * Whether the account has a grant that a person gave after this one. A process may have died after it had committed this one, and another
+ * person's consent followed. Clocks decide only where numbers do not: between consents at the same time, and after a restored snapshot,
+ * which takes the numbers back.
+ */
+const isLaterGrant = (current: Account, origin: Origin): boolean =>
+  grantNumber(current) > grantNumber(origin) || current.obtainedAt >= origin.receivedAt
 
 /**
  * The result of a commit. `Committed`: the account has the tokens. `Overtaken`: a newer credential was committed first, and `account` has

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Connections } from "@rekindle/core"
 import { AccountStore, Consent, TokenCommit } from "@rekindle/engine"
+import { nextGrantId } from "#engine/account/Account.ts"
 import { ScriptedProvider } from "@rekindle/testing"
 import { Clock, Effect, Logger, Option, Redacted } from "effect"
 import { readdir, readFile, rm, writeFile } from "node:fs/promises"
@@ -9,6 +10,7 @@ import { join as path } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import {
   attributesOf,
+  beginning,
   companyConfig,
   connected,
   elapse,
@@ -283,35 +285,54 @@ describe("a process that ends with an answer in the journal", () => {
     ).pipe(Effect.scoped)
   )
 
+  /** A person consents, and the answer does not get further than the journal. */
+  const consents = (state: { failures: number }) =>
+    Effect.gen(function* () {
+      const consent = yield* Consent
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const { id } = yield* connected()
+      const { url } = yield* consent.start(yield* stored(id))
+      const parameters = new URLSearchParams({
+        state: new URL(url).searchParams.get("state") ?? "",
+        code: yield* provider.authorize
+      })
+      state.failures = Infinity
+      const result = yield* settle(consent.complete(parameters), "1 second")
+      assert.strictEqual(result.failure?.reason, "unavailable")
+      return { id, grantId: (yield* stored(id)).grantId }
+    })
+
   it.effect("of a consent, and a renewal of the old grant meanwhile: what the person gave wins", () =>
-    restarted(
-      (state) =>
-        Effect.gen(function* () {
-          const consent = yield* Consent
-          const provider = yield* ScriptedProvider.ScriptedProvider
-          const { id } = yield* connected()
-          const { url } = yield* consent.start(yield* stored(id))
-          const parameters = new URLSearchParams({
-            state: new URL(url).searchParams.get("state") ?? "",
-            code: yield* provider.authorize
-          })
-          state.failures = Infinity
-          const result = yield* settle(consent.complete(parameters), "1 second")
-          assert.strictEqual(result.failure?.reason, "unavailable")
-          return { id, grantId: (yield* stored(id)).grantId }
-        }),
-      ({ grantId, id }, directory, state) =>
+    restarted(consents, ({ grantId, id }, directory, state) =>
+      Effect.gen(function* () {
+        const store = yield* AccountStore
+        const from = yield* stored(id)
+        // Another process, which does not see this journal, renewed the stored credential.
+        const to = { ...from, generation: from.generation + 1, obtainedAt: yield* Clock.currentTimeMillis }
+        state.failures = 0
+        assert.isTrue(Option.isSome(yield* store.write({ from, to, announce: ["renewed"] })))
+        yield* (yield* TokenCommit).settle()
+        assert.notStrictEqual((yield* stored(id)).grantId, grantId)
+        assert.deepStrictEqual(yield* recordsIn(directory), [])
+      })
+    ).pipe(Effect.scoped)
+  )
+
+  it.effect(
+    "of a consent that was committed, and another consent since, by a clock that is behind: the later one stays",
+    () =>
+      restarted(consents, ({ id }, directory, state) =>
         Effect.gen(function* () {
           const store = yield* AccountStore
           const from = yield* stored(id)
-          // Another process, which does not see this journal, renewed the stored credential.
-          const to = { ...from, generation: from.generation + 1, obtainedAt: yield* Clock.currentTimeMillis }
+          const grantId = nextGrantId("theirs", { grantId: nextGrantId("ours", from) })
+          const to = { ...from, grantId, generation: from.generation + 2, obtainedAt: beginning - 3_600_000 }
           state.failures = 0
-          assert.isTrue(Option.isSome(yield* store.write({ from, to, announce: ["renewed"] })))
+          assert.isTrue(Option.isSome(yield* store.write({ from, to, announce: ["consent_completed"] })))
           yield* (yield* TokenCommit).settle()
-          assert.notStrictEqual((yield* stored(id)).grantId, grantId)
+          assert.strictEqual((yield* stored(id)).grantId, grantId)
           assert.deepStrictEqual(yield* recordsIn(directory), [])
         })
-    ).pipe(Effect.scoped)
+      ).pipe(Effect.scoped)
   )
 })

@@ -21,7 +21,7 @@ export const callOn = <A, E>(
   what: string,
   account: ConnectedAccountId | undefined,
   wait: number,
-  effect: Effect.Effect<A, E, Services>
+  effect: Effect.Effect<A, E, Services> | ((call: number) => Effect.Effect<A, E, Services>)
 ) =>
   node.call((running) =>
     running(
@@ -31,7 +31,7 @@ export const callOn = <A, E>(
         const at = world.now()
         tell({ _tag: "Called", at, node: node.name, call, what, account, deadline: at + wait })
         const { changes } = node.wallClock
-        const exit = yield* Effect.exit(effect)
+        const exit = yield* Effect.exit(Effect.isEffect(effect) ? effect : effect(call))
         const error = Exit.isSuccess(exit) ? undefined : shown(exit.cause)
         const slug = Exit.isFailure(exit) ? slugOf(exit) : undefined
         // A deadline is a time of the wall clock. Nobody can keep it if that clock is changed meanwhile.
@@ -63,10 +63,10 @@ export const refreshOn = (
     "refresh",
     id,
     wait ?? patience,
-    Effect.gen(function* () {
+    Effect.fnUntraced(function* (call) {
       const accounts = yield* ConnectedAccounts
       const now = yield* Clock.currentTimeMillis
-      if (options.tokenRefused === true) scene.tell({ _tag: "Refused", account: id })
+      if (options.tokenRefused === true) scene.tell({ _tag: "Refused", node: node.name, call, account: id })
       const deadline = wait === undefined ? undefined : DateTime.makeUnsafe(now + wait)
       return yield* accounts.refresh(id, { ...options, deadline })
     })

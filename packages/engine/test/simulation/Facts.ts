@@ -111,8 +111,16 @@ export type Fact =
       readonly account: ConnectedAccountId
       readonly token: string
     }
-  /** An application reports that a third party refused the access token of an account. */
-  | { readonly _tag: "Refused"; readonly account: ConnectedAccountId }
+  /**
+   * An application reports that a third party refused the access token of an account. The report names no token. It is about the one that
+   * the engine finds while the call is under way.
+   */
+  | {
+      readonly _tag: "Refused"
+      readonly node: string
+      readonly call: number
+      readonly account: ConnectedAccountId
+    }
   /** A line of a log, or the end of a span, as text. */
   | { readonly _tag: "Logged"; readonly at: number; readonly node: string; readonly text: string }
   /** The database was restored from an older snapshot, whose last event has that sequence, and the engine was told. */

@@ -294,15 +294,15 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "answer-committed-twice",
     breaks: "A commit whose confirmation was lost is made again, as if it were a newer answer.",
     file: "engine/src/renewal/commit.ts",
-    find: "(current.obtainedEpoch ?? 0) >= epoch",
-    replace: "(current.obtainedEpoch ?? 0) > epoch"
+    find: "(current.obtainedEpoch ?? 0) >= origin.epoch",
+    replace: "(current.obtainedEpoch ?? 0) > origin.epoch"
   },
   {
     name: "old-grant-over-new",
     breaks: "An answer of the grant before a consent replaces the tokens of the consent.",
     file: "engine/src/renewal/commit.ts",
-    find: "current.grantId !== grantId || (current.obtainedEpoch ?? 0) >= epoch",
-    replace: "(current.obtainedEpoch ?? 0) >= epoch"
+    find: "current.grantId !== origin.grantId || (current.obtainedEpoch ?? 0) >= origin.epoch",
+    replace: "(current.obtainedEpoch ?? 0) >= origin.epoch"
   },
   {
     name: "consent-keeps-the-grant",

@@ -192,41 +192,54 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     expect(violations).toEqual([expect.stringContaining("still works")])
   })
 
-  it("is silent when a consent has just been completed, and speaks when it was long ago", () => {
-    const sentAfter = (millis: number) => {
-      const { account, ledger, present, refresh, renewed, stored, violations } = history({ onReplay: "refuse" })
+  it("is silent when a consent has just been completed, or the sender has stood still since, and speaks otherwise", () => {
+    const sentAfter = (millis: number, stoodStill = false) => {
+      const { account, ledger, node, present, refresh, renewed, stored, violations } = history({ onReplay: "refuse" })
       present("a", refresh.value, 10, over(account))
       const consented = renewed(account, ledger.connect(id, 20).refresh.value)
       stored(account, consented, minute, { sequence: 1, type: "consent_completed" })
+      if (stoodStill) {
+        node("a", minute, "frozen")
+        node("a", minute + millis, "running")
+      }
       present("a", refresh.value, minute + millis, consented)
       return violations
     }
     expect(sentAfter(10)).toEqual([])
+    expect(sentAfter(2 * second, true)).toEqual([])
     expect(sentAfter(2 * second)).toEqual([expect.stringContaining("still works")])
   })
 
   it("speaks when a code is presented twice, unless the store was restored and forgot its first use", () => {
-    const presentedTwice = (...between: ReadonlyArray<Facts.Fact>) => {
+    const presentedTwice = (arrivals: ReadonlyArray<number>, ...between: ReadonlyArray<Facts.Fact>) => {
       const { ledger, tell, violations } = history()
       const code = ledger.authorize(id, 0)
       for (const request of [1, 2]) {
         tell({ _tag: "Sent", at: request, node: "a", request, wall: request, account: undefined, token: undefined })
-        const fields = { grant_type: "authorization_code", code: code.value }
-        const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, request, Ledger.well)
-        tell({ _tag: "Arrived", at: request, request, presentation })
         if (request === 1) tell(...between)
+      }
+      for (const request of arrivals) {
+        const fields = { grant_type: "authorization_code", code: code.value }
+        const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, 3, Ledger.well)
+        tell({ _tag: "Arrived", at: 3, request, presentation })
       }
       return violations
     }
-    expect(presentedTwice()).toEqual([expect.stringContaining("a code that was already used")])
-    expect(presentedTwice({ _tag: "Restored", at: 1.5, sequence: 0 })).toEqual([])
+    for (const arrivals of [
+      [1, 2],
+      [2, 1]
+    ]) {
+      expect(presentedTwice(arrivals)).toEqual([expect.stringContaining("a code that was already used")])
+      expect(presentedTwice(arrivals, { _tag: "Restored", at: 1.5, sequence: 0 })).toEqual([])
+    }
   })
 
   it("is silent when an application reported the access token as refused, and speaks when it has another one since", () => {
     const sentAgain = (isRenewed: boolean) => {
       const { account, present, refresh, stored, tell, violations } = history({ onReplay: "refuse" })
       present("a", refresh.value, 10, over(account))
-      tell({ _tag: "Refused", account: id })
+      tell({ _tag: "Refused", node: "a", call: 1, account: id })
+      tell({ _tag: "Returned", at: 15, call: 1, error: undefined })
       const newer: Account = { ...account, generation: 2, credential: Sealed.make(`${account.credential} `) }
       if (isRenewed) stored(account, newer, 20, { sequence: 1, type: "renewed" })
       present("a", refresh.value, minute, isRenewed ? newer : account)
@@ -234,6 +247,71 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     }
     expect(sentAgain(false)).toEqual([])
     expect(sentAgain(true)).toHaveLength(1)
+  })
+
+  it("is silent when the report was still under way as the account got another credential, or the request was sent before", () => {
+    const sentBeside = (ends: "before" | "after", stores: "before" | "after") => {
+      const { account, ledger, present, refresh, renewed, stored, tell, violations } = history({ onReplay: "refuse" })
+      const token = refresh.value
+      present("a", token, 10, over(account))
+      tell({ _tag: "Refused", node: "a", call: 1, account: id })
+      const returned = () => tell({ _tag: "Returned", at: 20, call: 1, error: undefined })
+      const newer = stores === "before" ? { ...account, generation: 2 } : renewed(account, "newer")
+      const store = () => stored(account, newer, minute, { sequence: 1, type: "renewed" })
+      if (ends === "before") returned()
+      if (stores === "before") store()
+      tell({
+        _tag: "Sent",
+        at: minute,
+        node: "a",
+        request: 9,
+        wall: minute,
+        account: stores === "before" ? newer : account,
+        token
+      })
+      if (stores === "after") store()
+      if (ends === "after") returned()
+      const fields = { grant_type: "refresh_token", refresh_token: token }
+      const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, minute + 1, Ledger.well)
+      tell({ _tag: "Arrived", at: minute + 1, request: 9, presentation })
+      return violations.filter((wrong) => wrong.includes("still works"))
+    }
+    expect(sentBeside("after", "before")).toEqual([])
+    expect(sentBeside("before", "after")).toEqual([])
+    expect(sentBeside("before", "before")).toHaveLength(1)
+  })
+
+  it("is silent when an account was disabled with a dead credential and enabled again, and speaks when its credential was well", () => {
+    const sentAgain = (isDead: boolean) => {
+      const { account, present, refresh, stored, violations } = history({ onReplay: "refuse" })
+      present("a", refresh.value, 10, over(account))
+      const before: Account = isDead ? { ...account, statusReason: "grant_dead" } : account
+      const disabled: Account = { ...account, status: "INACTIVE", statusReason: "disabled" }
+      stored(before, disabled, 20)
+      stored(disabled, account, 30)
+      present("a", refresh.value, minute)
+      return violations.filter((wrong) => wrong.includes("still works"))
+    }
+    expect(sentAgain(true)).toEqual([])
+    expect(sentAgain(false)).toHaveLength(1)
+  })
+
+  it("is silent about an answer that a journal brought back after a restored snapshot, and speaks about one that came since", () => {
+    const sentAfter = (restoredAt: number) => {
+      const { account, present, read, refresh, renewed, stored, tell, violations } = history({
+        onReplay: "refuse"
+      })
+      const first = present("a", refresh.value, 10, over(account))
+      read("a", first.request, 20)
+      present("a", first.next, 30, over(account))
+      tell({ _tag: "Restored", at: restoredAt, sequence: 0 })
+      const back = renewed(account, first.next)
+      stored(account, back, 50, { sequence: 1, type: "renewed" })
+      present("a", first.next, minute, back)
+      return violations.filter((wrong) => wrong.includes("still works"))
+    }
+    expect(sentAfter(40)).toEqual([])
+    expect(sentAfter(15)).toHaveLength(1)
   })
 
   it("is silent when the answer was read as its lease ended, because nobody may have waited for it any more", () => {
@@ -466,8 +544,12 @@ describe("no fault of one account costs another a token", () => {
     read("a", request, 20)
     refusedCall(1)
     expect(violations).toEqual([])
-    stored(account, { ...account, updatedAt: 40 }, 40)
+    const leased: Account = { ...account, lease: { owner: "a", epoch: 1, until: minute }, epoch: 1 }
+    stored(leased, { ...leased, updatedAt: 40 }, 40)
     refusedCall(2)
+    expect(violations).toEqual([])
+    stored(leased, account, 50)
+    refusedCall(3)
     expect(violations).toEqual([expect.stringContaining("2 accounts of its auth config met a fault")])
   })
 

@@ -55,25 +55,91 @@ const successors = (token: Token): ReadonlyArray<Token> => {
 const isIn = (outcome: string | undefined): boolean => outcome === "applied" || outcome === "reused"
 
 /**
+ * What justifies that a token that may be spent is sent: no access token is left that the request could cost, or the sender cannot know that
+ * there is one. An access token that an application reports as refused is none.
+ */
+const makeReasons = (
+  facts: Facts
+): { readonly follow: (fact: Fact) => void; readonly has: (request: number) => boolean } => {
+  /** The calls under way that report a refused access token, and for each account the newest generation that one was about. */
+  const reports = new Map<number, FactOf<"Refused">>()
+  const refused = new Map<string, number>()
+  /** When each account got its present credential. */
+  const renewedAt = new Map<string, number>()
+  /** Accounts that were disabled with a refresh token that was known to be dead. Whoever enables one asks for another try. */
+  const disabledDead = new Set<string>()
+  /**
+   * Accounts with an answer of the time that a restored snapshot has forgotten. A journal brought it back, and nobody knows that its refresh
+   * token was spent too.
+   */
+  const broughtBack = new Set<string>()
+  const justified = new Set<number>()
+  const isJustified = ({ account, at, node, token, wall }: FactOf<"Sent">): boolean => {
+    if (account?.status !== "ACTIVE" || isOver(account, wall)) return true
+    if (disabledDead.has(account.id) || broughtBack.has(account.id)) return true
+    if (account.generation <= (refused.get(account.id) ?? 0)) return true
+    // A consent may just have been completed. Whoever read the account before it, or has stood still since, cannot know.
+    const since = renewedAt.get(account.id) ?? 0
+    return facts.opened(account)["refresh_token"] !== token && (at - since <= delivery || !facts.ran(node, since, at))
+  }
+  const renew = (after: Account, before: Account | undefined, at: number): void => {
+    renewedAt.set(after.id, at)
+    disabledDead.delete(after.id)
+    broughtBack.delete(after.id)
+    if ([...reports.values()].some(({ account }) => account === after.id)) refused.set(after.id, after.generation)
+    const isOld = tokenOf(facts, after)?.carriedBy.some((each) => {
+      const read = facts.travelOf(each)?.read
+      return read !== undefined && facts.isForgotten(read.at)
+    })
+    if (before !== undefined && isOld === true) broughtBack.add(after.id)
+  }
+  return {
+    has: (request) => justified.has(request),
+    follow: (fact) => {
+      switch (fact._tag) {
+        case "Refused":
+          reports.set(fact.call, fact)
+          refused.set(fact.account, facts.rows.get(fact.account)?.generation ?? 0)
+          break
+        case "Returned":
+          reports.delete(fact.call)
+          break
+        case "Node":
+          // The calls of a process end with it.
+          if (fact.is === "down") for (const [call, { node }] of reports) if (node === fact.node) reports.delete(call)
+          break
+        case "Stored": {
+          const { after, at, before } = fact
+          if (after === undefined) break
+          if (after.generation !== before?.generation) renew(after, before, at)
+          else if (after.status === "INACTIVE" && isKnownDead(before)) disabledDead.add(after.id)
+          break
+        }
+        case "Sent":
+          if (isJustified(fact)) justified.add(fact.request)
+          break
+      }
+    }
+  }
+}
+
+/**
  * A token that may be used once is presented again only if nobody has the answer to the first request: that request has ended or is older
- * than its time limit, no running process has read its answer, and no access token is left that the second request could cost. One that an
- * application reports as refused is none.
+ * than its time limit, no running process has read its answer, and there is a reason to send it ({@link makeReasons}).
  */
 const spentOnce: Invariant = {
   name: "a single-use token is presented once, unless its answer is lost",
   watch: (facts, { requestTimeout }) => {
-    const refused = new Set<string>()
-    /** When each account got its present credential. */
-    const renewedAt = new Map<string, number>()
+    const reasons = makeReasons(facts)
     const wrong = (fact: FactOf<"Arrived">): string | undefined => {
       const { presentation, request } = fact
       if (presentation?.outcome !== "replayed") return undefined
       const { index, sent } = facts.travelOf(presentation) ?? {}
       if (!("kind" in presentation.of)) {
-        // A store that was restored since has forgotten that the code was used.
+        // A store that was restored between two requests has forgotten that the code was used. The later one may arrive first.
         const isKnown = presentation.of.presented.some((earlier) => {
-          const at = facts.travelOf(earlier)?.sent.at
-          return earlier !== presentation && (at === undefined || !facts.isForgotten(at))
+          const sentAt = [sent?.at ?? 0, facts.travelOf(earlier)?.sent.at ?? Infinity]
+          return earlier !== presentation && !facts.isForgotten(Math.min(...sentAt))
         })
         return isKnown ? `request ${request} presents a code that was already used` : undefined
       }
@@ -91,24 +157,12 @@ const spentOnce: Invariant = {
         if (!travel.hasEnded && !facts.isForgotten(travel.sent.at) && sent.at - travel.sent.at < requestTimeout)
           return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
       }
-      const { account, token, wall } = sent
-      if (
-        account?.status === "ACTIVE" &&
-        // A consent may just have been completed. Whoever read the account before it cannot know.
-        (facts.opened(account)["refresh_token"] === token || sent.at - (renewedAt.get(account.id) ?? 0) > delivery) &&
-        !isOver(account, wall) &&
-        !isInWindow(facts, sent) &&
-        !refused.has(account.id)
-      )
-        return `request ${request} of ${sent.node} presents a token that may be spent, although the access token still works`
-      return undefined
+      return reasons.has(request) || isInWindow(facts, sent)
+        ? undefined
+        : `request ${request} of ${sent.node} presents a token that may be spent, although the access token still works`
     }
     return (fact) => {
-      if (fact._tag === "Refused") refused.add(fact.account)
-      if (fact._tag === "Stored" && fact.after !== undefined && fact.after.generation !== fact.before?.generation) {
-        refused.delete(fact.after.id)
-        renewedAt.set(fact.after.id, fact.at)
-      }
+      reasons.follow(fact)
       return fact._tag === "Arrived" ? wrong(fact) : undefined
     }
   }
@@ -400,6 +454,10 @@ const nobodyWaitsTooLong: Invariant = {
   }
 }
 
+/** Whether the result of an attempt was stored: a new credential, or the end of its lease. */
+const endsAttempt = ({ after, before }: FactOf<"Stored">): boolean =>
+  after?.generation !== before?.generation || (after?.lease === null && before?.lease !== null)
+
 /** How many accounts of an auth config have to fail before its circuit may open. */
 const accountsToOpen = 3
 
@@ -433,7 +491,7 @@ const faultsStayApart: Invariant = {
           return undefined
         }
         case "Stored":
-          if (fact.after !== undefined && clean.get(fact.node)?.delete(fact.after.id) === true)
+          if (endsAttempt(fact) && fact.after !== undefined && clean.get(fact.node)?.delete(fact.after.id) === true)
             of(fact.node, fact.after).delete(fact.after.id)
           return undefined
         case "Called":
