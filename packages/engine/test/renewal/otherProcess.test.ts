@@ -4,7 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, type ConnectedAccountId } from "@rekindle/core"
-import { type Account, AccountStore, Credential, CredentialVault } from "@rekindle/engine"
+import { type Account, AccountStore, AtCheckpoint, Credential, CredentialVault } from "@rekindle/engine"
 import { credentialContext } from "@rekindle/engine/Account"
 import type { AttemptResult } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
@@ -20,6 +20,7 @@ import {
   rest,
   scenario,
   secretsOf,
+  type Services,
   stored,
   summary,
   Wire
@@ -220,6 +221,32 @@ describe("a process that took over while our request was under way", () => {
       }).pipe(scenario(shortLease))
     )
   }
+
+  it.effect(
+    "has committed a newer token and left that in doubt: a refused access token from before does not settle the doubt",
+    () =>
+      Effect.gen(function* () {
+        const { id } = yield* connected()
+        const context = yield* Effect.context<Services>()
+        let isFirst = true
+        const takeOver = Effect.gen(function* () {
+          if (!isFirst) return
+          isFirst = false
+          yield* leaseAs(id, "them")
+          yield* commit(id, theirs)
+          yield* release(yield* leaseAs(id, "them"), { verdict: "Ambiguous", code: null, retryAt: null }, true)
+        })
+        const result = yield* refresh(id, { tokenRefused: true }).pipe(
+          Effect.provideService(AtCheckpoint, (point) =>
+            point === "before-lease" ? Effect.orDie(Effect.provideContext(takeOver, context)) : Effect.void
+          )
+        )
+        assert.isFalse(isFirst)
+        assert.deepStrictEqual(result, { _tag: "Ready", id })
+        assert.deepInclude(summary(yield* stored(id)), { generation: 2, intent: "open" })
+        assert.strictEqual(yield* sends, 0)
+      }).pipe(scenario())
+  )
 
   it.effect("saw a person consent meanwhile: ours is of the old grant and does not overwrite it", () =>
     Effect.gen(function* () {
