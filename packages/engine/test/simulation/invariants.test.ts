@@ -553,6 +553,21 @@ describe("no fault of one account costs another a token", () => {
     expect(violations).toEqual([expect.stringContaining("2 accounts of its auth config met a fault")])
   })
 
+  it("counts a fault although an answer before it was clean, if that was never stored", () => {
+    const { account, present, read, refresh, stored, tell, violations } = history({ rotation: "none" })
+    for (const name of ["ca_account_two", "ca_account_three"])
+      tell({ _tag: "Unreached", node: "a", account: { ...account, id: ConnectedAccountId.make(name) } })
+    const { request } = present("a", refresh.value, 10)
+    read("a", request, 20)
+    present("a", refresh.value, 30)
+    stored({ ...account, lease: { owner: "a", epoch: 1, until: minute }, epoch: 1 }, account, 40)
+    tell(
+      { _tag: "Called", at: 50, node: "a", call: 1, what: "refresh", account: id, deadline: second },
+      { _tag: "Returned", at: 50, call: 1, error: "circuit", slug: "circuit_open" }
+    )
+    expect(violations).toEqual([])
+  })
+
   it("speaks when an application is given another account's access token", () => {
     const { access, ledger, tell, violations } = history()
     const foreign = ledger.connect(other, 0).access

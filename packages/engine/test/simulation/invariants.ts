@@ -481,7 +481,10 @@ const faultsStayApart: Invariant = {
       switch (fact._tag) {
         case "Unreached":
         case "Sent":
-          if (fact.account !== undefined) of(fact.node, fact.account).add(fact.account.id)
+          if (fact.account === undefined) return undefined
+          of(fact.node, fact.account).add(fact.account.id)
+          // An earlier answer was never stored, because its process ended.
+          clean.get(fact.node)?.delete(fact.account.id)
           return undefined
         case "Read": {
           const sent = facts.travel(fact.request)?.sent
