@@ -33,7 +33,7 @@ import {
   Stream
 } from "effect"
 import { RateLimiter } from "effect/persistence"
-import { type Account, isKnownDead, visibleStatus } from "../account/Account.ts"
+import { type Account, isKnownDead, isOver, visibleStatus } from "../account/Account.ts"
 import { type AbandonedPlace, AccountStore, type AuthConfigRef, type StoreError } from "../account/AccountStore.ts"
 import { InBackground } from "../store/gather.ts"
 import { pages } from "../account/pages.ts"
@@ -204,10 +204,13 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
         // If the account was changed meanwhile, that change has set its due time.
         when: ({ renewAt }) => renewAt === claims.get(id)?.until,
         patch: (from) => {
+          const strategy = strategies.get(from.scheme)
+          // The access token has expired since it was decided not to renew it.
+          if (from.status === "ACTIVE" && strategy?.renewal !== undefined && isOver(from, now))
+            return Effect.succeed({ renewAt: now })
           // When a link ends, or a credential that cannot be renewed, the renewer has to report it.
           const ends = [from.consentUntil, from.status === "ACTIVE" ? from.expiresAt : null]
           // A dead credential that may work again stays scheduled, even if the result of the attempt could not be stored.
-          const strategy = strategies.get(from.scheme)
           // So does an account whose token may be spent. The token is not sent while the access token lasts.
           const isInDoubt = from.status === "ACTIVE" && from.intent !== null
           if (isInDoubt || (isKnownDead(from) && strategy !== undefined && mayRevive(strategy)))

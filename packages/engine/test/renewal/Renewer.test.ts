@@ -309,6 +309,57 @@ describe("the renewer", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
+  for (const [name, inDoubt] of [
+    ["a refresh token that may be spent is sent", true],
+    ["the end of a credential without one is reported", false]
+  ] as const) {
+    it.effect(`an access token that expires just after the look at its account: ${name} at once, and not later`, () => {
+      let finds = Infinity
+      return Effect.gen(function* () {
+        const connections = yield* Connections
+        const provider = yield* Provider
+        const store = yield* AccountStore
+        yield* connections.authConfigs.register(authConfig("scripted"))
+        const { accessToken, refreshToken } = yield* provider.connect
+        const { id } = yield* connections.create({
+          authConfigId: "scripted",
+          userId: "person",
+          secrets: {
+            access_token: Redacted.make(accessToken),
+            ...(inDoubt ? { refresh_token: Redacted.make(refreshToken) } : {})
+          },
+          expiresAt: DateTime.makeUnsafe(beginning + 60_000)
+        })
+        if (inDoubt) yield* store.doubtAll
+        const from = yield* stored(id)
+        yield* store.write({ from, to: { ...from, renewAt: beginning + 50_000 }, announce: [] })
+        finds = 0
+        yield* renewing({ pollInterval: "1 second" })
+        yield* elapse("2 minutes", "1 second")
+        assert.isAbove(finds, 2)
+        const { status } = yield* stored(id)
+        const { granted } = yield* provider.counts
+        assert.deepStrictEqual(
+          { status, granted },
+          inDoubt ? { status: "ACTIVE", granted: 1 } : { status: "EXPIRED", granted: 0 }
+        )
+      }).pipe(
+        Effect.scoped,
+        scenario({
+          store: (store) => ({
+            ...store,
+            // The third one comes after the decision, and takes until the access token has expired.
+            find: (id) =>
+              Effect.andThen(
+                Effect.suspend(() => (++finds === 3 ? Effect.sleep("15 seconds") : Effect.void)),
+                store.find(id)
+              )
+          })
+        })
+      )
+    })
+  }
+
   for (const look of [1, 2]) {
     it.effect(
       `leaves the time of an account alone that was connected anew meanwhile, after its look number ${look}`,
