@@ -281,19 +281,22 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     expect(sentBeside("before", "before")).toHaveLength(1)
   })
 
-  it("is silent when an account was disabled with a dead credential and enabled again, and speaks when its credential was well", () => {
-    const sentAgain = (isDead: boolean) => {
+  it("is silent when an account was disabled as its credential was or became dead, and enabled again, and speaks when that was well", () => {
+    const sentAgain = (isDead: "before" | "meanwhile" | "not") => {
       const { account, present, refresh, stored, violations } = history({ onReplay: "refuse" })
       present("a", refresh.value, 10, over(account))
-      const before: Account = isDead ? { ...account, statusReason: "grant_dead" } : account
+      const before: Account = isDead === "before" ? { ...account, statusReason: "grant_dead" } : account
       const disabled: Account = { ...account, status: "INACTIVE", statusReason: "disabled" }
       stored(before, disabled, 20)
+      const inDoubt: Account = { ...disabled, intent: { generation: 1, since: 10, attempts: 1 } }
+      if (isDead === "meanwhile") stored(inDoubt, disabled, 25)
       stored(disabled, account, 30)
       present("a", refresh.value, minute)
       return violations.filter((wrong) => wrong.includes("still works"))
     }
-    expect(sentAgain(true)).toEqual([])
-    expect(sentAgain(false)).toHaveLength(1)
+    expect(sentAgain("before")).toEqual([])
+    expect(sentAgain("meanwhile")).toEqual([])
+    expect(sentAgain("not")).toHaveLength(1)
   })
 
   it("is silent about an answer that a journal brought back after a restored snapshot, and speaks about one that came since", () => {
@@ -553,19 +556,25 @@ describe("no fault of one account costs another a token", () => {
     expect(violations).toEqual([expect.stringContaining("2 accounts of its auth config met a fault")])
   })
 
-  it("counts a fault although an answer before it was clean, if that was never stored", () => {
-    const { account, present, read, refresh, stored, tell, violations } = history({ rotation: "none" })
-    for (const name of ["ca_account_two", "ca_account_three"])
-      tell({ _tag: "Unreached", node: "a", account: { ...account, id: ConnectedAccountId.make(name) } })
-    const { request } = present("a", refresh.value, 10)
-    read("a", request, 20)
-    present("a", refresh.value, 30)
-    stored({ ...account, lease: { owner: "a", epoch: 1, until: minute }, epoch: 1 }, account, 40)
-    tell(
-      { _tag: "Called", at: 50, node: "a", call: 1, what: "refresh", account: id, deadline: second },
-      { _tag: "Returned", at: 50, call: 1, error: "circuit", slug: "circuit_open" }
-    )
-    expect(violations).toEqual([])
+  it("counts a fault although a clean answer was read, if that was never stored, or the store failed meanwhile", () => {
+    const refusedAfter = (happens: "nothing" | "another request" | "the store fails") => {
+      const { account, present, read, refresh, stored, tell, violations } = history({ rotation: "none" })
+      for (const name of ["ca_account_two", "ca_account_three"])
+        tell({ _tag: "Unreached", node: "a", account: { ...account, id: ConnectedAccountId.make(name) } })
+      const { request } = present("a", refresh.value, 10)
+      read("a", request, 20)
+      if (happens === "another request") present("a", refresh.value, 30)
+      if (happens === "the store fails") tell({ _tag: "StoreFailed" })
+      stored({ ...account, lease: { owner: "a", epoch: 1, until: minute }, epoch: 1 }, account, 40)
+      tell(
+        { _tag: "Called", at: 50, node: "a", call: 1, what: "refresh", account: id, deadline: second },
+        { _tag: "Returned", at: 50, call: 1, error: "circuit", slug: "circuit_open" }
+      )
+      return violations
+    }
+    expect(refusedAfter("another request")).toEqual([])
+    expect(refusedAfter("the store fails")).toEqual([])
+    expect(refusedAfter("nothing")).toEqual([expect.stringContaining("2 accounts of its auth config met a fault")])
   })
 
   it("speaks when an application is given another account's access token", () => {

@@ -66,7 +66,10 @@ const makeReasons = (
   const refused = new Map<string, number>()
   /** When each account got its present credential. */
   const renewedAt = new Map<string, number>()
-  /** Accounts that were disabled with a refresh token that was known to be dead. Whoever enables one asks for another try. */
+  /**
+   * Accounts that were disabled when their refresh token was known to be dead, or was refused while they were. Whoever enables one asks for
+   * another try.
+   */
   const disabledDead = new Set<string>()
   /**
    * Accounts with an answer of the time that a restored snapshot has forgotten. A journal brought it back, and nobody knows that its refresh
@@ -112,7 +115,11 @@ const makeReasons = (
           const { after, at, before } = fact
           if (after === undefined) break
           if (after.generation !== before?.generation) renew(after, before, at)
-          else if (after.status === "INACTIVE" && isKnownDead(before)) disabledDead.add(after.id)
+          else if (
+            after.status === "INACTIVE" &&
+            (isKnownDead(before) || (before.intent !== null && after.intent === null))
+          )
+            disabledDead.add(after.id)
           break
         }
         case "Sent":
@@ -467,8 +474,11 @@ const faultsStayApart: Invariant = {
   watch: (facts, { requestTimeout }) => {
     /** For each node and auth config, the accounts whose last request had no clean answer. */
     const troubled = new Map<string, Set<string>>()
-    /** For each node, the accounts whose clean answer was read. The circuit hears of it when the answer is stored. */
-    const clean = new Map<string, Set<string>>()
+    /**
+     * For each node, the accounts whose clean answer was read, and the lapses of the store until then. The circuit hears of it when the node
+     * knows that the answer is stored. Nobody can tell when that is, if the store fails meanwhile.
+     */
+    const clean = new Map<string, Map<string, number>>()
     const configOf = new Map<number, { readonly node: string; readonly account: string | undefined }>()
     const of = (node: string, { authConfigId }: Account): Set<string> => {
       const known = troubled.get(`${node} ${authConfigId}`)
@@ -490,13 +500,16 @@ const faultsStayApart: Invariant = {
           const sent = facts.travel(fact.request)?.sent
           // An answer that takes half of the time limit may already be a late one.
           if (sent?.account !== undefined && fact.isClean && fact.at - sent.at < requestTimeout / 2)
-            clean.set(fact.node, (clean.get(fact.node) ?? new Set()).add(sent.account.id))
+            clean.set(fact.node, (clean.get(fact.node) ?? new Map()).set(sent.account.id, facts.lapses()))
           return undefined
         }
-        case "Stored":
-          if (endsAttempt(fact) && fact.after !== undefined && clean.get(fact.node)?.delete(fact.after.id) === true)
-            of(fact.node, fact.after).delete(fact.after.id)
+        case "Stored": {
+          if (!endsAttempt(fact) || fact.after === undefined) return undefined
+          const { after, node } = fact
+          if (clean.get(node)?.get(after.id) === facts.lapses()) of(node, after).delete(after.id)
+          clean.get(node)?.delete(after.id)
           return undefined
+        }
         case "Called":
           configOf.set(fact.call, { node: fact.node, account: fact.account })
           return undefined
