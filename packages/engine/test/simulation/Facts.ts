@@ -253,7 +253,7 @@ export const make = (given: {
     for (const change of changes) {
       if (change.at < since || change.at > at || change.is !== "down") continue
       // What is only in memory, or not on the disk yet, ends with the process or the power.
-      if (change.loses === "unsynced" || overlaps(badDisk, since, change.at)) return false
+      if (change.loses === "unsynced" || overlaps(badDisk, read.at, change.at)) return false
     }
     return inService(read.node, Math.max(read.at, at - settling), at)
   }

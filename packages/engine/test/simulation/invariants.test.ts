@@ -178,6 +178,23 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     expect(goneOn(Facts.settling + second)).toEqual([expect.stringContaining("whose answer a has")])
   })
 
+  it("is silent when the disk did not take the answer, though the reader stood still afterwards, and speaks when it took it", () => {
+    const ended = (badAt: number) => {
+      const { account, node, present, read, refresh, tell, violations } = history()
+      tell({ _tag: "Disk", at: badAt, node: "a", sound: false }, { _tag: "Disk", at: badAt, node: "a", sound: true })
+      const { request } = present("a", refresh.value, 10, over(account))
+      read("a", request, 20)
+      for (const is of ["frozen", "running"] as const)
+        tell({ _tag: "Node", at: is === "frozen" ? 22 : 24, rest: 20, node: "a", is })
+      node("a", 30, "down")
+      node("a", 40, "running")
+      present("b", refresh.value, minute, over(account))
+      return violations
+    }
+    expect(ended(21)).toEqual([])
+    expect(ended(5)).toEqual([expect.stringContaining("whose answer a has")])
+  })
+
   it("speaks when the second request does not wait for the first", () => {
     const { account, present, refresh, violations } = history()
     present("a", refresh.value, 10, over(account))
