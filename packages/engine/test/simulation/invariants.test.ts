@@ -364,6 +364,26 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     present("a", refresh.value, minute, over(account))
     expect(violations).toEqual([])
   })
+
+  it("is silent when the window is over, but not yet by a clock that was set back, and speaks when it is over by that one too", () => {
+    const sentAgain = (wall: number) => {
+      const { account, ledger, present, refresh, tell, violations } = history({ reuseWindow: minute })
+      const row = { ...over(account), intent: { generation: 1, since: 10, attempts: 1 } }
+      present("a", refresh.value, 10, row)
+      present("a", refresh.value, minute, row)
+      tell({ _tag: "Sent", at: minute + second, node: "a", request: 9, wall, account: row, token: refresh.value })
+      const fields = { grant_type: "refresh_token", refresh_token: refresh.value }
+      const { presentation } = ledger.handle(
+        { path: Ledger.tokenPath, fields, secret: "cs" },
+        minute + second,
+        Ledger.well
+      )
+      tell({ _tag: "Arrived", at: minute + second, request: 9, presentation })
+      return violations
+    }
+    expect(sentAgain(minute - second)).toEqual([])
+    expect(sentAgain(minute + second)).toEqual([expect.stringContaining("1000 ms after it")])
+  })
 })
 
 describe("EXPIRED only if the ledger says dead, or an answer is lost", () => {

@@ -161,7 +161,8 @@ const spentOnce: Invariant = {
         if (read?.node === sent.node && facts.ran(sent.node, read.at, sent.at))
           return `${which}, and it has the answer itself`
         if (read !== undefined && facts.isHeld(travel, sent.at)) return `${which}, whose answer ${read.node} has`
-        if (!travel.hasEnded && !facts.isForgotten(travel.sent.at) && sent.at - travel.sent.at < requestTimeout)
+        const isAwaited = !travel.hasEnded && !facts.isForgotten(travel.sent.at)
+        if (isAwaited && sent.at - travel.sent.at < requestTimeout && !isInWindow(facts, sent))
           return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
       }
       return reasons.has(request) || isInWindow(facts, sent)
