@@ -15,7 +15,7 @@
  * @module
  */
 import type { AuthConfig, ConnectedAccountId } from "@rekindle/core"
-import { Duration, Effect, Equal, Exit, Metric } from "effect"
+import { Duration, Effect, Equal, Metric } from "effect"
 import { keepNewest } from "../account/keepNewest.ts"
 import { monotonicMillis } from "../egress/timeLimit.ts"
 
@@ -27,6 +27,9 @@ export type Evidence =
   | { readonly _tag: "Fault"; readonly cause: string; readonly retryAfter?: Duration.Duration | undefined }
   /** The attempt shows nothing, because the fault was on this side. */
   | { readonly _tag: "Nothing" }
+
+/** Tells a circuit what an attempt has shown. */
+export type Learn = (evidence: Evidence) => Effect.Effect<void>
 
 /** The circuit is open: nothing was sent. */
 export interface Refusal {
@@ -84,14 +87,14 @@ interface Circuit {
 /** The circuits of this process. */
 export interface Circuits {
   /**
-   * Runs an attempt, or fails with `refused` if the circuit is open. The circuit learns from the `evidence` of a result, and nothing from a
-   * failure.
+   * Runs an attempt, or fails with `refused` if the circuit is open. The attempt gives its evidence to `learn` as soon as it has some, because
+   * what follows may take long: while the store is down, tokens wait for their commit, and other accounts would wait for the end of a probe
+   * that has succeeded. Only the first evidence counts. An attempt that ends without any shows nothing.
    */
   readonly guard: <A, E, E2>(request: {
     readonly config: AuthConfig
     readonly id: ConnectedAccountId
-    readonly attempt: Effect.Effect<A, E>
-    readonly evidence: (result: A) => Evidence
+    readonly attempt: (learn: Learn) => Effect.Effect<A, E>
     readonly refused: (refusal: Refusal) => Effect.Effect<never, E2>
   }) => Effect.Effect<A, E | E2>
   /** The circuits that are open. */
@@ -185,7 +188,7 @@ export const make = (): Circuits => {
       : Effect.void
   }
 
-  const learn = (config: AuthConfig, id: ConnectedAccountId, evidence: Evidence, now: number) => {
+  const weigh = (config: AuthConfig, id: ConnectedAccountId, evidence: Evidence, now: number) => {
     switch (evidence._tag) {
       case "Well":
         return well(config, id)
@@ -199,14 +202,17 @@ export const make = (): Circuits => {
     }
   }
 
-  const guard: Circuits["guard"] = Effect.fnUntraced(function* ({ attempt, config, evidence, id, refused }) {
+  const guard: Circuits["guard"] = Effect.fnUntraced(function* ({ attempt, config, id, refused }) {
     const refusal = admit(config, id, yield* monotonicMillis)
     if (refusal !== undefined) return yield* refused(refusal)
-    return yield* Effect.onExit(attempt, (exit) =>
-      Effect.flatMap(monotonicMillis, (now) =>
-        learn(config, id, Exit.isSuccess(exit) ? evidence(exit.value) : { _tag: "Nothing" }, now)
-      )
-    )
+    let hasLearnt = false
+    const learn: Learn = (evidence) =>
+      Effect.suspend(() => {
+        if (hasLearnt) return Effect.void
+        hasLearnt = true
+        return Effect.flatMap(monotonicMillis, (now) => weigh(config, id, evidence, now))
+      })
+    return yield* Effect.ensuring(attempt(learn), learn({ _tag: "Nothing" }))
   })
 
   const open = Effect.map(monotonicMillis, (now) =>

@@ -58,8 +58,8 @@ export class Journal extends Context.Service<
     /** Reserves disk space for one more answer while the scope is open. Fails if there is none. */
     readonly room: Effect.Effect<void, JournalError, Scope.Scope>
     /**
-     * Appends a record. It cannot fail: a record that cannot be written is kept in memory and logged, and `isOnDisk` returns false for it. It
-     * does not wait for the flush.
+     * Appends a record. It cannot fail: a record that the disk does not take is kept in memory, logged, and written again until the disk has
+     * it. Meanwhile `isOnDisk` returns false for it. It does not wait for the flush.
      */
     readonly append: (record: JournalRecord) => Effect.Effect<JournalEntry>
     /** Whether a record is on disk now, where the next process will find it. With `durability: "power"`: whether it is flushed. */
@@ -107,7 +107,7 @@ const onDisk = (
             Effect.catch(({ message }) => Effect.logWarning("the journal could not be closed cleanly", { message }))
           )
       )
-      return make({ files, directory, flushesIn: durability === "power" ? yield* Effect.scope : undefined })
+      return make({ files, directory, flushes: durability === "power", scope: yield* Effect.scope })
     })
   ).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 
@@ -123,57 +123,95 @@ const checkInterval = Duration.toMillis("1 second")
 interface Disk {
   readonly files: JournalFiles
   readonly directory: string
-  /** The scope of the flushes. Undefined if nothing is flushed. */
-  readonly flushesIn: Scope.Scope | undefined
+  /** Whether records are flushed. */
+  readonly flushes: boolean
+  /** The scope of what goes on in the background. */
+  readonly scope: Scope.Scope
 }
+
+interface Kept extends JournalEntry {
+  segment: Segment | undefined
+}
+
+/** After how long a record that the disk did not take is written again. Most faults of a disk pass, and the process may end until then. */
+const writeAgainAfter = Duration.millis(250)
 
 const make = (disk: Disk | undefined): Journal["Service"] => {
   const entries = new Map<ConnectedAccountId, Array<JournalEntry>>()
   let failing = false
   let checkedAt = Number.NEGATIVE_INFINITY
 
-  const add = (entry: JournalEntry): JournalEntry => {
+  const add = (entry: Kept): Kept => {
     const others = entries.get(entry.accountId)
     if (others === undefined) entries.set(entry.accountId, [entry])
     else others.push(entry)
     return entry
   }
 
-  const notWritten = (accountId: ConnectedAccountId, message: string) =>
-    Effect.logError("an answer could not be written to the journal; it is only in the memory of this process", {
-      accountId,
-      message
-    })
-
   /** The records that a loss of power could still cost. */
   const unflushed = new Set<JournalEntry>()
 
-  const flush = (entry: JournalEntry, flushed: OwnSegment["flush"], directory: string) =>
-    Effect.callback<void, JournalError>((resume) =>
-      flushed((error) => resume(error === undefined ? Effect.void : Effect.fail(failure(directory)(error))))
-    ).pipe(
-      Effect.matchEffect({
-        // A record that was settled meanwhile needs no flush.
-        onFailure: ({ message }) => (unflushed.has(entry) ? notWritten(entry.accountId, message) : Effect.void),
-        onSuccess: () => Effect.sync(() => unflushed.delete(entry))
-      })
-    )
+  /** Writes a record. A place that it had before may be damaged. */
+  const write = ({ directory, files, flushes }: Disk, entry: Kept) =>
+    Effect.try({
+      try: () => {
+        const before = entry.segment
+        const segment = files.write(entry)
+        entry.segment = segment
+        if (flushes) unflushed.add(entry)
+        if (before !== undefined) files.settle(before)
+        return segment
+      },
+      catch: failure(directory)
+    })
 
-  /** Writes a record to disk, and starts to flush it. If it cannot be written, the record is in memory only. */
-  const write = ({ directory, files, flushesIn }: Disk, record: JournalRecord): Effect.Effect<JournalEntry> =>
-    Effect.try({ try: () => files.write(record), catch: failure(directory) }).pipe(
-      Effect.matchEffect({
-        onFailure: ({ message }) =>
-          Effect.map(notWritten(record.accountId, message), () => add({ ...record, segment: undefined })),
-        onSuccess: (segment) => {
-          const entry = add({ ...record, segment })
-          if (flushesIn === undefined) return Effect.succeed(entry)
-          unflushed.add(entry)
-          const flushing = flush(entry, segment.flush, directory)
-          return Effect.as(Effect.forkIn(flushing, flushesIn, { startImmediately: true }), entry)
-        }
-      })
+  const flush = ({ directory, flushes }: Disk, entry: Kept, { flush }: OwnSegment) =>
+    flushes
+      ? Effect.callback<void, JournalError>((resume) =>
+          flush((error) => resume(error === undefined ? Effect.void : Effect.fail(failure(directory)(error))))
+        ).pipe(Effect.tap(() => Effect.sync(() => unflushed.delete(entry))))
+      : Effect.void
+
+  const isLeft = (entry: JournalEntry): boolean => entries.get(entry.accountId)?.includes(entry) === true
+
+  /** Writes a record again until the disk has it. A record that was settled meanwhile is not needed. */
+  const keepWriting = (disk: Disk, entry: Kept, { message }: JournalError): Effect.Effect<void> => {
+    const { accountId } = entry
+    const again = Effect.suspend(() =>
+      isLeft(entry) ? Effect.flatMap(write(disk, entry), (segment) => flush(disk, entry, segment)) : Effect.void
     )
+    return Effect.logError("an answer could not be written to the journal; it is only in the memory of this process", {
+      accountId,
+      message
+    }).pipe(
+      Effect.andThen(Effect.eventually(Effect.delay(again, writeAgainAfter))),
+      Effect.andThen(
+        Effect.suspend(() =>
+          isLeft(entry)
+            ? Effect.logInfo("the journal has the answer that could not be written", { accountId })
+            : Effect.void
+        )
+      )
+    )
+  }
+
+  const append = (disk: Disk, record: JournalRecord): Effect.Effect<JournalEntry> => {
+    const entry = add({ ...record, segment: undefined })
+    const inBackground = (effect: Effect.Effect<void>) =>
+      Effect.asVoid(Effect.forkIn(effect, disk.scope, { startImmediately: true }))
+    return Effect.matchEffect(write(disk, entry), {
+      onFailure: (error) => inBackground(keepWriting(disk, entry, error)),
+      onSuccess: (segment) =>
+        disk.flushes
+          ? inBackground(
+              Effect.catch(flush(disk, entry, segment), (error) =>
+                // A record that was settled meanwhile needs no flush.
+                isLeft(entry) ? keepWriting(disk, entry, error) : Effect.void
+              )
+            )
+          : Effect.void
+    }).pipe(Effect.as(entry))
+  }
 
   const takeOver = Effect.fnUntraced(function* ({ directory, files }: Disk) {
     const { damaged, records, torn } = yield* Effect.try({ try: () => files.takeOver(), catch: failure(directory) })
@@ -205,7 +243,9 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
         ? Effect.void
         : Effect.acquireRelease(reserve(disk), () => Effect.sync(() => disk.files.release())),
     append: (record) =>
-      disk === undefined ? Effect.sync(() => add({ ...record, segment: undefined })) : write(disk, record),
+      Effect.suspend(() =>
+        disk === undefined ? Effect.succeed(add({ ...record, segment: undefined })) : append(disk, record)
+      ),
     isOnDisk: (entry) =>
       Effect.sync(
         () => entry.segment !== undefined && !unflushed.has(entry) && disk?.files.isInPlace(entry.segment) === true

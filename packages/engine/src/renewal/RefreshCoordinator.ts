@@ -149,8 +149,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
     circuits.guard({
       config: sendable.connection.config,
       id: sendable.account.id,
-      attempt: attempt(sendable, flight),
-      evidence: (attempted) => attempted?.evidence ?? { _tag: "Nothing" },
+      attempt: (learn) => attempt(sendable, flight, learn),
       refused: circuitOpen
     })
 
@@ -173,8 +172,8 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
         close(id, flight)
         return yield* "account" in decision ? Effect.succeed(decision) : Effect.fail(decision)
       }
-      const attempted = yield* guarded(decision, flight)
-      if (attempted !== undefined) return yield* attempted.renewal
+      const renewal = yield* guarded(decision, flight)
+      if (renewal !== undefined) return renewal
       if ((yield* monotonicMillis) >= until) return yield* busy()
     }
   })

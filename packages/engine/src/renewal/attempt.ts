@@ -8,13 +8,14 @@ import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
 import { Clock, Context, Effect, Exit, Option, Scope } from "effect"
 import { isExpiring, isUsable } from "../account/Account.ts"
 import { monotonicMillisUnsafe } from "../egress/timeLimit.ts"
+import type { Learn } from "./Circuits.ts"
 import type { RenewalContext } from "./context.ts"
 import type { JournalError } from "./Journal.ts"
 import type { Overdue } from "./lateAnswers.ts"
 import type { Sendable } from "./prepare.ts"
 import { codeOf, makeRelease } from "./release.ts"
-import { failed, isRefused, renewalAfter, storeDown, unavailable } from "./renewal.ts"
-import { type Attempted, makeSend, type Progress } from "./send.ts"
+import { failed, isRefused, type Renewal, renewalAfter, storeDown, unavailable } from "./renewal.ts"
+import { type LateRenewal, makeSend, type Progress } from "./send.ts"
 
 /** The points of a renewal at which a crash leaves different states behind. */
 export type Checkpoint = "before-lease" | "after-intent" | "after-response" | "after-commit"
@@ -33,8 +34,9 @@ export const makeAttempt = (context: RenewalContext) => {
 
   const attempt = Effect.fnUntraced(function* (
     sendable: Sendable,
-    progress: Progress
-  ): Effect.fn.Return<Attempted | undefined, RefreshError | JournalError, Scope.Scope> {
+    progress: Progress,
+    learn: Learn
+  ): Effect.fn.Return<Renewal | undefined, RefreshError | JournalError, Scope.Scope> {
     const { account, strategy } = sendable
     const { answers, rooms } = yield* roomForAnswers
     yield* Scope.provide(tokens.room, rooms)
@@ -65,15 +67,16 @@ export const makeAttempt = (context: RenewalContext) => {
         (leased.lease?.until ?? 0) - clock.currentTimeMillisUnsafe()
       ) -
       lease / 2
-    const overdue = lateAnswers(startedAt + lease, keepLate(sendable, leased))
+    const overdue = lateAnswers(startedAt + lease, keepLate(sendable, leased, learn))
     answers.overdue = overdue
     const sent = yield* send(sendable, leased, timeLeft, overdue, rooms, progress)
     if (sent._tag === "TooLate") {
       yield* giveBack(sendable, leased, sent.verdict, sent.doubtful, overdue)
       return undefined
     }
-    if (sent._tag === "Late") return sent.attempted
-    const { doubtful, evidence, issued, verdict } = sent
+    yield* learn(sent.evidence)
+    if (sent._tag === "Late") return yield* sent.renewal
+    const { doubtful, issued, verdict } = sent
     yield* checkpoint("after-response", account.id)
     yield* Effect.logDebug("a renewal was tried", {
       accountId: account.id,
@@ -86,7 +89,7 @@ export const makeAttempt = (context: RenewalContext) => {
         Effect.mapError(({ message }) => failed("commit_pending", message))
       )
       yield* checkpoint("after-commit", account.id)
-      return { evidence, renewal: Effect.succeed({ _tag: "Renewed", account: renewed }) }
+      return { _tag: "Renewed", account: renewed }
     }
     switch (verdict._tag) {
       case "Dead": {
@@ -96,21 +99,19 @@ export const makeAttempt = (context: RenewalContext) => {
           (isExpiring(leased) && !isRefused(leased, progress) && isUsable(leased, yield* Clock.currentTimeMillis))
         if (known && strategy.consent === undefined) {
           yield* release(leased, verdict, { intent: false, lease: false })
-          const account = { ...leased, lease: null, intent: null }
-          return { evidence, renewal: Effect.succeed({ _tag: "Rejected", account }) }
+          return { _tag: "Rejected", account: { ...leased, lease: null, intent: null } }
         }
-        const dead = yield* markDead(leased, strategy, { lost: doubtful, code: codeOf(verdict) }, progress)
-        return { evidence, renewal: Effect.succeed(dead) }
+        return yield* markDead(leased, strategy, { lost: doubtful, code: codeOf(verdict) }, progress)
       }
       default: {
         const result = yield* giveBack(sendable, leased, verdict, doubtful && verdict._tag !== "NotRenewed", overdue)
-        return { evidence, renewal: renewalAfter(leased, result, yield* Clock.currentTimeMillis, progress) }
+        return yield* renewalAfter(leased, result, yield* Clock.currentTimeMillis, progress)
       }
     }
   }, Effect.uninterruptible)
 
-  return (sendable: Sendable, progress: Progress) =>
-    Effect.catchTag(Effect.scoped(attempt(sendable, progress)), "JournalError", () =>
+  return (sendable: Sendable, progress: Progress, learn: Learn) =>
+    Effect.catchTag(Effect.scoped(attempt(sendable, progress, learn)), "JournalError", () =>
       Effect.fail(unavailable("journal_unavailable", "the journal has no space for the answer; nothing was sent"))
     )
 }
@@ -118,7 +119,7 @@ export const makeAttempt = (context: RenewalContext) => {
 /** The scope that reserves space in the journal. It stays open during the attempt, and then until no late answer can arrive. */
 const roomForAnswers = Effect.gen(function* () {
   const rooms = yield* Scope.make()
-  const answers: { overdue: Overdue<Attempted> | undefined } = { overdue: undefined }
+  const answers: { overdue: Overdue<LateRenewal> | undefined } = { overdue: undefined }
   yield* Effect.addFinalizer(() => {
     const letGo = Scope.close(rooms, Exit.void)
     return answers.overdue?.whenOver(letGo) ?? letGo

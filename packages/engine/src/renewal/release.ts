@@ -10,7 +10,7 @@ import type { RenewalContext } from "./context.ts"
 import type { Overdue } from "./lateAnswers.ts"
 import { mayPass, pauses } from "./pauses.ts"
 import { mayResend, type Sendable } from "./prepare.ts"
-import type { Attempted } from "./send.ts"
+import type { LateRenewal } from "./send.ts"
 
 /** How long a failure that may pass has to last before it is logged, in milliseconds. */
 const reportAfter = 60_000
@@ -74,7 +74,7 @@ export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) 
     leased: Account,
     verdict: Verdict,
     intent: boolean,
-    overdue: Overdue<Attempted>
+    overdue: Overdue<LateRenewal>
   ) {
     const now = yield* Clock.currentTimeMillis
     const waits = intent && overdue.isOpen() && !mayResend({ ...sendable, account: leased }, now, requestTimeout)

@@ -8,7 +8,7 @@ import { Clock, Deferred, Duration, Effect, Option, Random, Scope } from "effect
 import { type Account, inService, isKnownDead, isOver } from "../account/Account.ts"
 import { noAnswer, type Observation, type Verdict } from "../answer/Verdict.ts"
 import { Passage } from "../egress/Passage.ts"
-import type { Evidence } from "./Circuits.ts"
+import type { Evidence, Learn } from "./Circuits.ts"
 import type { RenewalContext } from "./context.ts"
 import { decideRenewal, prolongs } from "./judge.ts"
 import type { Overdue } from "./lateAnswers.ts"
@@ -24,11 +24,8 @@ export interface Progress extends Reports {
   sent: boolean
 }
 
-/** The result of an attempt: the evidence about the provider, and the renewal for the callers. */
-export interface Attempted {
-  readonly evidence: Evidence
-  readonly renewal: Effect.Effect<Renewal, RefreshError>
-}
+/** What a late answer is for the callers, once its tokens are committed or left to the journal. */
+export type LateRenewal = Effect.Effect<Renewal, RefreshError>
 
 /** The verdict on an observation, and the tokens to commit, if there are any. */
 interface Judged {
@@ -48,8 +45,11 @@ export type Sent =
     }
   /** The request was not sent: the lease had ended, or the token in doubt turned out not to be needed. Read the account again. */
   | { readonly _tag: "TooLate"; readonly verdict: Verdict; readonly doubtful: boolean }
-  /** Tokens are committed: those of a late answer, or of a consent that was completed meanwhile. */
-  | { readonly _tag: "Late"; readonly attempted: Attempted }
+  /**
+   * Tokens are committed: those of a late answer, or of a consent that was completed meanwhile. What a late answer shows was learnt when it
+   * came.
+   */
+  | { readonly _tag: "Late"; readonly evidence: Evidence; readonly renewal: LateRenewal }
 
 /** Makes `send`, `keep` and `keepLate`. */
 export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalContext) => {
@@ -101,18 +101,19 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
   })
 
   /** Commits the tokens of a late answer, if it has any. */
-  const keepLate = (sendable: Sendable, leased: Account) =>
+  const keepLate = (sendable: Sendable, leased: Account, learn: Learn) =>
     Effect.fnUntraced(function* (observation: Observation) {
       const { issued, verdict } = yield* judge(sendable, leased, observation)
-      if (issued === undefined) return Option.none<Attempted>()
+      if (issued === undefined) return Option.none<LateRenewal>()
+      yield* learn(evidenceOf(verdict))
       yield* Effect.logInfo("a late answer arrived; its tokens are kept", { accountId: leased.id })
-      const renewal = yield* keep(sendable, leased, issued).pipe(
+      return yield* keep(sendable, leased, issued).pipe(
         Effect.match({
-          onFailure: ({ message }) => Effect.fail(failed("commit_pending", message)),
-          onSuccess: (account) => Effect.succeed<Renewal>({ _tag: "Renewed", account })
-        })
+          onFailure: ({ message }): LateRenewal => Effect.fail(failed("commit_pending", message)),
+          onSuccess: (account): LateRenewal => Effect.succeed({ _tag: "Renewed", account })
+        }),
+        Effect.map(Option.some)
       )
-      return Option.some<Attempted>({ evidence: evidenceOf(verdict), renewal })
     })
 
   /** Sends as often as is safe and useful, while the lease allows it. */
@@ -120,7 +121,7 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
     sendable: Sendable,
     leased: Account,
     timeLeft: () => number,
-    overdue: Overdue<Attempted>,
+    overdue: Overdue<LateRenewal>,
     rooms: Scope.Scope,
     progress: Progress
   ): Effect.fn.Return<Sent> {
@@ -190,7 +191,8 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
       if (verdict._tag === "NotApplied" || verdict._tag === "Refused") progress.sent = doubtful
       if (verdict._tag !== "Renewed") {
         yield* overdue.settled
-        if (Deferred.isDoneUnsafe(overdue.kept)) return { _tag: "Late", attempted: yield* Deferred.await(overdue.kept) }
+        if (Deferred.isDoneUnsafe(overdue.kept))
+          return { _tag: "Late", evidence: nothing, renewal: yield* Deferred.await(overdue.kept) }
       }
       if (verdict._tag === "NotApplied" && tooLate) return { _tag: "TooLate", verdict, doubtful }
       const now = clock.currentTimeMillisUnsafe()
@@ -215,8 +217,8 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
       if (step._tag === "Stop") return judged
       // A late answer ends the pause.
       const pause = Duration.millis(step.pause)
-      const attempted = yield* limited(Deferred.await(overdue.kept), pause, () => Effect.undefined)
-      if (attempted !== undefined) return { _tag: "Late", attempted }
+      const late = yield* limited(Deferred.await(overdue.kept), pause, () => Effect.undefined)
+      if (late !== undefined) return { _tag: "Late", evidence: nothing, renewal: late }
       // Each request reserves space for its own answer, because the answer before was written, or may still arrive.
       const hasRoom = verdict._tag !== "Ambiguous" || (yield* Effect.isSuccess(Scope.provide(tokens.room, rooms)))
       if (!hasRoom) return judged
@@ -226,8 +228,8 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
         if (current?.epoch !== leased.epoch || current.status === "INACTIVE" || current.status === "REVOKED")
           return judged
         if (current.generation !== leased.generation) {
-          const renewal: Renewal = { _tag: "Renewed", account: current }
-          return { _tag: "Late", attempted: { evidence: judged.evidence, renewal: Effect.succeed(renewal) } }
+          const renewed: LateRenewal = Effect.succeed({ _tag: "Renewed", account: current })
+          return { _tag: "Late", evidence: judged.evidence, renewal: renewed }
         }
       }
     }

@@ -11,6 +11,7 @@ import {
   connected,
   elapse,
   events,
+  join,
   refresh,
   refused,
   scenario,
@@ -18,6 +19,7 @@ import {
   stored,
   Wire
 } from "../support/ScriptedEngine.ts"
+import { trouble } from "../support/StoreTrouble.ts"
 
 const sends = Effect.map(Wire, ({ sent }) => sent.length)
 
@@ -165,6 +167,29 @@ describe("a provider that is down", () => {
       assert.strictEqual(yield* sends, 3 + accounts.length)
     }).pipe(scenario())
   )
+
+  it.effect("is found well again although the store does not take the probe's new token yet", () => {
+    const { options, state } = trouble()
+    return Effect.gen(function* () {
+      const provider = yield* ScriptedProvider.ScriptedProvider
+      const accounts = yield* ConnectedAccounts
+      const connections = yield* Effect.forEach([1, 2, 3, 4, 5], () => connected({ expired: true }))
+      const [probe, other, ...met] = connections
+      if (probe === undefined || other === undefined) return assert.fail()
+      yield* provider.outage(ScriptedProvider.unavailable(), "10 seconds")
+      for (const { id } of met) yield* refused(id)
+      yield* elapse("12 seconds", "1 second")
+      state.failures = 20
+      const probing = yield* Effect.forkChild(accounts.refresh(probe.id))
+      yield* elapse("1 second", "100 millis")
+      assert.isUndefined(probing.pollUnsafe())
+      assert.isAbove(state.failures, 0)
+      const asking = yield* Effect.forkChild(accounts.refresh(other.id))
+      yield* elapse("30 seconds", "250 millis")
+      assert.strictEqual((yield* join(probing))._tag, "Ready")
+      assert.strictEqual((yield* join(asking))._tag, "Ready")
+    }).pipe(scenario(options))
+  })
 
   it.effect("is probed less and less often by an account that asks all the time", () =>
     Effect.gen(function* () {

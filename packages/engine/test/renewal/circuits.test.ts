@@ -14,8 +14,7 @@ describe("circuits", () => {
         guard({
           config: authConfig(config),
           id: ConnectedAccountId.make(`ca_account${account}`),
-          attempt: Effect.succeed("admitted"),
-          evidence: () => evidence,
+          attempt: (learn) => Effect.as(learn(evidence), "admitted"),
           refused: () => Effect.fail("refused")
         }).pipe(Effect.match({ onFailure: (reason) => reason, onSuccess: (result) => result }))
       const fault: Evidence = { _tag: "Fault", cause: "http_503" }
@@ -33,8 +32,7 @@ describe("circuits", () => {
         circuits.guard({
           config: authConfig("shown"),
           id: ConnectedAccountId.make(`ca_account${account}`),
-          attempt: Effect.void,
-          evidence: () => evidence,
+          attempt: (learn) => learn(evidence),
           refused: () => Effect.fail("refused")
         })
       for (const account of [1, 2]) yield* meet(account, { _tag: "Fault", cause: "http_503" })

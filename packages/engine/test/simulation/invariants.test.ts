@@ -571,47 +571,34 @@ describe("no fault of one account costs another a token", () => {
     expect(violations).toHaveLength(1)
   })
 
-  it("counts a fault until the clean answer after it is stored, because the circuit hears of it then", () => {
-    const { account, present, read, refresh, stored, tell, violations } = history({ rotation: "none" })
-    for (const name of ["ca_account_two", "ca_account_three"])
-      tell({ _tag: "Unreached", node: "a", account: { ...account, id: ConnectedAccountId.make(name) } })
-    const refusedCall = (call: number) =>
-      tell(
-        { _tag: "Called", at: 30, node: "a", call, what: "refresh", account: id, deadline: second },
-        { _tag: "Returned", at: 30, call, error: "circuit", slug: "circuit_open" }
-      )
-    const { request } = present("a", refresh.value, 10)
-    read("a", request, 20)
-    refusedCall(1)
-    expect(violations).toEqual([])
-    const leased: Account = { ...account, lease: { owner: "a", epoch: 1, until: minute }, epoch: 1 }
-    stored(leased, { ...leased, updatedAt: 40 }, 40)
-    refusedCall(2)
-    expect(violations).toEqual([])
-    stored(leased, account, 50)
-    refusedCall(3)
-    expect(violations).toEqual([expect.stringContaining("2 accounts of its auth config met a fault")])
-  })
-
-  it("counts a fault although a clean answer was read, if that was never stored, or the store failed meanwhile", () => {
-    const refusedAfter = (happens: "nothing" | "another request" | "the store fails") => {
-      const { account, present, read, refresh, stored, tell, violations } = history({ rotation: "none" })
+  it("counts a fault until the circuit has had time to hear of a clean answer after it, and until its node has gone on", () => {
+    const refusedAt = (at: number, ...between: ReadonlyArray<Facts.Fact>) => {
+      const { account, present, read, refresh, tell, violations } = history({ rotation: "none" })
       for (const name of ["ca_account_two", "ca_account_three"])
         tell({ _tag: "Unreached", node: "a", account: { ...account, id: ConnectedAccountId.make(name) } })
       const { request } = present("a", refresh.value, 10)
       read("a", request, 20)
-      if (happens === "another request") present("a", refresh.value, 30)
-      if (happens === "the store fails") tell({ _tag: "StoreFailed" })
-      stored({ ...account, lease: { owner: "a", epoch: 1, until: minute }, epoch: 1 }, account, 40)
       tell(
-        { _tag: "Called", at: 50, node: "a", call: 1, what: "refresh", account: id, deadline: second },
-        { _tag: "Returned", at: 50, call: 1, error: "circuit", slug: "circuit_open" }
+        ...between,
+        { _tag: "Called", at, node: "a", call: 1, what: "refresh", account: id, deadline: at + second },
+        { _tag: "Returned", at, call: 1, error: "circuit", slug: "circuit_open" }
       )
       return violations
     }
-    expect(refusedAfter("another request")).toEqual([])
-    expect(refusedAfter("the store fails")).toEqual([])
-    expect(refusedAfter("nothing")).toEqual([expect.stringContaining("2 accounts of its auth config met a fault")])
+    const later = 2 * Facts.delivery
+    const wrong = [expect.stringContaining("2 accounts of its auth config met a fault")]
+    expect(refusedAt(30)).toEqual([])
+    expect(refusedAt(later)).toEqual(wrong)
+    const stoodStill = (is: "frozen" | "running", at: number): Facts.Fact => ({
+      _tag: "Node",
+      at,
+      rest: at,
+      node: "a",
+      is
+    })
+    expect(refusedAt(later, stoodStill("frozen", 21), stoodStill("running", later - 10))).toEqual([])
+    const account = history().account
+    expect(refusedAt(later, { _tag: "Unreached", node: "a", account })).toEqual([])
   })
 
   it("speaks when an application is given another account's access token", () => {

@@ -462,10 +462,6 @@ const nobodyWaitsTooLong: Invariant = {
   }
 }
 
-/** Whether the result of an attempt was stored: a new credential, or the end of its lease. */
-const endsAttempt = ({ after, before }: FactOf<"Stored">): boolean =>
-  after?.generation !== before?.generation || (after?.lease === null && before?.lease !== null)
-
 /** How many accounts of an auth config have to fail before its circuit may open. */
 const accountsToOpen = 3
 
@@ -473,18 +469,16 @@ const accountsToOpen = 3
 const faultsStayApart: Invariant = {
   name: "no fault of one account costs another a token",
   watch: (facts, { requestTimeout }) => {
-    /** For each node and auth config, the accounts whose last request had no clean answer. */
-    const troubled = new Map<string, Set<string>>()
     /**
-     * For each node, the accounts whose clean answer was read, and the lapses of the store until then. The circuit hears of it when the node
-     * knows that the answer is stored. Nobody can tell when that is, if the store fails meanwhile.
+     * For each node and auth config, the accounts whose last request met a fault or was not answered yet, and until when that counts: for
+     * ever, or until the circuit has heard of a clean answer.
      */
-    const clean = new Map<string, Map<string, number>>()
+    const troubled = new Map<string, Map<string, number>>()
     const configOf = new Map<number, { readonly node: string; readonly account: string | undefined }>()
-    const of = (node: string, { authConfigId }: Account): Set<string> => {
+    const of = (node: string, { authConfigId }: Account): Map<string, number> => {
       const known = troubled.get(`${node} ${authConfigId}`)
       if (known !== undefined) return known
-      const made = new Set<string>()
+      const made = new Map<string, number>()
       troubled.set(`${node} ${authConfigId}`, made)
       return made
     }
@@ -492,23 +486,13 @@ const faultsStayApart: Invariant = {
       switch (fact._tag) {
         case "Unreached":
         case "Sent":
-          if (fact.account === undefined) return undefined
-          of(fact.node, fact.account).add(fact.account.id)
-          // An earlier answer was never stored, because its process ended.
-          clean.get(fact.node)?.delete(fact.account.id)
+          if (fact.account !== undefined) of(fact.node, fact.account).set(fact.account.id, Number.POSITIVE_INFINITY)
           return undefined
         case "Read": {
           const sent = facts.travel(fact.request)?.sent
           // An answer that takes half of the time limit may already be a late one.
           if (sent?.account !== undefined && fact.isClean && fact.at - sent.at < requestTimeout / 2)
-            clean.set(fact.node, (clean.get(fact.node) ?? new Map()).set(sent.account.id, facts.lapses()))
-          return undefined
-        }
-        case "Stored": {
-          if (!endsAttempt(fact) || fact.after === undefined) return undefined
-          const { after, node } = fact
-          if (clean.get(node)?.get(after.id) === facts.lapses()) of(node, after).delete(after.id)
-          clean.get(node)?.delete(after.id)
+            of(fact.node, sent.account).set(sent.account.id, fact.at + delivery)
           return undefined
         }
         case "Called":
@@ -519,7 +503,9 @@ const faultsStayApart: Invariant = {
           configOf.delete(fact.call)
           const row = account === undefined ? undefined : facts.rows.get(account)
           if (fact.slug !== "circuit_open" || row === undefined || node === undefined) return undefined
-          const met = of(node, row).size
+          const met = [...of(node, row).values()].filter((until) => fact.at < until).length
+          // Who has just gone on has not heard of the answers yet that came while it stood still.
+          if (!facts.ran(node, fact.at - delivery, fact.at)) return undefined
           return met < accountsToOpen
             ? `${row.id} is refused because of a circuit, and ${met} accounts of its auth config met a fault on ${node}`
             : undefined
