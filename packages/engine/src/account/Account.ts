@@ -152,6 +152,8 @@ export const AttemptResult = Schema.Struct({
   code: Schema.NullOr(Schema.String),
   /** Until when callers get this result without another request to the provider, in epoch milliseconds. */
   retryAt: Schema.NullOr(Schema.Int),
+  /** When it was stored, in epoch milliseconds. Absent in results that an older version stored. */
+  at: Schema.optionalKey(Schema.Int),
   /** Since when every attempt has failed, in epoch milliseconds. The interval between attempts grows with this time. */
   since: Schema.optionalKey(Schema.Int),
   /** Whether it was reported that the account stopped working. */
@@ -283,8 +285,11 @@ export const visibleStatus = (
 /** Whether the credential is in service. Its access token may be handed out until it expires. */
 export const inService = (account: Pick<Account, "status">): boolean => account.status === "ACTIVE"
 
-/** How far the clock of the machine that obtained a credential may be ahead before its times are ignored, in milliseconds. */
+/** How far the clock of another machine may be ahead before the times that it stored are ignored, in milliseconds. */
 const clockSkew = 60_000
+
+/** Whether something was stored in the future, by a clock that was ahead. Then no time that was stored with it is known. */
+export const isOfFuture = (at: number, now: number): boolean => at > now + clockSkew
 
 /** Whether the access token has expired. An account with NO_AUTH has none that could. */
 export const isOver = (
@@ -307,6 +312,6 @@ export const isUsable = (
   if (!inService(account) || isOver(account, now)) return false
   return (
     expiresAt === null ||
-    (obtainedAt <= now + clockSkew && expiresAt > now + Math.min(atLeast, (expiresAt - obtainedAt) / 2))
+    (!isOfFuture(obtainedAt, now) && expiresAt > now + Math.min(atLeast, (expiresAt - obtainedAt) / 2))
   )
 }

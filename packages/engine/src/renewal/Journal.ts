@@ -199,17 +199,15 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
     const entry = add({ ...record, segment: undefined })
     const inBackground = (effect: Effect.Effect<void>) =>
       Effect.asVoid(Effect.forkIn(effect, disk.scope, { startImmediately: true }))
+    const flushed = (segment: OwnSegment) =>
+      Effect.matchEffect(flush(disk, entry, segment), {
+        // A record that was settled meanwhile needs no flush.
+        onFailure: (error) => (isLeft(entry) ? keepWriting(disk, entry, error) : Effect.void),
+        onSuccess: () => Effect.void
+      })
     return Effect.matchEffect(write(disk, entry), {
       onFailure: (error) => inBackground(keepWriting(disk, entry, error)),
-      onSuccess: (segment) =>
-        disk.flushes
-          ? inBackground(
-              Effect.catch(flush(disk, entry, segment), (error) =>
-                // A record that was settled meanwhile needs no flush.
-                isLeft(entry) ? keepWriting(disk, entry, error) : Effect.void
-              )
-            )
-          : Effect.void
+      onSuccess: (segment) => (disk.flushes ? inBackground(flushed(segment)) : Effect.void)
     }).pipe(Effect.as(entry))
   }
 

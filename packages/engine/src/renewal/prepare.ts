@@ -8,7 +8,7 @@
  */
 import { type ConnectedAccountId, InvalidRequest, type RefreshError, RefreshUnsupported } from "@rekindle/core"
 import { Clock, Duration, Effect, Option } from "effect"
-import { type Account, inService, isExpiring, isKnownDead, isOver, isUsable } from "../account/Account.ts"
+import { type Account, inService, isExpiring, isKnownDead, isOfFuture, isOver, isUsable } from "../account/Account.ts"
 import type { AuthStrategy, Connection } from "../strategies/AuthStrategy.ts"
 import { makeLeaseWatch } from "./leaseWatch.ts"
 import type { RenewalContext } from "./context.ts"
@@ -61,14 +61,12 @@ export const mayResend = (
   )
 }
 
-/**
- * The last result, if it is too recent to ask the provider again. A retry time further ahead than the cap was written by a wrong clock, and
- * is ignored.
- */
+/** The last result, if it is too recent to ask the provider again. One that was stored while a clock was ahead is ignored. */
 const remembered = (account: Account, now: number, flight: Reports) => {
   const { lastAttempt } = account
-  const retryAt = lastAttempt?.retryAt ?? null
-  return lastAttempt !== null && retryAt !== null && retryAt > now && retryAt <= now + Duration.toMillis(retryAfterCap)
+  if (lastAttempt === null || isOfFuture(lastAttempt.at ?? 0, now)) return Option.none()
+  const { retryAt } = lastAttempt
+  return retryAt !== null && retryAt > now && retryAt <= now + Duration.toMillis(retryAfterCap)
     ? Option.some(renewalAfter(account, lastAttempt, now, flight))
     : Option.none()
 }

@@ -43,6 +43,7 @@ export const makeRelease = ({ bounded, requestTimeout, store }: RenewalContext) 
       verdict: keep.intent ? "Ambiguous" : verdict._tag,
       code: codeOf(verdict),
       retryAt: callers === 0 ? null : now + callers,
+      at: now,
       since,
       reported: reported || report
     }

@@ -13,6 +13,7 @@ import {
   join,
   leaseAs,
   refresh,
+  refused,
   rest,
   scenario,
   secretsOf,
@@ -263,6 +264,23 @@ describe("a clock that jumps", () => {
         yield* elapse("45 seconds")
         assert.strictEqual(yield* sends, 0)
         yield* join(caller, "1 second")
+      })
+    ).pipe(scenario())
+  )
+
+  it.effect("forward, an outage, and back again: what the provider said then holds nobody back", () =>
+    withWallClock((set) =>
+      Effect.gen(function* () {
+        const provider = yield* ScriptedProvider.ScriptedProvider
+        const { id } = yield* connected()
+        set(hour / 6)
+        yield* provider.next(ScriptedProvider.unavailable("60"))
+        assert.deepInclude(yield* refused(id), { slug: "provider_busy" })
+        assert.deepInclude(yield* refused(id), { slug: "provider_busy" })
+        assert.strictEqual(yield* sends, 1)
+        set(-hour / 6)
+        assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+        assert.strictEqual(yield* sends, 2)
       })
     ).pipe(scenario())
   )

@@ -438,8 +438,7 @@ const live = (scene: Scene) =>
     yield* Effect.sleep(mix.trouble / 2)
     for (const { disk } of nodes) disk.capacity = Number.POSITIVE_INFINITY
     yield* Effect.sleep(mix.trouble / 2)
-    const skews = nodes.map(({ wallClock }) => wallClock.skew)
-    const clocksWereRight = skews.every((skew) => skew === 0)
+    const clocksWereRight = nodes.every(({ wallClock }) => wallClock.skew === 0)
     yield* world.heal
     yield* Fiber.interrupt(acting)
     yield* Fiber.join(operating)
@@ -449,8 +448,7 @@ const live = (scene: Scene) =>
       yield* Effect.delay(putRight(scene), lookEvery)
     }
     world.note("faults stop")
-    // A pause that begins by a clock that is ahead ends as much later.
-    const until = world.now() + recovery + Math.max(0, ...skews)
+    const until = world.now() + recovery
     const left = new Set<string>(facts.rows.keys())
     while (true) {
       yield* Effect.sleep(lookEvery)

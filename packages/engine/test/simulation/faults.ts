@@ -220,8 +220,8 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "commit-behind-the-flush",
     breaks: "An answer is committed only when its record is flushed, however long the disk takes.",
     file: "engine/src/renewal/Journal.ts",
-    find: "return Effect.as(Effect.forkIn(flushing, flushesIn, { startImmediately: true }), entry)",
-    replace: "return Effect.as(flushing, entry)"
+    find: "disk.flushes ? inBackground(flushed(segment)) : Effect.void",
+    replace: "flushed(segment)"
   },
   {
     name: "journal-emptied-too-early",
