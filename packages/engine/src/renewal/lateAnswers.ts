@@ -33,6 +33,12 @@ export type LateAnswers = <A>(
   keep: (observation: Observation) => Effect.Effect<Option.Option<A>>
 ) => Overdue<A>
 
+/**
+ * The shortest time that an overdue request is followed, in milliseconds. If its time is already over when that begins, the process has stood
+ * still, and the answer may have arrived meanwhile. It is read in this time.
+ */
+const shortest = 100
+
 /** Makes `LateAnswers`. When the scope closes, open requests get `grace` to finish. */
 export const makeLateAnswers = Effect.fnUntraced(function* (
   grace: Duration.Duration
@@ -67,7 +73,7 @@ export const makeLateAnswers = Effect.fnUntraced(function* (
 
     const follow = (request: Fiber.Fiber<Observation>) =>
       Effect.flatMap(monotonicMillis, (now) =>
-        limited(Fiber.await(request), Duration.millis(Math.max(0, until - now)), () => Effect.undefined)
+        limited(Fiber.await(request), Duration.millis(Math.max(shortest, until - now)), () => Effect.undefined)
       ).pipe(
         Effect.flatMap((exit) => (exit !== undefined && Exit.isSuccess(exit) ? keepOne(exit.value) : Effect.void)),
         Effect.ensuring(
