@@ -178,7 +178,7 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "late-answers-dropped",
     breaks: "A request that reached its time limit is closed, and its late answer is lost.",
     file: "engine/src/renewal/lateAnswers.ts",
-    find: "Math.max(0, until - now)",
+    find: "Math.max(shortest, until - now)",
     replace: "Math.min(0, until - now)"
   },
   {
