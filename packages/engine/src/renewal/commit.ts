@@ -37,9 +37,9 @@ export const overtaken = (current: Account, origin: Origin): boolean =>
     : current.grantId === origin.grantId || (current.grantId !== origin.heldGrantId && isLaterGrant(current, origin))
 
 /**
- * Whether the account has a grant that a person gave after this one. A process may have died after it had committed this one, and another
- * person's consent followed. Clocks decide only where numbers do not: between consents at the same time, and after a restored snapshot,
- * which takes the numbers back.
+ * Whether the account has a later grant than this one. A process may have died after it had committed this one, and another consent
+ * followed. Clocks decide only where numbers do not: between consents at the same time, and after a restored snapshot, which takes the
+ * numbers back.
  */
 const isLaterGrant = (current: Account, origin: Origin): boolean =>
   grantNumber(current) > grantNumber(origin) || current.obtainedAt >= origin.receivedAt

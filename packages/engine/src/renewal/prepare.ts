@@ -61,7 +61,10 @@ export const mayResend = (
   )
 }
 
-/** The last result, if it is too recent to ask the provider again. One that was stored while a clock was ahead is ignored. */
+/**
+ * The last result, if it is too recent to ask the provider again. One that was stored while a clock was ahead is ignored. An older version
+ * stored no time with it, and there the retry time shows that, if it is further ahead than the cap.
+ */
 const remembered = (account: Account, now: number, flight: Reports) => {
   const { lastAttempt } = account
   if (lastAttempt === null || isOfFuture(lastAttempt.at ?? 0, now)) return Option.none()

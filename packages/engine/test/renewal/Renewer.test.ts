@@ -289,16 +289,21 @@ describe("the renewer", () => {
     }).pipe(Effect.scoped, scenario())
   )
 
+  /** An account without a refresh token. */
+  const connectedWithout = Effect.fnUntraced(function* (expiresAt: number) {
+    const connections = yield* Connections
+    yield* connections.authConfigs.register(authConfig("scripted"))
+    return yield* connections.create({
+      authConfigId: "scripted",
+      userId: "person",
+      secrets: { access_token: Redacted.make("all there is") },
+      expiresAt: DateTime.makeUnsafe(expiresAt)
+    })
+  })
+
   it.effect("reports a credential that ends and cannot be renewed", () =>
     Effect.gen(function* () {
-      const connections = yield* Connections
-      yield* connections.authConfigs.register(authConfig("scripted"))
-      const { id } = yield* connections.create({
-        authConfigId: "scripted",
-        userId: "person",
-        secrets: { access_token: Redacted.make("all there is") },
-        expiresAt: DateTime.makeUnsafe(beginning + 3_600_000)
-      })
+      const { id } = yield* connectedWithout(beginning + 3_600_000)
       yield* renewing()
       yield* elapse("59 minutes", "30 seconds")
       assert.strictEqual((yield* stored(id)).status, "ACTIVE")
@@ -316,20 +321,9 @@ describe("the renewer", () => {
     it.effect(`an access token that expires just after the look at its account: ${name} at once, and not later`, () => {
       let finds = Infinity
       return Effect.gen(function* () {
-        const connections = yield* Connections
         const provider = yield* Provider
         const store = yield* AccountStore
-        yield* connections.authConfigs.register(authConfig("scripted"))
-        const { accessToken, refreshToken } = yield* provider.connect
-        const { id } = yield* connections.create({
-          authConfigId: "scripted",
-          userId: "person",
-          secrets: {
-            access_token: Redacted.make(accessToken),
-            ...(inDoubt ? { refresh_token: Redacted.make(refreshToken) } : {})
-          },
-          expiresAt: DateTime.makeUnsafe(beginning + 60_000)
-        })
+        const { id } = yield* inDoubt ? connected({ expiresIn: "1 minute" }) : connectedWithout(beginning + 60_000)
         if (inDoubt) yield* store.doubtAll
         const from = yield* stored(id)
         yield* store.write({ from, to: { ...from, renewAt: beginning + 50_000 }, announce: [] })

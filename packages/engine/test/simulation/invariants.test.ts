@@ -76,14 +76,23 @@ const history = (rules: Partial<Ledger.Rules> = {}) => {
   ) => tell({ _tag: "Stored", at, node: "a", before, after, announced })
   stored(undefined, account)
   let requests = 0
-  /** A token request that arrives at once. Returns the answer's refresh token. */
-  const present = (node: string, token: string, at: number, row = account) => {
+  /** A request with a refresh token that is on its way. `wall` is the time of the sender's clock. */
+  const send = (node: string, token: string, at: number, row = account, wall = at) => {
     const request = requests++
-    tell({ _tag: "Sent", at, node, request, wall: at, account: row, token })
-    const fields = { grant_type: "refresh_token", refresh_token: token }
+    tell({ _tag: "Sent", at, node, request, wall, account: row, token })
+    return request
+  }
+  /** A request arrives. Returns the body of the answer. */
+  const arrive = (request: number, fields: Readonly<Record<string, string>>, at: number) => {
     const { body, presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, at, Ledger.well)
     tell({ _tag: "Arrived", at, request, presentation })
-    return { request, next: String(JSON.parse(body).refresh_token) }
+    return body
+  }
+  const refreshes = (token: string) => ({ grant_type: "refresh_token", refresh_token: token })
+  /** A token request that arrives at once. Returns the answer's refresh token. */
+  const present = (node: string, token: string, at: number, row = account) => {
+    const request = send(node, token, at, row)
+    return { request, next: String(JSON.parse(arrive(request, refreshes(token), at)).refresh_token) }
   }
   const read = (node: string, request: number, at: number) =>
     tell({ _tag: "Read", at, rest: at, node, request, isOwn: true, isClean: true })
@@ -100,6 +109,7 @@ const history = (rules: Partial<Ledger.Rules> = {}) => {
   return {
     account,
     access,
+    arrive,
     expired,
     facts,
     ledger,
@@ -107,8 +117,10 @@ const history = (rules: Partial<Ledger.Rules> = {}) => {
     present,
     read,
     refresh,
+    refreshes,
     renewed,
     seal,
+    send,
     stored,
     tell,
     violations
@@ -229,17 +241,13 @@ describe("a single-use token is presented once, unless its answer is lost", () =
 
   it("speaks when a code is presented twice, unless the store was restored and forgot its first use", () => {
     const presentedTwice = (arrivals: ReadonlyArray<number>, ...between: ReadonlyArray<Facts.Fact>) => {
-      const { ledger, tell, violations } = history()
+      const { arrive, ledger, tell, violations } = history()
       const code = ledger.authorize(id, 0)
       for (const request of [1, 2]) {
         tell({ _tag: "Sent", at: request, node: "a", request, wall: request, account: undefined, token: undefined })
         if (request === 1) tell(...between)
       }
-      for (const request of arrivals) {
-        const fields = { grant_type: "authorization_code", code: code.value }
-        const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, 3, Ledger.well)
-        tell({ _tag: "Arrived", at: 3, request, presentation })
-      }
+      for (const request of arrivals) arrive(request, { grant_type: "authorization_code", code: code.value }, 3)
       return violations
     }
     for (const arrivals of [
@@ -268,7 +276,8 @@ describe("a single-use token is presented once, unless its answer is lost", () =
 
   it("is silent when the report was still under way as the account got another credential, or the request was sent before", () => {
     const sentBeside = (ends: "before" | "after", stores: "before" | "after") => {
-      const { account, ledger, present, refresh, renewed, stored, tell, violations } = history({ onReplay: "refuse" })
+      const made = history({ onReplay: "refuse" })
+      const { account, arrive, present, refresh, refreshes, renewed, send, stored, tell, violations } = made
       const token = refresh.value
       present("a", token, 10, over(account))
       tell({ _tag: "Refused", node: "a", call: 1, account: id })
@@ -277,20 +286,10 @@ describe("a single-use token is presented once, unless its answer is lost", () =
       const store = () => stored(account, newer, minute, { sequence: 1, type: "renewed" })
       if (ends === "before") returned()
       if (stores === "before") store()
-      tell({
-        _tag: "Sent",
-        at: minute,
-        node: "a",
-        request: 9,
-        wall: minute,
-        account: stores === "before" ? newer : account,
-        token
-      })
+      const sent = send("a", token, minute, stores === "before" ? newer : account)
       if (stores === "after") store()
       if (ends === "after") returned()
-      const fields = { grant_type: "refresh_token", refresh_token: token }
-      const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, minute + 1, Ledger.well)
-      tell({ _tag: "Arrived", at: minute + 1, request: 9, presentation })
+      arrive(sent, refreshes(token), minute + 1)
       return violations.filter((wrong) => wrong.includes("still works"))
     }
     expect(sentBeside("after", "before")).toEqual([])
@@ -347,14 +346,13 @@ describe("a single-use token is presented once, unless its answer is lost", () =
   })
 
   it("is silent when the answer comes after the second request was sent, and before it arrives", () => {
-    const { account, ledger, present, read, refresh, tell, violations } = history({ onReplay: "refuse" })
+    const made = history({ onReplay: "refuse" })
+    const { account, arrive, present, read, refresh, refreshes, send, violations } = made
     const first = present("a", refresh.value, 10, over(account))
     const token = refresh.value
-    tell({ _tag: "Sent", at: minute, node: "a", request: 9, wall: minute, account: over(account), token })
+    const sent = send("a", token, minute, over(account))
     read("a", first.request, minute)
-    const fields = { grant_type: "refresh_token", refresh_token: token }
-    const { presentation } = ledger.handle({ path: Ledger.tokenPath, fields, secret: "cs" }, minute + 1, Ledger.well)
-    tell({ _tag: "Arrived", at: minute + 1, request: 9, presentation })
+    arrive(sent, refreshes(token), minute + 1)
     expect(violations).toEqual([])
   })
 
@@ -367,18 +365,11 @@ describe("a single-use token is presented once, unless its answer is lost", () =
 
   it("is silent when the window is over, but not yet by a clock that was set back, and speaks when it is over by that one too", () => {
     const sentAgain = (wall: number) => {
-      const { account, ledger, present, refresh, tell, violations } = history({ reuseWindow: minute })
+      const { account, arrive, present, refresh, refreshes, send, violations } = history({ reuseWindow: minute })
       const row = { ...over(account), intent: { generation: 1, since: 10, attempts: 1 } }
       present("a", refresh.value, 10, row)
       present("a", refresh.value, minute, row)
-      tell({ _tag: "Sent", at: minute + second, node: "a", request: 9, wall, account: row, token: refresh.value })
-      const fields = { grant_type: "refresh_token", refresh_token: refresh.value }
-      const { presentation } = ledger.handle(
-        { path: Ledger.tokenPath, fields, secret: "cs" },
-        minute + second,
-        Ledger.well
-      )
-      tell({ _tag: "Arrived", at: minute + second, request: 9, presentation })
+      arrive(send("a", refresh.value, minute + second, row, wall), refreshes(refresh.value), minute + second)
       return violations
     }
     expect(sentAgain(minute - second)).toEqual([])
