@@ -12,10 +12,10 @@ import type { Learn } from "./Circuits.ts"
 import type { RenewalContext } from "./context.ts"
 import type { JournalError } from "./Journal.ts"
 import type { Overdue } from "./lateAnswers.ts"
-import type { Sendable } from "./prepare.ts"
+import { mayResend, type Sendable } from "./prepare.ts"
 import { codeOf, makeRelease } from "./release.ts"
 import { failed, isRefused, type Renewal, renewalAfter, storeDown, unavailable } from "./renewal.ts"
-import { type LateRenewal, makeSend, type Progress } from "./send.ts"
+import { type LateRenewal, type Limits, makeSend, type Progress } from "./send.ts"
 
 /** The points of a renewal at which a crash leaves different states behind. */
 export type Checkpoint = "before-lease" | "after-intent" | "after-response" | "after-commit"
@@ -28,7 +28,7 @@ export const AtCheckpoint = Context.Reference<(point: Checkpoint, id: ConnectedA
 
 /** Makes the attempt. It returns `undefined` if the lease was not acquired, or expired before a request was sent; re-read the account. */
 export const makeAttempt = (context: RenewalContext) => {
-  const { bounded, lateAnswers, lease, markDead, owner, store, tokens } = context
+  const { bounded, lateAnswers, lease, markDead, owner, requestTimeout, store, tokens } = context
   const { giveBack, release } = makeRelease(context)
   const { keep, keepLate, send } = makeSend(context)
 
@@ -44,12 +44,13 @@ export const makeAttempt = (context: RenewalContext) => {
     const clock = yield* Clock.Clock
     yield* checkpoint("before-lease", account.id)
     const startedAt = monotonicMillisUnsafe(clock)
+    const begunAt = clock.currentTimeMillisUnsafe()
     const taken = yield* bounded(
       store.begin({
         account,
         owner,
         leaseMillis: lease,
-        now: clock.currentTimeMillisUnsafe(),
+        now: begunAt,
         takeOver: sendable.waitedOut
       })
     ).pipe(Effect.mapError(storeDown))
@@ -57,19 +58,18 @@ export const makeAttempt = (context: RenewalContext) => {
     const leased = taken.value
     yield* checkpoint("after-intent", account.id)
     /**
-     * How long requests may still be sent under this lease, in milliseconds. They are sent in its first half only: a request takes less
-     * than half a lease, and the rest is for the commit. Two clocks are compared. Corrections of the wall clock do not move the monotonic
-     * one, and the monotonic one stands still while a machine sleeps.
+     * The time now, in epoch milliseconds, by two clocks: as the wall clock was set when the lease was taken, and as it is set now.
+     * Corrections of the wall clock do not move the monotonic one, and the monotonic one stands still while a machine sleeps.
      */
-    const timeLeft = () =>
-      Math.min(
-        startedAt + lease - monotonicMillisUnsafe(clock),
-        (leased.lease?.until ?? 0) - clock.currentTimeMillisUnsafe()
-      ) -
-      lease / 2
+    const nowByBoth = () => [begunAt + monotonicMillisUnsafe(clock) - startedAt, clock.currentTimeMillisUnsafe()]
+    const limits: Limits = {
+      // Requests are sent in the first half of the lease. A request takes less than half of one, and the rest is for the commit.
+      timeLeft: () => begunAt + lease / 2 - Math.max(...nowByBoth()),
+      isRepeatable: () => nowByBoth().every((now) => mayResend({ ...sendable, account: leased }, now, requestTimeout))
+    }
     const overdue = lateAnswers(startedAt + lease, keepLate(sendable, leased, learn))
     answers.overdue = overdue
-    const sent = yield* send(sendable, leased, timeLeft, overdue, rooms, progress)
+    const sent = yield* send(sendable, leased, limits, overdue, rooms, progress)
     if (sent._tag === "TooLate") {
       yield* giveBack(sendable, leased, sent.verdict, sent.doubtful, overdue)
       return undefined

@@ -14,7 +14,7 @@ import { decideRenewal, prolongs } from "./judge.ts"
 import type { Overdue } from "./lateAnswers.ts"
 import { nextStep } from "./nextStep.ts"
 import { observed, tokenRequest } from "./observe.ts"
-import { mayResend, type Sendable } from "./prepare.ts"
+import type { Sendable } from "./prepare.ts"
 import { failed, isRefused, type Renewal, type Reports } from "./renewal.ts"
 import type { Issued } from "./TokenCommit.ts"
 
@@ -22,6 +22,14 @@ import type { Issued } from "./TokenCommit.ts"
 export interface Progress extends Reports {
   /** True while a request with an unknown result may have been sent. Then no failure may say "nothing was sent". */
   sent: boolean
+}
+
+/** How far an attempt may still send. Both are asked again before each request, because time passes between two. */
+export interface Limits {
+  /** How long the lease still allows requests to be sent, in milliseconds. */
+  readonly timeLeft: () => number
+  /** Whether the token may be sent again although it may be spent. See `mayResend`. */
+  readonly isRepeatable: () => boolean
 }
 
 /** What a late answer is for the callers, once its tokens are committed or left to the journal. */
@@ -120,7 +128,7 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
   const send = Effect.fnUntraced(function* (
     sendable: Sendable,
     leased: Account,
-    timeLeft: () => number,
+    { isRepeatable, timeLeft }: Limits,
     overdue: Overdue<LateRenewal>,
     rooms: Scope.Scope,
     progress: Progress
@@ -130,16 +138,13 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
     let tooLate = false
     let broke = false
     const clock = yield* Clock.Clock
-    const isRepeatable = (now: number) => mayResend({ ...sendable, account: leased }, now, requestTimeout)
-    const isUsable = (now: number) => inService(leased) && !isRefused(leased, progress) && !isOver(leased, now)
+    const isUsable = () =>
+      inService(leased) && !isRefused(leased, progress) && !isOver(leased, clock.currentTimeMillisUnsafe())
     /**
      * Whether a token may be spent that an access token does not need yet. This was decided before the lease, and before the last pause.
      * The clock may have been set since.
      */
-    const isNeedless = () => {
-      const now = clock.currentTimeMillisUnsafe()
-      return doubtful && isUsable(now) && !isRepeatable(now)
-    }
+    const isNeedless = () => doubtful && isUsable() && !isRepeatable()
     for (let sends = 1; ; sends++) {
       // A strategy may still send after its time limit. Closing its request prevents that.
       let closed = false
@@ -195,13 +200,12 @@ export const makeSend = ({ find, limited, requestTimeout, tokens }: RenewalConte
           return { _tag: "Late", evidence: nothing, renewal: yield* Deferred.await(overdue.kept) }
       }
       if (verdict._tag === "NotApplied" && tooLate) return { _tag: "TooLate", verdict, doubtful }
-      const now = clock.currentTimeMillisUnsafe()
-      const repeatable = isRepeatable(now)
+      const repeatable = isRepeatable()
       const step = nextStep({
         verdict: verdict._tag,
         sends,
         repeatable,
-        usable: isUsable(now),
+        usable: isUsable(),
         answerMayCome: overdue.isOpen(),
         timeLeft: timeLeft(),
         requestTimeout: Duration.toMillis(requestTimeout),

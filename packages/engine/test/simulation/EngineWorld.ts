@@ -302,6 +302,7 @@ const setUp = (world: Simulation.World, reached: Record<string, number>) =>
       tell,
       providers,
       model,
+      store: storeNode,
       vault,
       nodes,
       accounts,

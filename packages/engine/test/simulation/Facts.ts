@@ -244,18 +244,21 @@ export const make = (given: {
     return frozen ? undefined : since.at
   }
 
-  /** Whether some process has the answer at that time, and could have committed it until then, because it did not freeze meanwhile. */
-  const isHeld = (travel: Travel, at: number): boolean => {
+  /**
+   * Since when some process has had the answer that it has at that time, and could have committed it until then, because it did not freeze
+   * meanwhile. Undefined: nobody has it.
+   */
+  const heldSince = (travel: Travel, at: number): number | undefined => {
     const since = hadSince(travel)
     const { read } = travel
-    if (since === undefined || read === undefined || since > at || since < restoredAt) return false
+    if (since === undefined || read === undefined || since > at || since < restoredAt) return undefined
     const { badDisk, changes } = lifeOf(read.node)
     for (const change of changes) {
       if (change.at < since || change.at > at || change.is !== "down") continue
       // What is only in memory, or not on the disk yet, ends with the process or the power.
-      if (change.loses === "unsynced" || overlaps(badDisk, read.at, change.at)) return false
+      if (change.loses === "unsynced" || overlaps(badDisk, read.at, change.at)) return undefined
     }
-    return inService(read.node, Math.max(read.at, at - settling), at)
+    return inService(read.node, Math.max(read.at, at - settling), at) ? since : undefined
   }
 
   const add = (fact: Fact): void => {
@@ -333,7 +336,8 @@ export const make = (given: {
     add,
     inService,
     ran,
-    isHeld,
+    heldSince,
+    isHeld: (travel: Travel, at: number): boolean => heldSince(travel, at) !== undefined,
     /** Whether the store knows nothing of that time, because a snapshot was restored since. */
     isForgotten: (at: number): boolean => at < restoredAt,
     /** How often the store did not take something, or forgot it. */

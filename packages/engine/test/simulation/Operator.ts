@@ -187,11 +187,13 @@ const actions: Readonly<Record<string, Action>> = {
     scene.reach("everything is sealed with a new key")
   }),
   "restores a snapshot": Effect.fnUntraced(function* (scene) {
-    const { facts, heard, model, nodes, tell, world } = scene
+    const { facts, heard, model, nodes, store, tell, world } = scene
     const restore = model.snapshot()
     yield* aWhile(30_000)
     for (const node of nodes) yield* node.kill
     const before = new Map(facts.rows)
+    // The database is down meanwhile. What it was carrying out ends with it, in the same step.
+    Effect.runSyncExit(store.restart)
     restore()
     const sequence = model.events().at(-1)?.sequence ?? 0
     tell({ _tag: "Restored", at: world.now(), sequence })

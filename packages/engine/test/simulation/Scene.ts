@@ -30,6 +30,8 @@ export interface Scene {
   readonly tell: (fact: Facts.Fact) => void
   readonly providers: ReadonlyMap<string, Wire.Provider>
   readonly model: ModelStore.ModelStore
+  /** The machine that the store runs on. */
+  readonly store: Simulation.Machine
   readonly vault: TableVault.TableVault
   readonly nodes: ReadonlyArray<EngineProcess>
   readonly accounts: Array<ConnectedAccountId>

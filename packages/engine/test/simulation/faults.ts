@@ -43,8 +43,8 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "lease-by-wall-clock",
     breaks: "A wall clock that is set back makes the holder's lease longer.",
     file: "engine/src/renewal/attempt.ts",
-    find: "startedAt + lease - monotonicMillisUnsafe(clock),",
-    replace: "startedAt * 0 + Number.POSITIVE_INFINITY,"
+    find: "Math.max(...nowByBoth())",
+    replace: "clock.currentTimeMillisUnsafe()"
   },
   {
     name: "lost-race-sends",
@@ -133,8 +133,8 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "last-hope-while-usable",
     breaks: "A single-use token in doubt is sent again although the access token works, once a clock is right again.",
     file: "engine/src/renewal/send.ts",
-    find: "return doubtful && isUsable(now) && !isRepeatable(now)",
-    replace: "return doubtful && isUsable(now) && !isRepeatable(now) && now < 0"
+    find: "doubtful && isUsable() && !isRepeatable()",
+    replace: "doubtful && isUsable() && !isRepeatable() && timeLeft() < 0"
   },
   {
     name: "refused-token-served",

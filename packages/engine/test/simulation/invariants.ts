@@ -132,12 +132,19 @@ const makeReasons = (
 
 /**
  * A token that may be used once is presented again only if nobody has the answer to the first request: that request has ended or is older
- * than its time limit, no running process has read its answer, and there is a reason to send it ({@link makeReasons}).
+ * than its time limit, no running process has read its answer, and there is a reason to send it ({@link makeReasons}). A sender cannot know of
+ * an answer that another process went on with while it stood still itself, if it goes on in the first half of a lease that it took before.
  */
 const spentOnce: Invariant = {
   name: "a single-use token is presented once, unless its answer is lost",
-  watch: (facts, { requestTimeout }) => {
+  watch: (facts, { lease, requestTimeout }) => {
     const reasons = makeReasons(facts)
+    /** When each node last took the lease of each account. */
+    const leases = new Map<string, number>()
+    const cannotKnow = ({ account, at, node }: FactOf<"Sent">, since: number): boolean => {
+      const leasedAt = leases.get(`${node} ${account?.id}`) ?? Infinity
+      return leasedAt <= since && at <= leasedAt + lease / 2 && !facts.ran(node, since, at)
+    }
     const wrong = (fact: FactOf<"Arrived">): string | undefined => {
       const { presentation, request } = fact
       if (presentation?.outcome !== "replayed") return undefined
@@ -160,7 +167,9 @@ const spentOnce: Invariant = {
         const read = travel.read !== undefined && travel.read.index < index ? travel.read : undefined
         if (read?.node === sent.node && facts.ran(sent.node, read.at, sent.at))
           return `${which}, and it has the answer itself`
-        if (read !== undefined && facts.isHeld(travel, sent.at)) return `${which}, whose answer ${read.node} has`
+        const since = read && facts.heldSince(travel, sent.at)
+        if (read !== undefined && since !== undefined && !cannotKnow(sent, since))
+          return `${which}, whose answer ${read.node} has`
         const isAwaited = !travel.hasEnded && !facts.isForgotten(travel.sent.at)
         if (isAwaited && sent.at - travel.sent.at < requestTimeout && !isInWindow(facts, sent))
           return `${which}, ${Math.round(sent.at - travel.sent.at)} ms after it`
@@ -171,6 +180,8 @@ const spentOnce: Invariant = {
     }
     return (fact) => {
       reasons.follow(fact)
+      if (fact._tag === "Stored" && fact.after !== undefined && fact.after.epoch > (fact.before?.epoch ?? 0))
+        leases.set(`${fact.node} ${fact.after.id}`, fact.at)
       return fact._tag === "Arrived" ? wrong(fact) : undefined
     }
   }
