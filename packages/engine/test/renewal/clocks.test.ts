@@ -252,6 +252,30 @@ describe("a clock that jumps", () => {
     ).pipe(scenario({ provider: { reuseWindow: "10 minutes" } }))
   )
 
+  it.effect(
+    "ahead, and is set back beyond the loss of an answer when the token gets its lease: its window stays closed",
+    () =>
+      withWallClock((set) =>
+        Effect.gen(function* () {
+          const provider = yield* ScriptedProvider.ScriptedProvider
+          const { id } = yield* connected({ profile: { reuseWindow: Duration.minutes(10) } })
+          yield* provider.outage(ScriptedProvider.lostResponse, "1 minute")
+          assert.deepStrictEqual(yield* refresh(id), { _tag: "Ready", id })
+          const sent = yield* sends
+          yield* elapse("20 minutes", "1 minute")
+          set(2 * hour)
+          const isSetBack = (point: string) =>
+            point === "after-intent" ? Effect.sync(() => set(-2 * hour - hour / 4)) : Effect.void
+          assert.deepStrictEqual(yield* refresh(id).pipe(Effect.provideService(AtCheckpoint, isSetBack)), {
+            _tag: "Ready",
+            id
+          })
+          assert.strictEqual(yield* sends, sent)
+          assert.deepInclude(yield* provider.counts, { replays: 0, revokedGrants: 0 })
+        })
+      ).pipe(scenario({ provider: { reuseWindow: "10 minutes" } }))
+  )
+
   it.effect("back, while another process is at work: it is still waited for as long as its lease lasts", () =>
     withWallClock((set) =>
       Effect.gen(function* () {

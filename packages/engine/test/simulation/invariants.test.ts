@@ -239,6 +239,36 @@ describe("a single-use token is presented once, unless its answer is lost", () =
     expect(sentAfter(2 * second)).toEqual([expect.stringContaining("still works")])
   })
 
+  it("is silent when the sender stood still while the reader went on, in the first half of its lease, and speaks otherwise", () => {
+    const goneOn = minute + second
+    const sentAfter = (options: {
+      readonly leasedAt?: number
+      readonly stoodStill?: boolean
+      readonly sentAt?: number
+    }) => {
+      const { leasedAt = minute, stoodStill = true, sentAt = goneOn + Facts.settling + second } = options
+      const { account, node, present, read, refresh, tell, violations } = history()
+      const row = over(account)
+      const { request } = present("a", refresh.value, 10, row)
+      read("a", request, 20)
+      node("a", 20, "frozen")
+      const leased: Account = { ...row, epoch: 1 }
+      const takeLease = () =>
+        tell({ _tag: "Stored", at: leasedAt, node: "b", before: row, after: leased, announced: [] })
+      if (leasedAt <= goneOn) takeLease()
+      if (stoodStill) node("b", goneOn - 1, "frozen")
+      node("a", goneOn, "running")
+      if (stoodStill) node("b", sentAt - 1, "running")
+      if (leasedAt > goneOn) takeLease()
+      present("b", refresh.value, sentAt, row)
+      return violations.filter((wrong) => wrong.includes("whose answer a has"))
+    }
+    expect(sentAfter({})).toEqual([])
+    expect(sentAfter({ stoodStill: false })).toHaveLength(1)
+    expect(sentAfter({ leasedAt: goneOn + 1 })).toHaveLength(1)
+    expect(sentAfter({ sentAt: minute + 31 * second })).toHaveLength(1)
+  })
+
   it("speaks when a code is presented twice, unless the store was restored and forgot its first use", () => {
     const presentedTwice = (arrivals: ReadonlyArray<number>, ...between: ReadonlyArray<Facts.Fact>) => {
       const { arrive, ledger, tell, violations } = history()
