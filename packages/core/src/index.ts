@@ -45,6 +45,7 @@ export {
 } from "./ConsentCallback.ts"
 export * as Expected from "./Expected.ts"
 export * as Failures from "./Failures.ts"
+export * as MonotonicClock from "./MonotonicClock.ts"
 export { AnswerMatcher, ProviderProfile, Rotation } from "./ProviderProfile.ts"
 export {
   AccountNotFound,

@@ -11,9 +11,14 @@
  *
  * @module
  */
-import { type AccountFilter, type ConnectedAccount, Connections, type ConnectionsError } from "@rekindle/core"
+import {
+  type AccountFilter,
+  type ConnectedAccount,
+  Connections,
+  type ConnectionsError,
+  MonotonicClock
+} from "@rekindle/core"
 import { DateTime, Duration, Effect, Option, Schedule, Stream } from "effect"
-import { monotonicMillis } from "../monotonicMillis.ts"
 
 /** Which accounts a campaign is for. */
 export interface Selection extends AccountFilter {
@@ -84,7 +89,7 @@ const longestPause = Duration.minutes(1)
 const makePace = (requestsPerSecond: number) => {
   const spacing = 1000 / requestsPerSecond
   let next = Number.NEGATIVE_INFINITY
-  return Effect.flatMap(monotonicMillis, (now) => {
+  return Effect.flatMap(MonotonicClock.millis, (now) => {
     const at = Math.max(now, next)
     next = at + spacing
     return at > now ? Effect.sleep(at - now) : Effect.void

@@ -8,10 +8,11 @@
  */
 import { InvalidRequest } from "@rekindle/core"
 import { ApiKeyScope } from "@rekindle/platform"
-import { Cache, Clock, Context, Duration, Effect, Exit, Layer, Option, type Redacted, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option, type Redacted, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { SqlClient, type SqlError } from "effect/sql"
 import { type AuditBroken, AuditLog } from "../audit/AuditLog.ts"
+import * as ReadCache from "../store/ReadCache.ts"
 import { Integer } from "../store/rows.ts"
 import * as KeyText from "./keyText.ts"
 import { projectNotFound, Projects } from "./Projects.ts"
@@ -101,10 +102,7 @@ const make = Effect.gen(function* () {
     Effect.map(Effect.flatMap(sql`SELECT * FROM rekindle_api_keys WHERE id = ${id}`, decodeRows), ([row]) =>
       row === undefined ? undefined : { key: toKey(row), hash: row.hash }
     )
-  const cache = yield* Cache.makeWith(read, {
-    capacity,
-    timeToLive: (exit) => (Exit.isSuccess(exit) ? freshFor : 0)
-  })
+  const cache = yield* ReadCache.make(read, { capacity, freshFor })
 
   const create = Effect.fnUntraced(function* (
     { name, projectId = Projects.first, scopes, validFor }: NewKey,
@@ -189,11 +187,11 @@ const make = Effect.gen(function* () {
         yield* audit.append({ actor, projectId: before.project_id, action: "key.revoked", target: id })
         return toKey({ ...before, revoked_at: now })
       }).pipe(sql.withTransaction)
-      yield* Cache.invalidate(cache, id)
+      yield* cache.forget(id)
       return key
     }),
 
-    find: (id) => Cache.get(cache, id),
+    find: cache.get,
 
     markUsed: (ids, at, notSince) =>
       ids.length === 0

@@ -6,9 +6,10 @@
  * @module
  */
 import { CurrentProject, InvalidRequest, RedirectUrl, Unavailable } from "@rekindle/core"
-import { Cache, Clock, Context, Duration, Effect, Exit, Layer, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { type AuditBroken, AuditLog } from "../audit/AuditLog.ts"
+import * as ReadCache from "../store/ReadCache.ts"
 import { Integer } from "../store/rows.ts"
 
 /** A project. Times are in epoch milliseconds. */
@@ -91,10 +92,7 @@ const make = Effect.gen(function* () {
       ([project]) => project
     )
 
-  const cache = yield* Cache.makeWith(read, {
-    capacity: 1_000,
-    timeToLive: (exit) => (Exit.isSuccess(exit) ? freshFor : 0)
-  })
+  const cache = yield* ReadCache.make(read, { capacity: 1_000, freshFor })
 
   return Projects.of({
     list: Effect.flatMap(sql`SELECT * FROM rekindle_projects ORDER BY id`, decodeRows),
@@ -130,7 +128,7 @@ const make = Effect.gen(function* () {
           details: { redirect_origins: origins }
         })
       }).pipe(sql.withTransaction)
-      yield* Cache.invalidate(cache, id)
+      yield* cache.forget(id)
       return { id, redirectOrigins: origins, createdAt: now, updatedAt: now }
     }),
 
@@ -153,12 +151,12 @@ const make = Effect.gen(function* () {
         })
         return changed
       }).pipe(sql.withTransaction)
-      yield* Cache.invalidate(cache, id)
+      yield* cache.forget(id)
       return project
     }),
 
     redirectOrigins: (id) =>
-      Cache.get(cache, id).pipe(
+      cache.get(id).pipe(
         Effect.map((project) => project?.redirectOrigins ?? undefined),
         Effect.mapError(
           () =>

@@ -6,8 +6,8 @@
  *
  * @module
  */
+import { MonotonicClock } from "@rekindle/core"
 import { Duration, Effect } from "effect"
-import { monotonicMillis } from "../monotonicMillis.ts"
 
 /** The rate of each name. */
 export interface Rate {
@@ -55,7 +55,7 @@ export const make = ({ burst, per }: Rate, capacity = 50_000): Throttle => {
 
   return {
     take: (name) =>
-      Effect.map(monotonicMillis, (now) => {
+      Effect.map(MonotonicClock.millis, (now) => {
         const bucket = buckets.get(name)
         const used = bucket === undefined ? 0 : usedNow(bucket, now)
         const wait = waitFor(used)
@@ -67,7 +67,7 @@ export const make = ({ burst, per }: Rate, capacity = 50_000): Throttle => {
         return undefined
       }),
     wait: (name) =>
-      Effect.map(monotonicMillis, (now) => {
+      Effect.map(MonotonicClock.millis, (now) => {
         const bucket = buckets.get(name)
         return bucket === undefined ? undefined : waitFor(usedNow(bucket, now))
       }),

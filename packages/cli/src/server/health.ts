@@ -8,14 +8,15 @@
  * @module
  */
 import { type AccountStore, type CredentialVault, KeyRotation, Renewer } from "@rekindle/engine"
-import { Clock, Effect, type Layer, Option } from "effect"
+import { Clock, Duration, Effect, type Layer, Option } from "effect"
 import { HttpMiddleware, HttpRouter, HttpServerResponse } from "effect/http"
+import * as ReadCache from "../store/ReadCache.ts"
 
 /** How long a check may take. */
 const checkTimeout = "3 seconds"
 
 /** How long an answer of `/readyz` is served again, so that strangers cannot keep the database busy with it. */
-const readyFor = "1 second"
+const readyFor = Duration.seconds(1)
 
 /** How long the renewer may not have polled, in milliseconds. It polls every 5 seconds. */
 const stalledAfter = 60_000
@@ -70,8 +71,8 @@ export const routes: Layer.Layer<never, never, AccountStore | CredentialVault | 
       const isReady = Object.values(checks).every(({ status }) => status !== "failed")
       return answer(isReady ? 200 : 503, { status: isReady ? "ready" : "not ready", checks })
     }).pipe(Effect.provideContext(services), Effect.withTracerEnabled(false))
-    const ready = yield* Effect.cachedWithTTL(check, readyFor)
+    const answers = yield* ReadCache.make(() => check, { capacity: 1, freshFor: readyFor })
     yield* router.add("GET", "/healthz", HttpMiddleware.withLoggerDisabled(Effect.succeed(answer(200, alive))))
-    yield* router.add("GET", "/readyz", HttpMiddleware.withLoggerDisabled(ready))
+    yield* router.add("GET", "/readyz", HttpMiddleware.withLoggerDisabled(answers.get("/readyz")))
   })
 )

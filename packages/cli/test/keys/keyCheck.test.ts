@@ -122,6 +122,25 @@ describe("a key", () => {
     )
   )
 
+  it.effect("that another process revoked is refused as soon, if the clock is set back meanwhile", () =>
+    withCheck(({ keys }) =>
+      Effect.gen(function* () {
+        const clock = yield* Clock.Clock
+        const { key, secret } = yield* keys.create(deploy, "cli:ann")
+        yield* check(secret)
+        yield* keys.revoke(key.id, undefined, "cli:ann")
+        yield* TestClock.adjust("2 seconds")
+        const currentTimeMillisUnsafe = () => clock.currentTimeMillisUnsafe() - Duration.toMillis("1 hour")
+        const setBack = {
+          ...clock,
+          currentTimeMillisUnsafe,
+          currentTimeMillis: Effect.sync(currentTimeMillisUnsafe)
+        }
+        assert.strictEqual(yield* Effect.provideService(outcome(secret), Clock.Clock, setBack), "revoked_api_key")
+      })
+    )
+  )
+
   it.effect("is refused from the moment it expires, even if it was just read", () =>
     withCheck(({ keys }) =>
       Effect.gen(function* () {

@@ -12,10 +12,10 @@
 import { Duration, Effect } from "effect"
 import type { ConnectedAccount, ConnectedAccountId, ConnectedAccountStatus } from "../ConnectedAccount.ts"
 import { ConnectedAccounts, type RefreshOptions } from "../ConnectedAccounts.ts"
+import * as MonotonicClock from "../MonotonicClock.ts"
 import { mayPass, type ReadError, type RefreshError, retryAfterOf } from "../RefreshError.ts"
 import { ConnectionNotReady, ConsentExpired } from "./Consent.ts"
 import { decorrelated } from "./internal/Backoff.ts"
-import { monotonicMillis } from "./internal/monotonic.ts"
 
 /** How to show the link, and how often to poll. */
 export interface AwaitActiveOptions<E = never, R = never> {
@@ -103,7 +103,7 @@ export const awaitActive = Effect.fnUntraced(function* <E = never, R = never>(
   if (outcome._tag === "NotReady" && terminal(outcome.status, undefined)) {
     return yield* new ConnectionNotReady({ accountId, status: outcome.status })
   }
-  const end = (yield* monotonicMillis) + lifetime
+  const end = (yield* MonotonicClock.millis) + lifetime
 
   let last: ConnectedAccountStatus | undefined
   let wait = pollEvery
@@ -112,7 +112,7 @@ export const awaitActive = Effect.fnUntraced(function* <E = never, R = never>(
     let pause = pauseFirst
     while (true) {
       if (pause) {
-        const left = end - (yield* monotonicMillis)
+        const left = end - (yield* MonotonicClock.millis)
         if (left <= 0) {
           return yield* new ConsentExpired({ accountId, ...(last === undefined ? undefined : { status: last }) })
         }

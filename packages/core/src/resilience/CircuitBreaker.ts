@@ -23,6 +23,7 @@ import { Context, Duration, Effect, Exit, Layer, Option } from "effect"
 import * as Breaker from "effect/persistence/CircuitBreaker"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshOptions } from "../ConnectedAccounts.ts"
+import * as MonotonicClock from "../MonotonicClock.ts"
 import { type RefreshError, retryAfterOf, RefusedLocally } from "../RefreshError.ts"
 import { Events } from "./Events.ts"
 import * as Metrics from "./Metrics.ts"
@@ -72,6 +73,13 @@ const classify = (exit: Exit.Exit<unknown, RefreshError>): Breaker.Outcome => {
   const error = Exit.findErrorOption(exit)
   return error._tag === "Some" ? health(error.value) : Breaker.failure()
 }
+
+/** A store in memory, whose circuits stay open for as long as they should, although it measures by the time of day. */
+const inSteadyTime = (store: Breaker.CircuitBreakerStore["Service"]): Breaker.CircuitBreakerStore["Service"] => ({
+  admit: (key) => MonotonicClock.within(store.admit(key)),
+  record: (options) => MonotonicClock.within(store.record(options)),
+  state: (key) => MonotonicClock.within(store.state(key))
+})
 
 /**
  * Refuses calls while the circuit is open. They fail with `RefusedLocally`, reason `circuit-open`, and `retryAfter` if it is known.
@@ -139,7 +147,7 @@ export const circuitBreaker = (options: CircuitBreakerOptions = {}): Policy => {
       const given = yield* Effect.serviceOption(Breaker.CircuitBreakerStore)
       const store = Option.isSome(given)
         ? given.value
-        : Context.get(yield* Layer.build(Breaker.layerStoreMemory()), Breaker.CircuitBreakerStore)
+        : inSteadyTime(Context.get(yield* Layer.build(Breaker.layerStoreMemory()), Breaker.CircuitBreakerStore))
       const alone = Option.isNone(given) && key === "provider"
       /**
        * The circuit while nothing fails: it is closed, and its window has only successes. A further success changes nothing, so the store is not

@@ -16,6 +16,7 @@
 import { Clock, Context, DateTime, Duration, Effect, Fiber } from "effect"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshOptions } from "../ConnectedAccounts.ts"
+import * as MonotonicClock from "../MonotonicClock.ts"
 import { DeadlineExceeded, type RefreshError } from "../RefreshError.ts"
 import type { RefreshOutcome } from "../RefreshOutcome.ts"
 import { Events } from "./Events.ts"
@@ -35,7 +36,7 @@ export interface CoalesceOptions {
 interface Flight {
   readonly fiber: Fiber.Fiber<RefreshOutcome, RefreshError>
   readonly call: Call
-  /** Its deadline, in epoch milliseconds. */
+  /** Its deadline, in monotonic milliseconds. */
   readonly until: number
 }
 
@@ -81,15 +82,15 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
         Fiber.interruptAll([...Array.from(flights.values(), ({ fiber }) => fiber), ...overdue])
       )
 
-      const start = (id: ConnectedAccountId, options: RefreshOptions | undefined, at: Start): Flight => {
-        const { context, key, now } = at
+      const start = (id: ConnectedAccountId, options: RefreshOptions | undefined, from: Start): Flight => {
+        const { at, context, key, now } = from
         const call = new Call()
         const asked = options?.deadline?.epochMilliseconds
-        const until = Math.max(now + maxFlight, asked ?? 0)
+        const deadline = Math.max(now + maxFlight, asked ?? 0)
         const fiber = Effect.runForkWith(Context.add(context, CurrentCall, call))(
-          next.refresh(id, asked === until ? options : { ...options, deadline: DateTime.makeUnsafe(until) })
+          next.refresh(id, asked === deadline ? options : { ...options, deadline: DateTime.makeUnsafe(deadline) })
         )
-        const flight: Flight = { fiber, call, until }
+        const flight: Flight = { fiber, call, until: at + deadline - now }
         if (fiber.pollUnsafe() !== undefined) return flight
         const before = flights.get(key)
         if (before !== undefined) {
@@ -120,11 +121,12 @@ export const coalesce = (options: CoalesceOptions = {}): Policy => {
               })
             }
             const key = flightKey(fiber, id, options)
+            const at = MonotonicClock.millisUnsafe(clock)
             let flight = flights.get(key)
-            if (flight !== undefined && now < flight.until) {
+            if (flight !== undefined && at < flight.until) {
               events?.publish({ _tag: "FlightJoined", accountId: id })
             } else {
-              flight = start(id, options, { key, now, context: fiber.context })
+              flight = start(id, options, { key, now, at, context: fiber.context })
             }
             const { call, fiber: work } = flight
             const caller = fiber.getRef(CurrentCall)
@@ -147,7 +149,9 @@ const late = (millis: number, sent: boolean) =>
 
 interface Start {
   readonly key: string
+  /** The time by the wall clock, to which deadlines belong, and by the monotonic one. In milliseconds. */
   readonly now: number
+  readonly at: number
   /** The context of the caller who starts the flight, with its settings and span. */
   readonly context: Context.Context<never>
 }

@@ -6,7 +6,7 @@
  * @module
  */
 
-/** An entry that expires at `until`, in epoch milliseconds. `until` may be moved later. */
+/** An entry that expires at `until`, in milliseconds of the clock of its map. `until` may be moved later. */
 export interface Expiring {
   until: number
 }

@@ -16,6 +16,7 @@ import { Clock, Duration, Effect, type Fiber, Option } from "effect"
 import * as Limiter from "effect/persistence/RateLimiter"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshOptions } from "../ConnectedAccounts.ts"
+import * as MonotonicClock from "../MonotonicClock.ts"
 import { RefusedLocally } from "../RefreshError.ts"
 import { Events } from "./Events.ts"
 import { type Expiring, ExpiringMap } from "./ExpiringMap.ts"
@@ -28,7 +29,7 @@ export interface RateLimitOptions {
   readonly limit: number
   /** The length of a window. */
   readonly window: Duration.Input
-  /** `"token-bucket"` spreads calls evenly after an initial burst; `"fixed-window"` counts by the clock. Default `"token-bucket"`. */
+  /** `"token-bucket"` spreads calls evenly after an initial burst; `"fixed-window"` counts in windows, one after another. Default `"token-bucket"`. */
   readonly algorithm?: "token-bucket" | "fixed-window" | undefined
   /** How long a call may wait for its turn. Default: until its deadline. */
   readonly maxDelay?: Duration.Input | undefined
@@ -40,13 +41,18 @@ export interface RateLimitOptions {
 
 /** One limit. It expires when it is full again. */
 interface Limit extends Expiring {
-  readonly limiter: Limiter.RateLimiter
-  /** Turns that were taken and will not be used, in order, in epoch milliseconds. */
+  readonly limiter: Pick<Limiter.RateLimiter, "consume">
+  /** Turns that were taken and will not be used, in order, in monotonic milliseconds. */
   readonly spare: Array<number>
 }
 
 /** Effect's memory store never removes a key. So each limit has its own store, which is removed with it. */
-const ownLimiter = Effect.provide(Limiter.make, Limiter.layerStoreMemory)
+const ownLimiter = Effect.map(
+  Effect.provide(Limiter.make, Limiter.layerStoreMemory),
+  ({ consume }): Pick<Limiter.RateLimiter, "consume"> => ({
+    consume: (options) => MonotonicClock.within(consume(options))
+  })
+)
 
 /**
  * Limits the rate of calls. A refused call fails with `RefusedLocally`, reason `rate-limited`, with `retryAfter`. The store is in memory, unless a
@@ -129,7 +135,10 @@ export const rateLimit = (options: RateLimitOptions): Policy => {
             if (turn <= now) return self
             return withCall((call): Effect.Effect<A, E | RefusedLocally> => {
               const delay = turn - now
-              const left = options?.deadline === undefined ? Infinity : options.deadline.epochMilliseconds - now
+              const left =
+                options?.deadline === undefined
+                  ? Infinity
+                  : options.deadline.epochMilliseconds - fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
               if (delay > maxDelay || delay >= left) {
                 giveBack(of, turn)
                 events?.publish({ _tag: "Refused", accountId: id, reason: "rate-limited" })
@@ -158,4 +167,4 @@ export const rateLimit = (options: RateLimitOptions): Policy => {
   )
 }
 
-const nowOf = (fiber: Fiber.Fiber<unknown, unknown>): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+const nowOf = (fiber: Fiber.Fiber<unknown, unknown>): number => MonotonicClock.millisUnsafe(fiber.getRef(Clock.Clock))

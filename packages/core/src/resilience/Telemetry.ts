@@ -7,6 +7,7 @@
  * @module
  */
 import { Clock, Effect, Exit, type Fiber } from "effect"
+import * as MonotonicClock from "../MonotonicClock.ts"
 import type { ConnectedAccountId } from "../ConnectedAccount.ts"
 import type { RefreshError } from "../RefreshError.ts"
 import type { RefreshOutcome } from "../RefreshOutcome.ts"
@@ -64,12 +65,12 @@ export const telemetry = (): Policy =>
       refresh: (id, options) =>
         Effect.withFiber((fiber) => {
           const clock = fiber.getRef(Clock.Clock)
-          const startedAt = clock.currentTimeMillisUnsafe()
+          const startedAt = MonotonicClock.millisUnsafe(clock)
           const measured = (self: Effect.Effect<RefreshOutcome, RefreshError>) =>
             Effect.onExitPrimitive(self, (exit) => {
               const { disposition, tag } = endingOf(exit)
               Metrics.outcome(tag, disposition).updateUnsafe(1, fiber.context)
-              Metrics.latency.updateUnsafe(clock.currentTimeMillisUnsafe() - startedAt, fiber.context)
+              Metrics.latency.updateUnsafe(MonotonicClock.millisUnsafe(clock) - startedAt, fiber.context)
               return undefined
             })
           if (!traces(fiber)) return measured(next.refresh(id, options))

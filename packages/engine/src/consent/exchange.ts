@@ -3,12 +3,12 @@
  *
  * @module
  */
+import { MonotonicClock } from "@rekindle/core"
 import { Clock, Deferred, Duration, Effect, Exit, Option, Schedule, Scope } from "effect"
 import type { Account } from "../account/Account.ts"
 import type { Extras } from "../account/Credential.ts"
 import { noAnswer, type Observation, type Verdict } from "../answer/Verdict.ts"
 import { Passage } from "../egress/Passage.ts"
-import { monotonicMillis } from "../egress/timeLimit.ts"
 import { decideConsent } from "../renewal/judge.ts"
 import type { LateAnswers } from "../renewal/lateAnswers.ts"
 import { observed, tokenRequest } from "../renewal/observe.ts"
@@ -117,7 +117,7 @@ export const makeExchange = (tokens: TokenCommit["Service"], lateAnswers: LateAn
       })
       return yield* Effect.option(keep(issued))
     })
-    const overdue = lateAnswers((yield* monotonicMillis) + followedFor, keepLate)
+    const overdue = lateAnswers((yield* MonotonicClock.millis) + followedFor, keepLate)
     // The room in the journal stays reserved until a late answer can no longer arrive.
     const rooms = yield* Scope.make()
     const send = Effect.suspend(() => consent.complete(connection, request)).pipe(

@@ -1,5 +1,5 @@
 /**
- * Time limits for the engine, on the limiter of core's policies, and the monotonic clock.
+ * Time limits for the engine, on the limiter of core's policies.
  *
  * A renewal has five limits, and they are rarely reached. `Effect.timeout` starts a fiber and a system timer for each, and waits until the
  * interrupted work has ended. Here many limits share one timer, and work that ignores its interruption is not waited for.
@@ -34,10 +34,3 @@ export const makeTimeLimit = (): TimeLimit => {
       )
     )
 }
-
-/** Milliseconds on a clock that no correction moves, for measuring how long something took. Its zero is arbitrary. */
-export const monotonicMillis = Effect.map(Clock.Clock, (clock) => monotonicMillisUnsafe(clock))
-
-/** {@link monotonicMillis}, read from a given clock. */
-export const monotonicMillisUnsafe = (clock: Clock.Clock): number =>
-  Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)

@@ -14,10 +14,9 @@
  *
  * @module
  */
-import type { AuthConfig, ConnectedAccountId } from "@rekindle/core"
+import { type AuthConfig, type ConnectedAccountId, MonotonicClock } from "@rekindle/core"
 import { Duration, Effect, Equal, Metric } from "effect"
 import { keepNewest } from "../account/keepNewest.ts"
-import { monotonicMillis } from "../egress/timeLimit.ts"
 
 /** The evidence of one attempt about the provider and the application, which all accounts of the config share. */
 export type Evidence =
@@ -203,19 +202,19 @@ export const make = (): Circuits => {
   }
 
   const guard: Circuits["guard"] = Effect.fnUntraced(function* ({ attempt, config, id, refused }) {
-    const refusal = admit(config, id, yield* monotonicMillis)
+    const refusal = admit(config, id, yield* MonotonicClock.millis)
     if (refusal !== undefined) return yield* refused(refusal)
     let hasLearnt = false
     const learn: Learn = (evidence) =>
       Effect.suspend(() => {
         if (hasLearnt) return Effect.void
         hasLearnt = true
-        return Effect.flatMap(monotonicMillis, (now) => weigh(config, id, evidence, now))
+        return Effect.flatMap(MonotonicClock.millis, (now) => weigh(config, id, evidence, now))
       })
     return yield* Effect.ensuring(attempt(learn), learn({ _tag: "Nothing" }))
   })
 
-  const open = Effect.map(monotonicMillis, (now) =>
+  const open = Effect.map(MonotonicClock.millis, (now) =>
     [...circuits.values()].flatMap(({ cause, config, openedAt, sick, until }): ReadonlyArray<OpenCircuit> =>
       openedAt === undefined
         ? []

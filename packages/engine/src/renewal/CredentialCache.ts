@@ -12,13 +12,12 @@
  *
  * @module
  */
-import type { ConnectedAccountId, CredentialInUse } from "@rekindle/core"
+import { type ConnectedAccountId, type CredentialInUse, MonotonicClock } from "@rekindle/core"
 import { Clock, Context, Duration, Effect, Layer } from "effect"
 import type { Account } from "../account/Account.ts"
 import { keepNewest } from "../account/keepNewest.ts"
 import { AccountStore } from "../account/AccountStore.ts"
 import type { Connection } from "../strategies/AuthStrategy.ts"
-import { monotonicMillis, monotonicMillisUnsafe } from "../egress/timeLimit.ts"
 
 /** An account, identified by the id that its project uses. */
 export type Named = Pick<Account, "projectId" | "publicId">
@@ -75,7 +74,7 @@ const make = (store: AccountStore["Service"], keepFor: number) => {
   const get: CredentialCache["Service"]["get"] = (projectId, publicId) =>
     Effect.map(Clock.Clock, (clock) => {
       const entry = kept.get(keyOf({ projectId, publicId }))
-      if (entry === undefined || entry.until <= monotonicMillisUnsafe(clock)) return undefined
+      if (entry === undefined || entry.until <= MonotonicClock.millisUnsafe(clock)) return undefined
       const { renewAt } = entry.held.account
       // Another process may have renewed the account. Some providers then invalidate the earlier token.
       return renewAt !== null && renewAt <= clock.currentTimeMillisUnsafe() ? undefined : entry.held
@@ -88,7 +87,7 @@ const make = (store: AccountStore["Service"], keepFor: number) => {
       const isLatest = () => reading.get(key) === reader
       return read.pipe(
         Effect.tap((held) =>
-          Effect.map(monotonicMillis, (now) => {
+          Effect.map(MonotonicClock.millis, (now) => {
             if (!isLatest()) return
             keepNewest(kept, key, { held, until: now + keepFor }, keptAtMost)
           })

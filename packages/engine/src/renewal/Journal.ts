@@ -12,10 +12,9 @@
  *
  * @module
  */
-import type { ConnectedAccountId } from "@rekindle/core"
+import { type ConnectedAccountId, MonotonicClock } from "@rekindle/core"
 import { Context, Duration, Effect, Layer, Schema, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
-import { monotonicMillis } from "../egress/timeLimit.ts"
 import type { JournalDisk } from "./journalDisk.ts"
 import {
   type Durability,
@@ -267,7 +266,7 @@ const make = (disk: Disk | undefined): Journal["Service"] => {
     takeOver:
       disk === undefined
         ? Effect.succeed([])
-        : Effect.flatMap(monotonicMillis, (now) => {
+        : Effect.flatMap(MonotonicClock.millis, (now) => {
             if (now - checkedAt < checkInterval) return Effect.succeed([])
             checkedAt = now
             return takeOver(disk).pipe(

@@ -11,7 +11,7 @@
  *
  * @module
  */
-import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
+import { type ConnectedAccountId, MonotonicClock, type RefreshError } from "@rekindle/core"
 import { Context, type DateTime, Deferred, Duration, Effect, Exit, Layer, Result, type Scope } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { Account } from "../account/Account.ts"
@@ -25,7 +25,6 @@ import { makeLateAnswers } from "./lateAnswers.ts"
 import { makeContext } from "./context.ts"
 import { busy, makePrepare, type Sendable } from "./prepare.ts"
 import { failed, isRefused, pastDeadline, type Renewal, timeUntil, unavailable } from "./renewal.ts"
-import { monotonicMillis } from "../egress/timeLimit.ts"
 import { TokenCommit } from "./TokenCommit.ts"
 
 export { AtCheckpoint, type Checkpoint } from "./attempt.ts"
@@ -160,7 +159,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
   ): Effect.fn.Return<Renewal, RefreshError> {
     let known = seen
     // Long enough to observe one lease to its end. If the lease is then lost again, another process has it.
-    const until = (yield* monotonicMillis) + 2 * lease
+    const until = (yield* MonotonicClock.millis) + 2 * lease
     while (true) {
       const asked: Asked = { ...flight }
       const decided = yield* Effect.result(prepare(id, until, { seen: known, flight }))
@@ -174,7 +173,7 @@ const make = Effect.fnUntraced(function* (options: CoordinatorOptions) {
       }
       const renewal = yield* guarded(decision, flight)
       if (renewal !== undefined) return renewal
-      if ((yield* monotonicMillis) >= until) return yield* busy()
+      if ((yield* MonotonicClock.millis) >= until) return yield* busy()
     }
   })
 

@@ -13,7 +13,7 @@
  *
  * @module
  */
-import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
+import { type ConnectedAccountId, MonotonicClock, type RefreshError } from "@rekindle/core"
 import {
   Cause,
   Clock,
@@ -184,7 +184,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
    * logged.
    */
   const behind = new Map<string, { since: number; by: number; warned: boolean }>()
-  /** Until when no account of an auth config is claimed, because its circuit is open. In epoch milliseconds. */
+  /** Until when no account of an auth config is claimed, because its circuit is open. In monotonic milliseconds. */
   const heldUntil = new Map<string, number>()
   const showOutstanding = Effect.suspend(() => Metric.update(outstanding, claims.size))
 
@@ -248,10 +248,10 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       key: "",
       limit: Math.max(1, Math.round(requestsPerSecond)),
       window: Duration.seconds(Math.max(1, 1 / requestsPerSecond))
-    }).pipe(Effect.ignore)
+    }).pipe(MonotonicClock.within, Effect.ignore)
 
   const hold = (config: AuthConfigRef, duration: Duration.Duration) =>
-    Effect.map(Clock.currentTimeMillis, (now) => void heldUntil.set(laneOf(config), now + Duration.toMillis(duration)))
+    Effect.map(MonotonicClock.millis, (now) => void heldUntil.set(laneOf(config), now + Duration.toMillis(duration)))
 
   /** Runs a renewal when its provider has a permit for it. The renewal does not wait for another process. */
   const inTurn = Effect.fnUntraced(function* <A, E>(ref: AuthConfigRef, renewal: Effect.Effect<A, E>) {
@@ -357,7 +357,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
       yield* room.take(batch)
       const held = heldUntil.get(laneOf(config))
       if (held !== undefined) {
-        yield* Effect.sleep(Math.max(0, held - (yield* Clock.currentTimeMillis)))
+        yield* Effect.sleep(Math.max(0, held - (yield* MonotonicClock.millis)))
         heldUntil.delete(laneOf(config))
       }
       const { fresh, full, underWay } = yield* claim(config)
@@ -385,7 +385,7 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
     now: number
   ) {
     // An open circuit is logged by itself.
-    const late = due.filter((config) => now - config.dueAt > behindAfter && (heldUntil.get(laneOf(config)) ?? 0) <= now)
+    const late = due.filter((config) => now - config.dueAt > behindAfter && !heldUntil.has(laneOf(config)))
     const lanesLate = new Set(late.map(laneOf))
     for (const [lane, { warned }] of behind) {
       if (lanesLate.has(lane)) continue
@@ -413,7 +413,8 @@ const make = Effect.fnUntraced(function* (options: RenewerOptions) {
   const poll = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     state.lastLookAt = now
-    for (const [config, until] of heldUntil) if (until <= now) heldUntil.delete(config)
+    const passed = yield* MonotonicClock.millis
+    for (const [config, until] of heldUntil) if (until <= passed) heldUntil.delete(config)
     const due = yield* inBackground(store.dueConfigs(now))
     let oldest = now
     for (const { dueAt } of [...due, ...claims.values()]) oldest = Math.min(oldest, dueAt)

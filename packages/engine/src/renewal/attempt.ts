@@ -4,10 +4,9 @@
  *
  * @module
  */
-import type { ConnectedAccountId, RefreshError } from "@rekindle/core"
+import { type ConnectedAccountId, MonotonicClock, type RefreshError } from "@rekindle/core"
 import { Clock, Context, Effect, Exit, Option, Scope } from "effect"
 import { isExpiring, isUsable } from "../account/Account.ts"
-import { monotonicMillisUnsafe } from "../egress/timeLimit.ts"
 import type { Learn } from "./Circuits.ts"
 import type { RenewalContext } from "./context.ts"
 import type { JournalError } from "./Journal.ts"
@@ -43,7 +42,7 @@ export const makeAttempt = (context: RenewalContext) => {
     const checkpoint = yield* AtCheckpoint
     const clock = yield* Clock.Clock
     yield* checkpoint("before-lease", account.id)
-    const startedAt = monotonicMillisUnsafe(clock)
+    const startedAt = MonotonicClock.millisUnsafe(clock)
     const begunAt = clock.currentTimeMillisUnsafe()
     const taken = yield* bounded(
       store.begin({
@@ -61,7 +60,7 @@ export const makeAttempt = (context: RenewalContext) => {
      * The time now, in epoch milliseconds, by two clocks: as the wall clock was set when the lease was taken, and as it is set now.
      * Corrections of the wall clock do not move the monotonic one, and the monotonic one stands still while a machine sleeps.
      */
-    const nowByBoth = () => [begunAt + monotonicMillisUnsafe(clock) - startedAt, clock.currentTimeMillisUnsafe()]
+    const nowByBoth = () => [begunAt + MonotonicClock.millisUnsafe(clock) - startedAt, clock.currentTimeMillisUnsafe()]
     const limits: Limits = {
       // Requests are sent in the first half of the lease. A request takes less than half of one, and the rest is for the commit.
       timeLeft: () => begunAt + lease / 2 - Math.max(...nowByBoth()),

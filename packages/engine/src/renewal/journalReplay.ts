@@ -3,13 +3,13 @@
  *
  * @module
  */
+import { MonotonicClock } from "@rekindle/core"
 import { Cause, Duration, Effect, Latch, Option, type Schema, type Scope } from "effect"
 import type { Account } from "../account/Account.ts"
 import type { AccountStore } from "../account/AccountStore.ts"
 import { AuthConfigError } from "../account/AuthConfig.ts"
 import * as Credential from "../account/Credential.ts"
 import type { Observation } from "../answer/Verdict.ts"
-import { monotonicMillis } from "../egress/timeLimit.ts"
 import type { AuthConfigs } from "../strategies/AuthConfigs.ts"
 import type { AuthStrategies, Connection } from "../strategies/AuthStrategy.ts"
 import type { Sealed, VaultError } from "../vault/CredentialVault.ts"
@@ -121,9 +121,9 @@ export const makeReplay = Effect.fnUntraced(function* ({
   const unreadable = new WeakMap<JournalEntry, { readonly pause: number; readonly until: number }>()
   /** The answers that it is time to offer in the background. */
   const dueOf = (entries: ReadonlyArray<JournalEntry>) =>
-    Effect.map(monotonicMillis, (now) => entries.filter((entry) => (unreadable.get(entry)?.until ?? 0) <= now))
+    Effect.map(MonotonicClock.millis, (now) => entries.filter((entry) => (unreadable.get(entry)?.until ?? 0) <= now))
   const report = (entry: JournalEntry, error: string) =>
-    Effect.flatMap(monotonicMillis, (now) => {
+    Effect.flatMap(MonotonicClock.millis, (now) => {
       const known = unreadable.get(entry)
       const pause = known === undefined ? unreadablePause : Math.min(2 * known.pause, longestPause)
       unreadable.set(entry, { pause, until: now + pause })

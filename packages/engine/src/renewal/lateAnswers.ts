@@ -7,10 +7,11 @@
  *
  * @module
  */
+import { MonotonicClock } from "@rekindle/core"
 import { Deferred, Duration, Effect, Exit, Fiber, FiberSet, Latch, Option, type Scope } from "effect"
 import type { Observation } from "../answer/Verdict.ts"
 import type { TakeOver } from "../egress/Passage.ts"
-import { makeTimeLimit, monotonicMillis } from "../egress/timeLimit.ts"
+import { makeTimeLimit } from "../egress/timeLimit.ts"
 
 /** The overdue requests of one attempt. */
 export interface Overdue<A> {
@@ -72,7 +73,7 @@ export const makeLateAnswers = Effect.fnUntraced(function* (
       })
 
     const follow = (request: Fiber.Fiber<Observation>) =>
-      Effect.flatMap(monotonicMillis, (now) =>
+      Effect.flatMap(MonotonicClock.millis, (now) =>
         limited(Fiber.await(request), Duration.millis(Math.max(shortest, until - now)), () => Effect.undefined)
       ).pipe(
         Effect.flatMap((exit) => (exit !== undefined && Exit.isSuccess(exit) ? keepOne(exit.value) : Effect.void)),

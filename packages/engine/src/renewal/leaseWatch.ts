@@ -7,10 +7,9 @@
  *
  * @module
  */
-import type { ConnectedAccountId } from "@rekindle/core"
+import { type ConnectedAccountId, MonotonicClock } from "@rekindle/core"
 import { Duration, Effect } from "effect"
 import type { Account } from "../account/Account.ts"
-import { monotonicMillis } from "../egress/timeLimit.ts"
 
 /** A lease, and when it was first observed, in monotonic milliseconds. */
 interface Observed {
@@ -28,7 +27,7 @@ export const makeLeaseWatch = () => {
 
   /** Checks the lease of an account. Returns for how many milliseconds it has been observed. 0 without a lease. */
   const standsFor = Effect.fnUntraced(function* ({ epoch, id, lease }: Pick<Account, "epoch" | "id" | "lease">) {
-    const now = yield* monotonicMillis
+    const now = yield* MonotonicClock.millis
     const seen = observed.get(id)
     observed.delete(id)
     if (lease === null) return 0

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ConnectedAccountId } from "@rekindle/core"
+import { type ConnectedAccountId, MonotonicClock } from "@rekindle/core"
 import { Clock, Effect, Exit, Metric, type Tracer } from "effect"
 import type { Observation, Verdict } from "../answer/Verdict.ts"
 
@@ -88,7 +88,7 @@ export const observed =
     labelsOf: (result: Result) => CallLabels
   ) =>
   <A extends Result, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.flatMap(Clock.currentTimeMillis, (start) =>
+    Effect.flatMap(MonotonicClock.millis, (start) =>
       Effect.tap(self, (result) => {
         const labels = {
           operation: call.operation,
@@ -97,7 +97,7 @@ export const observed =
           attempt: String(call.attempt)
         }
         return Effect.withFiber((fiber) => {
-          const took = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() - start
+          const took = MonotonicClock.millisUnsafe(fiber.getRef(Clock.Clock)) - start
           calls(labels).updateUnsafe(1, fiber.context)
           durations({ provider: call.provider }).updateUnsafe(took, fiber.context)
           return fiber.cache.span === undefined

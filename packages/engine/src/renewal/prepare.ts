@@ -6,7 +6,13 @@
  *
  * @module
  */
-import { type ConnectedAccountId, InvalidRequest, type RefreshError, RefreshUnsupported } from "@rekindle/core"
+import {
+  type ConnectedAccountId,
+  InvalidRequest,
+  MonotonicClock,
+  type RefreshError,
+  RefreshUnsupported
+} from "@rekindle/core"
 import { Clock, Duration, Effect, Option } from "effect"
 import { type Account, inService, isExpiring, isKnownDead, isOfFuture, isOver, isUsable } from "../account/Account.ts"
 import type { AuthStrategy, Connection } from "../strategies/AuthStrategy.ts"
@@ -23,7 +29,6 @@ import {
   storeDown,
   unavailable
 } from "./renewal.ts"
-import { monotonicMillis } from "../egress/timeLimit.ts"
 
 /** The account may be renewed, and everything that sending needs. */
 export interface Sendable {
@@ -117,7 +122,7 @@ export const makePrepare = ({
         return Option.some(yield* renewalAfter(account, account.lastAttempt, now, flight))
       }
       if (over || account.epoch !== held.epoch) return Option.none()
-      if ((yield* monotonicMillis) >= until) return yield* busy()
+      if ((yield* MonotonicClock.millis) >= until) return yield* busy()
     }
   })
 

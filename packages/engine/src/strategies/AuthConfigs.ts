@@ -10,7 +10,8 @@ import {
   type AuthConfigFilter,
   Connections,
   CurrentProject,
-  KnownAuthScheme
+  KnownAuthScheme,
+  MonotonicClock
 } from "@rekindle/core"
 import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema, Stream } from "effect"
 import {
@@ -28,7 +29,6 @@ import { AuthStrategies } from "./AuthStrategy.ts"
 import { CredentialVault } from "../vault/CredentialVault.ts"
 import * as Credential from "../account/Credential.ts"
 import { Egress } from "../egress/Egress.ts"
-import { monotonicMillis } from "../egress/timeLimit.ts"
 
 const isKnownScheme = Schema.is(KnownAuthScheme)
 
@@ -245,7 +245,7 @@ export class AuthConfigs extends Context.Service<
         })
 
         const read = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
-          const now = yield* monotonicMillis
+          const now = yield* MonotonicClock.millis
           const before = changes
           const kept = yield* find(wanted)
           // A change during the read may have replaced the config.
@@ -256,7 +256,7 @@ export class AuthConfigs extends Context.Service<
 
         const cached = Effect.fnUntraced(function* (wanted: AuthConfigRef) {
           const entry = cache.get(keyOf(wanted))
-          if (entry !== undefined && entry.until > (yield* monotonicMillis)) return entry.kept
+          if (entry !== undefined && entry.until > (yield* MonotonicClock.millis)) return entry.kept
           return yield* joined.read(keyOf(wanted), read(wanted))
         })
 

@@ -8,8 +8,8 @@
  *
  * @module
  */
-import { Clock, Duration, Effect, Option, Predicate, Schema } from "effect"
-import type { AuthConfig } from "@rekindle/core"
+import { Duration, Effect, Option, Predicate, Schema } from "effect"
+import { type AuthConfig, MonotonicClock } from "@rekindle/core"
 import { type AuthConfigError, invalidConfig } from "../account/AuthConfig.ts"
 import { keepNewest } from "../account/keepNewest.ts"
 import type { Egress } from "../egress/Egress.ts"
@@ -126,7 +126,7 @@ export const make = (egress: Egress["Service"]) => {
 
   /** The metadata of an issuer, from the cache or fetched. */
   const discover = Effect.fnUntraced(function* (config: AuthConfig, settings: TokenEndpointSettings, issuer: string) {
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* MonotonicClock.millis
     // The answer may depend on the request's headers, so auth configs share no entry.
     const key = JSON.stringify([config.projectId, config.id, config.hosts, issuer, settings.tokenHeaders])
     const known = cache.get(key)

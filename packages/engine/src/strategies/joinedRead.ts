@@ -8,8 +8,8 @@
  *
  * @module
  */
+import { MonotonicClock } from "@rekindle/core"
 import { Deferred, Duration, Effect, Exit } from "effect"
-import { monotonicMillis } from "../egress/timeLimit.ts"
 
 const joinedFor = Duration.toMillis("1 second")
 
@@ -23,7 +23,7 @@ export const makeJoinedRead = <A, E>() => {
   const running = new Map<string, Running<A, E>>()
   const read = (key: string, alone: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(monotonicMillis, (since) => {
+      Effect.flatMap(MonotonicClock.millis, (since) => {
         const other = running.get(key)
         if (other !== undefined && since - other.since < joinedFor) {
           return Effect.flatMap(restore(Deferred.await(other.exit)), (exit) =>

@@ -4,9 +4,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { ConnectedAccounts, Connections } from "@rekindle/core"
-import { AtCheckpoint } from "@rekindle/engine"
+import { AtCheckpoint, Renewer } from "@rekindle/engine"
 import { ScriptedProvider } from "@rekindle/testing"
-import { Clock, Duration, Effect, Redacted } from "effect"
+import { Clock, Duration, Effect, Layer, Redacted } from "effect"
 import {
   connected,
   elapse,
@@ -307,6 +307,22 @@ describe("a clock that jumps", () => {
         assert.strictEqual(yield* sends, 2)
       })
     ).pipe(scenario())
+  )
+
+  it.effect("back, while the renewer keeps to a rate: what is due then is renewed at that rate too", () =>
+    withWallClock((set) =>
+      Effect.gen(function* () {
+        const isDue = connected({ expired: true, profile: { requestsPerSecond: 1 } })
+        yield* Effect.replicateEffect(isDue, 20)
+        yield* Layer.build(Renewer.layer())
+        yield* elapse("40 seconds")
+        assert.strictEqual(yield* sends, 20)
+        set(-hour)
+        yield* Effect.replicateEffect(isDue, 20)
+        yield* elapse("40 seconds")
+        assert.strictEqual(yield* sends, 40)
+      })
+    ).pipe(Effect.scoped, scenario())
   )
 
   it.effect("forward and back again: the access token is not handed out beyond its life for that", () =>

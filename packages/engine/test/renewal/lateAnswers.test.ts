@@ -1,9 +1,9 @@
 /** Answers that come after the time limit of their request. */
+import { MonotonicClock } from "@rekindle/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { noAnswer } from "#engine/answer/Verdict.ts"
-import { monotonicMillis } from "#engine/egress/timeLimit.ts"
 import { makeLateAnswers } from "#engine/renewal/lateAnswers.ts"
 
 describe("an overdue request", () => {
@@ -12,7 +12,9 @@ describe("an overdue request", () => {
     Effect.gen(function* () {
       const lateAnswers = yield* makeLateAnswers(Duration.seconds(1))
       let kept = false
-      const overdue = lateAnswers((yield* monotonicMillis) + left, () => Effect.sync(() => Option.some((kept = true))))
+      const overdue = lateAnswers((yield* MonotonicClock.millis) + left, () =>
+        Effect.sync(() => Option.some((kept = true)))
+      )
       overdue.takeOver(yield* Effect.forkChild(Effect.delay(Effect.succeed(noAnswer("late")), readAfter)))
       yield* TestClock.adjust("1 minute")
       return kept

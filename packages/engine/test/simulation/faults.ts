@@ -73,8 +73,9 @@ export const faults: ReadonlyArray<PlantedFault> = [
     name: "watch-by-wall-clock",
     breaks: "How long a lease was watched is measured with the wall clock, so a clock that is set ahead takes it over.",
     file: "engine/src/renewal/leaseWatch.ts",
-    find: "const now = yield* monotonicMillis",
-    replace: "const now = yield* Effect.clockWith((clock) => Effect.andThen(monotonicMillis, clock.currentTimeMillis))"
+    find: "const now = yield* MonotonicClock.millis",
+    replace:
+      "const now = yield* Effect.clockWith((clock) => Effect.andThen(MonotonicClock.millis, clock.currentTimeMillis))"
   },
   {
     name: "lease-given-back-early",
