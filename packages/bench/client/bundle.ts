@@ -7,8 +7,9 @@ import { build } from "esbuild"
 import { gzipSync } from "node:zlib"
 
 const program = `
-import { ConnectedAccountId, ConnectedAccounts, Resilience } from "@rekindle/core"
-import { RekindleClient } from "@rekindle/platform"
+import { ConnectedAccountId, ConnectedAccounts } from "@rekindle/core"
+import * as Resilience from "@rekindle/core/Resilience"
+import * as RekindleClient from "@rekindle/platform/RekindleClient"
 import { Effect, Layer, Redacted } from "effect"
 import { FetchHttpClient } from "effect/http"
 

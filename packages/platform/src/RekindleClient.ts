@@ -34,9 +34,9 @@ import {
   Connections,
   DeadlineExceeded,
   type RefreshOptions,
-  Resilience,
   TransportError
 } from "@rekindle/core"
+import * as Resilience from "@rekindle/core/Resilience"
 import { Clock, Config, Context, Duration, Effect, Layer, type Redacted, Schema } from "effect"
 import { Headers, HttpBody, type HttpClient, type HttpClientRequest } from "effect/http"
 import { accountIn, outcomeIn, refused, unread } from "./internal/answer.ts"

@@ -5,7 +5,8 @@
  *
  * @module
  */
-import { type ConnectedAccountId, type DeadlineExceeded, Resilience, type TransportError } from "@rekindle/core"
+import { type ConnectedAccountId, type DeadlineExceeded, type TransportError } from "@rekindle/core"
+import * as Resilience from "@rekindle/core/Resilience"
 import { Config, Context, Effect, Option, Redacted, Schema, SchemaIssue, Tracer } from "effect"
 import {
   FetchHttpClient,

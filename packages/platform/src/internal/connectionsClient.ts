@@ -30,9 +30,9 @@ import {
   InvalidRequest,
   type ListOptions,
   RefreshUnsupported,
-  type RevokeOptions,
-  Resilience
+  type RevokeOptions
 } from "@rekindle/core"
+import * as Resilience from "@rekindle/core/Resilience"
 import { Duration, Effect, Option, Result, Schema, Stream, Struct } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { HttpBody, type HttpMethod } from "effect/http"
