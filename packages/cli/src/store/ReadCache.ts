@@ -8,7 +8,7 @@
  * @module
  */
 import { MonotonicClock } from "@rekindle/core"
-import { Cache, Duration, Effect, Exit } from "effect"
+import { Cache, Duration, Effect, Exit, Option } from "effect"
 
 /** How long what was read is used, and how many entries are kept. */
 export interface Options {
@@ -27,12 +27,16 @@ export const make = <Key, A, E, R>(read: (key: Key) => Effect.Effect<A, E, R>, {
     })
     return {
       get: (key: Key) =>
-        Effect.flatMap(MonotonicClock.millis, (now) =>
-          Effect.andThen(
-            Cache.invalidateWhen(cache, key, ({ until }) => until <= now),
-            Effect.map(Cache.get(cache, key), ({ value }) => value)
+        Effect.flatMap(MonotonicClock.millis, (now) => {
+          const isOver = ({ until }: { readonly until: number }) => until <= now
+          return Cache.getSuccess(cache, key).pipe(
+            Effect.flatMap((kept) =>
+              Option.exists(kept, isOver) ? Cache.invalidateWhen(cache, key, isOver) : Effect.void
+            ),
+            Effect.andThen(Cache.get(cache, key)),
+            Effect.map(({ value }) => value)
           )
-        ),
+        }),
       forget: (key: Key) => Cache.invalidate(cache, key)
     }
   })
