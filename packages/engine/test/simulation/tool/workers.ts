@@ -40,8 +40,11 @@ export interface Ran {
 /** A process ended that should not have. */
 export class WorkerEnded extends Data.TaggedError("WorkerEnded")<{ readonly message: string }> {}
 
-/** How long one world may take. The steps of a world are bounded, so one that takes longer hangs within a step. */
-const longest = 60_000
+/**
+ * How many seconds one world may take. The steps of a world are bounded, so one that takes longer hangs within a step. The seconds are
+ * counted one by one: while the machine sleeps, or stops all processes, none is counted.
+ */
+const longest = 60
 
 /** How many parts a process runs. */
 const partsOfProcess = 100
@@ -65,8 +68,9 @@ const converse = (child: ChildProcess, asked: Asked | undefined) =>
     let steps = 0
     let seed = from
     let end = from
+    let seconds = 0
     const finish = (effect: Effect.Effect<Ran, WorkerEnded>) => {
-      clearTimeout(timer)
+      clearInterval(watch)
       child.off("message", hear).off("exit", ended)
       resume(effect)
     }
@@ -76,9 +80,12 @@ const converse = (child: ChildProcess, asked: Asked | undefined) =>
       child.kill("SIGKILL")
       finish(Effect.succeed({ range: [from, seed + 1], steps, failed }))
     }
-    const timer = setTimeout(hang, longest)
+    const watch = setInterval(() => {
+      seconds++
+      if (seconds >= longest) hang()
+    }, 1_000)
     const hear = (said: Said) => {
-      timer.refresh()
+      seconds = 0
       if (said._tag === "Done") return finish(Effect.succeed({ range: [from, end], steps, failed }))
       seed = said.seed
       if (said._tag === "Began") return undefined
@@ -92,7 +99,7 @@ const converse = (child: ChildProcess, asked: Asked | undefined) =>
     if (child.exitCode !== null || child.signalCode !== null) ended()
     else if (asked !== undefined) child.send(asked)
     return Effect.sync(() => {
-      clearTimeout(timer)
+      clearInterval(watch)
       child.off("message", hear).off("exit", ended)
     })
   })
