@@ -55,7 +55,7 @@ const rates = {
   "wire-request-slow": 0.05,
   "wire-answer-lost": 0.06,
   "wire-answer-late": 0.06,
-  "wire-answer-late-in-need": 0.2,
+  "wire-answer-late-in-need": 0.4,
   "wire-answer-cut": 0.03,
   "provider-busy": 0.04,
   "provider-breaks": 0.05,

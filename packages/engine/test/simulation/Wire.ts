@@ -80,7 +80,7 @@ export const make = (given: Surroundings, node: { readonly name: string }): Tran
    * together with the answer to the next request for their token.
    */
   const lateness = (what: string | undefined, amount: number): number | "with the next" =>
-    what === "wire-answer-late-in-need" && amount >= 0.5
+    what === "wire-answer-late-in-need" && amount >= 0.3
       ? "with the next"
       : amount < 0.5
         ? between(2 * amount, longestWay, 8 * longestWay)
